@@ -1,0 +1,69 @@
+"""The command line: `hrm-align sft | evaluate | generate | inspect`.
+
+Exit codes: 0; 2 for a user's mistake, told in one sentence; 1 for a run that failed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+
+from hrm_align._version import __version__
+from hrm_align.errors import UserError
+
+# Each module has `main(argv)`; it is imported only when its command is called, because the trainers take seconds.
+COMMANDS = {
+    "sft": ("hrm_align.recipes.sft", "fine-tune on rows: --config recipes/tiny/sft.yaml [--any_key value]"),
+    "evaluate": ("hrm_align.commands.evaluate", "generated exact match on held-out rows, with intervals"),
+    "generate": ("hrm_align.commands.generate", "answer one prompt"),
+    "inspect": ("hrm_align.commands.inspect", "show what training sees of your rows, and prove the mask on them"),
+}
+
+
+def usage() -> str:
+    """What `hrm-align --help` prints."""
+    lines = [f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join([f"hrm-align {__version__}: hrm-align COMMAND [--help]", "", *lines])
+
+
+def dispatch(argv: Sequence[str]) -> None:
+    """Run the command that the first word names.
+
+    Raises:
+        UserError: if it names none.
+    """
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(usage())
+        return
+    if argv[0] == "--version":
+        print(__version__)
+        return
+    if argv[0] not in COMMANDS:
+        near = get_close_matches(argv[0], COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(COMMANDS)}."
+        raise UserError(f"unknown command {argv[0]!r}: {hint}")
+    import_module(COMMANDS[argv[0]][0]).main(argv[1:])
+
+
+def exit_code_of(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
+    """Run a command; a user's mistake is printed as one sentence and gives 2."""
+    try:
+        command(argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def main() -> int:
+    """Entry point of `hrm-align`."""
+    return exit_code_of(dispatch, sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""What the commands share: a parser that speaks in sentences, the model, the rows."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+import torch
+from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
+
+from hrm_align.data.example import Example
+from hrm_align.data.mixture import DatasetSpec, load_examples
+from hrm_align.errors import UserError
+from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are UserErrors, with the options that every command takes."""
+
+    def __init__(self, name: str, description: str):
+        super().__init__(prog=f"hrm-align {name}", description=description, allow_abbrev=False)
+        self.add_argument("--model", required=True, help="checkpoint folder, Hub id, or `tiny`")
+        self.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (default float32)")
+        self.add_argument("--device", help="cpu, cuda, mps (default: the accelerator if there is one)")
+        self.add_argument("--json", action="store_true", help="print JSON for programs")
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of exiting, so that every mistake takes the same way out."""
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def load(arguments: argparse.Namespace) -> tuple[HrmTextForCausalLM, PreTrainedTokenizerFast]:
+    """The model and tokenizer that the arguments name, on their device."""
+    device = arguments.device
+    if device is None:
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    return load_model_and_tokenizer(arguments.model, dtype=arguments.dtype, device=device)
+
+
+def read_examples(path: str, condition: str | None = None) -> list[Example]:
+    """The rows of a file, directory or Hub id, strictly read.
+
+    Args:
+        path: what to read.
+        condition: for rows that name none.
+    """
+    if condition is not None:
+        parse_condition(condition)
+    default = DEFAULT_CONDITION if condition is None else condition
+    return load_examples([DatasetSpec(path=path)], default_condition=default)[0]
+
+
+def at_least(value: int, least: int, option: str) -> int:
+    """The value of an option, checked against its least one."""
+    if value < least:
+        raise UserError(f"{option} is {value}: it must be {least} or more.")
+    return value

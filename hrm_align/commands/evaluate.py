@@ -1,0 +1,83 @@
+"""`hrm-align evaluate --model M --data FILE`: generated exact match on held-out rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hrm_align.commands.common import CommandParser, at_least, load, read_examples
+from hrm_align.errors import UserError
+from hrm_align.evaluation import Evaluation, Score, evaluate, few_shot, last_turns
+from hrm_align.models.prefix_mask import causal_prompt
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the command."""
+    parser = CommandParser("evaluate", "Generated exact match on held-out rows, with 95 % intervals.")
+    parser.add_argument("--data", required=True, help="rows to ask, in any format that training reads")
+    parser.add_argument("--condition", help="ask every row under this condition (default: the row's own, else direct)")
+    parser.add_argument("--few_shot", type=int, default=0, help="solved examples in the prompt: 0, or 2 to 8")
+    parser.add_argument("--few_shot_data", help="where they are drawn from (default: the other rows of --data)")
+    parser.add_argument("--match", default="exact", help="exact, or json to compare values (default exact)")
+    parser.add_argument("--limit", type=int, help="ask only the first so many rows")
+    parser.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
+    parser.add_argument("--batch_size", type=int, default=64, help="prompts a batch (default 64)")
+    parser.add_argument("--causal_prompt", action="store_true", help="run the prompt causally: what the mask is worth")
+    parser.add_argument("--save", help="write every question and answer to this new JSONL file")
+    arguments = parser.parse_args(argv)
+    for option, least in (("limit", 1), ("max_new_tokens", 1), ("batch_size", 1)):
+        if getattr(arguments, option) is not None:
+            at_least(getattr(arguments, option), least, f"--{option}")
+    if arguments.save and Path(arguments.save).exists():
+        raise UserError(f"--save {arguments.save} exists already and is not written over: name another file.")
+
+    examples = last_turns(read_examples(arguments.data, arguments.condition))[: arguments.limit]
+    pool = last_turns(read_examples(arguments.few_shot_data)) if arguments.few_shot_data else examples
+    examples = few_shot(examples, pool, arguments.few_shot)
+    model, tokenizer = load(arguments)
+    with causal_prompt(model) if arguments.causal_prompt else nullcontext():
+        result = evaluate(
+            model,
+            tokenizer,
+            examples,
+            condition=arguments.condition,
+            max_new_tokens=arguments.max_new_tokens,
+            batch_size=arguments.batch_size,
+            match=arguments.match,
+        )
+    if arguments.save:
+        lines = [json.dumps(sample, ensure_ascii=False) + "\n" for sample in result.samples]
+        Path(arguments.save).write_text("".join(lines), encoding="utf-8")
+    if arguments.json:
+        settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot", "match")}
+        mask = "causal" if arguments.causal_prompt else "prefix"
+        print(json.dumps({**result.to_dict(), **settings, "mask": mask}))
+    else:
+        show(result)
+
+
+def show(result: Evaluation, console: Console | None = None) -> None:
+    """Print the table of groups and the first wrong answers."""
+    console = console or Console()
+    table = Table("group", "exact match", "95 % interval", "n")
+    for name, score in sorted(result.groups.items()):
+        table.add_row(name, *_cells(score))
+    table.add_section()
+    table.add_row("all", *_cells(result.score), style="bold")
+    console.print(table)
+    if result.unfinished:
+        console.print(f"{result.unfinished} answers had no end token within --max_new_tokens; they count as wrong.")
+    for sample in [sample for sample in result.samples if not sample["correct"]][:3]:
+        console.print(f"\n{sample['source']}", style="dim", markup=False)
+        for label, key in (("asked", "prompt"), ("expected", "expected"), ("answered", "generated")):
+            console.print(f"  {label:<9}{sample[key]}", markup=False, highlight=False)
+
+
+def _cells(score: Score) -> tuple[str, str, str]:
+    low, high = score.interval
+    return f"{100 * score.rate:.1f} %", f"{100 * low:.1f} to {100 * high:.1f}", str(score.n)

@@ -1,0 +1,45 @@
+"""`hrm-align generate --model M --prompt P`: one answer, in the layout and under the mask of training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from hrm_align.commands.common import CommandParser, at_least, load
+from hrm_align.errors import UserError
+from hrm_align.rendering import DEFAULT_CONDITION, parse_condition, renderer_of
+from hrm_align.rollouts.generation import generate
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the command."""
+    parser = CommandParser("generate", "Answer one prompt.")
+    parser.add_argument("--prompt", required=True, help="what to ask, taken as plain text")
+    parser.add_argument("--system", help="a text that is read before it")
+    parser.add_argument("--condition", default=DEFAULT_CONDITION, help="condition tag or composite (default direct)")
+    parser.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default), above 0 samples")
+    parser.add_argument("--seed", type=int, help="of the sampling")
+    arguments = parser.parse_args(argv)
+    at_least(arguments.max_new_tokens, 1, "--max_new_tokens")
+    parse_condition(arguments.condition)
+    if not 0 <= arguments.temperature < float("inf"):
+        raise UserError(f"--temperature is {arguments.temperature}: use 0 for greedy, or a positive number.")
+
+    model, tokenizer = load(arguments)
+    renderer = renderer_of(tokenizer)
+    system = [{"role": "system", "content": arguments.system}] if arguments.system else []
+    prompt = renderer.prompt([*system, {"role": "user", "content": arguments.prompt}], arguments.condition)
+    room = model.config.max_position_embeddings - len(prompt)
+    if room < 1:
+        raise UserError(
+            f"the prompt has {len(prompt)} tokens and the model reads {model.config.max_position_embeddings}: shorten it."
+        )
+    limit = min(arguments.max_new_tokens, room)
+    (ids,) = generate(model, [prompt], max_new_tokens=limit, temperature=arguments.temperature, seed=arguments.seed)
+    text = renderer.decode_response(ids)
+    reason = "stop" if ids[-1:] == [renderer.response_end_id] else "length"
+    if arguments.json:
+        print(json.dumps({"text": text, "token_ids": ids, "finish_reason": reason}))
+    else:
+        print(text)

@@ -1,0 +1,92 @@
+"""`hrm-align inspect DATA --model M`: what training sees of your rows, and a proof that the mask holds on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from datasets import Dataset
+from rich.console import Console
+from rich.text import Text
+from transformers import PreTrainedTokenizerFast
+
+from hrm_align.commands.common import CommandParser, at_least, load, read_examples
+from hrm_align.data.collators import PaddedCollator
+from hrm_align.data.tokenization import Dropped, tokenize
+from hrm_align.evaluation import last_turns
+from hrm_align.models.loading import load_tokenizer
+from hrm_align.models.perturbation import Proof, prove
+from hrm_align.rendering import Document, renderer_of
+
+PROVED_ROWS = 16
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the command."""
+    parser = CommandParser("inspect", "What training sees of your rows, and a proof that the mask holds on them.")
+    parser.add_argument("data", help="rows, in any format that training reads")
+    parser.add_argument("--condition", help="condition of rows that name none (default direct)")
+    parser.add_argument("--max_length", type=int, default=4096, help="longest document kept, in tokens (default 4096)")
+    parser.add_argument("--rows", type=int, default=3, help="how many rows to show (default 3; --json gives all)")
+    parser.add_argument("--no_proof", action="store_true", help="only show the rows; the model is not loaded")
+    arguments = parser.parse_args(argv)
+    at_least(arguments.max_length, 8, "--max_length")
+    at_least(arguments.rows, 0, "--rows")
+
+    examples = read_examples(arguments.data, arguments.condition)
+    tokenizer = load_tokenizer(arguments.model)
+    documents, dropped = tokenize(examples, renderer_of(tokenizer), arguments.max_length)
+    if arguments.json:
+        print_json(documents)
+        return
+    console = Console()
+    for row in documents.select(range(min(arguments.rows, len(documents)))):
+        show_row(row, tokenizer, console)
+    summarise(documents, dropped, len(last_turns(examples)), console)
+    if not arguments.no_proof:
+        model, _ = load(arguments)
+        chosen = documents.select(range(min(PROVED_ROWS, len(documents))))
+        show_proof(prove(model, [Document(row["input_ids"], row["prefix_length"]) for row in chosen]), console)
+
+
+def print_json(documents: Dataset) -> None:
+    """One object a training row, the tensors exactly as the collator hands them to the trainer."""
+    collate = PaddedCollator(pad_id=0)  # rows stand alone, so nothing is padded
+    for row in documents:
+        batch = collate([row])
+        tensors = {name: batch[name][0].tolist() for name in ("input_ids", "token_type_ids", "labels")}
+        print(json.dumps({**tensors, "condition": row["condition"], "source": row["source"]}))
+
+
+def show_row(row: dict, tokenizer: PreTrainedTokenizerFast, console: Console) -> None:
+    """Print a document: the prefix in blue, the response in green and underlined where it is learnt."""
+    console.rule(f"{row['source']}  condition {row['condition'] or 'none'}", style="dim")
+    text = Text()
+    for position, token in enumerate(row["input_ids"]):
+        piece = str(tokenizer.decode([token]))
+        control = token in tokenizer.added_tokens_decoder
+        style = "blue" if position < row["prefix_length"] else "green underline"
+        text.append(piece, style=f"bold {style}" if control else style)
+    console.print(text, soft_wrap=True)
+
+
+def summarise(documents: Dataset, dropped: Dropped, rows: int, console: Console) -> None:
+    """Print how much there is to read and to learn."""
+    read, total = sum(documents["prefix_length"]), sum(map(len, documents["input_ids"]))
+    console.rule(style="dim")
+    console.print("[blue]prefix[/]: read, both ways   [green underline]response[/]: written, and learnt")
+    console.print(
+        f"{rows} rows, {len(documents)} documents: {total} tokens, of which {total - read} are learnt "
+        f"({100 * (total - read) / total:.0f} %); longest {max(map(len, documents['input_ids']))}"
+    )
+    if dropped.counts:
+        console.print(f"dropped: {dropped}", markup=False)
+
+
+def show_proof(proof: Proof, console: Console) -> None:
+    """Print what was edited and what moved."""
+    verdict = "[green]holds[/]" if proof.holds else "[red]FAILS[/]"
+    console.print(f"the mask {verdict} on {proof.documents} documents:")
+    console.print(f"  an edited answer token moved earlier logits by {proof.leak:.1e} (must be 0)")
+    console.print(f"  an edited prompt token moved logits before it by {proof.bidirectional:.1e} (must not be 0)")
+    console.print(f"  a packed neighbour, edited, moved a document's logits by {proof.packing_leak:.1e} (must be 0)")

@@ -1,0 +1,276 @@
+"""Strict readers: every row of a file comes out as it stands, or as a `BadRow` that says where it is and what is wrong.
+
+A fault that concerns one row costs that row. A fault that makes the rest of a file unreadable is a `UserError`, because
+nobody could say how many rows it costs.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hrm_align.data.strict_json import JsonFault, JsonSyntaxFault, elements, parse_object
+from hrm_align.errors import UserError
+
+MAX_LINE_BYTES = 16 * 2**20
+TEXT_CHARACTERS, REASON_CHARACTERS = 200, 300
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as it stands in its file.
+
+    Args:
+        data: its columns.
+        source: `file:line`, `file.parquet[row]` (from 0) or `owner/name[split][row]`.
+    """
+
+    data: dict[str, Any]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be used.
+
+    Args:
+        source: as for `Row`.
+        reason: `kind: detail`, or the kind alone.
+        text: its first 200 characters.
+    """
+
+    source: str
+    reason: str
+    text: str
+
+
+def suffix_of(path: str) -> str:
+    """The suffix that tells the format of a file: `.jsonl` for data.JSONL and for data.jsonl.gz."""
+    stem, suffix = os.path.splitext(path.lower())
+    inner = os.path.splitext(stem)[1]
+    return inner if suffix == ".gz" and inner != ".parquet" else suffix
+
+
+def read_file(path: str) -> Iterator[Row | BadRow]:
+    """Read one file; `hrm_align.data.loading.read_rows` lists the formats.
+
+    Raises:
+        UserError: at once for an unknown suffix; while reading, if the file is empty or unreadable.
+    """
+    try:
+        reader = _READERS[suffix_of(path)]
+    except KeyError:
+        raise UserError(
+            f"{path} has no known suffix: use {', '.join(SUFFIXES)}, or .gz after one of the text formats."
+        ) from None
+    return _not_empty(reader(path), path)
+
+
+def _not_empty(rows: Iterator[Row | BadRow], path: str) -> Iterator[Row | BadRow]:
+    row = next(rows, None)
+    if row is None:
+        raise UserError(f"{path} holds no rows: fill it or leave it out.")
+    yield row
+    yield from rows
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[io.BufferedReader | gzip.GzipFile]:
+    """The bytes of a file, unzipped, after the byte order mark; what makes it unreadable becomes a `UserError`."""
+    try:
+        with gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb") as stream:
+            head = stream.peek(3)
+            if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise UserError(f"{path} is UTF-16: save it as UTF-8.")
+            if head.startswith(b"\xef\xbb\xbf"):
+                stream.read(3)
+            yield stream
+    except (OSError, EOFError, zlib.error) as error:
+        detail = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read: {detail}. Check its permissions, or copy it here again.") from None
+
+
+def bad_row(source: str, reason: object, text: bytes | str) -> BadRow:
+    """A `BadRow` of which reason and text are short, and text can be written as UTF-8 whatever it was."""
+    if isinstance(text, str):
+        text = text[:TEXT_CHARACTERS].encode("utf-8", "replace")
+    return BadRow(
+        source,
+        str(reason)[:REASON_CHARACTERS],
+        text[: 4 * TEXT_CHARACTERS].decode("utf-8", "replace")[:TEXT_CHARACTERS],
+    )
+
+
+def _json_lines(path: str) -> Iterator[Row | BadRow]:
+    with _opened(path) as stream:
+        for number, line, size in _lines(stream):
+            source, row = f"{path}:{number}", line.strip()
+            if size > MAX_LINE_BYTES:
+                yield bad_row(source, f"line too long: {size:,} bytes, at most {MAX_LINE_BYTES:,} are read", line)
+            elif row:
+                try:
+                    yield Row(parse_object(row), source)
+                except JsonFault as fault:
+                    cut = "" if line.endswith(b"\n") else " (the file ends inside this row)"
+                    yield bad_row(source, f"{fault}{cut}", line)
+
+
+def _lines(stream: io.BufferedReader | gzip.GzipFile) -> Iterator[tuple[int, bytes, int]]:
+    """Number, text and size in bytes of every line. Of a line above the limit only the beginning is kept."""
+    number = 0
+    while line := stream.readline(MAX_LINE_BYTES + 1):
+        number, size, end = number + 1, len(line), line[-1:]
+        if size > MAX_LINE_BYTES:
+            line = line[: 4 * TEXT_CHARACTERS]
+            while end != b"\n" and (rest := stream.readline(2**20)):
+                size, end = size + len(rest), rest[-1:]
+        yield number, line, size
+
+
+def _json_list(path: str) -> Iterator[Row | BadRow]:
+    with _opened(path) as stream:
+        raw = stream.read()
+    try:
+        for line, element in elements(raw) if raw.strip() else ():
+            try:
+                yield Row(parse_object(element), f"{path}:{line}")
+            except JsonSyntaxFault as fault:  # a stray quote may have swallowed the elements after it
+                raise JsonFault(f"{fault} of the row at line {line}") from None
+            except JsonFault as fault:
+                yield bad_row(f"{path}:{line}", fault, element)
+    except JsonFault as fault:
+        raise UserError(f"{path} cannot be read ({fault}): mend it, or save it as .jsonl, one object a line.") from None
+
+
+def _comma_separated(path: str) -> Iterator[Row | BadRow]:
+    return _separated(path, ",")
+
+
+def _tab_separated(path: str) -> Iterator[Row | BadRow]:
+    return _separated(path, "\t")
+
+
+def _separated(path: str, delimiter: str) -> Iterator[Row | BadRow]:
+    # Undecodable bytes become surrogates, which valid UTF-8 never holds: they are found row by row.
+    with _opened(path) as stream, io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="") as text:
+        header: list[str] = []
+        for number, first_line, cells in _records(text, delimiter):
+            source = f"{path}:{number}"
+            fault = cells if isinstance(cells, str) else _cells_fault(cells, header)
+            if not header:
+                if fault or not all(cells) or len(set(cells)) != len(cells):
+                    reason = fault or "every column needs a name of its own"
+                    raise UserError(f"{source} is no header: {reason}. Write the names of the columns there.")
+                header = list(cells)
+            elif fault:
+                yield bad_row(source, fault, first_line)
+            else:
+                yield Row(dict(zip(header, cells, strict=True)), source)
+
+
+def _cells_fault(cells: list[str], header: list[str]) -> str | None:
+    text = "".join(cells)
+    if "\0" in text:
+        return "NUL byte"
+    if not text.isascii() and re.search("[\ud800-\udfff]", text):
+        return "invalid UTF-8"
+    if header and len(cells) != len(header):
+        return f"wrong number of cells: {len(cells)}, the header has {len(header)}"
+    return None
+
+
+def _records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, str, list[str] | str]]:
+    """Line number, first line, and cells of every record, or in their place the fault of a line that opens none.
+
+    A stray quote makes a record run on over its neighbours. So a fault costs the first line alone: reading starts again
+    on the next one.
+    """
+    csv.field_size_limit(MAX_LINE_BYTES)  # the default, 128 KiB, is less than a long document
+    lines = _Rewindable(text)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        lines.mark()
+        number = lines.number + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            first_line = lines.rewind()
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            quoting = f"invalid quoting: {error}, in a record that starts here"
+            yield number, first_line, "NUL byte" if "\0" in first_line else quoting  # up to 3.10, csv raises for those
+        else:
+            if cells:
+                yield number, lines.taken[0], cells
+
+
+class _Rewindable:
+    """Numbered lines that can be read again from the one after the mark."""
+
+    def __init__(self, lines: Iterable[str]):
+        self._lines = iter(lines)
+        self._again: list[str] = []  # in reverse
+        self.taken: list[str] = []
+        self.number = 0
+
+    def __iter__(self) -> _Rewindable:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.pop() if self._again else next(self._lines)
+        self.taken.append(line)
+        self.number += 1
+        return line
+
+    def mark(self) -> None:
+        self.taken = []
+
+    def rewind(self) -> str:
+        first, *rest = self.taken
+        self._again += reversed(rest)
+        self.number -= len(rest)
+        return first
+
+
+def _parquet(path: str) -> Iterator[Row | BadRow]:
+    import pyarrow.parquet
+
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if len(set(names)) != len(names):
+                raise UserError(f"{path} names a column twice ({', '.join(names)}): rename one.")
+            for batch in file.iter_batches(batch_size=256):
+                for index in range(batch.num_rows):
+                    yield _parquet_row(batch, index, f"{path}[{number}]")
+                    number += 1
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"{path} cannot be read from row {number} on: {error}. Write or copy it again.") from None
+
+
+def _parquet_row(batch: Any, index: int, source: str) -> Row | BadRow:
+    try:
+        return Row({name: batch.column(name)[index].as_py() for name in batch.schema.names}, source)
+    except UnicodeDecodeError as error:
+        return bad_row(source, f"invalid UTF-8: byte 0x{error.object[error.start]:02x}", error.object)
+
+
+_READERS: dict[str, Callable[[str], Iterator[Row | BadRow]]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json_list,
+    ".csv": _comma_separated,
+    ".tsv": _tab_separated,
+    ".parquet": _parquet,
+}
+SUFFIXES = tuple(_READERS)

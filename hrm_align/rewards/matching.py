@@ -1,0 +1,35 @@
+"""Whether an answer is the one that was asked for: plain functions, text in, verdict out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+
+def exact_match(completion: str, reference: str) -> bool:
+    """The same text, but for space around it."""
+    return completion.strip() == reference.strip()
+
+
+def json_match(completion: str, reference: str) -> bool | None:
+    """The same JSON value, however it is spaced or ordered; None if the reference itself is no JSON."""
+    try:
+        expected = json.loads(reference)
+    except ValueError:
+        return None
+    try:
+        return _typed(json.loads(completion)) == _typed(expected)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _typed(value: object) -> object:
+    """JSON's types are told apart, unlike Python's `True == 1 == 1.0`."""
+    if isinstance(value, dict):
+        return {key: _typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_typed(item) for item in value]
+    return (type(value), value)
+
+
+MATCHERS: dict[str, Callable[[str, str], bool | None]] = {"exact": exact_match, "json": json_match}

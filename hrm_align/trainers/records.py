@@ -1,0 +1,60 @@
+"""The record of a run, in `output_dir/run`: what was asked, on what machine, with which data."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from hrm_align._version import __version__
+from hrm_align.errors import UserError
+
+_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "tokenizers")
+
+
+def claim_output_dir(path: Path, resuming: bool) -> None:
+    """Make the run's folder, and refuse one that holds another run.
+
+    Raises:
+        UserError: if the folder is in use, or cannot be written.
+    """
+    if not resuming and path.is_dir() and any(path.iterdir()):
+        raise UserError(
+            f"{path} already holds files, and nothing is written over: choose another --output_dir, go on with "
+            "--resume_from_checkpoint, or move the folder away."
+        )
+    try:
+        (path / "run").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {path} ({error.strerror}): choose another --output_dir.") from error
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, as far as they change results."""
+    return {
+        "hrm_align": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in _LIBRARIES},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "world_size": int(os.environ.get("WORLD_SIZE", 1)),
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write an object to be read by people and programs."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_records(run: Path, settings: dict[str, Any], data: dict[str, Any]) -> None:
+    """Write `resolved.yaml`, `env.json` and `data.json`."""
+    (run / "resolved.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    write_json(run / "env.json", environment())
+    write_json(run / "data.json", data)

@@ -1,0 +1,93 @@
+"""Supervised fine-tuning: TRL's SFTTrainer on rendered documents. The mask needs nothing here: the seam gives it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import trl
+from datasets import Dataset
+from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+
+from hrm_align.configs import SFTArguments
+from hrm_align.data.collators import PackedCollator, PaddedCollator
+from hrm_align.data.packing import pack
+from hrm_align.models.loading import check_horizon
+from hrm_align.rendering import renderer_of
+
+# Given a model, scores generated answers: metrics by name. Called at each evaluation, on every process.
+GenerationEval = Callable[[PreTrainedModel], dict[str, float]]
+
+
+class SFTTrainer(trl.SFTTrainer):
+    """TRL's trainer with this project's collators, response-only labels and, if asked, generated answers at evaluation.
+
+    The loss is the mean over all response tokens of a step, end tokens included, whatever the split into batches,
+    accumulation steps and processes.
+
+    Args:
+        model: an HrmTextForCausalLM, loaded in float32; `bf16` autocasts its forward.
+        args: settings.
+        train_dataset: columns `input_ids` and `prefix_length` (`hrm_align.data.tokenization.tokenize`).
+        eval_dataset: the same, held out; optional.
+        processing_class: the model's tokenizer.
+        callbacks: Transformers callbacks.
+        generation_eval: scores generated answers at each evaluation; its metrics join the log as `eval_...`.
+
+    Raises:
+        UserError: if the checkpoint's `L_bp_cycles` is not the official fine-tuning horizon.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: SFTArguments,
+        train_dataset: Dataset,
+        processing_class: PreTrainedTokenizerFast,
+        eval_dataset: Dataset | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
+        generation_eval: GenerationEval | None = None,
+    ):
+        assert isinstance(model.config, HrmTextConfig)
+        check_horizon(model.config, model.config._name_or_path or "the model")
+        self._generation_eval = generation_eval
+        pad_id = renderer_of(processing_class).pad_id
+        assert args.max_length is not None and not isinstance(args.pad_to_multiple_of, str)  # checked by parse_sft
+        if args.packing:
+            train_dataset = pack(train_dataset, args.max_length)
+            eval_dataset = pack(eval_dataset, args.max_length) if eval_dataset is not None else None
+            collator: Any = PackedCollator(pad_id)
+        else:
+            collator = PaddedCollator(pad_id, args.pad_to_multiple_of)
+        # TRL must not pack or tokenize a second time: its packing lets prefixes see each other.
+        args = copy.copy(args)
+        args.packing, args.eval_packing = False, False
+        args.dataset_kwargs = {"skip_prepare_dataset": True}
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=collator,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            callbacks=list(callbacks),
+        )
+
+    def _set_signature_columns_if_needed(self) -> None:
+        self._signature_columns: Any = ["input_ids", "prefix_length", "documents", "prefix_lengths", "length"]
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Loss on the held-out rows and, with `generation_eval`, generated exact match."""
+        metrics = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        if self._generation_eval is not None:
+            scored = self._generation_eval(self.accelerator.unwrap_model(self.model))
+            generated = {f"{metric_key_prefix}_{name}": value for name, value in scored.items()}
+            self.log(dict(generated))
+            metrics |= generated
+        return metrics
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: TRL's card shows a quickstart that runs the prompt causally."""

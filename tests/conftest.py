@@ -1,0 +1,15 @@
+"""Everything runs offline: a test that reaches for the network fails at once instead of waiting."""
+
+import os
+
+os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", WANDB_MODE="disabled", TOKENIZERS_PARALLELISM="false")
+
+import pytest
+import torch
+
+import hrm_align  # noqa: F401  installs the prefix mask
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)

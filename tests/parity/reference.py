@@ -1,0 +1,82 @@
+"""An independent way to run HRM-Text: Transformers' own forward, unpatched, under a mask drawn token by token.
+
+Written against the model card's words, not against `hrm_align.models.prefix_mask`, and slow on purpose.
+"""
+
+from contextlib import contextmanager
+
+import torch
+from transformers import HrmTextConfig, HrmTextForCausalLM
+
+from hrm_align.models import prefix_mask
+
+END = 7
+
+
+def small_model(seed: int = 0, **changes) -> HrmTextForCausalLM:
+    """A random fp32 model, two layers a stack; no end token, so that generation runs to its length."""
+    torch.manual_seed(seed)
+    settings = {
+        "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "head_dim": 16,
+        "initializer_range": 32**-0.5, "L_bp_cycles": [0, 3], "pad_token_id": 5, "bos_token_id": 6,
+        "max_position_embeddings": 256,
+    }  # fmt: skip
+    model = HrmTextForCausalLM(HrmTextConfig(**(settings | changes)))
+    torch.nn.init.trunc_normal_(model.model.z_L_init, std=1.0, a=-2, b=2)
+    return model.eval()
+
+
+def trained_model() -> HrmTextForCausalLM:
+    """The same model after 60 steps of learning to write its prompt backwards: sharp, not random, attention."""
+    model = small_model(seed=1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    with unpatched():
+        for _ in range(60):
+            rows = torch.stack([document(6, 6, reverse=True) for _ in range(16)])
+            types = torch.zeros_like(rows)
+            types[:, :8] = 1
+            labels = rows.masked_fill(types == 1, -100)
+            model(rows, token_type_ids=types, labels=labels, use_cache=False).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return model.eval()
+
+
+def document(prompt: int, response: int, reverse: bool = False) -> torch.Tensor:
+    """`<|im_start|>` prompt `<|im_end|>` response `<|box_end|>` of random ids; prompt + response + 3 tokens."""
+    text = torch.randint(31, 64, (prompt,))
+    answer = text.flip(0)[:response] if reverse else torch.randint(31, 64, (response,))
+    return torch.cat([torch.tensor([6]), text, torch.tensor([END]), answer, torch.tensor([11])])
+
+
+@contextmanager
+def unpatched():
+    """Transformers as it ships."""
+    prefix_mask.uninstall()
+    try:
+        yield
+    finally:
+        prefix_mask.install()
+
+
+def drawn_mask(documents: list[list[int]], length: int) -> torch.Tensor:
+    """(1, 1, length, length) float mask of a row in which the documents stand one behind the other."""
+    allowed = [[key == query for key in range(length)] for query in range(length)]
+    start = 0
+    for tokens in documents:
+        prefix = tokens.index(END) + 1
+        for query in range(len(tokens)):
+            for key in range(len(tokens)):
+                both_prompt = query < prefix and key < prefix
+                if key <= query or both_prompt:
+                    allowed[start + query][start + key] = True
+        start += len(tokens)
+    return torch.tensor(allowed).logical_not()[None, None] * torch.finfo(torch.float32).min
+
+
+def reference_logits(model: HrmTextForCausalLM, tokens: list[int] | torch.Tensor) -> torch.Tensor:
+    """(seq, vocab) logits of one document alone, teacher-forced."""
+    ids = torch.as_tensor(tokens)
+    with unpatched(), torch.no_grad():
+        mask = drawn_mask([ids.tolist()], len(ids))
+        return model(ids[None], attention_mask=mask, use_cache=False).logits[0]

@@ -1,0 +1,255 @@
+"""The seam against an independently drawn mask, and the inputs under which it must refuse."""
+
+import pytest
+import torch
+from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
+from transformers import DynamicCache, StaticCache
+
+from hrm_align.models import prefix_mask
+from hrm_align.models.prefix_mask import PrefixMaskError, causal_prompt, visible_intervals
+from tests.parity.reference import document, drawn_mask, reference_logits, small_model, trained_model, unpatched
+
+# fp32 noise between two mask forms was at most 4e-6 here; the faults this protects from move logits by 0.04 to 4.
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module", params=["random", "trained"])
+def model(request):
+    torch.manual_seed(0)
+    return small_model() if request.param == "random" else trained_model()
+
+
+@pytest.fixture
+def rows():
+    return [document(9, 5), document(3, 8), document(6, 2)]
+
+
+def padded(rows, side="right"):
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), 5)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for i, row in enumerate(rows):
+        where = slice(0, len(row)) if side == "right" else slice(width - len(row), width)
+        ids[i, where], mask[i, where] = row, 1
+    return ids, mask
+
+
+def closeness(actual, expected):
+    return (actual - expected).abs().max().item()
+
+
+def test_the_drawing_in_the_docstring():
+    a, b = [31, 7, 11], [32, 33, 7, 40, 11]
+    ids = torch.tensor([a + b])
+    positions = torch.tensor([[0, 1, 2, 0, 1, 2, 3, 4]])
+    first, last = visible_intervals(ids, 7, position_ids=positions)
+    assert first.tolist() == [[0, 0, 0, 3, 3, 3, 3, 3]]
+    assert last.tolist() == [[1, 1, 2, 5, 5, 5, 6, 7]]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("kernel", ["sdpa", "eager"])
+@pytest.mark.parametrize("typed", [False, True])
+def test_padded_batch_equals_each_document_alone(model, rows, side, kernel, typed):
+    ids, mask = padded(rows, side)
+    types = ((ids == 7).long().flip(1).cumsum(1).flip(1) * mask) if typed else None
+    model.set_attn_implementation(kernel)
+    with torch.no_grad():
+        logits = model(ids, attention_mask=mask, token_type_ids=types).logits
+    model.set_attn_implementation("sdpa")
+    for i, row in enumerate(rows):
+        assert closeness(logits[i][mask[i] == 1], reference_logits(model, row)) < TOLERANCE
+
+
+@pytest.mark.parametrize("kernel", ["sdpa", "eager"])
+@pytest.mark.parametrize("with_attention_mask", [False, True])
+def test_packed_row_equals_each_document_alone(model, rows, kernel, with_attention_mask):
+    ids = torch.cat([*rows, torch.tensor([5, 5])])[None]
+    positions = torch.cat([torch.arange(len(r)) for r in rows] + [torch.zeros(2, dtype=torch.long)])[None]
+    mask = (ids != 5).long() if with_attention_mask else None
+    if not with_attention_mask:
+        ids, positions = ids[:, :-2], positions[:, :-2]
+    model.set_attn_implementation(kernel)
+    with torch.no_grad():
+        logits = model(ids, attention_mask=mask, position_ids=positions).logits[0]
+    model.set_attn_implementation("sdpa")
+    start = 0
+    for row in rows:
+        assert closeness(logits[start : start + len(row)], reference_logits(model, row)) < TOLERANCE
+        start += len(row)
+
+
+def test_packed_row_equals_a_drawn_mask_in_loss_and_gradients(model, rows):
+    ids = torch.cat(rows)[None]
+    positions = torch.cat([torch.arange(len(r)) for r in rows])[None]
+    labels = ids.masked_fill(ids < 31, -100)
+    model.zero_grad()
+    model(ids, position_ids=positions, labels=labels, use_cache=False).loss.backward()
+    ours = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    model.zero_grad()
+    with unpatched():
+        mask = drawn_mask([r.tolist() for r in rows], ids.shape[1])
+        model(ids, attention_mask=mask, position_ids=positions, labels=labels, use_cache=False).loss.backward()
+    theirs = [p.grad for p in model.parameters() if p.grad is not None]
+    model.zero_grad()
+    assert max(closeness(a, b) / b.abs().max().item() for a, b in zip(ours, theirs, strict=True)) < TOLERANCE
+
+
+def test_editing_one_packed_document_leaves_the_others_bit_equal(model, rows):
+    positions = torch.cat([torch.arange(len(r)) for r in rows])[None]
+    edited = [rows[0], rows[1].clone(), rows[2]]
+    edited[1][1] = 31 + (edited[1][1] - 30) % 33
+    with torch.no_grad():
+        before = model(torch.cat(rows)[None], position_ids=positions).logits[0]
+        after = model(torch.cat(edited)[None], position_ids=positions).logits[0]
+    middle = slice(len(rows[0]), len(rows[0]) + len(rows[1]))
+    assert not torch.equal(before[middle], after[middle])
+    before[middle] = after[middle] = 0
+    assert torch.equal(before, after)
+
+
+def greedy_reference(model, prompt, steps):
+    """Argmax decoding with a full, uncached, unpatched forward a step."""
+    tokens = list(prompt)
+    for _ in range(steps):
+        tokens.append(int(reference_logits(model, tokens)[-1].argmax()))
+    return tokens[len(prompt) :]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"use_cache": False},
+        {"cache_implementation": "static"},
+        {"prompt_lookup_num_tokens": 3},
+    ],
+    ids=["dynamic", "no_cache", "static", "prompt_lookup"],
+)
+def test_generation_equals_uncached_teacher_forcing(model, settings):
+    prompt = document(8, 0)[:-1]
+    expected = greedy_reference(model, prompt.tolist(), 6)
+    out = model.generate(prompt[None], max_new_tokens=6, do_sample=False, **settings)
+    assert out[0, len(prompt) :].tolist() == expected
+
+
+def test_left_padded_generation_equals_each_prompt_alone(model):
+    prompts = [document(9, 0)[:-1], document(4, 0)[:-1], document(6, 0)[:-1]]
+    ids, mask = padded(prompts, "left")
+    for settings in ({}, {"cache_implementation": "static"}, {"use_cache": False}):
+        out = model.generate(
+            ids, attention_mask=mask, max_new_tokens=5, do_sample=False,
+            return_dict_in_generate=True, output_logits=True, **settings,
+        )  # fmt: skip
+        for i, prompt in enumerate(prompts):
+            new = out.sequences[i, ids.shape[1] :]
+            expected = reference_logits(model, torch.cat([prompt, new]))[len(prompt) - 1 : -1]
+            assert closeness(torch.stack(out.logits, 1)[i], expected) < TOLERANCE
+
+
+def test_a_reset_static_cache_reads_its_next_prompt_whole(model):
+    prompt = document(8, 0)[:-1]
+    cache = StaticCache(model.config, max_cache_len=32)
+    with torch.no_grad():
+        model(document(5, 0)[:-1][None], past_key_values=cache)
+        cache.reset()
+        logits = model(prompt[None], past_key_values=cache).logits[0]
+    assert closeness(logits, reference_logits(model, prompt)) < TOLERANCE
+
+
+def test_adapters_run_under_the_mask(model, rows):
+    adapted = get_peft_model(small_model(), LoraConfig(r=2, target_modules=["q_proj", "down_proj"])).eval()
+    ids, mask = padded(rows)
+    with torch.no_grad():
+        logits = adapted(input_ids=ids, attention_mask=mask).logits
+    expected = reference_logits(adapted, rows[0])
+    assert closeness(logits[0][mask[0] == 1], expected) < TOLERANCE
+
+
+def test_the_causal_prompt_is_another_model(model, rows):
+    ids = rows[0][None]
+    with torch.no_grad(), causal_prompt(model):
+        causal = model(ids).logits[0]
+    assert closeness(causal, reference_logits(model, rows[0])) > 1e-2
+    with torch.no_grad():
+        assert closeness(model(ids).logits[0], reference_logits(model, rows[0])) < TOLERANCE
+
+
+def test_a_four_dimensional_mask_is_taken_as_it_is(model, rows):
+    mask = drawn_mask([rows[0].tolist()], len(rows[0]))
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        logits = model(rows[0][None], attention_mask=mask == 0).logits[0]
+    model.set_attn_implementation("sdpa")
+    assert closeness(logits, reference_logits(model, rows[0])) < TOLERANCE
+
+
+# What it must refuse, with the words that tell the user why.
+
+
+def test_text_without_a_prompt_end_is_refused(model):
+    with pytest.raises(PrefixMaskError, match="document without"):
+        model(torch.tensor([[6, 40, 41, 42]]))
+    with pytest.raises(PrefixMaskError, match="row 1 "):
+        model(torch.tensor([[6, 40, 7, 42], [6, 40, 41, 42]]))
+
+
+def test_contradicting_token_types_are_refused(model, rows):
+    with pytest.raises(PrefixMaskError, match="contradict"):
+        model(rows[0][None], token_type_ids=torch.zeros(1, len(rows[0]), dtype=torch.long))
+    with pytest.raises(PrefixMaskError, match="contradict"):
+        model.generate(rows[0][None, :11], token_type_ids=torch.zeros(1, 11, dtype=torch.long), max_new_tokens=2)
+
+
+def test_a_second_prefix_in_one_row_is_refused(model):
+    ids = torch.tensor([[6, 40, 41, 42, 43, 44]])
+    with pytest.raises(PrefixMaskError, match="second prefix"):
+        model(ids, token_type_ids=torch.tensor([[1, 1, 0, 1, 1, 0]]))
+
+
+def test_chunked_prefill_is_refused(model):
+    with pytest.raises(PrefixMaskError, match="chunk"):
+        model.generate(document(9, 0)[None, :-1], prefill_chunk_size=4, max_new_tokens=2)
+
+
+def test_a_second_turn_on_a_live_cache_is_refused(model):
+    cache = DynamicCache(config=model.config)
+    first = model.generate(document(5, 0)[None, :-1], past_key_values=cache, max_new_tokens=3)
+    second = torch.cat([first, document(4, 0)[None, :-1]], dim=1)
+    with pytest.raises(PrefixMaskError, match="live cache"):
+        model.generate(second, past_key_values=cache, max_new_tokens=3)
+    with torch.no_grad(), pytest.raises(PrefixMaskError, match="already holds a prompt"):
+        model(document(4, 0)[None, :-1], past_key_values=cache)
+
+
+@pytest.mark.parametrize("config", [PromptTuningConfig, PrefixTuningConfig])
+def test_virtual_tokens_are_refused(rows, config):
+    extra = {} if config is PromptTuningConfig else {"token_dim": 32, "num_layers": 16, "num_attention_heads": 2}
+    adapted = get_peft_model(small_model(), config(task_type="CAUSAL_LM", num_virtual_tokens=4, **extra))
+    with pytest.raises(PrefixMaskError):
+        adapted(input_ids=rows[0][None], attention_mask=torch.ones(1, len(rows[0]), dtype=torch.long))
+
+
+def test_continuous_batching_is_refused(model):
+    model.config._attn_implementation_internal, before = "paged|sdpa", model.config._attn_implementation
+    try:
+        with pytest.raises(PrefixMaskError, match="paged"):
+            model(document(4, 3)[None])
+    finally:
+        model.config._attn_implementation_internal = before
+
+
+def test_install_is_idempotent_and_removable():
+    patched = prefix_mask.HrmTextModel.forward
+    prefix_mask.install()
+    assert prefix_mask.HrmTextModel.forward is patched
+    with unpatched():
+        assert prefix_mask.HrmTextModel.forward is not patched
+
+
+def test_a_changed_signature_is_named(monkeypatch):
+    with unpatched():
+        monkeypatch.setattr(prefix_mask.HrmTextModel, "forward", lambda self, input_ids: None)
+        with pytest.raises(RuntimeError, match="no longer takes attention_mask"):
+            prefix_mask.install()
+        monkeypatch.undo()

@@ -1,0 +1,112 @@
+"""Every shipped YAML is read strictly, says only what differs, and fits the columns of its data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import launch_command_parser
+
+from hrm_align.configs import SFTRecipe, parse_sft, resolved
+from hrm_align.data.example import Example
+from hrm_align.data.mixture import DatasetSpec, load_examples
+
+ROOT = Path(__file__).parents[2]
+FIXTURES = Path(__file__).parent / "fixtures"
+RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "recipes").glob("*/sft.yaml"))
+LAUNCHERS = sorted((ROOT / "recipes/accelerate").glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def parsed(recipe: str) -> SFTRecipe:
+    return parse_sft(["--config", recipe])
+
+
+def offline(specs: list[DatasetSpec]) -> list[DatasetSpec]:
+    """The same data sets with the files of `fixtures` in place of the Hub's."""
+    return [
+        spec
+        if Path(spec.path).exists()
+        else replace(spec, path=str(FIXTURES / f"{spec.path.replace('/', '--')}.jsonl"), split="train", name=None)
+        for spec in specs
+    ]
+
+
+def examples_of(recipe: SFTRecipe, specs: list[DatasetSpec]) -> list[Example]:
+    return load_examples(offline(specs), default_condition=recipe.data.condition)[0]
+
+
+def test_there_are_recipes_to_test() -> None:
+    assert {Path(recipe).parent.name for recipe in RECIPES} >= {"tiny", "chat", "math", "code"}
+    assert len(LAUNCHERS) == 5
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_states_only_what_differs_from_the_defaults(recipe: str) -> None:
+    defaults = resolved(parse_sft(["--model_name_or_path", "tiny", "--datasets", "a.jsonl", "--output_dir", "x"]))
+    stated = yaml.safe_load(Path(recipe).read_text(encoding="utf-8"))
+    values = resolved(parsed(recipe))
+    required = {"model_name_or_path", "datasets", "output_dir"}
+    assert [key for key in stated if values[key] == defaults[key] and key not in required] == []
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_opens_with_the_command_that_runs_it(recipe: str) -> None:
+    assert f"--config {recipe}\n" in Path(recipe).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if "tiny" not in recipe])
+def test_a_step_of_a_1b_recipe_has_the_tokens_of_the_official_sft(recipe: str) -> None:
+    training = parsed(recipe).training
+    rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    assert training.packing and rows * training.max_length == 32768
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_row_of_a_recipes_data_becomes_an_example_under_its_condition(recipe: str) -> None:
+    config = parsed(recipe)
+    for specs in (config.data.specs(), config.data.eval_specs()):
+        for example in examples_of(config, specs) if specs else []:
+            assert example.messages and example.answer.content.strip()
+            assert "tiny" in recipe or example.condition == "synth,cot"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "prompt", "answer", "count"),
+    [
+        # 4 conversations, one of them with two answers
+        ("recipes/chat/sft.yaml", "Name a bird that cannot fly.", "The kiwi cannot fly.", 5),
+        ("recipes/math/sft.yaml", r"What is $3 \cdot 7 + 2$?", r"The answer is $\boxed{23}$.", 3),
+        ("recipes/code/sft.yaml", "Write a Python function `area`", "return width * height\n```", 3),
+    ],
+)
+def test_the_columns_of_a_hub_data_set_are_read_as_prompt_and_answer(
+    recipe: str, prompt: str, answer: str, count: int
+) -> None:
+    config = parsed(recipe)
+    examples = examples_of(config, config.data.specs())
+    assert len(examples) == count
+    assert examples[0].messages[-1].content.startswith(prompt)
+    assert examples[0].answer.content.endswith(answer)
+
+
+@pytest.mark.parametrize("path", LAUNCHERS, ids=lambda path: path.stem)
+def test_accelerate_knows_every_key_of_a_launcher(path: Path) -> None:
+    config = load_config_from_file(str(path))  # raises for an unknown key
+    known = {action.dest for action in launch_command_parser()._actions}
+    assert set(config.fsdp_config or {}) <= known  # which accelerate itself does not check
+    assert config.mixed_precision == "no"  # the recipe's bf16 decides
+
+
+def test_the_layer_that_fsdp_wraps_is_the_models() -> None:
+    from transformers import HrmTextForCausalLM
+
+    config = load_config_from_file(str(ROOT / "recipes/accelerate/fsdp2.yaml"))
+    assert [config.fsdp_config["fsdp_transformer_layer_cls_to_wrap"]] == HrmTextForCausalLM._no_split_modules

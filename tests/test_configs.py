@@ -1,0 +1,245 @@
+"""A recipe is read strictly: what is wrong is named with its place and the remedy, what is right is typed and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hrm_align.configs import SFTRecipe, parse_sft, resolved
+from hrm_align.errors import UserError
+
+BASE = "model_name_or_path: tiny\ndatasets: [{path: a.jsonl}]\noutput_dir: runs/x\n"
+SECRET = "hf_abcdefghijklmnop"
+
+Parse = Callable[..., SFTRecipe]
+
+
+@pytest.fixture
+def parse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parse:
+    """Parse `BASE` with more lines, which begin at line 4, and flags."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(lines: str = "", *flags: str, base: str = BASE) -> SFTRecipe:
+        Path("r.yaml").write_text(base + lines + "\n", encoding="utf-8")
+        return parse_sft(["--config", "r.yaml", *flags])
+
+    return run
+
+
+def refusal(parse: Parse, lines: str = "", *flags: str, base: str = BASE) -> str:
+    with pytest.raises(UserError) as caught:
+        parse(lines, *flags, base=base)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_defaults_are_the_official_sft(parse: Parse) -> None:
+    training = parse().training
+    assert (training.learning_rate, training.lr_scheduler_type) == (3e-5, "cosine_with_min_lr")
+    assert training.lr_scheduler_kwargs == {"min_lr_rate": 0.1}
+    assert (training.warmup_steps, training.weight_decay, training.adam_beta1, training.adam_beta2) == (
+        0,
+        0.1,
+        0.9,
+        0.95,
+    )
+
+
+def test_checkpointing_is_off_although_trl_turns_it_on_through_the_old_name(parse: Parse) -> None:
+    training = parse().training
+    assert training.activation_checkpointing is False and training.gradient_checkpointing is False
+    training = parse("activation_checkpointing: true").training
+    assert training.activation_checkpointing is True and training.gradient_checkpointing is True
+
+
+def test_another_schedule_does_not_inherit_the_floor_of_the_default_one(parse: Parse) -> None:
+    assert parse("lr_scheduler_type: linear").training.lr_scheduler_kwargs is None
+
+
+def test_bf16_is_off_on_a_cpu_unless_asked_for(parse: Parse) -> None:
+    assert parse("use_cpu: true").training.bf16 is False
+    assert parse("use_cpu: true\nbf16: true").training.bf16 is True
+
+
+@pytest.mark.parametrize("rate", ["3e-5", "3.0e-05", "0.00003", "'3e-5'"])
+def test_every_spelling_of_a_number_is_that_number(parse: Parse, rate: str) -> None:
+    assert parse(f"learning_rate: {rate}").training.learning_rate == 3e-5
+    assert parse(f"lr_scheduler_kwargs: {{min_lr: {rate.strip(chr(39))}}}").training.lr_scheduler_kwargs == {
+        "min_lr": 3e-5
+    }
+
+
+def test_words_that_old_yaml_turns_into_something_else_stay_words(parse: Parse) -> None:
+    recipe = parse("eval_strategy: no\nrun_name: 2024-01-01\nmodel_revision: 0012e5\nhub_model_id: 1:30\npacking: no")
+    assert recipe.training.eval_strategy == "no"
+    assert recipe.training.run_name == "2024-01-01"
+    assert recipe.model.model_revision == "0012e5"
+    assert recipe.training.hub_model_id == "1:30"
+    assert recipe.training.packing is False
+    entries = parse("eval_datasets: [{path: no, revision: 2024-01-01, name: 1:30}]").data.eval_datasets
+    assert entries == [{"path": "no", "revision": "2024-01-01", "name": "1:30"}]
+
+
+def test_a_flag_overrides_the_file(parse: Parse) -> None:
+    recipe = parse(
+        "learning_rate: 1e-3\nmax_steps: 7\npacking: false", "--learning-rate=2e-3", "--max_steps", "-1", "--packing"
+    )
+    assert recipe.training.learning_rate == 2e-3
+    assert recipe.training.max_steps == -1
+    assert recipe.training.packing is True
+
+
+def test_datasets_are_entries_or_bare_paths_in_the_file_and_as_flags(parse: Parse) -> None:
+    assert parse().data.datasets == [{"path": "a.jsonl"}]
+    assert parse("eval_datasets: [b.jsonl, {path: c, split: test}]").data.eval_datasets == [
+        {"path": "b.jsonl"},
+        {"path": "c", "split": "test"},
+    ]
+    flags = ("--datasets", "d.jsonl", '{"path": "e", "fraction": 0.5}')
+    recipe = parse("", *flags)
+    assert recipe.data.datasets == [{"path": "d.jsonl"}, {"path": "e", "fraction": 0.5}]
+    assert [(spec.path, spec.fraction) for spec in recipe.data.specs()] == [("d.jsonl", 1.0), ("e", 0.5)]
+
+
+def test_a_recipe_may_be_all_flags() -> None:
+    recipe = parse_sft(["--model_name_or_path", "tiny", "--datasets", "a.jsonl", "--output_dir", "runs/x"])
+    assert recipe.model.model_name_or_path == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("lerning_rate: 1e-3", "unknown setting lerning_rate: did you mean learning_rate?"),
+        ("learning-rate: 1e-3", "did you mean learning_rate?"),
+        ("qqqqqq: 1", "run with --help"),
+        ("max_seq_length: 512", "max_length"),
+        ("tokenizer: x", "tokenizer_name_or_path"),
+        ("warmup_ratio: 0.1", "warmup_steps"),
+        ("overwrite_output_dir: true", "gone upstream"),
+        ("dataset_name: x", "datasets:"),
+        ("group_by_length: true", "train_sampling_strategy"),
+        ("evaluation_strategy: epoch", "eval_strategy"),
+        ("use_peft: true", "LoRA recipe"),
+        ("lora_r: 16", "LoRA recipe"),
+        ("gradient_checkpointing: true", "activation_checkpointing"),
+        ("formatting_func: f", "columns"),
+        ("learning_rate: fast", "learning_rate: invalid float value: 'fast'"),
+        ("max_length: 12.5", "max_length: invalid int value: '12.5'"),
+        ("packing: maybe", "packing: Truthy value expected: got maybe"),
+        ("learning_rate: [1, 2]", "learning_rate is a list, expected float"),
+        ("lr_scheduler_kwargs: 3", "lr_scheduler_kwargs is '3', it must be a mapping"),
+        ("learning_rate:", "learning_rate is empty, expected float"),
+        ("save_strategy: often", "invalid choice: 'often' (choose from"),
+        ("eval_datasets: [3]", "eval_datasets[0] is 3"),
+        ("eval_datasets: [{path: a, splt: b}]", "did you mean `split`?"),
+        ("assistant_only_loss: true", "the loss is always on the response"),
+        ("completion_only_loss: false", "the loss is always on the response"),
+        ("padding_free: true", "packing: true"),
+        ("packing_strategy: wrapped", "never cut"),
+        ("use_liger_kernel: true", "Liger"),
+        ("truncation_mode: keep_start", "dropped and counted"),
+        ("chat_template_path: x", "pretrained"),
+        ("activation_checkpointing_kwargs: {use_reentrant: true}", "wrong gradients"),
+        ("attn_implementation: flash_attention_2", "no prefix mask"),
+        ("attn_implementation: fast", "use sdpa"),
+        ("average_tokens_across_devices: false", "spread over processes"),
+        ("trust_remote_code: true", "never run"),
+        ("dataset_text_field: text", "columns"),
+        ("model_init_kwargs: {dtype: float16}", "set dtype"),
+        ("learning_rate: -1e-5", "must be a finite number, 0 or more"),
+        ("learning_rate: nan", "must be a finite number, 0 or more"),
+        ("max_length: 7", "max_length is 7, it must be 8 tokens or more"),
+        ("max_length: null", "max_length is None"),
+        ("num_train_epochs: 0", "num_train_epochs is 0.0"),
+        ("adam_beta2: 1", "below 1"),
+        ("max_dropped_fraction: 10", "between 0 and 1"),
+        ("per_device_train_batch_size: 0", "1 or more"),
+        ("condition: direkt", "unknown condition 'direkt'"),
+        ("eval_datasets: [{path: a, condition: direkt}]", "unknown condition 'direkt'"),
+        ("eval_strategy: epoch", "nothing is held out"),
+        ("generation_eval_samples: 8", "needs held-out rows"),
+        ("eval_fraction: 0.1\neval_datasets: [b.jsonl]", "keep one of them"),
+        ("learning_rate: 1\nlearning_rate: 2", "learning_rate stands twice"),
+        ("eval_datasets: [{path: a, path: b}]", "path stands twice"),
+        ("eval_datasets: [a", "not valid YAML"),
+        ("- a", "not valid YAML"),
+        ("run_name: !!python/name:os.system", "not valid YAML"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_with_its_line_and_remedy(parse: Parse, line: str, words: str) -> None:
+    message = refusal(parse, line)
+    assert words in message
+    assert message.startswith(("r.yaml:4: ", "r.yaml:5: "))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--lerning-rate", "1"], "did you mean learning_rate?"),
+        (["--learning", "1"], "unknown setting learning"),  # argparse alone would take it as an abbreviation
+        (["--learning_rate", "fast"], "invalid float value: 'fast'"),
+        (["--learning_rate"], "expected one argument"),
+        (["--max_seq_length=5"], "max_length"),
+        (["--gradient_checkpointing"], "activation_checkpointing"),
+        (["stray"], "'stray' belongs to no setting"),
+        (["--config"], "config: expected one argument"),
+    ],
+)
+def test_a_mistake_in_a_flag_is_named_as_one_of_the_command_line(parse: Parse, flags: list[str], words: str) -> None:
+    message = refusal(parse, "", *flags)
+    assert words in message and message.startswith("command line: ")
+
+
+@pytest.mark.parametrize("key", ["model_name_or_path", "datasets", "output_dir"])
+def test_what_a_run_cannot_do_without_is_asked_for(parse: Parse, key: str) -> None:
+    lines = [line for line in BASE.splitlines() if not line.startswith(key)]
+    assert f"{key} is missing" in refusal(parse, base="\n".join(lines) + "\n")
+
+
+def test_settings_that_exclude_each_other_are_one_sentence(parse: Parse) -> None:
+    assert "fp16 and bf16" in refusal(parse, "use_cpu: true\nbf16: true\nfp16: true")
+
+
+def test_a_missing_recipe_is_answered_with_the_nearest_one(parse: Parse) -> None:
+    parse()
+    for wrong in ("rr.yaml", "r.yml"):
+        with pytest.raises(UserError, match=r"did you mean r\.yaml\?"):
+            parse_sft(["--config", wrong])
+
+
+@pytest.mark.parametrize("text", ["", "just text", "- a\n- b", "# only a comment"])
+def test_a_file_that_is_no_mapping_is_refused_with_its_line(parse: Parse, text: str) -> None:
+    assert refusal(parse, base=text).startswith("r.yaml:1: a recipe is a mapping")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="not UTF-8"):
+        parse_sft(["--config", str(tmp_path / "r.yaml")])
+    (tmp_path / "r.yaml").write_bytes(b"seed: 1\nrun_name: \x07")
+    with pytest.raises(UserError, match=r"r\.yaml:2: not valid YAML"):
+        parse_sft(["--config", str(tmp_path / "r.yaml")])
+
+
+def test_resolved_holds_every_setting_and_reads_back_as_the_same_recipe(parse: Parse) -> None:
+    lines = "learning_rate: 1e-3\nactivation_checkpointing: true\nreport_to: [wandb]\neval_datasets: [{path: b, split: test}]"
+    first = resolved(parse(lines))
+    assert first["learning_rate"] == 1e-3 and first["seed"] == 42 and first["condition"] == "direct"
+    assert first["datasets"] == [{"path": "a.jsonl"}]
+    Path("again.yaml").write_text(yaml.safe_dump(first), encoding="utf-8")
+    assert resolved(parse_sft(["--config", "again.yaml"])) == first
+
+
+@pytest.mark.parametrize("key", ["hub_token", "hf_token", "token"])
+def test_a_token_is_no_setting_and_never_shown(parse: Parse, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    assert SECRET not in yaml.safe_dump(resolved(parse()))
+    for message in (
+        refusal(parse, f"{key}: {SECRET}"),
+        refusal(parse, "", f"--{key}", SECRET),
+        refusal(parse, "", f"--{key}={SECRET}"),
+    ):
+        assert SECRET not in message and key in message
