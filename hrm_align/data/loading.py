@@ -36,7 +36,7 @@ def read_rows(
             wins over the Hub.
         name: the configuration of a Hub data set.
         split: split of a Hub data set, or a slice of one. In a directory, the files that carry its name (test.jsonl,
-            test-00001.parquet); those that carry none belong to `train`.
+            test-00001.parquet); if none carries the name of `train`, those that carry no split's name.
         data_files: files or patterns inside the directory or the Hub data set.
         revision: branch, tag or commit of a Hub data set.
 
@@ -92,8 +92,9 @@ def _of_patterns(patterns: DataFiles, split: str, directory: str) -> list[str]:
 
 def _of_directory(path: str, split: str) -> list[str]:
     files = [os.path.join(path, name) for name in sorted(os.listdir(path)) if suffix_of(name) in SUFFIXES]
-    # Reading them all would train on the test set that lies beside the training set.
-    chosen = [file for file in files if (_split_of(file) or "train") == split]
+    # Reading them all would train on the test set, or on a word list, that lies beside the training set.
+    named = [file for file in files if _split_of(file) == split]
+    chosen = named or [file for file in files if split == "train" and _split_of(file) is None]
     if not files:
         raise UserError(f"the directory {path} holds no data file: the suffixes are {', '.join(SUFFIXES)}.")
     if not chosen:

@@ -28,7 +28,7 @@ NAMED_ROWS = 5  # bad rows that the error shows; the quarantine file has them al
 
 @dataclass
 class DatasetSpec:
-    """One data set of a mixture. The keys of TRL's `DatasetConfig` have their meaning there, but for `columns`.
+    """One data set of a mixture. Keys of TRL's `DatasetConfig` mean the same, but for `fraction` and `columns`.
 
     Args:
         path: file, directory, pattern of files, or Hub id, as `read_rows` takes it.
@@ -161,7 +161,7 @@ def load_examples(
     Args:
         specs: the data sets.
         default_condition: for rows and data sets that name none.
-        seed: chooses the rows of a broken `fraction`. The choice in one data set does not depend on the others.
+        seed: chooses the rows where a `fraction` is no whole number, in each data set independently of the others.
         max_bad_fraction: share of bad rows, of all rows read, above which nothing is returned.
         quarantine: JSONL file that gets every bad row: `{"source", "reason", "text"}`. It is written before an error is
             raised, and emptied if no row is bad.

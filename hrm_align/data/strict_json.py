@@ -86,8 +86,6 @@ def elements(raw: bytes) -> Iterator[tuple[int, bytes]]:
         if closes_list:
             return _check_outside(raw[:start] + b"[]" + raw[token.end() :])
         depth += (kind in b"[{") - (kind in b"]}")
-        if depth < 0:
-            break
     raise JsonFault(f"invalid JSON: the brackets do not match from the element at line {line} on")
 
 

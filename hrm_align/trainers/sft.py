@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import trl
@@ -13,7 +14,7 @@ from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast
 from hrm_align.configs import SFTArguments
 from hrm_align.data.collators import PackedCollator, PaddedCollator
 from hrm_align.data.packing import pack
-from hrm_align.models.loading import check_horizon
+from hrm_align.models.loading import check_horizon, load_model
 from hrm_align.rendering import renderer_of
 
 # Given a model, scores generated answers: metrics by name. Called at each evaluation, on every process.
@@ -88,6 +89,18 @@ class SFTTrainer(trl.SFTTrainer):
             self.log(dict(generated))
             metrics |= generated
         return metrics
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        # Saved weights have fused keys. The stock code loads them with strict=False into split ones: 14 of 19 tensors
+        # stay as they were, without a word (transformers #48805). `load_model` converts and refuses missing keys.
+        if self.is_fsdp_enabled or not (Path(resume_from_checkpoint) / "config.json").exists():
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        saved = load_model(resume_from_checkpoint).state_dict()
+        self.accelerator.unwrap_model(model or self.model).load_state_dict(saved, strict=True)
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(str(self.state.best_model_checkpoint))
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: TRL's card shows a quickstart that runs the prompt causally."""

@@ -1,0 +1,162 @@
+"""Make the tiny base from nothing: tokenizer, two stages of SFT from scratch, scores. An hour on one core.
+
+    python scripts/make_tiny_base.py --out runs/tiny_base            # train and score
+    python scripts/make_tiny_base.py --out runs/tiny_base --score    # score what is there
+
+Both stages go through the trainer that users get (`hrm_align.trainers.sft`). The result is copied into
+hrm_align/models/tiny by hand, together with the `scores.json` that its README quotes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import base_tasks
+import torch
+from base_tokenizer import train_tokenizer
+from transformers import HrmTextConfig, HrmTextForCausalLM, PreTrainedTokenizerFast, set_seed
+
+from hrm_align.configs import SFTArguments
+from hrm_align.data.example import Example
+from hrm_align.data.tokenization import tokenize
+from hrm_align.evaluation import evaluate
+from hrm_align.evaluation import few_shot as with_examples
+from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.rendering import Message, chat_template, renderer_of
+from hrm_align.trainers.sft import SFTTrainer
+
+HIDDEN = 128
+TOKENS_A_ROW, ROWS_A_STEP = 256, 4  # packed
+TOKENS_A_DOCUMENT = 45  # below the mean, so that the rows drawn always suffice
+SCORED_CONDITIONS = ("direct", "cot")
+ANSWER_TOKENS = 96
+
+
+def config_of(tokenizer: PreTrainedTokenizerFast) -> HrmTextConfig:
+    """HRM-Text's shape at 0.6 M parameters: H 2 x L 3 cycles, one layer a stack."""
+    return HrmTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=HIDDEN,
+        intermediate_size=3 * HIDDEN,
+        num_hidden_layers=1,
+        num_attention_heads=HIDDEN // 32,
+        head_dim=32,
+        initializer_range=HIDDEN**-0.5,  # as the 1B's 0.02552 is 1536 ** -0.5
+        H_cycles=2,
+        L_cycles=3,
+        L_bp_cycles=[0, 3],
+        max_position_embeddings=1024,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> HrmTextForCausalLM:
+    """Fresh weights; `z_L_init` is drawn as the official code draws it, because the port leaves it at zero."""
+    set_seed(seed)
+    model = HrmTextForCausalLM(config_of(tokenizer))
+    torch.nn.init.trunc_normal_(model.model.z_L_init, std=1.0, a=-2.0, b=2.0)
+    return model
+
+
+def examples_of(rows: Iterable[dict[str, str]]) -> list[Example]:
+    """Rows of `base_tasks` as examples."""
+    return [
+        Example(
+            (Message("user", row["prompt"]),),
+            Message("assistant", row["response"]),
+            row["condition"],
+            f"base_tasks[{index}]",
+            row["group"],
+        )
+        for index, row in enumerate(rows)
+    ]
+
+
+def train_stage(
+    model: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, stage: str, arguments: argparse.Namespace
+) -> None:
+    """One stage: `copy` at a constant rate, then `full`, whose rate falls linearly over its last part."""
+    steps = arguments.copy_steps if stage == "copy" else arguments.steps
+    documents = math.ceil(steps * TOKENS_A_ROW * ROWS_A_STEP / TOKENS_A_DOCUMENT)
+    rows = base_tasks.training_rows(arguments.seed, documents, stage)
+    dataset, _ = tokenize(examples_of(rows), renderer_of(tokenizer), TOKENS_A_ROW)
+    decay = {"num_decay_steps": int(arguments.decay * steps), "decay_type": "linear", "min_lr_ratio": 0.0}
+    settings = SFTArguments(
+        output_dir=str(arguments.out / f"stage_{stage}"),
+        max_steps=steps,
+        learning_rate=arguments.learning_rate,
+        warmup_steps=100,
+        lr_scheduler_type="constant_with_warmup" if stage == "copy" else "warmup_stable_decay",
+        lr_scheduler_kwargs={} if stage == "copy" else decay,
+        per_device_train_batch_size=ROWS_A_STEP,
+        packing=True,
+        max_length=TOKENS_A_ROW,
+        train_sampling_strategy="random",
+        logging_steps=100,
+        save_strategy="no",
+        disable_tqdm=True,
+        seed=arguments.seed,
+    )
+    SFTTrainer(model, settings, dataset, tokenizer).train()
+
+
+def score(folder: Path, rows_a_group: int, seed: int) -> dict[str, dict]:
+    """Greedy exact match on held-out prompts by family and level, and what examples in the prompt add."""
+    model, tokenizer = load_model_and_tokenizer(str(folder))
+    table: dict[str, dict] = {}
+    for condition in SCORED_CONDITIONS:
+        examples = examples_of(base_tasks.test_rows(seed, rows_a_group, condition))
+        result = evaluate(model, tokenizer, examples, max_new_tokens=ANSWER_TOKENS, batch_size=256)
+        groups = result.to_dict()["groups"]
+        for level in base_tasks.LEVELS:
+            cells = [cell for name, cell in groups.items() if name.endswith(f"/{level}")]
+            mean = sum(cell["exact_match"] for cell in cells) / len(cells)
+            table[f"{condition} {level}"] = {"mean": mean, "n": sum(cell["n"] for cell in cells)}
+        table[condition] = groups
+    examples = examples_of(base_tasks.few_shot_rows(seed, rows_a_group))
+    for shots in (0, 2, 4, 8):
+        asked = with_examples(examples, examples, shots)
+        table[f"{shots} shots"] = evaluate(model, tokenizer, asked, max_new_tokens=ANSWER_TOKENS).score.to_dict()
+    return table
+
+
+def main() -> None:
+    """Train and score, or score alone."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--copy_steps", type=int, default=1_000)
+    parser.add_argument("--learning_rate", type=float, default=2e-3)
+    parser.add_argument("--decay", type=float, default=0.4, help="share of the steps over which the rate falls")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rows_a_group", type=int, default=500)
+    parser.add_argument("--threads", type=int, default=1, help="one is as fast as two at this size")
+    parser.add_argument("--score", action="store_true", help="only score what is in --out")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if not arguments.score:
+        tokenizer = train_tokenizer(arguments.seed)
+        tokenizer.chat_template = chat_template()
+        model = new_model(tokenizer, arguments.seed)
+        started = time.process_time()
+        for stage in ("copy", "full"):
+            train_stage(model, tokenizer, stage, arguments)
+        print(f"trained in {(time.process_time() - started) / 60:.0f} CPU minutes")
+        model.eval().save_pretrained(arguments.out)
+        tokenizer.save_pretrained(arguments.out)
+    table = score(arguments.out, arguments.rows_a_group, seed=1)
+    (arguments.out / "scores.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    for name, cell in table.items():
+        if "mean" in cell or "exact_match" in cell:
+            print(f"{name:<14}{100 * cell.get('mean', cell.get('exact_match')):.1f} %  (n {cell['n']})")
+
+
+if __name__ == "__main__":
+    main()
