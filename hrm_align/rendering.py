@@ -155,8 +155,8 @@ class Renderer:
     def prompt(self, messages: str | Iterable[Message | Mapping[str, Any]], condition: str) -> list[int]:
         """The prefix that the model reads before it writes; see `render_prompt`."""
         turns = _as_messages(messages)
-        if not turns or all(turn.role == "assistant" for turn in turns):
-            raise UserError("a prompt needs at least one message to read (system, user or tool).")
+        if not any(turn.content.strip() for turn in turns if turn.role != "assistant"):
+            raise UserError("a prompt needs at least one message to read (system, user or tool) that is not empty.")
         ids: list[int] = []
         opening = [self._id(CONDITION_TOKENS[tag]) for tag in parse_condition(condition)]
         for turn in turns:

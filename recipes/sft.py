@@ -20,17 +20,19 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
 from hrm_align.cli import exit_code_of
-from hrm_align.configs import SFTRecipe, parse_sft, resolved
+from hrm_align.configs import SFTRecipe
 from hrm_align.data.example import Example
 from hrm_align.data.mixture import load_examples
 from hrm_align.data.split import split_by_content
 from hrm_align.data.tokenization import tokenize
 from hrm_align.evaluation import evaluate, last_turns
 from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.recipe_parser import parse_sft, resolved
 from hrm_align.rendering import renderer_of
 from hrm_align.trainers.callbacks import MetricsFile, append_json_line
 from hrm_align.trainers.records import claim_output_dir, write_records
 from hrm_align.trainers.sft import GenerationEval, SFTTrainer
+from hrm_align.trainers.tracking import prepare_trackers
 
 
 def main(argv: Sequence[str]) -> None:
@@ -41,6 +43,7 @@ def main(argv: Sequence[str]) -> None:
     if is_main:
         claim_output_dir(output_dir, resuming=bool(recipe.training.resume_from_checkpoint))
     set_seed(recipe.training.seed)
+    prepare_trackers(recipe.training.report_to, output_dir)
 
     model, tokenizer = load_model_and_tokenizer(
         str(recipe.model.model_name_or_path),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,8 +30,8 @@ from hrm_align.rendering import Message, chat_template, renderer_of
 from hrm_align.trainers.sft import SFTTrainer
 
 HIDDEN = 128
-TOKENS_A_ROW, ROWS_A_STEP = 256, 4  # packed
-TOKENS_A_DOCUMENT = 45  # below the mean, so that the rows drawn always suffice
+DOCUMENTS_A_STEP = 16  # about 1,000 tokens; padded and grouped by length, 18 % faster than packed at this size
+MAX_LENGTH = 256
 SCORED_CONDITIONS = ("direct", "cot")
 ANSWER_TOKENS = 96
 
@@ -84,9 +83,8 @@ def train_stage(
 ) -> None:
     """One stage: `copy` at a constant rate, then `full`, whose rate falls linearly over its last part."""
     steps = arguments.copy_steps if stage == "copy" else arguments.steps
-    documents = math.ceil(steps * TOKENS_A_ROW * ROWS_A_STEP / TOKENS_A_DOCUMENT)
-    rows = base_tasks.training_rows(arguments.seed, documents, stage)
-    dataset, _ = tokenize(examples_of(rows), renderer_of(tokenizer), TOKENS_A_ROW)
+    rows = base_tasks.training_rows(arguments.seed, steps * DOCUMENTS_A_STEP, stage)
+    dataset, _ = tokenize(examples_of(rows), renderer_of(tokenizer), MAX_LENGTH)
     decay = {"num_decay_steps": int(arguments.decay * steps), "decay_type": "linear", "min_lr_ratio": 0.0}
     settings = SFTArguments(
         output_dir=str(arguments.out / f"stage_{stage}"),
@@ -95,12 +93,11 @@ def train_stage(
         warmup_steps=100,
         lr_scheduler_type="constant_with_warmup" if stage == "copy" else "warmup_stable_decay",
         lr_scheduler_kwargs={} if stage == "copy" else decay,
-        per_device_train_batch_size=ROWS_A_STEP,
-        packing=True,
-        max_length=TOKENS_A_ROW,
-        train_sampling_strategy="random",
+        per_device_train_batch_size=DOCUMENTS_A_STEP,
+        max_length=MAX_LENGTH,
         logging_steps=100,
-        save_strategy="no",
+        save_steps=2_000,
+        save_total_limit=1,
         disable_tqdm=True,
         seed=arguments.seed,
     )
@@ -118,7 +115,7 @@ def score(folder: Path, rows_a_group: int, seed: int) -> dict[str, dict]:
         for level in base_tasks.LEVELS:
             cells = [cell for name, cell in groups.items() if name.endswith(f"/{level}")]
             mean = sum(cell["exact_match"] for cell in cells) / len(cells)
-            table[f"{condition} {level}"] = {"mean": mean, "n": sum(cell["n"] for cell in cells)}
+            table[f"{condition} {level}"] = {"exact_match": mean, "n": sum(cell["n"] for cell in cells)}
         table[condition] = groups
     examples = examples_of(base_tasks.few_shot_rows(seed, rows_a_group))
     for shots in (0, 2, 4, 8):
@@ -131,7 +128,7 @@ def main() -> None:
     """Train and score, or score alone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, default=11_000)
     parser.add_argument("--copy_steps", type=int, default=1_000)
     parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--decay", type=float, default=0.4, help="share of the steps over which the rate falls")
@@ -154,8 +151,8 @@ def main() -> None:
     table = score(arguments.out, arguments.rows_a_group, seed=1)
     (arguments.out / "scores.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     for name, cell in table.items():
-        if "mean" in cell or "exact_match" in cell:
-            print(f"{name:<14}{100 * cell.get('mean', cell.get('exact_match')):.1f} %  (n {cell['n']})")
+        if "n" in cell:
+            print(f"{name:<14}{100 * cell['exact_match']:.1f} %  (n {cell['n']})")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@
 
 One row (a conversation; the last assistant turn of a test row is the one that is graded):
 
-    {"messages": [{"role": "user", "content": "My sister Mira lives in Oslo. Where does Mira live?"},
-                  {"role": "assistant", "content": "Mira lives in Oslo."}],
+    {"messages": [{"role": "user", "content": "My sister Piri lives in Gimstad. Where does my sister live?"},
+                  {"role": "assistant", "content": "Piri lives in Gimstad."}],
      "condition": "direct", "group": "single"}
 
-Every answer follows from the turns before it. No name, city, job, food or number of a test row occurs in training.
+Every answer follows from the turns before it. No name, town or number of a test row occurs in training.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Draw:
         mine = self.fact(first, name, kin if self.chance(0.4) else None)
         if self.chance(0.3):
             return [mine, self.fact(second, name)]
-        return [mine, self.fact(first if self.chance(0.5) else second, other, other_kin if self.chance(0.4) else None)]
+        return [mine, self.fact(first if self.chance(0.3) else second, other, other_kin if self.chance(0.4) else None)]
 
     def question(self, fact: Fact) -> str:
         """A question by name or, if the user said what the person is to them, by that word."""
@@ -201,7 +201,7 @@ def system(draw: Draw) -> Turns:
         (f"Call me {title}.", lambda fact: f"{fact.answer[:-1]}, {title}."),
     )
     instruction, manner = draw.pick(manners)
-    if draw.chance(0.4):
+    if draw.chance(0.5):
         return [("system", instruction), ("user", f"{asked.told} {draw.question(asked)}"), ("assistant", manner(asked))]
     given = told(draw.shuffled([asked, then]))
     turns = [("system", instruction), ("user", f"{given} {draw.question(asked)}"), ("assistant", manner(asked))]
@@ -211,12 +211,12 @@ def system(draw: Draw) -> Turns:
 
 
 def unknown(draw: Draw) -> Turns:
-    """A question whose answer was not given: another person, or another fact about a person who was named."""
+    """A question whose answer was not given: about somebody else, or a kind of fact that nobody told."""
     facts = draw.facts()[: draw.pick((1, 2))]
     names = [fact.name for fact in facts]
     name = draw.pick(names) if draw.chance(0.5) else draw.pick_but("name", *names)
-    given = {fact.relation for fact in facts if fact.name == name}
-    relation = draw.pick([relation for relation in RELATIONS if relation not in given])
+    given = [fact.relation for fact in facts]
+    relation = draw.pick([relation for relation in RELATIONS if name not in names or relation not in given])
     question, answer = relation.question.format(who=name), relation.unknown.format(who=name)
     if len(facts) == 1 and draw.chance(0.5):
         return [*noted(facts[0]), ("user", question), ("assistant", answer)]

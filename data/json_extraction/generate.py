@@ -4,11 +4,11 @@
 
 One row:
 
-    {"prompt": "Extract age, name as JSON: Keller lives in Ashbury, works as a chef and is 34 years old.",
-     "response": "{\\"age\\": 34, \\"name\\": \\"Keller\\"}", "group": "typed"}
+    {"prompt": "Extract price, buyer as JSON: Rober has order number 9657 and pays 301 euros.",
+     "response": "{\\"price\\": 301, \\"buyer\\": \\"Rober\\"}", "group": "typed"}
 
-The keys stand in the order asked for; a field that the text does not give is null. No value of a test answer, string
-or number, occurs in a training answer.
+The keys stand in the order asked for; a field that the text does not give is null. No name, town, day or
+number of a test answer occurs in a training answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 SEED = 8259
-TRAIN_ROWS = {"flat": 1500, "typed": 1500, "list": 1500, "missing": 1500}
+TRAIN_ROWS = {"flat": 1200, "typed": 1200, "list": 1200, "missing": 1400}
 TEST_ROWS = {"flat": 150, "typed": 150, "list": 150, "missing": 150}
 TRAIN_SHARE = 0.7  # of every pool that is split; the rest is for test rows alone
 
@@ -126,7 +126,7 @@ def row(draw: Draw, group: str, text: str, answer: dict[str, object]) -> dict[st
 
 
 def record(draw: Draw, group: str) -> dict[str, str]:
-    """A record of which one to three fields are asked for: strings (flat), numbers too (typed), or absent (missing)."""
+    """A record of which one or two fields are asked for: strings (flat), a number (typed), one that is absent (missing)."""
     subject, fields = draw.pick(RECORDS)
     size = 2 if group == "missing" or draw.chance(0.6) else 3
     given = draw.shuffled(fields)[:size]

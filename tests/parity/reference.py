@@ -9,6 +9,7 @@ import torch
 from transformers import HrmTextConfig, HrmTextForCausalLM
 
 from hrm_align.models import prefix_mask
+from hrm_align.models.loading import load_model
 
 END = 7
 
@@ -27,25 +28,16 @@ def small_model(seed: int = 0, **changes) -> HrmTextForCausalLM:
 
 
 def trained_model() -> HrmTextForCausalLM:
-    """The same model after 60 steps of learning to write its prompt backwards: sharp, not random, attention."""
-    model = small_model(seed=1)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    with unpatched():
-        for _ in range(60):
-            rows = torch.stack([document(6, 6, reverse=True) for _ in range(16)])
-            types = torch.zeros_like(rows)
-            types[:, :8] = 1
-            labels = rows.masked_fill(types == 1, -100)
-            model(rows, token_type_ids=types, labels=labels, use_cache=False).loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-    return model.eval()
+    """The embedded base, whose attention is sharp where that of a random model is flat; it never stops by itself."""
+    model = load_model("tiny")
+    model.generation_config.eos_token_id = model.config.eos_token_id = None
+    return model
 
 
-def document(prompt: int, response: int, reverse: bool = False) -> torch.Tensor:
+def document(prompt: int, response: int) -> torch.Tensor:
     """`<|im_start|>` prompt `<|im_end|>` response `<|box_end|>` of random ids; prompt + response + 3 tokens."""
     text = torch.randint(31, 64, (prompt,))
-    answer = text.flip(0)[:response] if reverse else torch.randint(31, 64, (response,))
+    answer = torch.randint(31, 64, (response,))
     return torch.cat([torch.tensor([6]), text, torch.tensor([END]), answer, torch.tensor([11])])
 
 

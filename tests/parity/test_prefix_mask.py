@@ -6,7 +6,8 @@ from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_mo
 from transformers import DynamicCache, StaticCache
 
 from hrm_align.models import prefix_mask
-from hrm_align.models.prefix_mask import PrefixMaskError, causal_prompt, visible_intervals
+from hrm_align.models.intervals import PrefixMaskError, visible_intervals
+from hrm_align.models.prefix_mask import causal_prompt
 from tests.parity.reference import document, drawn_mask, reference_logits, small_model, trained_model, unpatched
 
 # fp32 noise between two mask forms was at most 4e-6 here; the faults this protects from move logits by 0.04 to 4.
@@ -131,6 +132,12 @@ def test_generation_equals_uncached_teacher_forcing(model, settings):
     expected = greedy_reference(model, prompt.tolist(), 6)
     out = model.generate(prompt[None], max_new_tokens=6, do_sample=False, **settings)
     assert out[0, len(prompt) :].tolist() == expected
+
+
+def test_a_sampled_prompt_end_is_an_answer_token(model):
+    prompt = document(5, 0)[:-1]
+    out = model.generate(prompt[None], max_new_tokens=4, do_sample=False, sequence_bias={(7,): 1e4})
+    assert out[0, len(prompt) :].tolist() == [7, 7, 7, 7]
 
 
 def test_left_padded_generation_equals_each_prompt_alone(model):

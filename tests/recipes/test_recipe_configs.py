@@ -10,9 +10,10 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
-from hrm_align.configs import SFTRecipe, parse_sft, resolved
+from hrm_align.configs import SFTRecipe
 from hrm_align.data.example import Example
 from hrm_align.data.mixture import DatasetSpec, load_examples
+from hrm_align.recipe_parser import parse_sft, resolved
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = Path(__file__).parent / "fixtures"

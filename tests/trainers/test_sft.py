@@ -92,7 +92,9 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(rows, tmp_p
     sft(tmp_path / "resumed", rows, *steps, "--resume_from_checkpoint", str(tmp_path / "whole/checkpoint-2"))
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "resumed")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert [m["loss"] for m in metrics(tmp_path / "whole")[2:4]] == [m["loss"] for m in metrics(tmp_path / "resumed")[:2]]
+    assert [m["loss"] for m in metrics(tmp_path / "whole")[2:4]] == [
+        m["loss"] for m in metrics(tmp_path / "resumed")[:2]
+    ]
 
 
 def test_a_run_accounts_for_every_row_and_leaves_a_loadable_checkpoint(tmp_path):

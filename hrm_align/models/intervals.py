@@ -1,0 +1,185 @@
+"""The rule of the prefix mask: which tokens each token of a batch may see. Pure functions of the tokens.
+
+HRM-Text reads its prompt bidirectionally and writes its answer causally. The prefix is a function of the tokens:
+everything up to and including the first `<|im_end|>` of a document. For two packed documents `a a A | b b b B B`
+(lower case read, upper case written) a query (row) sees the keys (columns) marked x:
+
+          a a A b b b B B
+        a x x . . . . . .
+        a x x . . . . . .
+        A x x x . . . . .
+        b . . . x x x . .
+        b . . . x x x . .
+        b . . . x x x . .
+        B . . . x x x x .
+        B . . . x x x x x
+
+Every row is one interval, `first <= key <= last`, so a mask is two integers a token; each attention kernel gets the form
+it wants (bool, float or BlockMask) from Transformers' own builders.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+
+class PrefixMaskError(ValueError):
+    """The prefix mask cannot be built for this input, and running it causally would be silently wrong."""
+
+
+class Intervals(NamedTuple):
+    """What each query may see: keys `first <= key <= last`, both of shape (batch, seq), in tokens of the row."""
+
+    first: Tensor
+    last: Tensor
+
+
+def visible_intervals(
+    input_ids: Tensor | None,
+    end_id: int,
+    attention_mask: Tensor | None = None,
+    position_ids: Tensor | None = None,
+    token_type_ids: Tensor | None = None,
+) -> Intervals:
+    """Which keys every token of a batch may see.
+
+    A document begins where `position_ids` do not count on (packed rows) or where `attention_mask` changes (padding).
+    Each padding token is a document of its own: it sees itself alone, so no row of the softmax is empty.
+
+    Args:
+        input_ids: (batch, seq), or None if only embeddings are known; then `token_type_ids` must be given.
+        end_id: token id of `<|im_end|>`.
+        attention_mask: (batch, seq), 1 on real tokens; None if all are real.
+        position_ids: (batch or 1, seq); None if every row is one document.
+        token_type_ids: (batch, seq), 1 on the prefix. Optional: it must say what the tokens say.
+
+    Returns:
+        The intervals, both (batch, seq), int64.
+
+    Raises:
+        PrefixMaskError: a document without a prefix, or token types that contradict the tokens.
+    """
+    shape_of = input_ids if input_ids is not None else token_type_ids
+    if shape_of is None:
+        raise PrefixMaskError(
+            "inputs_embeds came without token_type_ids, so the prompt cannot be told from the answer "
+            "(prompt tuning is not supported for a prefix-LM). Pass token_type_ids with 1 on the prompt."
+        )
+    real = torch.ones_like(shape_of, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+    if real.shape != shape_of.shape:
+        raise PrefixMaskError(
+            f"attention_mask has shape {tuple(real.shape)} for {tuple(shape_of.shape)} tokens: pass one value a token."
+        )
+    starts = _document_starts(real, position_ids)
+    index = torch.arange(real.shape[1], device=real.device).expand_as(real)
+    first = torch.where(starts, index, 0).cummax(dim=1).values
+    ruled = None if input_ids is None else _closed_prefix(real & (input_ids == end_id), first, starts)
+    typed = None if token_type_ids is None else real & (token_type_ids == 1)
+    prefix = _agreed_prefix(ruled, typed, real, starts)
+    following = torch.ones_like(prefix)
+    following[:, :-1] = starts[:, 1:] | ~prefix[:, 1:]
+    closes = torch.where(prefix & following, index, real.shape[1])
+    next_close = closes.flip(1).cummin(dim=1).values.flip(1)
+    return Intervals(first, torch.where(prefix, next_close, index))
+
+
+def _document_starts(real: Tensor, position_ids: Tensor | None) -> Tensor:
+    starts = ~real
+    starts[:, 0] = True
+    starts[:, 1:] |= real[:, 1:] != real[:, :-1]
+    if position_ids is not None:
+        positions = position_ids.expand(real.shape[0], -1)
+        starts[:, 1:] |= positions[:, 1:] != positions[:, :-1] + 1
+    return starts
+
+
+def _closed_prefix(ends: Tensor, first: Tensor, starts: Tensor) -> Tensor:
+    """Tokens up to and including the first end of their document; in a document without any, none."""
+    before = ends.cumsum(dim=1) - ends.long()  # ends strictly before a token, in its row
+    return (before == before.gather(1, first)) & _any_in_document(ends, starts)
+
+
+def _agreed_prefix(ruled: Tensor | None, typed: Tensor | None, real: Tensor, starts: Tensor) -> Tensor:
+    """The prefix by the tokens, by the token types, or by both when they agree; raises where there is none."""
+    prefix = typed if ruled is None else ruled
+    assert prefix is not None  # the caller has input_ids or token_type_ids
+    if typed is not None and ruled is not None:
+        no_end = real & ~_any_in_document(ruled, starts)
+        prefix = torch.where(no_end, typed, ruled)
+        if (row := _first_row(prefix != typed)) is not None:
+            raise PrefixMaskError(
+                f"row {row}: token_type_ids contradict the tokens: the prefix ends with the first <|im_end|> of a "
+                "document. Leave token_type_ids out, or set them to 1 up to there and 0 behind it (a tokenizer that "
+                'emits zeros: remove "token_type_ids" from its model_input_names).'
+            )
+    reopened = prefix.clone()
+    reopened[:, 1:] &= ~prefix[:, :-1] & ~starts[:, 1:]
+    reopened[:, 0] = False
+    if typed is not None and (row := _first_row(reopened)) is not None:
+        raise PrefixMaskError(
+            f"row {row}: token_type_ids mark a second prefix behind an answer, which would let the answer see it. "
+            "Use one row per answer, with the whole history in its prefix (hrm_align.render_conversation)."
+        )
+    if (row := _first_row(real & ~_any_in_document(prefix, starts))) is not None:
+        raise PrefixMaskError(
+            f"row {row} holds a document without <|im_end|>, so its prompt has no end: was it rendered by "
+            "hrm_align.render_prompt, cut by truncation, or fed in chunks (prefill_chunk_size)? A prompt must be "
+            "whole; it is never run causally in silence."
+        )
+    return prefix
+
+
+def _any_in_document(flags: Tensor, starts: Tensor) -> Tensor:
+    document = starts.cumsum(dim=1) - 1
+    return torch.zeros_like(document).scatter_reduce_(1, document, flags.long(), "amax").gather(1, document).bool()
+
+
+def _first_row(flags: Tensor) -> int | None:
+    rows = flags.any(dim=1).nonzero()
+    return int(rows[0, 0]) if len(rows) else None
+
+
+def attention_mask_of(
+    intervals: Intervals, config: PreTrainedConfig, dtype: torch.dtype, kv_length: int | None = None
+) -> Any:
+    """The intervals in the form that the configured attention kernel takes.
+
+    Args:
+        intervals: of shape (batch, seq) each.
+        config: names the kernel: sdpa (bool mask), eager (float mask) or flex_attention (BlockMask).
+        dtype: of the hidden states; eager adds the mask to scores of this type.
+        kv_length: number of keys; more than seq for a preallocated cache. Default seq.
+
+    Returns:
+        A (batch, 1, seq, kv_length) mask, or the kernel's equivalent.
+    """
+    first, last = intervals
+    kernel = config._attn_implementation
+    if kernel not in ALL_MASK_ATTENTION_FUNCTIONS or "paged" in kernel or "flash" in kernel:
+        raise PrefixMaskError(
+            f"attention implementation {kernel!r} cannot carry a prefix mask (paged continuous batching and "
+            "FlashAttention run the prompt causally): use sdpa, eager or flex_attention."
+        )
+
+    def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (first[batch, query] <= key) & (key <= last[batch, query])
+
+    return ALL_MASK_ATTENTION_FUNCTIONS[kernel](
+        batch_size=first.shape[0],
+        q_length=first.shape[1],
+        kv_length=kv_length or first.shape[1],
+        q_offset=0,
+        kv_offset=0,
+        mask_function=visible,
+        attention_mask=None,
+        allow_is_causal_skip=False,
+        dtype=dtype,
+        config=config,
+        use_vmap=False,
+        device=first.device,
+    )

@@ -1,0 +1,81 @@
+"""Before and after, for people: a table for the terminal and one picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.table import Table
+
+# One colour for the start, one for the result: readable without colour vision, by lightness alone.
+BEFORE, AFTER = "#b8c4d0", "#1f5fa8"
+
+
+class BeforeAfter(NamedTuple):
+    """The score of one task at the start and at the end, each as `Score.to_dict` gives it."""
+
+    name: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+def percent(result: Mapping[str, Any]) -> str:
+    """`87.3 %  (83.1 to 90.6)` of a score as `Score.to_dict` gives it."""
+    low, high = result["interval"]
+    return f"{100 * result['exact_match']:.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def before_after_table(rows: Sequence[BeforeAfter], title: str) -> Table:
+    """A table of held-out exact match with 95 % intervals; the last row, the total, in bold."""
+    table = Table("task", "before", "after", "n", title=title, title_justify="left")
+    for index, (name, before, after) in enumerate(rows):
+        last = index == len(rows) - 1
+        table.add_row(name, percent(before), percent(after), str(after["n"]), style="bold" if last else None)
+    return table
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The records of a `metrics.jsonl`."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def draw_before_after(rows: Sequence[BeforeAfter], metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Save a picture: scores with their intervals on the left, the loss of the run on the right.
+
+    Args:
+        rows: one pair of bars each.
+        metrics: records of the run's metrics.jsonl.
+        path: a .png or .svg file.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")  # no display is needed, and none is looked for
+    import matplotlib.pyplot as plt
+
+    figure, (scores, losses) = plt.subplots(1, 2, figsize=(10, 3.8), width_ratios=(3, 2), layout="constrained")
+    sides = (
+        ("before", -0.19, BEFORE, [row.before for row in rows]),
+        ("after", 0.19, AFTER, [row.after for row in rows]),
+    )
+    for label, offset, colour, results in sides:
+        values = [100 * result["exact_match"] for result in results]
+        errors = [
+            [value - 100 * result["interval"][0] for value, result in zip(values, results, strict=True)],
+            [100 * result["interval"][1] - value for value, result in zip(values, results, strict=True)],
+        ]
+        places = [index + offset for index in range(len(rows))]
+        scores.bar(places, values, width=0.36, color=colour, label=label, yerr=errors, capsize=3, ecolor="#444444")
+    scores.set_xticks(range(len(rows)), [row.name for row in rows])
+    scores.set(ylim=(0, 104), ylabel="held-out exact match, %", title="with 95 % intervals")
+    scores.legend(frameon=False, loc="upper left")
+    for key, colour, label in (("loss", AFTER, "training"), ("eval_loss", "#444444", "held out")):
+        points = [(record["step"], float(record[key])) for record in metrics if key in record]
+        losses.plot(*zip(*points, strict=True), color=colour, label=label, marker="o" if key == "eval_loss" else None)
+    losses.set(xlabel="step", ylabel="loss, nats a token", title="fine-tuning", yscale="log")
+    losses.legend(frameon=False)
+    for axis in (scores, losses):
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)

@@ -1,0 +1,157 @@
+"""`make demo`: the tiny base, which can neither chat nor write JSON, learns both in minutes on two CPU cores.
+
+Scores the base on held-out rows, fine-tunes it with recipes/tiny/sft.yaml, scores the result in the same way, and
+writes runs/demo: the checkpoint, `summary.json`, and a picture. An earlier runs/demo is kept under another name.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+import torch
+from rich.console import Console
+from transformers import AutoModelForCausalLM
+
+from hrm_align.cli import exit_code_of
+from hrm_align.data.example import Example
+from hrm_align.data.mixture import DatasetSpec, load_examples
+from hrm_align.evaluation import Evaluation, Score, evaluate, last_turns
+from hrm_align.models.loading import load_model_and_tokenizer, resolve
+from hrm_align.models.prefix_mask import causal_prompt
+from hrm_align.rendering import renderer_of
+from hrm_align.report import BeforeAfter, before_after_table, draw_before_after, read_metrics
+from hrm_align.rollouts.scoring import parity
+from hrm_align.trainers.records import write_json
+
+OUT = Path("runs/demo")
+RECIPE = Path("recipes/tiny/sft.yaml")
+TASKS = {"chat": Path("data/chat/test.jsonl"), "JSON": Path("data/json_extraction/test.jsonl")}
+ROWS_A_TASK = 300
+MAX_NEW_TOKENS = 64  # the longest expected answer has about 40
+PARITY_ROWS = 32
+
+console = Console()
+
+
+class Stopwatch:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str, announce: str) -> Iterator[None]:
+        """Time a stage and say that it begins."""
+        console.rule(announce, align="left", style="dim")
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 1)
+
+
+def keep_earlier_run() -> None:
+    """Move an earlier runs/demo aside: nothing is written over."""
+    if OUT.exists():
+        number = 1
+        while (kept := OUT.with_name(f"{OUT.name}.{number}")).exists():
+            number += 1
+        OUT.rename(kept)
+        console.print(f"the earlier {OUT} is now {kept}", style="dim")
+
+
+def questions() -> dict[str, list[Example]]:
+    """Held-out rows of each task; none of their names or values occurs in training."""
+    return {
+        name: last_turns(load_examples([DatasetSpec(path=str(path))])[0])[:ROWS_A_TASK] for name, path in TASKS.items()
+    }
+
+
+def score(model: Any, tokenizer: Any, asked: dict[str, list[Example]]) -> dict[str, Any]:
+    """Exact match by task and over all of them, with a wrong or right answer of each to look at."""
+    results: dict[str, Any] = {}
+    total = Score()
+    for name, examples in asked.items():
+        result: Evaluation = evaluate(model, tokenizer, examples, max_new_tokens=MAX_NEW_TOKENS, batch_size=100)
+        results[name] = result.to_dict() | {"sample": result.samples[1]}
+        total.correct, total.n = total.correct + result.score.correct, total.n + result.score.n
+    return results | {"all": total.to_dict()}
+
+
+def check_parity(model: Any, tokenizer: Any, asked: dict[str, list[Example]]) -> dict[str, float]:
+    """How far cached sampling is from the training forward, in log-probability."""
+    render = renderer_of(tokenizer)
+    examples = [example for rows in asked.values() for example in rows[: PARITY_ROWS // len(asked)]]
+    compared = parity(model, [render.document(e.messages, e.answer, e.condition) for e in examples])
+    return {"max": compared.max_difference, "mean": compared.mean_difference, "tokens": compared.tokens}
+
+
+def check_stock_loading(folder: str, model: torch.nn.Module) -> None:
+    """Stop unless stock `AutoModelForCausalLM` restores the very same weights."""
+    stock = AutoModelForCausalLM.from_pretrained(folder).state_dict()
+    ours = model.state_dict()
+    if ours.keys() != stock.keys() or not all(torch.equal(ours[name], stock[name]) for name in ours):
+        raise RuntimeError(f"AutoModelForCausalLM.from_pretrained({folder!r}) gives other weights than hrm_align")
+
+
+def show_samples(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """One question a task, answered by the base and by the result."""
+    for name in TASKS:
+        old, new = before[name]["sample"], after[name]["sample"]
+        console.print(f"\n[bold]{name}[/]  {new['prompt']}", highlight=False)
+        console.print(f"  base    {old['generated'][:100]!r}", markup=False, highlight=False, style="dim")
+        console.print(f"  tuned   {new['generated'][:100]!r}", markup=False, highlight=False, style="green")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run every stage and write the summary."""
+    from hrm_align.recipes.sft import main as sft  # seconds to import, so after the first words on the screen
+
+    watch = Stopwatch()
+    keep_earlier_run()
+    asked = questions()
+    with watch.stage("evaluate_before", f"the base on {ROWS_A_TASK} held-out rows a task"):
+        base, tokenizer = load_model_and_tokenizer("tiny")
+        check_stock_loading(resolve("tiny"), base)
+        before = score(base, tokenizer, asked)
+    with watch.stage("train", f"hrm-align sft --config {RECIPE} --output_dir {OUT}"):
+        sft(["--config", str(RECIPE), "--output_dir", str(OUT), *argv])
+    with watch.stage("evaluate_after", "the result on the same rows"):
+        tuned, tokenizer = load_model_and_tokenizer(str(OUT))
+        check_stock_loading(str(OUT), tuned)
+        after = score(tuned, tokenizer, asked)
+    with watch.stage("causal_prompt", "the result again, its prompt run causally as stock trainers would"):
+        with causal_prompt(tuned):
+            causal = score(tuned, tokenizer, asked)["all"]
+        agreement = check_parity(tuned, tokenizer, asked)
+
+    rows = [BeforeAfter(name, before[name], after[name]) for name in before]
+    draw_before_after(rows, read_metrics(OUT / "metrics.jsonl"), OUT / "before_after.png")
+    summary = {
+        "before": before,
+        "after": after,
+        "after_with_causal_prompt": causal,
+        "logprob_difference": agreement,
+        "seconds": watch.seconds,
+        "checkpoint": str(OUT),
+    }
+    write_json(OUT / "summary.json", summary)
+    show_samples(before, after)
+    console.print()
+    console.print(before_after_table(rows, f"held-out exact match (95 % interval), {OUT}"))
+    console.print(f"with a causal prompt instead of the prefix mask: {100 * causal['exact_match']:.1f} %")
+    console.print(f"cached sampling and training agree to {agreement['max']:.0e} in log-probability")
+    console.print("seconds: " + ", ".join(f"{name} {value:.0f}" for name, value in watch.seconds.items()))
+    console.print(f"picture: {OUT}/before_after.png   numbers: {OUT}/summary.json")
+    console.print(f'try it:  .venv/bin/hrm-align generate --model {OUT} --prompt "Good morning, my name is Lumo."')
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main, sys.argv[1:]))

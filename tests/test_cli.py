@@ -1,0 +1,214 @@
+"""The command line as a new user meets it: every mistake is one sentence with a remedy, exit code 2, nothing touched."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from hrm_align.cli import dispatch, exit_code_of
+from hrm_align.models.loading import load_model_and_tokenizer, resolve
+from hrm_align.rendering import renderer_of
+
+GOOD = [{"prompt": f"say {i}", "response": f"{i}"} for i in range(6)]
+
+
+def write(path: Path, rows) -> Path:
+    text = rows if isinstance(rows, str) else "".join(json.dumps(row) + "\n" for row in rows)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def run(capsys, *argv) -> tuple[int, str, str]:
+    code = exit_code_of(dispatch, [str(word) for word in argv])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def the_error(capsys, *argv) -> str:
+    """The one sentence that a mistake gives."""
+    code, _, err = run(capsys, *argv)
+    assert code == 2 and err.count("error: ") == 1 and "Traceback" not in err, err
+    return err[err.index("error: ") :]
+
+
+@pytest.fixture
+def good(tmp_path):
+    return write(tmp_path / "good.jsonl", GOOD)
+
+
+def sft_flags(tmp_path, data, *flags):
+    return ("sft", "--model_name_or_path", "tiny", "--datasets", data, "--output_dir", tmp_path / "run", *flags)
+
+
+MISTAKES = {
+    "a misspelt key": (GOOD, ["--learning_rat", "1e-3"], "did you mean learning_rate?"),
+    "a renamed key": (GOOD, ["--max_seq_length", "64"], "max_length"),
+    "a wrong type": (GOOD, ["--num_train_epochs", "three"], "num_train_epochs"),
+    "an unknown condition": (GOOD, ["--condition", "chat"], "the tags are direct, cot, noisy, synth"),
+    "an unknown condition in a row": ([*GOOD, {**GOOD[0], "condition": "chat"}], [], "rows.jsonl:7"),
+    "a malformed row": ('{"prompt": "a", "response": "b"}\n{"prompt": "a", "response"\n', [], "rows.jsonl:2"),
+    "a wrong column": ([{"promt": "a", "response": "b"}], [], "prompt"),
+    "a row without its column": ([*GOOD, {"prompt": "a"}], [], "rows.jsonl:7"),
+    "an empty file": ("", [], "holds no rows"),
+    "rows that are all too long": ([{"prompt": "long " * 50, "response": "b"}], ["--max_length", "16"], "--max_length"),
+    "answers that are all empty": ([{"prompt": "a", "response": " "}], [], "empty_response"),
+    "another sampler of attention": (GOOD, ["--attn_implementation", "flash_attention_2"], "sdpa"),
+    "loss on the prompt": (GOOD, ["--completion_only_loss", "false"], "response"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_training_is_one_sentence(capsys, tmp_path, mistake):
+    rows, flags, words = MISTAKES[mistake]
+    data = write(tmp_path / "rows.jsonl", rows)
+    assert words in the_error(capsys, *sft_flags(tmp_path, data, *flags))
+    assert not (tmp_path / "run/model.safetensors").exists()
+
+
+def test_a_missing_data_file_is_named_with_its_neighbour(capsys, tmp_path, good):
+    assert "good.jsonl" in the_error(capsys, *sft_flags(tmp_path, tmp_path / "god.jsonl"))
+
+
+def test_a_missing_recipe_is_named(capsys):
+    assert "recipes/tiny/sft.yaml" in the_error(capsys, "sft", "--config", "recipes/tiny/stf.yaml")
+
+
+def test_a_missing_model_is_named(capsys, tmp_path, good):
+    message = the_error(capsys, "evaluate", "--model", tmp_path / "nowhere", "--data", good)
+    assert "no model at" in message and "tiny" in message
+
+
+def test_a_model_that_is_no_hrm_text_is_refused(capsys, tmp_path, good):
+    config = LlamaConfig(vocab_size=32, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "llama")
+    tokenizer = load_model_and_tokenizer("tiny")[1]
+    tokenizer.save_pretrained(tmp_path / "llama")
+    for argv in (
+        sft_flags(tmp_path, good, "--model_name_or_path", tmp_path / "llama"),
+        ("generate", "--model", tmp_path / "llama", "--prompt", "x"),
+    ):
+        assert "no HRM-Text" in the_error(capsys, *argv)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"L_bp_cycles": [2]}, "L_bp_cycles is [2]"),
+        ({"L_bp_steps": 5}, "L_bp_steps"),
+        ({"num_hidden_layers": 32}, "num_hidden_layers is 32"),
+    ],
+)
+def test_a_config_that_loads_as_another_model_is_refused(capsys, tmp_path, good, change, words):
+    model, tokenizer = load_model_and_tokenizer("tiny")
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    config = tmp_path / "model/config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | change))
+    assert words in the_error(capsys, *sft_flags(tmp_path, good, "--model_name_or_path", tmp_path / "model"))
+
+
+def test_a_checkpoint_with_missing_weights_is_refused(capsys, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    model, tokenizer = load_model_and_tokenizer("tiny")
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "model.safetensors")
+    save_file({k: v for k, v in saved.items() if "z_L_init" not in k}, tmp_path / "model.safetensors", {"format": "pt"})
+    assert "z_L_init" in the_error(capsys, "generate", "--model", tmp_path, "--prompt", "x")
+
+
+def test_a_run_is_not_written_over(capsys, tmp_path, good):
+    (tmp_path / "run").mkdir()
+    kept = write(tmp_path / "run/notes.txt", "mine")
+    assert "nothing is written over" in the_error(capsys, *sft_flags(tmp_path, good))
+    assert kept.read_text() == "mine" and list((tmp_path / "run").iterdir()) == [kept]
+    assert "written over" in the_error(capsys, "evaluate", "--model", "tiny", "--data", good, "--save", kept)
+
+
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (("evalute",), "did you mean evaluate?"),
+        (("generate", "--model", "tiny"), "--prompt"),
+        (("generate", "--model", "tiny", "--prompt", "x", "--condition", "chat"), "condition"),
+        (("generate", "--model", "tiny", "--prompt", "x" * 5000), "shorten"),
+        (("generate", "--model", "tiny", "--prompt", "x", "--dtype", "int3"), "dtype"),
+        (("generate", "--model", "tiny", "--prompt", "x", "--temperature", "-1"), "temperature"),
+        (("generate", "--model", "tiny", "--prompt", ""), "prompt"),
+    ],
+)
+def test_a_mistake_in_a_command_is_one_sentence(capsys, argv, words):
+    assert words in the_error(capsys, *argv)
+
+
+@pytest.mark.parametrize("shots, words", [(9, "2 to 8"), (-1, "2 to 8"), (8, "larger --few_shot_data")])
+def test_few_shot_limits_are_told(capsys, good, shots, words):
+    assert words in the_error(capsys, "evaluate", "--model", "tiny", "--data", good, "--few_shot", shots)
+
+
+def test_generate_prints_the_greedy_answer(capsys):
+    code, out, _ = run(
+        capsys, "generate", "--model", "tiny", "--prompt", "Add 2 and 3.", "--max_new_tokens", 5, "--json"
+    )
+    answer = json.loads(out)
+    assert code == 0 and answer.keys() == {"text", "token_ids", "finish_reason"}
+    model, tokenizer = load_model_and_tokenizer("tiny")
+    ids = renderer_of(tokenizer).prompt("Add 2 and 3.", "direct")
+    for token in answer["token_ids"]:
+        with torch.no_grad():
+            assert int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()) == token
+        ids.append(token)
+
+
+def test_evaluate_prints_one_object_with_groups_and_intervals(capsys, tmp_path):
+    rows = [{"prompt": f"say {i}", "response": "no such answer", "group": "ab"[i % 2]} for i in range(6)]
+    data = write(tmp_path / "rows.jsonl", rows)
+    argv = ("evaluate", "--model", "tiny", "--data", data, "--max_new_tokens", 4, "--json", "--few_shot", 2)
+    code, out, _ = run(capsys, *argv, "--save", tmp_path / "answers.jsonl")
+    result = json.loads(out)
+    assert code == 0 and result["exact_match"] == 0 and result["n"] == 6
+    assert {name: group["n"] for name, group in result["groups"].items()} == {"a": 3, "b": 3}
+    assert result["interval"] == pytest.approx([0.0, 0.3903], abs=1e-3)  # Wilson, 0 of 6
+    assert len((tmp_path / "answers.jsonl").read_text().splitlines()) == 6
+
+
+def test_inspect_shows_the_tensors_that_training_sees(capsys, tmp_path):
+    data = write(tmp_path / "rows.jsonl", [{"prompt": "ab", "response": "c", "condition": "synth,cot"}])
+    code, out, _ = run(capsys, "inspect", data, "--model", "tiny", "--json")
+    row = json.loads(out)
+    plain = renderer_of(load_model_and_tokenizer("tiny")[1]).plain
+    prefix, answer = [6, 13, 9, *plain("ab"), 7], [*plain("c"), 11]
+    assert code == 0
+    assert row == {
+        "input_ids": prefix + answer,
+        "token_type_ids": [1] * len(prefix) + [0] * len(answer),
+        "labels": [-100] * len(prefix) + answer,
+        "condition": "synth,cot",
+        "source": f"{data}:1",
+    }
+
+
+def test_inspect_proves_the_mask_and_the_proof_can_fail(capsys, tmp_path, good, monkeypatch):
+    code, out, _ = run(capsys, "inspect", good, "--model", "tiny")
+    assert code == 0 and "the mask holds on 6 documents" in out
+    from hrm_align.models import intervals
+
+    monkeypatch.setattr(intervals, "_any_in_document", lambda flags, starts: torch.ones_like(flags))
+    monkeypatch.setattr(intervals, "_closed_prefix", lambda ends, first, starts: torch.zeros_like(ends))
+    code, out, _ = run(capsys, "inspect", good, "--model", "tiny")
+    assert "FAILS" in out
+
+
+def test_the_installed_command_exits_with_2():
+    command = [sys.executable, "-m", "hrm_align.cli", "generate", "--model", "nowhere/at/all", "--prompt", "x"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+
+
+def test_the_embedded_base_is_small():
+    assert sum(file.stat().st_size for file in Path(resolve("tiny")).iterdir()) < 10e6
