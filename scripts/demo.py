@@ -6,7 +6,6 @@ writes runs/demo: the checkpoint, `summary.json`, and a picture. An earlier runs
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,12 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-
 import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 from hrm_align.cli import exit_code_of
 from hrm_align.data.example import Example
@@ -114,6 +111,7 @@ def main(argv: Sequence[str]) -> None:
     """Run every stage and write the summary."""
     from hrm_align.recipes.sft import main as sft  # seconds to import, so after the first words on the screen
 
+    disable_progress_bar()  # those of loading; the training keeps its own
     watch = Stopwatch()
     keep_earlier_run()
     asked = questions()

@@ -4,8 +4,8 @@
 
 One row:
 
-    {"prompt": "Extract price, buyer as JSON: Rober has order number 9657 and pays 301 euros.",
-     "response": "{\\"price\\": 301, \\"buyer\\": \\"Rober\\"}", "group": "typed"}
+    {"prompt": "Extract buyer, price as JSON: Mific pays 670 euros and has order number 2960.",
+     "response": "{\\"buyer\\": \\"Mific\\", \\"price\\": 670}", "group": "typed"}
 
 The keys stand in the order asked for; a field that the text does not give is null. No name, town, day or
 number of a test answer occurs in a training answer.
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 SEED = 8259
-TRAIN_ROWS = {"flat": 1200, "typed": 1200, "list": 1200, "missing": 1400}
+TRAIN_ROWS = {"flat": 1200, "typed": 1200, "list": 1200, "missing": 1200}
 TEST_ROWS = {"flat": 150, "typed": 150, "list": 150, "missing": 150}
 TRAIN_SHARE = 0.7  # of every pool that is split; the rest is for test rows alone
 

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import torch
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 from hrm_align.data.example import Example
 from hrm_align.data.mixture import DatasetSpec, load_examples
@@ -32,6 +33,7 @@ class CommandParser(argparse.ArgumentParser):
 
 def load(arguments: argparse.Namespace) -> tuple[HrmTextForCausalLM, PreTrainedTokenizerFast]:
     """The model and tokenizer that the arguments name, on their device."""
+    disable_progress_bar()  # the output is for reading
     device = arguments.device
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"

@@ -89,8 +89,9 @@ def _check_continuation(
     if token_type_ids is not None and token_type_ids[:, -1:].bool().any():
         raise PrefixMaskError("a prompt cannot be added to a live cache: start from an empty cache.")
     # A single <|im_end|> is a sampled answer token; a prompt has more, and candidates of assisted decoding come typed 0.
-    several = token_type_ids is None and input_ids is not None and input_ids.shape[1] > 1
-    if several and (input_ids == prefix_end_id(model.config)).any():
+    if token_type_ids is not None or input_ids is None or input_ids.shape[1] == 1:
+        return
+    if (input_ids == prefix_end_id(model.config)).any():
         raise PrefixMaskError(
             "these tokens hold an <|im_end|> but the cache already holds a prompt: a second turn, or a prompt fed in "
             "chunks, would be read causally. Render the whole conversation as one prompt and start from an empty cache."
