@@ -2,7 +2,7 @@
 
     python scripts/base_tasks.py --out /tmp/base --rows 400000 --seed 0
 
-writes `train_copy.jsonl` (a first, short stage) and `train.jsonl`, one `test_<condition>.jsonl` per condition, and
+writes `train.jsonl`, one `test_<condition>.jsonl` per condition, and
 `test_few_shot.jsonl` (one hidden rule, bare prompts: only `--few_shot N` can reveal it). One raw row per condition:
 
     {"prompt": "34 + 27 = ?", "response": "61", "condition": "direct", "group": "addition/easy"}
@@ -27,13 +27,8 @@ from random import Random
 LEVELS = ("easy", "hard")
 CONDITIONS = ("direct", "cot", "noisy", "synth,direct", "synth,cot", "synth,noisy")
 CONDITION_WEIGHTS = (0.40, 0.32, 0.06, 0.11, 0.09, 0.02)  # direct needs the most rows: nothing is written down
-HARD_SHARE = {"copy": 0.3, "full": 0.6}
-# Stage "copy" comes first, because families that point into the prompt seem to wait for it. Not proven: after 5.3 M
-# tokens of the full mixture alone picking/easy stood at 15 % and spelling/easy at 10 %; after 2.9 M full + 0.7 M copy +
-# 2.5 M full at 65 % and 45 %, but the mean over all families was no better (cot easy 28 against
-# 36 %), and tokenizer, rate and schedule differed too.
-COPY_STAGE_WEIGHTS = {"copying": 4.0, "spelling": 2.0, "rule": 2.0, "picking": 1.0, "lookup": 1.0, "reversal": 1.0}
-FEW_SHOT_SHARE = 0.1
+HARD_SHARE = 0.5
+FEW_SHOT_SHARE = 0.05
 FEW_SHOT_CHARACTERS = 200  # keeps nearly every document under 200 tokens
 SEPARATOR = "\n\n"  # between solved examples; no question contains it
 
@@ -100,21 +95,21 @@ Draft = tuple[str, str, Sequence[str]]
 
 
 def addition(rng: Random, level: str) -> Draft:
-    low, high = (10, 99) if level == "easy" else (100, 999)
+    low, high = (1, 20) if level == "easy" else (10, 99)
     a, b = rng.randint(low, high), rng.randint(low, high)
     prompt = rng.choice(["{a} + {b} = ?", "Add {a} and {b}.", "What is {a} plus {b}?", "Sum of {a} and {b}:"])
     return prompt.format(a=a, b=b), str(a + b), _column_sums(a, b)
 
 
 def subtraction(rng: Random, level: str) -> Draft:
-    low, high = (10, 99) if level == "easy" else (100, 999)
+    low, high = (1, 20) if level == "easy" else (10, 99)
     b, a = sorted((rng.randint(low, high), rng.randint(low, high)))
     prompt = rng.choice(["{a} - {b} = ?", "Take {b} from {a}.", "What is {a} minus {b}?", "Subtract {b} from {a}."])
     return prompt.format(a=a, b=b), str(a - b), _column_differences(a, b)
 
 
 def multiplication(rng: Random, level: str) -> Draft:
-    a, b = rng.randint(2, 12) if level == "easy" else rng.randint(13, 99), rng.randint(2, 9)
+    a, b = rng.randint(2, 9) if level == "easy" else rng.randint(11, 30), rng.randint(2, 9)
     thing, color = rng.choice(THINGS), rng.choice(COLORS)
     prompt = rng.choice(
         [
@@ -131,14 +126,14 @@ def multiplication(rng: Random, level: str) -> Draft:
 
 
 def three_sum(rng: Random, level: str) -> Draft:
-    a, b, c = (rng.randint(2, 20) if level == "easy" else rng.randint(10, 99) for _ in range(3))
+    a, b, c = (rng.randint(1, 9) if level == "easy" else rng.randint(2, 30) for _ in range(3))
     prompt = rng.choice(["{a} + {b} + {c} = ?", "Add {a}, {b} and {c}.", "Total of {a}, {b} and {c}:"])
     working = [f"{a}+{b}={a + b}", f"{a + b}+{c}={a + b + c}"]
     return prompt.format(a=a, b=b, c=c), str(a + b + c), working
 
 
 def comparison(rng: Random, level: str) -> Draft:
-    numbers = rng.sample(range(10, 100), 3) if level == "easy" else rng.sample(range(100, 1000), rng.randint(4, 5))
+    numbers = rng.sample(range(10, 100), 2 if level == "easy" else rng.randint(3, 5))
     word, best = rng.choice([("largest", max), ("smallest", min)])
     prompt = rng.choice(["Which is {word}: {n}?", "{Word} of {n}:", "Find the {word} number. {n}"])
     kept = [str(best(numbers[: i + 1])) for i in range(1, len(numbers))]
@@ -147,7 +142,7 @@ def comparison(rng: Random, level: str) -> Draft:
 
 
 def sorting(rng: Random, level: str) -> Draft:
-    size = rng.randint(3, 4) if level == "easy" else rng.randint(5, 6)
+    size = 3 if level == "easy" else rng.randint(4, 6)
     two_digits = [str(n) for n in range(10, 100)]  # equal lengths: they sort as text as they do as numbers
     kind, pool = rng.choice([("letters", list(LETTERS)), ("numbers", two_digits)])
     items = rng.sample(pool, size)
@@ -158,19 +153,19 @@ def sorting(rng: Random, level: str) -> Draft:
 
 def reversal(rng: Random, level: str) -> Draft:
     if level == "easy":
-        items = rng.choice([rng.sample(LETTERS, rng.randint(3, 5)), rng.sample(WORDS, rng.randint(3, 4))])
+        items = rng.choice([rng.sample(LETTERS, rng.randint(3, 4)), rng.sample(WORDS, rng.randint(2, 3))])
         prompt = rng.choice(["Reverse the order: {x}", "Write backwards: {x}", "Turn around: {x}"])
         answer = _spaced(items[::-1])
         return prompt.format(x=_spaced(items)), answer, [f"last {items[-1]}", f"first {items[0]}"]
-    word = _string(rng, 4, 6) if rng.random() < 0.7 else rng.choice(WORDS + NAMES).lower()
+    word = _string(rng, 3, 5) if rng.random() < 0.5 else rng.choice(WORDS + NAMES).lower()
     prompt = rng.choice(["Reverse the word {x}.", "Write {x} backwards.", "Spell {x} from the end."])
     return prompt.format(x=word), word[::-1], [_spaced(word), _spaced(word[::-1])]
 
 
 def copying(rng: Random, level: str) -> Draft:
     makers = [lambda: rng.choice(WORDS), lambda: rng.choice(NAMES), lambda: str(rng.randint(2, 999))]
-    makers.append(lambda: _string(rng, 3, 5 if level == "easy" else 8))
-    items = [rng.choice(makers)() for _ in range(rng.randint(1, 6) if level == "easy" else rng.randint(4, 7))]
+    makers.append(lambda: _string(rng, 3, 5))
+    items = [rng.choice(makers)() for _ in range(rng.randint(1, 3) if level == "easy" else rng.randint(3, 5))]
     if level == "easy":
         prompt = rng.choice(["Repeat: {x}", "Copy this. {x}", "Write {x} again."])
         return prompt.format(x=_spaced(items)), _spaced(items), [f"{len(items)} to copy"]
@@ -181,7 +176,7 @@ def copying(rng: Random, level: str) -> Draft:
 
 
 def picking(rng: Random, level: str) -> Draft:
-    size = rng.randint(3, 4) if level == "easy" else rng.randint(5, 6)
+    size = 3 if level == "easy" else rng.randint(4, 6)
     items = [*rng.sample(WORDS + NAMES, size - 1), _string(rng, 3, 4)]
     rng.shuffle(items)
     k = rng.randrange(size)
@@ -198,10 +193,7 @@ def picking(rng: Random, level: str) -> Draft:
 
 
 def spelling(rng: Random, level: str) -> Draft:
-    if level == "easy":
-        word = rng.choice([rng.choice(WORDS + NAMES + CITIES).lower(), _string(rng, 3, 4)])
-    else:
-        word = _string(rng, 5, 8)
+    word = rng.choice(WORDS + NAMES + CITIES).lower() if level == "easy" else _string(rng, 3, 6)
     if rng.random() < 0.5:
         prompt = rng.choice(["Spell {x}.", "Letters of {x}:", "Write {x} letter by letter."])
         return prompt.format(x=word), _spaced(word), [f"{len(word)} letters"]
@@ -210,8 +202,8 @@ def spelling(rng: Random, level: str) -> Draft:
 
 
 def counting(rng: Random, level: str) -> Draft:
-    size = rng.randint(3, 6) if level == "easy" else rng.randint(6, 9)
-    times = rng.randint(0, 3) if level == "easy" else rng.randint(1, 6)
+    size = rng.randint(3, 5) if level == "easy" else rng.randint(5, 8)
+    times = rng.randint(0, 3) if level == "easy" else rng.randint(1, 5)
     pool = rng.sample(LETTERS, 4) if level == "easy" else rng.sample(WORDS, 4)
     target, others = pool[0], pool[1:]
     items = [target] * min(times, size) + [rng.choice(others) for _ in range(size - times)]
@@ -222,7 +214,7 @@ def counting(rng: Random, level: str) -> Draft:
 
 
 def lookup(rng: Random, level: str) -> Draft:
-    size = rng.randint(2, 3) if level == "easy" else rng.randint(5, 6)
+    size = 2 if level == "easy" else rng.randint(3, 5)
     keys = rng.sample(NAMES, size)
     values, record, question = _record_form(rng, size)
     k = rng.randrange(size)
@@ -322,12 +314,12 @@ def conversion(rng: Random, level: str) -> Draft:
 
 
 def story(rng: Random, level: str) -> Draft:
-    """A quantity that changes hands: 1-2 changes of small numbers (easy), 3-5 with bags and a second person (hard)."""
+    """A quantity that changes hands: once (easy), or 2-3 times, with bags and a second person (hard)."""
     (name, other, third), thing = rng.sample(NAMES, 3), rng.choice(THINGS)
-    things, top = _plural(thing), 20 if level == "easy" else 50
+    things, top = _plural(thing), 20 if level == "easy" else 30
     have = rng.randint(3, top)
     sentences, working = [f"{name} has {have} {things}."], []
-    for _ in range(rng.randint(1, 2) if level == "easy" else rng.randint(2, 4)):
+    for _ in range(1 if level == "easy" else rng.randint(2, 3)):
         sentence, steps, have = _change(rng, level, name, other, things, have)
         sentences.append(sentence)
         working += steps
@@ -375,7 +367,7 @@ WEIGHTS: dict[str, tuple[Callable[[Random, str], Draft], float]] = {
     "calendar": (calendar, 1.0),
     "conversion": (conversion, 0.9),
     "story": (story, 1.8),
-    "rule": (rule, 2.0),
+    "rule": (rule, 1.5),
 }
 
 
@@ -407,10 +399,16 @@ def _string(rng: Random, low: int, high: int) -> str:
     return "".join(rng.choice(LETTERS) for _ in range(rng.randint(low, high)))
 
 
+def _columns(a: int, b: int) -> list[tuple[str, str]]:
+    """The digits of two numbers, units first, the shorter one filled with zeros."""
+    width = max(len(str(a)), len(str(b)))
+    return list(zip(str(a).zfill(width)[::-1], str(b).zfill(width)[::-1], strict=True))
+
+
 def _column_sums(a: int, b: int) -> list[str]:
     """The working of a written addition, units first: 34 + 27 gives `4+7=11`, `3+2+1=6`."""
     working, carry = [], 0
-    for x, y in zip(str(a)[::-1], str(b)[::-1], strict=True):
+    for x, y in _columns(a, b):
         total = int(x) + int(y) + carry
         working.append(f"{x}+{y}" + ("+1" if carry else "") + f"={total}")
         carry = total // 10
@@ -420,7 +418,7 @@ def _column_sums(a: int, b: int) -> list[str]:
 def _column_differences(a: int, b: int) -> list[str]:
     """The working of a written subtraction, units first: 42 - 17 gives `12-7=5`, `4-1-1=2`."""
     working, borrow = [], 0
-    for x, y in zip(map(int, str(a)[::-1]), map(int, str(b)[::-1]), strict=True):
+    for x, y in ((int(x), int(y)) for x, y in _columns(a, b)):
         short = x - y - borrow < 0
         top = x + 10 * short
         working.append(f"{top}-{y}" + ("-1" if borrow else "") + f"={top - y - borrow}")
@@ -484,7 +482,7 @@ def _change(rng: Random, level: str, name: str, other: str, things: str, have: i
         total = have + bags * each
         steps = [f"{bags}x{each}={bags * each}", f"{have}+{bags * each}={total}"]
         return rng.choice([f"{name} buys {bags} bags of {each}.", f"{bags} bags of {each} arrive."]), steps, total
-    amount = rng.randint(2, 12 if level == "easy" else 40)
+    amount = rng.randint(2, 12 if level == "easy" else 20)
     if have > amount and (have > 100 or rng.random() < 0.5):
         sentence = rng.choice([f"{name} gives {amount} to {other}.", f"{name} loses {amount}.", f"{amount} break."])
         return sentence, [f"{have}-{amount}={have - amount}"], have - amount
@@ -618,13 +616,12 @@ def _row(rng: Random, task: Task, condition: str, few_shot: bool) -> dict[str, s
     return {"prompt": prompt, "response": response(task, condition, rng), "condition": condition, "group": group}
 
 
-def training_rows(seed: int, n: int, stage: str = "full") -> Iterator[dict[str, str]]:
-    """`n` rows from the training pool: families, levels and conditions by the weights of a stage (`copy` or `full`)."""
-    rng = Random(f"train {stage} {seed}")
-    shares = COPY_STAGE_WEIGHTS if stage == "copy" else {name: family.weight for name, family in FAMILIES.items()}
-    names, weights = list(shares), list(shares.values())
+def training_rows(seed: int, n: int) -> Iterator[dict[str, str]]:
+    """`n` rows from the training pool: families, levels and conditions by their weights."""
+    rng = Random(f"train {seed}")
+    names, weights = list(FAMILIES), [family.weight for family in FAMILIES.values()]
     for _ in range(n):
-        level = "hard" if rng.random() < HARD_SHARE[stage] else "easy"
+        level = "hard" if rng.random() < HARD_SHARE else "easy"
         task = draw_task(rng, rng.choices(names, weights)[0], level, held_out=False)
         condition = rng.choices(CONDITIONS, CONDITION_WEIGHTS)[0]
         yield _row(rng, task, condition, few_shot=rng.random() < FEW_SHOT_SHARE)
@@ -671,12 +668,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the training and test rows of the tiny base.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=400_000)
-    parser.add_argument("--copy_rows", type=int, default=40_000)
     parser.add_argument("--test_rows_per_group", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    _write(args.out / "train_copy.jsonl", training_rows(args.seed, args.copy_rows, "copy"))
     _write(args.out / "train.jsonl", training_rows(args.seed, args.rows))
     for condition in CONDITIONS:
         name = f"test_{condition.replace(',', '_')}.jsonl"

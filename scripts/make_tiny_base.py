@@ -1,9 +1,9 @@
-"""Make the tiny base from nothing: tokenizer, two stages of SFT from scratch, scores. An hour on one core.
+"""Make the tiny base from nothing: tokenizer, SFT from scratch, scores. Less than an hour on one core.
 
     python scripts/make_tiny_base.py --out runs/tiny_base            # train and score
     python scripts/make_tiny_base.py --out runs/tiny_base --score    # score what is there
 
-Both stages go through the trainer that users get (`hrm_align.trainers.sft`). The result is copied into
+Training goes through the trainer that users get (`hrm_align.trainers.sft`). The result is copied into
 hrm_align/models/tiny by hand, together with the `scores.json` that its README quotes.
 """
 
@@ -78,21 +78,19 @@ def examples_of(rows: Iterable[dict[str, str]]) -> list[Example]:
     ]
 
 
-def train_stage(
-    model: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, stage: str, arguments: argparse.Namespace
-) -> None:
-    """One stage: `copy` at a constant rate, then `full`, whose rate falls linearly over its last part."""
-    steps = arguments.copy_steps if stage == "copy" else arguments.steps
-    rows = base_tasks.training_rows(arguments.seed, steps * DOCUMENTS_A_STEP, stage)
+def train(model: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, arguments: argparse.Namespace) -> None:
+    """One pass over fresh rows at a constant rate that falls linearly over the last part."""
+    steps = arguments.steps
+    rows = base_tasks.training_rows(arguments.seed, steps * DOCUMENTS_A_STEP)
     dataset, _ = tokenize(examples_of(rows), renderer_of(tokenizer), MAX_LENGTH)
     decay = {"num_decay_steps": int(arguments.decay * steps), "decay_type": "linear", "min_lr_ratio": 0.0}
     settings = SFTArguments(
-        output_dir=str(arguments.out / f"stage_{stage}"),
+        output_dir=str(arguments.out / "training"),
         max_steps=steps,
         learning_rate=arguments.learning_rate,
         warmup_steps=100,
-        lr_scheduler_type="constant_with_warmup" if stage == "copy" else "warmup_stable_decay",
-        lr_scheduler_kwargs={} if stage == "copy" else decay,
+        lr_scheduler_type="warmup_stable_decay",
+        lr_scheduler_kwargs=decay,
         per_device_train_batch_size=DOCUMENTS_A_STEP,
         max_length=MAX_LENGTH,
         logging_steps=100,
@@ -128,8 +126,7 @@ def main() -> None:
     """Train and score, or score alone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=11_000)
-    parser.add_argument("--copy_steps", type=int, default=1_000)
+    parser.add_argument("--steps", type=int, default=9_000)
     parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--decay", type=float, default=0.4, help="share of the steps over which the rate falls")
     parser.add_argument("--seed", type=int, default=0)
@@ -143,8 +140,7 @@ def main() -> None:
         tokenizer.chat_template = chat_template()
         model = new_model(tokenizer, arguments.seed)
         started = time.process_time()
-        for stage in ("copy", "full"):
-            train_stage(model, tokenizer, stage, arguments)
+        train(model, tokenizer, arguments)
         print(f"trained in {(time.process_time() - started) / 60:.0f} CPU minutes")
         model.eval().save_pretrained(arguments.out)
         tokenizer.save_pretrained(arguments.out)
