@@ -42,7 +42,8 @@ def cached_logprobs(model: PreTrainedModel, documents: Sequence[Document]) -> li
     prompts = [d.input_ids[: d.prefix_length] for d in documents]
     answers = [d.input_ids[d.prefix_length :] for d in documents]
     ids, mask = (tensor.to(device) for tensor in left_padded(prompts, model.generation_config.pad_token_id))
-    output = model(input_ids=ids, attention_mask=mask, use_cache=True)
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)  # counted from each prompt's own start, as `generate` does
+    output = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True)
     steps = max(map(len, answers))
     padded = torch.tensor([answer + [answer[-1]] * (steps - len(answer)) for answer in answers], device=device)
     scores = []

@@ -1,0 +1,78 @@
+"""One checkpoint, four ways to a log-probability: the trainer's, teacher forcing, cached steps, and generation itself."""
+
+import pytest
+import torch
+from trl.trainer.utils import add_fused_lm_head
+
+from hrm_align.data.collators import PackedCollator
+from hrm_align.data.mixture import DatasetSpec, load_examples
+from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.models.prefix_mask import causal_prompt
+from hrm_align.rendering import Document, renderer_of
+from hrm_align.rollouts.generation import generate, left_padded
+from hrm_align.rollouts.scoring import cached_logprobs, parity, response_logprobs
+from tests.parity.reference import reference_logits
+
+TOLERANCE = 1e-4  # the bar for a trained checkpoint in fp32; noise seen 2e-5
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_model_and_tokenizer("tiny")
+
+
+@pytest.fixture(scope="module")
+def documents(tiny):
+    render = renderer_of(tiny[1])
+    examples = load_examples([DatasetSpec(path="data/chat/test.jsonl")])[0][:12]
+    return [render.document(e.messages, e.answer, e.condition) for e in examples]
+
+
+def largest(a, b):
+    return (torch.cat(a) - torch.cat(b)).abs().max().item()
+
+
+def test_teacher_forcing_equals_the_drawn_mask(tiny, documents):
+    model, _ = tiny
+    expected = []
+    for document in documents:
+        ids = torch.tensor(document.input_ids)
+        logprobs = reference_logits(model, ids).log_softmax(-1)[torch.arange(len(ids) - 1), ids[1:]]
+        expected.append(logprobs[document.prefix_length - 1 :])
+    assert largest(response_logprobs(model, documents), expected) < TOLERANCE
+
+
+def test_cached_steps_equal_teacher_forcing(tiny, documents):
+    model, _ = tiny
+    assert largest(cached_logprobs(model, documents), response_logprobs(model, documents)) < TOLERANCE
+    assert parity(model, documents).max_difference < TOLERANCE
+
+
+def test_the_trainers_packed_logprobs_equal_teacher_forcing(documents):
+    model, _ = load_model_and_tokenizer("tiny")
+    expected = response_logprobs(model, documents)
+    add_fused_lm_head(model)
+    row = {"documents": [d.input_ids for d in documents], "prefix_lengths": [d.prefix_length for d in documents]}
+    batch = PackedCollator(pad_id=5)([row])
+    output = model(**batch, fused_lm_head=True)
+    assert largest([output.log_probs[output.label_mask]], expected) < TOLERANCE
+
+
+def test_generated_tokens_score_what_they_were_drawn_with(tiny, documents):
+    model, _ = tiny
+    prompts = [d.input_ids[: d.prefix_length] for d in documents]
+    ids, mask = left_padded(prompts, 5)
+    out = model.generate(ids, attention_mask=mask, max_new_tokens=12, do_sample=False, output_logits=True,
+                         return_dict_in_generate=True)  # fmt: skip
+    drawn = torch.stack(out.logits, dim=1).log_softmax(-1).max(-1).values
+    answers = generate(model, prompts, max_new_tokens=12)
+    generated = [Document(p + a, len(p)) for p, a in zip(prompts, answers, strict=True)]
+    expected = [row[: len(answer)] for row, answer in zip(drawn, answers, strict=True)]
+    assert largest(response_logprobs(model, generated), expected) < TOLERANCE
+
+
+def test_a_causal_prompt_would_be_seen(tiny, documents):
+    model, _ = tiny
+    with causal_prompt(model):
+        causal = cached_logprobs(model, documents)
+    assert largest(causal, response_logprobs(model, documents)) > 0.1
