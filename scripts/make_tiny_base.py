@@ -30,8 +30,10 @@ from hrm_align.rendering import Message, chat_template, renderer_of
 from hrm_align.trainers.sft import SFTTrainer
 
 HIDDEN = 128
-DOCUMENTS_A_STEP = 16  # about 1,000 tokens; padded and grouped by length, 18 % faster than packed at this size
-MAX_LENGTH = 256
+# 1,024 tokens a step, packed. Padded and grouped by length is 18 % faster, but a batch then holds little more than one
+# family: token accuracy after 1,000 steps of the same rows was 0.56, against 0.62 packed.
+TOKENS_A_ROW, ROWS_A_STEP = 256, 4
+TOKENS_A_DOCUMENT = 45  # below the mean, so that the rows drawn always suffice
 SCORED_CONDITIONS = ("direct", "cot")
 ANSWER_TOKENS = 96
 
@@ -81,8 +83,9 @@ def examples_of(rows: Iterable[dict[str, str]]) -> list[Example]:
 def train(model: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, arguments: argparse.Namespace) -> None:
     """One pass over fresh rows at a constant rate that falls linearly over the last part."""
     steps = arguments.steps
-    rows = base_tasks.training_rows(arguments.seed, steps * DOCUMENTS_A_STEP)
-    dataset, _ = tokenize(examples_of(rows), renderer_of(tokenizer), MAX_LENGTH)
+    documents = steps * ROWS_A_STEP * TOKENS_A_ROW // TOKENS_A_DOCUMENT
+    rows = base_tasks.training_rows(arguments.seed, documents)
+    dataset, _ = tokenize(examples_of(rows), renderer_of(tokenizer), TOKENS_A_ROW)
     decay = {"num_decay_steps": int(arguments.decay * steps), "decay_type": "linear", "min_lr_ratio": 0.0}
     settings = SFTArguments(
         output_dir=str(arguments.out / "training"),
@@ -91,8 +94,10 @@ def train(model: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, argumen
         warmup_steps=100,
         lr_scheduler_type="warmup_stable_decay",
         lr_scheduler_kwargs=decay,
-        per_device_train_batch_size=DOCUMENTS_A_STEP,
-        max_length=MAX_LENGTH,
+        per_device_train_batch_size=ROWS_A_STEP,
+        packing=True,
+        max_length=TOKENS_A_ROW,
+        train_sampling_strategy="random",
         logging_steps=100,
         save_steps=2_000,
         save_total_limit=1,
@@ -126,7 +131,7 @@ def main() -> None:
     """Train and score, or score alone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=9_000)
+    parser.add_argument("--steps", type=int, default=8_000)
     parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--decay", type=float, default=0.4, help="share of the steps over which the rate falls")
     parser.add_argument("--seed", type=int, default=0)
