@@ -26,11 +26,12 @@ from hrm_align.data.mixture import load_examples
 from hrm_align.data.split import split_by_content
 from hrm_align.data.tokenization import tokenize
 from hrm_align.evaluation import evaluate, last_turns
-from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.models.loading import check_context, load_model_and_tokenizer
 from hrm_align.recipe_parser import parse_sft, resolved
 from hrm_align.rendering import renderer_of
 from hrm_align.trainers.callbacks import MetricsFile, append_json_line
 from hrm_align.trainers.records import claim_output_dir, write_records
+from hrm_align.trainers.resume import checkpoint_to_resume
 from hrm_align.trainers.sft import GenerationEval, SFTTrainer
 from hrm_align.trainers.tracking import prepare_trackers
 
@@ -39,9 +40,10 @@ def main(argv: Sequence[str]) -> None:
     """Run the recipe that the arguments name."""
     recipe = parse_sft(argv)
     output_dir = Path(str(recipe.training.output_dir))
+    resumed = checkpoint_to_resume(recipe.training.resume_from_checkpoint, output_dir)
     is_main = PartialState().is_main_process
     if is_main:
-        claim_output_dir(output_dir, resuming=bool(recipe.training.resume_from_checkpoint))
+        claim_output_dir(output_dir, resumed)
     set_seed(recipe.training.seed)
     prepare_trackers(recipe.training.report_to, output_dir)
 
@@ -52,10 +54,13 @@ def main(argv: Sequence[str]) -> None:
         attn_implementation=recipe.model.attn_implementation,
         revision=recipe.model.model_revision,
     )
+    check_context(model.config, recipe.training.max_length)
     train, held_out, account = read_data(recipe, output_dir)
     train_dataset, eval_dataset = tokenized(recipe, tokenizer, train, held_out, account)
     if is_main:
         write_records(output_dir / "run", resolved(recipe), account)
+        for name, part in account.items():
+            print(f"{name}: {part['kept']} documents kept, dropped: {part['dropped']['by_reason'] or 'none'}")
 
     trainer = SFTTrainer(
         model,
@@ -66,9 +71,11 @@ def main(argv: Sequence[str]) -> None:
         callbacks=[MetricsFile(output_dir / "metrics.jsonl")],
         generation_eval=generated_answers(recipe, tokenizer, held_out, output_dir),
     )
-    trainer.train(resume_from_checkpoint=recipe.training.resume_from_checkpoint)
+    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     trainer.save_model(str(output_dir))
     trainer.save_state()
+    if is_main:
+        print(f"saved {output_dir}; score it: hrm-align evaluate --model {output_dir} --data HELD_OUT_ROWS")
     if recipe.training.push_to_hub:
         trainer.push_to_hub()
 

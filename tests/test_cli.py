@@ -57,6 +57,9 @@ MISTAKES = {
     "rows that are all too long": ([{"prompt": "long " * 50, "response": "b"}], ["--max_length", "16"], "--max_length"),
     "answers that are all empty": ([{"prompt": "a", "response": " "}], [], "empty_response"),
     "another sampler of attention": (GOOD, ["--attn_implementation", "flash_attention_2"], "sdpa"),
+    "rows longer than the model reads": (GOOD, ["--max_length", "4096"], "reads 1024 tokens"),
+    "a checkpoint that is none": (GOOD, ["--resume_from_checkpoint", "nowhere"], "is no checkpoint"),
+    "a newest checkpoint where there is none": (GOOD, ["--resume_from_checkpoint", "latest"], "no checkpoint-N"),
     "loss on the prompt": (GOOD, ["--completion_only_loss", "false"], "response"),
 }
 
@@ -128,6 +131,15 @@ def test_a_run_is_not_written_over(capsys, tmp_path, good):
     assert "nothing is written over" in the_error(capsys, *sft_flags(tmp_path, good))
     assert kept.read_text() == "mine" and list((tmp_path / "run").iterdir()) == [kept]
     assert "written over" in the_error(capsys, "evaluate", "--model", "tiny", "--data", good, "--save", kept)
+
+
+def test_a_start_that_failed_on_a_row_can_be_repeated_in_the_same_folder(capsys, tmp_path, good):
+    data = write(tmp_path / "rows.jsonl", [*GOOD, {"prompt": "a"}])
+    flags = sft_flags(tmp_path, data, "--max_steps", "1", "--save_strategy", "no", "--disable_tqdm", "true")
+    the_error(capsys, *flags)
+    assert json.loads((tmp_path / "run/run/quarantine_train.jsonl").read_text())["source"] == f"{data}:7"
+    write(data, GOOD)
+    assert run(capsys, *flags)[0] == 0 and (tmp_path / "run/model.safetensors").exists()
 
 
 @pytest.mark.parametrize(

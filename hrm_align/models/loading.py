@@ -122,6 +122,14 @@ def check_horizon(config: HrmTextConfig, name: str) -> None:
         )
 
 
+def check_context(config: HrmTextConfig, max_length: int | None) -> None:
+    """Refuse documents longer than the positions the model was made for."""
+    if max_length is not None and max_length > config.max_position_embeddings:
+        raise UserError(
+            f"--max_length is {max_length}, but this model reads {config.max_position_embeddings} tokens: lower it."
+        )
+
+
 def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerFast:
     """Load HRM-Text's tokenizer, with the project's chat template where it has none.
 

@@ -18,13 +18,18 @@ from hrm_align.errors import UserError
 _LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "tokenizers")
 
 
-def claim_output_dir(path: Path, resuming: bool) -> None:
+def claim_output_dir(path: Path, resumed: Path | None = None) -> None:
     """Make the run's folder, and refuse one that holds another run.
+
+    Args:
+        path: of the run.
+        resumed: the checkpoint it goes on from; only its own run may be continued in place.
 
     Raises:
         UserError: if the folder is in use, or cannot be written.
     """
-    if not resuming and path.is_dir() and any(path.iterdir()):
+    own = resumed is not None and resumed.resolve().parent == path.resolve()
+    if not own and path.is_dir() and any(map(_is_of_a_run, path.rglob("*"))):
         raise UserError(
             f"{path} already holds files, and nothing is written over: choose another --output_dir, go on with "
             "--resume_from_checkpoint, or move the folder away."
@@ -33,6 +38,11 @@ def claim_output_dir(path: Path, resuming: bool) -> None:
         (path / "run").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {path} ({error.strerror}): choose another --output_dir.") from error
+
+
+def _is_of_a_run(path: Path) -> bool:
+    # A start that failed on a bad row leaves its quarantine file: with the row mended, the same command must work.
+    return path.is_file() and not path.name.startswith("quarantine_")
 
 
 def environment() -> dict[str, Any]:

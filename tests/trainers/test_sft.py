@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hrm_align.errors import UserError
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
 from hrm_align.rendering import renderer_of
 from tests.parity.reference import drawn_mask, unpatched
@@ -90,6 +91,8 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(rows, tmp_p
              "--train_sampling_strategy", "sequential", "--logging_steps", "1")  # fmt: skip
     sft(tmp_path / "whole", rows, *steps)
     sft(tmp_path / "resumed", rows, *steps, "--resume_from_checkpoint", str(tmp_path / "whole/checkpoint-2"))
+    with pytest.raises(UserError, match="nothing is written over"):  # another run's folder, not the checkpoint's own
+        sft(tmp_path / "resumed", rows, *steps, "--resume_from_checkpoint", str(tmp_path / "whole/checkpoint-2"))
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "resumed")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert [m["loss"] for m in metrics(tmp_path / "whole")[2:4]] == [
