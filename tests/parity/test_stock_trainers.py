@@ -35,7 +35,7 @@ def tiny():
 
 @pytest.fixture
 def forwards(monkeypatch):
-    """Every prompt-reading call of any backbone: (ids, attention mask, hidden states) of each row."""
+    """Every prompt-reading call of any backbone: (ids, hidden states) of each document."""
     seen, patched = [], HrmTextModel.forward
 
     def record(self, input_ids=None, attention_mask=None, past_key_values=None, **kwargs):
@@ -44,8 +44,11 @@ def forwards(monkeypatch):
         )
         if input_ids.shape[1] > 1:
             mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-            rows = zip(input_ids, mask, output.last_hidden_state.detach(), strict=True)
-            seen.extend((ids[keep == 1], hidden[keep == 1]) for ids, keep, hidden in rows)
+            for ids, keep, hidden in zip(input_ids, mask, output.last_hidden_state.detach(), strict=True):
+                ids, hidden = ids[keep == 1], hidden[keep == 1]
+                starts = (ids == 6).nonzero().flatten().tolist()  # single turns: one <|im_start|> a document
+                for start, end in zip(starts, [*starts[1:], len(ids)], strict=True):
+                    seen.append((ids[start:end], hidden[start:end]))
         return output
 
     monkeypatch.setattr(HrmTextModel, "forward", record)
@@ -59,7 +62,7 @@ def worst(forwards, model):
         with torch.no_grad():
             logits = model.lm_head(hidden)
         distances.append((logits - reference_logits(model, ids)).abs().max().item())
-    print(f"{len(forwards)} rows, largest distance {max(distances):.1e}")
+    print(f"{len(forwards)} documents, largest distance {max(distances):.1e}")
     return max(distances)
 
 
@@ -71,6 +74,14 @@ def test_stock_sft(tiny, forwards, tmp_path):
     rows = [{"prompt": user(p), "completion": assistant(a)} for p, a in PAIRS]
     args = SFTConfig(str(tmp_path), **COMMON)
     SFTTrainer(model, args, train_dataset=Dataset.from_list(rows), processing_class=tokenizer).train()
+    assert len(forwards) == 4 and worst(forwards, model) < TOLERANCE
+
+
+def test_stock_sft_packed_by_trl(tiny, forwards, tmp_path):
+    model, tokenizer = tiny
+    rows = Dataset.from_list([{"prompt": user(p), "completion": assistant(a)} for p, a in PAIRS])
+    args = SFTConfig(str(tmp_path), packing=True, max_length=48, **COMMON)
+    SFTTrainer(model, args, train_dataset=rows, processing_class=tokenizer).train()
     assert len(forwards) == 4 and worst(forwards, model) < TOLERANCE
 
 

@@ -86,6 +86,13 @@ def test_packed_rows_give_the_same_weights_as_padded_ones(rows, tmp_path):
     assert distance(weights(tmp_path / "packed"), weights(tmp_path / "padded"), weights_of_tiny()) < TOLERANCE
 
 
+def test_bf16_autocasts_the_forward_and_keeps_float32_weights(rows, batch_of_8, tmp_path):
+    sft(tmp_path / "run", rows, *STEPS, "--per_device_train_batch_size", "8", "--bf16", "true")
+    assert {tensor.dtype for tensor in weights(tmp_path / "run").values()} == {torch.float32}
+    half, full = metrics(tmp_path / "run")[0]["loss"], metrics(batch_of_8)[0]["loss"]
+    assert 0 < abs(half - full) < 0.05
+
+
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(rows, tmp_path):
     steps = ("--learning_rate", "1e-3", "--max_steps", "4", "--per_device_train_batch_size", "4", "--save_steps", "2",
              "--train_sampling_strategy", "sequential", "--logging_steps", "1")  # fmt: skip
