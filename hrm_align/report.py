@@ -67,9 +67,13 @@ def draw_before_after(rows: Sequence[BeforeAfter], metrics: Sequence[Mapping[str
         ]
         places = [index + offset for index in range(len(rows))]
         scores.bar(places, values, width=0.36, color=colour, label=label, yerr=errors, capsize=3, ecolor="#444444")
+        for place, value, result in zip(places, values, results, strict=True):
+            scores.text(place, 100 * result["interval"][1] + 1.5, f"{value:.1f}", ha="center", fontsize=9)
     scores.set_xticks(range(len(rows)), [row.name for row in rows])
-    scores.set(ylim=(0, 104), ylabel="held-out exact match, %", title="with 95 % intervals")
-    scores.legend(frameon=False, loc="upper left")
+    scores.set(
+        ylim=(0, 122), yticks=range(0, 101, 20), ylabel="exact match, %", title="held-out answers, 95 % intervals"
+    )
+    scores.legend(frameon=False, loc="upper left", ncols=2)
     for key, colour, label in (("loss", AFTER, "training"), ("eval_loss", "#444444", "held out")):
         points = [(record["step"], float(record[key])) for record in metrics if key in record]
         losses.plot(*zip(*points, strict=True), color=colour, label=label, marker="o" if key == "eval_loss" else None)
