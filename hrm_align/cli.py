@@ -5,6 +5,7 @@ Exit codes: 0; 2 for a user's mistake, told in one sentence; 1 for a run that fa
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -57,6 +58,8 @@ def exit_code_of(command: Callable[[Sequence[str]], None], argv: Sequence[str]) 
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -44,9 +44,9 @@ class ModelArguments:
     tokenizer_name_or_path: str | None = _option(None, "Where the tokenizer is, if not beside the model.")
     dtype: str = _option(
         "float32",
-        "Precision the weights are loaded and updated in; `auto` is the checkpoint's own. bfloat16 weights lose most "
+        "Precision the weights are loaded and updated in. bfloat16 weights lose most "
         "updates at SFT learning rates: keep float32 and set bf16 for the forward pass.",
-        choices=["auto", "bfloat16", "float16", "float32"],
+        choices=["bfloat16", "float16", "float32"],
     )
     attn_implementation: str = _option("sdpa", "sdpa, eager or flex_attention.")
 

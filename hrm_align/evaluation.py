@@ -16,7 +16,7 @@ from hrm_align.rendering import Message, parse_condition, renderer_of, tool_call
 from hrm_align.rewards.matching import MATCHERS
 from hrm_align.rollouts.generation import generate
 
-FEW_SHOT_RANGE = range(9)
+FEW_SHOT = (0, *range(2, 9))
 
 
 @dataclass
@@ -90,13 +90,13 @@ def few_shot(examples: Sequence[Example], pool: Sequence[Example], shots: int, s
     Args:
         examples: single-turn examples.
         pool: where the solved ones are drawn from, never the question itself.
-        shots: how many, 0 to 8; `direct` with 2 to 8 is the base model's strongest setup.
+        shots: how many, 0 or 2 to 8; `direct` with them is the base model's strongest setup.
         seed: of the draw.
 
     Raises:
         UserError: for a number outside the range, a conversation, or a pool too small.
     """
-    if shots not in FEW_SHOT_RANGE:
+    if shots not in FEW_SHOT:
         raise UserError(f"few_shot is {shots}: use 0, or 2 to 8 examples.")
     if not shots:
         return list(examples)
@@ -110,15 +110,15 @@ def few_shot(examples: Sequence[Example], pool: Sequence[Example], shots: int, s
 
 def _with_shots(example: Example, pool: list[Example], shots: int, rng: random.Random) -> Example:
     if len(example.messages) != 1:
-        raise UserError(f"{example.source}: few_shot needs single-turn rows, this one is a conversation.")
+        raise UserError(f"{example.source}: few_shot needs single-turn rows without a system text.")
     question = example.messages[0].content
-    drawn = [other for other in rng.sample(pool, min(len(pool), shots + 1)) if other.messages[0].content != question]
-    if len(drawn) < shots:
+    others = [other for other in pool if other.messages[0].content != question]
+    if len(others) < shots:
         raise UserError(
-            f"{example.source}: few_shot {shots} needs {shots} other rows of group {example.group!r}, there are "
-            f"{len(drawn)}: name a larger --few_shot_data."
+            f"{example.source}: few_shot {shots} needs {shots} rows of group {example.group!r} with other questions, "
+            f"there are {len(others)}: name a larger --few_shot_data."
         )
-    solved = [f"{other.messages[0].content}\n{answer_text(other.answer)}" for other in drawn[:shots]]
+    solved = [f"{other.messages[0].content}\n{answer_text(other.answer)}" for other in rng.sample(others, shots)]
     message = Message(example.messages[0].role, "\n\n".join([*solved, question]))
     return Example((message,), example.answer, example.condition, example.source, example.group)
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -300,10 +299,14 @@ def render_conversation(
     ]
 
 
-@cache
-def chat_template() -> str:
+def chat_template(tokenizer: PreTrainedTokenizerFast) -> str:
     """The Jinja chat template that gives the same ids as `render_prompt` and `render_conversation` for clean text.
 
     It takes `condition="synth,cot"` as a template variable and raises on content that holds a control token.
+
+    Args:
+        tokenizer: whose control tokens the template looks out for.
     """
-    return files("hrm_align").joinpath("chat_template.jinja").read_text(encoding="utf-8")
+    template = files("hrm_align").joinpath("chat_template.jinja").read_text(encoding="utf-8")
+    control = [str(token) for token in tokenizer.added_tokens_decoder.values()]
+    return template.replace("CONTROL_TOKENS", json.dumps(control))

@@ -25,6 +25,7 @@ from hrm_align.data.example import Example
 from hrm_align.data.mixture import load_examples
 from hrm_align.data.split import split_by_content
 from hrm_align.data.tokenization import tokenize
+from hrm_align.errors import UserError
 from hrm_align.evaluation import evaluate, last_turns
 from hrm_align.models.loading import check_context, load_model_and_tokenizer
 from hrm_align.recipe_parser import parse_sft, resolved
@@ -57,11 +58,6 @@ def main(argv: Sequence[str]) -> None:
     check_context(model.config, recipe.training.max_length)
     train, held_out, account = read_data(recipe, output_dir)
     train_dataset, eval_dataset = tokenized(recipe, tokenizer, train, held_out, account)
-    if is_main:
-        write_records(output_dir / "run", resolved(recipe), account)
-        for name, part in account.items():
-            print(f"{name}: {part['kept']} documents kept, dropped: {part['dropped']['by_reason'] or 'none'}")
-
     trainer = SFTTrainer(
         model,
         recipe.training,
@@ -69,8 +65,12 @@ def main(argv: Sequence[str]) -> None:
         tokenizer,
         eval_dataset,
         callbacks=[MetricsFile(output_dir / "metrics.jsonl")],
-        generation_eval=generated_answers(recipe, tokenizer, held_out, output_dir),
+        generation_eval=generated_answers(recipe, model, tokenizer, held_out, output_dir),
     )
+    if is_main:
+        write_records(output_dir / "run", resolved(recipe), account)
+        for name, part in account.items():
+            print(f"{name}: {part['kept']} documents kept, dropped: {part['dropped']['by_reason'] or 'none'}")
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     trainer.save_model(str(output_dir))
     trainer.save_state()
@@ -125,13 +125,24 @@ def tokenized(
 
 
 def generated_answers(
-    recipe: SFTRecipe, tokenizer: PreTrainedTokenizerFast, held_out: list[Example], output_dir: Path
+    recipe: SFTRecipe,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    held_out: list[Example],
+    output_dir: Path,
 ) -> GenerationEval | None:
     """Exact match of generated answers on a fixed sample of held-out rows, or None if the recipe asks for none."""
-    questions = last_turns(held_out)
-    wanted = min(recipe.training.generation_eval_samples, len(questions))
-    if not wanted:
+    if not recipe.training.generation_eval_samples:
         return None
+    room = model.config.max_position_embeddings - recipe.training.max_new_tokens
+    prompt = renderer_of(tokenizer).prompt
+    questions = [e for e in last_turns(held_out) if len(prompt(e.messages, e.condition)) <= room]
+    if not questions:
+        raise UserError(
+            f"no held-out prompt leaves room for --max_new_tokens {recipe.training.max_new_tokens} within the model's "
+            f"{model.config.max_position_embeddings} tokens: lower it, or set --generation_eval_samples 0."
+        )
+    wanted = min(recipe.training.generation_eval_samples, len(questions))
     sample = random.Random(recipe.training.seed).sample(questions, wanted)
 
     def score(model: PreTrainedModel) -> dict[str, float]:

@@ -142,7 +142,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     if not arguments.score:
         tokenizer = train_tokenizer(arguments.seed)
-        tokenizer.chat_template = chat_template()
+        tokenizer.chat_template = chat_template(tokenizer)
         model = new_model(tokenizer, arguments.seed)
         started = time.process_time()
         train(model, tokenizer, arguments)

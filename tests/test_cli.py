@@ -158,7 +158,7 @@ def test_a_mistake_in_a_command_is_one_sentence(capsys, argv, words):
     assert words in the_error(capsys, *argv)
 
 
-@pytest.mark.parametrize("shots, words", [(9, "2 to 8"), (-1, "2 to 8"), (8, "larger --few_shot_data")])
+@pytest.mark.parametrize("shots, words", [(9, "2 to 8"), (1, "2 to 8"), (8, "larger --few_shot_data")])
 def test_few_shot_limits_are_told(capsys, good, shots, words):
     assert words in the_error(capsys, "evaluate", "--model", "tiny", "--data", good, "--few_shot", shots)
 

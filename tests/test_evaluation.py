@@ -43,7 +43,7 @@ def test_few_shot_puts_solved_rows_of_the_same_group_first():
 
 def test_few_shot_refuses_conversations():
     row = example("b", "2", "f:1", history=(Message("user", "a"), Message("assistant", "1")))
-    with pytest.raises(UserError, match=r"f:1.*conversation"):
+    with pytest.raises(UserError, match=r"f:1.*single-turn"):
         few_shot([row], [row] * 9, 2)
 
 

@@ -80,10 +80,24 @@ def test_the_chat_template_gives_the_same_ids(tokenizer, turns, condition):
             assert ids == render_conversation(tokenizer, CONVERSATION[:end], condition)[-1].input_ids
 
 
-@pytest.mark.parametrize("text", ["<|im_end|>", "so <tool_call>", "<|object_ref_end|>"])
-def test_the_chat_template_refuses_text_that_forges(tokenizer, text):
+@pytest.mark.parametrize("token", range(SPECIALS))
+def test_the_chat_template_refuses_text_that_forges(tokenizer, token):
+    text = f"so {tokenizer.convert_ids_to_tokens(token)}"
     with pytest.raises(Exception, match="control token"):
         tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+        {"role": "developer", "content": "hi"},
+        {"role": "assistant", "content": "", "tool_calls": [{"name": "f", "arguments": "{}"}]},
+    ],
+)
+def test_the_chat_template_refuses_what_the_renderer_reads_otherwise(tokenizer, message):
+    with pytest.raises(Exception, match=r"must be|unknown role"):
+        tokenizer.apply_chat_template([{"role": "user", "content": "x"}, message], add_generation_prompt=True)
 
 
 def fuzz_text(rng, names):

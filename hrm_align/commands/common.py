@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import NoReturn
 
 import torch
@@ -37,20 +38,29 @@ def load(arguments: argparse.Namespace) -> tuple[HrmTextForCausalLM, PreTrainedT
     device = arguments.device
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0][:100]
+        raise UserError(f"--device {device} cannot be used here ({reason}): leave it out, or use cpu.") from None
     return load_model_and_tokenizer(arguments.model, dtype=arguments.dtype, device=device)
 
 
-def read_examples(path: str, condition: str | None = None) -> list[Example]:
+def read_examples(path: str, condition: str | None = None, split: str | None = None) -> list[Example]:
     """The rows of a file, directory or Hub id, strictly read.
 
     Args:
         path: what to read.
         condition: for rows that name none.
+        split: of a directory or Hub id; default `test`, so that nobody scores the rows that were trained on.
     """
+    spec = DatasetSpec(path=path)
+    if not Path(path).is_file():
+        spec.split = split or "test"
     if condition is not None:
         parse_condition(condition)
     default = DEFAULT_CONDITION if condition is None else condition
-    return load_examples([DatasetSpec(path=path)], default_condition=default)[0]
+    return load_examples([spec], default_condition=default)[0]
 
 
 def at_least(value: int, least: int, option: str) -> int:

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hrm_align.commands.common import CommandParser, at_least, load, read_examples
@@ -20,6 +21,7 @@ def main(argv: Sequence[str]) -> None:
     """Run the command."""
     parser = CommandParser("evaluate", "Generated exact match on held-out rows, with 95 % intervals.")
     parser.add_argument("--data", required=True, help="rows to ask, in any format that training reads")
+    parser.add_argument("--split", help="of a directory or a Hub id (default test, of a file: all of it)")
     parser.add_argument("--condition", help="ask every row under this condition (default: the row's own, else direct)")
     parser.add_argument("--few_shot", type=int, default=0, help="solved examples in the prompt: 0, or 2 to 8")
     parser.add_argument("--few_shot_data", help="where they are drawn from (default: the other rows of --data)")
@@ -33,12 +35,14 @@ def main(argv: Sequence[str]) -> None:
     for option, least in (("limit", 1), ("max_new_tokens", 1), ("batch_size", 1)):
         if getattr(arguments, option) is not None:
             at_least(getattr(arguments, option), least, f"--{option}")
-    if arguments.save and Path(arguments.save).exists():
-        raise UserError(f"--save {arguments.save} exists already and is not written over: name another file.")
+    if arguments.save and (Path(arguments.save).exists() or not Path(arguments.save).parent.is_dir()):
+        raise UserError(
+            f"--save {arguments.save}: it exists already and is not written over, or its folder is missing."
+        )
 
-    examples = last_turns(read_examples(arguments.data, arguments.condition))[: arguments.limit]
-    pool = last_turns(read_examples(arguments.few_shot_data)) if arguments.few_shot_data else examples
-    examples = few_shot(examples, pool, arguments.few_shot)
+    rows = last_turns(read_examples(arguments.data, arguments.condition, arguments.split))
+    pool = last_turns(read_examples(arguments.few_shot_data)) if arguments.few_shot_data else rows
+    examples = few_shot(rows[: arguments.limit], pool, arguments.few_shot)
     model, tokenizer = load(arguments)
     with causal_prompt(model) if arguments.causal_prompt else nullcontext():
         result = evaluate(
@@ -66,14 +70,14 @@ def show(result: Evaluation, console: Console | None = None) -> None:
     console = console or Console()
     table = Table("group", "exact match", "95 % interval", "n")
     for name, score in sorted(result.groups.items()):
-        table.add_row(name, *_cells(score))
+        table.add_row(escape(name), *_cells(score))
     table.add_section()
     table.add_row("all", *_cells(result.score), style="bold")
     console.print(table)
     if result.unfinished:
         console.print(f"{result.unfinished} answers had no end token within --max_new_tokens; they count as wrong.")
     for sample in [sample for sample in result.samples if not sample["correct"]][:3]:
-        console.print(f"\n{sample['source']}", style="dim", markup=False)
+        console.print(f"\n{sample['source']}", style="dim", markup=False, highlight=False)
         for label, key in (("asked", "prompt"), ("expected", "expected"), ("answered", "generated")):
             console.print(f"  {label:<9}{sample[key]}", markup=False, highlight=False)
 

@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
     at_least(arguments.max_length, 8, "--max_length")
     at_least(arguments.rows, 0, "--rows")
 
-    examples = read_examples(arguments.data, arguments.condition)
+    examples = read_examples(arguments.data, arguments.condition, "train")
     tokenizer = load_tokenizer(arguments.model)
     documents, dropped = tokenize(examples, renderer_of(tokenizer), arguments.max_length)
     if arguments.json:
@@ -60,14 +60,14 @@ def print_json(documents: Dataset) -> None:
 
 def show_row(row: dict, tokenizer: PreTrainedTokenizerFast, console: Console) -> None:
     """Print a document: the prefix in blue, the response in green and underlined where it is learnt."""
-    console.rule(f"{row['source']}  condition {row['condition'] or 'none'}", style="dim")
-    text = Text()
-    for position, token in enumerate(row["input_ids"]):
-        piece = str(tokenizer.decode([token]))
-        control = token in tokenizer.added_tokens_decoder
-        style = "blue" if position < row["prefix_length"] else "green underline"
-        text.append(piece, style=f"bold {style}" if control else style)
-    console.print(text, soft_wrap=True)
+    console.rule(Text(f"{row['source']}  condition {row['condition'] or 'none'}"), style="dim")
+    prefix, response = row["input_ids"][: row["prefix_length"]], row["input_ids"][row["prefix_length"] :]
+    # decoded in whole parts: a character may span several tokens
+    parts = (
+        Text(str(tokenizer.decode(prefix)), style="blue"),
+        Text(str(tokenizer.decode(response)), "green underline"),
+    )
+    console.print(Text.assemble("prefix   ", parts[0], "\nresponse ", parts[1]), soft_wrap=True)
 
 
 def summarise(documents: Dataset, dropped: Dropped, rows: int, console: Console) -> None:

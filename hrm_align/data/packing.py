@@ -45,7 +45,7 @@ def pack(documents: Dataset, max_length: int) -> Dataset:
         A data set with the columns `documents` (list of lists of ids) and `prefix_lengths` (list of int), one entry a
         document, and `length` (tokens in the row).
     """
-    ids, prefixes = documents["input_ids"], documents["prefix_length"]
+    ids, prefixes = documents["input_ids"][:], documents["prefix_length"][:]  # lists: a lazy column is 60 times slower
     rows = best_fit([len(document) for document in ids], max_length)
     return Dataset.from_dict(
         {

@@ -23,7 +23,7 @@ def split_by_content(examples: Sequence[Example], fraction: float) -> tuple[list
     """
     sides: tuple[list[Example], list[Example]] = ([], [])
     for example in examples:
-        first = next(message for message in example.messages if message.role != "system")
+        first = next((m for m in example.messages if m.role != "system"), example.messages[0])
         digest = sha256(first.content.encode("utf-8", "surrogatepass")).digest()
         sides[int.from_bytes(digest[:8], "big") < fraction * 2**64].append(example)
     return sides

@@ -29,6 +29,9 @@ class Dropped:
         if len(named) < NAMED_ROWS:
             named.append(source)
 
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
     def __str__(self) -> str:
         return "; ".join(
             f"{count} {reason} ({', '.join(self.sources[reason])}{', ...' if count > NAMED_ROWS else ''})"

@@ -27,6 +27,9 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
+# `<|box_end|>` and `<|im_start|>` of the published tokenizer. No sampler writes the one behind the other.
+RESPONSE_END_ID, MESSAGE_START_ID = 11, 6
+
 
 class PrefixMaskError(ValueError):
     """The prefix mask cannot be built for this input, and running it causally would be silently wrong."""
@@ -70,22 +73,41 @@ def visible_intervals(
             "inputs_embeds came without token_type_ids, so the prompt cannot be told from the answer "
             "(prompt tuning is not supported for a prefix-LM). Pass token_type_ids with 1 on the prompt."
         )
-    real = torch.ones_like(shape_of, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
-    if real.shape != shape_of.shape:
-        raise PrefixMaskError(
-            f"attention_mask has shape {tuple(real.shape)} for {tuple(shape_of.shape)} tokens: pass one value a token."
-        )
+    real = _real_tokens(shape_of, attention_mask)
     starts = _document_starts(real, position_ids)
     index = torch.arange(real.shape[1], device=real.device).expand_as(real)
     first = torch.where(starts, index, 0).cummax(dim=1).values
     ruled = None if input_ids is None else _closed_prefix(real & (input_ids == end_id), first, starts)
     typed = None if token_type_ids is None else real & (token_type_ids == 1)
     prefix = _agreed_prefix(ruled, typed, real, starts)
+    if input_ids is not None:
+        _check_one_document(input_ids, prefix, starts)
     following = torch.ones_like(prefix)
     following[:, :-1] = starts[:, 1:] | ~prefix[:, 1:]
     closes = torch.where(prefix & following, index, real.shape[1])
     next_close = closes.flip(1).cummin(dim=1).values.flip(1)
     return Intervals(first, torch.where(prefix, next_close, index))
+
+
+def _real_tokens(shape_of: Tensor, attention_mask: Tensor | None) -> Tensor:
+    if attention_mask is None:
+        return torch.ones_like(shape_of, dtype=torch.bool)
+    if attention_mask.shape != shape_of.shape or (attention_mask.long() > 1).any():
+        raise PrefixMaskError(
+            f"attention_mask of shape {tuple(attention_mask.shape)} for {tuple(shape_of.shape)} tokens: pass 1 or 0 for "
+            "each token; packed documents are told apart by position_ids."
+        )
+    return attention_mask.bool()
+
+
+def _check_one_document(input_ids: Tensor, prefix: Tensor, starts: Tensor) -> None:
+    """Behind its answer a document may not go on with a new message: that would be a second one, unseen."""
+    joint = (input_ids[:, :-1] == RESPONSE_END_ID) & (input_ids[:, 1:] == MESSAGE_START_ID)
+    if (row := _first_row(joint & ~prefix[:, :-1] & ~starts[:, 1:])) is not None:
+        raise PrefixMaskError(
+            f"row {row} holds several documents, but position_ids do not say where each begins, so they would see each "
+            "other (TRL's packing_strategy='wrapped'?). Pass position_ids that count from 0 in every document."
+        )
 
 
 def _document_starts(real: Tensor, position_ids: Tensor | None) -> Tensor:

@@ -147,7 +147,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     renderer_of(tokenizer)  # proves that the control tokens are there and that text cannot forge them
     # Types emitted by a tokenizer cannot know where the prompt ends; the mask comes from the tokens.
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    tokenizer.chat_template = tokenizer.chat_template or chat_template()
+    tokenizer.chat_template = tokenizer.chat_template or chat_template(tokenizer)
     return tokenizer
 
 
@@ -220,7 +220,8 @@ def load_model_and_tokenizer(
     Returns:
         Model and tokenizer; the model's config and generation config name the end, pad and prefix-end tokens.
     """
-    tokenizer = load_tokenizer(tokenizer_name or name, kwargs.get("revision"))
+    # a revision names a state of the model's own repository
+    tokenizer = load_tokenizer(tokenizer_name or name, None if tokenizer_name else kwargs.get("revision"))
     model = load_model(name, **kwargs)
     renderer = renderer_of(tokenizer)
     if len(tokenizer) > model.config.vocab_size:

@@ -24,6 +24,7 @@ from hrm_align.models.intervals import Intervals, PrefixMaskError, attention_mas
 PREFIX_END_ID = 7
 
 _CACHE_MARK = "hrm_prefix_length"  # set on a cache that was filled under the prefix mask
+_CONTINUOUS_BATCHING = ("generate_batch", "init_continuous_batching")
 _originals: dict[type, Callable[..., Any]] = {}
 
 
@@ -81,17 +82,21 @@ def _check_continuation(
     model: HrmTextModel, input_ids: Tensor | None, cache: Cache | None, token_type_ids: Tensor | None
 ) -> None:
     prefix_length = getattr(cache, _CACHE_MARK, None)
-    if prefix_length is None or _cached_length(cache) < prefix_length:
+    cached, end_id = _cached_length(cache), prefix_end_id(model.config)
+    # Assisted decoding crops the prompt's last token and feeds it again: exact, because <|im_end|> sees all the same.
+    if prefix_length == cached + 1 and input_ids is not None and (input_ids[:, 0] == end_id).all():
+        return
+    if prefix_length is None or cached < prefix_length:
         raise PrefixMaskError(
             "the cache was not filled by a whole prompt under the prefix mask (prefix tuning, a cropped cache, a cache "
-            "made by hand): start from an empty cache and the whole prompt."
+            "rebuilt by hand): start from an empty cache and the whole prompt."
         )
     if token_type_ids is not None and token_type_ids[:, -1:].bool().any():
         raise PrefixMaskError("a prompt cannot be added to a live cache: start from an empty cache.")
     # A single <|im_end|> is a sampled answer token; a prompt has more, and candidates of assisted decoding come typed 0.
     if token_type_ids is not None or input_ids is None or input_ids.shape[1] == 1:
         return
-    if (input_ids == prefix_end_id(model.config)).any():
+    if (input_ids == end_id).any():
         raise PrefixMaskError(
             "these tokens hold an <|im_end|> but the cache already holds a prompt: a second turn, or a prompt fed in "
             "chunks, would be read causally. Render the whole conversation as one prompt and start from an empty cache."
@@ -154,8 +159,9 @@ def _patched_prepare(original: Callable[..., Any]) -> Callable[..., Any]:
                 _check_live_prefill(self, input_ids, next_sequence_length, is_first_iteration)
                 kwargs["token_type_ids"] = torch.zeros_like(input_ids)
             elif not decoding:
-                types = given if is_first_iteration else None
-                attention_mask = _prefill_mask(self, input_ids, attention_mask, past_key_values, types, kwargs)
+                if is_first_iteration and given is not None:
+                    kwargs["token_type_ids"] = given
+                attention_mask = _prefill_mask(self, input_ids, attention_mask, past_key_values, kwargs)
         return original(
             self,
             input_ids,
@@ -175,15 +181,18 @@ def _prefill_mask(
     input_ids: Tensor,
     attention_mask: Any,
     cache: Cache | None,
-    token_type_ids: Tensor | None,
     kwargs: dict[str, Any],
 ) -> Any:
-    """Check the prompt's token types; for a preallocated cache, build the mask before the compiled forward."""
+    """Check the prompt; for a preallocated cache, build the mask before the compiled forward."""
     if attention_mask is not None and len(attention_mask.shape) == 4:
         return attention_mask
-    intervals = visible_intervals(
-        input_ids, prefix_end_id(model.config), attention_mask, kwargs.get("position_ids"), token_type_ids
-    )
+    if attention_mask is not None and not attention_mask[:, -1].all():
+        raise PrefixMaskError(
+            "the prompts are padded on the right, so the answer would begin behind padding: pad them on the left "
+            "(tokenizer.padding_side = 'left')."
+        )
+    positions, types = kwargs.get("position_ids"), kwargs.get("token_type_ids")
+    intervals = visible_intervals(input_ids, prefix_end_id(model.config), attention_mask, positions, types)
     if cache is None or not cache.is_compileable:
         return attention_mask
     kv_length, _ = cache.get_mask_sizes(input_ids.shape[1], 0)
@@ -200,6 +209,13 @@ def _check_live_prefill(
             "causally. Render the whole conversation as one prompt, start from an empty cache, and leave "
             "prefill_chunk_size unset."
         )
+
+
+def _refuse_continuous_batching(self: HrmTextForCausalLM, *args: Any, **kwargs: Any) -> None:
+    raise PrefixMaskError(
+        "continuous batching (generate_batch, use_transformers_paged) builds a causal mask of its own, so every prompt "
+        "would run causally: use generate."
+    )
 
 
 def _check_signature(function: Callable[..., Any], needed: tuple[str, ...]) -> None:
@@ -229,6 +245,8 @@ def install() -> None:
     _originals.update({HrmTextModel: forward, HrmTextForCausalLM: prepare})
     setattr(HrmTextModel, "forward", _patched_forward(forward))  # noqa: B010  mypy knows methods are not assigned to
     setattr(HrmTextForCausalLM, "prepare_inputs_for_generation", _patched_prepare(prepare))  # noqa: B010
+    for name in _CONTINUOUS_BATCHING:
+        setattr(HrmTextForCausalLM, name, _refuse_continuous_batching)
 
 
 def uninstall() -> None:
@@ -237,8 +255,9 @@ def uninstall() -> None:
         return
     setattr(HrmTextModel, "forward", _originals.pop(HrmTextModel))  # noqa: B010
     _originals.pop(HrmTextForCausalLM)
-    # Inherited from GenerationMixin before the patch: deleting ours uncovers it again.
-    del HrmTextForCausalLM.prepare_inputs_for_generation
+    # Inherited from GenerationMixin before the patch: deleting ours uncovers theirs again.
+    for name in ("prepare_inputs_for_generation", *_CONTINUOUS_BATCHING):
+        delattr(HrmTextForCausalLM, name)
     assert HrmTextForCausalLM.prepare_inputs_for_generation is GenerationMixin.prepare_inputs_for_generation
 
 
