@@ -205,7 +205,7 @@ def test_inspect_shows_the_tensors_that_training_sees(capsys, tmp_path):
     }
 
 
-def test_inspect_proves_the_mask_and_the_proof_can_fail(capsys, tmp_path, good, monkeypatch):
+def test_inspect_proves_the_mask_and_says_when_it_fails(capsys, tmp_path, good, monkeypatch):
     code, out, _ = run(capsys, "inspect", good, "--model", "tiny")
     assert code == 0 and "the mask holds on 6 documents" in out
     from hrm_align.models import intervals
