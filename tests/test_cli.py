@@ -125,6 +125,22 @@ def test_a_checkpoint_with_missing_weights_is_refused(capsys, tmp_path):
     assert "z_L_init" in the_error(capsys, "generate", "--model", tmp_path, "--prompt", "x")
 
 
+@pytest.mark.parametrize(
+    "file, content", [("model.safetensors", b"x" * 40), ("config.json", b"[]"), ("tokenizer.json", b"{")]
+)
+def test_a_damaged_checkpoint_is_named(capsys, tmp_path, file, content):
+    model, tokenizer = load_model_and_tokenizer("tiny")
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / file).write_bytes(content)
+    assert f"{tmp_path} cannot be loaded" in the_error(capsys, "generate", "--model", tmp_path, "--prompt", "x")
+
+
+def test_an_adapter_is_told_from_a_checkpoint(capsys, tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert "is an adapter" in the_error(capsys, "generate", "--model", tmp_path, "--prompt", "x")
+
+
 def test_a_run_is_not_written_over(capsys, tmp_path, good):
     (tmp_path / "run").mkdir()
     kept = write(tmp_path / "run/notes.txt", "mine")
@@ -150,6 +166,8 @@ def test_a_start_that_failed_on_a_row_can_be_repeated_in_the_same_folder(capsys,
         (("generate", "--model", "tiny", "--prompt", "x", "--condition", "chat"), "condition"),
         (("generate", "--model", "tiny", "--prompt", "x" * 5000), "shorten"),
         (("generate", "--model", "tiny", "--prompt", "x", "--dtype", "int3"), "dtype"),
+        (("generate", "--model", "tiny", "--prompt", "x", "--device", "foo"), "--device foo"),
+        (("generate", "--model", " ", "--prompt", "x"), "name is empty"),
         (("generate", "--model", "tiny", "--prompt", "x", "--temperature", "-1"), "temperature"),
         (("generate", "--model", "tiny", "--prompt", ""), "prompt"),
     ],

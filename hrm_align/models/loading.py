@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, HrmTextConfig, HrmTextForCausalLM, PreTrainedTokenizerFast
 
 from hrm_align.errors import UserError
@@ -34,10 +35,14 @@ def resolve(name: str, needed: str = "config.json") -> str:
     Raises:
         UserError: if the name looks like a folder and there is none.
     """
+    if not name.strip():
+        raise UserError(f"the model's name is empty: use a folder, a Hub id such as {HUB_ID}, or {TINY!r}.")
     if name == TINY:
         return str(files("hrm_align.models").joinpath("tiny"))
     path = Path(name).expanduser()
     if path.exists():
+        if (path / "adapter_config.json").exists():
+            raise UserError(f"{name} is an adapter: this version loads whole checkpoints, so merge it into its base.")
         if not (path / needed).exists():
             raise UserError(f"{name} holds no {needed}. {_nearby_checkpoints(path)}")
         return str(path)
@@ -55,13 +60,19 @@ def _nearby_checkpoints(path: Path) -> str:
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Turn what Transformers raises for an absent or foreign checkpoint into one sentence."""
+    """Turn what Transformers raises for an absent, damaged or foreign checkpoint into one sentence."""
     try:
         yield
-    except OSError as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        if name == TINY or Path(name).expanduser().exists():
+            raise UserError(
+                f"{name} cannot be loaded: one of its files is missing, damaged, or of another kind of model "
+                f"({reason}). Copy it again, or name another checkpoint."
+            ) from error
         raise UserError(
             f"cannot load {name}: neither a folder here nor reachable on the Hub. Check the name, the network, and "
-            f"that you may read it (`hf auth login`). ({str(error).splitlines()[0][:120]})"
+            f"that you may read it (`hf auth login`). ({reason})"
         ) from error
 
 
@@ -140,7 +151,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     Raises:
         UserError: if there is none, or it lacks HRM-Text's control tokens.
     """
-    with _explained(f"the tokenizer of {name}"):
+    with _explained(name):
         tokenizer = AutoTokenizer.from_pretrained(resolve(name, "tokenizer.json"), revision=revision)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UserError(f"the tokenizer of {name} is a {type(tokenizer).__name__}: HRM-Text has a tokenizer.json.")
@@ -159,7 +170,7 @@ def load_model(
     device: str | torch.device | None = None,
     revision: str | None = None,
 ) -> HrmTextForCausalLM:
-    """Load an HRM-Text checkpoint, or an adapter together with its base, under the prefix mask.
+    """Load an HRM-Text checkpoint under the prefix mask.
 
     Args:
         name: folder, Hub id, or `tiny`.
