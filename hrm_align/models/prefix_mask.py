@@ -133,7 +133,9 @@ def _patched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
             use_cache=use_cache,
             **kwargs,
         )
-        _mark(past_key_values if past_key_values is not None else getattr(output, "past_key_values", None), intervals)
+        if self.config.prefix_lm:  # a cache filled under `causal_prompt` must not pass for one with the prefix mask
+            given = past_key_values is not None
+            _mark(past_key_values if given else getattr(output, "past_key_values", None), intervals)
         return output
 
     return forward

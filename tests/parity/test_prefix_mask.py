@@ -248,6 +248,14 @@ def test_a_second_turn_on_a_live_cache_is_refused(model):
         model(document(4, 0)[None, :-1], past_key_values=cache)
 
 
+def test_a_cache_filled_causally_is_not_continued_under_the_mask(model):
+    prompt = document(5, 0)[None, :-1]
+    with torch.no_grad(), causal_prompt(model):
+        cache = model(prompt, use_cache=True).past_key_values
+    with torch.no_grad(), pytest.raises(PrefixMaskError, match="not filled by a whole prompt"):
+        model(torch.tensor([[40]]), past_key_values=cache)
+
+
 @pytest.mark.parametrize("config", [PromptTuningConfig, PrefixTuningConfig])
 def test_virtual_tokens_are_refused(rows, config):
     extra = {} if config is PromptTuningConfig else {"token_dim": 32, "num_layers": 16, "num_attention_heads": 2}
