@@ -1,4 +1,4 @@
-"""Make the tiny base from nothing: tokenizer, SFT from scratch, scores. Less than an hour on one core.
+"""Make the tiny base from nothing: tokenizer, SFT from scratch, scores. Little more than an hour on one core.
 
     python scripts/make_tiny_base.py --out runs/tiny_base            # train and score
     python scripts/make_tiny_base.py --out runs/tiny_base --score    # score what is there
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import base_tasks
@@ -80,24 +80,48 @@ def examples_of(rows: Iterable[dict[str, str]]) -> list[Example]:
     ]
 
 
+def compile_blocks(model: HrmTextForCausalLM) -> None:
+    """Compile each block: with bf16, 0.09 CPU seconds a step instead of 0.15."""
+    torch._dynamo.config.recompile_limit = 64  # a graph for each place in the recurrence, with gradient and without
+    for stack in (model.model.L_module, model.model.H_module):
+        for layer in stack.layers:
+            layer.compile()
+
+
 def train(model: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, arguments: argparse.Namespace) -> None:
-    """One pass over fresh rows at a constant rate that falls linearly over the last part."""
-    steps = arguments.steps
+    """Two stages of fresh rows: look-ups and copies alone, then everything, at a rate that falls at the end."""
+    compile_blocks(model)
+    first, rest = arguments.first_steps, arguments.steps - arguments.first_steps
+    train_stage(model, tokenizer, arguments, "first", first, 0.0, base_tasks.FIRST_FAMILIES)
+    train_stage(model, tokenizer, arguments, "training", rest, arguments.decay, tuple(base_tasks.FAMILIES))
+
+
+def train_stage(
+    model: HrmTextForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    arguments: argparse.Namespace,
+    name: str,
+    steps: int,
+    decay: float,
+    families: Sequence[str],
+) -> None:
+    """One pass over fresh rows of some families: a constant rate, linear to 0 over the share `decay` of the steps."""
     documents = steps * ROWS_A_STEP * TOKENS_A_ROW // TOKENS_A_DOCUMENT
-    rows = base_tasks.training_rows(arguments.seed, documents)
+    rows = base_tasks.training_rows(arguments.seed, documents, families)
     dataset, _ = tokenize(examples_of(rows), renderer_of(tokenizer), TOKENS_A_ROW)
-    decay = {"num_decay_steps": int(arguments.decay * steps), "decay_type": "linear", "min_lr_ratio": 0.0}
     settings = SFTArguments(
-        output_dir=str(arguments.out / "training"),
+        output_dir=str(arguments.out / name),
         max_steps=steps,
         learning_rate=arguments.learning_rate,
         warmup_steps=100,
         lr_scheduler_type="warmup_stable_decay",
-        lr_scheduler_kwargs=decay,
+        lr_scheduler_kwargs={"num_decay_steps": int(decay * steps), "decay_type": "linear", "min_lr_ratio": 0.0},
         per_device_train_batch_size=ROWS_A_STEP,
         packing=True,
         max_length=TOKENS_A_ROW,
+        pad_to_multiple_of=TOKENS_A_ROW,  # one shape, so that compiled blocks stay few
         train_sampling_strategy="random",
+        bf16=True,
         logging_steps=100,
         save_steps=2_000,
         save_total_limit=1,
@@ -131,7 +155,8 @@ def main() -> None:
     """Train and score, or score alone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=8_000)
+    parser.add_argument("--steps", type=int, default=34_000)
+    parser.add_argument("--first_steps", type=int, default=1_500, help="of them, on look-ups and copies alone")
     parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--decay", type=float, default=0.4, help="share of the steps over which the rate falls")
     parser.add_argument("--seed", type=int, default=0)

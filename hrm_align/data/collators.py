@@ -48,11 +48,11 @@ class PackedCollator:
 
     Args:
         pad_id: token id of the padding.
-        length: width of every row in tokens; None pads to the longest row of the batch.
+        pad_to_multiple_of: round the width up; the row length itself makes every batch equally wide.
     """
 
     pad_id: int
-    length: int | None = None
+    pad_to_multiple_of: int | None = None
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Collate rows with `documents` and `prefix_lengths`."""
@@ -60,7 +60,7 @@ class PackedCollator:
         for row in rows:
             parts = [_document_tensors(*pair) for pair in zip(row["documents"], row["prefix_lengths"], strict=True)]
             tensors.append({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
-        return _padded(tensors, self.pad_id, self.length)
+        return _padded(tensors, self.pad_id, self.pad_to_multiple_of)
 
 
 def _document_tensors(ids: Sequence[int], prefix_length: int) -> dict[str, Tensor]:

@@ -1,12 +1,22 @@
 """The procedural tasks of the tiny base: `rows` draws them, the other files hold the families."""
 
-from base_tasks.rows import CONDITIONS, FAMILIES, LEVELS, few_shot_rows, final_answer, test_rows, training_rows
+from base_tasks.rows import (
+    CONDITIONS,
+    FAMILIES,
+    FIRST_FAMILIES,
+    LEVELS,
+    few_shot_rows,
+    final_answer,
+    test_rows,
+    training_rows,
+)
 from base_tasks.words import CITIES, NAMES, WORDS
 
 __all__ = [
     "CITIES",
     "CONDITIONS",
     "FAMILIES",
+    "FIRST_FAMILIES",
     "LEVELS",
     "NAMES",
     "WORDS",

@@ -10,15 +10,15 @@ from base_tasks.words import COLORS, DAYS, FRUITS, JOBS, NAMES, THINGS, UNITS, D
 def addition(rng: Random, level: str) -> Draft:
     low, high = (1, 20) if level == "easy" else (10, 99)
     a, b = rng.randint(low, high), rng.randint(low, high)
-    prompt = rng.choice(["{a} + {b} = ?", "Add {a} and {b}.", "What is {a} plus {b}?", "Sum of {a} and {b}:"])
-    return prompt.format(a=a, b=b), str(a + b), _column_sums(a, b)
+    prompt = rng.choice(["{a} + {b} = ?", "Add {a} and {b}.", "What is {a} plus {b}?", "{a} {x} and {b} {x}. Total?"])
+    return prompt.format(a=a, b=b, x=plural(rng.choice(THINGS + FRUITS))), str(a + b), _column_sums(a, b)
 
 
 def subtraction(rng: Random, level: str) -> Draft:
     low, high = (1, 20) if level == "easy" else (10, 99)
     b, a = sorted((rng.randint(low, high), rng.randint(low, high)))
-    prompt = rng.choice(["{a} - {b} = ?", "Take {b} from {a}.", "What is {a} minus {b}?", "Subtract {b} from {a}."])
-    return prompt.format(a=a, b=b), str(a - b), _column_differences(a, b)
+    prompt = rng.choice(["{a} - {b} = ?", "Take {b} from {a}.", "What is {a} minus {b}?", "{a} {x} less {b}. Left?"])
+    return prompt.format(a=a, b=b, x=plural(rng.choice(THINGS + FRUITS))), str(a - b), _column_differences(a, b)
 
 
 def multiplication(rng: Random, level: str) -> Draft:
@@ -40,9 +40,9 @@ def multiplication(rng: Random, level: str) -> Draft:
 
 def three_sum(rng: Random, level: str) -> Draft:
     a, b, c = (rng.randint(1, 9) if level == "easy" else rng.randint(2, 30) for _ in range(3))
-    prompt = rng.choice(["{a} + {b} + {c} = ?", "Add {a}, {b} and {c}.", "Total of {a}, {b} and {c}:"])
+    prompt = rng.choice(["{a} + {b} + {c} = ?", "Add {a}, {b} and {c}.", "{a}, {b} and {c} {x}. Total?"])
     working = [f"{a}+{b}={a + b}", f"{a + b}+{c}={a + b + c}"]
-    return prompt.format(a=a, b=b, c=c), str(a + b + c), working
+    return prompt.format(a=a, b=b, c=c, x=plural(rng.choice(THINGS + FRUITS))), str(a + b + c), working
 
 
 def comparison(rng: Random, level: str) -> Draft:
@@ -55,7 +55,7 @@ def comparison(rng: Random, level: str) -> Draft:
 
 
 def sequence(rng: Random, level: str) -> Draft:
-    start, step = rng.randint(1, 60), rng.randint(1, 9 if level == "easy" else 15)
+    start, step = rng.randint(1, 99), rng.randint(1, 9 if level == "easy" else 15)
     if level == "hard" and rng.random() < 0.5:
         other = rng.randint(1, 9)
         steps = [step, other] * 3

@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -38,12 +38,24 @@ from base_tasks.numbers import (
     three_sum,
 )
 from base_tasks.rules import SEPARATOR, few_shot_prompt, rule, rules_of
-from base_tasks.texts import boolean, copying, counting, extraction, lookup, picking, reversal, sorting, spelling
+from base_tasks.texts import (
+    boolean,
+    copying,
+    counting,
+    extraction,
+    lookup,
+    picking,
+    recall,
+    repetition,
+    reversal,
+    sorting,
+    spelling,
+)
 from base_tasks.words import Draft
 
 LEVELS = ("easy", "hard")
 CONDITIONS = ("direct", "cot", "noisy", "synth,direct", "synth,cot", "synth,noisy")
-CONDITION_WEIGHTS = (0.40, 0.32, 0.06, 0.11, 0.09, 0.02)  # direct needs the most rows: nothing is written down
+CONDITION_WEIGHTS = (0.46, 0.27, 0.05, 0.13, 0.07, 0.02)  # direct needs the most rows: nothing is written down
 HARD_SHARE = 0.5
 FEW_SHOT_SHARE = 0.05
 FEW_SHOT_CHARACTERS = 200  # keeps nearly every document under 200 tokens
@@ -73,23 +85,26 @@ WEIGHTS: dict[str, tuple[Callable[[Random, str], Draft], float]] = {
     "addition": (addition, 1.0),
     "subtraction": (subtraction, 1.2),
     "multiplication": (multiplication, 1.4),
-    "three_sum": (three_sum, 1.2),
+    "three_sum": (three_sum, 1.4),
     "comparison": (comparison, 0.7),
     "sorting": (sorting, 1.0),
     "reversal": (reversal, 1.0),
-    "copying": (copying, 0.9),
+    "copying": (copying, 1.0),
+    "repetition": (repetition, 0.6),
     "picking": (picking, 1.0),
     "spelling": (spelling, 0.8),
-    "counting": (counting, 0.8),
-    "lookup": (lookup, 1.6),
+    "counting": (counting, 1.6),
+    "recall": (recall, 1.2),
+    "lookup": (lookup, 2.0),
     "extraction": (extraction, 0.9),
-    "boolean": (boolean, 0.9),
-    "sequence": (sequence, 0.9),
+    "boolean": (boolean, 1.2),
+    "sequence": (sequence, 1.0),
     "calendar": (calendar, 1.0),
     "conversion": (conversion, 0.9),
-    "story": (story, 1.8),
-    "rule": (rule, 1.5),
+    "story": (story, 1.6),
+    "rule": (rule, 2.2),
 }
+FIRST_FAMILIES = ("recall", "repetition")  # long answers that only attention to the prompt can give
 
 
 def _make(name: str, draw: Callable[[Random, str], Draft]) -> Callable[[Random, str], Task]:
@@ -155,13 +170,13 @@ def _row(rng: Random, task: Task, condition: str, few_shot: bool) -> dict[str, s
     return {"prompt": prompt, "response": response(task, condition, rng), "condition": condition, "group": group}
 
 
-def training_rows(seed: int, n: int) -> Iterator[dict[str, str]]:
+def training_rows(seed: int, n: int, families: Sequence[str] = tuple(WEIGHTS)) -> Iterator[dict[str, str]]:
     """`n` rows from the training pool: families, levels and conditions by their weights."""
     rng = Random(f"train {seed}")
-    names, weights = list(FAMILIES), [family.weight for family in FAMILIES.values()]
+    weights = [FAMILIES[name].weight for name in families]
     for _ in range(n):
         level = "hard" if rng.random() < HARD_SHARE else "easy"
-        task = draw_task(rng, rng.choices(names, weights)[0], level, held_out=False)
+        task = draw_task(rng, rng.choices(families, weights)[0], level, held_out=False)
         condition = rng.choices(CONDITIONS, CONDITION_WEIGHTS)[0]
         yield _row(rng, task, condition, few_shot=rng.random() < FEW_SHOT_SHARE)
 

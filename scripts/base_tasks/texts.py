@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from base_tasks.words import (
@@ -43,9 +44,7 @@ def reversal(rng: Random, level: str) -> Draft:
 
 
 def copying(rng: Random, level: str) -> Draft:
-    makers = [lambda: rng.choice(WORDS), lambda: rng.choice(NAMES), lambda: str(rng.randint(2, 999))]
-    makers.append(lambda: random_string(rng, 3, 5))
-    items = [rng.choice(makers)() for _ in range(rng.randint(1, 3) if level == "easy" else rng.randint(3, 5))]
+    items = _mixed_items(rng, rng.randint(1, 3) if level == "easy" else rng.randint(3, 5))
     if level == "easy":
         prompt = rng.choice(["Repeat: {x}", "Copy this. {x}", "Write {x} again."])
         return prompt.format(x=spaced(items)), spaced(items), [f"{len(items)} to copy"]
@@ -53,6 +52,13 @@ def copying(rng: Random, level: str) -> Draft:
     prompt = rng.choice(["Copy without {d}: {x}", "Leave out {d}. {x}", "{x}\nRepeat all but {d}."])
     kept = [item for item in items if item != dropped] or items
     return prompt.format(x=spaced(items), d=dropped), spaced(kept), [f"{len(kept)} to copy"]
+
+
+def repetition(rng: Random, level: str) -> Draft:
+    """A long text word by word: from it copying is learnt soonest."""
+    items = _mixed_items(rng, rng.randint(4, 6) if level == "easy" else rng.randint(6, 10))
+    prompt = rng.choice(["Say {x} once more.", "Echo {x}", "{x}\nThe same again:"])
+    return prompt.format(x=spaced(items)), spaced(items), [f"{len(items)} to repeat"]
 
 
 def picking(rng: Random, level: str) -> Draft:
@@ -74,11 +80,12 @@ def picking(rng: Random, level: str) -> Draft:
 
 def spelling(rng: Random, level: str) -> Draft:
     word = rng.choice(WORDS + NAMES + CITIES).lower() if level == "easy" else random_string(rng, 3, 6)
+    name = rng.choice(NAMES)  # who asks does not matter: it makes the prompts of a few words many
     if rng.random() < 0.5:
-        prompt = rng.choice(["Spell {x}.", "Letters of {x}:", "Write {x} letter by letter."])
-        return prompt.format(x=word), spaced(word), [f"{len(word)} letters"]
-    prompt = rng.choice(["Join the letters: {x}", "Make one word of {x}.", "{x}\nWrite as one word."])
-    return prompt.format(x=spaced(word)), word, [f"{len(word)} letters"]
+        prompt = rng.choice(["Spell {x}.", "{n} asks for the letters of {x}.", "{n} must write {x} letter by letter."])
+        return prompt.format(x=word, n=name), spaced(word), [f"{len(word)} letters"]
+    prompt = rng.choice(["Join the letters: {x}", "{n} makes one word of {x}", "{x}\n{n} writes it as one word."])
+    return prompt.format(x=spaced(word), n=name), word, [f"{len(word)} letters"]
 
 
 def counting(rng: Random, level: str) -> Draft:
@@ -89,8 +96,20 @@ def counting(rng: Random, level: str) -> Draft:
     items = [target] * min(times, size) + [rng.choice(others) for _ in range(size - times)]
     rng.shuffle(items)
     prompt = rng.choice(["How many {t} in {x}?", "Count {t}: {x}", "{x}\nHow often is {t} there?"])
-    marks = [f"{i} {target}" for i in range(1, items.count(target) + 1)] or ["none"]
-    return prompt.format(t=target, x=spaced(items)), str(items.count(target)), marks
+    return prompt.format(t=target, x=spaced(items)), str(items.count(target)), [spaced(_tally(items, target))]
+
+
+def recall(rng: Random, level: str) -> Draft:
+    """A table read out in another order: many look-ups an answer, from which looking up is learnt soonest."""
+    size = rng.randint(2, 3) if level == "easy" else rng.randint(3, 5)
+    keys = rng.sample(rng.choice([NAMES, WORDS, LETTERS]), size)
+    value = rng.choice([lambda: rng.choice(WORDS + CITIES), lambda: str(rng.randint(2, 99))])
+    link, mark = rng.choice([": ", " = ", " has ", " | "]), rng.choice(["; ", "\n"])
+    records = {key: f"{key}{link}{drawn}" for key, drawn in zip(keys, [value() for _ in keys], strict=True)}
+    table, asked = mark.join(records.values()), rng.sample(keys, size)
+    ask = spaced(asked) + "?"
+    answer = spaced([records[key].removeprefix(key + link) for key in asked])
+    return rng.choice([f"{table}\n{ask}", f"{ask}\n{table}"]), answer, [records[key] for key in asked]
 
 
 def lookup(rng: Random, level: str) -> Draft:
@@ -124,7 +143,9 @@ def boolean(rng: Random, level: str) -> Draft:
     (left, a), (right, b) = literals[:2]
     op = rng.choice(["and", "or"])
     inner = _apply(op, a, b)
-    formula, result, working = f"{left} {op} {right}", inner, [f"{_truth(a)} {op} {_truth(b)} = {_truth(inner)}"]
+    formula, result = f"{left} {op} {right}", inner
+    working = [f"{literal} is {_truth(value)}" for literal, value in literals]
+    working.append(f"{_truth(a)} {op} {_truth(b)} = {_truth(inner)}")
     if level == "hard":
         third, c = literals[2]
         outer = rng.choice(["and", "or"])
@@ -134,6 +155,21 @@ def boolean(rng: Random, level: str) -> Draft:
     facts = ", ".join(f"{name} is {_truth(value)}" for name, value in zip(names, values, strict=True))
     prompt = rng.choice(["{facts}. {f}?", "{facts}. What is {f}?", "If {facts}, then {f} is:"])
     return prompt.format(facts=facts, f=formula), _truth(result), working
+
+
+def _mixed_items(rng: Random, size: int) -> list[str]:
+    """Words, names, numbers and random letters in any mixture."""
+    makers = [lambda: rng.choice(WORDS), lambda: rng.choice(NAMES), lambda: str(rng.randint(2, 999))]
+    makers.append(lambda: random_string(rng, 3, 5))
+    return [rng.choice(makers)() for _ in range(size)]
+
+
+def _tally(items: Sequence[str], target: str) -> list[str]:
+    """The items as read, each that counts followed by the count so far: `a b a` for `a` gives `a 1 b a 2`."""
+    counted: list[str] = []
+    for item in items:
+        counted += [item, str(counted.count(target) + 1)] if item == target else [item]
+    return counted
 
 
 def _record_form(rng: Random, size: int) -> tuple[list[str], str, str]:

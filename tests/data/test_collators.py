@@ -28,7 +28,7 @@ def test_a_padded_batch():
 
 def test_a_packed_batch():
     row = {"documents": [A["input_ids"], B["input_ids"]], "prefix_lengths": [3, 2]}
-    assert plain(PackedCollator(pad_id=5, length=12)([row])) == {
+    assert plain(PackedCollator(pad_id=5, pad_to_multiple_of=12)([row])) == {
         "input_ids": [[6, 40, 7, 50, 51, 11, 6, 7, 60, 11, 5, 5]],
         "attention_mask": [[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0]],
         "token_type_ids": [[1, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0]],
