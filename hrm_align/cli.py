@@ -1,6 +1,7 @@
 """The command line: `hrm-align sft | evaluate | generate | inspect`.
 
-Exit codes: 0; 2 for a user's mistake, told in one sentence; 1 for a run that failed.
+Exit codes: 0; 2 for a user's mistake, told in one sentence; 1 for a run that failed; 75 for one that was asked to stop
+(SIGTERM) and has saved.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from difflib import get_close_matches
 from importlib import import_module
 
 from hrm_align._version import __version__
-from hrm_align.errors import UserError
+from hrm_align.errors import PREEMPTED_CODE, Preempted, RunError, UserError
 
 # Each module has `main(argv)`; it is imported only when its command is called, because the trainers take seconds.
 COMMANDS = {
@@ -55,6 +56,12 @@ def exit_code_of(command: Callable[[Sequence[str]], None], argv: Sequence[str]) 
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Preempted as stop:
+        print(f"stopped: {stop}", file=sys.stderr)
+        return PREEMPTED_CODE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

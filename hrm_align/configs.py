@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from transformers import SchedulerType
@@ -78,8 +78,28 @@ def _spec(entry: DatasetEntry) -> DatasetSpec:
 
 
 @dataclass
-class SFTArguments(SFTConfig):
-    """TRL's `SFTConfig` with the defaults of the official HRM-Text SFT, and three keys of our own.
+class StabiliserArguments:
+    """Keys that every trainer of this project adds to TRL's; `optim` takes `adam_atan2` too."""
+
+    ADAM_ATAN2: ClassVar[str] = "adam_atan2"
+
+    bp_steps: int | None = _option(
+        None,
+        "Stack passes that carry gradient, counted from the last; unset for the official 5 (all of H, one cycle of L).",
+    )
+    bp_min_steps: int | None = _option(None, "Where a warm-up of that horizon begins; the official pretraining has 2.")
+    bp_max_steps: int | None = _option(None, "Where it ends.")
+    bp_warmup_ratio: float = _option(0.0, "Share of the optimizer steps over which it rises.")
+    ema_decay: float | None = _option(
+        None, "Keep an average of the weights, saved in ema/; the official SFT has 0.999."
+    )
+    ema_for_evaluation: bool = _option(False, "Evaluate the averaged weights instead of the trained ones.")
+    health: bool = _option(True, "Measure what the loss does not show, and warn when the recurrence collapses.")
+
+
+@dataclass
+class SFTArguments(StabiliserArguments, SFTConfig):
+    """TRL's `SFTConfig` with the defaults of the official HRM-Text SFT, the stabilisers, and three keys of its own.
 
     `bf16` unset means: on where the accelerator computes in bfloat16, off on a CPU. Without an accelerator `use_cpu` is
     set, so that `bf16: true` works there too.
@@ -114,7 +134,11 @@ class SFTArguments(SFTConfig):
             self.bf16 = not (self.fp16 or self.use_cpu) and is_torch_bf16_gpu_available()
         if self.lr_scheduler_type == "cosine_with_min_lr" and self.lr_scheduler_kwargs is None:
             self.lr_scheduler_kwargs = {"min_lr_rate": 0.1}
+        asked = self.optim
+        if asked == self.ADAM_ATAN2:
+            self.optim = "adamw_torch"  # Transformers checks the name against its own list
         super().__post_init__()
+        self.optim = asked if asked == self.ADAM_ATAN2 else self.optim
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The one error a user is meant to read: a sentence that names the value, the setting and the remedy."""
+"""The errors that people are meant to read: a sentence that names the value, the setting and the remedy."""
 
 from __future__ import annotations
 
@@ -8,3 +8,14 @@ class UserError(Exception):
 
     The message must name what was wrong, where (file:line for data), and what to do about it.
     """
+
+
+class RunError(Exception):
+    """A run that had to stop: a loss that is no number, a full disk. The command line prints it and exits with code 1."""
+
+
+class Preempted(Exception):
+    """A run that was asked to stop (SIGTERM) and has saved. The command line prints it and exits with `PREEMPTED_CODE`."""
+
+
+PREEMPTED_CODE = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, start it again

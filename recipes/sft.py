@@ -25,12 +25,13 @@ from hrm_align.data.example import Example
 from hrm_align.data.mixture import load_examples
 from hrm_align.data.split import split_by_content
 from hrm_align.data.tokenization import tokenize
-from hrm_align.errors import UserError
+from hrm_align.errors import Preempted, UserError
 from hrm_align.evaluation import evaluate, last_turns
 from hrm_align.models.loading import check_context, load_model_and_tokenizer
 from hrm_align.recipe_parser import parse_sft, resolved
 from hrm_align.rendering import renderer_of
 from hrm_align.trainers.callbacks import MetricsFile, append_json_line
+from hrm_align.trainers.preemption import Preemption
 from hrm_align.trainers.records import claim_output_dir, write_records
 from hrm_align.trainers.resume import checkpoint_to_resume
 from hrm_align.trainers.sft import GenerationEval, SFTTrainer
@@ -58,26 +59,30 @@ def main(argv: Sequence[str]) -> None:
     check_context(model.config, recipe.training.max_length)
     train, held_out, account = read_data(recipe, output_dir)
     train_dataset, eval_dataset = tokenized(recipe, tokenizer, train, held_out, account)
+    preemption = Preemption()
     trainer = SFTTrainer(
         model,
         recipe.training,
         train_dataset,
         tokenizer,
         eval_dataset,
-        callbacks=[MetricsFile(output_dir / "metrics.jsonl")],
+        callbacks=[MetricsFile(output_dir / "metrics.jsonl", resumed), preemption],
         generation_eval=generated_answers(recipe, model, tokenizer, held_out, output_dir),
     )
     if is_main:
         write_records(output_dir / "run", resolved(recipe), account)
         for name, part in account.items():
             print(f"{name}: {part['kept']} documents kept, dropped: {part['dropped']['by_reason'] or 'none'}")
-    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    trainer.train(resume_from_checkpoint=resumed)
+    if preemption.asked:
+        raise Preempted(
+            f"SIGTERM: saved {output_dir}/checkpoint-{trainer.state.global_step}; go on with the same command and "
+            "--resume_from_checkpoint latest."
+        )
     trainer.save_model(str(output_dir))
     trainer.save_state()
     if is_main:
         print(f"saved {output_dir}; score it: hrm-align evaluate --model {output_dir} --data HELD_OUT_ROWS")
-    if recipe.training.push_to_hub:
-        trainer.push_to_hub()
 
 
 def read_data(recipe: SFTRecipe, output_dir: Path) -> tuple[list[Example], list[Example], dict[str, Any]]:

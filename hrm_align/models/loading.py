@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, HrmTextConfig, HrmTextForCausalLM, PreTrainedTokenizerFast
 
 from hrm_align.errors import UserError
+from hrm_align.models.horizon import from_l_bp_cycles, official, to_l_bp_cycles
 from hrm_align.models.prefix_mask import PREFIX_END_ID
 from hrm_align.rendering import chat_template, renderer_of
 
@@ -114,22 +115,21 @@ def load_config(name: str, revision: str | None = None) -> HrmTextConfig:
 
 
 def full_horizon(config: HrmTextConfig) -> list[int]:
-    """`L_bp_cycles` of the official fine-tuning horizon: gradient through every H pass and the last L cycle.
-
-    For H 2 x L 3 that is [0, 3], the five last of eight stack passes (bp_steps 5).
-    """
-    return [0] * (config.H_cycles - 1) + [config.L_cycles]
+    """`L_bp_cycles` of the official fine-tuning horizon; [0, 3] for H 2 x L 3."""
+    cycles = to_l_bp_cycles(official(config), config)
+    assert cycles is not None  # it has every H pass
+    return cycles
 
 
 def check_horizon(config: HrmTextConfig, name: str) -> None:
-    """Refuse to train with an `L_bp_cycles` that is not the official fine-tuning horizon.
+    """Refuse an `L_bp_cycles` that no official run uses: a stock trainer would follow it without a word.
 
-    Transformers' default [2] pads to [1, 2], which no official run uses (relative gradient error 0.27 to bp 5).
+    Transformers' default [2] pads to [1, 2], for one (relative gradient error 0.27 to bp_steps 5).
     """
-    if config.L_bp_cycles != full_horizon(config):
+    if from_l_bp_cycles(config.L_bp_cycles or [], config) is None:
         raise UserError(
-            f"{name}: L_bp_cycles is {config.L_bp_cycles}, but fine-tuning needs {full_horizon(config)} (the "
-            "official horizon of 5 stack passes): set it in the checkpoint's config.json."
+            f"{name}: L_bp_cycles is {config.L_bp_cycles}, which is no official horizon; fine-tuning has "
+            f"{full_horizon(config)} (the last {official(config)} stack passes): set it in the checkpoint's config.json."
         )
 
 

@@ -7,7 +7,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+HEALTH = "health/"  # prefix of what goes to the trackers and metrics.jsonl, but not to the console
 
 
 def append_json_line(path: Path, record: dict[str, Any]) -> None:
@@ -19,10 +29,21 @@ def append_json_line(path: Path, record: dict[str, Any]) -> None:
 
 
 class MetricsFile(TrainerCallback):
-    """Writes every log record to `metrics.jsonl`, whatever trackers are configured."""
+    """Writes every log record to `metrics.jsonl`, whatever trackers are configured.
 
-    def __init__(self, path: Path):
-        self.path = path
+    Args:
+        path: of the file; records are appended.
+        resumed: the checkpoint that the run goes on from. The file then says so, because steps behind that checkpoint may
+            stand in it twice: those before the line are of weights that were lost.
+    """
+
+    def __init__(self, path: Path, resumed: Path | None = None):
+        self.path, self.resumed = path, resumed
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: Any, **kwargs: Any) -> None:
+        """Note where a resumed run goes on."""
+        if self.resumed is not None and state.is_world_process_zero:
+            append_json_line(self.path, {"step": state.global_step, "resumed_from": str(self.resumed)})
 
     def on_log(
         self,
@@ -35,3 +56,24 @@ class MetricsFile(TrainerCallback):
         """Append the record, on the main process only."""
         if state.is_world_process_zero and logs:
             append_json_line(self.path, {"step": state.global_step, **logs})
+
+
+class _WithoutHealth(TrainerCallback):
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Print a record that fits on a line or two."""
+        shown = {name: value for name, value in (logs or {}).items() if not name.startswith(HEALTH)}
+        super().on_log(args, state, control, logs=shown, **kwargs)
+
+
+class _ShortProgress(_WithoutHealth, ProgressCallback): ...
+
+
+class _ShortPrinter(_WithoutHealth, PrinterCallback): ...
+
+
+def shorten_console(trainer: Trainer) -> None:
+    """Keep the twenty health metrics of a record from the console."""
+    if trainer.pop_callback(ProgressCallback) is not None:
+        trainer.add_callback(_ShortProgress())
+    if trainer.pop_callback(PrinterCallback) is not None:
+        trainer.add_callback(_ShortPrinter())

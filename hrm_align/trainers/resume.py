@@ -1,40 +1,70 @@
-"""Which checkpoint a run goes on from."""
+"""Which checkpoint a run goes on from: a whole one, or an error; never a damaged one in silence."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from transformers.trainer_utils import get_last_checkpoint
-
 from hrm_align.errors import UserError
+from hrm_align.trainers.checkpoints import check_whole, checkpoints_in
+
+logger = logging.getLogger(__name__)
 
 NEWEST = ("latest", "true", "True")  # `true` is what Transformers' users write
+# Without one of these a run would go on, but as another run: Transformers drops an optimizer without a word.
+_NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
 
 
 def checkpoint_to_resume(asked: str | bool | None, output_dir: Path) -> Path | None:
-    """The folder that `--resume_from_checkpoint` means.
+    """The folder that `--resume_from_checkpoint` means, verified against its manifest.
 
     Args:
-        asked: a checkpoint's folder, `latest` (or `true`) for the newest one in `output_dir`, or nothing.
+        asked: a checkpoint's folder, `latest` (or `true`) for the newest whole one in `output_dir`, or nothing.
         output_dir: of the run.
 
     Raises:
-        UserError: if there is no such checkpoint.
+        UserError: if there is no such checkpoint, or the one asked for is not whole.
     """
     if not asked:
         return None
-    if str(asked) not in NEWEST:
-        folder = Path(str(asked))
-        if not (folder / "trainer_state.json").is_file():
-            raise UserError(
-                f"--resume_from_checkpoint {asked} is no checkpoint (it holds no trainer_state.json): name a "
-                "checkpoint-N folder, or `latest` for the newest one in --output_dir."
-            )
-        return folder
-    found = get_last_checkpoint(str(output_dir)) if output_dir.is_dir() else None
-    if found is None:
+    if str(asked) in NEWEST:
+        return _newest_whole(output_dir, str(asked))
+    folder = Path(str(asked))
+    if not folder.is_dir():
         raise UserError(
-            f"--resume_from_checkpoint {asked}: {output_dir} holds no checkpoint-N folder. Start without it, or name "
-            "the run's own --output_dir."
+            f"--resume_from_checkpoint {asked} is no checkpoint: name a checkpoint-N folder, or `latest` for the newest "
+            "whole one in --output_dir."
         )
-    return Path(found)
+    if fault := _fault(folder):
+        raise UserError(
+            f"--resume_from_checkpoint {asked} cannot be resumed: {fault}. Name an older checkpoint, or `latest` for the "
+            "newest whole one; to start anew from its weights, give it as --model_name_or_path."
+        )
+    return folder
+
+
+def _newest_whole(output_dir: Path, asked: str) -> Path:
+    faults = []
+    for folder in checkpoints_in(output_dir):
+        fault = _fault(folder)
+        if fault is None:
+            return folder
+        faults.append(f"{folder.name}: {fault}")
+        logger.warning("%s is passed over: %s", folder, fault)
+    if faults:
+        raise UserError(
+            f"--resume_from_checkpoint {asked}: no checkpoint in {output_dir} is whole ({'; '.join(faults)})."
+        )
+    raise UserError(
+        f"--resume_from_checkpoint {asked}: {output_dir} holds no checkpoint-N folder. Start without it, or name "
+        "the run's own --output_dir."
+    )
+
+
+def _fault(folder: Path) -> str | None:
+    fault = check_whole(folder)
+    if fault is None and (missing := [name for name in _NEEDED if not (folder / name).is_file()]):
+        fault = f"it holds no {missing[0]}"
+        if missing[0] != _NEEDED[0]:
+            fault += " (was it saved with --save_only_model?)"
+    return fault

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import trl
@@ -14,21 +13,23 @@ from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast
 from hrm_align.configs import SFTArguments
 from hrm_align.data.collators import PackedCollator, PaddedCollator
 from hrm_align.data.packing import pack
-from hrm_align.models.loading import check_horizon, load_model
+from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import renderer_of
+from hrm_align.trainers.safe_saving import SafeCheckpoints
+from hrm_align.trainers.stabilised import Stabilised
 
 # Given a model, scores generated answers: metrics by name. Called at each evaluation, on every process.
 GenerationEval = Callable[[PreTrainedModel], dict[str, float]]
 
 
-class SFTTrainer(trl.SFTTrainer):
-    """TRL's trainer with this project's collators, response-only labels and, if asked, generated answers at evaluation.
+class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
+    """TRL's trainer with this project's collators, response-only labels, stabilisers and checkpoints.
 
     The loss is the mean over all response tokens of a step, end tokens included, whatever the split into batches,
     accumulation steps and processes.
 
     Args:
-        model: an HrmTextForCausalLM, loaded in float32; `bf16` autocasts its forward.
+        model: an HrmTextForCausalLM, or an adapter around one, in float32; `bf16` autocasts its forward.
         args: settings.
         train_dataset: columns `input_ids` and `prefix_length` (`hrm_align.data.tokenization.tokenize`).
         eval_dataset: the same, held out; optional.
@@ -37,7 +38,8 @@ class SFTTrainer(trl.SFTTrainer):
         generation_eval: scores generated answers at each evaluation; its metrics join the log as `eval_...`.
 
     Raises:
-        UserError: if the checkpoint's `L_bp_cycles` is not the official fine-tuning horizon.
+        UserError: if the checkpoint's `L_bp_cycles` is no official horizon, or a setting cannot be honoured.
+        RunError: see `Stabilised` and `SafeCheckpoints`.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class SFTTrainer(trl.SFTTrainer):
         if args.packing:
             train_dataset = pack(train_dataset, args.max_length)
             eval_dataset = pack(eval_dataset, args.max_length) if eval_dataset is not None else None
-            collator: Any = PackedCollator(pad_id)
+            collator: Any = PackedCollator(pad_id, args.pad_to_multiple_of)
         else:
             collator = PaddedCollator(pad_id, args.pad_to_multiple_of)
         # TRL must not pack or tokenize a second time: its packing lets prefixes see each other.
@@ -82,25 +84,14 @@ class SFTTrainer(trl.SFTTrainer):
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """Loss on the held-out rows and, with `generation_eval`, generated exact match."""
-        metrics = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
-        if self._generation_eval is not None:
-            scored = self._generation_eval(self.accelerator.unwrap_model(self.model))
-            generated = {f"{metric_key_prefix}_{name}": value for name, value in scored.items()}
-            self.log(dict(generated))
-            metrics |= generated
+        with self.evaluated_weights():
+            metrics = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+            if self._generation_eval is not None:
+                scored = self._generation_eval(self.accelerator.unwrap_model(self.model))
+                generated = {f"{metric_key_prefix}_{name}": value for name, value in scored.items()}
+                self.log(dict(generated))
+                metrics |= generated
         return metrics
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        # Saved weights have fused keys. The stock code loads them with strict=False into split ones: 14 of 19 tensors
-        # stay as they were, without a word (transformers #48805). `load_model` converts and refuses missing keys.
-        if self.is_fsdp_enabled or not (Path(resume_from_checkpoint) / "config.json").exists():
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-            return
-        saved = load_model(resume_from_checkpoint).state_dict()
-        self.accelerator.unwrap_model(model or self.model).load_state_dict(saved, strict=True)
-
-    def _load_best_model(self) -> None:
-        self._load_from_checkpoint(str(self.state.best_model_checkpoint))
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: TRL's card shows a quickstart that runs the prompt causally."""

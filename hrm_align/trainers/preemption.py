@@ -1,0 +1,47 @@
+"""SIGTERM, which schedulers send some time before they kill: save at the next step's end and stop."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class Preemption(TrainerCallback):
+    """Turns SIGTERM during training into a checkpoint and an early end.
+
+    Attributes:
+        asked: whether a process of this run was sent SIGTERM; the same on every process after a step.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._previous: Any = None
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Listen from here on; before, there is nothing to save."""
+        self._previous = signal.signal(signal.SIGTERM, self._note)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Save and stop, on all processes at the same step, if any of them was asked to."""
+        if args.world_size > 1:
+            flag = torch.tensor(int(self.asked), device=args.device)
+            dist.all_reduce(flag, op=dist.ReduceOp.MAX)
+            self.asked = bool(flag)
+        if self.asked:
+            control.should_save = True
+            control.should_training_stop = True
+        return control
+
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        """Give the signal back to whoever had it."""
+        signal.signal(signal.SIGTERM, self._previous or signal.SIG_DFL)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True

@@ -1,0 +1,182 @@
+"""Checkpoints that a kill, a full disk or a flipped bit cannot turn into a silent loss: a mixin over TRL's trainers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import Trainer
+from transformers.trainer import TRAINER_STATE_NAME
+
+from hrm_align.errors import RunError
+from hrm_align.models.loading import load_model
+from hrm_align.trainers.checkpoints import STAGING, checkpoints_in, publish, publish_files, rotate
+from hrm_align.trainers.resume import checkpoint_to_resume
+
+_Base: Any = Trainer if TYPE_CHECKING else object
+
+EMA_FOLDER = "ema"  # the averaged weights of a finished run: a checkpoint of its own, beside the trained one
+_WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # what torch and safetensors make of a full disk
+
+
+class SafeCheckpoints(_Base):
+    """Saves aside, verifies on resume, and loads everything that was saved.
+
+    Raises:
+        UserError: a checkpoint to resume from that is missing or not whole.
+        RunError: weights that are no finite numbers, or a disk without room.
+    """
+
+    _staging: Path | None = None
+
+    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Train; `resume_from_checkpoint` is a folder, or `latest` for the newest whole checkpoint.
+
+        A `Path` is taken as one that `checkpoint_to_resume` has verified.
+        """
+        if not isinstance(resume_from_checkpoint, Path):
+            resume_from_checkpoint = checkpoint_to_resume(resume_from_checkpoint, self._run_dir)
+        return super().train(str(resume_from_checkpoint) if resume_from_checkpoint else None, *args, **kwargs)
+
+    @property
+    def _run_dir(self) -> Path:
+        return Path(str(self.args.output_dir))
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._staging or super()._get_output_dir(trial))
+
+    # Saving -------------------------------------------------------------------------------------------------------
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        final = self._run_dir / f"checkpoint-{self.state.global_step}"
+        with self._written_aside(final) as staged:
+            push, self.args.push_to_hub = self.args.push_to_hub, False  # not from a folder that is about to move
+            try:
+                super()._save_checkpoint(model, trial)
+            finally:
+                self.args.push_to_hub = push
+            if self.args.should_save:
+                self._save_stabilisers(staged)
+                self._name_best(staged, final)
+        if self.args.should_save:
+            best = self.state.best_model_checkpoint
+            rotate(self._run_dir, self.args.save_total_limit, keep=Path(best) if best else None)
+        if push:
+            self._push_from_checkpoint(str(final))
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the trained weights, and the averaged ones in `ema/`, so that every file is whole or absent."""
+        if _internal_call:  # part of a checkpoint, already written aside
+            super().save_model(output_dir, _internal_call=True)
+            return
+        target = Path(output_dir or self._run_dir)
+        with self._written_aside(None) as staged:
+            super().save_model(str(staged), _internal_call=True)
+            if self.args.should_save:
+                target.mkdir(parents=True, exist_ok=True)
+                publish_files(staged, target)
+        if self.average is not None:
+            with self.average.applied(), self._written_aside(target / EMA_FOLDER) as staged:
+                super().save_model(str(staged), _internal_call=True)
+        if self.args.push_to_hub:
+            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
+
+    @contextmanager
+    def _written_aside(self, final: Path | None) -> Iterator[Path]:
+        """A folder to write into; afterwards, on the main process, it is published as `final`."""
+        self._check_finite()
+        staging = self._run_dir / STAGING
+        staged = staging / (final.name if final else "final")
+        needed = self._bytes_needed()
+        if self.args.should_save:
+            shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed while it saved
+            self._check_room(needed)
+            staging.mkdir(parents=True)
+        self.accelerator.wait_for_everyone()
+        self._staging = staging
+        try:
+            yield staged
+            self.accelerator.wait_for_everyone()
+            if final is not None and self.args.should_save:
+                publish(staged, final)
+        except _WRITE_ERRORS as error:
+            if shutil.disk_usage(self._run_dir).free >= needed:
+                raise
+            shutil.rmtree(staging, ignore_errors=True)
+            self._check_room(needed)
+            raise RunError(f"cannot write to {self._run_dir}: {error}. {self._last_checkpoint()}") from error
+        finally:
+            self._staging = None
+            if self.args.should_save:
+                shutil.rmtree(staging, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+
+    def _save_stabilisers(self, staged: Path) -> None:
+        if self.average is not None:
+            self.average.save(staged)
+        if self.health is not None:
+            self.health.save(staged)
+
+    def _name_best(self, staged: Path, final: Path) -> None:
+        """Name the best checkpoint where it will stand: Transformers has looked for it in the staging folder."""
+        best = self._run_dir / f"checkpoint-{self.state.best_global_step}"
+        known = self.state.best_global_step is not None and (best == final or best.is_dir())
+        self.state.best_model_checkpoint = str(best) if known else None
+        self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
+
+    def _check_finite(self) -> None:
+        weights = [weight for weight in self.model.parameters() if weight.requires_grad and weight.is_floating_point()]
+        if weights and not bool(torch.stack([torch.isfinite(weight).all() for weight in weights]).all()):
+            raise RunError(
+                f"after step {self.state.global_step} the weights hold numbers that are not finite; nothing was saved. "
+                f"{self._last_checkpoint()} Go on from there with a lower --learning_rate."
+            )
+
+    def _bytes_needed(self) -> int:
+        tensors = [*self.model.parameters(), *(self.average.average.values() if self.average is not None else ())]
+        if self.optimizer is not None:
+            states = self.optimizer.state_dict()["state"].values()
+            tensors += [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + (1 << 20)
+
+    def _check_room(self, needed: int) -> None:
+        free = shutil.disk_usage(self._run_dir).free
+        if free < needed:
+            raise RunError(
+                f"no room to save in {self._run_dir}: a checkpoint takes {needed:,} bytes and {free:,} are free. "
+                f"{self._last_checkpoint()} Make room, or lower --save_total_limit, and go on with "
+                "--resume_from_checkpoint latest."
+            )
+
+    def _last_checkpoint(self) -> str:
+        found = checkpoints_in(self._run_dir)
+        return f"{found[0]} is untouched." if found else "There was no checkpoint before."
+
+    # Resuming -----------------------------------------------------------------------------------------------------
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        # Saved weights have fused keys. The stock code loads them with strict=False into split ones: 14 of 19 tensors
+        # stay as they were, without a word (transformers #48805). `load_model` converts and refuses missing keys.
+        if self.is_fsdp_enabled or not (Path(resume_from_checkpoint) / "config.json").exists():
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        saved = load_model(resume_from_checkpoint).state_dict()
+        self.accelerator.unwrap_model(model or self.model).load_state_dict(saved, strict=True)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        if self.average is not None:
+            self.average.load(Path(checkpoint))
+        if self.health is not None:
+            self.health.load(Path(checkpoint))
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(str(self.state.best_model_checkpoint))
