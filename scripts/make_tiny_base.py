@@ -1,4 +1,4 @@
-"""Make the tiny base from nothing: tokenizer, SFT from scratch, scores. Little more than an hour on one core.
+"""Make the tiny base from nothing: tokenizer, SFT from scratch, scores. 80 minutes on one core.
 
     python scripts/make_tiny_base.py --out runs/tiny_base            # train and score
     python scripts/make_tiny_base.py --out runs/tiny_base --score    # score what is there
@@ -23,7 +23,7 @@ from transformers import HrmTextConfig, HrmTextForCausalLM, PreTrainedTokenizerF
 from hrm_align.configs import SFTArguments
 from hrm_align.data.example import Example
 from hrm_align.data.tokenization import tokenize
-from hrm_align.evaluation import evaluate
+from hrm_align.evaluation import Score, evaluate
 from hrm_align.evaluation import few_shot as with_examples
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import Message, chat_template, renderer_of
@@ -132,23 +132,53 @@ def train_stage(
 
 
 def score(folder: Path, rows_a_group: int, seed: int) -> dict[str, dict]:
-    """Greedy exact match on held-out prompts by family and level, and what examples in the prompt add."""
+    """Greedy answers to held-out prompts by family and level, and what examples in the prompt add.
+
+    Under `cot` an answer is right if its result is, as elsewhere (GSM8K, MATH); `cot, every word` compares the working too.
+    """
     model, tokenizer = load_model_and_tokenizer(str(folder))
     table: dict[str, dict] = {}
     for condition in SCORED_CONDITIONS:
         examples = examples_of(base_tasks.test_rows(seed, rows_a_group, condition))
         result = evaluate(model, tokenizer, examples, max_new_tokens=ANSWER_TOKENS, batch_size=256)
-        groups = result.to_dict()["groups"]
-        for level in base_tasks.LEVELS:
-            cells = [cell for name, cell in groups.items() if name.endswith(f"/{level}")]
-            mean = sum(cell["exact_match"] for cell in cells) / len(cells)
-            table[f"{condition} {level}"] = {"exact_match": mean, "n": sum(cell["n"] for cell in cells)}
-        table[condition] = groups
+        table |= summary(condition, by_result(examples, result.samples))
+        if condition == "cot":
+            table |= summary("cot, every word", result.groups)
     examples = examples_of(base_tasks.few_shot_rows(seed, rows_a_group))
     for shots in (0, 2, 4, 8):
         asked = with_examples(examples, examples, shots)
         table[f"{shots} shots"] = evaluate(model, tokenizer, asked, max_new_tokens=ANSWER_TOKENS).score.to_dict()
     return table
+
+
+def by_result(examples: Sequence[Example], samples: Sequence[dict]) -> dict[str, Score]:
+    """Scores by group of what stands behind the last `so `; of a bare answer, all of it."""
+    groups: dict[str, Score] = {}
+    for example, sample in zip(examples, samples, strict=True):
+        said, expected = (base_tasks.final_answer(sample[name]) for name in ("generated", "expected"))
+        groups.setdefault(str(example.group), Score()).add(said.strip() == expected.strip())
+    return groups
+
+
+def summary(name: str, groups: dict[str, Score]) -> dict[str, dict]:
+    """The mean over families of each level, and every group."""
+    table: dict[str, dict] = {}
+    for level in base_tasks.LEVELS:
+        cells = [score for group, score in groups.items() if group.endswith(f"/{level}")]
+        mean = sum(score.rate for score in cells) / len(cells)
+        table[f"{name} {level}"] = {"exact_match": mean, "n": sum(score.n for score in cells)}
+    return table | {name: {group: score.to_dict() for group, score in sorted(groups.items())}}
+
+
+def markdown(table: dict[str, dict]) -> str:
+    """The table of hrm_align/models/tiny/README.md."""
+    lines = ["| family | direct easy | direct hard | cot easy | cot hard |", "| --- | --- | --- | --- | --- |"]
+    cells = [(condition, level) for condition in SCORED_CONDITIONS for level in base_tasks.LEVELS]
+    for family in sorted(base_tasks.FAMILIES):
+        rates = [table[condition][f"{family}/{level}"]["exact_match"] for condition, level in cells]
+        lines.append(f"| {family} | " + " | ".join(f"{100 * rate:.0f}" for rate in rates) + " |")
+    means = [table[f"{condition} {level}"]["exact_match"] for condition, level in cells]
+    return "\n".join([*lines, "| **mean** | " + " | ".join(f"**{100 * mean:.1f}**" for mean in means) + " |"])
 
 
 def main() -> None:
@@ -176,9 +206,10 @@ def main() -> None:
         tokenizer.save_pretrained(arguments.out)
     table = score(arguments.out, arguments.rows_a_group, seed=1)
     (arguments.out / "scores.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    print(markdown(table))
     for name, cell in table.items():
         if "n" in cell:
-            print(f"{name:<14}{100 * cell['exact_match']:.1f} %  (n {cell['n']})")
+            print(f"{name:<22}{100 * cell['exact_match']:.1f} %  (n {cell['n']})")
 
 
 if __name__ == "__main__":
