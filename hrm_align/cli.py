@@ -1,4 +1,4 @@
-"""The command line: `hrm-align sft | evaluate | generate | inspect`.
+"""The command line: `hrm-align sft | evaluate | generate | inspect | doctor | convert`.
 
 Exit codes: 0; 2 for a user's mistake, told in one sentence; 1 for a run that failed; 75 for one that was asked to stop
 (SIGTERM) and has saved.
@@ -21,6 +21,8 @@ COMMANDS = {
     "evaluate": ("hrm_align.commands.evaluate", "generated exact match on held-out rows, with intervals"),
     "generate": ("hrm_align.commands.generate", "answer one prompt"),
     "inspect": ("hrm_align.commands.inspect", "show what training sees of your rows, and prove the mask on them"),
+    "doctor": ("hrm_align.commands.doctor", "check a checkpoint, and mend what can be mended: MODEL [--fix]"),
+    "convert": ("hrm_align.commands.convert", "official training checkpoints to Transformers' form, and back"),
 }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from transformers import SchedulerType
+from transformers.training_args import OptimizerNames
 from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
 
@@ -83,6 +84,11 @@ class StabiliserArguments:
 
     ADAM_ATAN2: ClassVar[str] = "adam_atan2"
 
+    optim: str = _option(
+        OptimizerNames.ADAMW_TORCH_FUSED.value,
+        "Optimizer: adam_atan2 (the official one), or one of Transformers'.",
+        choices=[ADAM_ATAN2, *OptimizerNames],
+    )
     bp_steps: int | None = _option(
         None,
         "Stack passes that carry gradient, counted from the last; unset for the official 5 (all of H, one cycle of L).",

@@ -124,7 +124,7 @@ class Horizon:
     def __init__(self, model: nn.Module, bp_steps: int):
         self.backbone = backbone_of(model)
         self._original = self.backbone.L_bp_cycles_padded
-        self._before: list[bool] = []  # grad modes to return to; a stack, so that a raise inside a pass unwinds too
+        self._inside: list[tuple[int, bool]] = []  # pass and the grad mode to return to; a raise unwinds it too
         config = self.backbone.config
         self.set(bp_steps)
         # The port's own switch is opened: the hooks alone decide.
@@ -146,14 +146,6 @@ class Horizon:
         """Whether the embedding gets a gradient: only the first H pass brings it one."""
         return self._carries[self.backbone.config.L_cycles]
 
-    def keep_embedding_in_graph(self, loss: Tensor) -> Tensor:
-        """The same loss, with a zero gradient for an embedding that the horizon leaves without one.
-
-        DDP stops at parameters without a gradient; one process gets the zero too, so that both update alike.
-        """
-        weight = self.backbone.embed_tokens.weight
-        return loss if self.reaches_embedding or not weight.requires_grad else loss + 0.0 * weight[0].sum()
-
     def detach(self) -> None:
         """Remove the hooks."""
         for handle in self._handles:
@@ -161,13 +153,21 @@ class Horizon:
         self.backbone.L_bp_cycles_padded = self._original
 
     def _enter(self, stack: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._before.append(torch.is_grad_enabled())
         layers = self.backbone.config.num_layers_per_stack
         assert layers is not None
-        torch.set_grad_enabled(self._before[-1] and self._carries[kwargs["cycle_offset"] // layers])
+        number = kwargs["cycle_offset"] // layers
+        self._inside.append((number, torch.is_grad_enabled()))
+        torch.set_grad_enabled(torch.is_grad_enabled() and self._carries[number])
 
-    def _leave(self, stack: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        torch.set_grad_enabled(self._before.pop())
+    def _leave(self, stack: nn.Module, args: tuple[Any, ...], output: Tensor | None) -> Tensor | None:
+        number, before = self._inside.pop()
+        torch.set_grad_enabled(before)
+        weight = self.backbone.embed_tokens.weight
+        is_last = number == len(self._carries) - 1
+        if output is None or not is_last or self.reaches_embedding or not (before and weight.requires_grad):
+            return None  # the output as it is
+        # DDP stops at a parameter without a gradient: give it a zero, on one process too, so that both update alike.
+        return output + 0.0 * weight[0].sum()
 
 
 def backbone_of(model: nn.Module) -> HrmTextModel:

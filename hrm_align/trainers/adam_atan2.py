@@ -69,5 +69,6 @@ class AdamAtan2(Optimizer):
         mean = state["exp_avg"].lerp_(gradient, 1 - beta1)
         square = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         spread = square.sqrt().div_((1 - beta2 ** state["step"]) ** 0.5)
-        weight.mul_(1 - group["lr"] * group["weight_decay"])
+        # Not `mul_(1 - lr * weight_decay)`: that factor, rounded to float32, errs the same way at every step.
+        weight.add_(weight, alpha=-group["lr"] * group["weight_decay"])
         weight.add_(torch.atan2(mean, spread), alpha=-group["lr"] / (1 - beta1 ** state["step"]))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,33 @@ from transformers import (
     TrainingArguments,
 )
 
+from hrm_align.errors import RunError
+
 HEALTH = "health/"  # prefix of what goes to the trackers and metrics.jsonl, but not to the console
 
 
 def append_json_line(path: Path, record: dict[str, Any]) -> None:
-    """Append one object to a JSONL file. A number that JSON has no word for (NaN, infinity) becomes its name."""
+    """Append one object to a JSONL file, whole or not at all.
+
+    A number that JSON has no word for (NaN, infinity) becomes its name.
+
+    Raises:
+        RunError: if the disk does not take it.
+    """
     named = {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(named, ensure_ascii=False) + "\n")
+    line = (json.dumps(named, ensure_ascii=False) + "\n").encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab", buffering=0) as file:
+            end = file.tell()
+            if file.write(line) < len(line):  # half a line would break every reader of the resumed run's file
+                file.truncate(end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise RunError(
+            f"cannot write a line of {len(line):,} bytes to {path} ({error.strerror}): make room, and go on with "
+            "--resume_from_checkpoint latest."
+        ) from error
 
 
 class MetricsFile(TrainerCallback):

@@ -12,20 +12,26 @@ import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from hrm_align._version import __version__
 
 MANIFEST = "manifest.json"
 STAGING = ".saving"
+_REPLACED = ".replaced"
 _NAME = re.compile(r"checkpoint-(\d+)")
 _BLOCK = 1 << 20
 
 
 def checkpoints_in(output_dir: Path) -> list[Path]:
     """The `checkpoint-N` folders of a run, the newest (largest N) first."""
-    found = [(int(m[1]), path) for path in output_dir.glob("checkpoint-*") if (m := _NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(found, reverse=True)]
+    return sorted((p for p in output_dir.glob("checkpoint-*") if _NAME.fullmatch(p.name)), key=_step, reverse=True)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def write_manifest(folder: Path) -> None:
@@ -34,15 +40,24 @@ def write_manifest(folder: Path) -> None:
     listed = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in files
     }
-    content = {"hrm_align": __version__, "files": listed}
-    (folder / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(_manifest(__version__, listed), encoding="utf-8")
+
+
+def _manifest(version: str, files: dict[str, Any]) -> str:
+    """The text of a manifest, which ends in a digest of itself: a bit that flips in it is found too."""
+    content = {"hrm_align": version, "files": files}
+    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return json.dumps({**content, "sha256": digest}, indent=1) + "\n"
 
 
 def check_whole(folder: Path) -> str | None:
     """What is wrong with a checkpoint, in words, or None if every listed file is as it was written."""
     try:
-        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in files.items()}
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+        content = json.loads(text)
+        expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in content["files"].items()}
+        if text != _manifest(content["hrm_align"], content["files"]):
+            raise ValueError
     except FileNotFoundError:
         return f"it has no {MANIFEST}: it was never finished, or not written by hrm_align"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -70,7 +85,7 @@ def publish(staged: Path, final: Path) -> None:
     """
     write_manifest(staged)
     flush(staged)
-    replaced = staged.with_name(f"{staged.name}.replaced")
+    replaced = staged.with_name(f"{staged.name}{_REPLACED}")
     if final.exists():
         shutil.rmtree(replaced, ignore_errors=True)
         final.rename(replaced)
@@ -79,25 +94,38 @@ def publish(staged: Path, final: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def publish_files(staged: Path, into: Path) -> None:
-    """Move the files of a finished folder into another, each by one rename, `config.json` last.
+def restore_replaced(output_dir: Path) -> None:
+    """Give a checkpoint its name back if a kill came between the two renames that replace it by a newer one."""
+    for path in (output_dir / STAGING).glob(f"checkpoint-*{_REPLACED}"):
+        final = output_dir / path.name.removesuffix(_REPLACED)
+        if not final.exists():
+            with suppress(OSError):  # another process of the run was quicker
+                path.rename(final)
 
-    A folder without `config.json` is no checkpoint to anyone, so a kill in the middle leaves nothing half-new to load
-    where there was nothing before.
+
+def publish_files(staged: Path, into: Path) -> None:
+    """Move the files of a finished folder into another, each by one rename, the config last.
+
+    A folder without `config.json` (an adapter's: `adapter_config.json`) is no checkpoint to anyone, so a kill in the
+    middle leaves nothing half-new to load where there was nothing before.
     """
     flush(staged)
-    for path in sorted(staged.iterdir(), key=lambda path: path.name == "config.json"):
+    for path in sorted(staged.iterdir(), key=lambda path: path.name in ("config.json", "adapter_config.json")):
         path.replace(into / path.name)
     _flush_one(into)
 
 
-def rotate(output_dir: Path, limit: int | None, keep: Path | None = None) -> None:
-    """Delete the oldest checkpoints until `limit` are left; the newest and `keep` always stay."""
+def rotate(output_dir: Path, limit: int | None, saved: Path, best: Path | None = None) -> None:
+    """Delete checkpoints until `limit` are left; `saved`, the one just written, and `best` always stay.
+
+    Those of later steps go first: the run has fallen back behind them, because they are damaged or not wanted. Then the
+    oldest.
+    """
     if not limit or limit < 0:
         return
-    found = checkpoints_in(output_dir)
-    kept = {path.resolve() for path in (*found[:1], *([keep] if keep else []))}
-    spare = [path for path in found if path.resolve() not in kept]
+    kept = {path.resolve() for path in (saved, *([best] if best else []))}
+    spare = [path for path in checkpoints_in(output_dir) if path.resolve() not in kept]
+    spare.sort(key=lambda path: _step(path) > _step(saved))  # stable: the newest stay first
     for path in spare[max(0, limit - len(kept)) :]:
         # Renamed first: a kill in the middle of a deletion must not leave half a checkpoint under its name.
         doomed = output_dir / STAGING / f"{path.name}.deleted"

@@ -177,9 +177,9 @@ def _put(measured: dict[str, float], name: str, total: float | None, count: floa
 
 
 def _samples(weights: Iterable[Tensor]) -> list[Tensor]:
-    """Evenly spaced entries of each tensor, copied."""
+    """Evenly spaced entries of each tensor, copied; an odd distance, or all would come from a few columns."""
     flat = [weight.detach().flatten() for weight in weights]
-    return [tensor[:: max(1, math.ceil(len(tensor) / _SAMPLED))].clone() for tensor in flat]
+    return [tensor[:: math.ceil(len(tensor) / _SAMPLED) | 1].clone() for tensor in flat]
 
 
 def _rms(tensors: Iterable[Tensor]) -> float:

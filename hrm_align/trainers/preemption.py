@@ -39,6 +39,18 @@ class Preemption(TrainerCallback):
             control.should_training_stop = True
         return control
 
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """A stop inside an epoch is not its end, whatever the loop says: no evaluation, no second checkpoint behind it.
+
+        The grace that a scheduler gives is short, and the uninterrupted run evaluates nothing here.
+        """
+        inside = state.epoch is not None and not float(state.epoch).is_integer()
+        if self.asked and inside and state.global_step < state.max_steps:
+            control.should_log = control.should_evaluate = control.should_save = False
+        return control
+
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         """Give the signal back to whoever had it."""
         signal.signal(signal.SIGTERM, self._previous or signal.SIG_DFL)

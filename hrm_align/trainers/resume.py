@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from hrm_align.errors import UserError
-from hrm_align.trainers.checkpoints import check_whole, checkpoints_in
+from hrm_align.trainers.checkpoints import check_whole, checkpoints_in, restore_replaced
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ def checkpoint_to_resume(asked: str | bool | None, output_dir: Path) -> Path | N
     """
     if not asked:
         return None
+    restore_replaced(output_dir)
     if str(asked) in NEWEST:
         return _newest_whole(output_dir, str(asked))
     folder = Path(str(asked))

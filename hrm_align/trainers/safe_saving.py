@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from peft import PeftModel
 from safetensors import SafetensorError
 from torch import nn
 from transformers import Trainer
@@ -55,7 +56,7 @@ class SafeCheckpoints(_Base):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         final = self._run_dir / f"checkpoint-{self.state.global_step}"
-        with self._written_aside(final) as staged:
+        with self._written_aside(final, resumable=True) as staged:
             push, self.args.push_to_hub = self.args.push_to_hub, False  # not from a folder that is about to move
             try:
                 super()._save_checkpoint(model, trial)
@@ -66,7 +67,7 @@ class SafeCheckpoints(_Base):
                 self._name_best(staged, final)
         if self.args.should_save:
             best = self.state.best_model_checkpoint
-            rotate(self._run_dir, self.args.save_total_limit, keep=Path(best) if best else None)
+            rotate(self._run_dir, self.args.save_total_limit, final, Path(best) if best else None)
         if push:
             self._push_from_checkpoint(str(final))
 
@@ -88,12 +89,12 @@ class SafeCheckpoints(_Base):
             self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
 
     @contextmanager
-    def _written_aside(self, final: Path | None) -> Iterator[Path]:
+    def _written_aside(self, final: Path | None, resumable: bool = False) -> Iterator[Path]:
         """A folder to write into; afterwards, on the main process, it is published as `final`."""
         self._check_finite()
         staging = self._run_dir / STAGING
         staged = staging / (final.name if final else "final")
-        needed = self._bytes_needed()
+        needed = self._bytes_needed(resumable)
         if self.args.should_save:
             shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed while it saved
             self._check_room(needed)
@@ -110,7 +111,9 @@ class SafeCheckpoints(_Base):
                 raise
             shutil.rmtree(staging, ignore_errors=True)
             self._check_room(needed)
-            raise RunError(f"cannot write to {self._run_dir}: {error}. {self._last_checkpoint()}") from error
+            raise RunError(
+                f"cannot write {needed:,} bytes to {self._run_dir}: {error}. {self._last_checkpoint()}"
+            ) from error
         finally:
             self._staging = None
             if self.args.should_save:
@@ -118,6 +121,9 @@ class SafeCheckpoints(_Base):
         self.accelerator.wait_for_everyone()
 
     def _save_stabilisers(self, staged: Path) -> None:
+        if self.args.include_num_input_tokens_seen == "no":  # else Transformers counts in its own way
+            # TRL keeps no count of its own: that of a resumed run began at zero.
+            self.state.num_input_tokens_seen = max(self.state.num_input_tokens_seen, self._total_train_tokens)
         if self.average is not None:
             self.average.save(staged)
         if self.health is not None:
@@ -126,8 +132,8 @@ class SafeCheckpoints(_Base):
     def _name_best(self, staged: Path, final: Path) -> None:
         """Name the best checkpoint where it will stand: Transformers has looked for it in the staging folder."""
         best = self._run_dir / f"checkpoint-{self.state.best_global_step}"
-        known = self.state.best_global_step is not None and (best == final or best.is_dir())
-        self.state.best_model_checkpoint = str(best) if known else None
+        if best == final or best.is_dir():  # else the best step was not saved, and the best that was stays
+            self.state.best_model_checkpoint = str(best)
         self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
 
     def _check_finite(self) -> None:
@@ -138,12 +144,17 @@ class SafeCheckpoints(_Base):
                 f"{self._last_checkpoint()} Go on from there with a lower --learning_rate."
             )
 
-    def _bytes_needed(self) -> int:
-        tensors = [*self.model.parameters(), *(self.average.average.values() if self.average is not None else ())]
-        if self.optimizer is not None:
-            states = self.optimizer.state_dict()["state"].values()
+    def _bytes_needed(self, resumable: bool) -> int:
+        """Of the saved weights alone, or of a checkpoint to resume from; a little is added for the small files."""
+        bare = self.accelerator.unwrap_model(self.model)
+        of_base = not isinstance(bare, PeftModel)  # an adapter is saved without it
+        tensors = [weight for weight in bare.parameters() if weight.requires_grad or of_base]
+        if resumable:
+            tensors += self.average.average.values() if self.average is not None else ()
+            states = self.optimizer.state_dict()["state"].values() if self.optimizer is not None else ()
             tensors += [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + (1 << 20)
+        total = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return total + total // 100 + (1 << 20)
 
     def _check_room(self, needed: int) -> None:
         free = shutil.disk_usage(self._run_dir).free
@@ -177,6 +188,25 @@ class SafeCheckpoints(_Base):
             self.average.load(Path(checkpoint))
         if self.health is not None:
             self.health.load(Path(checkpoint))
+        if self.args.include_num_input_tokens_seen == "no":
+            self._total_train_tokens = self.state.num_input_tokens_seen
 
     def _load_best_model(self) -> None:
-        self._load_from_checkpoint(str(self.state.best_model_checkpoint))
+        best = str(self.state.best_model_checkpoint)
+        self._load_from_checkpoint(best)
+        if self.average is not None:
+            self.average.load(Path(best))
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        # A run that was stopped behind its last step: the stock loop looks at the step count only after one more.
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*args, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate, drawing nothing from the random state of training.
+
+        A checkpoint at an epoch's end may be written before the evaluation of that epoch, whose data loader draws a
+        seed: dropout behind it differed in the resumed run.
+        """
+        with torch.random.fork_rng(devices=[]):
+            return super().evaluate(*args, **kwargs)

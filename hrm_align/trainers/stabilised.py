@@ -56,6 +56,27 @@ def horizon_schedule(args: Any, config: HrmTextConfig, total_steps: int) -> Hori
     return HorizonSchedule(least, most, round(args.bp_warmup_ratio * total_steps))
 
 
+def check_stabilisers(args: Any) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises:
+        UserError: naming them.
+    """
+    if args.bp_steps is not None and (args.bp_min_steps is not None or args.bp_max_steps is not None):
+        raise UserError(
+            "--bp_steps is a constant horizon: leave it out where --bp_min_steps and --bp_max_steps are given."
+        )
+    if not 0.0 <= args.bp_warmup_ratio <= 1.0:
+        raise UserError(f"--bp_warmup_ratio is {args.bp_warmup_ratio}: it is a share of the steps, from 0 to 1.")
+    if args.ema_for_evaluation and args.ema_decay is None:
+        raise UserError("--ema_for_evaluation needs an average to evaluate: set --ema_decay, such as 0.999.")
+    if args.activation_checkpointing and (args.activation_checkpointing_kwargs or {}).get("use_reentrant"):
+        raise UserError(
+            "reentrant checkpointing gives wrong gradients without an error (with an adapter on two processes, or a short "
+            "horizon): leave use_reentrant out of --activation_checkpointing_kwargs."
+        )
+
+
 class Stabilised(_Base):
     """The mixin; the keys that it reads from `args` are those of `StabiliserArguments`.
 
@@ -64,6 +85,7 @@ class Stabilised(_Base):
     """
 
     def __init__(self, *, args: Any, **kwargs: Any):
+        check_stabilisers(args)
         super().__init__(args=args, optimizer_cls_and_kwargs=optimizer_of(args), **kwargs)
         bare = self.accelerator.unwrap_model(self.model)
         if args.ema_decay is not None and self.is_fsdp_enabled:
@@ -136,13 +158,6 @@ class Stabilised(_Base):
         health.probe = Probe(batch, self.compute_loss_context_manager, health.first_answers)
         if health.probe.reference is None:  # the model as it is before this step
             health.probe.divergence(self.accelerator.unwrap_model(self.model))
-
-    def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """The loss, with a zero gradient for an embedding that the horizon leaves out."""
-        loss = super().compute_loss(model, inputs, *args, **kwargs)
-        if self._horizon is not None and isinstance(loss, Tensor) and loss.requires_grad:
-            return self._horizon.keep_embedding_in_graph(loss)
-        return loss
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """One forward and backward. A loss that is no number is told at the step's end, where all processes meet."""

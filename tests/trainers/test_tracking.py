@@ -1,9 +1,11 @@
-"""A tracker that nobody logged in to records offline, and never asks."""
+"""A tracker that nobody logged in to, or that cannot be reached, records offline: it never asks, and never stops a run."""
 
 import os
+import subprocess
+import sys
 
 from hrm_align.trainers.tracking import prepare_trackers
-from tests.trainers.recipe_runs import metrics, sft, write_rows
+from tests.trainers.recipe_runs import arguments, metrics, sft, write_rows
 
 
 def test_wandb_without_a_key_records_offline(monkeypatch, tmp_path):
@@ -16,6 +18,21 @@ def test_wandb_without_a_key_records_offline(monkeypatch, tmp_path):
     sft(tmp_path / "run", rows, "--max_steps", "1", "--save_strategy", "no", "--report_to", "wandb")
     assert os.environ["WANDB_MODE"] == "offline"
     assert list((tmp_path / "run/wandb").glob("offline-run-*")), "wandb's files lie in the run's folder"
+    assert metrics(tmp_path / "run")
+
+
+def test_training_goes_on_when_wandb_cannot_be_reached(tmp_path):
+    """In a process of its own: wandb keeps one connection for life."""
+    rows = write_rows(tmp_path / "rows.jsonl", [{"prompt": "a", "response": "b"}] * 4)
+    command = [sys.executable, "-m", "hrm_align.cli", "sft"]
+    command += arguments(tmp_path / "run", rows, "--max_steps", "1", "--save_strategy", "no", "--report_to", "wandb")
+    nobody_listens = {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")} | nobody_listens
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "127.0.0.1:9" in done.stderr, "it says why"
+    assert "wandb sync" in done.stderr, "and what to do"
+    assert list((tmp_path / "run/wandb").glob("offline-run-*"))
     assert metrics(tmp_path / "run")
 
 
