@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +13,10 @@ import torch
 from peft import PeftModel
 from safetensors import SafetensorError
 from torch import nn
-from transformers import Trainer
+from transformers import PreTrainedTokenizerFast, Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 
-from hrm_align.errors import RunError
+from hrm_align.errors import RunError, UserError
 from hrm_align.models.loading import load_model
 from hrm_align.trainers.checkpoints import STAGING, checkpoints_in, publish, publish_files, rotate
 from hrm_align.trainers.resume import checkpoint_to_resume
@@ -30,7 +31,7 @@ class SafeCheckpoints(_Base):
     """Saves aside, verifies on resume, and loads everything that was saved.
 
     Raises:
-        UserError: a checkpoint to resume from that is missing or not whole.
+        UserError: a checkpoint to resume from that is missing, not whole, or of another tokenizer.
         RunError: weights that are no finite numbers, or a disk without room.
     """
 
@@ -172,6 +173,7 @@ class SafeCheckpoints(_Base):
     # Resuming -----------------------------------------------------------------------------------------------------
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self._check_tokenizer(Path(resume_from_checkpoint))
         # Saved weights have fused keys. The stock code loads them with strict=False into split ones: 14 of 19 tensors
         # stay as they were, without a word (transformers #48805). `load_model` converts and refuses missing keys.
         if self.is_fsdp_enabled or not (Path(resume_from_checkpoint) / "config.json").exists():
@@ -179,6 +181,18 @@ class SafeCheckpoints(_Base):
             return
         saved = load_model(resume_from_checkpoint).state_dict()
         self.accelerator.unwrap_model(model or self.model).load_state_dict(saved, strict=True)
+
+    def _check_tokenizer(self, checkpoint: Path) -> None:
+        """Refuse a tokenizer that has changed since: the rows would be other ids, and the run another run, in silence."""
+        file, tokenizer = checkpoint / "tokenizer.json", self.processing_class
+        if not (file.is_file() and isinstance(tokenizer, PreTrainedTokenizerFast)):
+            return
+        saved, ours = file.read_text(encoding="utf-8"), tokenizer.backend_tokenizer.to_str()
+        if json.loads(saved)["model"] != json.loads(ours)["model"]:
+            raise UserError(
+                f"{checkpoint} was trained with another tokenizer than this run has loaded: the base model's files have "
+                f"changed since. Go on with --tokenizer_name_or_path {checkpoint}."
+            )
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)

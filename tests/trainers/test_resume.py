@@ -4,6 +4,7 @@ Weights and losses are compared for equality, not nearness. The long version is 
 """
 
 import ctypes
+import json
 import logging
 import multiprocessing
 import os
@@ -27,7 +28,7 @@ from transformers import TrainerCallback, set_seed
 
 from hrm_align.cli import exit_code_of
 from hrm_align.errors import RunError, UserError
-from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.models.loading import load_model_and_tokenizer, resolve
 from hrm_align.recipe_parser import parse_sft
 from hrm_align.trainers.callbacks import MetricsFile, append_json_line
 from hrm_align.trainers.checkpoints import MANIFEST, STAGING, check_whole, checkpoints_in, rotate, write_manifest
@@ -196,6 +197,8 @@ CASES = {
 def test_a_stopped_run_goes_on_exactly(rows, whole, tmp_path, stop):
     sft(tmp_path / "run", rows, *BY_FOUR, "--resume_from_checkpoint", str(whole / f"checkpoint-{stop}"))
     assert_same(tmp_path / "run", whole, after=stop)
+    remembered = [run / "checkpoint-8/health.safetensors" for run in (tmp_path / "run", whole)]
+    assert remembered[0].read_bytes() == remembered[1].read_bytes(), "alarms compare with the start of the whole run"
     assert [record["bp_steps"] for record in curve(whole).values()] == [2, 2, 3, 3, 3, 4, 4, 5], "a warm-up was resumed"
 
 
@@ -276,6 +279,7 @@ def test_a_killed_run_loses_at_most_one_save_interval(rows, whole, tmp_path, whe
     assert forked(tmp_path / "log", dies, where, call, out, rows, *flags) == [-signal.SIGKILL]
     reached = max(curve(out))
     assert (out / STAGING).exists(), "it was killed while it saved"
+    assert not (out / "config.json").exists(), "what is half published is no checkpoint to anyone"
     sft(out, rows, *flags, *LATEST)
     assert reached - resumed_step(out) <= 2
     assert_same(out, whole)
@@ -365,6 +369,21 @@ def test_a_checkpoint_without_optimizer_or_scheduler_is_refused(whole, tmp_path,
     for asked in ("latest", str(tmp_path / "checkpoint-8")):
         with pytest.raises(UserError, match=f"it holds no {name}"):
             checkpoint_to_resume(asked, tmp_path)
+
+
+def test_a_tokenizer_that_has_changed_since_is_refused(rows, whole, tmp_path):
+    """A new version of the base swapped two ids: the checkpoint's own tokenizer is the remedy."""
+    shutil.copytree(resolve("tiny"), tmp_path / "base")
+    tokenizer = json.loads((tmp_path / "base/tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["in"], vocabulary["an"] = vocabulary["an"], vocabulary["in"]
+    (tmp_path / "base/tokenizer.json").write_text(json.dumps(tokenizer))
+    checkpoint = str(whole / "checkpoint-6")
+    flags = (*BY_FOUR, "--resume_from_checkpoint", checkpoint, "--model_name_or_path", str(tmp_path / "base"))
+    with pytest.raises(UserError, match=f"another tokenizer .* --tokenizer_name_or_path {checkpoint}"):
+        sft(tmp_path / "refused", rows, *flags)
+    sft(tmp_path / "run", rows, *flags, "--tokenizer_name_or_path", checkpoint)
+    assert_same(tmp_path / "run", whole, after=6)
 
 
 def test_latest_without_a_checkpoint_says_so(tmp_path):
