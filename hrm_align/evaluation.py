@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.data.example import Example
 from hrm_align.errors import UserError
-from hrm_align.rendering import Message, parse_condition, renderer_of, tool_call_text
+from hrm_align.rendering import Message, parse_condition, renderer_of
 from hrm_align.rewards.matching import MATCHERS
 from hrm_align.rollouts.generation import generate
 
@@ -78,12 +78,6 @@ def last_turns(examples: Sequence[Example]) -> list[Example]:
     return list({example.source: example for example in examples}.values())
 
 
-def answer_text(answer: Message) -> str:
-    """An answer as the decoder would print it, tool calls included."""
-    calls = "".join(f"<tool_call>{tool_call_text(call)}</tool_call>" for call in answer.tool_calls)
-    return answer.content + calls
-
-
 def few_shot(examples: Sequence[Example], pool: Sequence[Example], shots: int, seed: int = 0) -> list[Example]:
     """Put `shots` solved examples of the same group before each question, blank lines between.
 
@@ -118,9 +112,9 @@ def _with_shots(example: Example, pool: list[Example], shots: int, rng: random.R
             f"{example.source}: few_shot {shots} needs {shots} rows of group {example.group!r} with other questions, "
             f"there are {len(others)}: name a larger --few_shot_data."
         )
-    solved = [f"{other.messages[0].content}\n{answer_text(other.answer)}" for other in rng.sample(others, shots)]
+    solved = [f"{other.messages[0].content}\n{other.reference}" for other in rng.sample(others, shots)]
     message = Message(example.messages[0].role, "\n\n".join([*solved, question]))
-    return Example((message,), example.answer, example.condition, example.source, example.group)
+    return replace(example, messages=(message,))
 
 
 def evaluate(
@@ -142,10 +136,11 @@ def evaluate(
         condition: asks all of them under this condition instead of their own.
         max_new_tokens: the longest answer; a longer one counts as wrong and as unfinished.
         batch_size: prompts a batch.
-        match: `exact` or `json`.
+        match: how answers are compared: a key of `MATCHERS`.
 
     Raises:
-        UserError: for an unknown condition or match, or a prompt that leaves no room for an answer.
+        UserError: for an unknown condition or match, a row that cannot be graded so, or a prompt that leaves no room for an
+            answer.
     """
     if match not in MATCHERS:
         raise UserError(f"unknown match {match!r}: use one of {', '.join(MATCHERS)}.")
@@ -164,11 +159,9 @@ def evaluate(
     result = Evaluation()
     answers = generate(model, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
     for example, ids in zip(examples, answers, strict=True):
-        expected, text = answer_text(example.answer), renderer.decode_response(ids)
+        text = renderer.decode_response(ids)
         finished = renderer.response_end_id in ids
-        verdict = MATCHERS[match](text, expected)
-        if verdict is None:
-            raise UserError(f"{example.source}: the expected answer is no JSON, so --match json cannot grade it.")
+        verdict = MATCHERS[match](text, example)
         right = finished and verdict
         result.score.add(right)
         result.groups.setdefault(example.group or "all", Score()).add(right)
@@ -177,7 +170,7 @@ def evaluate(
             {
                 "source": example.source,
                 "prompt": example.messages[-1].content,
-                "expected": expected,
+                "expected": example.reference,
                 "generated": text,
                 "correct": right,
             }

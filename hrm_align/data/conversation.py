@@ -127,7 +127,7 @@ def examples_of(turns: list[Turn], row: Mapping[str, Any], source: str, default_
 
     Args:
         turns: the row's messages.
-        row: where `system`, `tools`, `condition` and `group` or `task` are looked up.
+        row: where `system`, `tools`, `condition`, `group` or `task`, and `grading` are looked up.
         source: where the row stands.
         default_condition: for a row that names none.
 
@@ -143,8 +143,9 @@ def examples_of(turns: list[Turn], row: Mapping[str, Any], source: str, default_
     messages = tuple(turn.message for turn in turns)
     condition = _condition(row, default_condition)
     group = optional_text(row, "group") or optional_text(row, "task")
+    grading = _grading(row)
     return [
-        Example(messages[:index], turn.message, condition, source, group)
+        Example(messages[:index], turn.message, condition, source, group, grading)
         for index, turn in enumerate(turns)
         if turn.trained
     ]
@@ -172,6 +173,18 @@ def _check_order(roles: list[str]) -> None:
         raise RowError("the conversation opens with an assistant message: put what it answers before it")
     if roles[-1] != "assistant":
         raise RowError(f"the conversation ends with a {roles[-1]} message: nothing answers it")
+
+
+def _grading(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The column `grading`: an object, or the JSON text of one, as tables hold it."""
+    value = row.get("grading")
+    if isinstance(value, str):
+        value = parsed(value, "grading") if value.strip() else None
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise RowError(f"`grading` must be an object: got {value!r:.60}")
+    return value
 
 
 def _condition(row: Mapping[str, Any], default: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from hrm_align.rendering import Message
+from hrm_align.rendering import Message, tool_call_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,7 @@ class Example:
         condition: condition tag or composite (`"direct"`, `"synth,cot"`).
         source: where the row stands: `file:line`, or `dataset[index]`.
         group: the row's own label for tables of results (its `group` or `task` column), if it has one.
+        grading: what a grader needs beside the right answer (its `grading` column): a database, tests.
     """
 
     messages: tuple[Message, ...]
@@ -24,3 +27,10 @@ class Example:
     condition: str
     source: str
     group: str | None = None
+    grading: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def reference(self) -> str:
+        """The right answer as the decoder would print it, tool calls included."""
+        calls = "".join(f"<tool_call>{tool_call_text(call)}</tool_call>" for call in self.answer.tool_calls)
+        return self.answer.content + calls

@@ -1,7 +1,7 @@
 """Rows of every schema to examples: one function each, all ending in the same conversation.
 
-Every schema also takes the columns `system` (a text read first), `tools`, `condition`, and `group` or `task` (a label
-for tables of results). An optional column that is null or blank is absent.
+Every schema also takes the columns `system` (a text read first), `tools`, `condition`, `group` or `task` (a label for
+tables of results), and `grading` (what a grader needs). An optional column that is null or blank is absent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hrm_align.data.example import Example
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message
 
-OPTIONAL = ("system", "tools", "condition", "group", "task")
+OPTIONAL = ("system", "tools", "condition", "group", "task", "grading")
 
 _SHAREGPT_ROLES = {
     **dict.fromkeys(("human", "user"), "user"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from hrm_align.data.example import Example
+from hrm_align.errors import UserError
+
 
 def exact_match(completion: str, reference: str) -> bool:
     """The same text, but for space around it."""
@@ -32,4 +35,19 @@ def _typed(value: object) -> object:
     return (type(value), value)
 
 
-MATCHERS: dict[str, Callable[[str, str], bool | None]] = {"exact": exact_match, "json": json_match}
+# Answer and row in, verdict out. Raises UserError for a row that cannot be graded in this way.
+Matcher = Callable[[str, Example], bool]
+
+
+def _match_text(completion: str, example: Example) -> bool:
+    return exact_match(completion, example.reference)
+
+
+def _match_json(completion: str, example: Example) -> bool:
+    verdict = json_match(completion, example.reference)
+    if verdict is None:
+        raise UserError(f"{example.source}: the expected answer is no JSON, so --match json cannot grade it.")
+    return verdict
+
+
+MATCHERS: dict[str, Matcher] = {"exact": _match_text, "json": _match_json}

@@ -52,8 +52,8 @@ class Alarms:
     def _first_token(self, measured: dict[str, float]) -> dict[str, str]:
         name, uniform = "first_token_entropy", math.log(self.vocab_size)
         now, start = measured.get(name), self.start.get(name)
-        if now is None or start is None or now < UNIFORM_SHARE * uniform or now <= start:
-            return {}
+        if now is None or start is None or not start < UNIFORM_SHARE * uniform <= now:
+            return {}  # a model from nothing begins by guessing: that is no collapse
         return {
             name: f"the first answer token has become a guess (entropy {now:.2f} of at most {uniform:.2f}; it began at "
             f"{start:.2f}): answers will be garbage although the loss may fall. Stop, and start again from an earlier "

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from contextlib import suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_align._version import __version__
+from hrm_align.durable_files import flush, flush_tree
 
 MANIFEST = "manifest.json"
 STAGING = ".saving"
@@ -84,13 +84,13 @@ def publish(staged: Path, final: Path) -> None:
         final: its name; what stands there now (a damaged one that is written again) goes once the new one is whole.
     """
     write_manifest(staged)
-    flush(staged)
+    flush_tree(staged)
     replaced = staged.with_name(f"{staged.name}{_REPLACED}")
     if final.exists():
         shutil.rmtree(replaced, ignore_errors=True)
         final.rename(replaced)
     staged.rename(final)
-    _flush_one(final.parent)
+    flush(final.parent)
     shutil.rmtree(replaced, ignore_errors=True)
 
 
@@ -109,10 +109,10 @@ def publish_files(staged: Path, into: Path) -> None:
     A folder without `config.json` (an adapter's: `adapter_config.json`) is no checkpoint to anyone, so a kill in the
     middle leaves nothing half-new to load where there was nothing before.
     """
-    flush(staged)
+    flush_tree(staged)
     for path in sorted(staged.iterdir(), key=lambda path: path.name in ("config.json", "adapter_config.json")):
         path.replace(into / path.name)
-    _flush_one(into)
+    flush(into)
 
 
 def rotate(output_dir: Path, limit: int | None, saved: Path, best: Path | None = None) -> None:
@@ -132,20 +132,6 @@ def rotate(output_dir: Path, limit: int | None, saved: Path, best: Path | None =
         doomed.parent.mkdir(exist_ok=True)
         path.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
-
-
-def flush(folder: Path) -> None:
-    """Make the operating system write a folder and all files below it to disk."""
-    for path in [*folder.rglob("*"), folder]:
-        _flush_one(path)
-
-
-def _flush_one(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sha256(path: Path) -> str:

@@ -31,7 +31,7 @@ from hrm_align.trainers.sampling import EpochSeededSampler
 _Base: Any = Trainer if TYPE_CHECKING else object
 
 PROBE_ROWS = 4
-PROBE_SHARE = 0.01  # of the training time between two logs; a forward is a third of a training step
+PROBE_SHARE = 0.004  # of the time between two logs where a forward is a third of a step; more at a short horizon
 
 
 def optimizer_of(args: Any) -> tuple[type[torch.optim.Optimizer], dict[str, Any]] | None:

@@ -13,6 +13,7 @@ from hrm_align.configs import SFTArguments
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.loading import load_model, load_model_and_tokenizer, resolve
 from hrm_align.rendering import renderer_of
+from hrm_align.trainers.alarms import Alarms
 from hrm_align.trainers.sft import SFTTrainer
 from tests.parity.reference import drawn_mask, unpatched
 from tests.trainers.recipe_runs import distance, launched_sft, metrics, sft, weights, write_rows
@@ -180,7 +181,7 @@ def test_what_is_measured_of_gradients_and_updates_is_true(measured):
 
 def test_the_divergence_is_from_the_first_model_on_fixed_rows(rows, tmp_path):
     """Of the first four rows, at every so many logs: rarely where a step is as small as here."""
-    sft(tmp_path / "run", rows, "--max_steps", "16", "--per_device_train_batch_size", "8", "--logging_steps", "4",
+    sft(tmp_path / "run", rows, "--max_steps", "50", "--per_device_train_batch_size", "8", "--logging_steps", "50",
         "--learning_rate", "3e-3", "--save_strategy", "no")  # fmt: skip
     start, end = load_model("tiny"), load_model(str(tmp_path / "run"))
     _, tokenizer = load_model_and_tokenizer("tiny")
@@ -211,6 +212,19 @@ def test_a_collapse_raises_an_alarm_and_a_healthy_run_does_not(rows, measured, t
     assert len(alarms) == len(set(alarms)) >= 1, "each is raised once"
     assert "a tenth of the learning rate" in alarms[0]
     assert alarms[0] in caplog.text
+
+
+def test_a_model_that_begins_by_guessing_raises_no_alarm():
+    """The first token's entropy of a model from nothing wanders about the uniform one for many steps."""
+    uniform = math.log(512)
+    alarms = {name: Alarms(vocab_size=512) for name in ("fresh", "trained")}
+    for step, share in enumerate((0.95, 0.96, 0.97)):
+        assert alarms["fresh"].check(step, {"first_token_entropy": share * uniform}) == []
+    said = [
+        alarms["trained"].check(step, {"first_token_entropy": share * uniform})
+        for step, share in enumerate((0.1, 0.79, 0.81))
+    ]
+    assert [len(sentences) for sentences in said] == [0, 0, 1]
 
 
 def test_health_changes_no_weight(rows, measured, tmp_path):
