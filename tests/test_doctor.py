@@ -1,98 +1,23 @@
 """The doctor finds each planted fault, mends it, and the mended checkpoint computes what the sound one computed."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, HrmTextForCausalLM, LlamaConfig
 
-from hrm_align.cli import dispatch, exit_code_of
-from hrm_align.models import doctor
+from hrm_align.models.doctor import weight_checks
 from hrm_align.models.loading import load_config, load_model_and_tokenizer, resolve
-from hrm_align.trainers.checkpoints import check_whole, write_manifest
-
-IDS = torch.tensor([[6, 8, 60, 61, 62, 63, 7, 70, 71, 72, 11]])
-TYPES = torch.tensor([[1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]])
-
-
-def stock_logits(folder: Path) -> torch.Tensor:
-    model = HrmTextForCausalLM.from_pretrained(folder).eval()
-    with torch.no_grad():
-        return model(input_ids=IDS, token_type_ids=TYPES).logits
-
-
-def run(capsys, *argv) -> tuple[int, str, str]:
-    try:
-        code = exit_code_of(dispatch, [str(word) for word in argv])
-    except SystemExit as stop:
-        code = stop.code
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def examined(capsys, folder: Path, *flags) -> tuple[int, dict]:
-    code, out, _ = run(capsys, "doctor", folder, "--json", *flags)
-    return code, json.loads(out)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+from tests.command_line import examined, run
+from tests.planted_faults import contents, copy_of_tiny, edit, exported, reweigh, split_keys, split_shards, stock_logits
 
 
 @pytest.fixture
 def model(tmp_path) -> Path:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for file in Path(resolve("tiny")).iterdir():
-        shutil.copyfile(file, folder / file.name)
-    return folder
-
-
-def edit(name: str, **values):
-    """A fault in a JSON file: keys set, or removed where the value is None."""
-
-    def plant(folder: Path) -> None:
-        content = json.loads((folder / name).read_text()) | values
-        content = {key: value for key, value in content.items() if value is not None}
-        (folder / name).write_text(json.dumps(content))
-
-    return plant
-
-
-def reweigh(change):
-    """A fault in the weights: `change` edits the saved tensors in place."""
-
-    def plant(folder: Path) -> None:
-        tensors = load_file(folder / "model.safetensors")
-        change(tensors)
-        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-
-    return plant
-
-
-def split_keys(folder: Path) -> None:
-    """The names of the port's modules, as a plain `save_file(model.state_dict())` writes them."""
-    model = HrmTextForCausalLM.from_pretrained(folder)
-    save_file(
-        {k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors", {"format": "pt"}
-    )
-
-
-def split_shards(folder: Path) -> None:
-    """The same in three shards, dealt out so that the parts of one fused tensor lie in different ones."""
-    model = HrmTextForCausalLM.from_pretrained(folder)
-    places = {name: f"model-{i % 3 + 1:05}-of-00003.safetensors" for i, name in enumerate(sorted(model.state_dict()))}
-    for file in set(places.values()):
-        held = {name: model.state_dict()[name].contiguous() for name in places if places[name] == file}
-        save_file(held, folder / file, {"format": "pt"})
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
-    (folder / "model.safetensors").unlink()
+    return copy_of_tiny(tmp_path / "model")
 
 
 def without_token(folder: Path) -> None:
@@ -108,14 +33,6 @@ def foreign_template(folder: Path) -> None:
 def inline_template(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
     edit("tokenizer_config.json", chat_template="{{ messages }}")(folder)
-
-
-def exported(folder: Path) -> None:
-    """What the official exporter leaves."""
-    edit("config.json", L_bp_steps=[0, 3], L_bp_cycles=None, num_layers_per_stack=None, num_hidden_layers=2)(folder)
-    edit("config.json", pad_token_id=0, dtype=None)(folder)
-    for name in ("chat_template.jinja", "generation_config.json"):
-        (folder / name).unlink()
 
 
 MENDABLE = {
@@ -291,13 +208,6 @@ def test_a_stock_checkpoint_is_sound_whole_and_sharded(capsys, tmp_path, dtype):
     assert len(list((tmp_path / "500KB").glob("*.safetensors"))) > 2
 
 
-def test_a_fused_file_is_byte_for_byte_what_stock_save_pretrained_writes(capsys, model, tmp_path):
-    HrmTextForCausalLM.from_pretrained(model).save_pretrained(tmp_path / "stock")
-    split_keys(model)
-    examined(capsys, model, "--fix")
-    assert (model / "model.safetensors").read_bytes() == (tmp_path / "stock/model.safetensors").read_bytes()
-
-
 def test_faults_in_a_sharded_checkpoint_are_found(capsys, model):
     split_shards(model)
     examined(capsys, model, "--fix")
@@ -311,86 +221,6 @@ def test_faults_in_a_sharded_checkpoint_are_found(capsys, model):
     assert [finding["check"] for finding in examined(capsys, model)[1]["findings"]] == ["weights"]
     index.write_text(json.dumps({"weight_map": {"lm_head.weight": "../model.safetensors"}}))
     assert "which is not in" in examined(capsys, model)[1]["findings"][0]["problem"]
-
-
-def test_an_existing_backup_is_never_written_over(capsys, model):
-    (model / "config.json.bak").write_text("mine")
-    for ids, backup in ((0, "config.json.bak.1"), (1, "config.json.bak.2")):
-        edit("config.json", pad_token_id=ids)(model)
-        faulty = (model / "config.json").read_bytes()
-        assert examined(capsys, model, "--fix")[0] == 0
-        assert (model / backup).read_bytes() == faulty
-    assert (model / "config.json.bak").read_text() == "mine"
-
-
-class Killed(BaseException):
-    """What no handler expects."""
-
-
-def killed_at(moment: int, folder: Path, monkeypatch) -> bool:
-    """Mend, and die at the n-th change of the disk: from then on nothing reaches it. False if it came through before."""
-    left = [moment]
-
-    def deadly(function):
-        def call(*args, **kwargs):
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-            return function(*args, **kwargs)
-
-        return call
-
-    with monkeypatch.context() as patched:
-        for holder, name in ((os, "replace"), (os, "link"), (os, "fsync"), (Path, "rename"), (Path, "unlink")):
-            patched.setattr(holder, name, deadly(getattr(holder, name)))
-        try:
-            doctor.mend(folder)
-        except Killed:
-            return True
-    return False
-
-
-@pytest.mark.parametrize("plant", [split_keys, split_shards, exported])
-def test_a_kill_at_any_moment_leaves_a_checkpoint_that_loads_as_the_old_or_the_new(
-    capsys, tmp_path, model, plant, monkeypatch
-):
-    before = stock_logits(model)
-    plant(model)
-    for moment in range(40):
-        folder = tmp_path / f"kill-{moment}"
-        shutil.copytree(model, folder)
-        killed = killed_at(moment, folder, monkeypatch)
-        json.loads((folder / "config.json").read_text())
-        if plant is not exported:  # its config loads as another model until it is mended
-            assert torch.equal(stock_logits(folder), before), moment
-        assert examined(capsys, folder, "--fix")[0] == 0
-        assert torch.equal(stock_logits(folder), before), moment
-        if not killed:
-            break
-    assert moment >= 4 and not killed
-
-
-def test_a_full_disk_is_told_and_loses_nothing(capsys, model, monkeypatch):
-    split_keys(model)
-    faulty = contents(model)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
-    code, _, err = run(capsys, "doctor", model, "--fix")
-    assert code == 2 and "free space" in err and contents(model) == faulty
-    monkeypatch.undo()
-    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    code, _, err = run(capsys, "doctor", model, "--fix")
-    assert code == 2 and "No space left" in err and contents(model) == faulty
-
-
-def test_a_runs_own_checkpoint_is_not_mended_behind_its_seal(capsys, model):
-    edit("config.json", pad_token_id=0)(model)
-    write_manifest(model)
-    sealed = contents(model)
-    code, _, err = run(capsys, "doctor", model, "--fix")
-    assert code == 2 and "delete manifest.json in the copy" in err
-    assert contents(model) == sealed and check_whole(model) is None
-    (model / "manifest.json").unlink()
-    assert examined(capsys, model, "--fix")[0] == 0
 
 
 def test_mistakes_are_one_sentence_and_exit_with_2(capsys, tmp_path, model):
@@ -425,5 +255,5 @@ def test_people_are_told_in_words(capsys, model):
 
 
 def test_the_port_keeps_the_start_state_frozen(capsys, monkeypatch):
-    monkeypatch.setattr(doctor, "_stock_freezes", lambda: False)
+    monkeypatch.setattr(weight_checks, "_stock_freezes", lambda: False)
     assert examined(capsys, "tiny")[1]["findings"][0]["check"] == "z_L_init"

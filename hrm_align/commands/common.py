@@ -17,19 +17,38 @@ from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
 
-class CommandParser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are UserErrors, with the options that every command takes."""
+class _SentenceParser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are UserErrors, for a command of that name."""
 
     def __init__(self, name: str, description: str):
         super().__init__(prog=f"hrm-align {name}", description=description, allow_abbrev=False)
-        self.add_argument("--model", required=True, help="checkpoint folder, Hub id, or `tiny`")
-        self.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (default float32)")
-        self.add_argument("--device", help="cpu, cuda, mps (default: the accelerator if there is one)")
+
+    def add_json_option(self) -> None:
+        """The option that every command takes."""
         self.add_argument("--json", action="store_true", help="print JSON for programs")
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that every mistake takes the same way out."""
         raise UserError(f"{message} (see {self.prog} --help)")
+
+
+class PathParser(_SentenceParser):
+    """The parser of a command that reads files and loads no model."""
+
+    def __init__(self, name: str, description: str):
+        super().__init__(name, description)
+        self.add_json_option()
+
+
+class CommandParser(_SentenceParser):
+    """The parser of a command that runs a model."""
+
+    def __init__(self, name: str, description: str):
+        super().__init__(name, description)
+        self.add_argument("--model", required=True, help="checkpoint folder, Hub id, or `tiny`")
+        self.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (default float32)")
+        self.add_argument("--device", help="cpu, cuda, mps (default: the accelerator if there is one)")
+        self.add_json_option()
 
 
 def load(arguments: argparse.Namespace) -> tuple[HrmTextForCausalLM, PreTrainedTokenizerFast]:

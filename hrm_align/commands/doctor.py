@@ -5,7 +5,6 @@ Exit code 0: sound. 1: findings remain. 2: there is no such checkpoint, or it is
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,20 +13,14 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from rich.console import Console
 
-from hrm_align.commands.common import CommandParser
+from hrm_align.commands.common import PathParser
 from hrm_align.errors import UserError
-from hrm_align.models.doctor import Finding, diagnose, mend
+from hrm_align.models.doctor.diagnosis import diagnose
+from hrm_align.models.doctor.findings import Finding
+from hrm_align.models.doctor.mending import mend
 from hrm_align.models.loading import TINY, resolve
 
 FILES = ["*.json", "*.safetensors", "*.jinja"]  # what the doctor reads
-
-
-class PathParser(CommandParser):
-    """A CommandParser for commands that read files and load no model."""
-
-    def __init__(self, name: str, description: str):
-        argparse.ArgumentParser.__init__(self, prog=f"hrm-align {name}", description=description, allow_abbrev=False)
-        self.add_argument("--json", action="store_true", help="print JSON for programs")
 
 
 def main(argv: Sequence[str]) -> None:

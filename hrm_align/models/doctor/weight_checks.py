@@ -1,0 +1,106 @@
+"""Checks of the weights: their names, shapes, dtype and start state, and that every value is a number."""
+
+from __future__ import annotations
+
+import torch
+from transformers import HrmTextConfig, HrmTextModel
+
+from hrm_align.models.doctor.checkpoint import CONFIG, SIZES, Checkpoint
+from hrm_align.models.doctor.findings import GONE, Finding, Findings, mendable
+from hrm_align.models.doctor.fusing import fused_shape, split_parts
+from hrm_align.models.safetensors_files import DTYPES
+from hrm_align.models.saved_names import saved_shapes
+from hrm_align.wording import some
+
+
+def sizes(checkpoint: Checkpoint) -> Findings:
+    """The sizes that a shape tells without doubt."""
+    embedding = checkpoint.tensors.get("model.embed_tokens.weight")
+    down = checkpoint.tensors.get("model.L_module.layers.0.mlp.down_proj.weight")
+    told = dict(zip(("vocab_size", "hidden_size"), embedding.shape, strict=False)) if embedding else {}
+    if down and len(down.shape) == 2:
+        told["intermediate_size"] = down.shape[1]
+    wrong = {key: value for key, value in told.items() if checkpoint.size(key) != value}
+    if wrong:
+        stated = ", ".join(f"{key} is {checkpoint.size(key)}" for key in wrong)
+        yield mendable("sizes", CONFIG, f"{stated}, and the weights are of another size", **wrong)
+
+
+def fused_keys(checkpoint: Checkpoint) -> Findings:
+    """Parts saved under the names of the port's modules instead of the fused tensors."""
+    split = split_parts(checkpoint)
+    if split:
+        parts = sum(map(len, split.values()))
+        problem = f"the weights are saved in {parts} split keys ({next(iter(split.values()))[0]}, ...)"
+        remedy = "fuse them, as stock save_pretrained does and vLLM and llama.cpp ask."
+
+        def apply(checkpoint: Checkpoint) -> None:
+            checkpoint.fuse = True
+
+        yield Finding("fused_keys", problem, remedy, apply)
+
+
+def keys_and_shapes(checkpoint: Checkpoint) -> Findings:
+    """The tensors must be those of the config, counted as they are once fused."""
+    split = split_parts(checkpoint)
+    parts = {part for names in split.values() for part in names}
+    shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items() if name not in parts}
+    shapes |= {name: fused_shape(checkpoint, names) for name, names in split.items()}
+    expected = saved_shapes({key: checkpoint.size(key) for key in SIZES}, len(checkpoint.saved_layers()["L"]))
+    remedy = "copy or save the weights again, or set the size in config.json that is wrong."
+    for told, names in (
+        ("are missing", expected.keys() - shapes.keys()),
+        ("are no part of an HRM-Text", shapes.keys() - expected.keys()),
+        ("have another shape than the config", {n for n in shapes if n in expected and shapes[n] != expected[n]}),
+    ):
+        names -= {"model.z_L_init"} if told == "are missing" else set()  # has a check of its own
+        if names:
+            yield Finding("keys", f"{len(names)} tensors {told}: {some(sorted(names), 3)}", remedy)
+
+
+def dtype(checkpoint: Checkpoint) -> Findings:
+    """One dtype for all weights, and the config's is that one."""
+    kinds = sorted({tensor.dtype for tensor in checkpoint.tensors.values()})
+    if len(kinds) > 1 or kinds[0] not in DTYPES:
+        remedy = "load it in one dtype (float32, bfloat16) and save it again."
+        yield Finding("dtype", f"the weights are saved as {', '.join(kinds)}", remedy)
+        return
+    stated, held = checkpoint.config.get("dtype", checkpoint.config.get("torch_dtype")), str(DTYPES[kinds[0]])[6:]
+    if stated != held:
+        legacy = {"torch_dtype": GONE} if "torch_dtype" in checkpoint.config else {}
+        yield mendable("dtype", CONFIG, f"dtype is {stated}, and the weights are {held}", **legacy, dtype=held)
+
+
+def start_state(checkpoint: Checkpoint) -> Findings:
+    """`z_L_init` must be there, not zeros, and frozen."""
+    remedy = (
+        "this cannot be mended here: the vector is lost. Training never changes it, so copy model.z_L_init "
+        "from the checkpoint that this one was trained from."
+    )
+    stored = checkpoint.tensors.get("model.z_L_init")
+    if stored is None:
+        yield Finding("z_L_init", "model.z_L_init is missing, so Transformers starts from zeros", remedy)
+    elif not any(any(chunk) for chunk in stored.chunks()):
+        yield Finding("z_L_init", "model.z_L_init is all zeros", remedy)
+    if not _stock_freezes():
+        problem = "the installed Transformers leaves z_L_init trainable"
+        yield Finding("z_L_init", problem, "load it with hrm_align, or call z_L_init.requires_grad_(False).")
+
+
+def _stock_freezes() -> bool:
+    config = HrmTextConfig(vocab_size=1, hidden_size=2, intermediate_size=1, num_hidden_layers=1, num_attention_heads=1)
+    with torch.device("meta"):
+        return not HrmTextModel(config).z_L_init.requires_grad
+
+
+def finite(checkpoint: Checkpoint) -> Findings:
+    """Reads every weight once, a block of bytes at a time: a map of the file would count as memory in use."""
+    wrong = {}
+    for name, stored in checkpoint.tensors.items():
+        dtype = DTYPES.get(stored.dtype)
+        blocks = (torch.frombuffer(bytearray(chunk), dtype=dtype) for chunk in stored.chunks()) if dtype else ()
+        if bad := sum(int((~torch.isfinite(block)).sum()) for block in blocks):
+            wrong[name] = bad
+    if wrong:
+        told = f"{sum(wrong.values())} weights in {len(wrong)} tensors are NaN or infinite: {some(sorted(wrong), 3)}"
+        yield Finding("finite", told, "go back to an earlier checkpoint: these weights are lost.")

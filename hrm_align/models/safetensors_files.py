@@ -1,0 +1,113 @@
+"""Safetensors files, read and written without holding a model in memory.
+
+The bytes go by in blocks and not through a map of the file, whose pages would count as memory in use.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from hrm_align.errors import UserError
+from hrm_align.wording import some
+
+DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}  # safetensors' names
+BLOCK = 1 << 24  # bytes moved at a time
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a tensor lies: its file, dtype (safetensors' name), shape, and its first and last byte."""
+
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its bytes, a block at a time."""
+        with self.file.open("rb") as file:
+            file.seek(self.start)
+            left = self.end - self.start
+            while left and (block := file.read(min(left, BLOCK))):
+                left -= len(block)
+                yield block
+
+
+def stored_tensors(folder: Path) -> dict[str, Stored]:
+    """Every tensor of a checkpoint, one file or sharded.
+
+    Raises:
+        UserError: a missing or damaged file, or an index that names what is not there.
+    """
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.exists():  # Transformers looks in this order
+        return _header(single)
+    if not index.exists():
+        pickled = next((path.name for path in folder.glob("pytorch_model*")), None)
+        hint = f"It holds {pickled}, which is a pickle and is not read: save it" if pickled else "Copy it again, saved"
+        raise UserError(f"{folder} holds no model.safetensors. {hint} as safetensors.")
+    try:
+        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = {name: str(file) for name, file in listed.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{index} is damaged ({error}): copy it again.") from None
+    tensors: dict[str, Stored] = {}
+    for file in sorted(set(names.values())):
+        if Path(file).name != file or not (folder / file).is_file():
+            raise UserError(f"{index} names the shard {file}, which is not in {folder}: copy it again.")
+        tensors |= _header(folder / file)
+    absent = [name for name, file in names.items() if name not in tensors or tensors[name].file.name != file]
+    if absent:
+        raise UserError(f"{index} places {some(absent)} where it is not: copy the checkpoint again.")
+    return tensors
+
+
+def _header(path: Path) -> dict[str, Stored]:
+    try:
+        with safe_open(path, "pt"):  # checks the header against the size of the file
+            pass
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            entries = json.loads(file.read(length))
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}): copy it again.") from None
+    entries.pop("__metadata__", None)
+    return {
+        name: Stored(path, entry["dtype"], tuple(entry["shape"]), *(8 + length + n for n in entry["data_offsets"]))
+        for name, entry in entries.items()
+    }
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A tensor to be written: dtype (safetensors' name), shape, bytes in all, and where the bytes come from."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    size: int
+    chunks: Callable[[], Iterable[bytes | memoryview]]
+
+
+def write_safetensors(file: BinaryIO, tensors: Mapping[str, Incoming]) -> None:
+    """Write a safetensors file in one pass; the bytes are those of `safetensors.torch.save_file`."""
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].size // max(1, math.prod(item[1].shape)), item[0]))
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for name, tensor in ordered:
+        offsets = [offset, offset := offset + tensor.size]
+        header[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": offsets}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for _, tensor in ordered:
+        for chunk in tensor.chunks():
+            file.write(chunk)
