@@ -1,4 +1,4 @@
-"""The command line: `hrm-align sft | evaluate | generate | inspect | doctor | convert`.
+"""The command line: `hrm-align sft | evaluate | generate | inspect | adapters | doctor | convert`.
 
 Exit codes: 0; 2 for a user's mistake, told in one sentence; 1 for a run that failed; 75 for one that was asked to stop
 (SIGTERM) and has saved.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -21,6 +22,10 @@ COMMANDS = {
     "evaluate": ("hrm_align.commands.evaluate", "generated exact match on held-out rows, with intervals"),
     "generate": ("hrm_align.commands.generate", "answer one prompt"),
     "inspect": ("hrm_align.commands.inspect", "show what training sees of your rows, and prove the mask on them"),
+    "adapters": (
+        "hrm_align.commands.adapters",
+        "list, merge or compare adapters: list DIR | merge A --to DIR | compare A B",
+    ),
     "doctor": ("hrm_align.commands.doctor", "check a checkpoint, and mend what can be mended: MODEL [--fix]"),
     "convert": ("hrm_align.commands.convert", "official training checkpoints to Transformers' form, and back"),
 }
@@ -53,6 +58,7 @@ def dispatch(argv: Sequence[str]) -> None:
 
 def exit_code_of(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
     """Run a command; a user's mistake is printed as one sentence and gives 2."""
+    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)  # raised inside PEFT
     try:
         command(argv)
     except UserError as error:

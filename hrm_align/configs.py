@@ -50,6 +50,38 @@ class ModelArguments:
         choices=["bfloat16", "float16", "float32"],
     )
     attn_implementation: str = _option("sdpa", "sdpa, eager or flex_attention.")
+    load_in_4bit: bool = _option(False, "Hold the base in 4 bits under an adapter (QLoRA; bitsandbytes, GPU).")
+    load_in_8bit: bool = _option(False, "The same in 8 bits.")
+
+
+@dataclass
+class LoraArguments:
+    """The adapter, under TRL's and PEFT's names; nothing of it counts without `use_peft`."""
+
+    CONSTANT: ClassVar[str] = "constant"
+    PER_APPLICATION: ClassVar[str] = "per_application"
+    INITIALISATIONS: ClassVar[tuple[str, ...]] = ("true", "gaussian", "orthogonal", "olora", "pissa")
+
+    use_peft: bool = _option(False, "Train an adapter and leave the base as it is.")
+    lora_r: int = _option(16, "Rank.")
+    lora_alpha: float | None = _option(None, "Scale of the delta, which is alpha / r; unset for alpha = r.")
+    lora_dropout: float = _option(0.0, "Dropout before the adapter.")
+    lora_target_modules: list[str] = field(
+        default_factory=lambda: ["stacks"],
+        metadata={"help": "stacks, high, low, attention, mlp, head, all, low.mlp, or names of layers."},
+    )
+    lora_scaling: str = _option(
+        CONSTANT,
+        "constant, or per_application: alpha is divided by how often a module runs in a forward (H 2, L 6).",
+        choices=[CONSTANT, PER_APPLICATION],
+    )
+    use_rslora: bool = _option(False, "Scale by alpha / sqrt(r).")
+    use_dora: bool = _option(False, "Train magnitude and direction apart.")
+    init_lora_weights: str = _option("true", "How the adapter begins.", choices=list(INITIALISATIONS))
+    lora_dtype: str = _option("float32", "Precision of the adapter's weights.", choices=["float32", "bfloat16"])
+    trainable_tokens: list[str] = field(
+        default_factory=list, metadata={"help": "Tokens whose embedding and output rows are trained too."}
+    )
 
 
 @dataclass
@@ -59,6 +91,15 @@ class DataArguments:
     datasets: list[DatasetEntry] = field(default_factory=list, metadata={"help": "Data sets to train on."})
     eval_datasets: list[DatasetEntry] = field(default_factory=list, metadata={"help": "Held-out data sets."})
     eval_fraction: float = _option(0.0, "Share of the rows to hold out, by content hash, if eval_datasets is empty.")
+    replay_datasets: list[DatasetEntry] = field(
+        default_factory=list, metadata={"help": "What the base knows, mixed in so that it is not forgotten."}
+    )
+    replay_fraction: float = _option(0.0, "Share of the training rows that are drawn from replay_datasets.")
+    guard_datasets: list[DatasetEntry] = field(
+        default_factory=list, metadata={"help": "What must not be forgotten: scored before and after the run."}
+    )
+    guard_samples: int = _option(200, "Rows of each guard data set that are asked; 0 for all.")
+    guard_margin: float = _option(0.05, "Drop in exact match, from 0 to 1, that is said out loud.")
     condition: str = _option(DEFAULT_CONDITION, "Condition of rows and data sets that name none: direct, synth,cot ...")
     max_bad_fraction: float = _option(0.0, "Share of malformed rows above which the run stops.")
     max_dropped_fraction: float = _option(0.1, "Share of rows too long for max_length above which the run stops.")
@@ -70,6 +111,14 @@ class DataArguments:
     def eval_specs(self) -> list[DatasetSpec]:
         """`eval_datasets`, checked. Raises UserError for an unknown key."""
         return [_spec(entry) for entry in self.eval_datasets]
+
+    def replay_specs(self) -> list[DatasetSpec]:
+        """`replay_datasets`, checked. Raises UserError for an unknown key."""
+        return [_spec(entry) for entry in self.replay_datasets]
+
+    def guard_specs(self) -> list[DatasetSpec]:
+        """`guard_datasets`, checked. Raises UserError for an unknown key."""
+        return [_spec(entry) for entry in self.guard_datasets]
 
 
 def _spec(entry: DatasetEntry) -> DatasetSpec:
@@ -100,6 +149,10 @@ class StabiliserArguments:
         None, "Keep an average of the weights, saved in ema/; the official SFT has 0.999."
     )
     ema_for_evaluation: bool = _option(False, "Evaluate the averaged weights instead of the trained ones.")
+    module_learning_rates: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={"help": "Rates by group of modules, {low: 1e-5, head: 1e-4}; the others have learning_rate."},
+    )
     health: bool = _option(True, "Measure what the loss does not show, and warn when the recurrence collapses.")
 
 
@@ -130,6 +183,7 @@ class SFTArguments(StabiliserArguments, SFTConfig):
         False, "Recompute activations in the backward pass: less memory, slower.", nargs="?", const=True
     )
     generation_eval_samples: int = _option(0, "Held-out rows answered at each evaluation; 0 for none.")
+    generation_eval_match: str = _option("exact", "How those answers are graded: exact, json, sql or code.")
     max_new_tokens: int = _option(256, "Longest answer that an evaluation generates, in tokens.")
     log_samples: int = _option(3, "How many of those answers are logged as text.")
 
@@ -140,6 +194,11 @@ class SFTArguments(StabiliserArguments, SFTConfig):
             self.bf16 = not (self.fp16 or self.use_cpu) and is_torch_bf16_gpu_available()
         if self.lr_scheduler_type == "cosine_with_min_lr" and self.lr_scheduler_kwargs is None:
             self.lr_scheduler_kwargs = {"min_lr_rate": 0.1}
+        if isinstance(self.module_learning_rates, str):  # a flag holds JSON
+            try:
+                self.module_learning_rates = json.loads(self.module_learning_rates)
+            except ValueError as error:
+                raise ValueError(f"module_learning_rates is no JSON object ({error})") from None
         asked = self.optim
         if asked == self.ADAM_ATAN2:
             self.optim = "adamw_torch"  # Transformers checks the name against its own list
@@ -152,5 +211,6 @@ class SFTRecipe:
     """A parsed `sft.yaml`: every value typed and checked."""
 
     model: ModelArguments
+    lora: LoraArguments
     data: DataArguments
     training: SFTArguments

@@ -1,7 +1,7 @@
 """Recipes in and out: a YAML file, then command-line flags, read strictly; and the resolved recipe written back.
 
     recipe = parse_sft(["--config", "recipes/tiny/sft.yaml", "--learning_rate", "1e-3"])
-    recipe.model, recipe.data, recipe.training  # ModelArguments, DataArguments, SFTArguments
+    recipe.model, recipe.lora, recipe.data, recipe.training  # ModelArguments, LoraArguments, ...
 
 `HfArgumentParser` does the typing, for the file as for the flags. What this adds: nothing misspelt, renamed, duplicated,
 of the wrong type, or that this trainer cannot honour gets through, and the error says where it stands. Relative paths
@@ -23,12 +23,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 from transformers import HfArgumentParser
 
-from hrm_align.configs import DataArguments, DatasetEntry, ModelArguments, SFTArguments, SFTRecipe
+from hrm_align.configs import DataArguments, DatasetEntry, LoraArguments, ModelArguments, SFTArguments, SFTRecipe
 from hrm_align.errors import UserError
 from hrm_align.rendering import parse_condition
+from hrm_align.rewards.matching import MATCHERS
 
 _CHECKPOINTING = "its name is activation_checkpointing now"
-_LORA = "adapters come with the LoRA recipe, not with sft"
 # Names that users bring along, with what to write instead.
 _MOVED = {
     "dataset_name": "write datasets: [{path: ...}]",
@@ -48,11 +48,14 @@ _MOVED = {
     "test_split_size": "its name is eval_fraction",
     "tokenizer": "its name is tokenizer_name_or_path",
     "torch_dtype": "its name is dtype now",
-    "use_peft": _LORA,
+    "lora_modules_to_save": "name `head` in lora_target_modules, or trainable_tokens",
+    "lora_target_parameters": "name the layers in lora_target_modules",
+    "lora_task_type": "the task is always CAUSAL_LM",
+    "use_bnb_nested_quant": "load_in_4bit quantises the constants too",
+    "bnb_4bit_quant_type": "load_in_4bit is nf4",
+    "bnb_4bit_quant_storage": "load_in_4bit stores what bitsandbytes does by default",
     "warmup_ratio": "write warmup_steps: a number below 1 is a share of all steps",
 }
-_MOVED |= dict.fromkeys(("load_in_4bit", "load_in_8bit", "use_dora", "use_rslora"), _LORA)
-_LORA_KEY = re.compile("(lora|bnb|peft)_")
 
 _RESPONSE_LOSS = "the loss is always on the response, one row for each assistant turn"
 _LOADING = "set dtype, attn_implementation, model_revision and tokenizer_name_or_path instead"
@@ -85,12 +88,20 @@ _BOUNDS: tuple[tuple[str, Callable[[Any], bool], tuple[str, ...]], ...] = (
     ("a finite number above 0", lambda v: 0 < v < math.inf, ("num_train_epochs",)),
     ("0 or more, and below 1", lambda v: 0 <= v < 1, ("adam_beta1", "adam_beta2", "eval_fraction")),
     ("between 0 and 1", lambda v: 0 <= v <= 1, ("max_bad_fraction", "max_dropped_fraction", "label_smoothing_factor")),
-    ("0 or more", lambda v: v >= 0, ("generation_eval_samples", "log_samples")),
+    ("0 or more", lambda v: v >= 0, ("generation_eval_samples", "log_samples", "guard_samples")),
+    ("0 or more, and below 1", lambda v: 0 <= v < 1, ("lora_dropout", "replay_fraction")),
+    ("between 0 and 1", lambda v: 0 <= v <= 1, ("guard_margin",)),
+    ("1 or more", lambda v: v >= 1, ("lora_r",)),
+    ("a finite number above 0", lambda v: v is None or 0 < v < math.inf, ("lora_alpha",)),
     ("1 or more", lambda v: v >= 1, ("per_device_train_batch_size", "per_device_eval_batch_size")),
     ("1 or more", lambda v: v >= 1, ("gradient_accumulation_steps", "max_new_tokens")),
     ("1 or more, or -1 to go by num_train_epochs", lambda v: v == -1 or v >= 1, ("max_steps",)),
     ("8 tokens or more", lambda v: v is not None and v >= 8, ("max_length",)),
 )
+
+
+SCHEMA = (ModelArguments, LoraArguments, DataArguments, SFTArguments)
+_ADAPTER_KEYS = [*(f.name for f in fields(LoraArguments) if f.name != "use_peft"), "load_in_4bit", "load_in_8bit"]
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,7 @@ class _Parser(HfArgumentParser):
 
     def require(self, key: str, where: str) -> None:
         """Raise UserError unless the key exists. The value is not shown: it may be a secret under a wrong name."""
-        if hint := _MOVED.get(key) or (_LORA if _LORA_KEY.match(key) else None):
+        if hint := _MOVED.get(key):
             raise UserError(f"{where}: {key} is not a setting here: {hint}.")
         if key not in self.hints:
             near = difflib.get_close_matches(key.lower().replace("-", "_"), self.hints, n=1)
@@ -136,7 +147,7 @@ def parse_sft(argv: Sequence[str]) -> SFTRecipe:
     Raises:
         UserError: for the first mistake found, with its place (`file:line` or `command line`) and the remedy.
     """
-    parser = _Parser(ModelArguments, DataArguments, SFTArguments)
+    parser = _Parser(*SCHEMA)
     flags, rest = parser.read(argv, "command line")
     for word in sorted(rest, key=lambda word: not word.startswith("--")):  # a misspelt flag before its value
         if word.startswith("--"):
@@ -147,7 +158,7 @@ def parse_sft(argv: Sequence[str]) -> SFTRecipe:
     config = flags.pop("config", None)
     settings = (_read_file(parser, Path(config.value)) if config else {}) | flags
     _refuse(settings)
-    recipe = SFTRecipe(*(_build(cls, settings) for cls in (ModelArguments, DataArguments, SFTArguments)))
+    recipe = SFTRecipe(*(_build(cls, settings) for cls in SCHEMA))
     _check(recipe, settings)
     return recipe
 
@@ -155,10 +166,13 @@ def parse_sft(argv: Sequence[str]) -> SFTRecipe:
 def resolved(recipe: SFTRecipe) -> dict[str, Any]:
     """Every setting with its value, as plain data that YAML and `parse_sft` read back.
 
-    Old names, settings that have no value here, and with them every token, are left out.
+    Old names, settings that have no value here, and with them every token, are left out; so are those of an adapter where
+    there is none.
     """
     hidden = _MOVED.keys() | {key for key, (accepted, _) in _REFUSED.items() if not accepted}
-    parts = (recipe.model, recipe.data, recipe.training)
+    if not recipe.lora.use_peft:
+        hidden |= set(_ADAPTER_KEYS)
+    parts = (recipe.model, recipe.lora, recipe.data, recipe.training)
     return {f.name: _plain(getattr(p, f.name)) for p in parts for f in fields(p) if f.init and f.name not in hidden}
 
 
@@ -270,8 +284,8 @@ def _check(recipe: SFTRecipe, settings: Mapping[str, _Setting]) -> None:
         where = settings[key].where if key in settings else "recipe"
         raise UserError(f"{where}: {key} {need}.")
 
-    model, data, training = recipe.model, recipe.data, recipe.training
-    values = vars(data) | vars(training)
+    model, lora, data, training = recipe.model, recipe.lora, recipe.data, recipe.training
+    values = vars(lora) | vars(data) | vars(training)
     for need, holds, keys in _BOUNDS:
         for key in keys:
             if not holds(values[key]):
@@ -291,6 +305,12 @@ def _check(recipe: SFTRecipe, settings: Mapping[str, _Setting]) -> None:
             fail(key, f"is {options!r}, it must be a mapping")
     if isinstance(checkpointing, dict) and checkpointing.get("use_reentrant"):
         fail("activation_checkpointing_kwargs", "must not set use_reentrant: it gives wrong gradients under DDP")
+    if training.generation_eval_match not in MATCHERS:
+        fail("generation_eval_match", f"is {training.generation_eval_match!r}: use one of {', '.join(MATCHERS)}")
+    _check_adapter(recipe, settings, fail)
+    if bool(data.replay_datasets) != bool(data.replay_fraction):
+        fail("replay_fraction" if data.replay_fraction else "replay_datasets", "needs the other: set replay_datasets "
+             "and replay_fraction, or neither")  # fmt: skip
     if data.eval_datasets and data.eval_fraction:
         fail("eval_fraction", "splits the training data, but eval_datasets is given too: keep one of them")
     if not (data.eval_datasets or data.eval_fraction):
@@ -301,9 +321,21 @@ def _check(recipe: SFTRecipe, settings: Mapping[str, _Setting]) -> None:
     _check_data(data, settings)
 
 
+def _check_adapter(recipe: SFTRecipe, settings: Mapping[str, _Setting], fail: Callable[[str, str], None]) -> None:
+    model, lora = recipe.model, recipe.lora
+    given = [key for key in _ADAPTER_KEYS if key in settings and settings[key].value is not False]
+    if given and not lora.use_peft:
+        fail(given[0], "is of an adapter, and none is asked for: set use_peft: true, or leave it out")
+    if model.load_in_4bit and model.load_in_8bit:
+        fail("load_in_8bit", "cannot be set with load_in_4bit: keep one of them")
+    if not lora.lora_target_modules:
+        fail("lora_target_modules", "is empty: name what to adapt, such as stacks")
+
+
 def _check_data(data: DataArguments, settings: Mapping[str, _Setting]) -> None:
     checks: list[tuple[str, Callable[[], object]]] = [("condition", lambda: parse_condition(data.condition))]
     checks += [("datasets", data.specs), ("eval_datasets", data.eval_specs)]
+    checks += [("guard_datasets", data.guard_specs), ("replay_datasets", data.replay_specs)]
     for key, check in checks:
         try:
             check()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
-from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
+from peft import PeftModel
+from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from hrm_align.data.example import Example
 from hrm_align.data.mixture import DatasetSpec, load_examples
 from hrm_align.errors import UserError
-from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.models.adapters import BASE, base_of, is_adapter, load_adapted, named, open_adapter
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
+
+ADAPTER = "adapter"  # the name of one that was given as --model
 
 
 class _SentenceParser(argparse.ArgumentParser):
@@ -51,8 +55,22 @@ class CommandParser(_SentenceParser):
         self.add_json_option()
 
 
-def load(arguments: argparse.Namespace) -> tuple[HrmTextForCausalLM, PreTrainedTokenizerFast]:
-    """The model and tokenizer that the arguments name, on their device."""
+def add_adapter_option(parser: argparse.ArgumentParser) -> None:
+    """The option of commands that can ask several adapters of one base in turn."""
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="[NAME=]FOLDER",
+        help="put an adapter on the model; given several times, each is asked in turn",
+    )
+
+
+def load(arguments: argparse.Namespace) -> tuple[Any, PreTrainedTokenizerFast]:
+    """The model and tokenizer that the arguments name, on their device.
+
+    A `--model` that is an adapter stands for it and its base.
+    """
     disable_progress_bar()  # the output is for reading
     device = arguments.device
     if device is None:
@@ -62,7 +80,23 @@ def load(arguments: argparse.Namespace) -> tuple[HrmTextForCausalLM, PreTrainedT
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0][:100]
         raise UserError(f"--device {device} cannot be used here ({reason}): leave it out, or use cpu.") from None
-    return load_model_and_tokenizer(arguments.model, dtype=arguments.dtype, device=device)
+    words = getattr(arguments, "adapter", [])
+    if not is_adapter(arguments.model):
+        return load_adapted(arguments.model, named(words), dtype=arguments.dtype, device=device)
+    if words:
+        raise UserError(f"--model {arguments.model} is an adapter itself: name its base there, and it with --adapter.")
+    adapter = open_adapter(arguments.model)
+    return load_adapted(base_of(adapter), {ADAPTER: adapter}, dtype=arguments.dtype, device=device)
+
+
+def asked_in_turn(model: Any) -> Iterator[str]:
+    """The names of a model's adapters, each switched on while its turn lasts; `base` for a model without one."""
+    if not isinstance(model, PeftModel):
+        yield BASE
+        return
+    for name in list(model.peft_config):
+        model.set_adapter(name)
+        yield name
 
 
 def read_examples(path: str, condition: str | None = None, split: str | None = None) -> list[Example]:

@@ -11,10 +11,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hrm_align.commands.common import CommandParser, at_least, load, read_examples
+from hrm_align.commands.common import (
+    CommandParser,
+    add_adapter_option,
+    asked_in_turn,
+    at_least,
+    load,
+    read_examples,
+)
 from hrm_align.errors import UserError
 from hrm_align.evaluation import Evaluation, Score, evaluate, few_shot, last_turns
 from hrm_align.models.prefix_mask import causal_prompt
+from hrm_align.rewards.matching import MATCHERS
 
 
 def main(argv: Sequence[str]) -> None:
@@ -25,12 +33,13 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--condition", help="ask every row under this condition (default: the row's own, else direct)")
     parser.add_argument("--few_shot", type=int, default=0, help="solved examples in the prompt: 0, or 2 to 8")
     parser.add_argument("--few_shot_data", help="where they are drawn from (default: the other rows of --data)")
-    parser.add_argument("--match", default="exact", help="exact, or json to compare values (default exact)")
+    parser.add_argument("--match", default="exact", help=f"{', '.join(MATCHERS)} (default exact)")
     parser.add_argument("--limit", type=int, help="ask only the first so many rows")
     parser.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
     parser.add_argument("--batch_size", type=int, default=64, help="prompts a batch (default 64)")
     parser.add_argument("--causal_prompt", action="store_true", help="run the prompt causally: what the mask is worth")
     parser.add_argument("--save", help="write every question and answer to this new JSONL file")
+    add_adapter_option(parser)
     arguments = parser.parse_args(argv)
     for option, least in (("limit", 1), ("max_new_tokens", 1), ("batch_size", 1)):
         if getattr(arguments, option) is not None:
@@ -44,31 +53,40 @@ def main(argv: Sequence[str]) -> None:
     pool = last_turns(read_examples(arguments.few_shot_data)) if arguments.few_shot_data else rows
     examples = few_shot(rows[: arguments.limit], pool, arguments.few_shot)
     model, tokenizer = load(arguments)
-    with causal_prompt(model) if arguments.causal_prompt else nullcontext():
-        result = evaluate(
-            model,
-            tokenizer,
-            examples,
-            condition=arguments.condition,
-            max_new_tokens=arguments.max_new_tokens,
-            batch_size=arguments.batch_size,
-            match=arguments.match,
-        )
+    results: dict[str, Evaluation] = {}
+    for name in asked_in_turn(model):
+        with causal_prompt(model) if arguments.causal_prompt else nullcontext():
+            results[name] = evaluate(
+                model,
+                tokenizer,
+                examples,
+                condition=arguments.condition,
+                max_new_tokens=arguments.max_new_tokens,
+                batch_size=arguments.batch_size,
+                match=arguments.match,
+            )
+    several = len(results) > 1
     if arguments.save:
-        lines = [json.dumps(sample, ensure_ascii=False) + "\n" for sample in result.samples]
+        lines = [
+            json.dumps({**({"adapter": name} if several else {}), **sample}, ensure_ascii=False) + "\n"
+            for name, result in results.items()
+            for sample in result.samples
+        ]
         Path(arguments.save).write_text("".join(lines), encoding="utf-8")
     if arguments.json:
         settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot", "match")}
-        mask = "causal" if arguments.causal_prompt else "prefix"
-        print(json.dumps({**result.to_dict(), **settings, "mask": mask}))
-    else:
-        show(result)
+        settings["mask"] = "causal" if arguments.causal_prompt else "prefix"
+        told = {name: result.to_dict() for name, result in results.items()}
+        print(json.dumps({**({"adapters": told} if several else told[next(iter(told))]), **settings}))
+        return
+    for name, result in results.items():
+        show(result, title=name if several else None)
 
 
-def show(result: Evaluation, console: Console | None = None) -> None:
+def show(result: Evaluation, title: str | None = None) -> None:
     """Print the table of groups and the first wrong answers."""
-    console = console or Console()
-    table = Table("group", "exact match", "95 % interval", "n")
+    console = Console()
+    table = Table("group", "exact match", "95 % interval", "n", title=title and escape(title), title_justify="left")
     for name, score in sorted(result.groups.items()):
         table.add_row(escape(name), *_cells(score))
     table.add_section()

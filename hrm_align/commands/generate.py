@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from hrm_align.commands.common import CommandParser, at_least, load
+from hrm_align.commands.common import CommandParser, add_adapter_option, asked_in_turn, at_least, load
 from hrm_align.errors import UserError
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition, renderer_of
 from hrm_align.rollouts.generation import generate
@@ -20,6 +20,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default), above 0 samples")
     parser.add_argument("--seed", type=int, help="of the sampling")
+    add_adapter_option(parser)
     arguments = parser.parse_args(argv)
     at_least(arguments.max_new_tokens, 1, "--max_new_tokens")
     parse_condition(arguments.condition)
@@ -36,10 +37,15 @@ def main(argv: Sequence[str]) -> None:
             f"the prompt has {len(prompt)} tokens and the model reads {model.config.max_position_embeddings}: shorten it."
         )
     limit = min(arguments.max_new_tokens, room)
-    (ids,) = generate(model, [prompt], max_new_tokens=limit, temperature=arguments.temperature, seed=arguments.seed)
-    text = renderer.decode_response(ids)
-    reason = "stop" if ids[-1:] == [renderer.response_end_id] else "length"
+    answers = {}
+    for name in asked_in_turn(model):
+        (ids,) = generate(model, [prompt], max_new_tokens=limit, temperature=arguments.temperature, seed=arguments.seed)
+        reason = "stop" if ids[-1:] == [renderer.response_end_id] else "length"
+        answers[name] = {"text": renderer.decode_response(ids), "token_ids": ids, "finish_reason": reason}
+    several = len(answers) > 1
     if arguments.json:
-        print(json.dumps({"text": text, "token_ids": ids, "finish_reason": reason}))
-    else:
-        print(text)
+        (first, *_) = answers.values()
+        print(json.dumps({"adapters": answers} if several else first))
+        return
+    for name, answer in answers.items():
+        print(f"{name}: {answer['text']}" if several else answer["text"])

@@ -12,7 +12,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer, HrmTextConfig, HrmTextForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    HrmTextConfig,
+    HrmTextForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from hrm_align.errors import UserError
 from hrm_align.models.horizon import from_l_bp_cycles, official, to_l_bp_cycles
@@ -43,7 +50,10 @@ def resolve(name: str, needed: str = "config.json") -> str:
     path = Path(name).expanduser()
     if path.exists():
         if (path / "adapter_config.json").exists():
-            raise UserError(f"{name} is an adapter: this version loads whole checkpoints, so merge it into its base.")
+            raise UserError(
+                f"{name} is an adapter, and a whole checkpoint is needed: merge it into its base (`hrm-align adapters "
+                f"merge {name} --to DIR`), or name the base."
+            )
         if not (path / needed).exists():
             raise UserError(f"{name} holds no {needed}. {_nearby_checkpoints(path)}")
         return str(path)
@@ -169,6 +179,7 @@ def load_model(
     attn_implementation: str = "sdpa",
     device: str | torch.device | None = None,
     revision: str | None = None,
+    quantization: BitsAndBytesConfig | None = None,
 ) -> HrmTextForCausalLM:
     """Load an HRM-Text checkpoint under the prefix mask.
 
@@ -179,6 +190,7 @@ def load_model(
         attn_implementation: `sdpa`, `eager` or `flex_attention`.
         device: where to put it; default the CPU.
         revision: Hub revision.
+        quantization: how the weights are held under an adapter; None for whole ones.
 
     Returns:
         The model in eval mode, `z_L_init` frozen.
@@ -198,6 +210,7 @@ def load_model(
             dtype=DTYPES[dtype],
             attn_implementation=attn_implementation,
             output_loading_info=True,
+            **({"quantization_config": quantization} if quantization else {}),
         )
     _check_whole(name, report)
     model.model.z_L_init.requires_grad_(False)

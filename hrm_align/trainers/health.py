@@ -4,6 +4,7 @@
                                          passes. Behind that norm it is 1 whatever happens.
     grad_norm_{h,l,embedding,head}       of the gradients of a group, before clipping; grad_ratio_lh is L over H
     update_ratio_{h,l,embedding,head}    RMS of what the optimizer step changed over RMS of the weights (a sample of them)
+    first_token_loss                     of first response tokens, in nats
     first_token_entropy, rest_entropy    of the predicted distributions, in nats, on response tokens
     first_token_accuracy                 share of first response tokens that would be sampled greedily
     answer_accuracy                      share of answers whose every token would
@@ -19,6 +20,7 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,7 @@ class HealthMonitor:
         self._sums["answers"] += first.sum()
         self._sums["wrong_answers"] += wrong.sum()
         self._sums["first_right"] += (first & right).sum()
+        self._sums["first_loss"] -= (output.log_probs.detach() * first).sum()
         self._sums["first_entropy"] += (entropy * first).sum()
         self._sums["rest_entropy"] += (entropy * (trained & ~first)).sum()
         self._sums["rest"] += (trained & ~first).sum()
@@ -134,6 +137,7 @@ class HealthMonitor:
         sums = {name: float(value) for name, value in self._sums.items()}
         for stack in ("h", "l"):
             _put(self._measured, f"residual_rms_{stack}", sums.get(f"residual_{stack}"), sums.get(f"passes_{stack}"))
+        _put(self._measured, "first_token_loss", sums.get("first_loss"), sums.get("answers"))
         _put(self._measured, "first_token_entropy", sums.get("first_entropy"), sums.get("answers"))
         _put(self._measured, "rest_entropy", sums.get("rest_entropy"), sums.get("rest"))
         _put(self._measured, "first_token_accuracy", sums.get("first_right"), sums.get("answers"))
@@ -152,7 +156,7 @@ class HealthMonitor:
         """Write what a resumed run must compare with: the first measurements and the probe's first answers."""
         reference = self.probe.reference if self.probe is not None else self.first_answers
         tensors = {} if reference is None else {"reference": reference.cpu().contiguous()}
-        told = {"start": self.alarms.start, "raised": self.alarms.raised}
+        told = {key: value for key, value in asdict(self.alarms).items() if key != "vocab_size"}
         save_file(tensors, folder / HEALTH_FILE, metadata={"alarms": json.dumps(told)})
 
     def load(self, folder: Path) -> None:
@@ -162,7 +166,7 @@ class HealthMonitor:
         with safe_open(folder / HEALTH_FILE, framework="pt") as file:
             told = json.loads(file.metadata()["alarms"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
-        self.alarms.start, self.alarms.raised = told["start"], told["raised"]
+        self.alarms = replace(self.alarms, **told)
         self.first_answers = tensors.get("reference")
 
     def detach(self) -> None:

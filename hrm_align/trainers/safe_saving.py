@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerFast, Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 
 from hrm_align.errors import RunError, UserError
+from hrm_align.models.adapter_record import write_record
 from hrm_align.models.loading import load_model
 from hrm_align.trainers.checkpoints import STAGING, checkpoints_in, publish, publish_files, rotate
 from hrm_align.trainers.resume import checkpoint_to_resume
@@ -88,6 +89,12 @@ class SafeCheckpoints(_Base):
                 super().save_model(str(staged), _internal_call=True)
         if self.args.push_to_hub:
             self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        bare = self.accelerator.unwrap_model(self.model)
+        if isinstance(bare, PeftModel) and output_dir is not None:
+            write_record(bare, Path(output_dir))
 
     @contextmanager
     def _written_aside(self, final: Path | None, resumable: bool = False) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import trl
 from datasets import Dataset
+from peft import PeftModel
 from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
 from hrm_align.configs import SFTArguments
@@ -44,7 +45,7 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: PreTrainedModel | PeftModel,
         args: SFTArguments,
         train_dataset: Dataset,
         processing_class: PreTrainedTokenizerFast,

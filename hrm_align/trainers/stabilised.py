@@ -21,10 +21,12 @@ from hrm_align.configs import StabiliserArguments
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.ema import WeightAverage
 from hrm_align.models.horizon import Horizon, HorizonSchedule, check_bp_steps, official, to_l_bp_cycles
+from hrm_align.models.lora import expose_adapted_head
 from hrm_align.trainers.adam_atan2 import AdamAtan2
 from hrm_align.trainers.callbacks import HEALTH, append_json_line, shorten_console
 from hrm_align.trainers.checkpoints import checkpoints_in
 from hrm_align.trainers.health import HealthMonitor, logger
+from hrm_align.trainers.module_rates import check_rates, set_rates
 from hrm_align.trainers.probe import Probe
 from hrm_align.trainers.sampling import EpochSeededSampler
 
@@ -66,6 +68,7 @@ def check_stabilisers(args: Any) -> None:
         raise UserError(
             "--bp_steps is a constant horizon: leave it out where --bp_min_steps and --bp_max_steps are given."
         )
+    check_rates(args.module_learning_rates or {})
     if not 0.0 <= args.bp_warmup_ratio <= 1.0:
         raise UserError(f"--bp_warmup_ratio is {args.bp_warmup_ratio}: it is a share of the steps, from 0 to 1.")
     if args.ema_for_evaluation and args.ema_decay is None:
@@ -86,6 +89,7 @@ class Stabilised(_Base):
 
     def __init__(self, *, args: Any, **kwargs: Any):
         check_stabilisers(args)
+        expose_adapted_head(kwargs.get("model"))
         super().__init__(args=args, optimizer_cls_and_kwargs=optimizer_of(args), **kwargs)
         bare = self.accelerator.unwrap_model(self.model)
         if args.ema_decay is not None and self.is_fsdp_enabled:
@@ -99,6 +103,14 @@ class Stabilised(_Base):
         self.add_callback(_AfterOptimizerStep(self))
         shorten_console(self)
         horizon_schedule(args, bare.config, 1)  # a wrong key is told before anything is read or trained
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """The optimizer, with `module_learning_rates`."""
+        is_new = self.optimizer is None
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        if is_new and self.args.module_learning_rates:
+            set_rates(optimizer, self.model if model is None else model, self.args.module_learning_rates)
+        return optimizer
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -152,16 +152,18 @@ def answers(rows, count):
 
 
 def test_what_is_measured_of_answers_is_true(rows, measured):
-    first, rest, first_right, all_right = [], [], [], []
+    first, first_loss, rest, first_right, all_right = [], [], [], [], []
     for scores, labels in answers(rows, 8):
         entropy = -(scores.exp() * scores).sum(-1)
         right = scores.argmax(-1) == labels
         first.append(entropy[0].item())
+        first_loss.append(-scores[0, labels[0]].item())
         rest += entropy[1:].tolist()
         first_right.append(right[0].item())
         all_right.append(right.all().item())
     (record, *_) = metrics(measured)
     assert record["health/first_token_entropy"] == pytest.approx(sum(first) / 8, abs=1e-4)
+    assert record["health/first_token_loss"] == pytest.approx(sum(first_loss) / 8, abs=1e-4)
     assert record["health/rest_entropy"] == pytest.approx(sum(rest) / len(rest), abs=1e-4)
     assert record["health/first_token_accuracy"] == pytest.approx(sum(first_right) / 8)
     assert record["health/answer_accuracy"] == pytest.approx(sum(all_right) / 8)
@@ -214,17 +216,23 @@ def test_a_collapse_raises_an_alarm_and_a_healthy_run_does_not(rows, measured, t
     assert alarms[0] in caplog.text
 
 
-def test_a_model_that_begins_by_guessing_raises_no_alarm():
-    """The first token's entropy of a model from nothing wanders about the uniform one for many steps."""
-    uniform = math.log(512)
-    alarms = {name: Alarms(vocab_size=512) for name in ("fresh", "trained")}
-    for step, share in enumerate((0.95, 0.96, 0.97)):
-        assert alarms["fresh"].check(step, {"first_token_entropy": share * uniform}) == []
-    said = [
-        alarms["trained"].check(step, {"first_token_entropy": share * uniform})
-        for step, share in enumerate((0.1, 0.79, 0.81))
-    ]
-    assert [len(sentences) for sentences in said] == [0, 0, 1]
+UNIFORM = math.log(512)
+
+
+def first_token_alarms(*measured):
+    """How often a series of (entropy as a share of the largest, loss) of the first token raises the alarm."""
+    alarms, said = Alarms(vocab_size=512), []
+    for step, (share, loss) in enumerate(measured):
+        said += alarms.check(step, {"first_token_entropy": share * UNIFORM, "first_token_loss": loss})
+    return len(said)
+
+
+def test_a_first_token_that_becomes_a_guess_is_told_from_one_that_begins_so_or_learns():
+    assert first_token_alarms((0.1, 0.5), (0.5, 2.0), (0.81, 4.0), (0.9, 5.0)) == 1, "collapsed; raised once"
+    assert first_token_alarms((0.95, 6.2), (0.96, 6.3), (0.97, 7.0)) == 0, "from nothing it begins so"
+    assert first_token_alarms((0.3, 8.0), (0.9, 5.5), (0.85, 4.9), (0.4, 2.0)) == 0, "learns to begin otherwise"
+    assert first_token_alarms((0.3, 8.0), *[(0.9, 5.5)] * 9) == 0
+    assert first_token_alarms((0.3, 8.0), *[(0.9, 5.5)] * 10) == 1, "and never gets there"
 
 
 def test_health_changes_no_weight(rows, measured, tmp_path):

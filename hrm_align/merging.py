@@ -1,0 +1,129 @@
+"""An adapter merged into its base in float32, and the proof that the result is the same model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
+
+from hrm_align.durable_files import new_folder, replace_json
+from hrm_align.errors import RunError, UserError
+from hrm_align.models.loading import load_model
+from hrm_align.rollouts.generation import generate
+
+TOLERANCE = 1e-5  # of the largest logit; what float32 leaves of another order of sums is a tenth of it
+RECORD = "merge.json"
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """How far a merged model is from the adapter on its base.
+
+    Args:
+        prompts: how many were compared.
+        tokens: positions whose logits were compared: prompts and greedy answers.
+        largest_difference: of two logits, over the largest logit.
+        other_answers: prompts whose greedy answers differ.
+        tolerance: of `largest_difference`.
+    """
+
+    prompts: int
+    tokens: int
+    largest_difference: float
+    other_answers: int
+    tolerance: float
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the two are one model."""
+        return self.largest_difference <= self.tolerance and not self.other_answers
+
+
+def merge(
+    model: PeftModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int = 32,
+    tolerance: float = TOLERANCE,
+) -> tuple[HrmTextForCausalLM, MergeReport]:
+    """Merge the active adapter, and compare logits and greedy answers with what it was.
+
+    Args:
+        model: a base with an adapter, in float32.
+        prompts: ids to compare on.
+        max_new_tokens: of the greedy answers.
+        tolerance: share of the largest logit.
+
+    Returns:
+        The merged model (the base's own modules) and the report; the caller decides what a difference means.
+
+    Raises:
+        UserError: for a quantised or half-precision base, in which a merge would round the adapter away.
+    """
+    base = model.get_base_model()
+    if getattr(base, "is_quantized", False):
+        raise UserError("the base is quantised, and merging would round the adapter away: load the base whole.")
+    if any(weight.dtype != torch.float32 for weight in model.parameters()):
+        raise UserError("the base or the adapter is not in float32, in which merging is exact: load both in float32.")
+    adapted: Any = model  # it answers like the model inside
+    answers = generate(adapted, prompts, max_new_tokens=max_new_tokens)
+    documents = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
+    before = _logits(model, documents)
+    merged: Any = model.merge_and_unload(safe_merge=True)
+    vars(merged).pop("get_output_embeddings", None)  # of an adapted head
+    after = _logits(merged, documents)
+    largest = max(float(logits.abs().max()) for logits in before)
+    difference = max(float((a - b).abs().max()) for a, b in zip(before, after, strict=True))
+    again = generate(merged, prompts, max_new_tokens=max_new_tokens)
+    other = sum(a != b for a, b in zip(answers, again, strict=True))
+    tokens = sum(map(len, documents))
+    return merged, MergeReport(len(documents), tokens, difference / largest, other, tolerance)
+
+
+@torch.no_grad()
+def _logits(model: Any, documents: Sequence[Sequence[int]]) -> list[Tensor]:
+    device = next(model.parameters()).device
+    model.eval()
+    return [model(torch.tensor([ids], device=device), use_cache=False).logits[0].float().cpu() for ids in documents]
+
+
+def save_merged(
+    merged: HrmTextForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    target: Path,
+    report: MergeReport,
+    **origin: str | None,
+) -> None:
+    """Write a merged model that is the same as what it was merged from, whole or not at all, and read it back.
+
+    Args:
+        merged: of `merge`.
+        tokenizer: saved with it.
+        target: a new folder.
+        report: of `merge`.
+        origin: what it was merged from, for its record.
+
+    Raises:
+        UserError: if the folder is there, or the disk refuses.
+        RunError: if the report is outside its tolerance, or the folder does not give the same weights.
+    """
+    if not report.is_same:
+        raise RunError(
+            f"merged and unmerged differ by {report.largest_difference:.1e} of the largest logit (tolerance "
+            f"{report.tolerance:.0e}), and in {report.other_answers} of {report.prompts} answers: nothing was written. Use "
+            "the adapter unmerged, or name a --tolerance if you accept the difference."
+        )
+    size = sum(weight.numel() * weight.element_size() for weight in merged.parameters())
+    with new_folder(target, size) as folder:
+        merged.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        replace_json(folder / RECORD, {**origin, **asdict(report)})
+        saved, ours = load_model(str(folder)).state_dict(), merged.state_dict()
+        if saved.keys() != ours.keys() or not all(torch.equal(ours[name].cpu(), saved[name]) for name in ours):
+            raise RunError(f"{target} does not give back the weights that were saved: nothing was written.")

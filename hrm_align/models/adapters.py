@@ -1,0 +1,207 @@
+"""Adapters on disk: which base they belong to, several of them on one base, and none that only looks as if it fitted."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from peft import LoraConfig, PeftModel
+from peft.utils import get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
+from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
+
+from hrm_align.errors import UserError
+from hrm_align.models.adapter_record import RECORD, check_base, read_record, remember_base
+from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.models.modules import linear_layers
+from hrm_align.wording import some
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+FILES = [CONFIG, WEIGHTS, RECORD, "tokenizer*", "*.jinja"]
+BASE = "base"  # the name under which commands show the model without an adapter
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a folder of this name holds an adapter."""
+    return (Path(name).expanduser() / CONFIG).is_file()
+
+
+def adapter_folder(name: str) -> Path:
+    """The folder of an adapter; a Hub id is downloaded.
+
+    Raises:
+        UserError: if there is none, or it is a whole checkpoint.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if (folder / CONFIG).is_file():
+            return folder
+        kind = "a whole checkpoint, no adapter: name it as --model" if (folder / "config.json").is_file() else None
+        inside = sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))
+        hint = f"it has {some(inside, 3)}: name one of these" if inside else f"it holds no {CONFIG}"
+        raise UserError(f"{name} is {kind}." if kind else f"{name} is no adapter: {hint}.")
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise UserError(f"there is no adapter at {name}: name the folder of a run that had use_peft, or a Hub id.")
+    try:
+        return Path(snapshot_download(name, allow_patterns=FILES))
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise UserError(f"cannot load the adapter {name}: neither a folder here nor on the Hub ({reason}).") from error
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter as it lies on disk; no weights are read yet.
+
+    Args:
+        folder: where.
+        config: PEFT's, as plain data.
+        record: what was written beside it (`adapter_record`); empty for one trained elsewhere.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    record: dict[str, Any]
+
+    @property
+    def base(self) -> str | None:
+        """The name of its base."""
+        return self.record.get("base") or self.config.get("base_model_name_or_path")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of its tensors.
+
+        Raises:
+            UserError: if the file is missing or damaged.
+        """
+        if not (self.folder / WEIGHTS).is_file():
+            raise UserError(f"{self.folder} holds no {WEIGHTS}: copy the adapter again, saved as safetensors.")
+        try:
+            with safe_open(self.folder / WEIGHTS, "pt") as file:
+                return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise UserError(f"{self.folder / WEIGHTS} is damaged ({error}): copy the adapter again.") from None
+
+
+def open_adapter(name: str) -> Adapter:
+    """Read what an adapter is.
+
+    Raises:
+        UserError: if there is none, or it is not LoRA's.
+    """
+    folder = adapter_folder(name)
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        kind = config["peft_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / CONFIG} is damaged ({error}): copy the adapter again.") from None
+    if kind != "LORA":
+        raise UserError(f"{folder} is a {kind} adapter: hrm_align knows LoRA (with rsLoRA and DoRA) only.")
+    return Adapter(folder, config, read_record(folder))
+
+
+def base_of(adapter: Adapter) -> str:
+    """The name of an adapter's base.
+
+    Raises:
+        UserError: if nothing says it.
+    """
+    if not adapter.base:
+        raise UserError(f"{adapter.folder} does not say its base: name that as --model, and this with --adapter.")
+    return adapter.base
+
+
+def load_adapted(base: str, adapters: Mapping[str, Adapter], **kwargs: Any) -> tuple[Any, PreTrainedTokenizerFast]:
+    """A base with adapters around it (an HrmTextForCausalLM where there are none), and its tokenizer.
+
+    Args:
+        base: folder, Hub id, or `tiny`.
+        adapters: by the name to switch them by; the first is switched on.
+        kwargs: as for `load_model`.
+
+    Raises:
+        UserError: as `load_model_and_tokenizer` and `load_adapters`.
+    """
+    model, tokenizer = load_model_and_tokenizer(base, **kwargs)
+    return (load_adapters(model, base, adapters) if adapters else model), tokenizer
+
+
+def load_adapters(model: HrmTextForCausalLM, base: str, adapters: Mapping[str, Adapter]) -> PeftModel:
+    """Put adapters around one base; the first is switched on (`PeftModel.set_adapter` switches).
+
+    Args:
+        model: the base.
+        base: its name, for messages.
+        adapters: by the name to switch them by.
+
+    Raises:
+        UserError: for an adapter of another base, or one that does not fit.
+    """
+    remember_base(model, base)
+    for adapter in adapters.values():
+        check_base(model, adapter.folder)
+    layers = linear_layers(model, ["all"])
+    adapted: PeftModel | None = None
+    for name, adapter in adapters.items():
+        _check_targets(adapter, layers, base)
+        try:
+            config = LoraConfig.from_pretrained(str(adapter.folder))
+            if adapted is None:
+                adapted = PeftModel.from_pretrained(
+                    model, str(adapter.folder), adapter_name=name, config=config, autocast_adapter_dtype=False
+                )
+            else:
+                adapted.load_adapter(str(adapter.folder), adapter_name=name, autocast_adapter_dtype=False)
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(
+                f"{adapter.folder} does not fit {base}: it was made for another model ({reason})."
+            ) from None
+        _check_whole(adapted, name, adapter)
+    assert adapted is not None, "one adapter at least"
+    adapted.set_adapter(next(iter(adapters)))
+    return adapted.eval()
+
+
+def _check_targets(adapter: Adapter, layers: Sequence[str], base: str) -> None:
+    """PEFT takes names that match nothing in silence as long as one matches."""
+    targets = adapter.config.get("target_modules")
+    if not isinstance(targets, list):
+        return  # a pattern: the keys are compared after loading
+    lost = [name for name in targets if not any(f".{layer}".endswith(f".{name}") for layer in layers)]
+    if lost:
+        raise UserError(f"{adapter.folder} does not fit {base}, which has no {some(lost, 3)}: it is of another model.")
+
+
+def _check_whole(model: PeftModel, name: str, adapter: Adapter) -> None:
+    """PEFT loads what it finds: an adapter with missing tensors would be partly untrained, with a warning at most."""
+    needed = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    # Some write the embeddings of the base into the file too, which says nothing.
+    found = {key for key in adapter.shapes() if not key.endswith(("base_layer.weight", "embed_tokens.weight"))}
+    wrong = sorted(needed.keys() ^ found)
+    if wrong:
+        raise UserError(
+            f"{adapter.folder} does not fit its own config: {some(wrong, 3)} are missing or too many. Copy it again."
+        )
+
+
+def named(words: Sequence[str]) -> dict[str, Adapter]:
+    """Adapters by name from `NAME=FOLDER` or `FOLDER`, whose own name then counts.
+
+    Raises:
+        UserError: for two of one name, or a name that is none.
+    """
+    found: dict[str, Adapter] = {}
+    for word in words:
+        given, place = re.fullmatch(r"(?:(\w[\w-]*)=)?(.+)", word, re.DOTALL).groups() if word else (None, "")  # type: ignore[union-attr]
+        adapter = open_adapter(place)
+        name = given or re.sub(r"\W+", "-", adapter.folder.resolve().name)
+        if name in found or name == BASE:
+            raise UserError(f"--adapter {word}: the name {name!r} is taken: write another before it, as NAME={place}.")
+        found[name] = adapter
+    return found

@@ -1,0 +1,125 @@
+"""The run that every fault happens to: started in a process of its own, read back, compared with the uninterrupted one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from hrm_align.cli import exit_code_of
+from hrm_align.trainers.callbacks import append_json_line
+from hrm_align.trainers.checkpoints import MANIFEST, check_whole, checkpoints_in
+
+STEPS, ROWS, ROWS_A_STEP = 30, 20, 4  # 6 epochs
+LATEST = ("--resume_from_checkpoint", "latest")
+TIMEOUT = 120  # seconds; a run takes two
+
+Result = dict[str, Any]
+Recipe = Callable[[Sequence[str]], None]
+
+
+def arguments(work: Path, run: Path, save_steps: int, *flags: str) -> list[str]:
+    """The command line of a run."""
+    given = f"--model_name_or_path tiny --datasets {work / 'rows.jsonl'} --output_dir {run} --disable_tqdm true"
+    given += f" --max_steps {STEPS} --per_device_train_batch_size {ROWS_A_STEP} --learning_rate 1e-3 --logging_steps 1"
+    given += f" --ema_decay 0.9 --bp_min_steps 2 --bp_max_steps 5 --bp_warmup_ratio 1 --save_steps {save_steps}"
+    return [*given.split(), *flags]
+
+
+def sft(argv: Sequence[str]) -> None:
+    """The recipe, in the child that runs it."""
+    from hrm_align.recipes.sft import main
+
+    main(argv)
+
+
+def _child(log: Path, recipe: Recipe, argv: Sequence[str]) -> None:
+    torch.set_num_threads(1)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    sys.exit(exit_code_of(recipe, argv))
+
+
+@contextmanager
+def started(log: Path, argv: Sequence[str], recipe: Recipe = sft) -> Iterator[Any]:
+    """A process of its own, forked from a server that has the seconds of imports behind it."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["hrm_align.recipes.sft"])
+    process = context.Process(target=_child, args=(log, recipe, argv))
+    process.start()
+    try:
+        yield process
+        process.join(TIMEOUT)
+    finally:
+        process.kill()
+        process.join()
+
+
+def exit_code(log: Path, argv: Sequence[str], recipe: Recipe = sft) -> int:
+    """Let a run end by itself."""
+    with started(log, argv, recipe) as process:
+        pass
+    return process.exitcode
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    """What a run has logged."""
+    path = run / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def curve(run: Path) -> dict[int, dict[str, Any]]:
+    """The log records by step; of a step that was trained again, the last.
+
+    Without `probe_kl`: how often it is measured depends on the first batch that a process sees, so a resumed run may
+    log it at other steps.
+    """
+    logged = [record for record in records(run) if "loss" in record]
+    return {record["step"]: {k: v for k, v in record.items() if k != "health/probe_kl"} for record in logged}
+
+
+def differences(run: Path, whole: Path) -> list[str]:
+    """What a finished run has otherwise than the uninterrupted one."""
+    found = [] if curve(run) == curve(whole) else ["log records"]
+    for part in ("", "ema"):
+        ours, theirs = (load_file(folder / part / "model.safetensors") for folder in (run, whole))
+        found += [f"{part} {name}" for name in theirs | ours if not torch.equal(ours[name], theirs[name])]
+    return found + not_whole(run)
+
+
+def not_whole(run: Path) -> list[str]:
+    """Its checkpoints that are damaged."""
+    return [f"{path.name}: {fault}" for path in checkpoints_in(run) if (fault := check_whole(path))]
+
+
+def ends_like(whole: Path, run: Path, save_steps: int, *flags: str) -> list[str]:
+    """Resume a run with `latest`, and say what is wrong with its end."""
+    log = run.with_suffix(".log")
+    code = exit_code(log, arguments(whole.parent, run, save_steps, *flags, *LATEST))
+    return differences(run, whole) if code == 0 else [f"exit code {code}: {log.read_text()[-500:]}"]
+
+
+def make_reference(work: Path) -> Path:
+    """The rows, and the run that nothing happens to."""
+    whole, rng = work / "whole", Random(0)
+    if (whole / "ema" / MANIFEST).exists():
+        return whole
+    shutil.rmtree(whole, ignore_errors=True)  # of a campaign that was interrupted
+    (work / "rows.jsonl").unlink(missing_ok=True)
+    for n in range(ROWS):
+        answer = " ".join(rng.choices(["red", "blue", "oak"], k=1 + n % 7))
+        append_json_line(work / "rows.jsonl", {"prompt": f"say {n}", "response": answer})
+    code = exit_code(work / "whole.log", arguments(work, whole, 5))
+    assert code == 0, (work / "whole.log").read_text()
+    return whole

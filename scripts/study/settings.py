@@ -1,0 +1,86 @@
+"""Things to train: a fresh tiny model on a few families of `base_tasks`, the embedded base on the shipped data sets."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from random import Random
+
+import base_tasks
+from datasets import Dataset
+from make_tiny_base import ROWS_A_STEP, TOKENS_A_ROW, examples_of, new_model
+from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
+
+from hrm_align.data.mixture import DatasetSpec, load_examples
+from hrm_align.data.tokenization import tokenize
+from hrm_align.evaluation import last_turns
+from hrm_align.models.loading import resolve
+from hrm_align.rendering import renderer_of
+
+FAMILIES = ("multiplication", "comparison", "boolean")  # a fresh model begins to learn them in 240 steps
+SHIPPED = ("data/chat", "data/json_extraction")
+HELD_OUT_ROWS = 400
+TOKENS_A_DOCUMENT = 30  # below the mean, so that the rows drawn always suffice
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Something to train: a model before training (by seed), rows (by seed and number), and held-out rows."""
+
+    name: str
+    source: str  # digest of the file that it begins with
+    rate: float
+    start: Callable[[int], HrmTextForCausalLM]
+    rows: Callable[[int, int], Dataset]
+    held_out: Dataset
+
+
+def digest(name: str) -> str:
+    """Which version of a file of the embedded base this is: the first digits of its SHA-256."""
+    return hashlib.sha256((Path(resolve("tiny")) / name).read_bytes()).hexdigest()[:8]
+
+
+def documents_for(steps: int) -> int:
+    """How many documents fill that many steps."""
+    return steps * ROWS_A_STEP * TOKENS_A_ROW // TOKENS_A_DOCUMENT
+
+
+def family_rows(tokenizer: PreTrainedTokenizerFast, seed: int, n: int) -> Dataset:
+    """Training rows of the few families."""
+    return tokenize(examples_of(base_tasks.training_rows(seed, n, FAMILIES)), renderer_of(tokenizer), TOKENS_A_ROW)[0]
+
+
+def scratch(tokenizer: PreTrainedTokenizerFast) -> Setting:
+    """A fresh model on a few families."""
+    tests = [
+        row
+        for condition in ("direct", "cot")
+        for row in base_tasks.test_rows(1, HELD_OUT_ROWS // (4 * len(FAMILIES)), condition)
+        if row["group"].split("/")[0] in FAMILIES
+    ]
+    held_out, _ = tokenize(examples_of(tests), renderer_of(tokenizer), TOKENS_A_ROW)
+    start, rows = partial(new_model, tokenizer), partial(family_rows, tokenizer)
+    return Setting("scratch", digest("tokenizer.json"), 2e-3, start, rows, held_out)
+
+
+def fine_tuning(base: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Setting:
+    """The embedded base on the shipped data sets, half and half."""
+    render = renderer_of(tokenizer)
+
+    def examples(split: str) -> list[list]:
+        return [load_examples([DatasetSpec(path=f"{folder}/{split}.jsonl")])[0] for folder in SHIPPED]
+
+    train = examples("train")
+
+    def rows(seed: int, n: int) -> Dataset:
+        drawn = [Random(seed).sample(part, min(len(part), n // 2)) for part in train]
+        return tokenize(chain.from_iterable(drawn), render, TOKENS_A_ROW)[0]
+
+    tests = [Random(0).sample(last_turns(part), HELD_OUT_ROWS // 2) for part in examples("test")]
+    held_out, _ = tokenize(chain.from_iterable(tests), render, TOKENS_A_ROW)
+    return Setting("SFT", digest("model.safetensors"), 3e-3, lambda seed: copy.deepcopy(base), rows, held_out)

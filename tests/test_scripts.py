@@ -1,0 +1,85 @@
+"""Scripts that take an hour run at all: their shortest versions, through their commands. scripts/README.md has the long ones."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from hrm_align.cli import exit_code_of
+from hrm_align.models.loading import resolve
+
+ROOT = Path(__file__).parents[1]
+
+
+def script(name: str, *argv: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, f"scripts/{name}.py", *map(str, argv)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
+
+
+def test_a_fault_of_each_kind_is_survived(tmp_path):
+    """But for a full disk, which only root can make: tests/trainers/test_resume.py has one where it may."""
+    done = script("fault_campaign", "--out", tmp_path, "--kills", 1, "--corruption", 2, "--nan", 3, "--disk", 0)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    counted = {part: (figures["trials"], figures["wrong"]) for part, figures in summary.items()}
+    assert counted == {"kills": (1, 0), "corruption": (2, 0), "nan": (3, 0)}
+
+
+STARTS = {"scratch": ("tokenizer.json", 2e-3), "SFT": ("model.safetensors", 3e-3)}
+
+
+def record_of(setting: str, keys: dict, value: dict) -> dict:
+    """What an interrupted study has left of an arm. Hours of measurements are found again by such keys."""
+    file, rate = STARTS[setting]
+    source = hashlib.sha256((Path(resolve("tiny")) / file).read_bytes()).hexdigest()[:8]
+    key = {"run": setting, "source": source, "keys": keys, "steps": 2, "rate": rate, "seed": 0}
+    return {"key": key, "value": value}
+
+
+def test_a_study_goes_on_from_its_records_and_prints_a_markdown_table(tmp_path):
+    """One arm is trained; three are known, with invented scores."""
+    raw, falling, fast, slow = (
+        {"loss": loss, "token_accuracy": 0.75, "exact_match": exact}
+        for loss, exact in ((0.5, 0.5), (0.4, 0.5), (0.4, 0.25), (0.6, 0.75))
+    )
+    averaged = {"bp_steps": 5, "lr_scheduler_type": "constant_with_warmup", "ema_decay": 0.999}
+    known = [record_of(setting, {"bp_steps": 5}, falling) for setting in STARTS]
+    known.append(record_of("SFT", averaged, raw | {"0.99": fast, "0.999": slow}))
+    path = tmp_path / "records.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in known))
+
+    done = script("stabiliser_study", "--out", tmp_path, "--only", "ema", "--seeds", 1, "--steps", 2)
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    head, line, *rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert head == "| setting | weights | loss | apart? | token accuracy % | exact match % | apart? |"
+    assert line == "| --- | --- | --- | --- | --- | --- | --- |"
+    assert [row.split(" | ")[0] for row in rows] == ["| scratch"] * 4 + ["| SFT"] * 4
+    same = "75.0 (75.0 to 75.0)"
+    assert rows[4:] == [
+        f"| SFT | constant rate, raw | 0.50 (0.50 to 0.50) |  | {same} | 50.0 (50.0 to 50.0) |  |",
+        f"| SFT | constant rate, EMA 0.99 | 0.40 (0.40 to 0.40) | lower | {same} | 25.0 (25.0 to 25.0) | lower |",
+        f"| SFT | constant rate, EMA 0.999 | 0.60 (0.60 to 0.60) | higher | {same} | 75.0 (75.0 to 75.0) | higher |",
+        f"| SFT | rate falls to zero, raw | 0.40 (0.40 to 0.40) | lower | {same} | 50.0 (50.0 to 50.0) |  |",
+    ]
+    *old, new = [json.loads(line) for line in path.read_text().splitlines()]
+    assert old == known
+    assert new["key"] == record_of("scratch", averaged, {})["key"]
+    assert {"0.99", "0.999", "loss"} < new["value"].keys()
+
+
+@pytest.mark.parametrize(
+    "name, flag, number, least", [("stabiliser_study", "--seeds", 0, 1), ("fault_campaign", "--kills", -1, 0)]
+)
+def test_a_number_that_means_nothing_is_one_sentence(tmp_path, monkeypatch, capsys, name, flag, number, least):
+    monkeypatch.syspath_prepend(ROOT / "scripts")  # in this process: a new one would import for five seconds to say no
+    main = import_module(name).main
+    assert exit_code_of(main, ["--out", str(tmp_path / "out"), flag, str(number)]) == 2
+    assert capsys.readouterr().err == f"error: {flag} is {number}: it must be {least} or more.\n"
+    assert not (tmp_path / "out").exists()
