@@ -6,7 +6,9 @@ import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
+from jsonschema import Draft202012Validator
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -22,6 +24,7 @@ from hrm_align.commands.common import (
 from hrm_align.errors import UserError
 from hrm_align.evaluation import Evaluation, Score, evaluate, few_shot, last_turns
 from hrm_align.models.prefix_mask import causal_prompt
+from hrm_align.rewards.json_fields import grade_fields, read_schema
 from hrm_align.rewards.matching import MATCHERS
 
 
@@ -34,6 +37,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--few_shot", type=int, default=0, help="solved examples in the prompt: 0, or 2 to 8")
     parser.add_argument("--few_shot_data", help="where they are drawn from (default: the other rows of --data)")
     parser.add_argument("--match", default="exact", help=f"{', '.join(MATCHERS)} (default exact)")
+    parser.add_argument("--schema", help="with --match json: grade against this JSON schema and by field, too")
     parser.add_argument("--limit", type=int, help="ask only the first so many rows")
     parser.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
     parser.add_argument("--batch_size", type=int, default=64, help="prompts a batch (default 64)")
@@ -49,6 +53,9 @@ def main(argv: Sequence[str]) -> None:
             f"--save {arguments.save}: it exists already and is not written over, or its folder is missing."
         )
 
+    if arguments.schema and arguments.match != "json":
+        raise UserError(f"--schema grades JSON, and --match is {arguments.match}: add --match json.")
+    schema = read_schema(Path(arguments.schema)) if arguments.schema else None
     rows = last_turns(read_examples(arguments.data, arguments.condition, arguments.split))
     pool = last_turns(read_examples(arguments.few_shot_data)) if arguments.few_shot_data else rows
     examples = few_shot(rows[: arguments.limit], pool, arguments.few_shot)
@@ -76,11 +83,29 @@ def main(argv: Sequence[str]) -> None:
     if arguments.json:
         settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot", "match")}
         settings["mask"] = "causal" if arguments.causal_prompt else "prefix"
-        told = {name: result.to_dict() for name, result in results.items()}
+        told = {name: result.to_dict() | _fields(result, schema) for name, result in results.items()}
         print(json.dumps({**({"adapters": told} if several else told[next(iter(told))]), **settings}))
         return
     for name, result in results.items():
         show(result, title=name if several else None)
+        if schema is not None:
+            show_fields(_fields(result, schema)["json"])
+
+
+def _fields(result: Evaluation, schema: Draft202012Validator | None) -> dict[str, Any]:
+    if schema is None:
+        return {}
+    pairs = [(sample["generated"], sample["expected"]) for sample in result.samples]
+    return {"json": grade_fields(pairs, schema).to_dict()}
+
+
+def show_fields(report: dict[str, Any]) -> None:
+    """Print how many answers the schema allows, and the share of right ones of each field."""
+    n = report["n"]
+    table = Table("field", "right", "n", title=f"{report['schema_valid']} of {n} valid under the schema")
+    for name, part in report["fields"].items():
+        table.add_row(escape(name), f"{100 * part['correct'] / part['n']:.1f} %", str(part["n"]))
+    Console().print(table)
 
 
 def show(result: Evaluation, title: str | None = None) -> None:

@@ -148,6 +148,7 @@ def load_adapters(model: HrmTextForCausalLM, base: str, adapters: Mapping[str, A
     layers = linear_layers(model, ["all"])
     adapted: PeftModel | None = None
     for name, adapter in adapters.items():
+        adapter.shapes()  # says what is wrong with the file
         _check_targets(adapter, layers, base)
         try:
             config = LoraConfig.from_pretrained(str(adapter.folder))

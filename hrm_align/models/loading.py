@@ -108,6 +108,11 @@ def load_config(name: str, revision: str | None = None) -> HrmTextConfig:
             f"{name} is a {config.model_type!r} model, no HRM-Text: hrm_align trains hrm_text checkpoints only, such "
             f"as {HUB_ID}."
         )
+    if getattr(config, "quantization_config", None) is not None:
+        raise UserError(
+            f"{name} is quantised, and nothing can be trained into or merged into rounded weights: name the whole "
+            "checkpoint (an adapter can be trained on it with load_in_4bit: true)."
+        )
     if getattr(config, "L_bp_steps", None) is not None:
         raise UserError(
             f"{name}: its config.json has `L_bp_steps`, which Transformers ignores (the official exporter writes it). "

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from make_tiny_base import ROWS_A_STEP, TOKENS_A_ROW
+from peft import PeftModel
 from torch import nn
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
 
@@ -26,7 +27,7 @@ WARMUP_STEPS = 20
 
 
 def trainer_of(
-    model: HrmTextForCausalLM,
+    model: HrmTextForCausalLM | PeftModel,
     tokenizer: PreTrainedTokenizerFast,
     rows: Dataset,
     steps: int,
@@ -56,21 +57,23 @@ def trainer_of(
 
 
 @torch.no_grad()
-def score(model: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, rows: Dataset) -> dict[str, float]:
-    """Mean loss a response token, token accuracy and exact match on held-out rows.
+def score(model: HrmTextForCausalLM | PeftModel, tokenizer: PreTrainedTokenizerFast, rows: Dataset) -> dict[str, float]:
+    """Mean loss a response token, token accuracy, exact match and entropy of the first token on held-out rows.
 
     Exact match takes one forward: if every token of the right answer is the argmax behind those before it, greedy
     decoding writes that answer, and otherwise it does not.
     """
     collate = PaddedCollator(renderer_of(tokenizer).pad_id)
     model.eval()
-    loss = tokens = right_tokens = right_answers = 0.0
+    loss = tokens = right_tokens = right_answers = entropy = 0.0
     by_length = rows.sort("length")
     for first in range(0, len(rows), 50):
         batch = collate([by_length[i] for i in range(first, min(first + 50, len(rows)))])
         labels = batch.pop("labels")[:, 1:]
         logits = model(**batch, use_cache=False).logits[:, :-1].float()
         trained = labels != IGNORED
+        first = logits[torch.arange(len(labels)), trained.int().argmax(dim=1)].log_softmax(dim=-1)
+        entropy -= (first.exp() * first).sum().item()
         right = (logits.argmax(dim=-1) == labels) | ~trained
         loss += nn.functional.cross_entropy(logits[trained], labels[trained], reduction="sum").item()
         tokens += trained.sum().item()
@@ -80,6 +83,7 @@ def score(model: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, rows: D
         "loss": loss / tokens,
         "token_accuracy": right_tokens / tokens,
         "exact_match": right_answers / len(rows),
+        "first_token_entropy": entropy / len(rows),
         "n": len(rows),
     }
 

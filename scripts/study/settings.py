@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -68,19 +68,21 @@ def scratch(tokenizer: PreTrainedTokenizerFast) -> Setting:
     return Setting("scratch", digest("tokenizer.json"), 2e-3, start, rows, held_out)
 
 
-def fine_tuning(base: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Setting:
-    """The embedded base on the shipped data sets, half and half."""
+def fine_tuning(
+    base: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str = "SFT", folders: Sequence[str] = SHIPPED
+) -> Setting:
+    """The embedded base on shipped data sets, in equal parts."""
     render = renderer_of(tokenizer)
 
     def examples(split: str) -> list[list]:
-        return [load_examples([DatasetSpec(path=f"{folder}/{split}.jsonl")])[0] for folder in SHIPPED]
+        return [load_examples([DatasetSpec(path=f"{folder}/{split}.jsonl")])[0] for folder in folders]
 
     train = examples("train")
 
     def rows(seed: int, n: int) -> Dataset:
-        drawn = [Random(seed).sample(part, min(len(part), n // 2)) for part in train]
+        drawn = [Random(seed).sample(part, min(len(part), n // len(folders))) for part in train]
         return tokenize(chain.from_iterable(drawn), render, TOKENS_A_ROW)[0]
 
-    tests = [Random(0).sample(last_turns(part), HELD_OUT_ROWS // 2) for part in examples("test")]
+    tests = [Random(0).sample(last_turns(part), HELD_OUT_ROWS // len(folders)) for part in examples("test")]
     held_out, _ = tokenize(chain.from_iterable(tests), render, TOKENS_A_ROW)
-    return Setting("SFT", digest("model.safetensors"), 3e-3, lambda seed: copy.deepcopy(base), rows, held_out)
+    return Setting(name, digest("model.safetensors"), 3e-3, lambda seed: copy.deepcopy(base), rows, held_out)

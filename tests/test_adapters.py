@@ -1,0 +1,221 @@
+"""Living with adapters on the command line: several on one base, merged, listed, compared, and refused."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from hrm_align.data.mixture import DatasetSpec, load_examples
+from hrm_align.evaluation import last_turns
+from hrm_align.models.loading import load_model, load_model_and_tokenizer, resolve
+from hrm_align.rendering import renderer_of
+from hrm_align.rollouts.generation import generate
+from tests.command_line import run
+from tests.trainers.recipe_runs import sft
+
+CHAT, LOOKUP, JSON = ("data/chat", "data/lookup", "data/json_extraction")
+STEPS = ("--use_peft", "true", "--lora_r", "4", "--lora_target_modules", "all", "--lora_scaling", "per_application",
+         "--learning_rate", "1e-2", "--max_steps", "12", "--per_device_train_batch_size", "4", "--packing", "true",
+         "--max_length", "256", "--save_steps", "12")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adapters") / "chat"
+    sft(folder, f"{CHAT}/train.jsonl", *STEPS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lookup(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adapters") / "lookup"
+    sft(folder, f"{LOOKUP}/train.jsonl", *STEPS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prompts():
+    """200 held-out prompts of three tasks."""
+    render = renderer_of(load_model_and_tokenizer("tiny")[1])
+    rows = [last_turns(load_examples([DatasetSpec(path=f"{task}/test.jsonl")])[0]) for task in (CHAT, LOOKUP, JSON)]
+    examples = rows[0][:70] + rows[1][:70] + rows[2][:60]
+    return [render.prompt(example.messages, example.condition) for example in examples]
+
+
+def told(capsys, *argv):
+    code, out, err = run(capsys, *argv, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def sentence(capsys, *argv):
+    code, _, err = run(capsys, *argv)
+    assert code == 2 and err.count("error: ") == 1 and "Traceback" not in err, err
+    return err[err.index("error: ") :]
+
+
+def answers_and_logits(model, prompts):
+    model.eval()
+    answers = generate(model, prompts, max_new_tokens=16)
+    with torch.no_grad():
+        documents = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
+        return answers, [model(torch.tensor([ids]), use_cache=False).logits[0] for ids in documents]
+
+
+def test_adapter_merged_reloaded_and_stock_peft_are_one_model(chat, prompts, tmp_path, capsys):
+    """Greedy outputs on 200 held-out prompts; logits in float32, relative to the largest (noise seen: 2e-6)."""
+    report = told(capsys, "adapters", "merge", chat, "--to", tmp_path / "merged", "--data", f"{CHAT}/test.jsonl")
+    assert report["prompts"] == 200 and report["other_answers"] == 0 and report["largest_difference"] < 1e-5
+    stock = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(resolve("tiny")), str(chat))
+    answers, logits = answers_and_logits(stock, prompts)
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    again, other = answers_and_logits(merged, prompts)
+    assert answers == again
+    assert answers != answers_and_logits(load_model("tiny"), prompts)[0], "the adapter does something"
+    difference = max((a - b).abs().max().item() for a, b in zip(logits, other, strict=True))
+    assert difference < 1e-5 * max(a.abs().max().item() for a in logits)
+    record = json.loads((tmp_path / "merged/merge.json").read_text())
+    assert record["base"] == "tiny" and record["prompts"] == 200
+
+
+def test_a_merge_outside_its_tolerance_writes_nothing(chat, tmp_path, capsys):
+    code, _, err = run(capsys, "adapters", "merge", chat, "--to", tmp_path / "merged", "--tolerance", "1e-12")
+    assert code == 1 and "nothing was written" in err and not any(tmp_path.iterdir())
+
+
+def test_a_fresh_adapter_on_the_merged_base_knows_its_base(chat, tmp_path, capsys):
+    """SFT, merge, SFT again: the second adapter fits the merged checkpoint, and not the first base."""
+    run(capsys, "adapters", "merge", chat, "--to", tmp_path / "merged")
+    sft(tmp_path / "second", f"{LOOKUP}/train.jsonl", *STEPS, "--model_name_or_path", str(tmp_path / "merged"))
+    rows = ("--data", f"{LOOKUP}/test.jsonl", "--limit", 5, "--max_new_tokens", 8)
+    capsys.readouterr()
+    assert told(capsys, "evaluate", "--model", tmp_path / "second", *rows)["n"] == 5
+    said = sentence(capsys, "evaluate", "--model", "tiny", "--adapter", tmp_path / "second", *rows)
+    assert "was trained on other weights than those of tiny" in said and str(tmp_path / "merged") in said
+
+
+def test_adapters_are_switched_by_name(chat, lookup, capsys):
+    """Each answers as it does alone, whatever was asked before it."""
+    rows = ("--data", f"{CHAT}/test.jsonl", "--limit", 12, "--max_new_tokens", 12)
+    both = ("--adapter", f"talk={chat}", "--adapter", lookup)
+    together = told(capsys, "evaluate", "--model", "tiny", *both, *rows)["adapters"]
+    assert list(together) == ["talk", "lookup"]
+    one = ("generate", "--model", "tiny", "--prompt", "Good morning, my name is Lumo.", "--max_new_tokens", 12)
+    spoken = told(capsys, *one, *both)["adapters"]
+    for name, folder in (("talk", chat), ("lookup", lookup)):
+        alone = told(capsys, "generate", "--model", folder, *one[3:])
+        assert spoken[name] == alone
+        assert told(capsys, "evaluate", "--model", folder, *rows)["groups"] == together[name]["groups"]
+    assert spoken["talk"] != spoken["lookup"]
+
+
+def test_list_and_compare_tell_what_adapters_are(chat, lookup, capsys):
+    listed = told(capsys, "adapters", "list", chat.parent, lookup)
+    assert [entry["folder"] for entry in listed] == [str(chat), str(lookup)], "not the checkpoints of their runs"
+    assert {entry["layers"] for entry in listed} == {"all"} and listed[0]["alpha"] == "4 / applications"
+    weights = load_file(chat / "adapter_model.safetensors")
+    assert listed[0]["parameters"] == sum(tensor.numel() for tensor in weights.values())
+    changes = told(capsys, "adapters", "compare", chat, lookup)["changes"]
+    config = json.loads((chat / "adapter_config.json").read_text())
+    assert config["r"] == 4
+    name = "base_model.model.lm_head.lora_{}.weight"
+    delta = weights[name.format("B")].double() @ weights[name.format("A")].double()
+    assert changes["lm_head"]["norm_a"] == pytest.approx(delta.norm().item())
+    low = "base_model.model.model.L_module.layers.0.mlp.{}.lora_{}.weight"
+    deltas = [weights[low.format(p, "B")].double() @ weights[low.format(p, "A")].double() / 6
+              for p in ("gate_proj", "up_proj", "down_proj")]  # fmt: skip
+    assert changes["L.mlp"]["norm_a"] == pytest.approx(sum(d.norm().item() ** 2 for d in deltas) ** 0.5)
+    same = told(capsys, "adapters", "compare", chat, chat, "--data", f"{CHAT}/test.jsonl", "--limit", 8)
+    assert all(part["cosine"] == pytest.approx(1) for part in same["changes"].values())
+    assert same["answers"]["same"] == same["answers"]["n"] == 8 and not same["settings"].keys() - {"folder"}
+
+
+def damaged(source, folder, change):
+    shutil.copytree(source, folder)
+    change(folder)
+    return folder
+
+
+def edit(file, **values):
+    def change(folder):
+        content = json.loads((folder / file).read_text()) | values
+        (folder / file).write_text(json.dumps(content))
+
+    return change
+
+
+def drop_a_tensor(folder):
+    weights = load_file(folder / "adapter_model.safetensors")
+    weights.pop(next(iter(weights)))
+    save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+WRONG = {
+    "another base": (edit("hrm_adapter.json", fingerprint="0" * 16), "was trained on other weights"),
+    "other cycles": (edit("hrm_adapter.json", L_cycles=5), "was trained with L_cycles 5, and tiny has 3"),
+    "a layer that is not there": (
+        edit("adapter_config.json", target_modules=["lm_head", "model.H_module.layers.7.mlp.up_proj"]),
+        "does not fit tiny, which has no model.H_module.layers.7.mlp.up_proj",
+    ),
+    "another rank": (edit("adapter_config.json", r=8), "does not fit tiny"),
+    "a lost tensor": (drop_a_tensor, "does not fit its own config"),
+    "another kind": (edit("adapter_config.json", peft_type="IA3"), "is a IA3 adapter"),
+    "a damaged config": (lambda f: (f / "adapter_config.json").write_text("{"), "adapter_config.json is damaged"),
+    "damaged weights": (lambda f: (f / "adapter_model.safetensors").write_bytes(b"x" * 99), "is damaged"),
+    "no weights": (lambda f: (f / "adapter_model.safetensors").unlink(), "holds no adapter_model.safetensors"),
+    "a damaged record": (lambda f: (f / "hrm_adapter.json").write_text("[]"), "hrm_adapter.json is damaged"),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), WRONG.values(), ids=WRONG)
+def test_an_adapter_that_does_not_fit_is_one_sentence(change, said, chat, tmp_path, capsys):
+    folder = damaged(chat, tmp_path / "adapter", change)
+    assert said in sentence(capsys, "generate", "--model", "tiny", "--adapter", folder, "--prompt", "x")
+
+
+def test_wrong_words_are_one_sentence(chat, tmp_path, capsys):
+    ask = ("generate", "--prompt", "x", "--model")
+    merge = ("adapters", "merge")
+    for argv, said in {
+        (*ask, "tiny", "--adapter", tmp_path / "none"): "there is no adapter at",
+        (*ask, "tiny", "--adapter", chat.parent): "name one of these",
+        (*ask, "tiny", "--adapter", resolve("tiny")): "is a whole checkpoint, no adapter",
+        (*ask, "tiny", "--adapter", chat, "--adapter", chat): "the name 'chat' is taken",
+        (*ask, chat, "--adapter", chat): "is an adapter itself",
+        ("adapters",): "use list, merge or compare",
+        ("adapters", "join"): "use list, merge or compare",
+        ("adapters", "list", tmp_path): "holds no adapter",
+        (*merge, chat, "--to", chat): "is there already",
+        (*merge, "tiny", "--to", tmp_path / "m"): "there is no adapter at tiny",
+    }.items():
+        assert said in sentence(capsys, *argv), argv
+    with pytest.raises(Exception, match="is an adapter, and a whole checkpoint is needed"):
+        sft(tmp_path / "run", f"{CHAT}/train.jsonl", *STEPS, "--model_name_or_path", str(chat))
+
+
+def test_a_merge_into_a_quantised_base_is_refused(chat, tmp_path, capsys):
+    """Such a checkpoint says so in its config."""
+    base = tmp_path / "base"
+    shutil.copytree(resolve("tiny"), base)
+    edit("config.json", quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})(base)
+    said = sentence(capsys, "adapters", "merge", chat, "--to", tmp_path / "merged", "--base", base)
+    assert "quantised" in said and not (tmp_path / "merged").exists()
+
+
+def test_an_adapter_that_was_trained_elsewhere_is_taken(tmp_path, capsys):
+    """Stock PEFT's, without a record, with the whole head in the file."""
+    config = LoraConfig(r=2, target_modules=["lm_head", "down_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(resolve("tiny")), config)
+    model.save_pretrained(tmp_path / "elsewhere")
+    assert any(
+        name.endswith("base_layer.weight") for name in load_file(tmp_path / "elsewhere/adapter_model.safetensors")
+    )
+    ask = ("--prompt", "copy abc", "--max_new_tokens", 8)
+    answer = told(capsys, "generate", "--model", "tiny", "--adapter", tmp_path / "elsewhere", *ask)
+    render = renderer_of(load_model_and_tokenizer("tiny")[1])
+    (ids,) = generate(model, [render.prompt([{"role": "user", "content": "copy abc"}], "direct")], max_new_tokens=8)
+    assert answer["token_ids"] == ids
