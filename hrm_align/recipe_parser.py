@@ -324,7 +324,7 @@ def _check(recipe: SFTRecipe, settings: Mapping[str, _Setting]) -> None:
 def _check_adapter(recipe: SFTRecipe, settings: Mapping[str, _Setting], fail: Callable[[str, str], None]) -> None:
     model, lora = recipe.model, recipe.lora
     given = [key for key in _ADAPTER_KEYS if key in settings and settings[key].value is not False]
-    if given and not lora.use_peft:
+    if given and not lora.use_peft and "use_peft" not in settings:  # `--use_peft false` takes the adapter out knowingly
         fail(given[0], "is of an adapter, and none is asked for: set use_peft: true, or leave it out")
     if model.load_in_4bit and model.load_in_8bit:
         fail("load_in_8bit", "cannot be set with load_in_4bit: keep one of them")

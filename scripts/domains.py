@@ -1,0 +1,111 @@
+"""The domain recipes on the embedded base: adapter and full fine-tuning, held-out scores before and after, and the guard.
+
+    python scripts/domains.py --out runs/domains                     # all of them: 20 minutes on two CPU cores
+    python scripts/domains.py --out runs/domains --only sql extraction --replay 0.2
+
+`--replay` runs each adapter once more with that share of rows of what the base knows. Goes on where it was interrupted
+(`records.jsonl` in `--out`), and prints the tables of recipes/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from study.records import Records
+from study.tables import table
+from transformers.utils.logging import disable_progress_bar
+
+from hrm_align.cli import exit_code_of
+from hrm_align.data.mixture import DatasetSpec, load_examples
+from hrm_align.evaluation import Score, evaluate, last_turns
+from hrm_align.models.adapters import load_adapted, open_adapter
+from hrm_align.models.loading import load_model_and_tokenizer
+
+DOMAINS = {  # recipe: its data, and how answers are graded
+    "sql": ("sql", "sql"),
+    "extraction": ("json_extraction", "json"),
+    "code": ("code", "code"),
+    "lookup": ("lookup", "exact"),
+}
+ROWS = 400
+FULL_RATE = "3e-3"  # where full fine-tuning is best (scripts/README.md)
+REPLAY = "data/base_families/train.jsonl"
+
+
+def score(model: Any, tokenizer: Any, domain: str) -> dict[str, Any]:
+    """Exact match of greedy answers to held-out rows."""
+    folder, match = DOMAINS[domain]
+    rows = last_turns(load_examples([DatasetSpec(path=f"data/{folder}/test.jsonl")])[0])[:ROWS]
+    return evaluate(model, tokenizer, rows, max_new_tokens=64, batch_size=100, match=match).score.to_dict()
+
+
+def before(domain: str) -> dict[str, Any]:
+    """The score of the base."""
+    model, tokenizer = load_model_and_tokenizer("tiny")
+    return score(model, tokenizer, domain)
+
+
+def train(domain: str, run: Path, flags: Sequence[str]) -> dict[str, Any]:
+    """Run the recipe as users do, and score what it has saved."""
+    from hrm_align.recipes.sft import main as sft
+
+    started = time.perf_counter()
+    sft(["--config", f"recipes/tiny/{domain}.yaml", "--output_dir", str(run), "--disable_tqdm", "true", *flags])
+    seconds = time.perf_counter() - started
+    adapter = (run / "adapter_config.json").exists()
+    base, adapters = ("tiny", {"run": open_adapter(str(run))}) if adapter else (str(run), {})
+    model, tokenizer = load_adapted(base, adapters)
+    guard = json.loads((run / "run/guard.json").read_text())["sets"]
+    ((_, known),) = guard.items()
+    trained = sum(weight.numel() for name, weight in model.named_parameters() if not adapter or "lora_" in name)
+    return {**score(model, tokenizer, domain), "seconds": seconds, "trained": trained, "guard": known}
+
+
+def cell(result: dict[str, Any]) -> str:
+    """Per cent and interval."""
+    low, high = Score(result["correct"], result["n"]).interval
+    return f"{100 * result['exact_match']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def row(name: str, what: str, start: dict[str, Any], run: dict[str, Any]) -> list[str]:
+    """One line of the table."""
+    guard = [f"{100 * run['guard'][side]['exact_match']:.0f}" for side in ("before", "after")]
+    sizes = [f"{run['trained']:,}", f"{run['seconds']:.0f}"]
+    return [name, what, *sizes, cell(start), cell(run), " to ".join(guard)]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run what is asked for and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/domains"), help="folder of runs and records")
+    parser.add_argument("--only", nargs="+", choices=list(DOMAINS), default=list(DOMAINS), help="some of them")
+    parser.add_argument("--replay", type=float, help="share of replay rows of one more run of each")
+    arguments = parser.parse_args(argv)
+    disable_progress_bar()
+    records, rows = Records(arguments.out / "records.jsonl"), []
+    arms: dict[str, list[str]] = {
+        "adapter": [],
+        "everything": ["--use_peft", "false", "--learning_rate", FULL_RATE],
+    }
+    if arguments.replay:
+        share = f"{arguments.replay:g}"
+        arms[f"adapter, replay {share}"] = ["--replay_datasets", REPLAY, "--replay_fraction", share]
+    for domain in arguments.only:
+        start = records.measured({"domain": domain, "arm": "before"}, partial(before, domain))
+        for name, flags in arms.items():
+            run = arguments.out / f"{domain}-{name.replace(', ', '-').replace(' ', '-')}"
+            work = partial(train, domain, run, flags)
+            rows.append(row(domain, name, start, records.measured({"domain": domain, "arm": name}, work)))
+    head = ["domain", "trained", "parameters", "seconds", "before %", "after %", "what the base knew %"]
+    print(*table(head, rows), sep="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main, sys.argv[1:]))
