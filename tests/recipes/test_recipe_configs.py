@@ -17,7 +17,8 @@ from hrm_align.recipe_parser import parse_sft, resolved
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = Path(__file__).parent / "fixtures"
-RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "recipes").glob("*/sft.yaml"))
+SETTINGS = (ROOT / "recipes").glob("*/*.yaml")
+RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in SETTINGS if path.parent.name != "accelerate")
 LAUNCHERS = sorted((ROOT / "recipes/accelerate").glob("*.yaml"))
 
 
@@ -45,13 +46,21 @@ def examples_of(recipe: SFTRecipe, specs: list[DatasetSpec]) -> list[Example]:
 
 
 def test_there_are_recipes_to_test() -> None:
-    assert {Path(recipe).parent.name for recipe in RECIPES} >= {"tiny", "chat", "math", "code"}
+    assert {Path(recipe).parent.name for recipe in RECIPES} >= {"tiny", "chat", "math", "code", "sql", "lookup"}
+    assert {Path(recipe).stem for recipe in RECIPES if "tiny" in recipe} >= {
+        "sft",
+        "sql",
+        "extraction",
+        "code",
+        "lookup",
+    }
     assert len(LAUNCHERS) == 5
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_states_only_what_differs_from_the_defaults(recipe: str) -> None:
-    defaults = resolved(parse_sft(["--model_name_or_path", "tiny", "--datasets", "a.jsonl", "--output_dir", "x"]))
+    given = ["--model_name_or_path", "tiny", "--datasets", "a.jsonl", "--output_dir", "x", "--use_peft", "true"]
+    defaults = resolved(parse_sft(given)) | {"use_peft": False}
     stated = yaml.safe_load(Path(recipe).read_text(encoding="utf-8"))
     values = resolved(parsed(recipe))
     required = {"model_name_or_path", "datasets", "output_dir"}
@@ -73,10 +82,10 @@ def test_a_step_of_a_1b_recipe_has_the_tokens_of_the_official_sft(recipe: str) -
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_row_of_a_recipes_data_becomes_an_example_under_its_condition(recipe: str) -> None:
     config = parsed(recipe)
-    for specs in (config.data.specs(), config.data.eval_specs()):
+    for specs in (config.data.specs(), config.data.eval_specs(), config.data.guard_specs()):
         for example in examples_of(config, specs) if specs else []:
             assert example.messages and example.answer.content.strip()
-            assert "tiny" in recipe or example.condition == "synth,cot"
+            assert example.condition == config.data.condition or specs == config.data.guard_specs()
 
 
 @pytest.mark.parametrize(
@@ -86,6 +95,7 @@ def test_every_row_of_a_recipes_data_becomes_an_example_under_its_condition(reci
         ("recipes/chat/sft.yaml", "Name a bird that cannot fly.", "The kiwi cannot fly.", 5),
         ("recipes/math/sft.yaml", r"What is $3 \cdot 7 + 2$?", r"The answer is $\boxed{23}$.", 3),
         ("recipes/code/sft.yaml", "Write a Python function `area`", "return width * height\n```", 3),
+        ("recipes/sql/lora.yaml", "How many boats are longer", "FROM boat WHERE length > 12", 3),
     ],
 )
 def test_the_columns_of_a_hub_data_set_are_read_as_prompt_and_answer(

@@ -3,13 +3,23 @@
 import pytest
 
 from hrm_align.cli import dispatch
+from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer
 
+FEW = ("--max_steps", "2", "--eval_strategy", "no", "--save_strategy", "no", "--generation_eval_samples", "0")
 
-@pytest.mark.parametrize("stage", ["sft"])
-def test_the_recipe_runs_to_a_loadable_checkpoint(tmp_path, stage):
-    dispatch(
-        [stage, "--config", f"recipes/tiny/{stage}.yaml", "--output_dir", str(tmp_path / "run"), "--max_steps", "2",
-         "--eval_strategy", "no", "--save_strategy", "no", "--generation_eval_samples", "0"]
-    )  # fmt: skip
+
+def test_the_recipe_runs_to_a_loadable_checkpoint(tmp_path):
+    dispatch(["sft", "--config", "recipes/tiny/sft.yaml", "--output_dir", str(tmp_path / "run"), *FEW])
     load_model_and_tokenizer(str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("domain", ["sql", "extraction", "code", "lookup"])
+def test_a_domain_recipe_runs_to_a_loadable_adapter_with_its_guard_table(domain, tmp_path):
+    guard = ("--guard_samples", "4", "--max_new_tokens", "4")
+    dispatch(["sft", "--config", f"recipes/tiny/{domain}.yaml", "--output_dir", str(tmp_path / "run"), *FEW, *guard])
+    model, _ = load_adapted("tiny", {"run": open_adapter(str(tmp_path / "run"))})
+    trained = sum(weight.numel() for name, weight in model.named_parameters() if "lora_" in name)
+    base = sum(weight.numel() for name, weight in model.named_parameters() if "lora_" not in name)
+    assert trained / base < 0.1
+    assert (tmp_path / "run/run/guard.json").exists()
