@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 DATA = Path(__file__).parents[2] / "data"
-NAMES = ("chat", "json_extraction", "lookup")
+NAMES = ("base_families", "chat", "json_extraction", "lookup")
 SPLITS = ("train", "test")
 MAX_FILE_BYTES = 1_000_000
 
@@ -27,7 +27,7 @@ CHAT_VOCABULARY = words(
     "And Be Best Call Captain Certainly Doctor Give Good Goodbye Hello How I Is My No Noted One Please Professor Thank "
     "Thanks What When Where Which You Your"
 )
-MAX_CHARACTERS = {"prompt": 320, "response": 100}  # about 130 and 50 tokens of the tiny base
+MAX_CHARACTERS = {"prompt": 320, "response": 110}  # about 180 and 70 tokens of the tiny base
 
 
 def rows(name: str, split: str) -> list[dict[str, Any]]:
@@ -54,7 +54,8 @@ def documented_counts() -> dict[tuple[str, str], int]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_generator_writes_the_shipped_bytes(name: str, tmp_path: Path):
-    copy = shutil.copytree(DATA / name, tmp_path / name, ignore=shutil.ignore_patterns("*.jsonl"))
+    copy = shutil.copytree(DATA / name, tmp_path / "data" / name, ignore=shutil.ignore_patterns("*.jsonl"))
+    shutil.copytree(DATA.parent / "scripts" / "base_tasks", tmp_path / "scripts" / "base_tasks")  # for base_families
     subprocess.run([sys.executable, "-I", "-S", copy / "generate.py"], check=True, timeout=60)  # the stdlib suffices
     for split in SPLITS:
         assert (copy / f"{split}.jsonl").read_bytes() == (DATA / name / f"{split}.jsonl").read_bytes()
@@ -89,7 +90,8 @@ def test_strict_readers_keep_every_row_with_its_group_and_condition(name: str, s
     shipped = rows(name, split)
     answers = [sum(message["role"] == "assistant" for message in row.get("messages", ())) or 1 for row in shipped]
     assert len(examples) == sum(answers)  # one example for every assistant turn
-    assert {example.condition for example in examples} == {"direct"}
+    assert {example.condition for example in examples} == {row.get("condition", "direct") for row in shipped}
+    assert name == "base_families" or all(row.get("condition", "direct") == "direct" for row in shipped)
     assert {example.group for example in examples} == {row["group"] for row in shipped}
 
 

@@ -145,6 +145,27 @@ def test_the_adapter_has_the_precision_that_was_asked_for(rows, tmp_path):
     assert {tensor.dtype for tensor in adapter_of(tmp_path / "run").values()} == {torch.bfloat16}
 
 
+def test_a_frozen_base_in_half_precision_carries_an_adapter_in_float32(rows, tmp_path):
+    sft(tmp_path / "run", rows, *QUICK, "--dtype", "bfloat16", "--lora_target_modules", "all")
+    tensors = adapter_of(tmp_path / "run")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    assert all(tensor.abs().max() > 0 for tensor in tensors.values())
+    losses = [record["loss"] for record in metrics(tmp_path / "run") if "loss" in record]
+    assert losses[-1] < losses[0]
+    # Its base is the published one, whatever precision it was loaded in.
+    load_adapted("tiny", {"run": open_adapter(str(tmp_path / "run"))})
+
+
+def test_a_resumed_adapter_is_that_of_the_uninterrupted_run(rows, tmp_path):
+    flags = (*QUICK, "--max_steps", "8", "--lora_target_modules", "all", "--lora_dropout", "0.1",
+             "--module_learning_rates", '{"head": 1e-3}', "--save_strategy", "steps", "--save_steps", "3")  # fmt: skip
+    sft(tmp_path / "whole", rows, *flags)
+    sft(tmp_path / "run", rows, *flags, "--resume_from_checkpoint", str(tmp_path / "whole/checkpoint-3"))
+    whole, resumed = (adapter_of(tmp_path / name) for name in ("whole", "run"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert (tmp_path / "whole/checkpoint-3/hrm_adapter.json").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
