@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from hrm_align.data.example import Example
 from hrm_align.errors import UserError
+from hrm_align.rewards.code import match_code
+from hrm_align.rewards.sql import match_sql
 
 
 def exact_match(completion: str, reference: str) -> bool:
@@ -50,4 +52,4 @@ def _match_json(completion: str, example: Example) -> bool:
     return verdict
 
 
-MATCHERS: dict[str, Matcher] = {"exact": _match_text, "json": _match_json}
+MATCHERS: dict[str, Matcher] = {"exact": _match_text, "json": _match_json, "sql": match_sql, "code": match_code}

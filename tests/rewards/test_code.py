@@ -183,6 +183,10 @@ def test_shipped_answers_return_what_python_returns_and_their_tests_expect():
                 assert repr(program.call(call, arguments)) == repr(expected) == repr(names[call](*arguments))
 
 
+# Lists and tuples that hold the same ones again and again: small to make, endless to read.
+LISTS = "y, z = [0], [0]\nfor i in range(14): y, z = [y, y, y, y], [z, z, z, z]\n"
+TUPLES = "y = 0\nfor i in range(14): y = (y, y, y, y)\n"
+
 # What is refused, and why. Each is the body of `def f(x):`, or a whole program; x is 1. None of it is ever run by Python.
 HOSTILE = (
     # ways out of the interpreter
@@ -231,6 +235,8 @@ HOSTILE = (
     ("return 1j", "Constant is not supported"),
     ("return ...", "Constant is not supported"),
     ("return (-8) ** 0.5", "a value of type complex"),
+    ("return x(1)", "a int is called"),
+    ("return next([1])", "next takes an iterator"),
     # what Python's compiler refuses, and its parser alone does not
     ("break", "Break is not supported"),
     ("for y in [1]:\n    def g():\n        continue", "Continue is not supported"),
@@ -280,8 +286,13 @@ HOSTILE = (
     ("y = 'a' * 9000\nreturn f'{y}{y}'", "10000 items"),
     ("y = [0] * 9000\nreturn [*y, *y]", "10000 items"),
     ("y = [0] * 9999\ny.extend([1, 1])\nreturn y", "10000 items"),
-    ("y = []\nwhile True: y.append([0] * 9999)", "20000 steps"),
-    ("y = []\nwhile True: y.append('a' * 9999)", "20000 steps"),
+    ("y = 0\nwhile True: y = [[0] * 9999, y]", "20000 steps"),
+    ("y = 0\nwhile True: y = ['a' * 9999, y]", "20000 steps"),
+    ("y = [0] * 9999\nz = 0\nwhile True: z = [y[:], z]", "20000 steps"),
+    ("y = range(9999)\nz = 0\nwhile True: z = [list(y), z]", "20000 steps"),
+    ("y = '1' * 9999\nfor i in range(60): float(y)\nreturn 1", "20000 steps"),
+    ("y = 'a' * 9999\nfor i in range(60): y.upper()\nreturn 1", "20000 steps"),
+    ("return ('\xdf' * 9000).upper()", "10000 items"),
     ("return {y: 0 for y in range(1001)}", "1000 keys"),
     ("return {y for y in range(1001)}", "1000 keys"),
     ("return set(range(1001))", "1000 keys"),
@@ -308,20 +319,27 @@ HOSTILE = (
     ("y = [1]\nfor i in range(300): y = (z for z in y)\nreturn list(y)", "200 levels"),
     ("y = [1]\nfor i in range(300): y = enumerate(y)\nreturn list(y)", "200 levels"),
     ("return " + "- " * 230 + "x", "200 levels"),
-    # lists that hold the same lists again and again: small to make, endless to read
-    ("y = [0]\nfor i in range(19): y = [y] * 10\nreturn str(y)", "20000 steps"),
-    ("y = [0]\nz = [0]\nfor i in range(19): y, z = [y] * 10, [z] * 10\nreturn y == z", "20000 steps"),
-    ("y = [0]\nz = [0]\nfor i in range(19): y, z = [y] * 10, [z] * 10\nreturn z in [y]", "20000 steps"),
-    ("y = [0]\nz = [0]\nfor i in range(19): y, z = [y] * 10, [z] * 10\nreturn [y].index(z)", "20000 steps"),
-    ("y = (0,)\nfor i in range(19): y = (y,) * 10\nreturn {y: 1}", "20000 steps"),
-    ("y = (0,)\nfor i in range(19): y = (y,) * 10\nreturn {y}", "20000 steps"),
-    ("y = (0,)\nz = {}\nfor i in range(19): y = (y,) * 10\nz[y] = 1", "20000 steps"),
-    ("y = (0,)\nz = {}\nfor i in range(19): y = (y,) * 10\nreturn z.get(y)", "20000 steps"),
-    ("y = (0,)\nz = {}\nfor i in range(19): y = (y,) * 10\nreturn z[y]", "20000 steps"),
-    ("y = (0,)\nz = {}\nfor i in range(19): y = (y,) * 10\nreturn y in z", "20000 steps"),
-    ("y = [0] * 4000 + [1]\nz = [0] * 4000 + [2]\nreturn sorted([z, y] * 2000)", "20000 steps"),
-    ("y = [0] * 4000 + [1]\nz = [0] * 4000 + [2]\nreturn max([z, y] * 2000)", "20000 steps"),
-    ("y = [0] * 4000 + [1]\nz = [0] * 4000 + [2]\nreturn y in (z for i in range(4000))", "20000 steps"),
+    # values within values
+    (LISTS + "return str(y)", "20000 steps"),
+    (LISTS + "return f'{y}'", "20000 steps"),
+    (LISTS + "return y == z", "20000 steps"),
+    (LISTS + "return y < z", "20000 steps"),
+    (LISTS + "return z in [y]", "20000 steps"),
+    (LISTS + "return z in (y for i in [1])", "20000 steps"),
+    (LISTS + "return [y].index(z)", "20000 steps"),
+    (LISTS + "return sorted([y, z])", "20000 steps"),
+    (LISTS + "return max([y, z])", "20000 steps"),
+    (LISTS + "return min(y, z)", "20000 steps"),
+    (LISTS + "return [y] + [z]", "20000 steps"),
+    (TUPLES + "return {y: 1}", "20000 steps"),
+    (TUPLES + "return {y}", "20000 steps"),
+    (TUPLES + "return set([y])", "20000 steps"),
+    (TUPLES + "return dict([[y, 1]])", "20000 steps"),
+    (TUPLES + "return {k: 1 for k in [y]}", "20000 steps"),
+    (TUPLES + "z = {}\nz[y] = 1", "20000 steps"),
+    (TUPLES + "z = {}\nz.get(y)", "20000 steps"),
+    (TUPLES + "z = {}\nreturn z[y]", "20000 steps"),
+    (TUPLES + "z = {}\nreturn y in z", "20000 steps"),
     ("y = []\ny.append(y)\nreturn y == [y]", "nested more than 20"),
     ("y = []\nfor i in range(3000): y = [y]\nreturn str(y)", "nested more than 20"),
     ("y = ()\nfor i in range(3000): y = (y,)\nreturn {y: 1}", "nested more than 20"),
@@ -346,7 +364,7 @@ HOSTILE = (
 GRADER = """
 import importlib.util, json, resource, sys, time, tracemalloc
 resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
-resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
 spec = importlib.util.spec_from_file_location("interpreter", sys.argv[1])
 module = sys.modules["interpreter"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)

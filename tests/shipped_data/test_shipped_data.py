@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 DATA = Path(__file__).parents[2] / "data"
-NAMES = ("base_families", "chat", "json_extraction", "lookup")
+NAMES = ("base_families", "chat", "code", "json_extraction", "lookup", "sql")
 SPLITS = ("train", "test")
 MAX_FILE_BYTES = 1_000_000
 
@@ -179,3 +179,14 @@ def test_every_fact_a_lookup_test_row_asks_for_is_taught_and_unknown_codes_are_n
 def test_the_row_that_the_readme_shows_is_in_training(name: str):
     (shown,) = re.findall(r"^    (\{.*?\})\n\n", (DATA / name / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert json.loads(shown) in rows(name, "train")
+
+
+def test_base_families_are_kept_apart_as_in_the_training_of_the_base(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(DATA.parent / "scripts"))
+    from base_tasks.rows import is_held_out
+
+    for split in SPLITS:
+        assert {is_held_out(row["instruction"]) for row in rows("base_families", split)} == {split == "test"}
+    asked = {row["instruction"].rsplit("\n\n", 1)[-1] for row in rows("base_families", "test")}
+    examples = [text for row in rows("base_families", "train") for text in row["instruction"].split("\n\n")[:-1]]
+    assert not asked & {text.rsplit("\n", 1)[0] for text in examples}
