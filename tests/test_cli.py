@@ -136,9 +136,9 @@ def test_a_damaged_checkpoint_is_named(capsys, tmp_path, file, content):
     assert f"{tmp_path} cannot be loaded" in the_error(capsys, "generate", "--model", tmp_path, "--prompt", "x")
 
 
-def test_an_adapter_is_told_from_a_checkpoint(capsys, tmp_path):
+def test_an_adapter_that_is_none_is_damaged(capsys, tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}")
-    assert "is an adapter" in the_error(capsys, "generate", "--model", tmp_path, "--prompt", "x")
+    assert "adapter_config.json is damaged" in the_error(capsys, "generate", "--model", tmp_path, "--prompt", "x")
 
 
 def test_a_run_is_not_written_over(capsys, tmp_path, good):

@@ -27,6 +27,7 @@ from torch.utils.data import RandomSampler
 from transformers import TrainerCallback, set_seed
 
 from hrm_align.cli import exit_code_of
+from hrm_align.data.preparation import read_data, tokenized
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
 from hrm_align.recipe_parser import parse_sft
@@ -35,7 +36,7 @@ from hrm_align.trainers.checkpoints import MANIFEST, STAGING, check_whole, check
 from hrm_align.trainers.resume import checkpoint_to_resume
 from hrm_align.trainers.sampling import EpochSeededSampler
 from hrm_align.trainers.sft import SFTTrainer
-from recipes.sft import main, read_data, tokenized
+from recipes.sft import main
 from tests.trainers.recipe_runs import arguments, launched_sft, metrics, sft, write_rows
 
 LATEST = ("--resume_from_checkpoint", "latest")
@@ -111,7 +112,8 @@ def trainer_of(out: Path, data: Path, *flags: str, adapter: bool = False, **kwar
     recipe = parse_sft(arguments(out, data, *flags))
     set_seed(recipe.training.seed)
     model, tokenizer = load_model_and_tokenizer("tiny")
-    train, held_out = tokenized(recipe, tokenizer, *read_data(recipe, out))
+    read = read_data(recipe.data, recipe.training.seed, out / "run")
+    train, held_out = tokenized(read, recipe.data, tokenizer, recipe.training.max_length)
     if adapter:  # its dropout draws random numbers in every step
         model = get_peft_model(model, LoraConfig(r=4, lora_alpha=4, lora_dropout=0.2, target_modules="all-linear"))
     kwargs["callbacks"] = [MetricsFile(out / "metrics.jsonl"), *kwargs.get("callbacks", ())]
