@@ -405,12 +405,12 @@ def corrupted(query: str, connection: sqlite3.Connection, rng: random.Random) ->
 
 def test_nineteen_of_twenty_queries_with_one_mistake_are_graded_wrong():
     rng, caught, count = random.Random(0), 0, 0
-    for line, row in enumerate(shipped("test")[::3]):
+    for line, row in enumerate(shipped("test")[::5]):
         file, reference = row["grading"]["database"], row["response"]
         graded = example(reference, DATA / f"test.jsonl:{line}", database=file)
         assert MATCHERS["sql"](reference, graded)
         for query in corrupted(reference, opened(file), rng):
             caught += not MATCHERS["sql"](query, graded)
             count += 1
-    assert count > 700
+    assert count > 500
     assert caught >= 0.95 * count, f"{caught} of {count}"
