@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
+from zlib import crc32
 
 SEED = 5813
 TRAIN_ROWS = {"number": 700, "text": 700, "list": 700, "each": 700, "choice": 700}
@@ -292,8 +293,10 @@ def tests(draw: Draw, group: str, task: Task, names: Sequence[str]) -> list[Any]
     """
     functions = [eval(f"lambda {', '.join(names)}: {code}") for code in (task.code, *rivals(task))]  # our own texts
     candidates: list[tuple[list[Any], Any, set[int]]] = []
-    while len(candidates) < CANDIDATES[group]:
-        arguments = [value(draw, task.kinds[name], task) for name in names]
+    rare = Draw(crc32(task.code.encode()), {})  # of its own, so that later rows do not depend on how long it looks
+    while len(candidates) < CANDIDATES[group] or len({json.dumps(result) for _, result, _ in candidates}) == 1:
+        source = draw if len(candidates) < CANDIDATES[group] else rare
+        arguments = [value(source, task.kinds[name], task) for name in names]
         right, *wrong = [outcome(function, arguments) for function in functions]
         if right[0] != "failed":
             candidates.append((arguments, right[1], {i for i, other in enumerate(wrong) if other != right}))
@@ -306,6 +309,8 @@ def tests(draw: Draw, group: str, task: Task, names: Sequence[str]) -> list[Any]
         taken = [arguments for arguments, _, _ in (*chosen, last)]
         others = [candidate for candidate in others if candidate[0] not in taken]
         chosen.append(max(others, key=lambda candidate: len(candidate[2] - caught)))
+    if all(result == last[1] for _, result, _ in chosen):  # a constant would pass: take one that it fails
+        chosen[-1] = next(other for other in candidates if other[1] != last[1])
     return [[arguments, result] for arguments, result, _ in (*chosen, last)]
 
 

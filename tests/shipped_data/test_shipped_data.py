@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 DATA = Path(__file__).parents[2] / "data"
-NAMES = ("base_families", "chat", "code", "json_extraction", "lookup", "sql")
+NAMES = ("base_families", "chat", "code", "json_extraction", "lookup", "plain_answers", "sql", "word_problems")
+OF_THE_BASE = ("base_families", "plain_answers", "word_problems")  # drawn from scripts/base_tasks
 SPLITS = ("train", "test")
 MAX_FILE_BYTES = 1_000_000
 
@@ -55,7 +56,7 @@ def documented_counts() -> dict[tuple[str, str], int]:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_generator_writes_the_shipped_bytes(name: str, tmp_path: Path):
     copy = shutil.copytree(DATA / name, tmp_path / "data" / name, ignore=shutil.ignore_patterns("*.jsonl"))
-    shutil.copytree(DATA.parent / "scripts" / "base_tasks", tmp_path / "scripts" / "base_tasks")  # for base_families
+    shutil.copytree(DATA.parent / "scripts" / "base_tasks", tmp_path / "scripts" / "base_tasks")  # OF_THE_BASE
     subprocess.run([sys.executable, "-I", "-S", copy / "generate.py"], check=True, timeout=60)  # the stdlib suffices
     for split in SPLITS:
         assert (copy / f"{split}.jsonl").read_bytes() == (DATA / name / f"{split}.jsonl").read_bytes()
@@ -91,7 +92,7 @@ def test_strict_readers_keep_every_row_with_its_group_and_condition(name: str, s
     answers = [sum(message["role"] == "assistant" for message in row.get("messages", ())) or 1 for row in shipped]
     assert len(examples) == sum(answers)  # one example for every assistant turn
     assert {example.condition for example in examples} == {row.get("condition", "direct") for row in shipped}
-    assert name == "base_families" or all(row.get("condition", "direct") == "direct" for row in shipped)
+    assert name in OF_THE_BASE or all(row.get("condition", "direct") == "direct" for row in shipped)
     assert {example.group for example in examples} == {row["group"] for row in shipped}
 
 
@@ -179,6 +180,23 @@ def test_every_fact_a_lookup_test_row_asks_for_is_taught_and_unknown_codes_are_n
 def test_the_row_that_the_readme_shows_is_in_training(name: str):
     (shown,) = re.findall(r"^    (\{.*?\})\n\n", (DATA / name / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert json.loads(shown) in rows(name, "train")
+
+
+@pytest.mark.parametrize("name", ["plain_answers", "word_problems"])
+def test_prompts_of_reinforcement_learning_are_kept_apart_as_in_the_training_of_the_base(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(DATA.parent / "scripts")
+    from base_tasks.rows import final_answer, is_held_out
+
+    for split in SPLITS:
+        assert {is_held_out(row["prompt"]) for row in rows(name, split)} == {split == "test"}
+    for row in rows("word_problems", "test"):
+        *steps, last = row["response"].split(", ")
+        for step in steps:
+            left, result = step.replace("x", "*").split("=")
+            assert eval(left) == int(result), "the working is right"  # ours, digits and signs
+        assert final_answer(last) == steps[-1].split("=")[1]
 
 
 def test_base_families_are_kept_apart_as_in_the_training_of_the_base(monkeypatch: pytest.MonkeyPatch):

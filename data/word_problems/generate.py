@@ -1,0 +1,49 @@
+"""Write train.jsonl and test.jsonl of multi-step word problems, byte for byte the same on every run.
+
+    python data/word_problems/generate.py
+
+One row:
+
+    {"prompt": "Leo has 21 coins. Leo buys 3 bags of 4. Leo loses 5. How many coins does Leo have now?",
+     "response": "3x4=12, 21+12=33, 33-5=28, so 28", "condition": "cot", "group": "3 steps"}
+
+The tiny base knows these problems from its own training and answers some of them wrongly: prompts for reinforcement
+learning, whose answers are paid by the number behind "so".
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from random import Random
+
+# What the base was trained on, from where scripts/make_tiny_base.py takes it; a copy would drift from it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+from base_tasks.rows import draw_task
+
+ROWS = {"train": 4000, "test": 600}
+FAMILY, LEVEL = "story", "hard"
+
+Row = dict[str, str]
+
+
+def rows(split: str) -> list[Row]:
+    """Distinct problems; those of the test are held out from the base's own training, too."""
+    rng, found = Random(f"word problems {split}"), dict[str, Row]()
+    while len(found) < ROWS[split]:
+        task = draw_task(rng, FAMILY, LEVEL, held_out=split == "test")
+        steps = f"{task.steps.count('=')} steps"
+        found[task.prompt] = {"prompt": task.prompt, "response": task.steps, "condition": "cot", "group": steps}
+    return list(found.values())
+
+
+def main() -> None:
+    for split in ROWS:
+        lines = "".join(json.dumps(row) + "\n" for row in rows(split))
+        Path(__file__).with_name(f"{split}.jsonl").write_text(lines, encoding="ascii", newline="\n")
+
+
+if __name__ == "__main__":
+    main()
