@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hrm_align.data.example import Example
 from hrm_align.errors import UserError
 from hrm_align.rewards.interpreter import Fault, Program
+
+if TYPE_CHECKING:
+    from hrm_align.rewards.options import Row
 
 Tests = Sequence[tuple[Sequence[Any], Any]]  # arguments and result
 
@@ -57,25 +59,31 @@ def same(result: object, expected: object) -> bool:
     return result == expected
 
 
-def match_code(completion: str, example: Example) -> bool:
+def match_code(completion: str, example: Row) -> bool:
     """`--match code`: by the tests of the row, `"grading": {"call": "f", "tests": [[[1, 2], 3], ...]}`.
 
     Raises:
         UserError: for a row without tests, or whose own answer fails them.
     """
-    call: Any = example.grading.get("call")
-    tests: Any = example.grading.get("tests")
-    if not isinstance(call, str) or not _are_tests(tests):
-        raise UserError(
-            f"{example.source}: --match code needs the function to call and its tests: "
-            '"grading": {"call": "f", "tests": [[[1, 2], 3], ...]}, each the list of the arguments, then the result.'
-        )
+    call, tests = tests_of(example)
     wrong = failure(example.reference, call, tests)
     if wrong is not None:
         raise UserError(
             f"{example.source}: the row's own answer fails its tests: {wrong}. Correct the answer or the test."
         )
     return code_match(completion, call, tests)
+
+
+def tests_of(example: Row) -> tuple[str, Tests]:
+    """The function that a row's tests call, and the tests. Raises UserError for a row without them."""
+    call: Any = example.grading.get("call")
+    tests: Any = example.grading.get("tests")
+    if not isinstance(call, str) or not _are_tests(tests):
+        raise UserError(
+            f"{example.source}: grading code needs the function to call and its tests: "
+            '"grading": {"call": "f", "tests": [[[1, 2], 3], ...]}, each the list of the arguments, then the result.'
+        )
+    return call, tests
 
 
 def _are_tests(tests: object) -> bool:

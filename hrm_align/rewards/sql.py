@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hrm_align.errors import UserError
 
 if TYPE_CHECKING:
-    from hrm_align.data.example import Example
+    from hrm_align.rewards.options import Row
 
 REFERENCE_SECONDS = 60.0  # for opening the database and running the right query
 COMPLETION_SECONDS = 2.0  # or `SECONDS_PER_REFERENCE` times what the right query took, if that is longer
@@ -57,7 +57,7 @@ def sql_match(completion: str, reference: str, database: str | os.PathLike[str])
         return reply is not None and reply["right"]
 
 
-def match_sql(completion: str, example: Example) -> bool:
+def match_sql(completion: str, example: Row) -> bool:
     """`sql_match` on the database that the row's `grading.database` names, from the folder of its data file.
 
     Raises:

@@ -1,0 +1,92 @@
+"""Before a run: rows that no reward can grade, or grades wrong, are found and named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from hrm_align.data.mixture import DatasetSpec, load_examples
+from hrm_align.errors import UserError
+from hrm_align.rewards.preflight import preflight
+from hrm_align.rewards.suite import RewardSpec, RewardSuite
+from tests.rewards.rows import row
+
+
+def rows(*references: str) -> list:
+    return [row(reference, f"rows.jsonl:{line}") for line, reference in enumerate(references, start=1)]
+
+
+def checked(entries, examples, **settings):
+    with RewardSuite([RewardSpec.of(entry) for entry in entries], workers=1) as suite:
+        return preflight(suite, examples, **settings)
+
+
+def test_a_data_set_whose_boxes_json_has_ruined_is_refused_with_the_cause(tmp_path: Path):
+    """The fault of 17,592 rows: a backslash that was not doubled, in a file that is otherwise sound."""
+    path = tmp_path / "rows.jsonl"
+    sound = json.dumps({"prompt": "?", "response": r"so \boxed{5}"})
+    ruined = sound.replace(r"\\boxed", r"\boxed")
+    assert ruined != sound
+    path.write_text("\n".join([ruined, sound, ruined.replace(r"\b", "b"), ruined]) + "\n")
+    report = checked(["math", {"name": "format", "pattern": ".*"}], load_examples([DatasetSpec(str(path))])[0])
+    assert (report.rows, report.failing, report.rewards["math"].counts) == (4, 3, {"ungradable": 3})
+    with pytest.raises(UserError) as error:
+        report.require(0.5)
+    text = str(error.value)
+    assert text.startswith("3 of 4 rows fail the preflight of the rewards, and 50.0% may:")
+    assert (
+        f"math: {path}:1: the right answer holds a backspace" in text
+        and f"{path}:3: the right answer holds `boxed{{`" in text
+    )
+    assert r"JSON has eaten the backslash of \boxed" in text and r"Write it as \\boxed" in text
+    report.require(0.75)
+
+
+def test_rows_on_which_a_wrong_answer_is_paid_are_caught(tmp_path: Path):
+    """A query that finds nothing is as good as any other that does; one result is learnt by heart."""
+    (tmp_path / "t.sql").write_text("CREATE TABLE t (a); INSERT INTO t VALUES (1);")
+    at = str(tmp_path / "rows.jsonl")
+    queries = [row(f"SELECT a FROM t WHERE a = {a}", f"{at}:{a}", database="t.sql") for a in (1, 2)]
+    program = "def f(a): return a * a"
+    programs = [
+        row(program, f"{at}:{len(tests)}", call="f", tests=tests) for tests in ([[[1], 1]], [[[1], 1], [[2], 4]])
+    ]
+    by_heart = "def f(argument0): return 1"
+    for name, examples, place, wrong in (("sql", queries, 2, "SELECT NULL WHERE 0"), ("code", programs, 1, by_heart)):
+        report = checked([name], examples)
+        assert (report.failing, report.rewards[name].counts) == (1, {"corrupted_passes": 1})
+        assert report.named == [f"{name}: {at}:{place}: the wrong answer {wrong!r} gets 1.0 and not 0"]
+        with pytest.raises(UserError, match="1 of 2 rows fail the preflight"):
+            report.require(0.0)
+
+
+def test_a_right_answer_that_its_own_reward_refuses_is_caught(tmp_path: Path):
+    (tmp_path / "schema.json").write_text('{"required": ["b"]}')
+    entry = {"name": "json_fields", "schema": str(tmp_path / "schema.json")}
+    report = checked([entry], rows('{"a": 1}', '{"b": 1}'))
+    assert report.rewards["json_fields"].counts == {"gold_fails": 1}
+    assert "rows.jsonl:1: the right answer" in report.named[0] and "gets 0 and not 1" in report.named[0]
+
+
+def test_a_row_fails_only_if_no_verifiable_reward_can_grade_it():
+    report = checked(["json", "numeric", {"name": "length", "most": 9}], rows('{"a": 1}', "5", "five"))
+    assert [report.rewards[name].gradable for name in ("json", "numeric", "length")] == [2, 2, 3]  # 5 is JSON, too
+    assert (report.failing, report.named) == (1, ["json: rows.jsonl:3: the right answer cannot be graded"])
+
+
+def test_a_reward_that_cannot_tell_right_from_wrong_is_only_averaged(tmp_path: Path):
+    (tmp_path / "own.py").write_text("def reward(completions): return [float(len(text)) for text in completions]")
+    report = checked([{"file": str(tmp_path / "own.py")}], rows("a", "abc"))
+    assert (report.failing, report.rewards["reward"].mean, report.rewards["reward"].verifiable) == (0, 2.0, False)
+
+
+def test_a_sample_is_drawn_by_its_seed_and_a_report_is_json():
+    examples = rows(*map(str, range(200)))
+    first, again, other = (checked(["exact", "math"], examples[:190], limit=100, seed=seed) for seed in (0, 0, 1))
+    assert first.to_dict() == again.to_dict() == json.loads(json.dumps(first.to_dict()))
+    assert (first.rows, first.failing, other.rows) == (100, 0, 100)
+    console = Console(width=100, record=True, quiet=True)
+    console.print(first.table())
