@@ -19,6 +19,11 @@ from hrm_align.errors import PREEMPTED_CODE, Preempted, RunError, UserError
 # Each module has `main(argv)`; it is imported only when its command is called, because the trainers take seconds.
 COMMANDS = {
     "sft": ("hrm_align.recipes.sft", "fine-tune on rows: --config recipes/tiny/sft.yaml [--any_key value]"),
+    "grpo": (
+        "hrm_align.recipes.grpo",
+        "reinforcement learning: --config recipes/tiny/math_grpo.yaml [--any_key value]",
+    ),
+    "headroom": ("hrm_align.commands.headroom", "how often a model solves each prompt, before it is trained on them"),
     "evaluate": ("hrm_align.commands.evaluate", "generated exact match on held-out rows, with intervals"),
     "generate": ("hrm_align.commands.generate", "answer one prompt"),
     "inspect": ("hrm_align.commands.inspect", "show what training sees of your rows, and prove the mask on them"),
@@ -27,6 +32,7 @@ COMMANDS = {
         "list, merge or compare adapters: list DIR | merge A --to DIR | compare A B",
     ),
     "doctor": ("hrm_align.commands.doctor", "check a checkpoint, and mend what can be mended: MODEL [--fix]"),
+    "rewards": ("hrm_align.commands.rewards", "list the rewards, or grade answers: NAME --data FILE [--preflight]"),
     "convert": ("hrm_align.commands.convert", "official training checkpoints to Transformers' form, and back"),
 }
 

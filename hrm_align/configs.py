@@ -9,13 +9,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from transformers import SchedulerType
 from transformers.training_args import OptimizerNames
 from transformers.utils import is_torch_bf16_gpu_available
-from trl import SFTConfig
+from trl import GRPOConfig, SFTConfig
 
 from hrm_align.rendering import DEFAULT_CONDITION
 
@@ -27,13 +27,27 @@ def _option(default: Any, help: str, **metadata: Any) -> Any:
     return field(default=default, metadata={"help": help, **metadata})
 
 
-class DatasetEntry(dict[str, Any]):
-    """One entry of `datasets`: the keys of `DatasetSpec`. A bare word is its `path`; a flag may also hold a JSON object."""
+class Entry(dict[str, Any]):
+    """One entry of a list of mappings. A bare word stands for the key `BARE`; a flag may also hold a JSON object."""
+
+    BARE: ClassVar[str]
 
     def __init__(self, entry: str | Mapping[str, Any]):
         if isinstance(entry, str):
-            entry = json.loads(entry) if entry.lstrip().startswith("{") else {"path": entry}
+            entry = json.loads(entry) if entry.lstrip().startswith("{") else {self.BARE: entry}
         super().__init__(entry)
+
+
+class DatasetEntry(Entry):
+    """One entry of `datasets`: the keys of `DatasetSpec`."""
+
+    BARE = "path"
+
+
+class RewardEntry(Entry):
+    """One entry of `rewards`: the keys of `RewardSpec`."""
+
+    BARE = "name"
 
 
 @dataclass
@@ -155,6 +169,26 @@ class StabiliserArguments:
     )
     health: bool = _option(True, "Measure what the loss does not show, and warn when the recurrence collapses.")
 
+    def __post_init__(self) -> None:
+        """Settle what Transformers cannot: the processor, the precision, a floor of the rate, our own optimizer."""
+        args = cast(Any, self)  # of one of TRL's configs too
+        if not torch.accelerator.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"):
+            args.use_cpu = True
+        if args.bf16 is None:
+            args.bf16 = not (args.fp16 or args.use_cpu) and is_torch_bf16_gpu_available()
+        if args.lr_scheduler_type == "cosine_with_min_lr" and args.lr_scheduler_kwargs is None:
+            args.lr_scheduler_kwargs = {"min_lr_rate": 0.1}
+        if isinstance(self.module_learning_rates, str):  # a flag holds JSON
+            try:
+                self.module_learning_rates = json.loads(self.module_learning_rates)
+            except ValueError as error:
+                raise ValueError(f"module_learning_rates is no JSON object ({error})") from None
+        asked = self.optim
+        if asked == self.ADAM_ATAN2:
+            self.optim = "adamw_torch"  # Transformers checks the name against its own list
+        super().__post_init__()  # type: ignore[misc]  # of TRL's config, which stands behind this class
+        self.optim = asked if asked == self.ADAM_ATAN2 else self.optim
+
 
 @dataclass
 class SFTArguments(StabiliserArguments, SFTConfig):
@@ -183,27 +217,9 @@ class SFTArguments(StabiliserArguments, SFTConfig):
         False, "Recompute activations in the backward pass: less memory, slower.", nargs="?", const=True
     )
     generation_eval_samples: int = _option(0, "Held-out rows answered at each evaluation; 0 for none.")
-    generation_eval_match: str = _option("exact", "How those answers are graded: exact, json, sql or code.")
+    generation_eval_match: str = _option("exact", "How those answers are graded: exact, math, numeric, answer, json, sql or code.")
     max_new_tokens: int = _option(256, "Longest answer that an evaluation generates, in tokens.")
     log_samples: int = _option(3, "How many of those answers are logged as text.")
-
-    def __post_init__(self) -> None:
-        if not torch.accelerator.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"):
-            self.use_cpu = True
-        if self.bf16 is None:
-            self.bf16 = not (self.fp16 or self.use_cpu) and is_torch_bf16_gpu_available()
-        if self.lr_scheduler_type == "cosine_with_min_lr" and self.lr_scheduler_kwargs is None:
-            self.lr_scheduler_kwargs = {"min_lr_rate": 0.1}
-        if isinstance(self.module_learning_rates, str):  # a flag holds JSON
-            try:
-                self.module_learning_rates = json.loads(self.module_learning_rates)
-            except ValueError as error:
-                raise ValueError(f"module_learning_rates is no JSON object ({error})") from None
-        asked = self.optim
-        if asked == self.ADAM_ATAN2:
-            self.optim = "adamw_torch"  # Transformers checks the name against its own list
-        super().__post_init__()
-        self.optim = asked if asked == self.ADAM_ATAN2 else self.optim
 
 
 @dataclass
@@ -214,3 +230,98 @@ class SFTRecipe:
     lora: LoraArguments
     data: DataArguments
     training: SFTArguments
+
+
+@dataclass
+class RewardArguments:
+    """What an answer is paid for, and what is checked before the first one is."""
+
+    rewards: list[RewardEntry] = field(
+        default_factory=list,
+        metadata={
+            "help": "Rewards by name, or {name, weight, ...}, or {file, function}; `hrm-align rewards` lists them."
+        },
+    )
+    reward_workers: int = _option(2, "Processes that grade, started before the run.")
+    reward_deadline: float = _option(10.0, "Seconds that the grading of one batch may take, for each reward.")
+    preflight_samples: int = _option(
+        200, "Rows whose own answer, and a corrupted one, are graded before the run; 0 for none."
+    )
+    max_ungraded_fraction: float = _option(
+        0.0, "Share of those rows whose own answer may fail, or whose corrupted one may pass."
+    )
+    headroom: str | None = _option(None, "File of `hrm-align headroom --save`: how often the start solves each prompt.")
+    min_pass_rate: float = _option(0.0, "Leave out prompts that the start solves less often.")
+    max_pass_rate: float = _option(1.0, "Leave out prompts that the start solves more often.")
+    curriculum: bool = _option(False, "Easy prompts first, by their pass rate in `headroom`.")
+
+
+@dataclass
+class GRPOArguments(StabiliserArguments, GRPOConfig):
+    """TRL's `GRPOConfig` with the stabilisers, presets by name, and the gate between sampler and trainer."""
+
+    ALGORITHMS: ClassVar[tuple[str, ...]] = ("grpo", "dr_grpo", "dapo", "rloo")
+
+    algorithm: str = _option(
+        "grpo",
+        "Preset of loss_type, scale_rewards, epsilon_high, mask_truncated_completions and max_resamples; a key that is "
+        "given itself wins.",
+        choices=list(ALGORITHMS),
+    )
+    # TRL's names, left open here so that the preset fills them in.
+    loss_type: str | None = _option(None, "TRL's; unset for the preset's.")  # type: ignore[assignment]
+    scale_rewards: str | None = _option(None, "group, batch or none; unset for the preset's.")  # type: ignore[assignment]
+    mask_truncated_completions: bool | None = _option(  # type: ignore[assignment]
+        None, "Leave answers without an end out of the loss; unset for the preset's.", nargs="?", const=True
+    )
+    max_resamples: int | None = _option(
+        None, "How often groups without a signal are replaced by other prompts; unset for the preset's."
+    )
+    log_completions: bool | None = _option(  # type: ignore[assignment]
+        None, "Tables of answers to the trackers and completions/; unset for on where wandb tracks.", nargs="?", const=True
+    )
+    num_completions_to_print: int | None = _option(0, "Answers printed at each log with log_completions.")
+    logging_steps: float = _option(1, "Log every so many steps; below 1, a share of all of them.")
+    activation_checkpointing: bool | None = _option(
+        False, "Recompute activations in the backward pass: less memory, slower.", nargs="?", const=True
+    )
+    parity_every: int = _option(20, "Rollouts between two checks of the sampler against the trainer; 0 for none.")
+    parity_rows: int = _option(16, "Answers that are checked.")
+    parity_tolerance: float | None = _option(
+        None,
+        "Largest difference allowed between their log-probabilities, in nats; unset for 1e-3 in float32. In half "
+        "precision it is for the mean over tokens, and 0.05.",
+    )
+    generation_eval_samples: int = _option(0, "Held-out rows answered greedily at each evaluation; 0 for none.")
+    log_samples: int = _option(4, "Answers of each rollout that go to samples.jsonl.")
+
+    def __post_init__(self) -> None:
+        preset = {**_PRESETS["grpo"], **_PRESETS[self.algorithm]} if self.algorithm in _PRESETS else {}
+        for key, value in preset.items():
+            if getattr(self, key) is None:
+                setattr(self, key, value)
+        if self.log_completions is None:
+            self.log_completions = "wandb" in (self.report_to or ())
+        self.num_generations_eval = 1  # an evaluation answers greedily, once
+        super().__post_init__()
+
+
+# Shao et al. 2024 (GRPO), Liu et al. 2025 (Dr. GRPO), Yu et al. 2025 (DAPO), Ahmadian et al. 2024 (RLOO: the baseline of
+# an answer is the mean of the others; the trainer takes care of that).
+_PRESETS: dict[str, dict[str, Any]] = {
+    "grpo": {"loss_type": "grpo", "scale_rewards": "group", "mask_truncated_completions": False, "max_resamples": 0},
+    "dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
+    "dapo": {"loss_type": "dapo", "epsilon_high": 0.28, "mask_truncated_completions": True, "max_resamples": 3},
+    "rloo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
+}
+
+
+@dataclass
+class GRPORecipe:
+    """A parsed `grpo.yaml`: every value typed and checked."""
+
+    model: ModelArguments
+    lora: LoraArguments
+    data: DataArguments
+    rewards: RewardArguments
+    training: GRPOArguments

@@ -14,11 +14,16 @@ from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 
 from hrm_align.durable_files import new_folder, replace_json
 from hrm_align.errors import RunError, UserError
+from hrm_align.models.adapters import base_of, is_adapter, load_adapted, open_adapter
 from hrm_align.models.loading import load_model
+from hrm_align.rendering import DEFAULT_CONDITION, renderer_of
 from hrm_align.rollouts.generation import generate
 
 TOLERANCE = 1e-5  # of the largest logit; what float32 leaves of another order of sums is a tenth of it
 RECORD = "merge.json"
+# Asked where no --data is given: short, of several kinds.
+PROMPTS = ("Hello.", "Add 12 and 30.", "What is the capital of France?", "Write a list of three animals.",
+           "copy abc", "Is 7 larger than 5?", "Explain recursion in one sentence.", "x = 3; x * 2 =")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -127,3 +132,25 @@ def save_merged(
         saved, ours = load_model(str(folder)).state_dict(), merged.state_dict()
         if saved.keys() != ours.keys() or not all(torch.equal(ours[name].cpu(), saved[name]) for name in ours):
             raise RunError(f"{target} does not give back the weights that were saved: nothing was written.")
+
+
+def merged_start(name: str, target: Path) -> str:
+    """The checkpoint that a run begins with: `name` itself, or where it is an adapter, the merge of it and its base.
+
+    Args:
+        name: checkpoint folder, Hub id, `tiny`, or an adapter's folder.
+        target: folder for the merge; one that is there already, of this run before it was resumed, is taken.
+
+    Raises:
+        UserError: as `open_adapter`.
+        RunError: if the merge is another model than the adapter on its base.
+    """
+    if not is_adapter(name):
+        return name
+    if not target.exists():
+        adapter = open_adapter(name)
+        model, tokenizer = load_adapted(base_of(adapter), {"adapter": adapter})
+        prompts = [renderer_of(tokenizer).prompt(text, DEFAULT_CONDITION) for text in PROMPTS]
+        merged, report = merge(model, prompts)
+        save_merged(merged, tokenizer, target, report, base=base_of(adapter), adapter=name)
+    return str(target)

@@ -17,18 +17,16 @@ from pathlib import Path
 from accelerate import PartialState
 from peft import PeftModel
 from rich.console import Console
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
+from transformers import PreTrainedModel, set_seed
 
 from hrm_align.cli import exit_code_of
-from hrm_align.configs import SFTRecipe
 from hrm_align.data.preparation import RunData, read_data, tokenized
 from hrm_align.errors import Preempted
-from hrm_align.models.loading import check_context, load_model_and_tokenizer
-from hrm_align.models.lora import add_adapter, quantization
+from hrm_align.models.trainable import load_trainable, parameters_told
 from hrm_align.recipe_parser import parse_sft, resolved
 from hrm_align.trainers.callbacks import MetricsFile
 from hrm_align.trainers.generation_eval import generation_eval_of
-from hrm_align.trainers.guard import ForgettingGuard, report_guard
+from hrm_align.trainers.guard import guard_of, report_guard
 from hrm_align.trainers.preemption import Preemption
 from hrm_align.trainers.records import claim_output_dir, write_records
 from hrm_align.trainers.resume import checkpoint_to_resume
@@ -47,10 +45,10 @@ def main(argv: Sequence[str]) -> None:
     set_seed(args.seed)
     prepare_trackers(args.report_to, output_dir)
 
-    model, tokenizer = model_of(recipe)
+    model, tokenizer = load_trainable(recipe.model, recipe.lora, args.max_length)
     data = read_data(recipe.data, args.seed, output_dir / "run")
     train_dataset, eval_dataset = tokenized(data, recipe.data, tokenizer, args.max_length or 0)
-    guard = guard_of(recipe, data, model, tokenizer)
+    guard = guard_of(recipe.data, data.guard, model, tokenizer, args.max_new_tokens, args.seed)
     preemption = Preemption()
     trainer = SFTTrainer(
         model,
@@ -82,47 +80,10 @@ def main(argv: Sequence[str]) -> None:
         print(f"saved {output_dir}; score it: hrm-align evaluate --model {output_dir} --data HELD_OUT_ROWS")
 
 
-def model_of(recipe: SFTRecipe) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerFast]:
-    """The model to train, with an adapter if the recipe asks for one, and its tokenizer."""
-    name = str(recipe.model.model_name_or_path)
-    model, tokenizer = load_model_and_tokenizer(
-        name,
-        tokenizer_name=recipe.model.tokenizer_name_or_path,
-        dtype=recipe.model.dtype,
-        attn_implementation=recipe.model.attn_implementation,
-        revision=recipe.model.model_revision,
-        quantization=quantization(recipe.model),
-    )
-    check_context(model.config, recipe.training.max_length)
-    if not recipe.lora.use_peft:
-        return model, tokenizer
-    return add_adapter(model, tokenizer, name, recipe.lora), tokenizer
-
-
-def guard_of(
-    recipe: SFTRecipe, data: RunData, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerFast
-) -> ForgettingGuard | None:
-    """The guard over the data sets that the recipe names, if it names any."""
-    if not data.guard:
-        return None
-    return ForgettingGuard(
-        data.guard,
-        tokenizer,
-        samples=recipe.data.guard_samples,
-        margin=recipe.data.guard_margin,
-        max_new_tokens=recipe.training.max_new_tokens,
-        positions=model.config.max_position_embeddings,
-        seed=recipe.training.seed,
-    )
-
-
 def tell(model: PreTrainedModel | PeftModel, data: RunData) -> None:
     """Say what is trained, and on how much."""
-    weights = list(model.parameters())
-    trained = sum(weight.numel() for weight in weights if weight.requires_grad)
-    if isinstance(model, PeftModel):
-        whole = sum(weight.numel() for weight in weights)
-        print(f"adapter: {trained:,} trained parameters, {100 * trained / (whole - trained):.2f} % of the base")
+    if told := parameters_told(model):
+        print(told)
     for name, part in data.account.items():
         if "kept" in part:
             print(f"{name}: {part['kept']} documents kept, dropped: {part['dropped']['by_reason'] or 'none'}")

@@ -18,15 +18,12 @@ from transformers.utils.logging import disable_progress_bar
 from hrm_align.commands.common import PathParser, at_least, read_examples
 from hrm_align.errors import UserError
 from hrm_align.evaluation import evaluate, last_turns
-from hrm_align.merging import TOLERANCE, merge, save_merged
+from hrm_align.merging import PROMPTS, TOLERANCE, merge, save_merged
 from hrm_align.models.adapter_deltas import alike
 from hrm_align.models.adapters import CONFIG, WEIGHTS, Adapter, base_of, load_adapted, named, open_adapter
 from hrm_align.models.modules import preset_of
 from hrm_align.rendering import DEFAULT_CONDITION, Message, renderer_of
 
-# Asked where no --data is given: short, of several kinds.
-PROMPTS = ("Hello.", "Add 12 and 30.", "What is the capital of France?", "Write a list of three animals.",
-           "copy abc", "Is 7 larger than 5?", "Explain recursion in one sentence.", "x = 3; x * 2 =")  # fmt: skip
 ROWS = 200
 
 

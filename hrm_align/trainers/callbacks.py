@@ -21,7 +21,19 @@ from transformers import (
 
 from hrm_align.errors import RunError
 
-HEALTH = "health/"  # prefix of what goes to the trackers and metrics.jsonl, but not to the console
+HEALTH = "health/"
+# Prefixes of what goes to the trackers and metrics.jsonl, but not to the console.
+QUIET = (
+    HEALTH,
+    "clip_ratio/",
+    "completions/m",
+    "frac_reward",
+    "groups/drawn",
+    "num_tokens",
+    "parity/",
+    "rewards/",
+    "seconds/",
+)
 
 
 def append_json_line(path: Path, record: dict[str, Any]) -> None:
@@ -78,21 +90,21 @@ class MetricsFile(TrainerCallback):
             append_json_line(self.path, {"step": state.global_step, **logs})
 
 
-class _WithoutHealth(TrainerCallback):
+class _Short(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Print a record that fits on a line or two."""
-        shown = {name: value for name, value in (logs or {}).items() if not name.startswith(HEALTH)}
+        shown = {name: value for name, value in (logs or {}).items() if not name.startswith(QUIET)}
         super().on_log(args, state, control, logs=shown, **kwargs)
 
 
-class _ShortProgress(_WithoutHealth, ProgressCallback): ...
+class _ShortProgress(_Short, ProgressCallback): ...
 
 
-class _ShortPrinter(_WithoutHealth, PrinterCallback): ...
+class _ShortPrinter(_Short, PrinterCallback): ...
 
 
 def shorten_console(trainer: Trainer) -> None:
-    """Keep the twenty health metrics of a record from the console."""
+    """Keep what is for the trackers from the console: a record of reinforcement learning has fifty metrics."""
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(_ShortProgress())
     if trainer.pop_callback(PrinterCallback) is not None:

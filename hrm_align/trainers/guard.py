@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from peft import PeftModel
 from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from hrm_align.configs import DataArguments
 from hrm_align.data.example import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation import evaluate
@@ -78,6 +80,40 @@ class ForgettingGuard:
             },
             "dropped": [name for name, change in changes.items() if change < -self._margin],
         }
+
+
+def guard_of(
+    data: DataArguments,
+    sets: Mapping[str, Sequence[Example]],
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerFast,
+    max_new_tokens: int,
+    seed: int,
+) -> ForgettingGuard | None:
+    """The guard over the sets that a recipe names, or None if it names none.
+
+    Args:
+        data: the recipe's keys.
+        sets: examples by the name of their set.
+        model: that will be trained.
+        tokenizer: of the model.
+        max_new_tokens: longest answer.
+        seed: of the draw.
+
+    Raises:
+        UserError: as `ForgettingGuard`.
+    """
+    if not sets:
+        return None
+    return ForgettingGuard(
+        sets,
+        tokenizer,
+        samples=data.guard_samples,
+        margin=data.guard_margin,
+        max_new_tokens=max_new_tokens,
+        positions=model.config.max_position_embeddings,
+        seed=seed,
+    )
 
 
 def report_guard(report: Mapping[str, Any], run: Path) -> Table:

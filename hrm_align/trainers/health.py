@@ -63,11 +63,12 @@ class HealthMonitor:
             if weight.requires_grad and (group := group_of(name)):
                 self._groups[group].append(weight)
         self._handles = [
+            model.register_forward_pre_hook(self._begin_forward),
             model.register_forward_hook(self._see_outputs),
             backbone.H_module.final_norm.register_forward_pre_hook(self._see_residual("h")),
             backbone.L_module.final_norm.register_forward_pre_hook(self._see_residual("l")),
         ]
-        self._measuring = self._probing = False
+        self._measuring = self._probing = self._training = False
         self._clear()
 
     def _clear(self) -> None:
@@ -80,9 +81,13 @@ class HealthMonitor:
         self._clear()
         self._measuring, self._probing = measuring, probing
 
+    def _begin_forward(self, model: nn.Module, args: Any) -> None:
+        # Not what is merely scored: a reference with the adapter off, a rollout seen again.
+        self._training = model.training and torch.is_grad_enabled()
+
     def _see_residual(self, stack: str) -> Any:
         def see(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
-            if self._measuring and self.model.training:
+            if self._measuring and self._training:
                 self._sums[f"residual_{stack}"] += args[0].detach().float().square().mean().sqrt()
                 self._sums[f"passes_{stack}"] += 1
 
@@ -90,25 +95,28 @@ class HealthMonitor:
 
     def _see_outputs(self, model: nn.Module, args: Any, output: Any) -> None:
         # The fused head of TRL gives these for each token; another head's output has none, and nothing is seen.
-        if not (self._measuring and model.training) or getattr(output, "label_mask", None) is None:
+        if not (self._measuring and self._training) or getattr(output, "label_mask", None) is None:
             return
         trained = output.label_mask.bool()
         first = trained.clone()
         first[:, 1:] &= ~trained[:, :-1]
-        right = output.is_top1.bool() | ~trained
+        if output.is_top1 is not None:  # in reinforcement learning there is no answer to be right about
+            self._see_accuracy(trained, first, output.is_top1.bool() | ~trained)
+        entropy = output.entropy.detach()
+        self._sums["answers"] += first.sum()
+        self._sums["first_loss"] -= (output.log_probs.detach() * first).sum()
+        self._sums["first_entropy"] += (entropy * first).sum()
+        self._sums["rest_entropy"] += (entropy * (trained & ~first)).sum()
+        self._sums["rest"] += (trained & ~first).sum()
+
+    def _see_accuracy(self, trained: Tensor, first: Tensor, right: Tensor) -> None:
         # Answers are the runs of trained tokens: number them through the row, and find those with a wrong token.
         number = first.long().cumsum(dim=1)
         wrong = torch.zeros_like(number).scatter_reduce_(
             1, number.clamp(max=number.shape[1] - 1), (~right).long(), "amax"
         )
-        entropy = output.entropy.detach()
-        self._sums["answers"] += first.sum()
         self._sums["wrong_answers"] += wrong.sum()
         self._sums["first_right"] += (first & right).sum()
-        self._sums["first_loss"] -= (output.log_probs.detach() * first).sum()
-        self._sums["first_entropy"] += (entropy * first).sum()
-        self._sums["rest_entropy"] += (entropy * (trained & ~first)).sum()
-        self._sums["rest"] += (trained & ~first).sum()
 
     @torch.no_grad()
     def measure_gradients(self, clipped_by: float) -> None:
@@ -141,7 +149,7 @@ class HealthMonitor:
         _put(self._measured, "first_token_entropy", sums.get("first_entropy"), sums.get("answers"))
         _put(self._measured, "rest_entropy", sums.get("rest_entropy"), sums.get("rest"))
         _put(self._measured, "first_token_accuracy", sums.get("first_right"), sums.get("answers"))
-        if answers := sums.get("answers"):
+        if (answers := sums.get("answers")) and "wrong_answers" in sums:
             self._measured["answer_accuracy"] = 1.0 - sums["wrong_answers"] / answers
         for group, before in self._before.items():
             after = _samples(self._groups[group])

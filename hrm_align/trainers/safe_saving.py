@@ -90,6 +90,9 @@ class SafeCheckpoints(_Base):
         if self.args.push_to_hub:
             self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
 
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: TRL's card shows a quickstart that runs the prompt causally."""
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
         bare = self.accelerator.unwrap_model(self.model)

@@ -93,6 +93,3 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
                 self.log(dict(generated))
                 metrics |= generated
         return metrics
-
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: TRL's card shows a quickstart that runs the prompt causally."""

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import RandomSampler, Sampler
+from torch.utils.data import RandomSampler
 from transformers import HrmTextConfig, Trainer, TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
+from trl.trainer.utils import RepeatSampler
 
 from hrm_align.configs import StabiliserArguments
 from hrm_align.errors import RunError, UserError
@@ -90,7 +91,8 @@ class Stabilised(_Base):
     def __init__(self, *, args: Any, **kwargs: Any):
         check_stabilisers(args)
         expose_adapted_head(kwargs.get("model"))
-        super().__init__(args=args, optimizer_cls_and_kwargs=optimizer_of(args), **kwargs)
+        super().__init__(args=args, **kwargs)
+        self.optimizer_cls_and_kwargs = optimizer_of(args)  # not every trainer of TRL's takes it as an argument
         bare = self.accelerator.unwrap_model(self.model)
         if args.ema_decay is not None and self.is_fsdp_enabled:
             raise UserError(
@@ -220,9 +222,12 @@ class Stabilised(_Base):
             return nullcontext()
         return self.average.applied()
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
-        sampler = super()._get_train_sampler(train_dataset)
-        if not isinstance(sampler, LengthGroupedSampler | RandomSampler):
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+        sampler = super()._get_train_sampler(*args, **kwargs)
+        shuffles = isinstance(sampler, LengthGroupedSampler | RandomSampler) or (
+            isinstance(sampler, RepeatSampler) and sampler.shuffle
+        )
+        if not shuffles:
             return sampler
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         return EpochSeededSampler(sampler, seed, epoch=lambda: int(self.state.epoch or 0))

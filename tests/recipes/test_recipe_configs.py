@@ -10,10 +10,12 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
-from hrm_align.configs import SFTRecipe
+from hrm_align.configs import GRPORecipe, SFTRecipe
 from hrm_align.data.example import Example
 from hrm_align.data.mixture import DatasetSpec, load_examples
-from hrm_align.recipe_parser import parse_sft, resolved
+from hrm_align.recipe_parser import parse_grpo, parse_sft, resolved
+from hrm_align.rewards.preflight import preflight
+from hrm_align.rewards.suite import RewardSpec, RewardSuite
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -27,8 +29,12 @@ def from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-def parsed(recipe: str) -> SFTRecipe:
-    return parse_sft(["--config", recipe])
+def is_grpo(recipe: str) -> bool:
+    return "grpo" in Path(recipe).stem
+
+
+def parsed(recipe: str) -> SFTRecipe | GRPORecipe:
+    return (parse_grpo if is_grpo(recipe) else parse_sft)(["--config", recipe])
 
 
 def offline(specs: list[DatasetSpec]) -> list[DatasetSpec]:
@@ -41,12 +47,17 @@ def offline(specs: list[DatasetSpec]) -> list[DatasetSpec]:
     ]
 
 
-def examples_of(recipe: SFTRecipe, specs: list[DatasetSpec]) -> list[Example]:
+def examples_of(recipe: SFTRecipe | GRPORecipe, specs: list[DatasetSpec]) -> list[Example]:
     return load_examples(offline(specs), default_condition=recipe.data.condition)[0]
 
 
 def test_there_are_recipes_to_test() -> None:
-    assert {Path(recipe).parent.name for recipe in RECIPES} >= {"tiny", "chat", "math", "code", "sql", "lookup"}
+    assert {Path(recipe).parent.name for recipe in RECIPES} >= {"tiny", "chat", "math", "code", "sql", "lookup", "format"}
+    assert {recipe for recipe in RECIPES if is_grpo(recipe)} == {
+        f"recipes/{name}.yaml"
+        for task in ("format", "math", "sql", "code")
+        for name in (f"{task}/grpo", f"tiny/{task}_grpo")
+    }
     assert {Path(recipe).stem for recipe in RECIPES if "tiny" in recipe} >= {
         "sft",
         "sql",
@@ -60,10 +71,11 @@ def test_there_are_recipes_to_test() -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_states_only_what_differs_from_the_defaults(recipe: str) -> None:
     given = ["--model_name_or_path", "tiny", "--datasets", "a.jsonl", "--output_dir", "x", "--use_peft", "true"]
-    defaults = resolved(parse_sft(given)) | {"use_peft": False}
+    plain = parse_grpo([*given, "--rewards", "math"]) if is_grpo(recipe) else parse_sft(given)
+    defaults = resolved(plain) | {"use_peft": False}
     stated = yaml.safe_load(Path(recipe).read_text(encoding="utf-8"))
     values = resolved(parsed(recipe))
-    required = {"model_name_or_path", "datasets", "output_dir"}
+    required = {"model_name_or_path", "datasets", "output_dir", "rewards", "num_generations"}
     assert [key for key in stated if values[key] == defaults[key] and key not in required] == []
 
 
@@ -72,7 +84,7 @@ def test_a_recipe_opens_with_the_command_that_runs_it(recipe: str) -> None:
     assert f"--config {recipe}\n" in Path(recipe).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if "tiny" not in recipe])
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if "tiny" not in recipe and not is_grpo(recipe)])
 def test_a_step_of_a_1b_recipe_has_the_tokens_of_the_official_sft(recipe: str) -> None:
     training = parsed(recipe).training
     rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
@@ -85,7 +97,18 @@ def test_every_row_of_a_recipes_data_becomes_an_example_under_its_condition(reci
     for specs in (config.data.specs(), config.data.eval_specs(), config.data.guard_specs()):
         for example in examples_of(config, specs) if specs else []:
             assert example.messages and example.answer.content.strip()
-            assert example.condition == config.data.condition or specs == config.data.guard_specs()
+            of_its_own = "condition" in Path(specs[0].path).read_text() if Path(specs[0].path).is_file() else False
+            assert example.condition == config.data.condition or of_its_own
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if is_grpo(recipe)])
+def test_the_rewards_of_a_recipe_pay_right_answers_and_not_corrupted_ones(recipe: str) -> None:
+    config = parsed(recipe)
+    rows = examples_of(config, config.data.specs())
+    with RewardSuite([RewardSpec.of(entry) for entry in config.rewards.rewards], deadline=30.0) as suite:
+        report = preflight(suite, rows, limit=40)
+    print(report.to_dict())
+    assert report.rows and not report.failing
 
 
 @pytest.mark.parametrize(
@@ -95,6 +118,7 @@ def test_every_row_of_a_recipes_data_becomes_an_example_under_its_condition(reci
         ("recipes/chat/sft.yaml", "Name a bird that cannot fly.", "The kiwi cannot fly.", 5),
         ("recipes/math/sft.yaml", r"What is $3 \cdot 7 + 2$?", r"The answer is $\boxed{23}$.", 3),
         ("recipes/code/sft.yaml", "Write a Python function `area`", "return width * height\n```", 3),
+        ("recipes/math/grpo.yaml", "Mia packs 3 boxes", "#### 42", 3),
         ("recipes/sql/lora.yaml", "How many boats are longer", "FROM boat WHERE length > 12", 3),
     ],
 )

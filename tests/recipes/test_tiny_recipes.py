@@ -1,5 +1,7 @@
 """Every recipe of the tiny base runs, on a few steps of its own data."""
 
+import json
+
 import pytest
 
 from hrm_align.cli import dispatch
@@ -23,3 +25,21 @@ def test_a_domain_recipe_runs_to_a_loadable_adapter_with_its_guard_table(domain,
     base = sum(weight.numel() for name, weight in model.named_parameters() if "lora_" not in name)
     assert trained / base < 0.1
     assert (tmp_path / "run/run/guard.json").exists()
+
+
+FEW_ROLLOUTS = ("--max_steps", "2", "--per_device_train_batch_size", "32", "--max_resamples", "0",
+                "--max_completion_length", "16", "--preflight_samples", "8")  # fmt: skip
+
+
+@pytest.mark.parametrize("task", ["format", "math", "sql", "code"])
+def test_a_recipe_of_reinforcement_learning_runs_to_a_loadable_checkpoint(task, tmp_path):
+    start = tmp_path / "start"
+    if task in ("sql", "code"):
+        guard = ("--guard_samples", "1", "--max_new_tokens", "2")
+        dispatch(["sft", "--config", f"recipes/tiny/{task}.yaml", "--output_dir", str(start), *FEW, *guard])
+    begin = ("--model_name_or_path", str(start)) if start.exists() else ()
+    run = tmp_path / "run"
+    dispatch(["grpo", "--config", f"recipes/tiny/{task}_grpo.yaml", "--output_dir", str(run), *FEW_ROLLOUTS, *begin])
+    load_model_and_tokenizer(str(run))
+    assert (run / "start").exists() == start.exists()
+    assert json.loads((run / "run/preflight.json").read_text())["failing"] == 0

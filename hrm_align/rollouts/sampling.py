@@ -1,0 +1,187 @@
+"""Sampled answers with their log-probabilities: each distinct prompt is read once, however many answers it gets.
+
+Every answer has a random stream of its own. What is drawn depends on its seed and on the model alone, not on the batch that
+it is drawn in, nor on the process, nor on a global random state: a resumed run samples what the uninterrupted one did, and
+two processes what one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from hrm_align.errors import UserError
+from hrm_align.rollouts.generation import left_padded
+
+# Answers that have ended are taken out of the batch once they are a quarter of it: taking them out copies the cache.
+_STILL_WRITING = 0.75
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How an answer is drawn.
+
+    Args:
+        max_new_tokens: the longest answer, in tokens.
+        temperature: above 0; what the logits are divided by.
+        top_k: only the so many likeliest tokens; 0 for all.
+        top_p: only the likeliest tokens that together have this probability; 1 for all.
+    """
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise UserError(
+                f"temperature is {self.temperature}: sampling needs a number above 0; 1 is the model's own."
+            )
+        if not 0 < self.top_p <= 1 or self.top_k < 0 or self.max_new_tokens < 1:
+            raise UserError(
+                f"top_p {self.top_p}, top_k {self.top_k}, max_new_tokens {self.max_new_tokens}: top_p is above 0 and at "
+                "most 1, top_k 0 or more, and an answer has at least one token."
+            )
+
+
+@dataclass
+class Completion:
+    """One sampled answer.
+
+    Args:
+        ids: its tokens, the end token included where there is one.
+        logprobs: natural logarithms of their probabilities at the temperature, before top_k and top_p.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+
+@torch.no_grad()
+def sample(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    decoding: Decoding,
+    *,
+    batch_size: int = 256,
+) -> list[Completion]:
+    """Draw one answer for every prompt.
+
+    Args:
+        model: an HrmTextForCausalLM, or a PeftModel of one. Its generation config names the end and the pad token.
+        prompts: token ids from `render_prompt`. Equal ones next to each other are read once for all of them.
+        seeds: one for each prompt, of its random stream.
+        decoding: how to draw.
+        batch_size: answers written side by side.
+
+    Returns:
+        The answers in the order of the prompts.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        drawn: list[Completion] = []
+        for start in range(0, len(prompts), batch_size):
+            chosen = slice(start, start + batch_size)
+            drawn += _sample_batch(model, prompts[chosen], seeds[chosen], decoding)
+        return drawn
+    finally:
+        model.train(was_training)
+
+
+def _sample_batch(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], seeds: Sequence[int], decoding: Decoding
+) -> list[Completion]:
+    settings, device = cast(Any, model.generation_config), next(model.parameters()).device
+    distinct, reader = _distinct(prompts)
+    ids, mask = (tensor.to(device) for tensor in left_padded(distinct, settings.pad_token_id))
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)  # counted from each prompt's own start
+    read: Any = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
+    cache, mask, logits = read.past_key_values, mask[reader], read.logits[:, -1][reader]
+    cache.batch_select_indices(torch.tensor(reader, device=device))
+    draws = _uniform(seeds, decoding.max_new_tokens).to(device)
+    completions = [Completion() for _ in prompts]
+    writing = torch.arange(len(prompts), device=device)  # which answer each row of the batch belongs to
+    ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+    for step in range(decoding.max_new_tokens):
+        tokens, logprobs = _draw(logits, draws[writing, step], decoding)
+        for row, token, logprob, over in zip(*(t.tolist() for t in (writing, tokens, logprobs, ended)), strict=True):
+            if not over:
+                completions[row].ids.append(token)
+                completions[row].logprobs.append(logprob)
+        ended |= tokens == settings.eos_token_id
+        if bool(ended.all()) or step + 1 == decoding.max_new_tokens:
+            break
+        if int((~ended).sum()) <= _STILL_WRITING * len(ended):
+            kept = (~ended).nonzero().flatten()
+            cache.batch_select_indices(kept)
+            writing, tokens, mask, ended = writing[kept], tokens[kept], mask[kept], ended[kept]
+        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+        written: Any = model(
+            input_ids=tokens[:, None],
+            attention_mask=mask,
+            position_ids=mask.sum(dim=1, keepdim=True) - 1,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits = written.logits[:, -1]
+    return completions
+
+
+def _distinct(prompts: Sequence[Sequence[int]]) -> tuple[list[Sequence[int]], list[int]]:
+    """Prompts without repetition of neighbours, and for each prompt its place among them."""
+    distinct: list[Sequence[int]] = []
+    places = []
+    for prompt in prompts:
+        if not distinct or list(distinct[-1]) != list(prompt):
+            distinct.append(prompt)
+        places.append(len(distinct) - 1)
+    return distinct, places
+
+
+def _uniform(seeds: Sequence[int], steps: int) -> Tensor:
+    """Numbers from 0 to 1 (answers, steps), float64, each row from a generator of its own."""
+    rows = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        rows.append(torch.rand(steps, generator=generator, dtype=torch.float64))
+    return torch.stack(rows)
+
+
+def _draw(logits: Tensor, uniform: Tensor, decoding: Decoding) -> tuple[Tensor, Tensor]:
+    """A token for each row of logits (rows, vocab) by inversion of its distribution, and the token's log-probability.
+
+    Tokens stand in the order of their ids, not of their probabilities: a rounding error in the logits moves the borders
+    between them by as little, where two that change places in a ranking would be swapped.
+    """
+    logprobs = (logits.float() / decoding.temperature).log_softmax(dim=-1)
+    allowed = _restricted(logprobs, decoding).double().exp()
+    reached = allowed.cumsum(dim=-1)
+    tokens = torch.searchsorted(reached, (uniform * reached[:, -1])[:, None], right=True)[:, 0]
+    tokens = torch.minimum(tokens, _last_possible(allowed))
+    return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]
+
+
+def _last_possible(probabilities: Tensor) -> Tensor:
+    """For each row the last token that is not impossible: where rounding would put a draw behind all of them."""
+    return probabilities.shape[-1] - 1 - (probabilities > 0).flip(-1).int().argmax(dim=-1)
+
+
+def _restricted(logprobs: Tensor, decoding: Decoding) -> Tensor:
+    """The log-probabilities, minus infinity outside of top_k and top_p."""
+    if decoding.top_k and decoding.top_k < logprobs.shape[-1]:
+        least = logprobs.topk(decoding.top_k, dim=-1).values[:, -1:]
+        logprobs = logprobs.masked_fill(logprobs < least, float("-inf"))
+    if decoding.top_p < 1:
+        ranked, order = logprobs.sort(dim=-1, descending=True, stable=True)
+        share = ranked.exp() / ranked.exp().sum(dim=-1, keepdim=True)
+        beyond = share.cumsum(dim=-1) - share >= decoding.top_p  # the first token is never beyond
+        logprobs = logprobs.masked_fill(torch.zeros_like(beyond).scatter(-1, order, beyond), float("-inf"))
+    return logprobs

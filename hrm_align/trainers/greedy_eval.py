@@ -1,0 +1,60 @@
+"""Greedy answers to held-out prompts, paid by the rewards of a run, at each of its evaluations."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from hrm_align.configs import GRPOArguments
+from hrm_align.data.example import Example
+from hrm_align.errors import UserError
+from hrm_align.rendering import renderer_of
+from hrm_align.rewards.suite import RewardSuite
+from hrm_align.rollouts.generation import generate
+from hrm_align.trainers.generation_eval import answerable
+from hrm_align.trainers.grpo import GreedyEval
+
+
+def greedy_eval_of(
+    args: GRPOArguments,
+    room: int,
+    tokenizer: PreTrainedTokenizerFast,
+    held_out: Sequence[Example],
+    suite: RewardSuite,
+) -> GreedyEval | None:
+    """What scores greedy answers, as a recipe asks; None if it asks for none.
+
+    Args:
+        args: the recipe's keys.
+        room: longest prompt, in tokens: positions of the model, less those of an answer.
+        tokenizer: of the model.
+        held_out: what to draw the sample from.
+        suite: the rewards.
+
+    Raises:
+        UserError: if no prompt leaves room for an answer.
+    """
+    if not args.generation_eval_samples:
+        return None
+    limit, renderer = int(args.max_completion_length or 0), renderer_of(tokenizer)
+    questions = answerable(held_out, tokenizer, room)
+    if not questions:
+        raise UserError(f"no held-out prompt leaves room for --max_completion_length {limit}: lower it.")
+    chosen = random.Random(args.seed).sample(questions, min(args.generation_eval_samples, len(questions)))
+    prompts = [renderer.prompt(example.messages, example.condition) for example in chosen]
+
+    def score(model: PreTrainedModel) -> dict[str, float]:
+        answers = generate(model, prompts, max_new_tokens=limit, batch_size=128)
+        scores = suite.score([renderer.decode_response(ids) for ids in answers], chosen)
+        unfinished = sum(renderer.response_end_id not in ids for ids in answers) / len(answers)
+        parts = {f"rewards/{name}": _mean(values) for name, values in scores.values.items()}
+        return {"reward": _mean(scores.totals(suite.weights)), "truncated": unfinished, **parts}
+
+    return score
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else float("nan")

@@ -1,0 +1,364 @@
+"""Reinforcement learning: TRL's GRPOTrainer on rendered prompts. The mask needs nothing here: the seam gives it.
+
+What this adds to TRL's: answers from our own sampler, which draws the same whatever the batch and the process; rewards that
+cannot end a run; the gate between sampler, trainer and reference; other prompts for groups that teach nothing; checkpoints
+only where no rollout is half used; and what it all took.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import trl
+from accelerate.utils import gather_object
+from datasets import Dataset
+from peft import PeftModel
+from torch import Tensor
+from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from trl.models import unwrap_model_for_generation
+from trl.trainer.utils import use_adapter
+
+from hrm_align.configs import GRPOArguments
+from hrm_align.data.example import Example
+from hrm_align.errors import RunError, UserError
+from hrm_align.models.loading import check_horizon
+from hrm_align.rendering import renderer_of
+from hrm_align.rewards.suite import RewardSuite
+from hrm_align.rollouts.groups import GroupSampler, Rollouts
+from hrm_align.rollouts.sampling import Decoding
+from hrm_align.trainers.callbacks import append_json_line
+from hrm_align.trainers.parity_gate import (
+    MASK,
+    REFERENCE,
+    SAMPLER,
+    Difference,
+    ScoredTokens,
+    Tolerance,
+    logprobs_under_drawn_mask,
+)
+from hrm_align.trainers.safe_saving import SafeCheckpoints
+from hrm_align.trainers.stabilised import Stabilised
+from hrm_align.trainers.trimmed_scoring import score_in_chunks
+
+logger = logging.getLogger(__name__)
+
+# Given a model, scores greedy answers to held-out prompts: metrics by name.
+GreedyEval = Callable[[PreTrainedModel], dict[str, float]]
+
+SILENT_ROLLOUTS = 20  # without any signal, in a row, that end a run
+REFERENCE_ADAPTER = "ref"  # TRL's copy of an adapter that it is handed
+
+
+class GRPOTrainer(SafeCheckpoints, Stabilised, trl.GRPOTrainer):
+    """TRL's trainer with this project's rollouts, rewards, parity gate, stabilisers and checkpoints.
+
+    Args:
+        model: an HrmTextForCausalLM, or an adapter around one, in float32; `bf16` autocasts its forward.
+        args: settings.
+        examples: the prompts, with what their answers are graded by.
+        suite: the rewards.
+        processing_class: the model's tokenizer.
+        callbacks: Transformers callbacks.
+        greedy_eval: scores greedy answers at each evaluation; its metrics are logged as `eval_...`.
+
+    Raises:
+        UserError: if the checkpoint's `L_bp_cycles` is no official horizon, or a setting cannot be honoured.
+        RunError: beyond the parity tolerance; see also `Stabilised` and `SafeCheckpoints`.
+    """
+
+    args: GRPOArguments
+    model: Any
+    num_generations: int
+
+    def __init__(
+        self,
+        model: PreTrainedModel | PeftModel,
+        args: GRPOArguments,
+        examples: Sequence[Example],
+        suite: RewardSuite,
+        processing_class: PreTrainedTokenizerFast,
+        callbacks: Sequence[TrainerCallback] = (),
+        greedy_eval: GreedyEval | None = None,
+    ):
+        assert isinstance(model.config, HrmTextConfig)
+        check_horizon(model.config, model.config._name_or_path or "the model")
+        self._suite, self._greedy_eval, self._renderer = suite, greedy_eval, renderer_of(processing_class)
+        assert args.max_completion_length and args.num_generations  # checked by parse_grpo
+        self.groups = GroupSampler(
+            examples,
+            self._renderer,
+            suite,
+            Decoding(args.max_completion_length, args.temperature, args.top_k, args.top_p),
+            group_size=args.num_generations,
+            max_resamples=args.max_resamples or 0,
+            seed=args.seed,
+        )
+        self._rollouts = Rollouts()
+        self._update_seconds = 0.0  # of the optimizer step that is under way
+        self._silent_in_a_row, self._faults_told = 0, set[tuple[str, str]]()
+        self._has_checked = False  # whether the parity gate has seen a rollout of this process
+        texts = [example.messages[-1].content for example in examples]
+        rows = Dataset.from_dict({"prompt": texts, "row": list(range(len(examples)))})
+        super().__init__(
+            model=model,
+            args=args,
+            reward_funcs=[_named(name) for name in suite.names],
+            train_dataset=rows,
+            eval_dataset=rows if greedy_eval is not None else None,  # must be there; `evaluate` is our own
+            processing_class=processing_class,
+            callbacks=[*callbacks],
+        )
+        self.reward_weights = torch.tensor(suite.weights, dtype=torch.float32)
+        self._settle_reference()
+        self.add_callback(_SaveBetweenRollouts(self))
+
+    def _settle_reference(self) -> None:
+        """Make the reference the model that the run begins with, whatever TRL has taken for it."""
+        bare = self.accelerator.unwrap_model(self.model)
+        if self.ref_model is not None:
+            # TRL loads it from a path: that of the base, where the policy began as a merge of base and adapter.
+            self.accelerator.unwrap_model(self.ref_model).load_state_dict(bare.state_dict(), strict=True)
+        elif isinstance(bare, PeftModel) and REFERENCE_ADAPTER in bare.peft_config:
+            # A fresh adapter does nothing yet, so the base itself will do; TRL's copy would be saved with every checkpoint.
+            bare.delete_adapter(REFERENCE_ADAPTER)
+
+    # Rollouts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def between_rollouts(self) -> bool:
+        """Whether no rollout is half used: the next optimizer step draws a new one."""
+        return self._step % (int(self.args.steps_per_generation or 1) * self.num_iterations) == 0
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Draw, grade and weigh the answers of a rollout; TRL's own method finds its answers and rewards ready."""
+        number, dataset = self.state.global_step, cast(Dataset, self.train_dataset)
+        offset = self.accelerator.process_index * len(inputs)
+        with (
+            unwrap_model_for_generation(
+                self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
+            ) as model,
+            self._dist.summon_full_params(self.model_wrapped, recurse=False),
+            self.accelerator.autocast(),
+        ):
+            rows = [example["row"] for example in inputs]
+            self._rollouts = self.groups.draw(model, rows, number=number, offset=offset)
+        output = super()._generate_and_score_completions([dataset[row] for row in self._rollouts.rows])
+        if self.args.algorithm == "rloo":
+            output["advantages"] *= self.num_generations / (self.num_generations - 1)  # the mean of the others
+        self._note_rollouts(output)
+        if self.args.parity_every:
+            due = self._rollout_number % self.args.parity_every == 0
+            if due or not self._has_checked:  # a resumed run checks at once, and logs what the uninterrupted one logs
+                self._check_parity(output, logged=due)
+            self._has_checked = True
+        return output
+
+    @property
+    def _rollout_number(self) -> int:
+        steps = int(self.args.steps_per_generation or 1) * self.num_iterations / self.args.gradient_accumulation_steps
+        return round(self.state.global_step / steps)
+
+    def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict[str, Any]]:
+        return [self.groups.prompts[row] for row in self._rollouts.rows], None, {}
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], list[list[float]]]:
+        completions = self._rollouts.completions
+        return [completion.ids for completion in completions], [completion.logprobs for completion in completions]
+
+    def _generate(self, prompts: list) -> tuple:
+        ids, completion_ids, tool_mask, _, *rest = super()._generate(prompts)
+        # Decoded by the renderer: TRL skips special tokens, and with them the tags of tool calls and thoughts.
+        return ids, completion_ids, tool_mask, self._rollouts.texts, *rest
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
+        columns = [self._rollouts.rewards[name] for name in self._suite.names]
+        values = [[float("nan") if value is None else value for value in column] for column in columns]
+        rewards = torch.tensor(values, dtype=torch.float32, device=self.accelerator.device).T.contiguous()
+        return cast(Tensor, self.accelerator.gather(rewards))
+
+    def _note_rollouts(self, output: dict[str, Any]) -> None:
+        """Log what the rollout was like and write some of its answers to samples.jsonl."""
+        drawn = self._rollouts
+        ungraded = sum(total is None for total in drawn.totals)
+        counts = [drawn.drawn, drawn.silent, drawn.graded, drawn.paid, ungraded, len(drawn.rows)]
+        local = [[*counts, drawn.sampling_seconds, drawn.grading_seconds]]
+        table = self.accelerator.gather(torch.tensor(local, dtype=torch.float64, device=self.accelerator.device))
+        groups, silent, graded, paid, ungraded, rows = table[:, :6].sum(dim=0).tolist()
+        sampling, grading = table[:, 6:].amax(dim=0).tolist()
+        self._note(**{
+            "groups/drawn": groups,
+            "groups/without_signal": silent / groups,
+            "rewards/drawn": paid / max(graded, 1),
+            "rewards/ungraded": ungraded / rows,
+            "seconds/rollout": sampling,
+            "seconds/reward": grading,
+        })  # fmt: skip
+        self._note_faults()
+        if self.accelerator.is_main_process:
+            self._write_samples(output["advantages"].flatten().tolist())
+        self._stop_without_signal(silent == groups, paid / max(graded, 1))
+
+    def _note_faults(self) -> None:
+        """Count what rewards have failed at; say each kind once."""
+        faults = self._rollouts.faults
+        counts: Counter[str] = Counter()
+        for part in gather_object([dict(Counter(f"{fault.reward}/{fault.kind}" for fault in faults))]):
+            counts.update(part)
+        self._note(**{f"rewards/faults/{name}": count for name, count in counts.items()})
+        for fault in faults:
+            if (fault.reward, fault.kind) not in self._faults_told:
+                self._faults_told.add((fault.reward, fault.kind))
+                where = f" at {fault.source}" if fault.source else ""
+                logger.warning("reward %s%s: %s (%s). The run goes on; see rewards/faults in metrics.jsonl.",
+                               fault.reward, where, fault.detail, fault.kind)  # fmt: skip
+
+    def _stop_without_signal(self, is_silent: bool, mean: float) -> None:
+        self._silent_in_a_row = self._silent_in_a_row + 1 if is_silent else 0
+        if self._silent_in_a_row >= SILENT_ROLLOUTS:
+            raise RunError(
+                f"in {SILENT_ROLLOUTS} rollouts in a row all answers to a prompt were paid alike (mean reward {mean:.3g}): "
+                "nothing can be learnt from them. Look at samples.jsonl: prompts that are always or never solved want another "
+                "band (`hrm-align headroom`), answers without an end a larger --max_completion_length, and rewards a look "
+                "with `hrm-align rewards`."
+            )
+
+    def _write_samples(self, advantages: list[float]) -> None:
+        drawn = self._rollouts
+        chosen = random.Random(self.state.global_step).sample(range(len(drawn.rows)), len(drawn.rows))
+        for place in sorted(chosen[: self.args.log_samples]):
+            example = self.groups.examples[drawn.rows[place]]
+            record = {
+                "step": self.state.global_step,
+                "source": example.source,
+                "prompt": example.messages[-1].content,
+                "expected": example.reference,
+                "generated": drawn.texts[place],
+                "reward": drawn.totals[place],
+                "rewards": {name: values[place] for name, values in drawn.rewards.items()},
+                "advantage": advantages[place],
+            }
+            append_json_line(Path(str(self.args.output_dir)) / "samples.jsonl", record)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """TRL's; the time that neither rollout nor rewards took is the update's."""
+        start, before = time.perf_counter(), self._rollouts
+        loss = super().training_step(*args, **kwargs)
+        self._update_seconds += time.perf_counter() - start
+        if self._rollouts is not before:
+            self._update_seconds -= self._rollouts.sampling_seconds + self._rollouts.grading_seconds
+        if self._step % self.current_gradient_accumulation_steps == 0:
+            self._note(**{"seconds/update": self._update_seconds})
+            self._update_seconds = 0.0
+        return loss
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """TRL's, in chunks of like length. Under DDP at once: one backward follows one forward there."""
+        whole = super()._get_per_token_logps_and_entropies
+        if self.accelerator.num_processes > 1:
+            return cast(Any, whole(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs))
+
+        def score(ids: Tensor, mask: Tensor, kept: int) -> tuple[Tensor, Tensor | None]:
+            logprobs, entropies, _ = whole(model, ids, mask, kept, *args, **kwargs)
+            return logprobs, entropies
+
+        return *score_in_chunks(score, input_ids, attention_mask, logits_to_keep), None
+
+    # The parity gate ----------------------------------------------------------------------------------------------
+
+    def _check_parity(self, output: dict[str, Any], logged: bool) -> None:
+        """Score some of the rollout's tokens again; stop the run on all processes beyond the tolerance."""
+        some = slice(None, self.args.parity_rows)
+        names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+        tokens = ScoredTokens(*(output[name][some] for name in names))
+        found = self._differences(tokens, output["sampling_per_token_logps"][some], output.get("ref_per_token_logps"))
+        device, half = self.accelerator.device, self._half_precision
+        tolerance = Tolerance.of(self.args.parity_tolerance, half)
+        for name, difference in found.items():
+            local = torch.tensor([[difference.largest, difference.total, difference.tokens]], device=device)
+            table = self.accelerator.gather(local)
+            overall = Difference(float(table[:, 0].max()), float(table[:, 1].sum()), float(table[:, 2].sum()))
+            key = {SAMPLER: "sampler", MASK: "mask", REFERENCE: "reference"}[name]
+            if logged:
+                self._note(**{f"parity/{key}_max": overall.largest, f"parity/{key}_mean": overall.mean})
+            tolerance.check(name, overall)
+
+    @property
+    def _half_precision(self) -> bool:
+        return self.accelerator.mixed_precision != "no" or self.model.dtype != torch.float32
+
+    @torch.no_grad()
+    def _differences(self, tokens: ScoredTokens, sampled: Tensor, reference: Tensor | None) -> dict[str, Difference]:
+        bare = self.accelerator.unwrap_model(self.model)
+        kept, mask = tokens.completion_ids.shape[1], tokens.completion_mask
+        trained, _, _ = self._get_per_token_logps_and_entropies(self.model, tokens.ids, tokens.mask, kept)
+        found = {SAMPLER: Difference.of(sampled, trained, mask)}
+        if bare.config._attn_implementation == "flex_attention":  # it takes no mask that is drawn
+            return found
+
+        def drawn(model: Any) -> Tensor:
+            return logprobs_under_drawn_mask(model, tokens, self.temperature, self.accelerator.autocast)
+
+        found[MASK] = Difference.of(trained, drawn(bare), mask)
+        if reference is not None:
+            other = self.ref_model
+            with use_adapter(bare, None) if other is None else nullcontext():
+                expected = drawn(bare if other is None else self.accelerator.unwrap_model(other))
+            found[REFERENCE] = Difference.of(reference[: len(mask)], expected, mask)
+        return found
+
+    # Evaluation ---------------------------------------------------------------------------------------------------
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Greedy answers to held-out prompts, graded: what the model would say, not what it would explore."""
+        if self._greedy_eval is None:
+            raise UserError("nothing is evaluated: set --generation_eval_samples, or leave --eval_strategy out.")
+        with self.evaluated_weights():
+            scored = self._greedy_eval(self.accelerator.unwrap_model(self.model))
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in scored.items()}
+        self.model.eval()  # else TRL adds what the training steps have noted
+        self.log(dict(metrics))
+        self.model.train()
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+class _SaveBetweenRollouts(TrainerCallback):
+    """Puts a save, and a stop that was asked for, off until no rollout is half used: a run could not go on exactly there.
+
+    What is left of a rollout is not in a checkpoint, so that a resumed run would answer other prompts.
+    """
+
+    def __init__(self, trainer: GRPOTrainer):
+        self._trainer, self._wanted = trainer, False
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Called after every optimizer step, behind the callbacks that ask for saves and stops."""
+        over = state.global_step >= state.max_steps
+        self._wanted = self._wanted or control.should_save
+        if over or self._trainer.between_rollouts:
+            control.should_save, self._wanted = self._wanted, False
+        else:
+            control.should_save = control.should_training_stop = False
+        return control
+
+
+def _named(name: str) -> Callable[..., None]:
+    """A function that TRL takes the reward's name from; the reward itself is `RewardSuite`'s."""
+
+    def reward(**kwargs: Any) -> None:
+        raise AssertionError("rewards are computed by the suite")
+
+    reward.__name__ = name
+    return reward

@@ -1,0 +1,117 @@
+"""Reinforcement learning with verifiable rewards (GRPO, Dr. GRPO, DAPO, RLOO), full or with an adapter.
+
+    accelerate launch recipes/grpo.py --config recipes/tiny/math_grpo.yaml [--learning_rate 1e-3]
+    hrm-align grpo --config recipes/tiny/math_grpo.yaml
+
+Begins at a checkpoint, or at an adapter, which is merged into its base first (`start/`). Grades each prompt's own answer
+before anything is trained. Writes into `output_dir` what `recipes/sft.py` writes, with `samples.jsonl` and
+`run/preflight.json`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from accelerate import PartialState
+from rich.console import Console
+from transformers import PreTrainedTokenizerFast, set_seed
+
+from hrm_align.cli import exit_code_of
+from hrm_align.configs import GRPORecipe
+from hrm_align.data.example import Example
+from hrm_align.data.preparation import RunData, read_data
+from hrm_align.data.prompts import answerable_prompts
+from hrm_align.errors import Preempted
+from hrm_align.headroom import within_band
+from hrm_align.merging import merged_start
+from hrm_align.models.trainable import load_trainable, parameters_told
+from hrm_align.recipe_parser import parse_grpo, resolved
+from hrm_align.rewards.preflight import PreflightReport, preflight
+from hrm_align.rewards.suite import RewardSpec, RewardSuite
+from hrm_align.trainers.callbacks import MetricsFile
+from hrm_align.trainers.greedy_eval import greedy_eval_of
+from hrm_align.trainers.grpo import GRPOTrainer
+from hrm_align.trainers.guard import guard_of, report_guard
+from hrm_align.trainers.preemption import Preemption
+from hrm_align.trainers.records import claim_output_dir, write_json, write_records
+from hrm_align.trainers.resume import checkpoint_to_resume
+from hrm_align.trainers.tracking import prepare_trackers
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the recipe that the arguments name."""
+    recipe = parse_grpo(argv)
+    args, output_dir = recipe.training, Path(str(recipe.training.output_dir))
+    resumed = checkpoint_to_resume(args.resume_from_checkpoint, output_dir)
+    state = PartialState()
+    if state.is_main_process:
+        claim_output_dir(output_dir, resumed)
+    set_seed(args.seed)
+    prepare_trackers(args.report_to, output_dir)
+
+    data = read_data(recipe.data, args.seed, output_dir / "run")
+    specs = [RewardSpec.of(entry) for entry in recipe.rewards.rewards]
+    with RewardSuite(specs, workers=recipe.rewards.reward_workers, deadline=recipe.rewards.reward_deadline) as suite:
+        checked = check_rewards(recipe, suite, data.train) if state.is_main_process else None
+        with state.main_process_first():
+            recipe.model.model_name_or_path = merged_start(str(recipe.model.model_name_or_path), output_dir / "start")
+        model, tokenizer = load_trainable(recipe.model, recipe.lora)
+        room = model.config.max_position_embeddings - int(args.max_completion_length or 0)
+        prompts = prompts_of(recipe, data, tokenizer, room)
+        guard = guard_of(recipe.data, data.guard, model, tokenizer, int(args.max_completion_length or 0), args.seed)
+        preemption = Preemption()
+        trainer = GRPOTrainer(
+            model,
+            args,
+            prompts,
+            suite,
+            tokenizer,
+            callbacks=[MetricsFile(output_dir / "metrics.jsonl", resumed), preemption],
+            greedy_eval=greedy_eval_of(args, room, tokenizer, data.held_out, suite),
+        )
+        if state.is_main_process:
+            write_records(output_dir / "run", resolved(recipe), data.account)
+            if checked is not None:
+                write_json(output_dir / "run" / "preflight.json", checked.to_dict())
+            print(parameters_told(model) or "all parameters are trained", f"on {len(prompts)} prompts", sep=", ")
+        if guard is not None:
+            guard.before(trainer.accelerator.unwrap_model(trainer.model))
+        trainer.train(resume_from_checkpoint=resumed)
+        if preemption.asked:
+            raise Preempted(
+                f"SIGTERM: saved {output_dir}/checkpoint-{trainer.state.global_step}; go on with the same command and "
+                "--resume_from_checkpoint latest."
+            )
+        trainer.save_model(str(output_dir))
+        trainer.save_state()
+        if guard is not None:
+            report = guard.after(trainer.accelerator.unwrap_model(trainer.model))
+            if state.is_main_process:
+                Console().print(report_guard(report, output_dir / "run"))
+    if state.is_main_process:
+        print(f"saved {output_dir}; score it: hrm-align evaluate --model {output_dir} --data HELD_OUT_ROWS")
+
+
+def check_rewards(recipe: GRPORecipe, suite: RewardSuite, prompts: Sequence[Example]) -> PreflightReport | None:
+    """Grade answers whose reward is known, and stop before a run that would be paid for nothing, or for anything."""
+    samples = recipe.rewards.preflight_samples
+    if not samples:
+        return None
+    report = preflight(suite, prompts, limit=samples, seed=recipe.training.seed)
+    Console().print(report.table())
+    report.require(recipe.rewards.max_ungraded_fraction)
+    return report
+
+
+def prompts_of(recipe: GRPORecipe, data: RunData, tokenizer: PreTrainedTokenizerFast, room: int) -> list[Example]:
+    """The prompts that leave room for an answer and are neither too hard nor too easy; the others are accounted for."""
+    dropped = recipe.data.max_dropped_fraction
+    prompts, data.account["prompts"] = answerable_prompts(data.train, tokenizer, room, dropped)
+    prompts, data.account["headroom"] = within_band(prompts, recipe.rewards)
+    return prompts
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main, sys.argv[1:]))

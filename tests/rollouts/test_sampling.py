@@ -1,0 +1,111 @@
+"""The sampler draws from the model's own distribution, reads each prompt once, and depends on nothing but its seeds."""
+
+import math
+
+import pytest
+import torch
+
+from hrm_align.errors import UserError
+from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.rendering import renderer_of
+from hrm_align.rollouts.generation import generate
+from hrm_align.rollouts.sampling import Decoding, sample
+from tests.parity.reference import reference_logits
+
+TEXTS = ["Write pig backwards.", "What is 9 minus 4?", "Sort the letters: d a c", "copy abc", "5 + 6 + 7 = ?"]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_model_and_tokenizer("tiny")
+
+
+@pytest.fixture(scope="module")
+def prompts(tiny):
+    render = renderer_of(tiny[1])
+    return [render.prompt(text, condition) for text in TEXTS for condition in ("direct", "noisy")]
+
+
+def repeated(prompts, times):
+    return [prompt for prompt in prompts for _ in range(times)]
+
+
+def test_its_logprobs_are_those_of_a_mask_drawn_by_hand(tiny, prompts):
+    """Against the unpatched port under a dense mask; seen 7e-6, a causal prompt differs by 0.5 and more."""
+    model, _ = tiny
+    rows = repeated(prompts, 3)
+    worst = 0.0
+    for prompt, answer in zip(rows, sample(model, rows, range(len(rows)), Decoding(12, temperature=0.7)), strict=True):
+        logits = reference_logits(model, [*prompt, *answer.ids])[len(prompt) - 1 : -1] / 0.7
+        scored = logits.log_softmax(-1).gather(-1, torch.tensor(answer.ids)[:, None])[:, 0]
+        worst = max(worst, (scored - torch.tensor(answer.logprobs)).abs().max().item())
+    assert worst < 1e-4
+
+
+def test_tokens_come_as_often_as_the_model_says(tiny):
+    """First tokens of 4,000 answers to one prompt, in their expected numbers (chi-square, 99.9 % quantile)."""
+    model, tokenizer = tiny
+    prompt = renderer_of(tokenizer).prompt("Kim likes", "noisy")
+    probabilities = (reference_logits(model, prompt)[-1] / 1.3).softmax(-1)
+    drawn = sample(model, [prompt] * 4000, range(4000), Decoding(1, temperature=1.3), batch_size=4000)
+    counts = torch.bincount(torch.tensor([answer.ids[0] for answer in drawn]), minlength=len(probabilities))
+    common = probabilities * 4000 >= 5
+    expected = torch.cat([probabilities[common], probabilities[~common].sum()[None]]) * 4000
+    seen = torch.cat([counts[common], counts[~common].sum()[None]])
+    degrees = len(expected) - 1
+    assert degrees > 5, "the distribution is broad enough to mean something"
+    limit = degrees * (1 - 2 / (9 * degrees) + 3.09 * math.sqrt(2 / (9 * degrees))) ** 3  # Wilson and Hilferty
+    assert ((seen - expected) ** 2 / expected).sum() < limit
+
+
+def test_what_is_drawn_depends_on_the_seed_alone(tiny, prompts):
+    """Not on the batch, its order, its size, or a global random state."""
+    model, _ = tiny
+    rows, decoding = repeated(prompts, 4), Decoding(10, temperature=1.2)
+    together = sample(model, rows, range(len(rows)), decoding)
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    order = list(range(len(rows)))[::-1]
+    apart = sample(model, [rows[i] for i in order], order, decoding, batch_size=7)
+    assert [answer.ids for answer in together] == [answer.ids for answer in apart][::-1]
+    assert torch.equal(torch.get_rng_state(), state)
+    others = sample(model, rows, range(1000, 1000 + len(rows)), decoding)
+    assert [answer.ids for answer in others] != [answer.ids for answer in together]
+
+
+@pytest.mark.parametrize("decoding", [Decoding(16, temperature=1e-4), Decoding(16, top_k=1), Decoding(16, top_p=1e-6)])
+def test_where_only_one_token_is_possible_it_is_that_of_greedy_decoding(tiny, prompts, decoding):
+    model, _ = tiny
+    drawn = sample(model, repeated(prompts, 2), range(2 * len(prompts)), decoding)
+    assert [answer.ids for answer in drawn] == repeated(generate(model, prompts, max_new_tokens=16), 2)
+
+
+def test_an_answer_ends_with_its_end_token_and_the_others_go_on(tiny, prompts):
+    """Also where the first token is the end, and where most answers have left the batch."""
+    model, tokenizer = tiny
+    end = renderer_of(tokenizer).response_end_id
+    rows = repeated(prompts, 8)
+    answers = sample(model, rows, range(len(rows)), Decoding(24, temperature=2.0))
+    lengths = {len(answer.ids) for answer in answers}
+    assert len(lengths) > 5, "answers of many lengths"
+    for answer in answers:
+        assert len(answer.ids) == len(answer.logprobs) and end not in answer.ids[:-1]
+        assert answer.ids[-1] == end or len(answer.ids) == 24
+    with torch.no_grad():
+        kept = model.lm_head.weight[end].clone()
+        model.lm_head.weight[end] = 0
+        hidden = model.model(torch.tensor([rows[0]])).last_hidden_state[0, -1]
+        model.lm_head.weight[end] = 100 * hidden
+    try:
+        assert [a.ids for a in sample(model, rows[:3], range(3), Decoding(24))] == [[end]] * 3
+    finally:
+        with torch.no_grad():
+            model.lm_head.weight[end] = kept
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": 0}, {"top_p": 0}, {"top_p": 1.5}, {"top_k": -1}, {"temperature": math.nan}]
+)
+def test_a_setting_that_cannot_be_is_one_sentence(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        Decoding(8, **wrong)
