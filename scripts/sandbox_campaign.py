@@ -1,0 +1,156 @@
+"""Attack the sandbox in every way we know, and count what gets out, what is wronged and what is left behind.
+
+    python scripts/sandbox_campaign.py                                    # the first backend that holds: five minutes
+    python scripts/sandbox_campaign.py --backend landlock --only hostile
+
+    hostile      programs that reach for files, networks, processes, the kernel, time, memory and the protocol. What they
+                 manage is seen from outside (`sandbox_cases/watch.py`); a plain subprocess shows how many can get out
+    honest       programs as they should be: all must return what they return in this process, soon
+    spoofs       wrong programs that want to be paid; a grader that compares inside shows how many can be
+    leftovers    runs of everything mixed, after which no process and no file may be left
+
+Prints the figures of scripts/README.md, and exits with 1 if a bar is missed: 0 escapes, 0 false failures, at most 50 ms in
+the median, 0 paid, 0 left.
+
+For Linux, as root: hostile programs are run in namespaces of the campaign's own (mounts, processes, network, IPC), so
+that one that does get out covers, kills and reaches nothing of value.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from sandbox_cases.honest import honest_jobs
+from sandbox_cases.hostile import CASES
+from sandbox_cases.hostile_part import LIMITS, run_hostile
+from sandbox_cases.leftovers import run_mixed
+from sandbox_cases.namespaces import in_namespaces
+from sandbox_cases.spoofs import run_naively, spoofs
+from sandbox_cases.weak import Subprocess
+
+from hrm_align.cli import exit_code_of
+from hrm_align.commands.common import at_least
+from hrm_align.errors import RunError
+from hrm_align.rewards.sandbox import Sandbox, passed
+
+MEDIAN_MS = 50.0
+Figures = dict[str, Any]
+
+
+def hostile_part(args: argparse.Namespace) -> Figures:
+    """Bar: 0 escapes."""
+    cases = CASES[:: args.every]
+    with Sandbox(LIMITS, args.backend, workers=1) as sandbox:
+        result = run_hostile(sandbox, cases)
+        replaced = sandbox.replaced
+    figures: Figures = {"cases": len(cases), "escapes": len(result.escaped), "ends": dict(result.ends)}
+    figures |= {"workers_replaced": replaced, "wrong": [f"{name}: {signs}" for name, signs in result.escaped.items()]}
+    broken = result.broken
+    if not args.no_weak:
+        weak = run_hostile(Subprocess(LIMITS), cases)
+        figures |= {"escapes_of_a_plain_subprocess": len(weak.escaped)}
+        broken += weak.broken
+    figures["wrong"] += [f"the case is no test: {case}" for case in broken]
+    return figures
+
+
+def honest_part(args: argparse.Namespace) -> Figures:
+    """Bars: 0 false failures, and the time of a job that is alone."""
+    jobs = honest_jobs(max(1, 10 // args.every))
+    taken, wrong = [], []
+    with Sandbox(backend=args.backend) as sandbox:
+        for job, expected in jobs:
+            start = time.perf_counter()
+            (outcome,) = sandbox.run([job])
+            taken.append(1000 * (time.perf_counter() - start))
+            if not passed(outcome, json.loads(json.dumps(expected))):
+                wrong.append(f"{job.call}: {outcome}")
+        start = time.perf_counter()
+        outcomes = sandbox.run(job for job, _ in jobs)
+        together = 1000 * (time.perf_counter() - start) / len(jobs)
+        wrong += [
+            f"{job.call}: {o}" for (job, expected), o in zip(jobs, outcomes, strict=True) if not passed(o, expected)
+        ]
+    median, slow = statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
+    wrong += [f"the median is {median:.1f} ms"] * (median > MEDIAN_MS)
+    figures = {"programs": len(jobs), "false_failures": len(wrong), "median_ms": round(median, 1)}
+    return {**figures, "p95_ms": round(slow, 1), "ms_each_when_all_at_once": round(together, 1), "wrong": wrong}
+
+
+def spoof_part(args: argparse.Namespace) -> Figures:
+    """Bar: 0 paid."""
+    cases = spoofs()[:: args.every]
+    with Sandbox(LIMITS, args.backend) as sandbox:
+        outcomes = sandbox.run(job for _, job, _ in cases)
+    paid = [name for (name, _, expected), o in zip(cases, outcomes, strict=True) if passed(o, expected) is not False]
+    naive = sum(run_naively(job, expected) for _, job, expected in cases)
+    return {"spoofs": len(cases), "paid": len(paid), "paid_by_a_grader_that_compares_inside": naive, "wrong": paid}
+
+
+def leftover_part(args: argparse.Namespace) -> Figures:
+    """Bar: 0 left."""
+    return run_mixed(args.backend, args.runs, Random(args.seed))
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Figures]] = {
+    "hostile": hostile_part,
+    "honest": honest_part,
+    "spoofs": spoof_part,
+    "leftovers": leftover_part,
+}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the campaign. Raises UserError where it cannot be run safely, RunError if a bar is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--backend", help="by default the first that passes its self-test")
+    parser.add_argument("--only", choices=PARTS, help="one part")
+    parser.add_argument("--every", type=int, default=1, help="take every so manieth case")
+    parser.add_argument("--runs", type=int, default=10_000, help="of the leftovers; default 10000")
+    parser.add_argument("--no_weak", action="store_true", help="do not show what gets out of a plain subprocess")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print one object")
+    args = parser.parse_args(argv)
+    at_least(args.every, 1, "--every")
+    at_least(args.runs, 1, "--runs")
+    figures = in_namespaces(lambda: run_parts(args))
+    _print(figures, args.json)
+    if wrong := [f"{name}: {fault}" for name in PARTS if name in figures for fault in figures[name]["wrong"]]:
+        raise RunError("\n  ".join(["the sandbox misses a bar:", *wrong]))
+
+
+def run_parts(args: argparse.Namespace) -> Figures:
+    """The figures of the parts that are asked for."""
+    with Sandbox(LIMITS, args.backend, workers=1) as sandbox:
+        args.backend = sandbox.backend
+    figures: Figures = {"backend": args.backend}
+    for name in [args.only] if args.only else PARTS:
+        start = time.perf_counter()
+        figures[name] = PARTS[name](args)
+        figures[name]["seconds"] = round(time.perf_counter() - start)
+    return figures
+
+
+def _print(figures: Figures, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures))
+        return
+    table = Table("part", "figures", title=f"backend {figures['backend']}")
+    for name in PARTS:
+        if name in figures:
+            shown = {key: value for key, value in figures[name].items() if key != "wrong"}
+            table.add_row(name, json.dumps(shown).replace('"', "").strip("{}"))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main, sys.argv[1:]))
