@@ -1,14 +1,15 @@
-"""Write train.jsonl and test.jsonl of multi-step word problems, byte for byte the same on every run.
+"""Write train.jsonl and test.jsonl of word problems of four to six steps, byte for byte the same on every run.
 
     python data/word_problems/generate.py
 
 One row:
 
-    {"prompt": "Leo has 21 coins. Leo buys 3 bags of 4. Leo loses 5. How many coins does Leo have now?",
-     "response": "3x4=12, 21+12=33, 33-5=28, so 28", "condition": "cot", "group": "3 steps"}
+    {"prompt": "Leo has 21 coins. Leo buys 3 bags of 4. Leo loses 5. 8 break. How many coins does Leo have now?",
+     "response": "3x4=12, 21+12=33, 33-5=28, 28-8=20, so 20", "condition": "cot", "group": "4 steps"}
 
-The tiny base knows these problems from its own training and answers some of them wrongly: prompts for reinforcement
-learning, whose answers are paid by the number behind "so".
+The tiny base knows these problems from its own training and answers half of them wrongly when it samples: prompts for
+reinforcement learning, whose answers are paid by the number behind "so". Shorter ones are left out, because it solves them:
+a group whose answers are all right teaches nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from base_tasks.rows import draw_task
 
-ROWS = {"train": 4000, "test": 600}
+ROWS = {"train": 3600, "test": 600}
 FAMILY, LEVEL = "story", "hard"
+STEPS = (4, 5, 6)
 
 Row = dict[str, str]
 
@@ -34,8 +36,10 @@ def rows(split: str) -> list[Row]:
     rng, found = Random(f"word problems {split}"), dict[str, Row]()
     while len(found) < ROWS[split]:
         task = draw_task(rng, FAMILY, LEVEL, held_out=split == "test")
-        steps = f"{task.steps.count('=')} steps"
-        found[task.prompt] = {"prompt": task.prompt, "response": task.steps, "condition": "cot", "group": steps}
+        steps = task.steps.count("=")
+        if steps in STEPS:
+            row = {"prompt": task.prompt, "response": task.steps, "condition": "cot", "group": f"{steps} steps"}
+            found[task.prompt] = row
     return list(found.values())
 
 
