@@ -217,7 +217,9 @@ class SFTArguments(StabiliserArguments, SFTConfig):
         False, "Recompute activations in the backward pass: less memory, slower.", nargs="?", const=True
     )
     generation_eval_samples: int = _option(0, "Held-out rows answered at each evaluation; 0 for none.")
-    generation_eval_match: str = _option("exact", "How those answers are graded: exact, math, numeric, answer, json, sql or code.")
+    generation_eval_match: str = _option(
+        "exact", "How those answers are graded: exact, math, numeric, answer, json, sql or code."
+    )
     max_new_tokens: int = _option(256, "Longest answer that an evaluation generates, in tokens.")
     log_samples: int = _option(3, "How many of those answers are logged as text.")
 
@@ -278,7 +280,10 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
         None, "How often groups without a signal are replaced by other prompts; unset for the preset's."
     )
     log_completions: bool | None = _option(  # type: ignore[assignment]
-        None, "Tables of answers to the trackers and completions/; unset for on where wandb tracks.", nargs="?", const=True
+        None,
+        "Tables of answers to the trackers and completions/; unset for on where wandb tracks.",
+        nargs="?",
+        const=True,
     )
     num_completions_to_print: int | None = _option(0, "Answers printed at each log with log_completions.")
     logging_steps: float = _option(1, "Log every so many steps; below 1, a share of all of them.")

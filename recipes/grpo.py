@@ -23,7 +23,6 @@ from hrm_align.configs import GRPORecipe
 from hrm_align.data.example import Example
 from hrm_align.data.preparation import RunData, read_data
 from hrm_align.data.prompts import answerable_prompts
-from hrm_align.errors import Preempted
 from hrm_align.headroom import within_band
 from hrm_align.merging import merged_start
 from hrm_align.models.trainable import load_trainable, parameters_told
@@ -79,11 +78,7 @@ def main(argv: Sequence[str]) -> None:
         if guard is not None:
             guard.before(trainer.accelerator.unwrap_model(trainer.model))
         trainer.train(resume_from_checkpoint=resumed)
-        if preemption.asked:
-            raise Preempted(
-                f"SIGTERM: saved {output_dir}/checkpoint-{trainer.state.global_step}; go on with the same command and "
-                "--resume_from_checkpoint latest."
-            )
+        preemption.raise_if_asked(output_dir, trainer.state.global_step)
         trainer.save_model(str(output_dir))
         trainer.save_state()
         if guard is not None:

@@ -21,7 +21,6 @@ from transformers import PreTrainedModel, set_seed
 
 from hrm_align.cli import exit_code_of
 from hrm_align.data.preparation import RunData, read_data, tokenized
-from hrm_align.errors import Preempted
 from hrm_align.models.trainable import load_trainable, parameters_told
 from hrm_align.recipe_parser import parse_sft, resolved
 from hrm_align.trainers.callbacks import MetricsFile
@@ -65,11 +64,7 @@ def main(argv: Sequence[str]) -> None:
     if guard is not None:
         guard.before(trainer.accelerator.unwrap_model(trainer.model))
     trainer.train(resume_from_checkpoint=resumed)
-    if preemption.asked:
-        raise Preempted(
-            f"SIGTERM: saved {output_dir}/checkpoint-{trainer.state.global_step}; go on with the same command and "
-            "--resume_from_checkpoint latest."
-        )
+    preemption.raise_if_asked(output_dir, trainer.state.global_step)
     trainer.save_model(str(output_dir))
     trainer.save_state()
     if guard is not None:

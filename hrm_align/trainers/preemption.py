@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from hrm_align.errors import Preempted
 
 
 class Preemption(TrainerCallback):
@@ -54,6 +57,14 @@ class Preemption(TrainerCallback):
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         """Give the signal back to whoever had it."""
         signal.signal(signal.SIGTERM, self._previous or signal.SIG_DFL)
+
+    def raise_if_asked(self, output_dir: Path, step: int) -> None:
+        """Raise Preempted, which gives the exit code, after a run that was stopped and has saved."""
+        if self.asked:
+            raise Preempted(
+                f"SIGTERM: saved {output_dir}/checkpoint-{step}; go on with the same command and "
+                "--resume_from_checkpoint latest."
+            )
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.asked = True

@@ -52,7 +52,15 @@ def examples_of(recipe: SFTRecipe | GRPORecipe, specs: list[DatasetSpec]) -> lis
 
 
 def test_there_are_recipes_to_test() -> None:
-    assert {Path(recipe).parent.name for recipe in RECIPES} >= {"tiny", "chat", "math", "code", "sql", "lookup", "format"}
+    assert {Path(recipe).parent.name for recipe in RECIPES} >= {
+        "tiny",
+        "chat",
+        "math",
+        "code",
+        "sql",
+        "lookup",
+        "format",
+    }
     assert {recipe for recipe in RECIPES if is_grpo(recipe)} == {
         f"recipes/{name}.yaml"
         for task in ("format", "math", "sql", "code")
