@@ -105,6 +105,8 @@ def prompts_of(recipe: GRPORecipe, data: RunData, tokenizer: PreTrainedTokenizer
     dropped = recipe.data.max_dropped_fraction
     prompts, data.account["prompts"] = answerable_prompts(data.train, tokenizer, room, dropped)
     prompts, data.account["headroom"] = within_band(prompts, recipe.rewards)
+    if recipe.rewards.curriculum:
+        recipe.training.shuffle_dataset = False  # they are in order
     return prompts
 
 

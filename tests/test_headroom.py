@@ -39,8 +39,7 @@ def test_it_tells_pass_rates_and_a_recipe_keeps_to_the_band(data, tmp_path, caps
     inside = [row for row in rows if 0.1 <= row["pass_rate"] <= 0.9]
     assert 2 < len(inside) < 18
     band = ("--headroom", str(tmp_path / "rates.jsonl"), "--min_pass_rate", "0.1", "--max_pass_rate", "0.9")
-    grpo(tmp_path / "run", data, *band, "--curriculum", "true", "--shuffle_dataset", "false", "--max_steps", "1",
-         "--log_samples", "16")  # fmt: skip
+    grpo(tmp_path / "run", data, *band, "--curriculum", "true", "--max_steps", "1", "--log_samples", "16")
     account = json.loads((tmp_path / "run/run/data.json").read_text())
     assert account["headroom"] == {"measured": 18, "unmeasured": 0, "in_band": len(inside)}
     asked = {json.loads(line)["source"] for line in (tmp_path / "run/samples.jsonl").read_text().splitlines()}
