@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from hrm_align.errors import UserError
 from hrm_align.rollouts.generation import left_padded
+from hrm_align.rollouts.slots import slot_cache
 
 # Answers that have ended are taken out of the batch once they are a quarter of it: taking them out copies the cache.
 _STILL_WRITING = 0.75
@@ -103,8 +104,16 @@ def _sample_batch(
     distinct, reader = _distinct(prompts)
     ids, mask = (tensor.to(device) for tensor in left_padded(distinct, settings.pad_token_id))
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)  # counted from each prompt's own start
-    read: Any = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
-    cache, mask, logits = read.past_key_values, mask[reader], read.logits[:, -1][reader]
+    cache = slot_cache()
+    read: Any = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    mask, logits = mask[reader], read.logits[:, -1][reader]
     cache.batch_select_indices(torch.tensor(reader, device=device))
     draws = _uniform(seeds, decoding.max_new_tokens).to(device)
     completions = [Completion() for _ in prompts]
