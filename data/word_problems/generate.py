@@ -1,13 +1,13 @@
-"""Write train.jsonl and test.jsonl of word problems of four to six steps, byte for byte the same on every run.
+"""Write train.jsonl and test.jsonl of word problems of five and six steps, byte for byte the same on every run.
 
     python data/word_problems/generate.py
 
 One row:
 
-    {"prompt": "Leo has 21 coins. Leo buys 3 bags of 4. Leo loses 5. 8 break. How many coins does Leo have now?",
-     "response": "3x4=12, 21+12=33, 33-5=28, 28-8=20, so 20", "condition": "cot", "group": "4 steps"}
+    {"prompt": "Leo has 21 coins. Leo buys 3 bags of 4. Leo loses 5. 8 break. Ana has 2 more coins than Leo. How many coins
+     does Ana have?", "response": "3x4=12, 21+12=33, 33-5=28, 28-8=20, 20+2=22, so 22", "condition": "cot", "group": "5 steps"}
 
-The tiny base knows these problems from its own training and answers half of them wrongly when it samples: prompts for
+The tiny base knows these problems from its own training and answers more than half of them wrongly when it samples: prompts for
 reinforcement learning, whose answers are paid by the number behind "so". Shorter ones are left out, because it solves them:
 a group whose answers are all right teaches nothing.
 """
@@ -26,7 +26,7 @@ from base_tasks.rows import draw_task
 
 ROWS = {"train": 3600, "test": 600}
 FAMILY, LEVEL = "story", "hard"
-STEPS = (4, 5, 6)
+STEPS = (5, 6)
 
 Row = dict[str, str]
 
