@@ -149,8 +149,8 @@ def main(argv: Sequence[str]) -> None:
     with watch.stage("reinforce", f"hrm-align grpo --config {GRPO_RECIPE} --output_dir {OUT}/grpo"):
         plain_after = reinforce(plain)
 
-    rows = [BeforeAfter(name, before[name], after[name]) for name in before]
-    reinforced = BeforeAfter(PLAIN, plain_before, plain_after)
+    rows = [BeforeAfter("both" if name == "all" else name, before[name], after[name]) for name in before]
+    reinforced = BeforeAfter(f"{PLAIN} (GRPO)", plain_before, plain_after)
     draw_before_after([*rows, reinforced], read_metrics(OUT / "metrics.jsonl"), OUT / "before_after.png")
     summary = {
         "before": before,
