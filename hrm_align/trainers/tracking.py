@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-LOGIN_SECONDS = 10  # to wait for the server
+LOGIN_SECONDS = 60  # for a process to start, to import wandb, and to hear from its server
+
+# `os._exit`, since wandb's own end can wait on a server that does not answer.
+LOGIN = """
+import os, sys, wandb
+try:
+    reason = "" if wandb.login(prompt=False) else "nobody has logged in"
+except Exception as error:
+    reason = str(error).splitlines()[0]
+print(reason, file=sys.stderr, flush=True)
+os._exit(bool(reason))
+"""
 
 
 def prepare_trackers(report_to: str | list[str] | None, output_dir: Path) -> None:
@@ -23,14 +37,24 @@ def prepare_trackers(report_to: str | list[str] | None, output_dir: Path) -> Non
     os.environ.setdefault("WANDB_DIR", str(output_dir))
     if "WANDB_MODE" in os.environ:
         return
-    import wandb
-
-    try:
-        reachable = wandb.login(prompt=False, timeout=LOGIN_SECONDS)
-    except wandb.Error as error:
-        reason = str(error).splitlines()[0]
+    if reason := _why_login_fails():
         logger.warning("wandb: %s. This run is recorded offline: `wandb sync` its folder to upload it later.", reason)
-        reachable = False
-    if not reachable:
         os.environ["WANDB_MODE"] = "offline"
-        wandb.teardown()  # the login has read the environment as it was before
+
+
+def _why_login_fails() -> str | None:
+    """Return what stands between this user and wandb's server, None where nothing does.
+
+    Asked in a process of its own, which can be ended: within this one a login leaves a service behind that waits
+    without end for a server that does not answer, and settings that were read before the run is set offline.
+    """
+    with tempfile.TemporaryFile("w+") as said:  # no pipe: wandb's own service could hold it open
+        try:
+            login = subprocess.run([sys.executable, "-c", LOGIN], stderr=said, timeout=LOGIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"the login did not end within {LOGIN_SECONDS} s"
+        said.seek(0)
+        lines = said.read().strip().splitlines()
+    if login.returncode == 0:
+        return None
+    return lines[-1].rstrip(".") if lines else "the login failed"

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+from hrm_align.trainers import tracking
 from hrm_align.trainers.tracking import prepare_trackers
 from tests.trainers.recipe_runs import arguments, metrics, sft, write_rows
 
@@ -34,6 +35,17 @@ def test_training_goes_on_when_wandb_cannot_be_reached(tmp_path):
     assert "wandb sync" in done.stderr, "and what to do"
     assert list((tmp_path / "run/wandb").glob("offline-run-*"))
     assert metrics(tmp_path / "run")
+
+
+def test_a_login_that_does_not_end_is_ended(monkeypatch, tmp_path, caplog):
+    for name in ("WANDB_MODE", "WANDB_DIR"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(tracking, "LOGIN", "import time; time.sleep(600)")
+    monkeypatch.setattr(tracking, "LOGIN_SECONDS", 1)
+    prepare_trackers(["wandb"], tmp_path)
+    assert os.environ["WANDB_MODE"] == "offline"
+    assert "did not end within 1 s" in caplog.text
 
 
 def test_an_explicit_mode_is_respected(monkeypatch, tmp_path):
