@@ -150,6 +150,8 @@ def evaluate(
     room = model.config.max_position_embeddings - max_new_tokens
     prompts = []
     for example in examples:
+        if not example.reference.strip():
+            raise UserError(f"{example.source}: the row has no answer to compare with: add one, or leave the row out.")
         prompts.append(renderer.prompt(example.messages, example.condition if condition is None else condition))
         if len(prompts[-1]) > room:
             raise UserError(

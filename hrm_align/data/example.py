@@ -15,7 +15,7 @@ class Example:
 
     Args:
         messages: the prompt: system, user, tool and earlier assistant messages, in order.
-        answer: the assistant message to learn.
+        answer: the assistant message to learn; blank where the row has only a prompt.
         condition: condition tag or composite (`"direct"`, `"synth,cot"`).
         source: where the row stands: `file:line`, or `dataset[index]`.
         group: the row's own label for tables of results (its `group` or `task` column), if it has one.

@@ -108,6 +108,17 @@ def from_alpaca(row: Mapping[str, Any], source: str, default_condition: str) -> 
     return examples_of([asked, answer(column(row, "output"), "output")], row, source, default_condition)
 
 
+def from_prompt_only(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
+    """TRL's `{"prompt"}`, a text or a list of messages, for rewards that need no right answer. Nothing can be learnt from
+    it by heart, nor compared: SFT drops such a row by name, and `evaluate` refuses it."""
+    prompt = column(row, "prompt")
+    turns = turns_of(prompt, "prompt") if isinstance(prompt, list) else [question(prompt, "prompt")]
+    if turns[-1].message.role == "assistant":
+        raise RowError("the prompt ends with an assistant message: put what is to be answered behind it")
+    read = [Turn(turn.message, False) for turn in turns]
+    return examples_of([*read, answer("", "response")], row, source, default_condition)
+
+
 Formatter = Callable[[Mapping[str, Any], str, str], list[Example]]
 
 
@@ -132,6 +143,7 @@ SCHEMAS: dict[str, Schema] = {
     "instruction_response": Schema(("instruction", "response"), from_instruction_response),
     "alpaca": Schema(("instruction", "output"), from_alpaca, ("input",)),
     "sharegpt": Schema(("conversations",), from_sharegpt),
+    "prompt_only": Schema(("prompt",), from_prompt_only),
 }
 COLUMNS = tuple(dict.fromkeys([name for schema in SCHEMAS.values() for name in schema.columns] + [*OPTIONAL]))
 
@@ -143,6 +155,8 @@ def detect_format(columns: set[str]) -> str:
         UserError: if none fits, or more than one, with the columns, the schemas and the nearest names.
     """
     fitting = [name for name, schema in SCHEMAS.items() if columns.issuperset(schema.required)]
+    if columns - {*OPTIONAL} != {"prompt"}:  # another column may be the answer, misspelt
+        fitting = [name for name in fitting if name != "prompt_only"]
     if len(fitting) == 1:
         return fitting[0]
     found = f"the columns {', '.join(sorted(columns)) or '(none)'}"

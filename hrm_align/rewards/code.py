@@ -63,10 +63,10 @@ def match_code(completion: str, example: Row) -> bool:
     """`--match code`: by the tests of the row, `"grading": {"call": "f", "tests": [[[1, 2], 3], ...]}`.
 
     Raises:
-        UserError: for a row without tests, or whose own answer fails them.
+        UserError: for a row without tests, or whose own answer, if it has one, fails them.
     """
     call, tests = tests_of(example)
-    wrong = failure(example.reference, call, tests)
+    wrong = failure(example.reference, call, tests) if example.reference.strip() else None
     if wrong is not None:
         raise UserError(
             f"{example.source}: the row's own answer fails its tests: {wrong}. Correct the answer or the test."

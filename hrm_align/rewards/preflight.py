@@ -109,6 +109,8 @@ def preflight(
     What corrupts an answer depends on the reward: a digit is changed, every value of a JSON answer, a query or a program is
     replaced by another (`corrupted` of each).
 
+    Of a row that has only a prompt, it is seen whether any reward can grade an answer to it.
+
     Args:
         suite: the rewards.
         examples: the rows of the run.
@@ -159,12 +161,13 @@ class _Preflight:
         for name, report in self._report.rewards.items():
             value = golds[name][0][row]
             report.rows += 1
-            report.gradable += value is not None
-            self._totals[name] += value or 0
+            if example.reference.strip():
+                report.gradable += value is not None
+                self._totals[name] += value or 0
             if value is None:
                 fault, why = "ungradable", golds[name][1].get(row, FAULTS["ungradable"])
-            elif name not in self._makers:
-                continue
+            elif name not in self._makers or not example.reference.strip():
+                continue  # nothing to compare it with
             elif value != 1:
                 fault, why = "gold_fails", f"the right answer {example.reference!r:.80} gets {value:g} and not 1"
             elif wrong[name][row][1] != 0:

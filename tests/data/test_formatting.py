@@ -213,6 +213,18 @@ def test_columns_that_fit_no_schema_are_listed_with_the_nearest_names_and_all_sc
     assert all(f"{name} ({', '.join(schema.required)})" in message for name, schema in SCHEMAS.items())
 
 
+@pytest.mark.parametrize("prompt", [USER.content, [{"role": "user", "content": USER.content}]])
+def test_a_prompt_alone_is_a_row_without_an_answer(prompt):
+    row = {"prompt": prompt, "condition": "cot", "grading": {"tests": []}}
+    (example,) = examples(row)
+    assert (example.messages, example.reference, example.condition) == ((USER,), "", "cot")
+    with pytest.raises(UserError, match="did you mean `response` for `respons`"):
+        detect_format({"prompt", "respons"})
+    said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    with pytest.raises(RowError, match="ends with an assistant message"):
+        examples({"prompt": said})
+
+
 def test_columns_that_fit_two_schemas_are_not_guessed():
     with pytest.raises(UserError, match="fit prompt_completion and prompt_response: say which with `format`"):
         detect_format({"prompt", "completion", "response"})

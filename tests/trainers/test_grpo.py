@@ -16,6 +16,7 @@ from hrm_align.errors import Preempted, RunError, UserError
 from hrm_align.models.loading import resolve
 from hrm_align.trainers.grpo import GRPOTrainer
 from hrm_align.trainers.preemption import Preemption
+from recipes.grpo import main as grpo_recipe
 from tests.trainers.grpo_runs import SMALL, grpo, prompts
 from tests.trainers.recipe_runs import ROOT, metrics, sft, weights
 
@@ -36,6 +37,22 @@ def losses(output_dir):
     timed = ("step_time", "runtime", "per_second", "seconds/", "resumed_from", "total_flos")
     records = [r for r in metrics(output_dir) if "loss" in r]
     return {r["step"]: {k: v for k, v in r.items() if not any(part in k for part in timed)} for r in records}
+
+
+def test_prompts_alone_are_enough_for_a_reward_that_needs_no_answer(data, tmp_path):
+    alone = tmp_path / "alone.jsonl"
+    alone.write_text("".join(json.dumps({"prompt": json.loads(row)["prompt"]}) + "\n" for row in data.open()))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("rewards: [{name: format, pattern: '[0-9]+'}]")
+    checked = ("--preflight_samples", "8", "--max_steps", "1")
+    small = [*SMALL[2:], *checked, "--model_name_or_path", "tiny", "--datasets", str(alone)]
+    grpo_recipe(["--config", str(recipe), "--output_dir", str(tmp_path / "run"), *small])
+    (record,) = losses(tmp_path / "run").values()
+    assert record["rewards/ungraded"] == 0
+    with pytest.raises(UserError, match=r"8 of 8 rows fail the preflight[^$]*alone.jsonl:\d+: .*cannot be graded"):
+        grpo(tmp_path / "graded", alone, *checked)
+    with pytest.raises(UserError, match="empty_response"):
+        sft(tmp_path / "sft", alone)
 
 
 def test_a_run_leaves_a_loadable_checkpoint_and_tells_what_it_did(data, tmp_path):
