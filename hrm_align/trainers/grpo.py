@@ -116,6 +116,11 @@ class GRPOTrainer(SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             processing_class=processing_class,
             callbacks=[*callbacks],
         )
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise UserError(
+                "GRPO cannot sample from a model that FSDP or DeepSpeed has split: the answers of one process end before "
+                "those of another, which then waits for its weights. Launch it with recipes/accelerate/multi_gpu.yaml."
+            )
         self.reward_weights = torch.tensor(suite.weights, dtype=torch.float32)
         self._settle_reference()
         self.add_callback(_SaveBetweenRollouts(self))

@@ -55,6 +55,19 @@ def test_prompts_alone_are_enough_for_a_reward_that_needs_no_answer(data, tmp_pa
         sft(tmp_path / "sft", alone)
 
 
+@pytest.mark.parametrize("splitter", ["is_fsdp_enabled", "is_deepspeed_enabled"])
+def test_a_model_that_is_split_over_processes_is_refused(data, tmp_path, monkeypatch, splitter):
+    """As if launched so: neither splits a model on CPUs."""
+    create = GRPOTrainer.create_accelerator_and_postprocess
+    monkeypatch.setattr(
+        GRPOTrainer,
+        "create_accelerator_and_postprocess",
+        lambda trainer: (create(trainer), setattr(trainer, splitter, True)),
+    )
+    with pytest.raises(UserError, match=r"recipes/accelerate/multi_gpu\.yaml"):
+        grpo(tmp_path / "run", data, *STEPS)
+
+
 def test_a_run_leaves_a_loadable_checkpoint_and_tells_what_it_did(data, tmp_path):
     grpo(tmp_path / "run", data, *STEPS, "--log_samples", "16")
     stock, base = (AutoModelForCausalLM.from_pretrained(folder) for folder in (tmp_path / "run", resolve("tiny")))
