@@ -27,6 +27,10 @@ COMMANDS = {
     "evaluate": ("hrm_align.commands.evaluate", "generated exact match on held-out rows, with intervals"),
     "generate": ("hrm_align.commands.generate", "answer one prompt"),
     "inspect": ("hrm_align.commands.inspect", "show what training sees of your rows, and prove the mask on them"),
+    "export": (
+        "hrm_align.recipes.export",
+        "a folder that others load in one line, proven, with its card; and to the Hub: RUN --to DIR [--push OWNER/NAME]",
+    ),
     "adapters": (
         "hrm_align.commands.adapters",
         "list, merge or compare adapters: list DIR | merge A --to DIR | compare A B",

@@ -158,8 +158,28 @@ def evaluate(
                 f"{example.source}: the prompt has {len(prompts[-1])} tokens, and with {max_new_tokens} new ones it "
                 f"passes the model's {model.config.max_position_embeddings}: lower --max_new_tokens or shorten it."
             )
-    result = Evaluation()
     answers = generate(model, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
+    return graded(examples, answers, tokenizer, match)
+
+
+def graded(
+    examples: Sequence[Example],
+    answers: Sequence[Sequence[int]],
+    tokenizer: PreTrainedTokenizerFast,
+    match: str = "exact",
+) -> Evaluation:
+    """Grade answers that have been generated; one without an end token counts as wrong.
+
+    Args:
+        examples: what was asked.
+        answers: token ids, one list an example.
+        tokenizer: of the model.
+        match: one of `MATCHERS`.
+
+    Raises:
+        UserError: for a row that cannot be graded so.
+    """
+    renderer, result = renderer_of(tokenizer), Evaluation()
     for example, ids in zip(examples, answers, strict=True):
         text = renderer.decode_response(ids)
         finished = renderer.response_end_id in ids

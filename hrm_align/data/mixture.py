@@ -95,6 +95,7 @@ class DatasetCounts:
         examples: what its rows gave, after `fraction`.
         bad_by_reason: bad rows by the kind of their fault.
         unused_columns: columns that no schema reads.
+        fingerprint: 16 hexadecimal digits of the usable rows in their order, whatever file format they came in.
     """
 
     path: str
@@ -104,6 +105,7 @@ class DatasetCounts:
     examples: int = 0
     bad_by_reason: dict[str, int] = field(default_factory=dict)
     unused_columns: list[str] = field(default_factory=list)
+    fingerprint: str | None = None
 
 
 @dataclass
@@ -196,12 +198,16 @@ def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
     head = _head(rows)
     schema = spec.format or _schema_of(head, spec)
     data = _Loaded(spec, DatasetCounts(spec.path, schema, unused_columns=_unused(head, spec, schema)))
+    content = blake2b(digest_size=8)
     for row in chain(head, rows):
         outcome = _format(row, spec, schema, condition)
         if isinstance(outcome, BadRow):
             data.bad.append(outcome)
         else:
+            assert isinstance(row, Row)
+            content.update(json.dumps(row.data, sort_keys=True, default=str).encode())
             data.good.append(outcome)
+    data.counts.fingerprint = content.hexdigest()
     data.counts.rows_read, data.counts.rows_bad = len(data.good) + len(data.bad), len(data.bad)
     data.counts.bad_by_reason = dict(Counter(row.reason.split(":")[0] for row in data.bad).most_common())
     return data

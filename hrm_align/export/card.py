@@ -1,0 +1,297 @@
+"""The model card: what the folder is, what it scores, and a quickstart that is right for a prefix-LM."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from hrm_align._version import __version__
+from hrm_align.evaluation import Evaluation
+from hrm_align.export.parity import ParityReport
+from hrm_align.export.source import Source, hub_id
+from hrm_align.models.loading import TINY
+from hrm_align.report import percent
+
+LICENCES = {"apache-2.0": "Apache-2.0, as the base"}
+
+# Settings that say how a run was made. Others (names, folders, trackers) say something of the user, and stay home.
+TOLD = (
+    "bp_steps", "bp_min_steps", "bp_max_steps", "bp_warmup_ratio", "learning_rate", "module_learning_rates", "lr_scheduler_type",
+    "warmup_steps", "optim", "adam_beta1", "adam_beta2", "weight_decay", "max_grad_norm", "ema_decay",
+    "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_steps", "max_length", "packing",
+    "replay_fraction", "bf16", "seed", "lora_r", "lora_alpha", "lora_scaling", "lora_target_modules", "lora_dropout", "use_rslora",
+    "use_dora", "load_in_4bit", "load_in_8bit", "algorithm", "num_generations", "temperature", "top_p", "top_k", "beta", "epsilon",
+    "epsilon_high", "num_iterations", "max_completion_length",
+)  # fmt: skip
+_ADAPTER_ONLY = ("lora_", "use_rslora", "use_dora", "load_in_")
+_LAYOUT = "<|im_start|> condition text ( <|im_start|> text | <|box_start|> answer <|box_end|> )* <|im_end|>"
+
+_WHOLE = """from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained({name})
+model = AutoModelForCausalLM.from_pretrained({name}, dtype="auto")
+"""
+_ADAPTER = """from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained({name})
+base = AutoModelForCausalLM.from_pretrained({base}, dtype="auto")
+model = PeftModel.from_pretrained(base, {name})
+"""
+_ASK = """
+messages = [{{"role": "user", "content": {prompt}}}]
+inputs = tokenizer.apply_chat_template(
+    messages, condition="{condition}", add_generation_prompt=True, return_dict=True, return_tensors="pt"
+)
+assert inputs["token_type_ids"].all(), "the prompt must be marked as prefix, or it is read causally"
+answer = model.generate(**inputs.to(model.device), max_new_tokens=256)
+print(tokenizer.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))"""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Everything that a card tells.
+
+    Args:
+        name: repository, or name of the folder.
+        source: the run.
+        form: `full`, `merged` or `adapter`.
+        config: the model's shape and cycles: `H_cycles`, `L_cycles`, `L_bp_cycles`, `parameters`.
+        parity: of the folder with the run.
+        after: scores of the folder; None if nothing was measured. `before` are those of what the run began with.
+        rows: what the scores are over, for people.
+        match: how answers were graded.
+        max_new_tokens: longest answer.
+        base_model: Hub id, `tiny`, or None for a base that is nowhere to be found.
+        licence: SPDX identifier, as the Hub writes it.
+    """
+
+    name: str
+    source: Source
+    form: str
+    config: Mapping[str, Any]
+    parity: ParityReport
+    after: Evaluation | None = None
+    before: Evaluation | None = None
+    rows: str = ""
+    match: str = "exact"
+    max_new_tokens: int = 256
+    base_model: str | None = None
+    licence: str = "apache-2.0"
+    prompt: str = field(default="Hello.")
+
+    @property
+    def condition(self) -> str | None:
+        """The condition that the run trained under; None without a record."""
+        return self.source.settings.get("condition")
+
+
+def write_card(publication: Publication) -> str:
+    """The text of README.md, its metadata first."""
+    template = files("hrm_align.export").joinpath("model_card.md.jinja").read_text(encoding="utf-8")
+    adapter = publication.form == "adapter"
+    settings = publication.source.settings
+    card = ModelCard.from_template(
+        _metadata(publication),
+        template_str=template,
+        title=plain(publication.name.split("/")[-1]),
+        summary=_summary(publication),
+        facts=_facts(publication),
+        packages="`transformers` and `peft`" if adapter else "`transformers`",
+        quickstart=_quickstart(publication),
+        layout=_LAYOUT,
+        condition=publication.condition,
+        scores=_scores(publication),
+        limit=publication.max_new_tokens,
+        match=publication.match,
+        guard=_guard(publication.source.guard),
+        margin=f"{100 * publication.source.guard.get('margin', 0):g}",
+        parity=_parity(publication.parity),
+        data=_data(publication.source.data),
+        settings=[(name, plain(settings[name])) for name in TOLD if _says_something(name, settings, adapter)],
+        versions=_versions(publication.source.environment),
+        adapter=adapter,
+        limits=_limits(publication),
+        licence=LICENCES.get(publication.licence, publication.licence),
+        version=__version__,
+    )
+    return str(card)
+
+
+def plain(value: Any) -> str:
+    """A value as text that cannot break out of a table: no line ends, bars, backticks or tags."""
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return re.sub(r"[\r\n|`<>\[\]]", " ", text).strip()[:200]
+
+
+def shown_name(path: str) -> str:
+    """What may be told of a data set's place: a Hub id as it is, of a file its folder's name and its own."""
+    return plain(path if hub_id(path) else "/".join(Path(path).parts[-2:]).lstrip("/"))
+
+
+def _metadata(publication: Publication) -> ModelCardData:
+    base = hub_id(publication.base_model)
+    kinds = {"adapter": ["lora", "peft"], "merged": ["lora"], "full": []}[publication.form]
+    data = [str(part["path"]) for part in _datasets(publication.source.data) if hub_id(str(part["path"]))]
+    results = []
+    if publication.after is not None:
+        score = publication.after.score
+        results = [
+            EvalResult(
+                task_type="text-generation",
+                dataset_type=publication.rows,
+                dataset_name=publication.rows,
+                metric_type="exact_match",
+                metric_name="held-out exact match",
+                metric_value=round(score.rate, 4),
+            )
+        ]
+    return ModelCardData(
+        base_model=base,
+        base_model_relation=("adapter" if publication.form == "adapter" else "finetune") if base else None,
+        library_name="peft" if publication.form == "adapter" else "transformers",
+        pipeline_tag="text-generation",
+        license=publication.licence,
+        datasets=data or None,
+        tags=["hrm_text", "hrm_align", "prefix-lm", _method(publication.source)[0], *kinds],
+        model_name=plain(publication.name.split("/")[-1]),
+        eval_results=results or None,
+    )
+
+
+def _method(source: Source) -> tuple[str, str]:
+    """The tag and the words for how it was trained."""
+    settings = source.settings
+    how = "with a LoRA adapter" if source.adapter is not None else "in all its parameters"
+    if settings.get("rewards"):
+        names = ", ".join(
+            str(entry.get("label") or entry.get("name") or "a reward of its own")
+            if isinstance(entry, Mapping)
+            else str(entry)
+            for entry in settings["rewards"]
+        )
+        return "grpo", f"by reinforcement learning ({settings.get('algorithm', 'grpo')}; paid: {plain(names)}) {how}"
+    return ("sft", f"by supervised fine-tuning {how}") if settings else ("hrm_text", "in a way that left no record")
+
+
+def _summary(publication: Publication) -> str:
+    began = hub_id(publication.base_model)
+    if publication.base_model == TINY:
+        base = "the tiny base that ships with `hrm_align` (0.59 M parameters, for tests and demonstrations)"
+    else:
+        base = f"[{began}](https://huggingface.co/{began})" if began else "a local HRM-Text checkpoint"
+    kind = {
+        "adapter": "A LoRA adapter for an HRM-Text",
+        "merged": "An HRM-Text with its adapter merged",
+        "full": "An HRM-Text",
+    }
+    averaged = " These are the averaged weights (EMA) of the run." if publication.source.averaged else ""
+    return f"{kind[publication.form]}, trained from {base} {_method(publication.source)[1]}.{averaged}"
+
+
+def _facts(publication: Publication) -> list[tuple[str, str]]:
+    config = publication.config
+    return [
+        ("cycles", f"H {config['H_cycles']} x L {config['L_cycles']}"),
+        ("horizon in training", f"`L_bp_cycles` {list(config['L_bp_cycles'])}"),
+        ("mask", "prefix-LM: the prompt in both directions, the answer causally; one training row for each answer"),
+        ("condition", f"`{publication.condition}`" if publication.condition else "not recorded"),
+        ("parameters in this folder", f"{config['parameters']:,}"),
+        ("type of the weights", publication.parity.dtype),
+    ]
+
+
+def _quickstart(publication: Publication) -> str:
+    base = publication.base_model or "BASE"
+    load = (_ADAPTER if publication.form == "adapter" else _WHOLE).format(
+        name=json.dumps(publication.name), base=json.dumps(base)
+    )
+    condition = publication.condition if publication.condition is not None else "direct"
+    return load + _ASK.format(prompt=json.dumps(publication.prompt), condition=condition)
+
+
+def _scores(publication: Publication) -> list[dict[str, Any]]:
+    if publication.after is None:
+        return []
+    before = publication.before
+    rows = (
+        [(plain(name), name) for name in sorted(publication.after.groups)] if len(publication.after.groups) > 1 else []
+    )
+    table = [
+        {
+            "name": shown,
+            "n": publication.after.groups[name].n,
+            "before": before and percent(before.groups[name].to_dict()),
+            "after": percent(publication.after.groups[name].to_dict()),
+        }
+        for shown, name in rows
+    ]
+    whole = {"before": before and percent(before.score.to_dict()), "after": percent(publication.after.score.to_dict())}
+    return [*table, {"name": publication.rows, "n": publication.after.score.n, **whole}]
+
+
+def _guard(guard: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": shown_name(name),
+            "n": part["after"]["n"],
+            "before": percent(part["before"]),
+            "after": percent(part["after"]),
+            "change": f"{100 * part['change']:+.1f}",
+        }
+        for name, part in guard.get("sets", {}).items()
+    ]
+
+
+def _datasets(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [part for name in ("train", "replay") for part in data.get(name, {}).get("datasets", [])]
+
+
+def _data(data: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [
+        {
+            "name": shown_name(str(part["path"])),
+            "rows": f"{part['rows_read'] - part['rows_bad']:,}",
+            "fingerprint": f"`{part['fingerprint']}`" if part.get("fingerprint") else "not recorded",
+        }
+        for part in _datasets(data)
+    ]
+
+
+def _says_something(name: str, settings: Mapping[str, Any], adapter: bool) -> bool:
+    lora = name.startswith(_ADAPTER_ONLY) and not settings.get("use_peft")
+    return settings.get(name) not in (None, False, [], "") and not lora
+
+
+def _versions(environment: Mapping[str, Any]) -> str:
+    names = ("hrm_align", "torch", "transformers", "trl", "peft")
+    told = ", ".join(f"{name} {plain(environment[name])}" for name in names if name in environment)
+    return f"Trained with {told}." if told else ""
+
+
+def _parity(report: ParityReport) -> str:
+    verdict = "" if report.is_same else " **This is outside the tolerance: it was published by force.**"
+    return (
+        f"This folder, loaded by stock Transformers in a process without hrm_align, was asked {report.rows} prompts beside the run "
+        f"itself in float32: {report.rows - report.other_answers} of {report.rows} greedy answers are the same, token for token; "
+        f"log-probabilities of {report.tokens:,} answer tokens differ by {report.mean_difference:.1e} nats on average and "
+        f"{report.largest_difference:.1e} at most (allowed in {report.dtype}: {report.tolerance.mean:g} and "
+        f"{report.tolerance.largest:g}).{verdict}"
+    )
+
+
+def _limits(publication: Publication) -> str:
+    size = (
+        "It is far too small to be useful: it shows how the toolkit works. " if publication.base_model == TINY else ""
+    )
+    return (
+        f"{size}It was trained for the task above and measured on nothing else{' but the guard' if publication.source.guard else ''}: "
+        "what it says may be wrong, and nothing was done to make it safe, fair or free of what its data holds."
+    )

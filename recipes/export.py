@@ -1,0 +1,108 @@
+"""From a run to a folder that others load in one line, checked, with its model card; and to the Hub.
+
+    hrm-align export RUN --to DIR --data HELD_OUT.jsonl [--push OWNER/NAME]
+    hrm-align export DIR --push OWNER/NAME      (a folder that was exported before)
+
+An adapter's run gives its adapter (`--adapter`, the default) or the merge with its base (`--merged`). The folder is asked by
+stock Transformers in a fresh process, and must answer as the run does; what it scores there goes into its card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hrm_align.cli import exit_code_of
+from hrm_align.commands.common import PathParser, at_least
+from hrm_align.errors import UserError
+from hrm_align.export.exporting import ExportOptions, export
+from hrm_align.export.folder import PUBLICATION, SHARD
+from hrm_align.export.push import check_repo_id, push
+from hrm_align.models.loading import DTYPES
+from hrm_align.rewards.matching import MATCHERS
+
+
+def main(argv: Sequence[str]) -> None:
+    """Export, or push what was exported."""
+    arguments = parser().parse_args(argv)
+    if arguments.push:
+        check_repo_id(arguments.push)  # before the work
+    told: dict[str, object] = {}
+    if arguments.to:
+        folder = Path(arguments.to)
+        told = export(options_of(arguments))
+    else:
+        folder = Path(arguments.run)
+        if not arguments.push or not (folder / PUBLICATION).is_file():
+            raise UserError(
+                "give --to DIR to export to; or, to push a folder that was exported before, that and --push."
+            )
+    if arguments.push:
+        told["commit"] = push(folder, arguments.push, arguments.private)
+    if arguments.json:
+        print(json.dumps({"folder": str(folder), **told}))
+        return
+    print(
+        "\n".join([f"exported to {folder}"] * bool(arguments.to) + [f"{name}: {value}" for name, value in told.items()])
+    )
+
+
+def parser() -> PathParser:
+    """The options."""
+    told = PathParser("export", "Make a folder of a run that others can use, prove it, and push it to the Hub.")
+    told.add_argument("run", help="output_dir of a run, a checkpoint of it, or (with --push alone) an exported folder")
+    told.add_argument("--to", metavar="DIR", help="new folder")
+    form = told.add_mutually_exclusive_group()
+    form.add_argument("--adapter", action="store_true", help="the adapter alone (default for the run of an adapter)")
+    form.add_argument("--merged", action="store_true", help="the adapter merged into its base, in float32")
+    told.add_argument("--ema", action="store_true", help="the averaged weights of the run")
+    told.add_argument(
+        "--dtype", choices=DTYPES, help="type to publish in (default float32, as trained; an adapter keeps its own)"
+    )
+    told.add_argument(
+        "--data", action="append", default=[], metavar="FILE", help="held-out rows (default: the run's own)"
+    )
+    told.add_argument("--limit", type=int, default=300, help="only the first so many rows of each file (default 300)")
+    told.add_argument("--match", choices=MATCHERS, default="exact", help="how answers are graded (default exact)")
+    told.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
+    told.add_argument(
+        "--base", help="where the base of an adapter, or the model before training, lies (default: as recorded)"
+    )
+    told.add_argument("--base_model", metavar="OWNER/NAME", help="what the card calls the base (default: as recorded)")
+    told.add_argument("--license", default="apache-2.0", help="for the card (default apache-2.0)")
+    told.add_argument("--max_shard_size", default=SHARD, help=f"largest weight file (default {SHARD})")
+    told.add_argument("--force", choices=["parity"], help="publish although it answers otherwise than the run")
+    told.add_argument(
+        "--push", metavar="OWNER/NAME", help="upload to the Hub, with the token of `hf auth login` or HF_TOKEN"
+    )
+    told.add_argument("--private", action="store_true", help="make the repository private")
+    return told
+
+
+def options_of(arguments: argparse.Namespace) -> ExportOptions:
+    """The arguments, checked."""
+    return ExportOptions(
+        run=arguments.run,
+        to=Path(arguments.to),
+        merged=arguments.merged,
+        adapter=arguments.adapter,
+        averaged=arguments.ema,
+        dtype=arguments.dtype,
+        data=arguments.data,
+        limit=at_least(arguments.limit, 1, "--limit"),
+        match=arguments.match,
+        max_new_tokens=at_least(arguments.max_new_tokens, 1, "--max_new_tokens"),
+        base=arguments.base,
+        base_model=check_repo_id(arguments.base_model) if arguments.base_model else None,
+        name=arguments.push,
+        licence=arguments.license,
+        shard=arguments.max_shard_size,
+        force=arguments.force == "parity",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main, sys.argv[1:]))
