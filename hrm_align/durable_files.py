@@ -29,8 +29,7 @@ def new_folder(target: Path, needed: int) -> Iterator[Path]:
         UserError: if something is there, or it cannot be written.
     """
     target = target.expanduser().absolute()
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise UserError(f"{target} is there already, and nothing is written over: name a new folder.")
+    check_new(target)
     partial = target.with_name(f".{target.name}.partial")  # a killed run's is begun again
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -43,6 +42,13 @@ def new_folder(target: Path, needed: int) -> Iterator[Path]:
         raise UserError(f"{target} cannot be written ({error.strerror or error}).") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_new(target: Path) -> None:
+    """Refuse a folder in which something stands. Raises UserError."""
+    target = target.expanduser()
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise UserError(f"{target} is there already, and nothing is written over: name a new folder.")
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:

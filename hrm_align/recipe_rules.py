@@ -73,9 +73,13 @@ Refused = Mapping[str, tuple[tuple[Any, ...], str]]
 
 _LOADING = "set dtype, attn_implementation, model_revision and tokenizer_name_or_path instead"
 _LAYOUT = "the layout of a document and its end token are fixed by what HRM-Text was pretrained on"
+_AT_THE_END = "a run is published once, at its end, when the export has been checked"
 _LIGER = "Liger has no kernels for HRM-Text"
 _REFUSED: Refused = {
     "average_tokens_across_devices": ((True,), "without it the loss depends on how rows are spread over processes"),
+    "hub_always_push": ((False,), _AT_THE_END),
+    "hub_revision": ((None,), _AT_THE_END),
+    "hub_strategy": (("every_save", "end"), _AT_THE_END),
     "hub_token": ((), "tokens are no options: set HF_TOKEN in the environment, or run `hf auth login`"),
     "liger_kernel_config": ((None,), _LIGER),
     "model_init_kwargs": ((None,), _LOADING),

@@ -28,7 +28,7 @@ from hrm_align.rewards.matching import MATCHERS
 def main(argv: Sequence[str]) -> None:
     """Export, or push what was exported."""
     arguments = parser().parse_args(argv)
-    if arguments.push:
+    if arguments.push is not None:
         check_repo_id(arguments.push)  # before the work
     told: dict[str, object] = {}
     if arguments.to:

@@ -209,7 +209,8 @@ def _facts(publication: Publication) -> list[tuple[str, str]]:
 
 
 def _quickstart(publication: Publication) -> str:
-    base = publication.base_model or "BASE"
+    # The tiny base is on no Hub: from a checkout of the toolkit it is there.
+    base = "hrm_align/models/tiny" if publication.base_model == TINY else publication.base_model or "BASE"
     load = (_ADAPTER if publication.form == "adapter" else _WHOLE).format(
         name=json.dumps(publication.name), base=json.dumps(base)
     )

@@ -17,7 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 from hrm_align._version import __version__
 from hrm_align.data.example import Example
 from hrm_align.data.mixture import DatasetSpec, load_examples
-from hrm_align.durable_files import new_folder, replace_json
+from hrm_align.durable_files import check_new, new_folder, replace_json
 from hrm_align.errors import RunError, UserError
 from hrm_align.evaluation import Evaluation, evaluate, graded, last_turns
 from hrm_align.export.card import Publication, shown_name, write_card
@@ -82,6 +82,7 @@ def export(options: ExportOptions) -> dict[str, Any]:
         UserError: for something that cannot be exported, a folder that is there, or a secret in what would be written.
         RunError: if the folder does not answer as the run does; nothing is written then.
     """
+    check_new(options.to)
     source = open_source(options.run, options.averaged)
     form = _form(options, source)
     base_model = options.base_model or origin(source.base)

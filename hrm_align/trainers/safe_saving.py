@@ -59,19 +59,13 @@ class SafeCheckpoints(_Base):
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         final = self._run_dir / f"checkpoint-{self.state.global_step}"
         with self._written_aside(final, resumable=True) as staged:
-            push, self.args.push_to_hub = self.args.push_to_hub, False  # not from a folder that is about to move
-            try:
-                super()._save_checkpoint(model, trial)
-            finally:
-                self.args.push_to_hub = push
+            super()._save_checkpoint(model, trial)
             if self.args.should_save:
                 self._save_stabilisers(staged)
                 self._name_best(staged, final)
         if self.args.should_save:
             best = self.state.best_model_checkpoint
             rotate(self._run_dir, self.args.save_total_limit, final, Path(best) if best else None)
-        if push:
-            self._push_from_checkpoint(str(final))
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the trained weights, and the averaged ones in `ema/`, so that every file is whole or absent."""
@@ -87,8 +81,6 @@ class SafeCheckpoints(_Base):
         if self.average is not None:
             with self.average.applied(), self._written_aside(target / EMA_FOLDER) as staged:
                 super().save_model(str(staged), _internal_call=True)
-        if self.args.push_to_hub:
-            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: TRL's card shows a quickstart that runs the prompt causally."""

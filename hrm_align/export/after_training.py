@@ -1,0 +1,64 @@
+"""`push_to_hub` of a training recipe: one checked export at the end of the run, instead of what the trainer would upload."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import get_token
+
+from hrm_align.errors import RunError, UserError
+from hrm_align.export.push import check_repo_id
+
+logger = logging.getLogger(__name__)
+
+EXPORT_FOLDER = "export"  # in the run's folder
+
+
+@dataclass(frozen=True)
+class PublishingWish:
+    """Where a run is to be published when it has ended."""
+
+    repo_id: str
+    private: bool
+
+    @classmethod
+    def taken_from(cls, args: Any) -> PublishingWish | None:
+        """Take `push_to_hub` out of the trainer's hands, which would upload pickled settings and optimizer states.
+
+        Args:
+            args: of the trainer; `push_to_hub` is False afterwards.
+
+        Returns:
+            The wish; None if there is none.
+
+        Raises:
+            UserError: for a wish that could not be fulfilled when the run has ended: no name, or no token.
+        """
+        if not args.push_to_hub:
+            return None
+        args.push_to_hub = False
+        if not args.hub_model_id:
+            raise UserError("push_to_hub needs hub_model_id: OWNER/NAME, the repository to publish in.")
+        if get_token() is None:
+            raise UserError("push_to_hub finds no token: run `hf auth login`, or set HF_TOKEN; or leave it out.")
+        return cls(check_repo_id(args.hub_model_id), bool(args.hub_private_repo))
+
+    def fulfil(self, run: Path, max_new_tokens: int) -> None:
+        """Export the run into its folder, and push it. A failure is told with the remedy and does not fail the run.
+
+        Args:
+            run: output_dir of the run, which has ended.
+            max_new_tokens: longest answer when the export is asked.
+        """
+        from hrm_align.export.exporting import ExportOptions, export
+        from hrm_align.export.push import push
+
+        folder = run / EXPORT_FOLDER
+        try:
+            export(ExportOptions(str(run), folder, max_new_tokens=max_new_tokens, name=self.repo_id))
+            print(f"published: {push(folder, self.repo_id, self.private)}")
+        except (UserError, RunError) as error:
+            logger.warning("the run is saved in %s, but it was not published: %s", run, error)

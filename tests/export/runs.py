@@ -1,0 +1,43 @@
+"""Small runs to export, and what is done with an export."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from hrm_align.models.loading import resolve
+from tests.trainers.recipe_runs import sft
+
+TASK = "data/json_extraction"
+STEPS = ("--learning_rate", "1e-3", "--max_steps", "12", "--per_device_train_batch_size", "2", "--packing", "true",
+         "--max_length", "256", "--save_strategy", "no", "--ema_decay", "0.5")  # fmt: skip
+LORA = ("--use_peft", "true", "--lora_r", "4", "--lora_target_modules", "all", "--learning_rate", "2.5e-2")
+# Sums: the base knows them, and twelve steps on another task leave some of them right.
+ROWS = "tests/export/sums.jsonl"
+ASKED = ("--data", ROWS, "--max_new_tokens", "24")
+
+
+def trained(folder: Path, *flags: str) -> Path:
+    """A run of twelve steps, which changes every answer of the base."""
+    sft(folder, Path(f"{TASK}/train.jsonl"), *STEPS, *flags)
+    return folder
+
+
+def card_metadata(folder: Path) -> dict:
+    """The metadata of a card, as the Hub reads it."""
+    from huggingface_hub import ModelCard
+
+    return ModelCard.load(folder / "README.md").data.to_dict()
+
+
+def quickstart(folder: Path, question: str, condition: str = "direct", base: str = "hrm_align/models/tiny") -> str:
+    """What the code in the card prints for a question, run in a fresh process beside the folder."""
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert f'condition="{condition}"' in code
+    code = code.replace('"Hello."', json.dumps(question)).replace(json.dumps(base), json.dumps(resolve("tiny")))
+    code += '\nimport sys\nassert "hrm_align" not in sys.modules'
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=folder.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.rstrip("\n")

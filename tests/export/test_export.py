@@ -1,0 +1,236 @@
+"""An exported folder is the model that was trained, in the hands of others, and says what it is."""
+
+import json
+import re
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from hrm_align.export import folder as folders
+from hrm_align.export import parity, stock
+from hrm_align.models.loading import load_model, resolve
+from recipes.export import main as export
+from tests.command_line import run
+from tests.export.runs import ASKED, LORA, ROWS, card_metadata, quickstart, trained
+
+WHOLE = {"README.md", "chat_template.jinja", "config.json", "export.json", "generation_config.json", "model.safetensors",
+         "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    guard = ("--guard_datasets", "data/chat/test.jsonl", "--guard_samples", "8")
+    return trained(tmp_path_factory.mktemp("whole") / "run", *guard)
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("adapter") / "run", *LORA)
+
+
+@pytest.fixture(scope="module")
+def exports(whole, adapter, tmp_path_factory):
+    """One export of each form, each in a folder called `mine`, and what was told of it."""
+    made = {}
+    for form, source, flags in (
+        ("full", whole, ["--base_model", "someone/base"]),
+        ("adapter", adapter, ["--adapter"]),
+        ("merged", adapter, ["--merged"]),
+    ):
+        folder = tmp_path_factory.mktemp(form) / "mine"
+        printed = StringIO()
+        with redirect_stdout(printed):
+            export([str(source), "--to", str(folder), *flags, *ASKED, "--json"])
+        made[form] = folder, json.loads(printed.getvalue())
+    return made
+
+
+def exported(capsys, *argv) -> dict:
+    code, out, err = run(capsys, "export", *argv, *ASKED, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def refused(capsys, *argv, code=2) -> str:
+    found, _, err = run(capsys, "export", *argv)
+    assert found == code and err.count("error: ") == 1 and "Traceback" not in err, err
+    return err[err.index("error: ") :]
+
+
+def test_a_whole_run(whole, exports, capsys):
+    folder, told = exports["full"]
+    assert {path.name for path in folder.iterdir()} == WHOLE
+    assert told["parity"]["other_answers"] == 0 and told["parity"]["rows"] == 24
+    assert told["parity"]["largest_difference"] < 1e-4, "another order of sums, no other model"
+    stock_weights = AutoModelForCausalLM.from_pretrained(folder).state_dict()
+    ours = load_model(str(whole)).state_dict()
+    assert all(torch.equal(ours[name], stock_weights[name]) for name in ours)
+    command = ("evaluate", "--model", folder, "--data", ROWS)
+    code, out, _ = run(capsys, *command, "--max_new_tokens", "24", "--json")
+    assert code == 0 and json.loads(out)["correct"] == told["after"]["correct"]
+
+
+@pytest.mark.parametrize("form", ["adapter", "merged"])
+def test_the_run_of_an_adapter(exports, form):
+    folder, told = exports[form]
+    assert told["form"] == form and told["parity"]["other_answers"] == 0 and told["parity"]["mean_difference"] < 1e-5
+    files = {"adapter_config.json", "adapter_model.safetensors", "hrm_adapter.json"}
+    alone = WHOLE - {"config.json", "generation_config.json", "model.safetensors"} | files
+    assert {path.name for path in folder.iterdir()} == (WHOLE if form == "merged" else alone)
+
+
+def test_the_averaged_weights(whole, tmp_path, capsys):
+    exported(capsys, whole, "--to", tmp_path / "mine", "--ema")
+    average, last = load_model(str(whole / "ema")).state_dict(), load_model(str(whole)).state_dict()
+    found = load_model(str(tmp_path / "mine")).state_dict()
+    assert all(torch.equal(found[name], average[name]) for name in average)
+    assert any(not torch.equal(found[name], last[name]) for name in last)
+    assert "averaged weights" in (tmp_path / "mine/README.md").read_text()
+
+
+@pytest.mark.parametrize("form", ["full", "adapter", "merged"])
+def test_the_quickstart_of_the_card_answers_as_the_run_does(whole, adapter, exports, capsys, form):
+    source, (folder, _) = whole if form == "full" else adapter, exports[form]
+    question = "Add 14 and 47."
+    code, out, _ = run(capsys, "generate", "--model", source, "--prompt", question, "--json")
+    answer = json.loads(out)["text"]
+    assert code == 0 and answer and quickstart(folder, question) == answer
+
+
+def test_the_tokenizer_is_what_makes_stock_transformers_read_both_ways(whole, tmp_path, capsys, monkeypatch):
+    """With types of 0 the prompt would be causal, without an error: the comparison finds it, and nothing is written."""
+    causal = json.loads(json.dumps(folders._ALL_PREFIX).replace('"type_id": 1', '"type_id": 0'))
+    monkeypatch.setattr(folders, "_ALL_PREFIX", causal)
+    said = refused(capsys, whole, "--to", tmp_path / "mine", *ASKED, code=1)
+    assert re.search(r"is not the model of the run: \d+ of 24 greedy answers differ", said)
+    assert not (tmp_path / "mine").exists() and "--force parity" in said
+    assert exported(capsys, whole, "--to", tmp_path / "mine", "--force", "parity")["parity"]["other_answers"] > 0
+    assert "outside the tolerance" in (tmp_path / "mine/README.md").read_text()
+
+
+def test_another_template_is_found(whole, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(parity, "as_row", lambda example: {"messages": [{"role": "user", "content": "?"}]})
+    assert "chat template encodes" in refused(capsys, whole, "--to", tmp_path / "mine", *ASKED, code=1)
+
+
+def test_batches_and_pairs_of_texts_are_marked_and_padding_is_not(exports):
+    tokenizer = AutoTokenizer.from_pretrained(exports["full"][0])
+    talks = [[{"role": "user", "content": text}] for text in ("a", "a longer one")]
+    batch = tokenizer.apply_chat_template(talks, add_generation_prompt=True, padding=True, return_dict=True)
+    assert batch["token_type_ids"] == batch["attention_mask"] and batch["attention_mask"][0][0] == 0
+    assert set(tokenizer("one", "two")["token_type_ids"]) == {1}
+    ids = AutoTokenizer.from_pretrained(resolve("tiny"))("one two")["input_ids"]
+    assert tokenizer("one two")["input_ids"] == ids, "no token more"
+
+
+def test_half_precision_in_shards_is_what_engines_read_within_its_tolerance(adapter, tmp_path, capsys):
+    """The layout in tests/golden is written out by hand, for any size, from what the engines' loaders name."""
+    flags = ("--merged", "--dtype", "bfloat16", "--max_shard_size", "300KB", "--force", "parity")
+    told = exported(capsys, adapter, "--to", tmp_path / "mine", *flags)
+    assert 1e-4 < told["parity"]["mean_difference"] < parity.TOLERANCES["bfloat16"].mean
+    shards = sorted((tmp_path / "mine").glob("model-*.safetensors"))
+    index = json.loads((tmp_path / "mine/model.safetensors.index.json").read_text())
+    assert len(shards) > 1 and set(index["weight_map"].values()) == {path.name for path in shards}
+    found, types = {}, set()
+    for path in shards:
+        with safe_open(path, "pt") as file:
+            names = list(file.keys())
+            found |= {name: file.get_slice(name).get_shape() for name in names}
+            types |= {file.get_slice(name).get_dtype() for name in names}
+    config = json.loads((tmp_path / "mine/config.json").read_text())
+    assert types == {"BF16"} and config["dtype"] == "bfloat16"
+    heads = config["num_attention_heads"] * config["head_dim"]
+    sizes = {"vocabulary": config["vocab_size"], "hidden": config["hidden_size"], "heads": heads}
+    sizes["mlp"] = config["intermediate_size"]
+    layout = json.loads(Path("tests/golden/fused_layout.json").read_text())
+    assert found == {
+        name.format(stack=stack, layer=layer): [factor * sizes[size] for factor, size in shape]
+        for name, shape in layout.items()
+        for stack in ("H", "L")
+        for layer in range(config["num_layers_per_stack"])
+    }
+
+
+def test_the_card_says_what_it_is(whole, exports):
+    folder, told = exports["full"]
+    text, data = (folder / "README.md").read_text(), card_metadata(folder)
+    assert (
+        data["base_model"] == "someone/base" and data["library_name"] == "transformers" and "prefix-lm" in data["tags"]
+    )
+    (result,) = data["model-index"][0]["results"]
+    assert result["metrics"][0]["value"] == pytest.approx(told["after"]["exact_match"], abs=1e-4)
+    record = json.loads((whole / "run/data.json").read_text())
+    fingerprint = record["train"]["datasets"][0]["fingerprint"]
+    for part in (fingerprint, "json_extraction/train.jsonl", "| H 2 x L 3 |", "`L_bp_cycles` [0, 3]", "`condition`",
+                 "| `learning_rate` | 0.001 |", "chat/test.jsonl | 8 |", f"of {24} greedy answers are the same",
+                 "token_type_ids", "llama.cpp runs the prompt causally", "chunked prefill", "Apache-2.0", "@misc{"):  # fmt: skip
+        assert part in text, part
+    low, high = told["after"]["interval"]
+    assert f"({100 * low:.1f} to {100 * high:.1f})" in text
+    assert str(folder.parent) not in text and str(whole.parent) not in text
+
+
+def test_what_is_not_known_is_said_to_be_unknown(tmp_path, capsys):
+    """A checkpoint without a record of its run, and no held-out rows."""
+    code, _, err = run(capsys, "export", resolve("tiny"), "--to", tmp_path / "mine", "--max_new_tokens", "8")
+    assert code == 0, err
+    text = (tmp_path / "mine/README.md").read_text()
+    assert "left no record" in text and "Nothing was measured" in text and "There is no record of the run" in text
+    assert "model-index" not in card_metadata(tmp_path / "mine")
+
+
+def test_the_chain_of_bases_is_followed(whole, adapter, tmp_path, capsys):
+    """A run on a merge of an adapter of the tiny base began with the tiny base."""
+    code, _, err = run(capsys, "adapters", "merge", adapter, "--to", tmp_path / "merged")
+    assert code == 0, err
+    again = trained(tmp_path / "again", "--model_name_or_path", str(tmp_path / "merged"), "--max_steps", "1")
+    capsys.readouterr()
+    exported(capsys, again, "--to", tmp_path / "mine")
+    assert "trained from the tiny base" in (tmp_path / "mine/README.md").read_text()
+    assert json.loads((tmp_path / "mine/export.json").read_text())["base_model"] == "tiny"
+
+
+def test_rows_are_scored_by_a_script_that_anyone_can_copy(exports, tmp_path):
+    folder, told = exports["full"]
+    rows = [json.loads(line) for line in Path(ROWS).read_text().splitlines()]
+    asked = [{"messages": [{"role": "user", "content": row["prompt"]}], "expected": row["response"],
+              "condition": row.get("condition", "direct")} for row in rows]  # fmt: skip
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    command = [
+        sys.executable,
+        "-I",
+        stock.__file__,
+        folder,
+        tmp_path / "rows.jsonl",
+        "--max_new_tokens",
+        "24",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert f"exact match {told['after']['correct']} of 24" in done.stderr
+    assert len(done.stdout.splitlines()) == 24
+
+
+def test_wrong_words_are_one_sentence(whole, adapter, tmp_path, capsys):
+    new = ("--to", tmp_path / "mine")
+    assert "name the output_dir of a run" in refused(capsys, tmp_path / "nothing", *new)
+    assert "is a whole checkpoint" in refused(capsys, whole, *new, "--merged")
+    assert "Add --merged" in refused(capsys, adapter, *new, "--dtype", "bfloat16")
+    assert "invalid choice" in refused(capsys, whole, *new, "--dtype", "int8")
+    assert "give --to DIR" in refused(capsys, whole)
+    assert "give --to DIR" in refused(capsys, whole, "--push", "alice/mine")
+    assert "there already" in refused(capsys, whole, "--to", whole, *ASKED)
+    assert "where others find that" in refused(capsys, adapter, *new, "--push", "alice/mine")
+    assert "no averaged weights" in refused(capsys, resolve("tiny"), *new, "--ema")
+    assert "no file" in refused(capsys, whole, *new, "--data", tmp_path / "none.jsonl")
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "a"}\n')
+    assert "needs an answer" in refused(capsys, whole, *new, "--data", tmp_path / "prompts.jsonl")
+    for name in ("mine", "a/b/c", "../b", "a/..", "a/b.git", "https://huggingface.co/a/b", "a b/c", ""):
+        assert "OWNER/NAME" in refused(capsys, whole, *new, "--push", name)
+    assert not (tmp_path / "mine").exists()
