@@ -2,7 +2,8 @@
 
 Scores the base on held-out rows, fine-tunes it with recipes/tiny/sft.yaml, scores the result in the same way; then teaches
 the base plain answers by reinforcement learning (recipes/tiny/format_grpo.yaml). Writes runs/demo: the checkpoint,
-`summary.json`, and a picture; runs/demo/grpo is the second one. An earlier runs/demo is kept under another name.
+`summary.json`, and a picture; runs/demo/grpo is the second one; runs/demo/export is the first one, ready for others, with its
+model card. An earlier runs/demo is kept under another name.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from hrm_align.cli import exit_code_of
 from hrm_align.data.example import Example
 from hrm_align.data.mixture import DatasetSpec, load_examples
 from hrm_align.evaluation import Evaluation, Score, evaluate, last_turns
+from hrm_align.export.exporting import ExportOptions, export
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
 from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.rendering import renderer_of
-from hrm_align.report import BeforeAfter, before_after_table, draw_before_after, read_metrics
+from hrm_align.report import BeforeAfter, before_after_table, draw_before_after, percent, read_metrics
 from hrm_align.rollouts.scoring import parity
 from hrm_align.trainers.records import write_json
 
@@ -123,6 +125,13 @@ def reinforce(asked: dict[str, list[Example]]) -> dict[str, Any]:
     return dict(score(model, tokenizer, asked)[PLAIN])
 
 
+def publish() -> dict[str, Any]:
+    """Export the result: a folder that stock Transformers answers from, which is proven in a fresh process."""
+    rows = [str(path) for path in TASKS.values()]
+    told = export(ExportOptions(str(OUT), OUT / "export", data=rows, limit=ROWS_A_TASK, max_new_tokens=MAX_NEW_TOKENS))
+    return {"parity": told["parity"], "after": told["after"], "folder": f"{OUT}/export"}
+
+
 def main(argv: Sequence[str]) -> None:
     """Run every stage and write the summary."""
     from hrm_align.recipes.sft import main as sft  # seconds to import, so after the first words on the screen
@@ -149,6 +158,9 @@ def main(argv: Sequence[str]) -> None:
     with watch.stage("reinforce", f"hrm-align grpo --config {GRPO_RECIPE} --output_dir {OUT}/grpo"):
         plain_after = reinforce(plain)
 
+    with watch.stage("export", f"hrm-align export {OUT} --to {OUT}/export"):
+        published = publish()
+
     rows = [BeforeAfter("both" if name == "all" else name, before[name], after[name]) for name in before]
     reinforced = BeforeAfter(f"{PLAIN} (GRPO)", plain_before, plain_after)
     draw_before_after([*rows, reinforced], read_metrics(OUT / "metrics.jsonl"), OUT / "before_after.png")
@@ -158,6 +170,7 @@ def main(argv: Sequence[str]) -> None:
         "after_with_causal_prompt": causal,
         "logprob_difference": agreement,
         "reinforced": {"before": plain_before, "after": plain_after, "checkpoint": f"{OUT}/grpo"},
+        "exported": published,
         "seconds": watch.seconds,
         "checkpoint": str(OUT),
     }
@@ -168,6 +181,11 @@ def main(argv: Sequence[str]) -> None:
     console.print(before_after_table([reinforced], f"the base, by reinforcement learning, {OUT}/grpo"))
     console.print(f"with a causal prompt instead of the prefix mask: {100 * causal['exact_match']:.1f} %")
     console.print(f"cached sampling and training agree to {agreement['max']:.0e} in log-probability")
+    differing = published["parity"]["other_answers"]
+    console.print(
+        f"exported to {OUT}/export: {percent(published['after'])} under stock Transformers, {differing} of "
+        f"{published['parity']['rows']} answers other than the run's; its card is {OUT}/export/README.md"
+    )
     console.print("seconds: " + ", ".join(f"{name} {value:.0f}" for name, value in watch.seconds.items()))
     console.print(f"picture: {OUT}/before_after.png   numbers: {OUT}/summary.json")
     console.print(f'try it:  .venv/bin/hrm-align generate --model {OUT} --prompt "Good morning, my name is Lumo."')
