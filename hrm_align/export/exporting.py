@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from hrm_align.export.folder import CARD, PUBLICATION, SHARD, write_adapter, wri
 from hrm_align.export.parity import ParityReport, ask_stock, compare, reference, templated
 from hrm_align.export.secrets import require_clean
 from hrm_align.export.source import Source, hub_id, open_source, origin
-from hrm_align.merging import PROMPTS, merge
+from hrm_align.merging import PROMPTS, MergeReport, merge
 from hrm_align.models.adapters import base_of, load_adapted
 from hrm_align.models.loading import DTYPES, load_config, load_model_and_tokenizer, resolve
 from hrm_align.rendering import DEFAULT_CONDITION, Message, renderer_of
@@ -95,8 +95,9 @@ def export(options: ExportOptions) -> dict[str, Any]:
     questions = _questions(options, source, model.config, tokenizer)
     expected = reference(model, tokenizer, questions.examples, options.max_new_tokens)
     before = _before(options, source, model, tokenizer, questions) if questions.graded else None
+    merging = None
     if form == "merged":
-        model = _merged(model, expected.prompts)
+        model, merging = _merged(model, expected.prompts)
     config: HrmTextConfig = model.config
     dtype = _published_dtype(options, source, form)
     size = sum(weight.numel() for weight in model.parameters())
@@ -134,7 +135,7 @@ def export(options: ExportOptions) -> dict[str, Any]:
         (folder / CARD).write_text(write_card(publication), encoding="utf-8")
         replace_json(folder / PUBLICATION, _record(publication, folder))
         require_clean(folder)
-    return _told(form, report, before, after)
+    return _told(form, report, before, after) | ({"merge": asdict(merging)} if merging else {})
 
 
 def _form(options: ExportOptions, source: Source) -> str:
@@ -212,14 +213,14 @@ def _before(
         return None
 
 
-def _merged(model: Any, prompts: Sequence[Sequence[int]]) -> Any:
+def _merged(model: Any, prompts: Sequence[Sequence[int]]) -> tuple[Any, MergeReport]:
     merged, report = merge(model, prompts[:MERGED_ON])
     if not report.is_same:
         raise RunError(
             f"merged and unmerged differ by {report.largest_difference:.1e} of the largest logit (allowed "
             f"{report.tolerance:.0e}) and in {report.other_answers} of {report.prompts} answers: nothing was written."
         )
-    return merged
+    return merged, report
 
 
 def _published_dtype(options: ExportOptions, source: Source, form: str) -> str:
