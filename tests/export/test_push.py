@@ -160,6 +160,19 @@ def killing(child, place):
     return on_request
 
 
+def test_what_somebody_else_has_just_written_is_not_written_over(signed_in, made, capsys, api):
+    api.create_repo(REPO)
+
+    def slip_in(method, path):
+        if "/commit/" in path:
+            signed_in.on_request = None
+            api.upload_file(repo_id=REPO, path_or_fileobj=b"theirs", path_in_repo="config.json")
+
+    signed_in.on_request = slip_in
+    assert "somebody else" in pushed(capsys, made, code=1)
+    assert published(signed_in) == {"config.json": b"theirs"}
+
+
 def test_without_a_token_nothing_is_sent(hub, made, capsys):
     assert "hf auth login" in pushed(capsys, made, code=2)
     assert not hub.repos
