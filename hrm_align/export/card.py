@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hrm_align.export.source import Source, hub_id
 from hrm_align.models.loading import TINY
 from hrm_align.report import percent
 
+PROMPT = "Hello."  # of the quickstart: none of the run's own, which may say what should stay
 LICENCES = {"apache-2.0": "Apache-2.0, as the base"}
 
 # Settings that say how a run was made. Others (names, folders, trackers) say something of the user, and stay home.
@@ -63,7 +64,8 @@ class Publication:
         name: repository, or name of the folder.
         source: the run.
         form: `full`, `merged` or `adapter`.
-        config: the model's shape and cycles: `H_cycles`, `L_cycles`, `L_bp_cycles`, `parameters`.
+        config: the model's `H_cycles`, `L_cycles` and `L_bp_cycles`.
+        parameters: in the folder.
         parity: of the folder with the run.
         after: scores of the folder; None if nothing was measured. `before` are those of what the run began with.
         rows: what the scores are over, for people.
@@ -77,6 +79,7 @@ class Publication:
     source: Source
     form: str
     config: Mapping[str, Any]
+    parameters: int
     parity: ParityReport
     after: Evaluation | None = None
     before: Evaluation | None = None
@@ -85,7 +88,6 @@ class Publication:
     max_new_tokens: int = 256
     base_model: str | None = None
     licence: str = "apache-2.0"
-    prompt: str = field(default="Hello.")
 
     @property
     def condition(self) -> str | None:
@@ -203,7 +205,7 @@ def _facts(publication: Publication) -> list[tuple[str, str]]:
         ("horizon in training", f"`L_bp_cycles` {list(config['L_bp_cycles'])}"),
         ("mask", "prefix-LM: the prompt in both directions, the answer causally; one training row for each answer"),
         ("condition", f"`{publication.condition}`" if publication.condition else "not recorded"),
-        ("parameters in this folder", f"{config['parameters']:,}"),
+        ("parameters in this folder", f"{publication.parameters:,}"),
         ("type of the weights", publication.parity.dtype),
     ]
 
@@ -215,7 +217,7 @@ def _quickstart(publication: Publication) -> str:
         name=json.dumps(publication.name), base=json.dumps(base)
     )
     condition = publication.condition if publication.condition is not None else "direct"
-    return load + _ASK.format(prompt=json.dumps(publication.prompt), condition=condition)
+    return load + _ASK.format(prompt=json.dumps(PROMPT), condition=condition)
 
 
 def _scores(publication: Publication) -> list[dict[str, Any]]:

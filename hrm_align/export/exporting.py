@@ -22,7 +22,7 @@ from hrm_align.errors import RunError, UserError
 from hrm_align.evaluation import Evaluation, evaluate, graded, last_turns
 from hrm_align.export.card import Publication, shown_name, write_card
 from hrm_align.export.folder import CARD, PUBLICATION, SHARD, write_adapter, write_model
-from hrm_align.export.parity import ParityReport, ask_stock, compare, reference, templated
+from hrm_align.export.parity import ParityReport, Reference, ask_stock, compare, reference, templated
 from hrm_align.export.secrets import require_clean
 from hrm_align.export.source import Source, hub_id, open_source, origin
 from hrm_align.merging import PROMPTS, MergeReport, merge
@@ -72,17 +72,54 @@ class Questions:
     graded: bool
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """The run, loaded and asked; `model` is merged by then, if that is what is published."""
+
+    source: Source
+    form: str
+    base_model: str | None
+    model: Any
+    tokenizer: PreTrainedTokenizerFast
+    questions: Questions
+    expected: Reference
+    before: Evaluation | None
+    merging: MergeReport | None
+
+
 def export(options: ExportOptions) -> dict[str, Any]:
     """Write an exported folder, proven.
 
     Returns:
-        What to tell: form, parity, scores.
+        What to tell: `form`, `parity`, scores `before` and `after` where rows have answers, and `merge` of a merged adapter.
 
     Raises:
         UserError: for something that cannot be exported, a folder that is there, or a secret in what would be written.
         RunError: if the folder does not answer as the run does; nothing is written then.
     """
     check_new(options.to)
+    run = _ask(options)
+    dtype = _published_dtype(options, run.source, run.form)
+    base = _base(options, run.source) if run.form == "adapter" else None
+    size = sum(weight.numel() for weight in run.model.parameters())
+    with new_folder(options.to, 4 * size) as folder:
+        parameters = _write_weights(options, run, folder, dtype)
+        found = ask_stock(folder, run.questions.examples, run.expected, options.max_new_tokens, base)
+        report = compare(run.expected, found, dtype)
+        if not options.force:
+            report.require()
+        publication = _publication(options, run, report, found, parameters)
+        (folder / CARD).write_text(write_card(publication), encoding="utf-8")
+        replace_json(folder / PUBLICATION, _record(publication, folder))
+        require_clean(folder)
+    sides = {"before": publication.before, "after": publication.after}
+    scores = {name: side.score.to_dict() for name, side in sides.items() if side is not None}
+    merging = {"merge": asdict(run.merging)} if run.merging else {}
+    return {"form": run.form, "parity": report.to_dict(), **scores, **merging}
+
+
+def _ask(options: ExportOptions) -> _Asked:
+    """Load the run and what it began with, and ask both."""
     source = open_source(options.run, options.averaged)
     form = _form(options, source)
     base_model = options.base_model or origin(source.base)
@@ -98,44 +135,39 @@ def export(options: ExportOptions) -> dict[str, Any]:
     merging = None
     if form == "merged":
         model, merging = _merged(model, expected.prompts)
-    config: HrmTextConfig = model.config
-    dtype = _published_dtype(options, source, form)
-    size = sum(weight.numel() for weight in model.parameters())
-    with new_folder(options.to, 4 * size) as folder:
-        if form == "adapter":
-            assert source.adapter is not None
-            size = sum(math.prod(shape) for shape in source.adapter.shapes().values())
-            write_adapter(source.adapter, tokenizer, folder, base_model)
-        else:
-            write_model(model, tokenizer, folder, dtype, options.shard)
-        base = _base(options, source) if form == "adapter" else None
-        found = ask_stock(folder, questions.examples, expected, options.max_new_tokens, base)
-        report = compare(expected, found, dtype)
-        if not options.force:
-            report.require()
-        answers = [row["answer_ids"] for row in found]
-        after = graded(questions.examples, answers, tokenizer, options.match) if questions.graded else None
-        publication = Publication(
-            name=options.name or options.to.name,
-            source=source,
-            form=form,
-            config={
-                **{key: getattr(config, key) for key in ("H_cycles", "L_cycles", "L_bp_cycles")},
-                "parameters": size,
-            },
-            parity=report,
-            after=after,
-            before=before,
-            rows=questions.told,
-            match=options.match,
-            max_new_tokens=options.max_new_tokens,
-            base_model=base_model,
-            licence=options.licence,
-        )
-        (folder / CARD).write_text(write_card(publication), encoding="utf-8")
-        replace_json(folder / PUBLICATION, _record(publication, folder))
-        require_clean(folder)
-    return _told(form, report, before, after) | ({"merge": asdict(merging)} if merging else {})
+    return _Asked(source, form, base_model, model, tokenizer, questions, expected, before, merging)
+
+
+def _write_weights(options: ExportOptions, run: _Asked, folder: Path, dtype: str) -> int:
+    """Write all but the card; how many parameters the folder holds."""
+    if run.form != "adapter":
+        write_model(run.model, run.tokenizer, folder, dtype, options.shard)
+        return sum(weight.numel() for weight in run.model.parameters())
+    assert run.source.adapter is not None
+    write_adapter(run.source.adapter, run.tokenizer, folder, run.base_model)
+    return sum(math.prod(shape) for shape in run.source.adapter.shapes().values())
+
+
+def _publication(
+    options: ExportOptions, run: _Asked, report: ParityReport, found: Sequence[dict[str, Any]], parameters: int
+) -> Publication:
+    answers = [row["answer_ids"] for row in found]
+    examples, config = run.questions.examples, run.model.config
+    return Publication(
+        name=options.name or options.to.name,
+        source=run.source,
+        form=run.form,
+        config={key: getattr(config, key) for key in ("H_cycles", "L_cycles", "L_bp_cycles")},
+        parameters=parameters,
+        parity=report,
+        after=graded(examples, answers, run.tokenizer, options.match) if run.questions.graded else None,
+        before=run.before,
+        rows=run.questions.told,
+        match=options.match,
+        max_new_tokens=options.max_new_tokens,
+        base_model=run.base_model,
+        licence=options.licence,
+    )
 
 
 def _form(options: ExportOptions, source: Source) -> str:
@@ -256,8 +288,3 @@ def _sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _told(form: str, report: ParityReport, before: Evaluation | None, after: Evaluation | None) -> dict[str, Any]:
-    scores = {name: side.score.to_dict() for name, side in (("before", before), ("after", after)) if side is not None}
-    return {"form": form, "parity": report.to_dict(), **scores}
