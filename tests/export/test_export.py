@@ -77,6 +77,12 @@ def test_a_whole_run(whole, exports, capsys):
     assert code == 0 and json.loads(out)["correct"] == told["after"]["correct"]
 
 
+@pytest.mark.parametrize("form", ["full", "merged"])
+def test_the_doctor_finds_nothing(exports, capsys, form):
+    code, out, _ = run(capsys, "doctor", exports[form][0], "--json")
+    assert code == 0 and json.loads(out)["findings"] == []
+
+
 @pytest.mark.parametrize("form", ["adapter", "merged"])
 def test_the_run_of_an_adapter(exports, form):
     folder, told = exports[form]

@@ -90,9 +90,12 @@ def special_tokens(checkpoint: Checkpoint) -> Findings:
 
 
 def input_names(checkpoint: Checkpoint) -> Findings:
-    """The default of the installed Transformers has no types; a list that names them gives zeros."""
+    """The default of the installed Transformers has no types; a list that names them gives zeros, but in an export, whose
+    tokenizer marks every token of a prompt as prefix."""
     names = checkpoint.documents.get(TOKENIZER_CONFIG, {}).get("model_input_names", [])
-    if isinstance(names, list) and "token_type_ids" not in names:
+    tokenizer = checkpoint.tokenizer
+    marks = tokenizer is not None and set(tokenizer.encode("a b").type_ids) == {1}
+    if isinstance(names, list) and ("token_type_ids" not in names or marks):
         return
     problem = f"model_input_names is {names}: types from a tokenizer are zeros, which mean: no prefix"
     yield mendable("input_names", TOKENIZER_CONFIG, problem, model_input_names=["input_ids", "attention_mask"])
