@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from hrm_align.cli import exit_code_of
 from hrm_align.commands.common import PathParser, at_least
 from hrm_align.errors import UserError
 from hrm_align.export.exporting import ExportOptions, export
-from hrm_align.export.folder import PUBLICATION, SHARD
+from hrm_align.export.folder import SHARD
 from hrm_align.export.push import check_repo_id, push
 from hrm_align.models.loading import DTYPES
 from hrm_align.rewards.matching import MATCHERS
@@ -32,22 +33,29 @@ def main(argv: Sequence[str]) -> None:
         check_repo_id(arguments.push)  # before the work
     told: dict[str, object] = {}
     if arguments.to:
-        folder = Path(arguments.to)
-        told = export(options_of(arguments))
+        folder = Path(arguments.to).expanduser()
+        told = export(options_of(arguments, folder))
     else:
-        folder = Path(arguments.run)
-        if not arguments.push or not (folder / PUBLICATION).is_file():
-            raise UserError(
-                "give --to DIR to export to; or, to push a folder that was exported before, that and --push."
-            )
+        folder = exported_before(arguments, argv)
     if arguments.push:
-        told["commit"] = push(folder, arguments.push, arguments.private)
+        told["commit"] = push(folder, arguments.push, arguments.private, arguments.force == "parity")
     if arguments.json:
         print(json.dumps({"folder": str(folder), **told}))
         return
     print(
         "\n".join([f"exported to {folder}"] * bool(arguments.to) + [f"{name}: {value}" for name, value in told.items()])
     )
+
+
+def exported_before(arguments: argparse.Namespace, argv: Sequence[str]) -> Path:
+    """The folder to push. Raises UserError for options that it cannot honour any more."""
+    if not arguments.push:
+        raise UserError("give --to DIR to export to; or, to push a folder that was exported before, that and --push.")
+    known = ("--push", "--private", "--force", "--json")
+    late = [word for word in argv if word.startswith("--") and word.split("=")[0] not in known]
+    if late:
+        raise UserError(f"{late[0]} is for the export, which is done: give --to DIR to export anew, or leave it out.")
+    return Path(arguments.run).expanduser()
 
 
 def parser() -> PathParser:
@@ -66,7 +74,7 @@ def parser() -> PathParser:
         "--data", action="append", default=[], metavar="FILE", help="held-out rows (default: the run's own)"
     )
     told.add_argument("--limit", type=int, default=300, help="only the first so many rows of each file (default 300)")
-    told.add_argument("--match", choices=MATCHERS, default="exact", help="how answers are graded (default exact)")
+    told.add_argument("--match", choices=MATCHERS, help="how answers are graded (default: as the run did)")
     told.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
     told.add_argument(
         "--base", help="where the base of an adapter, or the model before training, lies (default: as recorded)"
@@ -82,11 +90,11 @@ def parser() -> PathParser:
     return told
 
 
-def options_of(arguments: argparse.Namespace) -> ExportOptions:
+def options_of(arguments: argparse.Namespace, folder: Path) -> ExportOptions:
     """The arguments, checked."""
     return ExportOptions(
         run=arguments.run,
-        to=Path(arguments.to),
+        to=folder,
         merged=arguments.merged,
         adapter=arguments.adapter,
         averaged=arguments.ema,
@@ -96,12 +104,19 @@ def options_of(arguments: argparse.Namespace) -> ExportOptions:
         match=arguments.match,
         max_new_tokens=at_least(arguments.max_new_tokens, 1, "--max_new_tokens"),
         base=arguments.base,
-        base_model=check_repo_id(arguments.base_model) if arguments.base_model else None,
+        base_model=check_repo_id(arguments.base_model, "--base_model") if arguments.base_model else None,
         name=arguments.push,
-        licence=arguments.license,
+        licence=licence(arguments.license),
         shard=arguments.max_shard_size,
         force=arguments.force == "parity",
     )
+
+
+def licence(name: str) -> str:
+    """An identifier as the Hub writes it: mit, apache-2.0, other."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+        raise UserError(f"--license {name!r} is no identifier of the Hub: write it as mit, apache-2.0 or other.")
+    return name
 
 
 if __name__ == "__main__":

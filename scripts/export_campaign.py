@@ -16,11 +16,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from random import Random
@@ -40,6 +41,7 @@ from tests.export.hub_server import HubServer
 ROWS = "tests/export/sums.jsonl"
 SHORT = ["--model_name_or_path", "tiny", "--datasets", "data/json_extraction/train.jsonl", "--max_steps", "8", "--packing", "true",
          "--max_length", "256", "--per_device_train_batch_size", "2", "--save_strategy", "no", "--disable_tqdm", "true"]  # fmt: skip
+OUTSIDE = "is not the model of the run"  # what an export says that is outside its tolerance
 LAYERS = (
     ["stacks"],
     ["high"],
@@ -72,18 +74,18 @@ def merge_trial(random: Random, number: int, out: Path) -> dict[str, Any]:
         for word in (f"--{name}", *(value if isinstance(value, list) else [value]))
     ]
     sft([*SHORT, "--use_peft", "true", *words, "--output_dir", str(run)])
-    told, code = exported(run, out / f"merged-{number}", "float32")
-    half, half_code = exported(run, out / f"half-{number}", "bfloat16")
-    good = code == 0 and told["merge"]["largest_difference"] <= 1e-5 and not told["merge"]["other_answers"]
-    good = good and not told["parity"]["other_answers"] and half_code in (0, 1)
-    return {"good": good, "shape": shape, "float32": told, "bfloat16": half or "refused"}
+    whole, _ = exported(run, out / f"merged-{number}", "float32")
+    half, said = exported(run, out / f"half-{number}", "bfloat16")
+    good = bool(whole) and whole["merge"]["largest_difference"] <= 1e-5 and not whole["merge"]["other_answers"]
+    good = good and not whole["parity"]["other_answers"] and (bool(half) or OUTSIDE in said)
+    return {"good": good, "shape": shape, "float32": whole, "bfloat16": half or said}
 
 
-def exported(run: Path, to: Path, dtype: str) -> tuple[dict[str, Any], int]:
-    """What `hrm-align export --json` prints, and its exit code."""
+def exported(run: Path, to: Path, dtype: str) -> tuple[dict[str, Any], str]:
+    """What `hrm-align export --json` prints, and what it complains about."""
     from hrm_align.recipes.export import main as export
 
-    printed = StringIO()
+    printed, said = StringIO(), StringIO()
     words = [
         str(run),
         "--to",
@@ -97,9 +99,9 @@ def exported(run: Path, to: Path, dtype: str) -> tuple[dict[str, Any], int]:
         "24",
         "--json",
     ]
-    with redirect_stdout(printed):
+    with redirect_stdout(printed), redirect_stderr(said):
         code = exit_code_of(export, words)
-    return (json.loads(printed.getvalue()) if code == 0 else {}), code
+    return (json.loads(printed.getvalue()) if code == 0 else {}), said.getvalue()
 
 
 def push_trial(random: Random, number: int, out: Path) -> dict[str, Any]:
@@ -168,6 +170,8 @@ def main(argv: Sequence[str]) -> None:
         path = arguments.out / f"{part}.jsonl"
         done = len(path.read_text().splitlines()) if path.exists() else 0
         for number in range(done, arguments.trials):
+            for left in arguments.out.glob(f"*-{number}"):  # of a campaign that was interrupted
+                shutil.rmtree(left)
             append_json_line(
                 path, TRIALS[part](Random(f"{arguments.seed} {part} {number}"), number, arguments.out.resolve())
             )
@@ -192,13 +196,13 @@ def summary(part: str, results: list[dict[str, Any]]) -> list[str]:
             else "none was killed"
         ]
     merges = [result["float32"]["merge"]["largest_difference"] for result in results if result["float32"]]
-    halves = [result["bfloat16"]["parity"] for result in results if result["bfloat16"] != "refused"]
+    halves = [result["bfloat16"]["parity"] for result in results if isinstance(result["bfloat16"], dict)]
     means = [half["mean_difference"] for half in halves]
     others = sum(half["other_answers"] for half in halves)
     rows = sum(half["rows"] for half in halves)
     return [
-        f"float32: merged and unmerged logits at most {max(merges):.1e} of the largest apart",
-        f"bfloat16: {len(results) - len(halves)} refused; log-probabilities {min(means):.1e} to {max(means):.1e} apart on average, "
+        f"float32: merged and unmerged logits at most {max(merges, default=0):.1e} of the largest apart",
+        f"bfloat16: {len(results) - len(halves)} refused; log-probabilities {min(means, default=0):.1e} to {max(means, default=0):.1e} apart on average, "
         f"{others} of {rows} answers other",
     ]
 

@@ -19,13 +19,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hrm_align.cli import exit_code_of
-from hrm_align.commands.common import read_examples
 from hrm_align.errors import RunError, UserError
-from hrm_align.evaluation import last_turns
 from hrm_align.export import stock
-from hrm_align.export.folder import PUBLICATION
-from hrm_align.export.parity import as_row, templated
-from hrm_align.models.loading import load_tokenizer, resolve
+from hrm_align.export.parity import as_row
+from hrm_align.export.push import check_export
+from hrm_align.export.questions import questions_of
+from hrm_align.export.source import Source
+from hrm_align.models.loading import load_config, load_tokenizer, resolve
+from hrm_align.rendering import DEFAULT_CONDITION
 from hrm_align.rewards.matching import MATCHERS
 
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
@@ -38,15 +39,17 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="exported")
     parser.add_argument("--data", action="append", required=True, help="the rows that it was scored on, in their order")
-    parser.add_argument("--limit", type=int, default=300, help="of each file, as in the export (default 300)")
     parser.add_argument("--base", help="of an adapter: folder, Hub id, or `tiny`")
     arguments = parser.parse_args(argv)
-    record = json.loads((arguments.folder / PUBLICATION).read_text(encoding="utf-8"))
+    record = check_export(arguments.folder, forced=True)
     if not record.get("after"):
         raise UserError(f"{arguments.folder} was exported without rows: there is no score to compare with.")
     tokenizer = load_tokenizer(str(arguments.folder))
-    files = [last_turns(read_examples(path))[: arguments.limit] for path in arguments.data]
-    examples = templated([example for file in files for example in file], tokenizer)
+    room = load_config(arguments.base or str(arguments.folder)).max_position_embeddings - record["max_new_tokens"]
+    source = Source(
+        arguments.folder, arguments.folder, settings={"condition": record["condition"] or DEFAULT_CONDITION}
+    )
+    examples = questions_of(source, arguments.data, record["limit"], tokenizer, room).examples
     with tempfile.TemporaryDirectory() as scratch:
         rows = Path(scratch) / "rows.jsonl"
         rows.write_text("".join(json.dumps(as_row(example)) + "\n" for example in examples), encoding="utf-8")

@@ -37,7 +37,7 @@ class _SentenceParser(argparse.ArgumentParser):
 
 
 class PathParser(_SentenceParser):
-    """The parser of a command that reads files and loads no model."""
+    """The parser of a command that names files, and no `--model`."""
 
     def __init__(self, name: str, description: str):
         super().__init__(name, description)

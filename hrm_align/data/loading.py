@@ -47,7 +47,7 @@ def read_rows(
         UserError: at once if the data cannot be found; while reading, if a file is empty or unreadable.
     """
     path = os.path.expanduser(path)
-    files = _local_files(path, split, data_files)
+    files = local_files(path, split, data_files)
     if files is None:
         return _hub_rows(path, name, split, data_files, revision)
     if name or revision:
@@ -55,7 +55,7 @@ def read_rows(
     return chain.from_iterable([read_file(file) for file in files])
 
 
-def _local_files(path: str, split: str, data_files: DataFiles | None) -> list[str] | None:
+def local_files(path: str, split: str, data_files: DataFiles | None) -> list[str] | None:
     """The files that a path stands for, or None for a data set of the Hub."""
     if os.path.isdir(path):
         return _of_patterns(data_files, split, path) if data_files else _of_directory(path, split)

@@ -17,7 +17,7 @@ from typing import Any
 from hrm_align.data.conversation import RowError
 from hrm_align.data.example import Example
 from hrm_align.data.formatting import OPTIONAL, SCHEMAS, check_columns, detect_format, rename_columns
-from hrm_align.data.loading import DataFiles, read_rows
+from hrm_align.data.loading import DataFiles, local_files, read_rows
 from hrm_align.data.readers import BadRow, Row, bad_row
 from hrm_align.errors import UserError
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
@@ -96,6 +96,8 @@ class DatasetCounts:
         bad_by_reason: bad rows by the kind of their fault.
         unused_columns: columns that no schema reads.
         fingerprint: 16 hexadecimal digits of the usable rows in their order, whatever file format they came in.
+        local: whether it is on this machine; else its path is an id of the Hub.
+        conditions: the examples, after `fraction`, by condition.
     """
 
     path: str
@@ -106,6 +108,8 @@ class DatasetCounts:
     bad_by_reason: dict[str, int] = field(default_factory=dict)
     unused_columns: list[str] = field(default_factory=list)
     fingerprint: str | None = None
+    local: bool = True
+    conditions: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -188,6 +192,7 @@ def load_examples(
     for data in loaded:
         chosen = _choose(data, seed)
         data.counts.examples = len(chosen)
+        data.counts.conditions = dict(Counter(example.condition for example in chosen).most_common())
         examples += chosen
     return examples, counts
 
@@ -197,7 +202,8 @@ def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
     condition = default_condition if spec.condition is None else spec.condition
     head = _head(rows)
     schema = spec.format or _schema_of(head, spec)
-    data = _Loaded(spec, DatasetCounts(spec.path, schema, unused_columns=_unused(head, spec, schema)))
+    local = local_files(os.path.expanduser(spec.path), spec.split, spec.data_files) is not None
+    data = _Loaded(spec, DatasetCounts(spec.path, schema, unused_columns=_unused(head, spec, schema), local=local))
     content = blake2b(digest_size=8)
     for row in chain(head, rows):
         outcome = _format(row, spec, schema, condition)

@@ -9,6 +9,7 @@ from typing import Any
 
 from huggingface_hub import get_token
 
+from hrm_align.durable_files import free_backup
 from hrm_align.errors import RunError, UserError
 from hrm_align.export.push import check_repo_id
 
@@ -44,7 +45,7 @@ class PublishingWish:
             raise UserError("push_to_hub needs hub_model_id: OWNER/NAME, the repository to publish in.")
         if get_token() is None:
             raise UserError("push_to_hub finds no token: run `hf auth login`, or set HF_TOKEN; or leave it out.")
-        return cls(check_repo_id(args.hub_model_id), bool(args.hub_private_repo))
+        return cls(check_repo_id(args.hub_model_id, "hub_model_id"), bool(args.hub_private_repo))
 
     def fulfil(self, run: Path, max_new_tokens: int) -> None:
         """Export the run into its folder, and push it. A failure is told with the remedy and does not fail the run.
@@ -58,7 +59,11 @@ class PublishingWish:
 
         folder = run / EXPORT_FOLDER
         try:
+            if folder.exists():  # of the run before it was resumed
+                folder.rename(free_backup(folder))
             export(ExportOptions(str(run), folder, max_new_tokens=max_new_tokens, name=self.repo_id))
             print(f"published: {push(folder, self.repo_id, self.private)}")
         except (UserError, RunError) as error:
             logger.warning("the run is saved in %s, but it was not published: %s", run, error)
+        except Exception:  # out of memory, say: whatever it is, the run has ended well
+            logger.exception("the run is saved in %s, but it was not published; try `hrm-align export %s`", run, run)

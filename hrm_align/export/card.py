@@ -14,13 +14,14 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hrm_align._version import __version__
 from hrm_align.evaluation import Evaluation
+from hrm_align.export.folder import CARD, PUBLICATION
 from hrm_align.export.parity import ParityReport
-from hrm_align.export.source import Source, hub_id
+from hrm_align.export.questions import Questions
+from hrm_align.export.source import Source, origin
 from hrm_align.models.loading import TINY
 from hrm_align.report import percent
 
 PROMPT = "Hello."  # of the quickstart: none of the run's own, which may say what should stay
-LICENCES = {"apache-2.0": "Apache-2.0, as the base"}
 
 # Settings that say how a run was made. Others (names, folders, trackers) say something of the user, and stay home.
 TOLD = (
@@ -68,7 +69,7 @@ class Publication:
         parameters: in the folder.
         parity: of the folder with the run.
         after: scores of the folder; None if nothing was measured. `before` are those of what the run began with.
-        rows: what the scores are over, for people.
+        questions: what the scores are over.
         match: how answers were graded.
         max_new_tokens: longest answer.
         base_model: Hub id, `tiny`, or None for a base that is nowhere to be found.
@@ -81,18 +82,23 @@ class Publication:
     config: Mapping[str, Any]
     parameters: int
     parity: ParityReport
+    questions: Questions
+    match: str
+    max_new_tokens: int
     after: Evaluation | None = None
     before: Evaluation | None = None
-    rows: str = ""
-    match: str = "exact"
-    max_new_tokens: int = 256
     base_model: str | None = None
     licence: str = "apache-2.0"
 
     @property
-    def condition(self) -> str | None:
-        """The condition that the run trained under; None without a record."""
-        return self.source.settings.get("condition")
+    def rows(self) -> str:
+        """What the scores are over, for people."""
+        return ", ".join(map(shown_name, self.questions.paths))
+
+    @property
+    def metric(self) -> str:
+        """The name of the score."""
+        return "exact_match" if self.match == "exact" else f"{self.match}_match"
 
 
 def write_card(publication: Publication) -> str:
@@ -103,16 +109,19 @@ def write_card(publication: Publication) -> str:
     card = ModelCard.from_template(
         _metadata(publication),
         template_str=template,
-        title=plain(publication.name.split("/")[-1]),
+        title=_title(publication.name),
         summary=_summary(publication),
         facts=_facts(publication),
         packages="`transformers` and `peft`" if adapter else "`transformers`",
         quickstart=_quickstart(publication),
         layout=_LAYOUT,
-        condition=publication.condition,
+        condition=publication.source.condition,
         scores=_scores(publication),
         limit=publication.max_new_tokens,
         match=publication.match,
+        first=publication.questions.limit,
+        left_out=publication.questions.left_out,
+        began="this run began with" if _is_chained(publication) else "before",
         guard=_guard(publication.source.guard),
         margin=f"{100 * publication.source.guard.get('margin', 0):g}",
         parity=_parity(publication.parity),
@@ -121,10 +130,33 @@ def write_card(publication: Publication) -> str:
         versions=_versions(publication.source.environment),
         adapter=adapter,
         limits=_limits(publication),
-        licence=LICENCES.get(publication.licence, publication.licence),
+        licence=plain(publication.licence),
         version=__version__,
     )
     return str(card)
+
+
+def rename_card(folder: Path, name: str) -> None:
+    """Make the card of an exported folder load another name: that of the repository it is pushed to."""
+    record = json.loads((folder / PUBLICATION).read_text(encoding="utf-8"))
+    old = record["name"]
+    if old == name:
+        return
+    text = (folder / CARD).read_text(encoding="utf-8")
+    for before, after in (
+        (f"from_pretrained({json.dumps(old)}", f"from_pretrained({json.dumps(name)}"),
+        (f"from_pretrained(base, {json.dumps(old)})", f"from_pretrained(base, {json.dumps(name)})"),
+        (f"# {_title(old)}\n", f"# {_title(name)}\n"),
+        (f"- name: {_title(old)}\n", f"- name: {_title(name)}\n"),
+    ):
+        text = text.replace(before, after)
+    (folder / CARD).write_text(text, encoding="utf-8")
+    changed = json.dumps(record | {"name": name}, indent=2, ensure_ascii=False)
+    (folder / PUBLICATION).write_text(changed + "\n", encoding="utf-8")
+
+
+def _title(name: str) -> str:
+    return plain(name.split("/")[-1])
 
 
 def plain(value: Any) -> str:
@@ -134,14 +166,14 @@ def plain(value: Any) -> str:
 
 
 def shown_name(path: str) -> str:
-    """What may be told of a data set's place: a Hub id as it is, of a file its folder's name and its own."""
-    return plain(path if hub_id(path) else "/".join(Path(path).parts[-2:]).lstrip("/"))
+    """What may be told of a data set's place: a Hub id, or of a file its folder's name and its own."""
+    return plain("/".join(Path(path).parts[-2:]).lstrip("/"))
 
 
 def _metadata(publication: Publication) -> ModelCardData:
-    base = hub_id(publication.base_model)
+    base = publication.base_model if publication.base_model != TINY else None
     kinds = {"adapter": ["lora", "peft"], "merged": ["lora"], "full": []}[publication.form]
-    data = [str(part["path"]) for part in _datasets(publication.source.data) if hub_id(str(part["path"]))]
+    data = [str(part["path"]) for part in _datasets(publication.source.data) if not part.get("local", True)]
     results = []
     if publication.after is not None:
         score = publication.after.score
@@ -150,8 +182,8 @@ def _metadata(publication: Publication) -> ModelCardData:
                 task_type="text-generation",
                 dataset_type=publication.rows,
                 dataset_name=publication.rows,
-                metric_type="exact_match",
-                metric_name="held-out exact match",
+                metric_type=publication.metric,
+                metric_name=f"held-out answers, {publication.metric}",
                 metric_value=round(score.rate, 4),
             )
         ]
@@ -163,7 +195,7 @@ def _metadata(publication: Publication) -> ModelCardData:
         license=publication.licence,
         datasets=data or None,
         tags=["hrm_text", "hrm_align", "prefix-lm", _method(publication.source)[0], *kinds],
-        model_name=plain(publication.name.split("/")[-1]),
+        model_name=_title(publication.name),
         eval_results=results or None,
     )
 
@@ -183,30 +215,47 @@ def _method(source: Source) -> tuple[str, str]:
     return ("sft", f"by supervised fine-tuning {how}") if settings else ("hrm_text", "in a way that left no record")
 
 
+def _is_chained(publication: Publication) -> bool:
+    """Whether the run began where an earlier one had ended."""
+    base = publication.source.base
+    return base is not None and origin(base) != base
+
+
 def _summary(publication: Publication) -> str:
-    began = hub_id(publication.base_model)
-    if publication.base_model == TINY:
+    began = publication.base_model
+    if began == TINY:
         base = "the tiny base that ships with `hrm_align` (0.59 M parameters, for tests and demonstrations)"
     else:
         base = f"[{began}](https://huggingface.co/{began})" if began else "a local HRM-Text checkpoint"
+    if _is_chained(publication):
+        base = f"a checkpoint that an earlier run, not told of here, had made of {base}"
     kind = {
         "adapter": "A LoRA adapter for an HRM-Text",
         "merged": "An HRM-Text with its adapter merged",
         "full": "An HRM-Text",
     }
-    averaged = " These are the averaged weights (EMA) of the run." if publication.source.averaged else ""
-    return f"{kind[publication.form]}, trained from {base} {_method(publication.source)[1]}.{averaged}"
+    source = publication.source
+    averaged = " These are the averaged weights (EMA) of the run." if source.averaged else ""
+    unfinished = f" This is its state at step {plain(source.step)}, before its end." if source.step else ""
+    return f"{kind[publication.form]}, trained from {base} {_method(source)[1]}.{averaged}{unfinished}"
 
 
 def _facts(publication: Publication) -> list[tuple[str, str]]:
-    config = publication.config
+    config, source = publication.config, publication.source
+    recorded = source.settings or (source.adapter is not None and source.adapter.record)
+    horizon = f"`L_bp_cycles` {list(config['L_bp_cycles'])}" if recorded else "not recorded"
+    conditions = source.conditions or ({source.condition: 0} if source.condition is not None else {})
+    told = ", ".join(
+        f"{f'`{plain(name)}`' if name else 'none'}{f' ({count:,} rows)' if count else ''}"
+        for name, count in conditions.items()
+    )
     return [
         ("cycles", f"H {config['H_cycles']} x L {config['L_cycles']}"),
-        ("horizon in training", f"`L_bp_cycles` {list(config['L_bp_cycles'])}"),
+        ("horizon in training", horizon),
         ("mask", "prefix-LM: the prompt in both directions, the answer causally; one training row for each answer"),
-        ("condition", f"`{publication.condition}`" if publication.condition else "not recorded"),
+        ("condition", told or "not recorded"),
         ("parameters in this folder", f"{publication.parameters:,}"),
-        ("type of the weights", publication.parity.dtype),
+        ("type that it is loaded in", publication.parity.dtype),
     ]
 
 
@@ -216,7 +265,7 @@ def _quickstart(publication: Publication) -> str:
     load = (_ADAPTER if publication.form == "adapter" else _WHOLE).format(
         name=json.dumps(publication.name), base=json.dumps(base)
     )
-    condition = publication.condition if publication.condition is not None else "direct"
+    condition = "direct" if publication.source.condition is None else publication.source.condition
     return load + _ASK.format(prompt=json.dumps(PROMPT), condition=condition)
 
 
@@ -261,7 +310,7 @@ def _data(data: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         {
             "name": shown_name(str(part["path"])),
-            "rows": f"{part['rows_read'] - part['rows_bad']:,}",
+            "rows": f"{part['examples']:,} examples",
             "fingerprint": f"`{part['fingerprint']}`" if part.get("fingerprint") else "not recorded",
         }
         for part in _datasets(data)
@@ -270,7 +319,8 @@ def _data(data: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _says_something(name: str, settings: Mapping[str, Any], adapter: bool) -> bool:
     lora = name.startswith(_ADAPTER_ONLY) and not settings.get("use_peft")
-    return settings.get(name) not in (None, False, [], "") and not lora
+    value = settings.get(name)
+    return value is not None and value is not False and value not in ([], "") and not lora
 
 
 def _versions(environment: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from collections.abc import Sequence
@@ -11,24 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import HrmTextConfig, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from hrm_align._version import __version__
-from hrm_align.data.example import Example
-from hrm_align.data.mixture import DatasetSpec, load_examples
 from hrm_align.durable_files import check_new, new_folder, replace_json
 from hrm_align.errors import RunError, UserError
-from hrm_align.evaluation import Evaluation, evaluate, graded, last_turns
+from hrm_align.evaluation import Evaluation, evaluate, graded
 from hrm_align.export.card import Publication, shown_name, write_card
-from hrm_align.export.folder import CARD, PUBLICATION, SHARD, write_adapter, write_model
-from hrm_align.export.parity import ParityReport, Reference, ask_stock, compare, reference, templated
-from hrm_align.export.secrets import require_clean
-from hrm_align.export.source import Source, hub_id, open_source, origin
-from hrm_align.merging import PROMPTS, MergeReport, merge
+from hrm_align.export.folder import CARD, PUBLICATION, SHARD, digests, write_adapter, write_model
+from hrm_align.export.parity import ParityReport, Reference, ask_stock, compare, reference
+from hrm_align.export.questions import Questions, questions_of
+from hrm_align.export.scan import require_clean
+from hrm_align.export.source import Source, open_source, origin, public_name
+from hrm_align.merging import MergeReport, merge
 from hrm_align.models.adapters import base_of, load_adapted
-from hrm_align.models.loading import DTYPES, load_config, load_model_and_tokenizer, resolve
-from hrm_align.rendering import DEFAULT_CONDITION, Message, renderer_of
+from hrm_align.models.loading import DTYPES, TINY, load_config, load_model_and_tokenizer, resolve
+from hrm_align.rewards.matching import MATCHERS
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +45,7 @@ class ExportOptions:
     dtype: str | None = None
     data: Sequence[str] = ()
     limit: int = 300
-    match: str = "exact"
+    match: str | None = None
     max_new_tokens: int = 256
     base: str | None = None
     base_model: str | None = None
@@ -58,27 +56,13 @@ class ExportOptions:
 
 
 @dataclass(frozen=True)
-class Questions:
-    """What the run and the folder are asked.
-
-    Args:
-        examples: the rows.
-        told: what they are, for people.
-        graded: whether they have answers.
-    """
-
-    examples: list[Example]
-    told: str
-    graded: bool
-
-
-@dataclass(frozen=True)
 class _Asked:
     """The run, loaded and asked; `model` is merged by then, if that is what is published."""
 
     source: Source
     form: str
     base_model: str | None
+    match: str
     model: Any
     tokenizer: PreTrainedTokenizerFast
     questions: Questions
@@ -101,9 +85,9 @@ def export(options: ExportOptions) -> dict[str, Any]:
     run = _ask(options)
     dtype = _published_dtype(options, run.source, run.form)
     base = _base(options, run.source) if run.form == "adapter" else None
-    size = sum(weight.numel() for weight in run.model.parameters())
-    with new_folder(options.to, 4 * size) as folder:
-        parameters = _write_weights(options, run, folder, dtype)
+    parameters = _parameters(run)
+    with new_folder(options.to, 4 * parameters) as folder:
+        _write_weights(options, run, folder, dtype)
         found = ask_stock(folder, run.questions.examples, run.expected, options.max_new_tokens, base)
         report = compare(run.expected, found, dtype)
         if not options.force:
@@ -122,30 +106,49 @@ def _ask(options: ExportOptions) -> _Asked:
     """Load the run and what it began with, and ask both."""
     source = open_source(options.run, options.averaged)
     form = _form(options, source)
-    base_model = options.base_model or origin(source.base)
-    if form == "adapter" and options.name and hub_id(base_model) is None:
-        raise UserError(
-            "an adapter is of no use without its base: say where others find that, --base_model OWNER/NAME."
-        )
+    base_model = _base_model(options, source, form)
+    match = options.match or (source.match if source.match in MATCHERS else "exact")
     disable_progress_bar()
     model, tokenizer = _trained(options, source)
-    questions = _questions(options, source, model.config, tokenizer)
+    room = model.config.max_position_embeddings - options.max_new_tokens
+    questions = questions_of(source, options.data, options.limit, tokenizer, room)
     expected = reference(model, tokenizer, questions.examples, options.max_new_tokens)
-    before = _before(options, source, model, tokenizer, questions) if questions.graded else None
+    before = _before(options, source, questions, match) if questions.graded else None
     merging = None
     if form == "merged":
         model, merging = _merged(model, expected.prompts)
-    return _Asked(source, form, base_model, model, tokenizer, questions, expected, before, merging)
+    if source.adapter is not None and "L_bp_cycles" in source.adapter.record:
+        model.config.L_bp_cycles = source.adapter.record["L_bp_cycles"]  # what it was trained with, not its base
+    return _Asked(source, form, base_model, match, model, tokenizer, questions, expected, before, merging)
 
 
-def _write_weights(options: ExportOptions, run: _Asked, folder: Path, dtype: str) -> int:
-    """Write all but the card; how many parameters the folder holds."""
+def _base_model(options: ExportOptions, source: Source, form: str) -> str | None:
+    """What others find the base under. A whole model may name the one that a chain of runs began with, an adapter may not."""
+    if options.base_model or form != "adapter":
+        return options.base_model or origin(source.base)
+    found = public_name(source.base)
+    if found is None or (options.name and found == TINY):
+        raise UserError(
+            f"an adapter is of no use without its base, and {source.base} is nowhere where others find it: add --merged, or "
+            "say under what name you have published exactly that, --base_model OWNER/NAME."
+        )
+    return found
+
+
+def _parameters(run: _Asked) -> int:
+    """How many the folder will hold."""
+    if run.form == "adapter" and run.source.adapter is not None:
+        return sum(math.prod(shape) for shape in run.source.adapter.shapes().values())
+    return sum(weight.numel() for weight in run.model.parameters())
+
+
+def _write_weights(options: ExportOptions, run: _Asked, folder: Path, dtype: str) -> None:
+    """Write all but the card."""
     if run.form != "adapter":
         write_model(run.model, run.tokenizer, folder, dtype, options.shard)
-        return sum(weight.numel() for weight in run.model.parameters())
+        return
     assert run.source.adapter is not None
     write_adapter(run.source.adapter, run.tokenizer, folder, run.base_model)
-    return sum(math.prod(shape) for shape in run.source.adapter.shapes().values())
 
 
 def _publication(
@@ -160,10 +163,10 @@ def _publication(
         config={key: getattr(config, key) for key in ("H_cycles", "L_cycles", "L_bp_cycles")},
         parameters=parameters,
         parity=report,
-        after=graded(examples, answers, run.tokenizer, options.match) if run.questions.graded else None,
+        after=graded(examples, answers, run.tokenizer, run.match) if run.questions.graded else None,
         before=run.before,
-        rows=run.questions.told,
-        match=options.match,
+        questions=run.questions,
+        match=run.match,
         max_new_tokens=options.max_new_tokens,
         base_model=run.base_model,
         licence=options.licence,
@@ -201,48 +204,20 @@ def _trained(options: ExportOptions, source: Source) -> tuple[Any, PreTrainedTok
     return load_adapted(base, {"adapter": source.adapter}, device=_device())
 
 
-def _questions(
-    options: ExportOptions, source: Source, config: HrmTextConfig, tokenizer: PreTrainedTokenizerFast
-) -> Questions:
-    """Held-out rows: those named, else those of the run; else a few prompts that ask for nothing in particular."""
-    condition = source.settings.get("condition", DEFAULT_CONDITION)
-    entries = [{"path": path} for path in options.data] or source.settings.get("eval_datasets") or []
-    specs = [DatasetSpec.from_dict(entry) for entry in entries]
-    try:
-        files = [last_turns(load_examples([spec], default_condition=condition)[0])[: options.limit] for spec in specs]
-    except UserError as error:
-        if options.data:
-            raise
-        logger.warning("the run's held-out rows cannot be read, so nothing is scored: %s", error)
-        files = []
-    render, room = renderer_of(tokenizer), config.max_position_embeddings - options.max_new_tokens
-    answered = [e for e in templated([e for file in files for e in file], tokenizer) if e.reference.strip()]
-    examples = [e for e in answered if len(render.prompt(e.messages, e.condition)) <= room]
-    if options.data and not examples:
-        raise UserError("no row of --data can be asked: it needs an answer, and room for --max_new_tokens.")
-    if examples:
-        return Questions(examples, ", ".join(shown_name(spec.path) for spec in specs), graded=True)
-    nothing = Message("assistant", "")
-    asked = [Example((Message("user", text),), nothing, condition, "built in") for text in PROMPTS]
-    return Questions(asked, "a few built-in prompts", graded=False)
+def _before(options: ExportOptions, source: Source, questions: Questions, match: str) -> Evaluation | None:
+    """What the model scored before it was trained; None where that cannot be loaded any more.
 
-
-def _before(
-    options: ExportOptions, source: Source, model: Any, tokenizer: PreTrainedTokenizerFast, questions: Questions
-) -> Evaluation | None:
-    """What the model scored before it was trained; None where that cannot be loaded any more."""
-    asked: dict[str, Any] = {"max_new_tokens": options.max_new_tokens, "match": options.match}
-    if source.adapter is not None:
-        with model.disable_adapter():
-            return evaluate(model, tokenizer, questions.examples, **asked)
+    Of an adapter's run, the base is loaded afresh: some initialisations of adapters take something out of it.
+    """
     start = options.base or source.start
     if start is None:
         return None
     try:
-        return evaluate(*load_model_and_tokenizer(start, device=_device()), questions.examples, **asked)
+        model, tokenizer = load_model_and_tokenizer(start, device=_device())
     except UserError as error:
         logger.warning("what the run began with cannot be scored: %s", error)
         return None
+    return evaluate(model, tokenizer, questions.examples, max_new_tokens=options.max_new_tokens, match=match)
 
 
 def _merged(model: Any, prompts: Sequence[Sequence[int]]) -> tuple[Any, MergeReport]:
@@ -266,25 +241,19 @@ def _published_dtype(options: ExportOptions, source: Source, form: str) -> str:
 def _record(publication: Publication, folder: Path) -> dict[str, Any]:
     """For programs: what the card tells people, and the digests of the weights."""
     before, after = (side and side.to_dict() for side in (publication.before, publication.after))
-    weights = {path.name: _sha256(path) for path in sorted(folder.glob("*.safetensors"))}
     return {
         "hrm_align": __version__,
         "form": publication.form,
         "averaged": publication.source.averaged,
         "base_model": publication.base_model,
-        "rows": publication.rows,
+        "name": publication.name,
+        "data": [shown_name(path) for path in publication.questions.paths],
+        "limit": publication.questions.limit,
+        "condition": publication.source.settings.get("condition"),
         "match": publication.match,
         "max_new_tokens": publication.max_new_tokens,
         "before": before,
         "after": after,
         "parity": publication.parity.to_dict(),
-        "sha256": weights,
+        "sha256": digests(folder),
     }
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

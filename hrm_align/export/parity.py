@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.data.example import Example
-from hrm_align.errors import RunError, UserError
+from hrm_align.errors import RunError
 from hrm_align.export import stock
 from hrm_align.rendering import Document, Message, renderer_of
 from hrm_align.rollouts.generation import generate
@@ -101,6 +101,11 @@ class ParityReport:
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> ParityReport:
+        """Read what `to_dict` gave."""
+        return cls(**{**record, "tolerance": Tolerance(**record["tolerance"])})
 
 
 def as_row(example: Example) -> dict[str, Any]:
@@ -207,9 +212,5 @@ def compare(expected: Reference, found: Sequence[dict[str, Any]], dtype: str) ->
     other = sum(row["answer_ids"] != ids for row, ids in zip(found, expected.answers, strict=True))
     pairs = zip(found, expected.logprobs, strict=False)
     gaps = [abs(ours - theirs) for row, score in pairs for ours, theirs in zip(score, row["logprobs"], strict=True)]
-    if not gaps:
-        raise UserError(
-            "there is nothing to compare on: every answer of the run is empty. Name other rows with --data."
-        )
     mean = sum(gaps) / len(gaps)
     return ParityReport(len(found), other, len(gaps), max(gaps), mean, dtype, TOLERANCES[dtype])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from pathlib import Path
@@ -12,7 +13,11 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalToken
 from huggingface_hub.utils import validate_repo_id
 
 from hrm_align.errors import RunError, UserError
-from hrm_align.export.folder import is_allowed
+from hrm_align.export.card import rename_card
+from hrm_align.export.folder import PUBLICATION, digests, is_allowed
+from hrm_align.export.parity import ParityReport
+from hrm_align.export.scan import require_clean
+from hrm_align.models.loading import TINY
 
 # What every error of the client's own HTTP library is, whichever that is.
 _HTTPError: type[Exception] = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
@@ -31,7 +36,7 @@ _REASONS = {
 }
 
 
-def check_repo_id(name: str) -> str:
+def check_repo_id(name: str, option: str = "--push") -> str:
     """The name, if it is one that the Hub takes.
 
     Raises:
@@ -40,39 +45,62 @@ def check_repo_id(name: str) -> str:
     try:
         validate_repo_id(name)
     except HFValidationError as error:
-        raise UserError(f"--push {name!r} is no name of a repository ({error}): write OWNER/NAME.") from None
+        raise UserError(f"{option} {name!r} is no name of a repository ({error}): write OWNER/NAME.") from None
     if name.count("/") != 1:
-        raise UserError(f"--push {name!r} names no owner: write OWNER/NAME.")
+        raise UserError(f"{option} {name!r} names no owner: write OWNER/NAME.")
     return name
 
 
-def push(folder: Path, repo_id: str, private: bool = False) -> str:
-    """Upload the folder as one commit; files of an earlier export that are no part of it are deleted in the same commit.
-
-    What has been uploaded before a connection broke is not sent again. The token is the one that the Hub's own client finds.
-
-    Args:
-        folder: exported.
-        repo_id: `OWNER/NAME`; made if it is not there.
-        private: make it so; refused if it is there and public.
-
-    Returns:
-        Address of the commit.
+def check_export(folder: Path, forced: bool = False) -> dict[str, Any]:
+    """The record of an exported folder that is still what was proven.
 
     Raises:
-        UserError: for a name, token or right that is missing, or a repository that is public.
-        RunError: if the Hub cannot be reached, or refuses; nothing is published then, and the folder stays.
+        UserError: for a folder that is no export, has changed since, holds what must not leave, or answers otherwise than its
+            run and is not forced.
     """
-    check_repo_id(repo_id)
+    try:
+        record = dict(json.loads((folder / PUBLICATION).read_text(encoding="utf-8")))
+        parity, proven = ParityReport.of(record["parity"]), record["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{folder} is no exported folder, or its {PUBLICATION} is damaged: export again.") from None
     strange = [
-        path.name
-        for path in folder.iterdir()
-        if not (path.is_file() and not path.is_symlink() and is_allowed(path.name))
+        path.name for path in folder.iterdir() if not path.is_file() or path.is_symlink() or not is_allowed(path.name)
     ]
     if strange:
         raise UserError(
             f"{folder} holds {', '.join(sorted(strange)[:5])}, which is no part of an export: export again."
         )
+    if digests(folder) != proven:
+        raise UserError(f"the weights in {folder} are not those that were proven when it was exported: export again.")
+    if not parity.is_same and not forced:
+        raise UserError(f"{folder} does not answer as its run does: export in another --dtype, or say --force parity.")
+    require_clean(folder)
+    return record
+
+
+def push(folder: Path, repo_id: str, private: bool = False, forced: bool = False) -> str:
+    """Upload the folder as one commit; files of an earlier export that are no part of it are deleted in the same commit.
+
+    What has been uploaded before a connection broke is not sent again. The token is the one that the Hub's own client finds.
+
+    Args:
+        folder: exported. Its card is made to load `repo_id`.
+        repo_id: `OWNER/NAME`; made if it is not there.
+        private: make it so; refused if it is there and public.
+        forced: although it answers otherwise than its run.
+
+    Returns:
+        Address of the commit.
+
+    Raises:
+        UserError: as `check_export`; or for a name, token or right that is missing, or a repository that is public.
+        RunError: if the Hub cannot be reached, or refuses; nothing half is published then, and the folder stays.
+    """
+    check_repo_id(repo_id)
+    record = check_export(folder, forced)
+    if record.get("form") == "adapter" and record.get("base_model") in (None, TINY):
+        raise UserError("an adapter is of no use without its base, which is not on the Hub: export it with --merged.")
+    rename_card(folder, repo_id)
     for wait in (*WAITS, None):
         try:
             return _commit(HfApi(), folder, repo_id, private)
@@ -80,16 +108,20 @@ def push(folder: Path, repo_id: str, private: bool = False) -> str:
             raise UserError(f"cannot push to {repo_id}: {_REASONS[401]}.") from None
         except OfflineModeIsEnabled:
             raise RunError(_unpublished(folder, repo_id, "HF_HUB_OFFLINE is set")) from None
-        except (_HTTPError, ConnectionError, RuntimeError) as error:
-            # The client wraps what breaks an upload in a RuntimeError.
-            cause = error.__cause__ if type(error) is RuntimeError else error
-            if not isinstance(cause, _HTTPError | ConnectionError):
-                raise
+        except (_HTTPError, OSError, RuntimeError, ValueError) as error:
+            # The client wraps what breaks an upload in a RuntimeError; a card that the Hub refuses is a ValueError.
+            wrapped = isinstance(error, RuntimeError) and isinstance(error.__cause__, _HTTPError)
+            cause = error.__cause__ if wrapped else error
+            assert cause is not None
             response = cause.response if isinstance(cause, HfHubHTTPError) else None
             why = _why(cause, response)
             if response is not None and response.status_code in (401, 403, 404):
                 raise UserError(f"cannot push to {repo_id}: {why}.") from None
-            if wait is None or (response is not None and response.status_code not in _PASSING):
+            refused = isinstance(cause, ValueError) and not isinstance(
+                cause, json.JSONDecodeError
+            )  # of a garbled answer
+            lasting = refused or (response is not None and response.status_code not in _PASSING)
+            if wait is None or lasting:
                 raise RunError(_unpublished(folder, repo_id, why)) from None
             wait = _asked_wait(response, wait)
         logger.warning("push to %s: %s; again in %d s", repo_id, why, wait)
@@ -98,10 +130,11 @@ def push(folder: Path, repo_id: str, private: bool = False) -> str:
 
 
 def _why(error: BaseException, response: Any) -> str:
-    if response is None:
-        return f"the Hub cannot be reached ({type(error).__name__})"
-    status = response.status_code
-    return _REASONS.get(status, f"the Hub answers {status}")
+    if response is not None:
+        return _REASONS.get(response.status_code, f"the Hub answers {response.status_code}")
+    if isinstance(error, ValueError):
+        return f"the Hub's client refuses it ({' '.join(str(error).split())[:200]})"
+    return f"the Hub cannot be reached ({type(error).__name__})"
 
 
 def _commit(api: HfApi, folder: Path, repo_id: str, private: bool) -> str:
@@ -133,6 +166,5 @@ def _asked_wait(response: Any, wait: int) -> int:
 def _unpublished(folder: Path, repo_id: str, reason: str) -> str:
     return (
         f"the push to {repo_id} did not end: {reason}. What is published there is whole, the earlier state or the new one. The "
-        f"exported folder stays in {folder}; push again with "
-        f"`hrm-align export {folder} --push {repo_id}`."
+        f"exported folder stays in {folder}; push again with `hrm-align export {folder} --push {repo_id}`."
     )

@@ -24,7 +24,7 @@ def load(folder, base=None):
     from peft import PeftModel
 
     whole = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
-    return PeftModel.from_pretrained(whole, folder, autocast_adapter_dtype=False).eval(), tokenizer
+    return PeftModel.from_pretrained(whole, folder).eval(), tokenizer
 
 
 @torch.no_grad()

@@ -33,6 +33,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import yaml
+
 from .hub_state import Accounts, LfsStore, Refusal, Repo
 
 BLOCK = 64 * 1024
@@ -233,9 +235,24 @@ class HubServer:
     def whoami(self, request: Request) -> dict:
         return self.accounts.whoami(request.authorization)
 
-    def validate_card(self, request: Request) -> dict:
-        bare = not request.json["content"].startswith("---")
-        return {"errors": [], "warnings": [{"message": "empty or missing yaml metadata in repo card"}] if bare else []}
+    def validate_card(self, request: Request) -> Reply:
+        """The real Hub checks far more; here the metadata must be YAML, and a licence one of its short names."""
+        content = request.json["content"]
+        if not content.startswith("---"):
+            missing = {"message": "empty or missing yaml metadata in repo card"}
+            return Reply.of_json({"errors": [], "warnings": [missing]})
+        try:
+            data = yaml.safe_load(content.split("---")[1]) or {}
+            licence = data.get("license")
+            wrong = (
+                None
+                if licence in (None, "apache-2.0", "mit", "other")
+                else f'"license" must be one of ..., not {licence}'
+            )
+        except yaml.YAMLError as error:
+            wrong = f"Bad YAML: {error}"
+        errors = [{"message": wrong}] if wrong else []
+        return Reply.of_json({"errors": errors, "warnings": []}, 400 if wrong else 200)
 
     def create_repo(self, request: Request) -> Reply:
         user, payload = self.accounts.signed_in(request.authorization), request.json

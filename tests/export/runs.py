@@ -31,13 +31,17 @@ def card_metadata(folder: Path) -> dict:
     return ModelCard.load(folder / "README.md").data.to_dict()
 
 
-def quickstart(folder: Path, question: str, condition: str = "direct", base: str = "hrm_align/models/tiny") -> str:
+def quickstart(folder: Path, question: str, condition: str = "direct", beside: Path | None = None) -> str:
     """What the code in the card prints for a question, run in a fresh process beside the folder."""
     text = (folder / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert f'condition="{condition}"' in code
-    code = code.replace('"Hello."', json.dumps(question)).replace(json.dumps(base), json.dumps(resolve("tiny")))
+    code = code.replace('"Hello."', json.dumps(question)).replace(
+        '"hrm_align/models/tiny"', json.dumps(resolve("tiny"))
+    )
     code += '\nimport sys\nassert "hrm_align" not in sys.modules'
-    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=folder.parent, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd=beside or folder.parent, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.rstrip("\n")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -18,7 +19,7 @@ from hrm_align.export import parity, stock
 from hrm_align.models.loading import load_model, resolve
 from recipes.export import main as export
 from tests.command_line import run
-from tests.export.runs import ASKED, LORA, ROWS, card_metadata, quickstart, trained
+from tests.export.runs import ASKED, LORA, ROWS, TASK, card_metadata, quickstart, trained
 
 WHOLE = {"README.md", "chat_template.jinja", "config.json", "export.json", "generation_config.json", "model.safetensors",
          "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"}  # fmt: skip
@@ -174,7 +175,7 @@ def test_the_card_says_what_it_is(whole, exports):
     assert result["metrics"][0]["value"] == pytest.approx(told["after"]["exact_match"], abs=1e-4)
     record = json.loads((whole / "run/data.json").read_text())
     fingerprint = record["train"]["datasets"][0]["fingerprint"]
-    for part in (fingerprint, "json_extraction/train.jsonl", "| H 2 x L 3 |", "`L_bp_cycles` [0, 3]", "`condition`",
+    for part in (fingerprint, "json_extraction/train.jsonl", "| H 2 x L 3 |", "`L_bp_cycles` [0, 3]", "`condition` is one of",
                  "| `learning_rate` | 0.001 |", "chat/test.jsonl | 8 |", f"of {24} greedy answers are the same",
                  "token_type_ids", "llama.cpp runs the prompt causally", "chunked prefill", "Apache-2.0", "@misc{"):  # fmt: skip
         assert part in text, part
@@ -201,6 +202,59 @@ def test_the_chain_of_bases_is_followed(whole, adapter, tmp_path, capsys):
     exported(capsys, again, "--to", tmp_path / "mine")
     assert "trained from the tiny base" in (tmp_path / "mine/README.md").read_text()
     assert json.loads((tmp_path / "mine/export.json").read_text())["base_model"] == "tiny"
+
+
+def test_an_adapter_on_the_result_of_a_run_is_not_said_to_be_one_of_the_base(whole, tmp_path, capsys):
+    """Stock PEFT would load it on the tiny base without a word."""
+    again = trained(tmp_path / "again", *LORA, "--model_name_or_path", str(whole), "--max_steps", "1")
+    said = refused(capsys, again, "--to", tmp_path / "mine", *ASKED)
+    assert "nowhere where others find it: add --merged" in said
+    capsys.readouterr()
+    exported(capsys, again, "--to", tmp_path / "mine", "--merged")
+    text = (tmp_path / "mine/README.md").read_text()
+    assert "an earlier run, not told of here, had made of the tiny base" in text and "| this run began with |" in text
+
+
+def test_rows_that_were_learnt_are_not_held_out(whole, tmp_path, capsys):
+    said = refused(capsys, whole, "--to", tmp_path / "mine", "--data", f"{TASK}/train.jsonl")
+    assert "holds the very rows that the run has learnt" in said
+
+
+def test_what_the_run_recorded_is_what_the_card_tells(tmp_path, capsys):
+    """The condition of the rows, not the default; the horizon of the adapter, not of its base; nothing of other weights."""
+    rows = [json.loads(line) | {"condition": "cot"} for line in Path(ROWS).read_text().splitlines()]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    guard = (
+        "--guard_datasets",
+        ROWS,
+        "--guard_samples",
+        "4",
+        "--bp_steps",
+        "4",
+        "--weight_decay",
+        "0",
+        "--max_steps",
+        "2",
+    )
+    source = trained(tmp_path / "run", *LORA, *guard, "--datasets", str(tmp_path / "rows.jsonl"))
+    exported(capsys, source, "--to", tmp_path / "mine", "--merged")
+    text = (tmp_path / "mine/README.md").read_text()
+    assert "| condition | `cot` (24 rows) |" in text and 'condition="cot"' in text
+    assert "| `L_bp_cycles` [0, 2] |" in text.replace("horizon in training | ", "| ").replace("| |", "|")
+    assert json.loads((tmp_path / "mine/config.json").read_text())["L_bp_cycles"] == [0, 2]
+    assert "What it has kept" in text and "| `weight_decay` | 0.0 |" in text
+    exported(capsys, source, "--to", tmp_path / "averaged", "--merged", "--ema")
+    assert "What it has kept" not in (tmp_path / "averaged/README.md").read_text()
+
+
+def test_damaged_records_are_one_sentence(tmp_path, capsys):
+    for name, content in (("resolved.yaml", "a: ["), ("resolved.yaml", ""), ("data.json", "{"), ("guard.json", "[1]")):
+        folder = tmp_path / "copy"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(resolve("tiny"), folder)
+        (folder / "run").mkdir()
+        (folder / "run" / name).write_text(content)
+        assert "is damaged" in refused(capsys, folder, "--to", tmp_path / "mine")
 
 
 def test_rows_are_scored_by_a_script_that_anyone_can_copy(exports, tmp_path):
@@ -232,7 +286,8 @@ def test_wrong_words_are_one_sentence(whole, adapter, tmp_path, capsys):
     assert "give --to DIR" in refused(capsys, whole)
     assert "give --to DIR" in refused(capsys, whole, "--push", "alice/mine")
     assert "there already" in refused(capsys, whole, "--to", whole, *ASKED)
-    assert "where others find that" in refused(capsys, adapter, *new, "--push", "alice/mine")
+    assert "nowhere where others find it" in refused(capsys, adapter, *new, "--push", "alice/mine")
+    assert "is no identifier" in refused(capsys, whole, *new, "--license", "Apache 2")
     assert "no averaged weights" in refused(capsys, resolve("tiny"), *new, "--ema")
     assert "no file" in refused(capsys, whole, *new, "--data", tmp_path / "none.jsonl")
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "a"}\n')

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from types import SimpleNamespace
 
 import pytest
@@ -12,24 +14,25 @@ import torch
 from huggingface_hub import snapshot_download
 
 from hrm_align.export import push as pushing
-from hrm_align.export.folder import write_model
-from hrm_align.export.secrets import findings
-from hrm_align.models.loading import load_model, load_model_and_tokenizer
+from hrm_align.export.scan import findings
+from hrm_align.models.loading import load_model, resolve
+from recipes.export import main as export
 from tests.command_line import run
-from tests.export.runs import ASKED, trained
+from tests.export.runs import ASKED, quickstart, trained
 
 REPO = "alice/mine"
 
 
+def exported(folder, *flags):
+    """An export of the tiny base."""
+    with redirect_stdout(StringIO()):
+        export([resolve("tiny"), "--to", str(folder), "--max_new_tokens", "8", *flags])
+    return folder
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder as `hrm-align export` leaves it."""
-    folder = tmp_path_factory.mktemp("made") / "mine"
-    folder.mkdir()
-    write_model(*load_model_and_tokenizer("tiny"), folder, "float32", "1MB")
-    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n\n# mine\n")
-    (folder / "export.json").write_text("{}\n")
-    return folder
+    return exported(tmp_path_factory.mktemp("made") / "mine", "--max_shard_size", "1MB")
 
 
 @pytest.fixture
@@ -65,15 +68,66 @@ def test_a_push_a_download_and_a_load_give_the_same_bytes(signed_in, made, tmp_p
     assert all(torch.equal(here[name], back[name]) for name in here)
 
 
+def test_what_is_pushed_later_loads_by_the_name_of_its_repository(signed_in, made, tmp_path, capsys):
+    pushed(capsys, made)
+    snapshot_download(REPO, local_dir=tmp_path / REPO, endpoint=signed_in.url)
+    assert quickstart(tmp_path / REPO, "Add 12 and 30.", beside=tmp_path) == "42"
+    text = (tmp_path / REPO / "README.md").read_text()
+    assert "\n# mine\n" in text and f'from_pretrained("{REPO}")' in text and 'from_pretrained("mine")' not in text
+
+
+def test_only_what_was_proven_is_pushed(signed_in, made, tmp_path, capsys):
+    """Weights that were exchanged, a card that was edited, a folder outside the tolerance, a record that is damaged."""
+
+    def changed(change):
+        folder = tmp_path / "copy"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(made, folder)
+        change(folder)
+        return folder
+
+    def edited(folder, **parts):
+        record = json.loads((folder / "export.json").read_text())
+        record["parity"] |= parts.pop("parity", {})
+        (folder / "export.json").write_text(json.dumps(record | parts))
+
+    shard = min(path.name for path in made.glob("model-*.safetensors"))
+    for change, said in (
+        (lambda folder: (folder / shard).unlink(), "not those that were proven"),
+        (
+            lambda folder: (folder / shard).write_bytes((made / shard).read_bytes()[:-1] + b"x"),
+            "not those that were proven",
+        ),
+        (
+            lambda folder: (folder / "README.md").write_text("my key is hf_" + "aB3" * 11),
+            "README.md:1: a token of the Hub",
+        ),
+        (lambda folder: edited(folder, parity={"mean_difference": 1.0}), "--force parity"),
+        (lambda folder: edited(folder, form="adapter", base_model="tiny"), "export it with --merged"),
+        (lambda folder: (folder / "export.json").write_text("{}"), "is damaged: export again"),
+        (lambda folder: (folder / "export.json").unlink(), "is no exported folder"),
+    ):
+        assert said in pushed(capsys, changed(change), code=2)
+    for late in (("--merged",), ("--dtype", "bfloat16"), ("--data", "x")):
+        assert f"{late[0]} is for the export" in pushed(capsys, made, *late, code=2)
+    assert not signed_in.received
+    pushed(capsys, changed(lambda folder: edited(folder, parity={"mean_difference": 1.0})), "--force", "parity")
+
+
+def test_metadata_that_the_client_refuses_is_one_sentence(signed_in, made, capsys, tmp_path):
+    shutil.copytree(made, tmp_path / "copy")
+    card = (tmp_path / "copy/README.md").read_text()
+    (tmp_path / "copy/README.md").write_text(card.replace("license: apache-2.0", "license: [[["))
+    assert "client refuses" in pushed(capsys, tmp_path / "copy", code=1)
+    assert published(signed_in) == {}
+
+
 def test_files_of_an_earlier_export_go_in_the_same_commit_and_those_of_people_stay(
     signed_in, made, tmp_path, capsys, api
 ):
     pushed(capsys, made)
     api.upload_file(repo_id=REPO, path_or_fileobj=b"mine", path_in_repo="notes.txt")
-    other = tmp_path / "other"
-    other.mkdir()
-    write_model(*load_model_and_tokenizer("tiny"), other, "float32")
-    (other / "export.json").write_text("{}\n")
+    other = exported(tmp_path / "other")
     pushed(capsys, other)
     assert published(signed_in) == contents(other) | {"notes.txt": b"mine"}
     assert len(signed_in.repos[REPO].commits) == 4
@@ -243,7 +297,8 @@ def test_ten_canaries_leave_in_no_byte(signed_in, capsys, tmp_path, monkeypatch)
     source = tmp_path / CANARIES["output folder"]
     mixed = ("--replay_datasets", str(replay), "--replay_fraction", "0.1", "--datasets", str(rows))
     trained(source, *mixed, "--run_name", CANARIES["run name"], "--max_steps", "1")
-    (source / "metrics.jsonl").open("a").write(json.dumps({"x": CANARIES["metrics"]}) + "\n")
+    with (source / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"x": CANARIES["metrics"]}) + "\n")
     (source / "samples.jsonl").write_text(json.dumps({"x": CANARIES["samples"]}) + "\n")
     asked = ("--data", held_out, "--max_new_tokens", "8")
     code, _, err = run(capsys, "export", source, "--to", tmp_path / "mine", *asked, "--push", REPO)
@@ -267,8 +322,13 @@ def test_ten_canaries_leave_in_no_byte(signed_in, capsys, tmp_path, monkeypatch)
         ("ghp_" + "a1B2" * 9, "a token of GitHub"),
         ("-----BEGIN RSA PRIVATE KEY-----", "a private key"),
         ("postgres://me:secret1@db/x", "a password in an address"),
+        ("redis://:pw@host", "a password in an address"),
+        ("HTTPS://a:b@c", "a password in an address"),
         ("see /home/someone/runs/3", "a path of a machine"),
-        (r"see C:\\Users\\me", "a path of a machine"),
+        ("see /fsx/me/rows", "a path of a machine"),
+        ("see host:/data1/me", "a path of a machine"),
+        (r"see C:\\Users\\me\\x", "a path of a machine"),
+        ("see C:/Users/me/x", "a path of a machine"),
         ("canary-env-1f0c9e", "the value of $MY_SERVICE_KEY"),
     ],
 )
@@ -278,6 +338,21 @@ def test_a_secret_in_what_would_leave_is_named_and_not_repeated(tmp_path, text, 
         (item.file, item.line): item for item in findings(tmp_path, {"MY_SERVICE_KEY": "canary-env-1f0c9e"})
     }.values()
     assert (found.file, found.line) == ("README.md", 2) and found.kind.startswith(kind) and text not in str(found)
+
+
+def test_what_is_no_secret_is_left_alone(tmp_path):
+    (tmp_path / "README.md").write_text(
+        "see https://github.com/sapientinc/HRM-Text, H/L, data/sql/test.jsonl, and/or 1/2/3, </think>, hrm_align/models/tiny\n"
+    )
+    (tmp_path / "tokenizer.json").write_text('{"/usr/lib/x": 1, "password": 2}')
+    assert not [*findings(tmp_path, {"AUTH_TYPE": "password", "GIT_AUTHOR_NAME": "sapientinc", "DB_PASS": "password"})]
+
+
+def test_a_secret_of_several_lines_is_found_as_json_writes_it(tmp_path):
+    key = 'one"line\nand another'
+    (tmp_path / "config.json").write_text(json.dumps({"a": 1, "b": f"see {key}"}, indent=1))
+    (found,) = findings(tmp_path, {"DEPLOY_KEY": key})
+    assert (found.line, found.kind) == (3, "the value of $DEPLOY_KEY")
 
 
 def test_an_export_with_a_secret_is_not_written(tmp_path, capsys):
