@@ -34,7 +34,7 @@ def generation_eval_of(
     """
     if not args.generation_eval_samples:
         return None
-    questions = answerable(held_out, tokenizer, room - args.max_new_tokens)
+    questions = comparable(held_out, tokenizer, room - args.max_new_tokens)
     if not questions:
         raise UserError(
             f"no held-out prompt leaves room for --max_new_tokens {args.max_new_tokens} within the model's {room} tokens: "
@@ -52,6 +52,11 @@ def generation_eval_of(
         return {"exact_match": result.score.rate, "unfinished": result.unfinished / wanted}
 
     return score
+
+
+def comparable(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, longest: int) -> list[Example]:
+    """Those of `answerable` that have an answer to compare with."""
+    return [example for example in answerable(examples, tokenizer, longest) if example.reference.strip()]
 
 
 def answerable(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, longest: int) -> list[Example]:

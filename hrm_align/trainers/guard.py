@@ -17,7 +17,7 @@ from hrm_align.data.example import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation import evaluate
 from hrm_align.report import percent
-from hrm_align.trainers.generation_eval import answerable
+from hrm_align.trainers.generation_eval import comparable
 from hrm_align.trainers.records import write_json
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class ForgettingGuard:
         self._tokenizer, self._margin, self._limit = tokenizer, margin, max_new_tokens
         self._sets: dict[str, list[Example]] = {}
         for name, examples in sets.items():
-            found = answerable(examples, tokenizer, positions - max_new_tokens)
+            found = comparable(examples, tokenizer, positions - max_new_tokens)
             if not found:
                 raise UserError(f"guard_datasets: no prompt of {name} leaves room for {max_new_tokens} new tokens.")
             self._sets[name] = random.Random(seed).sample(found, min(samples or len(found), len(found)))
