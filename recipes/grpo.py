@@ -23,7 +23,7 @@ from hrm_align.configs import GRPORecipe
 from hrm_align.data.example import Example
 from hrm_align.data.preparation import RunData, read_data
 from hrm_align.data.prompts import answerable_prompts
-from hrm_align.export.after_training import PublishingWish
+from hrm_align.export.final_push import FinalPush
 from hrm_align.headroom import within_band
 from hrm_align.merging import merged_start
 from hrm_align.models.trainable import load_trainable, parameters_told
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
     """Run the recipe that the arguments name."""
     recipe = parse_grpo(argv)
     args, output_dir = recipe.training, Path(str(recipe.training.output_dir))
-    asked, wish = resolved(recipe), PublishingWish.taken_from(args)
+    settings, final_push = resolved(recipe), FinalPush.requested(args)
     resumed = checkpoint_to_resume(args.resume_from_checkpoint, output_dir)
     state = PartialState()
     if state.is_main_process:
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
             greedy_eval=greedy_eval_of(args, room, tokenizer, data.held_out, suite),
         )
         if state.is_main_process:
-            write_records(output_dir / "run", asked, data.account)
+            write_records(output_dir / "run", settings, data.account)
             if checked is not None:
                 write_json(output_dir / "run" / "preflight.json", checked.to_dict())
             print(parameters_told(model) or "all parameters are trained", f"on {len(prompts)} prompts", sep=", ")
@@ -89,8 +89,8 @@ def main(argv: Sequence[str]) -> None:
                 Console().print(report_guard(report, output_dir / "run"))
     if state.is_main_process:
         print(f"saved {output_dir}; score it: hrm-align evaluate --model {output_dir} --data HELD_OUT_ROWS")
-        if wish is not None:
-            wish.fulfil(output_dir, int(args.max_completion_length or 0))
+        if final_push is not None:
+            final_push.publish(output_dir, int(args.max_completion_length or 0))
 
 
 def check_rewards(recipe: GRPORecipe, suite: RewardSuite, prompts: Sequence[Example]) -> PreflightReport | None:

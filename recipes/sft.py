@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, set_seed
 
 from hrm_align.cli import exit_code_of
 from hrm_align.data.preparation import RunData, read_data, tokenized
-from hrm_align.export.after_training import PublishingWish
+from hrm_align.export.final_push import FinalPush
 from hrm_align.models.trainable import load_trainable, parameters_told
 from hrm_align.recipe_parser import parse_sft, resolved
 from hrm_align.trainers.callbacks import MetricsFile
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
     """Run the recipe that the arguments name."""
     recipe = parse_sft(argv)
     args, output_dir = recipe.training, Path(str(recipe.training.output_dir))
-    asked, wish = resolved(recipe), PublishingWish.taken_from(args)
+    settings, final_push = resolved(recipe), FinalPush.requested(args)
     resumed = checkpoint_to_resume(args.resume_from_checkpoint, output_dir)
     is_main = PartialState().is_main_process
     if is_main:
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
         generation_eval=generation_eval_of(args, model.config.max_position_embeddings, tokenizer, data.held_out),
     )
     if is_main:
-        write_records(output_dir / "run", asked, data.account)
+        write_records(output_dir / "run", settings, data.account)
         tell(model, data)
     if guard is not None:
         guard.before(trainer.accelerator.unwrap_model(trainer.model))
@@ -75,8 +75,8 @@ def main(argv: Sequence[str]) -> None:
             Console().print(report_guard(report, output_dir / "run"))
     if is_main:
         print(f"saved {output_dir}; score it: hrm-align evaluate --model {output_dir} --data HELD_OUT_ROWS")
-        if wish is not None:
-            wish.fulfil(output_dir, args.max_new_tokens)
+        if final_push is not None:
+            final_push.publish(output_dir, args.max_new_tokens)
 
 
 def tell(model: PreTrainedModel | PeftModel, data: RunData) -> None:

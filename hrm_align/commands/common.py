@@ -16,6 +16,7 @@ from hrm_align.data.example import Example
 from hrm_align.data.mixture import DatasetSpec, load_examples
 from hrm_align.errors import UserError
 from hrm_align.models.adapters import BASE, base_of, is_adapter, load_adapted, named, open_adapter
+from hrm_align.models.loading import default_device
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
 ADAPTER = "adapter"  # the name of one that was given as --model
@@ -72,9 +73,7 @@ def load(arguments: argparse.Namespace) -> tuple[Any, PreTrainedTokenizerFast]:
     A `--model` that is an adapter stands for it and its base.
     """
     disable_progress_bar()  # the output is for reading
-    device = arguments.device
-    if device is None:
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    device = arguments.device or default_device()
     try:
         torch.empty(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -17,7 +17,7 @@ from hrm_align.evaluation import Evaluation
 from hrm_align.export.folder import CARD, PUBLICATION
 from hrm_align.export.parity import ParityReport
 from hrm_align.export.questions import Questions
-from hrm_align.export.source import Source, origin
+from hrm_align.export.source import Source, is_result_of_a_run
 from hrm_align.models.loading import TINY
 from hrm_align.report import percent
 
@@ -115,13 +115,12 @@ def write_card(publication: Publication) -> str:
         packages="`transformers` and `peft`" if adapter else "`transformers`",
         quickstart=_quickstart(publication),
         layout=_LAYOUT,
-        condition=publication.source.condition,
         scores=_scores(publication),
         limit=publication.max_new_tokens,
         match=publication.match,
         first=publication.questions.limit,
         left_out=publication.questions.left_out,
-        began="this run began with" if _is_chained(publication) else "before",
+        began="this run began with" if is_result_of_a_run(publication.source.base) else "before",
         guard=_guard(publication.source.guard),
         margin=f"{100 * publication.source.guard.get('margin', 0):g}",
         parity=_parity(publication.parity),
@@ -215,19 +214,13 @@ def _method(source: Source) -> tuple[str, str]:
     return ("sft", f"by supervised fine-tuning {how}") if settings else ("hrm_text", "in a way that left no record")
 
 
-def _is_chained(publication: Publication) -> bool:
-    """Whether the run began where an earlier one had ended."""
-    base = publication.source.base
-    return base is not None and origin(base) != base
-
-
 def _summary(publication: Publication) -> str:
     began = publication.base_model
     if began == TINY:
         base = "the tiny base that ships with `hrm_align` (0.59 M parameters, for tests and demonstrations)"
     else:
         base = f"[{began}](https://huggingface.co/{began})" if began else "a local HRM-Text checkpoint"
-    if _is_chained(publication):
+    if is_result_of_a_run(publication.source.base):
         base = f"a checkpoint that an earlier run, not told of here, had made of {base}"
     kind = {
         "adapter": "A LoRA adapter for an HRM-Text",

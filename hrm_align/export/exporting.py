@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
@@ -25,7 +24,7 @@ from hrm_align.export.scan import require_clean
 from hrm_align.export.source import Source, open_source, origin, public_name
 from hrm_align.merging import MergeReport, merge
 from hrm_align.models.adapters import base_of, load_adapted
-from hrm_align.models.loading import DTYPES, TINY, load_config, load_model_and_tokenizer, resolve
+from hrm_align.models.loading import DTYPES, TINY, default_device, load_config, load_model_and_tokenizer, resolve
 from hrm_align.rewards.matching import MATCHERS
 
 logger = logging.getLogger(__name__)
@@ -35,7 +34,26 @@ MERGED_ON = 64  # prompts on which a merge is compared before it is written
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export, and how; the options of `hrm-align export`, which says what each means."""
+    """What to export, and how: the options of `hrm-align export`.
+
+    Args:
+        run: output_dir of a run, a checkpoint of it, or any folder of a checkpoint or adapter.
+        to: new folder.
+        merged: an adapter's run as the merge with its base.
+        adapter: an adapter's run as the adapter alone, as neither of the two does, too.
+        averaged: the averaged weights of the run.
+        dtype: type to publish whole weights in, one of `DTYPES`; None is float32.
+        data: held-out rows; empty for those of the run.
+        limit: only the first so many rows of each data set.
+        match: how answers are graded, one of `MATCHERS`; None for the run's own way.
+        max_new_tokens: longest answer, in tokens.
+        base: where the model before training lies; None for where the records say.
+        base_model: Hub id that the card calls the base by; None for what the records prove.
+        name: repository that it will be pushed to; None for the folder's name.
+        licence: identifier as the Hub writes it.
+        shard: largest weight file, as `save_pretrained` takes it.
+        force: publish although it answers otherwise than the run.
+    """
 
     run: str
     to: Path
@@ -187,10 +205,6 @@ def _form(options: ExportOptions, source: Source) -> str:
     return "merged" if options.merged else "adapter"
 
 
-def _device() -> torch.device:
-    return (torch.accelerator.is_available() and torch.accelerator.current_accelerator()) or torch.device("cpu")
-
-
 def _base(options: ExportOptions, source: Source) -> str:
     assert source.adapter is not None
     return resolve(options.base or base_of(source.adapter))
@@ -199,9 +213,9 @@ def _base(options: ExportOptions, source: Source) -> str:
 def _trained(options: ExportOptions, source: Source) -> tuple[Any, PreTrainedTokenizerFast]:
     """The run's own model, in float32, an adapter on its base."""
     if source.adapter is None:
-        return load_model_and_tokenizer(str(source.folder), device=_device())
+        return load_model_and_tokenizer(str(source.folder), device=default_device())
     base = options.base or base_of(source.adapter)
-    return load_adapted(base, {"adapter": source.adapter}, device=_device())
+    return load_adapted(base, {"adapter": source.adapter}, device=default_device())
 
 
 def _before(options: ExportOptions, source: Source, questions: Questions, match: str) -> Evaluation | None:
@@ -213,7 +227,7 @@ def _before(options: ExportOptions, source: Source, questions: Questions, match:
     if start is None:
         return None
     try:
-        model, tokenizer = load_model_and_tokenizer(start, device=_device())
+        model, tokenizer = load_model_and_tokenizer(start, device=default_device())
     except UserError as error:
         logger.warning("what the run began with cannot be scored: %s", error)
         return None

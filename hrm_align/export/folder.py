@@ -17,11 +17,11 @@ from hrm_align.models.adapter_record import RECORD
 from hrm_align.models.adapters import CONFIG, WEIGHTS, Adapter
 from hrm_align.models.loading import DTYPES
 
-CARD, PUBLICATION = "README.md", "export.json"
+CARD, PUBLICATION, TOKENIZER = "README.md", "export.json", "tokenizer.json"
 # What may leave: no optimizer state, no pickled arguments, no logs, no data.
 ALLOWED = (
     "config.json", "generation_config.json", "model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json",
-    CONFIG, WEIGHTS, RECORD, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+    CONFIG, WEIGHTS, RECORD, TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
     CARD, PUBLICATION,
 )  # fmt: skip
 SHARD = "5GB"
@@ -85,7 +85,7 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     and a training text that ends in an answer would be marked as a whole: hrm_align ignores them for that reason.
     """
     tokenizer.save_pretrained(folder)
-    _edit(folder / "tokenizer.json", _marked)
+    _edit(folder / TOKENIZER, _marked)
     _edit(folder / "tokenizer_config.json", _emitting)
     special = {name: str(getattr(tokenizer, name)) for name in _SPECIAL if getattr(tokenizer, name)}
     (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 from huggingface_hub import get_token
 
 from hrm_align.errors import UserError
-from hrm_align.models.doctor.checkpoint import TOKENIZER
+from hrm_align.export.folder import TOKENIZER
 
 # With beginnings that nothing else has, so that they are sought in vocabularies too.
 _KEYS = {

@@ -149,6 +149,14 @@ def origin(name: str | None) -> str | None:
     return None
 
 
+def is_result_of_a_run(name: str | None) -> bool:
+    """Whether a folder holds what an earlier run or merge has made, as its records say; a copied base has none."""
+    try:
+        return name is not None and Path(name).expanduser().is_dir() and open_source(name).base is not None
+    except UserError:
+        return False
+
+
 def public_name(name: str | None) -> str | None:
     """The name, if others find the same weights under it: `tiny`, or an id that was fetched from the Hub.
 

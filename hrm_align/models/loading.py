@@ -177,6 +177,11 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     return tokenizer
 
 
+def default_device() -> torch.device:
+    """The accelerator of this machine, or else the CPU."""
+    return (torch.accelerator.is_available() and torch.accelerator.current_accelerator()) or torch.device("cpu")
+
+
 def load_model(
     name: str,
     *,

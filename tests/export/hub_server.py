@@ -7,7 +7,8 @@
         assert hub.repos["alice/name"].files()["config.json"] == b"{}"
 
 Everything that came is in `hub.received`, a request to an address that is not served in `hub.unknown`; `fail`, `cut`,
-`cut_download` and `delay` break things. What is kept, and what makes a commit valid, is in `hub_state`.
+`cut_download` and `delay` break things. What is kept, and what makes a commit valid, is in `hub_state`; how requests and
+answers go over the wire, and break there, in `hub_wire`.
 
 Xet. No answer of a server keeps this client from uploading through Xet: with the package hf_xet installed, it takes Xet
 for every file of a path or of bytes, without asking. Only HF_HUB_DISABLE_XET=1 (or the same name in
@@ -19,8 +20,6 @@ from. The client must not show its token to the storage, so a request that does 
 """
 
 import base64
-import contextlib
-import json
 import math
 import re
 import secrets
@@ -28,68 +27,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
 from .hub_state import Accounts, LfsStore, Refusal, Repo
-
-BLOCK = 64 * 1024
-
-
-@dataclass
-class Request:
-    method: str
-    path: str  # as sent, with the query
-    headers: Mapping[str, str]  # names in any case
-    body: bytearray = field(default_factory=bytearray)
-    complete: bool = False  # False for a body that was cut, by us or by the client
-
-    def everything(self) -> bytes:
-        headers = [f"{k}: {v}" for k, v in self.headers.items() if k.lower() != "authorization"]
-        encoded = re.findall(rb"[A-Za-z0-9+/]{4,}", self.body)
-        decoded = [base64.b64decode(piece + b"=" * (-len(piece) % 4)) for piece in encoded if len(piece) % 4 != 1]
-        return b"\n".join(["\n".join([self.path, *headers]).encode(), bytes(self.body), *decoded])
-
-    @property
-    def authorization(self) -> str | None:
-        return self.headers.get("Authorization")
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def query(self) -> dict[str, list[str]]:
-        return parse_qs(urlsplit(self.path).query)
-
-
-@dataclass
-class Reply:
-    status: int = 200
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of_json(cls, value: Any, status: int = 200, headers: Mapping[str, str] = {}) -> "Reply":
-        return cls(status, json.dumps(value).encode(), {"Content-Type": "application/json", **headers})
-
-
-@dataclass
-class Fault:
-    kind: str
-    path: str  # a regular expression, searched for in the path with its query
-    times: float
-    method: str | None = None
-    reply: Reply = field(default_factory=Reply)
-    amount: float = 0  # bytes or seconds
-
-
-class Disconnected(Exception):
-    """The connection ended, by a fault or by the client: nothing is answered and nothing is kept."""
+from .hub_wire import Fault, Reply, Request, handler_of
 
 
 class HubServer:
@@ -113,7 +58,7 @@ class HubServer:
         self._faults: list[Fault] = []
         self._lock = threading.RLock()
         self._signature = secrets.token_hex(8)
-        self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), _handler(self)) for _ in range(2)]
+        self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self)) for _ in range(2)]
         self.url, self.storage_url = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
 
     def __enter__(self) -> "HubServer":
@@ -425,74 +370,3 @@ ROUTES = [
     ("GET HEAD", rf"/{_REPO}/resolve/{_REVISION}/(?P<path>.+)", "resolve"),
     ("GET HEAD", rf"/storage/{_OID}", "get_object"),
 ]
-
-
-def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # connections are kept, as on the real Hub
-        disable_nagle_algorithm = True
-
-        def handle(self) -> None:
-            with contextlib.suppress(ConnectionError):  # a client that was killed between two requests
-                super().handle()
-
-        def serve(self) -> None:
-            request = Request(self.command, self.path, self.headers)
-            hub.received.append(request)
-            try:
-                if hub.on_request:
-                    hub.on_request(request.method, request.path)
-                self._read_body(request)
-                reply = hub.answer(request)
-                self._send(reply, hub.take_fault("cut_download", request))
-            except (Disconnected, ConnectionError):
-                self.close_connection = True
-            except Exception as error:
-                self.close_connection = True
-                hub.crashes.append(error)
-
-        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = serve
-
-        def _read_body(self, request: Request) -> None:
-            cut = hub.take_fault("cut", request)
-            limit = cut.amount if cut else math.inf
-            for size in self._sizes():
-                self._read_into(request.body, size, limit)
-            if cut:
-                raise Disconnected
-            request.complete = True
-
-        def _read_into(self, body: bytearray, size: int, limit: float) -> None:
-            while size:
-                if len(body) >= limit:
-                    raise Disconnected
-                block = self.rfile.read1(int(min(size, BLOCK, limit - len(body))))
-                if not block:
-                    raise Disconnected
-                body += block
-                size -= len(block)
-
-        def _sizes(self):
-            """The sizes of the body's pieces: one, or as many as a chunked body has."""
-            if self.headers.get("Transfer-Encoding") != "chunked":
-                yield int(self.headers.get("Content-Length", 0))
-                return
-            while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
-                yield size
-                self.rfile.readline()
-            self.rfile.readline()
-
-        def _send(self, reply: Reply, cut: Fault | None) -> None:
-            self.send_response(reply.status)
-            for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(reply.body[: int(cut.amount)] if cut else reply.body)
-            if cut:
-                raise Disconnected
-
-        def log_message(self, *_: Any) -> None:
-            pass  # hub.received has it all
-
-    return Handler

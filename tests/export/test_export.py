@@ -204,6 +204,15 @@ def test_the_chain_of_bases_is_followed(whole, adapter, tmp_path, capsys):
     assert json.loads((tmp_path / "mine/export.json").read_text())["base_model"] == "tiny"
 
 
+def test_a_copy_of_the_base_is_not_the_result_of_a_run(tmp_path, capsys):
+    shutil.copytree(resolve("tiny"), tmp_path / "base")
+    source = trained(tmp_path / "run", "--model_name_or_path", str(tmp_path / "base"), "--max_steps", "1")
+    capsys.readouterr()
+    exported(capsys, source, "--to", tmp_path / "mine")
+    text = (tmp_path / "mine/README.md").read_text()
+    assert "trained from a local HRM-Text checkpoint" in text and "an earlier run" not in text and "| before |" in text
+
+
 def test_an_adapter_on_the_result_of_a_run_is_not_said_to_be_one_of_the_base(whole, tmp_path, capsys):
     """Stock PEFT would load it on the tiny base without a word."""
     again = trained(tmp_path / "again", *LORA, "--model_name_or_path", str(whole), "--max_steps", "1")

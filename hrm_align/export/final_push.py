@@ -19,24 +19,24 @@ EXPORT_FOLDER = "export"  # in the run's folder
 
 
 @dataclass(frozen=True)
-class PublishingWish:
+class FinalPush:
     """Where a run is to be published when it has ended."""
 
     repo_id: str
     private: bool
 
     @classmethod
-    def taken_from(cls, args: Any) -> PublishingWish | None:
+    def requested(cls, args: Any) -> FinalPush | None:
         """Take `push_to_hub` out of the trainer's hands, which would upload pickled settings and optimizer states.
 
         Args:
             args: of the trainer; `push_to_hub` is False afterwards.
 
         Returns:
-            The wish; None if there is none.
+            What to do at the end; None if nothing is asked.
 
         Raises:
-            UserError: for a wish that could not be fulfilled when the run has ended: no name, or no token.
+            UserError: for what could not be done when the run has ended: no name, or no token.
         """
         if not args.push_to_hub:
             return None
@@ -47,7 +47,7 @@ class PublishingWish:
             raise UserError("push_to_hub finds no token: run `hf auth login`, or set HF_TOKEN; or leave it out.")
         return cls(check_repo_id(args.hub_model_id, "hub_model_id"), bool(args.hub_private_repo))
 
-    def fulfil(self, run: Path, max_new_tokens: int) -> None:
+    def publish(self, run: Path, max_new_tokens: int) -> None:
         """Export the run into its folder, and push it. A failure is told with the remedy and does not fail the run.
 
         Args:
