@@ -63,7 +63,9 @@ class ModelArguments:
         "updates at SFT learning rates: keep float32 and set bf16 for the forward pass.",
         choices=["bfloat16", "float16", "float32"],
     )
-    attn_implementation: str = _option("sdpa", "sdpa, eager or flex_attention.")
+    attn_implementation: str | None = _option(
+        None, "per_document, sdpa, eager or flex_attention; unset for per_document on a CPU and sdpa elsewhere."
+    )
     load_in_4bit: bool = _option(False, "Hold the base in 4 bits under an adapter (QLoRA; bitsandbytes, GPU).")
     load_in_8bit: bool = _option(False, "The same in 8 bits.")
 
@@ -168,12 +170,20 @@ class StabiliserArguments:
         metadata={"help": "Rates by group of modules, {low: 1e-5, head: 1e-4}; the others have learning_rate."},
     )
     health: bool = _option(True, "Measure what the loss does not show, and warn when the recurrence collapses.")
+    score_responses_only: bool | None = _option(
+        None,
+        "Compute the head for response tokens alone; unset for on where TRL's fused head does not do it (no Triton).",
+        nargs="?",
+        const=True,
+    )
 
     def __post_init__(self) -> None:
         """Settle what Transformers cannot: the processor, the precision, a floor of the rate, our own optimizer."""
         args = cast(Any, self)  # of one of TRL's configs too
         if not torch.accelerator.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"):
             args.use_cpu = True
+        if self.score_responses_only is None:
+            self.score_responses_only = bool(args.use_cpu)
         if args.bf16 is None:
             args.bf16 = not (args.fp16 or args.use_cpu) and is_torch_bf16_gpu_available()
         if args.lr_scheduler_type == "cosine_with_min_lr" and args.lr_scheduler_kwargs is None:
@@ -290,6 +300,12 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
     activation_checkpointing: bool | None = _option(
         False, "Recompute activations in the backward pass: less memory, slower.", nargs="?", const=True
     )
+    share_prompts: bool | None = _option(
+        None,
+        "Compute a prompt once for all its answers in the update; unset for on where it has been measured, on a CPU.",
+        nargs="?",
+        const=True,
+    )
     parity_every: int = _option(20, "Rollouts between two checks of the sampler against the trainer; 0 for none.")
     parity_rows: int = _option(16, "Answers that are checked.")
     parity_tolerance: float | None = _option(
@@ -308,7 +324,12 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
         if self.log_completions is None:
             self.log_completions = "wandb" in (self.report_to or ())
         self.num_generations_eval = 1  # an evaluation answers greedily, once
+        asked = self.score_responses_only
         super().__post_init__()
+        if self.share_prompts is None:
+            self.share_prompts = bool(self.use_cpu) and asked is not False
+        if self.share_prompts and asked is None:
+            self.score_responses_only = True
 
 
 # Shao et al. 2024 (GRPO), Liu et al. 2025 (Dr. GRPO), Yu et al. 2025 (DAPO), Ahmadian et al. 2024 (RLOO: the baseline of

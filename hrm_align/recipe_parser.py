@@ -84,6 +84,8 @@ def parse(kind: RecipeKind, argv: Sequence[str]) -> Any:
             raise UserError(f"{settings[key].where}: {key} cannot be set to this here: {reason}.")
     recipe = kind.recipe(*(_build(cls, settings) for cls in kind.schema))
     check_recipe(kind, recipe, settings)
+    if recipe.model.attn_implementation is None:
+        recipe.model.attn_implementation = "per_document" if recipe.training.use_cpu else "sdpa"
     return recipe
 
 

@@ -71,6 +71,7 @@ MOVED = {
 # Settings that a trainer cannot honour: the values that change nothing, and the reason.
 Refused = Mapping[str, tuple[tuple[Any, ...], str]]
 
+ATTENTION = ("per_document", "sdpa", "eager", "flex_attention")
 _LOADING = "set dtype, attn_implementation, model_revision and tokenizer_name_or_path instead"
 _LAYOUT = "the layout of a document and its end token are fixed by what HRM-Text was pretrained on"
 _AT_THE_END = "a run is published once, at its end, when the export has been checked"
@@ -211,10 +212,11 @@ def _check_model(model: ModelArguments, data: DataArguments, settings: Mapping[s
             fail(key, "is missing: say what to train and on what, in the recipe or as a flag")
     if not settings.get("output_dir", Setting(None, "")).value:
         fail("output_dir", "is missing: say where the run is written")
-    if model.attn_implementation.startswith("flash"):
+    kernel = model.attn_implementation
+    if kernel is not None and kernel.startswith("flash"):
         fail("attn_implementation", "cannot be FlashAttention, which has no prefix mask: use sdpa or flex_attention")
-    if model.attn_implementation not in ("sdpa", "eager", "flex_attention"):
-        fail("attn_implementation", f"is {model.attn_implementation!r}: use sdpa, eager or flex_attention")
+    if kernel not in (None, *ATTENTION):
+        fail("attn_implementation", f"is {kernel!r}: use {', '.join(ATTENTION[:-1])} or {ATTENTION[-1]}")
 
 
 def _check_training(training: Any, fail: Fail) -> None:
@@ -292,6 +294,8 @@ def _check_grpo(recipe: GRPORecipe, settings: Mapping[str, Setting], fail: Fail)
     if training.max_resamples and groups % int(training.num_generations or 1):
         fail("max_resamples", f"replaces whole groups, and a process draws {groups} answers at a time: make "
              f"per_device_train_batch_size a multiple of num_generations {training.num_generations}")  # fmt: skip
+    if training.share_prompts and not training.score_responses_only:
+        fail("share_prompts", "needs score_responses_only: several answers begin behind one token")
     if training.beta and recipe.lora.use_peft and recipe.lora.init_lora_weights in ("olora", "pissa"):
         fail("init_lora_weights", "changes the base that beta compares with: use true, gaussian or orthogonal")
     if training.sync_ref_model and recipe.lora.use_peft:

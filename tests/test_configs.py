@@ -154,7 +154,7 @@ def test_a_recipe_may_be_all_flags() -> None:
         ("chat_template_path: x", "pretrained"),
         ("activation_checkpointing_kwargs: {use_reentrant: true}", "wrong gradients"),
         ("attn_implementation: flash_attention_2", "no prefix mask"),
-        ("attn_implementation: fast", "use sdpa"),
+        ("attn_implementation: fast", "use per_document, sdpa"),
         ("average_tokens_across_devices: false", "spread over processes"),
         ("trust_remote_code: true", "never run"),
         ("dataset_text_field: text", "columns"),

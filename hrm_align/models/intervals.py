@@ -16,6 +16,14 @@ everything up to and including the first `<|im_end|>` of a document. For two pac
 
 Every row is one interval, `first <= key <= last`, so a mask is two integers a token; each attention kernel gets the form
 it wants (bool, float or BlockMask) from Transformers' own builders.
+
+Several answers may stand behind one prompt, as reinforcement learning draws them: where `position_ids` go back to the
+prompt's length another answer to it begins, which sees the prompt and itself. Its row has a second interval, the prompt's.
+For `a a A A` and another answer `C C` to `a a`, at the positions 0 1 2 3 2 3:
+
+          a a A A C C
+        C x x . . x .
+        C x x . . x x
 """
 
 from __future__ import annotations
@@ -36,10 +44,16 @@ class PrefixMaskError(ValueError):
 
 
 class Intervals(NamedTuple):
-    """What each query may see: keys `first <= key <= last`, both of shape (batch, seq), in tokens of the row."""
+    """What each query may see: keys `first <= key <= last`, both of shape (batch, seq), in tokens of the row.
+
+    In a batch with further answers to a prompt, those also see `prompt_first <= key <= prompt_last`, which are -1 and -2
+    for all other tokens.
+    """
 
     first: Tensor
     last: Tensor
+    prompt_first: Tensor | None = None
+    prompt_last: Tensor | None = None
 
 
 def visible_intervals(
@@ -51,8 +65,9 @@ def visible_intervals(
 ) -> Intervals:
     """Which keys every token of a batch may see.
 
-    A document begins where `position_ids` do not count on (packed rows) or where `attention_mask` changes (padding).
-    Each padding token is a document of its own: it sees itself alone, so no row of the softmax is empty.
+    A document begins where `position_ids` do not count on (packed rows) or where `attention_mask` changes (padding), and
+    another answer where they go back to the length of the prompt. Each padding token is a document of its own: it sees
+    itself alone, so no row of the softmax is empty.
 
     Args:
         input_ids: (batch, seq), or None if only embeddings are known; then `token_type_ids` must be given.
@@ -62,10 +77,11 @@ def visible_intervals(
         token_type_ids: (batch, seq), 1 on the prefix. Optional: it must say what the tokens say.
 
     Returns:
-        The intervals, both (batch, seq), int64.
+        The intervals, (batch, seq), int64.
 
     Raises:
-        PrefixMaskError: a document without a prefix, or token types that contradict the tokens.
+        PrefixMaskError: a document without a prefix, token types that contradict the tokens, or positions that go back to
+            what is neither 0 nor the length of the prompt.
     """
     shape_of = input_ids if input_ids is not None else token_type_ids
     if shape_of is None:
@@ -76,17 +92,58 @@ def visible_intervals(
     real = _real_tokens(shape_of, attention_mask)
     starts = _document_starts(real, position_ids)
     index = torch.arange(real.shape[1], device=real.device).expand_as(real)
-    first = torch.where(starts, index, 0).cummax(dim=1).values
-    ruled = None if input_ids is None else _closed_prefix(real & (input_ids == end_id), first, starts)
+    ends = None if input_ids is None else real & (input_ids == end_id)
+    again = _further_answers(ends, real, starts, position_ids)
+    if again is not None:
+        starts = starts & ~again  # they belong to the prompt's document
+    first = _latest(starts, index)
+    ruled = None if ends is None else _closed_prefix(ends, first, starts)
     typed = None if token_type_ids is None else real & (token_type_ids == 1)
     prefix = _agreed_prefix(ruled, typed, real, starts)
     if input_ids is not None:
-        _check_one_document(input_ids, prefix, starts)
+        _check_one_document(input_ids, prefix, starts if again is None else starts | again)
     following = torch.ones_like(prefix)
     following[:, :-1] = starts[:, 1:] | ~prefix[:, 1:]
     closes = torch.where(prefix & following, index, real.shape[1])
     next_close = closes.flip(1).cummin(dim=1).values.flip(1)
-    return Intervals(first, torch.where(prefix, next_close, index))
+    last = torch.where(prefix, next_close, index)
+    if again is None:
+        return Intervals(first, last)
+    own = _latest(starts | again, index)
+    is_further = again.gather(1, own)
+    prompt_first, prompt_last = torch.where(is_further, first, -1), torch.where(is_further, last.gather(1, first), -2)
+    return Intervals(torch.where(is_further, own, first), last, prompt_first, prompt_last)
+
+
+def _latest(flags: Tensor, index: Tensor) -> Tensor:
+    """For every token the place of the last flag up to it."""
+    return torch.where(flags, index, 0).cummax(dim=1).values
+
+
+def _further_answers(ends: Tensor | None, real: Tensor, starts: Tensor, position_ids: Tensor | None) -> Tensor | None:
+    """Where another answer to the prompt before it begins, or None if none does."""
+    if position_ids is None or ends is None:
+        return None
+    positions = position_ids.expand(real.shape[0], -1)
+    back = starts & real & (positions > 0)
+    back[:, 0] = False
+    if not bool(back.any()):
+        return None
+    index = torch.arange(real.shape[1], device=real.device).expand_as(real)
+    documents = starts & ~back
+    first = _latest(documents, index)
+    prefix = _closed_prefix(ends, first, documents)
+    number = documents.cumsum(dim=1) - 1
+    prompt_length = torch.zeros_like(number).scatter_add_(1, number, prefix.long()).gather(1, number)
+    found = back & (positions == prompt_length) & (positions.gather(1, first) == 0) & real.gather(1, first)
+    if not bool(found.any()):
+        return None
+    if (row := _first_row(back & ~found)) is not None:
+        raise PrefixMaskError(
+            f"row {row}: position_ids go back to what is neither 0, where a document begins, nor the length of its prompt, "
+            "where another answer to it begins."
+        )
+    return found
 
 
 def _real_tokens(shape_of: Tensor, attention_mask: Tensor | None) -> Tensor:
@@ -180,7 +237,7 @@ def attention_mask_of(
     Returns:
         A (batch, 1, seq, kv_length) mask, or the kernel's equivalent.
     """
-    first, last = intervals
+    first, last, prompt_first, prompt_last = intervals
     kernel = config._attn_implementation
     if kernel not in ALL_MASK_ATTENTION_FUNCTIONS or "paged" in kernel or "flash" in kernel:
         raise PrefixMaskError(
@@ -189,7 +246,10 @@ def attention_mask_of(
         )
 
     def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return (first[batch, query] <= key) & (key <= last[batch, query])
+        own = (first[batch, query] <= key) & (key <= last[batch, query])
+        if prompt_first is None or prompt_last is None:
+            return own
+        return own | (prompt_first[batch, query] <= key) & (key <= prompt_last[batch, query])
 
     return ALL_MASK_ATTENTION_FUNCTIONS[kernel](
         batch_size=first.shape[0],

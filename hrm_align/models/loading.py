@@ -197,7 +197,7 @@ def load_model(
         name: folder, Hub id, or `tiny`.
         dtype: `float32`, `bfloat16` or `float16`. For training keep float32 master weights (bf16 ones lose nine of
             ten updates at lr 3e-5) and let the trainer autocast.
-        attn_implementation: `sdpa`, `eager` or `flex_attention`.
+        attn_implementation: `per_document`, `sdpa`, `eager` or `flex_attention`.
         device: where to put it; default the CPU.
         revision: Hub revision.
         quantization: how the weights are held under an adapter; None for whole ones.

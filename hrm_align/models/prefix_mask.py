@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import transformers
@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import Cache, GenerationMixin, HrmTextForCausalLM, HrmTextModel, PreTrainedConfig, PreTrainedModel
 
 from hrm_align.models.intervals import Intervals, PrefixMaskError, attention_mask_of, visible_intervals
+from hrm_align.models.per_document import PER_DOCUMENT, PLAN, Runs, register, runs_of
 
 # `<|im_end|>` of the published tokenizer. A checkpoint with another vocabulary carries `prefix_end_token_id` in its
 # config, because reference models that a trainer loads by path come without their tokenizer.
@@ -38,6 +39,14 @@ def _cached_length(cache: Cache | None) -> int:
     return 0 if cache is None else int(cache.get_seq_length())
 
 
+class _Mask(NamedTuple):
+    """What one backbone call attends by, with its intervals if this call is the one that reads the prompt."""
+
+    mask: Any
+    intervals: Intervals | None = None
+    runs: Runs | None = None
+
+
 def _backbone_mask(
     model: HrmTextModel,
     input_ids: Tensor | None,
@@ -46,18 +55,21 @@ def _backbone_mask(
     cache: Cache | None,
     token_type_ids: Tensor | None,
     inputs_embeds: Tensor | None,
-) -> tuple[Any, Intervals | None]:
-    """The mask of one backbone call, with its intervals if this call is the one that reads the prompt."""
+) -> _Mask:
     if attention_mask is not None and len(attention_mask.shape) == 4:
-        return _taken_as_given(attention_mask, model), None
+        return _Mask(_taken_as_given(attention_mask, model))
     if _cached_length(cache) > 0:
         _check_continuation(model, input_ids, cache, token_type_ids)
-        return attention_mask, None  # answer tokens behind a whole prompt are causal
+        return _Mask(attention_mask)  # answer tokens behind a whole prompt are causal
     intervals = visible_intervals(input_ids, prefix_end_id(model.config), attention_mask, position_ids, token_type_ids)
     tokens = input_ids if input_ids is not None else inputs_embeds
     assert tokens is not None  # else the intervals would have raised
     kv_length = None if cache is None else cache.get_mask_sizes(tokens.shape[1], 0)[0]
-    return attention_mask_of(intervals, model.config, model.dtype, kv_length), intervals
+    by_document = model.config._attn_implementation == PER_DOCUMENT and kv_length in (None, tokens.shape[1])
+    if by_document and (runs := runs_of(intervals)) is not None:
+        # Of four dimensions, so that Transformers builds no mask of its own.
+        return _Mask(torch.empty(1, 1, 1, 1), intervals, runs)
+    return _Mask(attention_mask_of(intervals, model.config, model.dtype, kv_length), intervals)
 
 
 def _taken_as_given(mask: Any, model: HrmTextModel) -> Any:
@@ -104,6 +116,12 @@ def _check_continuation(
 
 
 def _patched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
+    """The backbone's forward under the prefix mask.
+
+    It also takes `tokens_to_score`, places of tokens counted through all rows, in any order and as often as wanted: the
+    hidden states of those alone, (1, tokens, hidden), go on to the head, which costs memory and time for each.
+    """
+
     @functools.wraps(original)
     def forward(
         self: HrmTextModel,
@@ -114,14 +132,17 @@ def _patched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
         token_type_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
+        tokens_to_score: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         intervals = None
         if self.config.prefix_lm:
-            attention_mask, intervals = _backbone_mask(
+            attention_mask, intervals, runs = _backbone_mask(
                 self, input_ids, attention_mask, position_ids, past_key_values, token_type_ids, inputs_embeds
             )
             token_type_ids = None  # spent: they are in the mask
+            if runs is not None:
+                kwargs[PLAN] = runs
         output = original(
             self,
             input_ids=input_ids,
@@ -136,6 +157,8 @@ def _patched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
         if self.config.prefix_lm:  # a cache filled under `causal_prompt` must not pass for one with the prefix mask
             given = past_key_values is not None
             _mark(past_key_values if given else getattr(output, "past_key_values", None), intervals)
+        if tokens_to_score is not None:
+            output.last_hidden_state = output.last_hidden_state.flatten(0, 1)[tokens_to_score][None]
         return output
 
     return forward
@@ -239,6 +262,7 @@ def install() -> None:
         return
     forward = HrmTextModel.forward
     prepare = HrmTextForCausalLM.prepare_inputs_for_generation
+    register()
     _check_signature(
         forward,
         ("input_ids", "attention_mask", "position_ids", "past_key_values", "token_type_ids", "inputs_embeds"),

@@ -9,9 +9,10 @@ import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import RandomSampler
 from transformers import HrmTextConfig, Trainer, TrainerCallback
@@ -23,6 +24,7 @@ from hrm_align.errors import RunError, UserError
 from hrm_align.models.ema import WeightAverage
 from hrm_align.models.horizon import Horizon, HorizonSchedule, check_bp_steps, official, to_l_bp_cycles
 from hrm_align.models.lora import expose_adapted_head
+from hrm_align.models.response_head import score_responses_only
 from hrm_align.trainers.adam_atan2 import AdamAtan2
 from hrm_align.trainers.callbacks import HEALTH, append_json_line, shorten_console
 from hrm_align.trainers.checkpoints import checkpoints_in
@@ -92,6 +94,8 @@ class Stabilised(_Base):
         check_stabilisers(args)
         expose_adapted_head(kwargs.get("model"))
         super().__init__(args=args, **kwargs)
+        if args.score_responses_only:
+            self._score_responses_only()
         self.optimizer_cls_and_kwargs = optimizer_of(args)  # not every trainer of TRL's takes it as an argument
         bare = self.accelerator.unwrap_model(self.model)
         if args.ema_decay is not None and self.is_fsdp_enabled:
@@ -105,6 +109,12 @@ class Stabilised(_Base):
         self.add_callback(_AfterOptimizerStep(self))
         shorten_console(self)
         horizon_schedule(args, bare.config, 1)  # a wrong key is told before anything is read or trained
+
+    def _score_responses_only(self) -> None:
+        for model in (self.model, getattr(self, "ref_model", None)):
+            if model is not None:
+                bare = self.accelerator.unwrap_model(model)
+                score_responses_only(cast(Any, bare.get_base_model() if isinstance(bare, PeftModel) else bare))
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """The optimizer, with `module_learning_rates`."""

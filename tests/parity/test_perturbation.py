@@ -21,17 +21,17 @@ def test_the_proof_holds_under_the_mask(documents):
 
 
 def sees_the_future(*args):
-    first, last = visible_intervals(*args)
+    first, last, *_ = visible_intervals(*args)
     return Intervals(first, torch.full_like(last, last.shape[1] - 1))
 
 
 def sees_the_row_before(*args):
-    first, last = visible_intervals(*args)
+    first, last, *_ = visible_intervals(*args)
     return Intervals(torch.zeros_like(first), last)
 
 
 def sees_only_the_past(*args):
-    first, last = visible_intervals(*args)
+    first, last, *_ = visible_intervals(*args)
     return Intervals(first, torch.arange(last.shape[1]).expand_as(last))
 
 

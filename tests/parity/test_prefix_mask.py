@@ -5,7 +5,7 @@ import torch
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import DynamicCache, StaticCache
 
-from hrm_align.models import prefix_mask
+from hrm_align.models import per_document, prefix_mask
 from hrm_align.models.intervals import PrefixMaskError, visible_intervals
 from hrm_align.models.prefix_mask import causal_prompt
 from tests.parity.reference import document, drawn_mask, reference_logits, small_model, trained_model, unpatched
@@ -13,6 +13,11 @@ from tests.parity.reference import document, drawn_mask, reference_logits, small
 # Of the largest logit. fp32 noise between batch shapes was at most 2e-6 of it (1.1e-5 on the trained model's logits of up
 # to 10); the faults this protects from move logits by 0.04 to 4.
 TOLERANCE = 1e-5
+
+
+@pytest.fixture(autouse=True)
+def short_rows_by_document_too(monkeypatch):
+    monkeypatch.setattr(per_document, "DENSE_ROW", 0)
 
 
 @pytest.fixture(scope="module", params=["random", "trained"])
@@ -44,13 +49,13 @@ def test_the_drawing_in_the_docstring():
     a, b = [31, 7, 11], [32, 33, 7, 40, 11]
     ids = torch.tensor([a + b])
     positions = torch.tensor([[0, 1, 2, 0, 1, 2, 3, 4]])
-    first, last = visible_intervals(ids, 7, position_ids=positions)
+    first, last, *_ = visible_intervals(ids, 7, position_ids=positions)
     assert first.tolist() == [[0, 0, 0, 3, 3, 3, 3, 3]]
     assert last.tolist() == [[1, 1, 2, 5, 5, 5, 6, 7]]
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-@pytest.mark.parametrize("kernel", ["sdpa", "eager"])
+@pytest.mark.parametrize("kernel", ["sdpa", "eager", "per_document"])
 @pytest.mark.parametrize("typed", [False, True])
 def test_padded_batch_equals_each_document_alone(model, rows, side, kernel, typed):
     ids, mask = padded(rows, side)
@@ -63,7 +68,7 @@ def test_padded_batch_equals_each_document_alone(model, rows, side, kernel, type
         assert closeness(logits[i][mask[i] == 1], reference_logits(model, row)) < TOLERANCE
 
 
-@pytest.mark.parametrize("kernel", ["sdpa", "eager"])
+@pytest.mark.parametrize("kernel", ["sdpa", "eager", "per_document"])
 @pytest.mark.parametrize("with_attention_mask", [False, True])
 def test_packed_row_equals_each_document_alone(model, rows, kernel, with_attention_mask):
     ids = torch.cat([*rows, torch.tensor([5, 5])])[None]
@@ -81,13 +86,16 @@ def test_packed_row_equals_each_document_alone(model, rows, kernel, with_attenti
         start += len(row)
 
 
-def test_packed_row_equals_a_drawn_mask_in_loss_and_gradients(model, rows):
+@pytest.mark.parametrize("kernel", ["sdpa", "per_document"])
+def test_packed_row_equals_a_drawn_mask_in_loss_and_gradients(model, rows, kernel):
     ids = torch.cat(rows)[None]
     positions = torch.cat([torch.arange(len(r)) for r in rows])[None]
     labels = ids.masked_fill(ids < 31, -100)
     model.zero_grad()
+    model.set_attn_implementation(kernel)
     model(ids, position_ids=positions, labels=labels, use_cache=False).loss.backward()
     ours = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    model.set_attn_implementation("sdpa")
     model.zero_grad()
     with unpatched():
         mask = drawn_mask([r.tolist() for r in rows], ids.shape[1])
@@ -97,13 +105,16 @@ def test_packed_row_equals_a_drawn_mask_in_loss_and_gradients(model, rows):
     assert max(closeness(a, b) / b.abs().max().item() for a, b in zip(ours, theirs, strict=True)) < TOLERANCE
 
 
-def test_editing_one_packed_document_leaves_the_others_bit_equal(model, rows):
+@pytest.mark.parametrize("kernel", ["sdpa", "per_document"])
+def test_editing_one_packed_document_leaves_the_others_bit_equal(model, rows, kernel):
+    model.set_attn_implementation(kernel)
     positions = torch.cat([torch.arange(len(r)) for r in rows])[None]
     edited = [rows[0], rows[1].clone(), rows[2]]
     edited[1][1] = 31 + (edited[1][1] - 30) % 33
     with torch.no_grad():
         before = model(torch.cat(rows)[None], position_ids=positions).logits[0]
         after = model(torch.cat(edited)[None], position_ids=positions).logits[0]
+    model.set_attn_implementation("sdpa")
     middle = slice(len(rows[0]), len(rows[0]) + len(rows[1]))
     assert not torch.equal(before[middle], after[middle])
     before[middle] = after[middle] = 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from hrm_align.errors import UserError
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
@@ -125,3 +126,17 @@ def test_a_run_accounts_for_every_row_and_leaves_a_loadable_checkpoint(tmp_path)
     assert (out / "run/resolved.yaml").exists() and (out / "run/env.json").exists()
     model, tokenizer = load_model_and_tokenizer(str(out))
     assert model.generation_config.eos_token_id == 11 and tokenizer.chat_template
+
+
+def test_fast_paths_leave_the_losses_as_they_are_and_the_record_says_which_ran(rows, tmp_path):
+    """Long packed rows, so that attention by document is really taken: 50 steps with everything on and everything off."""
+    steps = ("--packing", "true", "--max_length", "512", "--per_device_train_batch_size", "2", "--max_steps", "50",
+             "--learning_rate", "1e-3", "--logging_steps", "1", "--save_strategy", "no")  # fmt: skip
+    sft(tmp_path / "on", rows, *steps)
+    sft(tmp_path / "off", rows, *steps, "--attn_implementation", "sdpa", "--score_responses_only", "false")
+    on, off = ([r["loss"] for r in metrics(tmp_path / run) if "loss" in r] for run in ("on", "off"))
+    assert len(on) == len(off) == 50 and off[-1] < off[0] / 2, "it learns"
+    assert on == pytest.approx(off, abs=1e-4)
+    for run, said in (("on", ("per_document", True)), ("off", ("sdpa", False))):
+        settings = yaml.safe_load((tmp_path / run / "run/resolved.yaml").read_text())
+        assert (settings["attn_implementation"], settings["score_responses_only"]) == said
