@@ -30,6 +30,7 @@ from hrm_align.configs import GRPOArguments
 from hrm_align.data.example import Example
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.loading import check_horizon
+from hrm_align.models.per_document import PER_DOCUMENT
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.groups import GroupSampler, Rollouts
@@ -45,6 +46,7 @@ from hrm_align.trainers.parity_gate import (
     logprobs_under_drawn_mask,
 )
 from hrm_align.trainers.safe_saving import SafeCheckpoints
+from hrm_align.trainers.shared_prompts import CHUNK_TOKENS, chunks, groups_of, pack, targets_of
 from hrm_align.trainers.stabilised import Stabilised
 from hrm_align.trainers.trimmed_scoring import score_in_chunks
 
@@ -267,9 +269,12 @@ class GRPOTrainer(SafeCheckpoints, Stabilised, trl.GRPOTrainer):
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """TRL's, in chunks of like length. Under DDP at once: one backward follows one forward there."""
+        """TRL's, with shared prompts, or in chunks of like length. Under DDP at once: one backward follows one forward."""
+        alone = self.accelerator.num_processes == 1
+        if self.args.share_prompts:
+            return *self._score_packed(model, input_ids, attention_mask, logits_to_keep, in_chunks=alone), None
         whole = super()._get_per_token_logps_and_entropies
-        if self.accelerator.num_processes > 1:
+        if not alone:
             return cast(Any, whole(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs))
 
         def score(ids: Tensor, mask: Tensor, kept: int) -> tuple[Tensor, Tensor | None]:
@@ -277,6 +282,36 @@ class GRPOTrainer(SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             return logprobs, entropies
 
         return *score_in_chunks(score, input_ids, attention_mask, logits_to_keep), None
+
+    def _score_packed(
+        self, model: Any, ids: Tensor, mask: Tensor, kept: int, in_chunks: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Log-probabilities and entropies (rows, kept) of the answers, each prompt computed once; 0 outside of answers."""
+        bare = self.accelerator.unwrap_model(model)
+        in_one_row = bare.config._attn_implementation in (PER_DOCUMENT, "flex_attention")
+        logprobs, entropies, order = [], [], []
+        for groups in chunks(groups_of(ids, mask, kept), CHUNK_TOKENS if in_chunks else None):
+            packed = pack(groups, self._renderer.pad_id, in_one_row)
+            with self.accelerator.autocast():
+                output = model(
+                    input_ids=packed.input_ids,
+                    attention_mask=packed.attention_mask,
+                    position_ids=packed.position_ids,
+                    targets=targets_of(packed, ids, mask, kept),
+                    tokens_to_score=packed.tokens_to_score,
+                    fused_lm_head=True,
+                )
+            logprobs.append(output.log_probs)
+            entropies.append(output.entropy)
+            order += packed.rows
+        back = torch.full(
+            (len(ids),), len(order), dtype=torch.long, device=ids.device
+        )  # behind them: rows without answer
+        back[order] = torch.arange(len(order), device=ids.device)
+        scored, spread = (
+            _with_empty_row(parts)[back] if parts[0] is not None else None for parts in (logprobs, entropies)
+        )
+        return cast(Tensor, scored), spread
 
     # The parity gate ----------------------------------------------------------------------------------------------
 
@@ -357,6 +392,10 @@ class _SaveBetweenRollouts(TrainerCallback):
         else:
             control.should_save = control.should_training_stop = False
         return control
+
+
+def _with_empty_row(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat([*parts, parts[0].new_zeros(1, parts[0].shape[1])])
 
 
 def _named(name: str) -> Callable[..., None]:

@@ -9,7 +9,8 @@ from hrm_align.data.mixture import DatasetSpec, load_examples
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.rendering import Document, renderer_of
-from hrm_align.rollouts.generation import generate, left_padded
+from hrm_align.rollouts.generation import generate
+from hrm_align.rollouts.padding import left_padded
 from hrm_align.rollouts.scoring import cached_logprobs, parity, response_logprobs
 from tests.parity.reference import reference_logits
 

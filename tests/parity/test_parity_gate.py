@@ -9,7 +9,7 @@ import torch
 import hrm_align.rollouts.groups as groups
 from hrm_align.errors import RunError
 from hrm_align.models.prefix_mask import PrefixMaskError, causal_prompt
-from hrm_align.rollouts.generation import left_padded
+from hrm_align.rollouts.padding import left_padded
 from hrm_align.rollouts.sampling import Completion, sample
 from hrm_align.trainers.grpo import GRPOTrainer
 from tests.parity.reference import unpatched
@@ -90,8 +90,11 @@ def test_token_types_of_a_tokenizer_stop_the_run(data, tmp_path, monkeypatch):
         grpo(tmp_path / "run", data, *STEPS)
 
 
-def test_a_policy_that_reads_causally_throughout_stops_the_run(data, tmp_path, monkeypatch):
-    """Sampler and trainer agree then; the mask that is drawn by hand does not."""
+@pytest.mark.parametrize(
+    ("shared", "found"), [("false", "the trainer and the prefix mask"), ("true", "sampler and trainer")]
+)
+def test_a_policy_that_reads_causally_throughout_stops_the_run(data, tmp_path, monkeypatch, shared, found):
+    """Sampler and trainer agree then, row by row; the mask that is drawn by hand does not."""
     settle = GRPOTrainer._settle_reference
 
     def spoilt(trainer):
@@ -99,8 +102,8 @@ def test_a_policy_that_reads_causally_throughout_stops_the_run(data, tmp_path, m
         trainer.model.config.prefix_lm = False
 
     monkeypatch.setattr(GRPOTrainer, "_settle_reference", spoilt)
-    with pytest.raises(RunError, match="the trainer and the prefix mask"):
-        grpo(tmp_path / "run", data, *STEPS)
+    with pytest.raises(RunError, match=found):
+        grpo(tmp_path / "run", data, *STEPS, "--share_prompts", shared)
 
 
 def test_a_causal_reference_stops_the_run(data, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from hrm_align.trainers.grpo import GRPOTrainer
 from hrm_align.trainers.preemption import Preemption
 from recipes.grpo import main as grpo_recipe
 from tests.trainers.grpo_runs import SMALL, grpo, prompts
-from tests.trainers.recipe_runs import ROOT, metrics, sft, weights
+from tests.trainers.recipe_runs import ROOT, distance, metrics, sft, weights
 
 STEPS = ("--max_steps", "4", "--parity_every", "2")
 
@@ -53,6 +53,24 @@ def test_prompts_alone_are_enough_for_a_reward_that_needs_no_answer(data, tmp_pa
         grpo(tmp_path / "graded", alone, *checked)
     with pytest.raises(UserError, match="empty_response"):
         sft(tmp_path / "sft", alone)
+
+
+@pytest.mark.parametrize("flags", [(), ("--use_peft", "true"), ("--beta", "0.05"), ("--algorithm", "dapo")],
+                         ids=["grpo", "adapter", "reference", "answers without an end left out"])  # fmt: skip
+def test_shared_prompts_leave_the_update_as_it_is(flags, data, tmp_path):
+    """SGD, so that the weights are the gradient; Adam would blow up the noise of small ones."""
+    steps = ("--max_steps", "2", "--optim", "sgd", "--learning_rate", "1", "--max_grad_norm", "0", *flags)
+    for run, shared in (("shared", "true"), ("separate", "false")):
+        grpo(tmp_path / run, data, *steps, "--share_prompts", shared)
+    shared, separate = losses(tmp_path / "shared"), losses(tmp_path / "separate")
+    assert len(shared) == 2
+    for step, record in separate.items():
+        assert record["reward"] == shared[step]["reward"], "they answer alike"
+        for name in ("loss", "grad_norm", "entropy", "health/first_token_entropy", "health/rest_entropy"):
+            assert shared[step][name] == pytest.approx(record[name], rel=1e-4, abs=1e-6), name
+    if "--use_peft" not in flags:
+        start = weights(Path(resolve("tiny")))
+        assert distance(weights(tmp_path / "shared"), weights(tmp_path / "separate"), start) < 2e-5
 
 
 @pytest.mark.parametrize("splitter", ["is_fsdp_enabled", "is_deepspeed_enabled"])

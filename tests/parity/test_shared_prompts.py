@@ -1,0 +1,137 @@
+"""The answers of a group behind one prompt: log-probabilities and gradients of separate rows under a mask drawn by hand."""
+
+import functools
+import operator
+
+import pytest
+import torch
+from trl.trainer.utils import add_fused_lm_head
+
+from hrm_align.models.intervals import PrefixMaskError
+from hrm_align.models.prefix_mask import causal_prompt
+from hrm_align.models.response_head import score_responses_only
+from hrm_align.trainers.shared_prompts import chunks, groups_of, pack, targets_of
+from tests.parity.reference import drawn_mask, reference_logits, small_model, trained_model, unpatched
+
+# Of the largest logit, and of the norm of all gradients. Seen: 4e-7 on the random model, 1.5e-6 on the trained one, as
+# between any two shapes of a batch in float32; an answer that sees its neighbour moves them by more than 0.01.
+TOLERANCE = 3e-6
+KERNELS = ["sdpa", "eager", "per_document"]
+PROMPTS = [[6, 40, 41, 42, 7], [6, 50, 7], [6, 33, 7]]
+# Answers of 1 to 9 tokens; groups of 3, 1 and 2; the second answer begins with a sampled end of a message.
+ANSWERS = [[[60, 61, 62, 11], [7, 44, 11], [35, 36, 37, 38, 39, 40, 41, 42, 11]], [[59]], [[55, 11], [7]]]
+
+
+def rollout():
+    """Rows as TRL pads them, those of a group apart: ids, mask, length of the answers' part."""
+    rows = [(p, a) for p, answers in zip(PROMPTS, ANSWERS, strict=True) for a in answers]
+    rows = [rows[i] for i in (3, 0, 5, 2, 4, 1)]
+    before, behind = max(len(p) for p, _ in rows), max(len(a) for _, a in rows)
+    ids, mask = torch.full((len(rows), before + behind), 5), torch.zeros(len(rows), before + behind, dtype=torch.long)
+    for row, (prompt, answer) in enumerate(rows):
+        ids[row, before - len(prompt) : before + len(answer)] = torch.tensor(prompt + answer)
+        mask[row, before - len(prompt) : before + len(answer)] = 1
+    return ids, mask, behind
+
+
+@pytest.fixture(params=["random", "trained"])
+def model(request):
+    made = small_model() if request.param == "random" else trained_model()
+    add_fused_lm_head(made, outputs=("log_probs", "entropy"))
+    score_responses_only(made)
+    return made
+
+
+def packed_logprobs(model, kernel, tokens=None):
+    """(rows, kept), the packs in chunks of at most `tokens`."""
+    ids, mask, kept = rollout()
+    model.set_attn_implementation(kernel)
+    scored = torch.zeros(len(ids), kept)
+    for groups in chunks(groups_of(ids, mask, kept), tokens):
+        packed = pack(groups, 5, in_one_row=kernel == "per_document")
+        output = model(
+            input_ids=packed.input_ids, attention_mask=packed.attention_mask, position_ids=packed.position_ids,
+            targets=targets_of(packed, ids, mask, kept), tokens_to_score=packed.tokens_to_score, fused_lm_head=True,
+        )  # fmt: skip
+        scored = scored.index_put((torch.tensor(packed.rows),), output.log_probs.float())
+    model.set_attn_implementation("sdpa")
+    return scored
+
+
+def row_logprobs(model):
+    """The same, one unpadded document at a time through the unpatched model under a drawn mask."""
+    ids, mask, kept = rollout()
+    scored = torch.zeros(len(ids), kept)
+    for row in range(len(ids)):
+        tokens, answer = ids[row][mask[row] == 1], int(mask[row, -kept:].sum())
+        with unpatched():
+            drawn = drawn_mask([tokens.tolist()], len(tokens))
+            logits = model(tokens[None], attention_mask=drawn, use_cache=False).logits[0]
+        chosen = logits.log_softmax(-1)[:-1].gather(-1, tokens[1:, None])[:, 0][-answer:]
+        scored = scored.index_put((torch.tensor(row), torch.arange(answer)), chosen.float())
+    return scored
+
+
+def gradients(model, logprobs):
+    """Of a loss in which every answer and every token counts differently."""
+    model.zero_grad()
+    weights = torch.randn(logprobs.shape, generator=torch.Generator().manual_seed(0))
+    (logprobs * weights).sum().backward()
+    return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("tokens", [None, 12], ids=["at once", "in chunks"])
+def test_logprobs_and_gradients_are_those_of_separate_rows(model, kernel, tokens):
+    ours, theirs = packed_logprobs(model, kernel, tokens), row_logprobs(model)
+    assert (ours - theirs).abs().max() < TOLERANCE * theirs.abs().max()
+    found, expected = gradients(model, ours), gradients(model, theirs)
+    assert found.keys() == expected.keys()
+    apart, whole = (torch.cat([g.flatten() for g in part]).norm() for part in
+                    ([found[name] - expected[name] for name in expected], expected.values()))  # fmt: skip
+    assert apart < TOLERANCE * whole
+
+
+@pytest.mark.parametrize("kernel", [*KERNELS, "flex_attention"])
+def test_further_answers_see_the_prompt_and_themselves(kernel):
+    model, prompt, answers = trained_model(), PROMPTS[0], ANSWERS[0]
+    ids = torch.tensor([[*prompt, *functools.reduce(operator.iadd, answers, [])]])
+    positions = torch.cat([torch.arange(len(prompt)), *(torch.arange(len(a)) + len(prompt) for a in answers)])[None]
+    model.set_attn_implementation(kernel)
+    with torch.no_grad():
+        logits = model(ids, position_ids=positions, use_cache=False).logits[0]
+    model.set_attn_implementation("sdpa")
+    start = len(prompt)
+    for answer in answers:
+        alone = reference_logits(model, prompt + answer)[len(prompt) :]
+        assert (logits[start : start + len(answer)] - alone).abs().max() < TOLERANCE * alone.abs().max()
+        start += len(answer)
+
+
+def test_the_prompt_is_read_bidirectionally(model):
+    """The comparison above would fail with a causal prompt."""
+    with causal_prompt(model):
+        causal = packed_logprobs(model, "per_document")
+    assert (causal - row_logprobs(model)).abs().max() > 1e-2
+
+
+def test_one_row_holds_no_padding_and_prompts_stand_once():
+    ids, mask, kept = rollout()
+    packed = pack(groups_of(ids, mask, kept), 5, in_one_row=True)
+    assert packed.input_ids.shape == (1, sum(map(len, PROMPTS)) + sum(len(a) for answers in ANSWERS for a in answers))
+
+
+def test_rows_whose_answer_is_masked_out_are_left_out():
+    ids, mask, kept = rollout()
+    mask[1, -kept:] = 0
+    groups = groups_of(ids, mask, kept)
+    assert sorted(row for group in groups for row in group.rows) == [0, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("start", [2, 4, 6])
+def test_positions_that_go_back_to_another_place_are_refused(start):
+    """One answer where it belongs, and one a token too early or too late: neither 0 nor the prompt's length, 5."""
+    ids = torch.tensor([[*PROMPTS[0], 60, 11, 61, 11, 62, 11]])
+    positions = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 5, 6, start, start + 1]])
+    with pytest.raises(PrefixMaskError, match="row 0: position_ids go back"):
+        small_model()(ids, position_ids=positions)
