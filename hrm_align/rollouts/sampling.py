@@ -16,8 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hrm_align.errors import UserError
-from hrm_align.rollouts.generation import left_padded
-from hrm_align.rollouts.slots import slot_cache
+from hrm_align.rollouts.writers import read
 
 # Answers that have ended are taken out of the batch once they are a quarter of it: taking them out copies the cache.
 _STILL_WRITING = 0.75
@@ -32,12 +31,14 @@ class Decoding:
         temperature: above 0; what the logits are divided by.
         top_k: only the so many likeliest tokens; 0 for all.
         top_p: only the likeliest tokens that together have this probability; 1 for all.
+        greedy: always the likeliest token, whatever the seed.
     """
 
     max_new_tokens: int
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    greedy: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < float("inf"):
@@ -100,59 +101,27 @@ def sample(
 def _sample_batch(
     model: PreTrainedModel, prompts: Sequence[Sequence[int]], seeds: Sequence[int], decoding: Decoding
 ) -> list[Completion]:
-    settings, device = cast(Any, model.generation_config), next(model.parameters()).device
-    distinct, reader = _distinct(prompts)
-    ids, mask = (tensor.to(device) for tensor in left_padded(distinct, settings.pad_token_id))
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)  # counted from each prompt's own start
-    cache = slot_cache()
-    read: Any = model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    mask, logits = mask[reader], read.logits[:, -1][reader]
-    cache.batch_select_indices(torch.tensor(reader, device=device))
+    end_id, device = cast(Any, model.generation_config).eos_token_id, next(model.parameters()).device
+    writer = read(model, prompts)
     draws = _uniform(seeds, decoding.max_new_tokens).to(device)
     completions = [Completion() for _ in prompts]
     writing = torch.arange(len(prompts), device=device)  # which answer each row of the batch belongs to
     ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
     for step in range(decoding.max_new_tokens):
-        tokens, logprobs = _draw(logits, draws[writing, step], decoding)
+        tokens, logprobs = _draw(writer.logits, draws[writing, step], decoding)
         for row, token, logprob, over in zip(*(t.tolist() for t in (writing, tokens, logprobs, ended)), strict=True):
             if not over:
                 completions[row].ids.append(token)
                 completions[row].logprobs.append(logprob)
-        ended |= tokens == settings.eos_token_id
+        ended |= tokens == end_id
         if bool(ended.all()) or step + 1 == decoding.max_new_tokens:
             break
         if int((~ended).sum()) <= _STILL_WRITING * len(ended):
             kept = (~ended).nonzero().flatten()
-            cache.batch_select_indices(kept)
-            writing, tokens, mask, ended = writing[kept], tokens[kept], mask[kept], ended[kept]
-        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-        written: Any = model(
-            input_ids=tokens[:, None],
-            attention_mask=mask,
-            position_ids=mask.sum(dim=1, keepdim=True) - 1,
-            past_key_values=cache,
-            use_cache=True,
-        )
-        logits = written.logits[:, -1]
+            writer.keep(kept)
+            writing, tokens, ended = writing[kept], tokens[kept], ended[kept]
+        writer.write(tokens)
     return completions
-
-
-def _distinct(prompts: Sequence[Sequence[int]]) -> tuple[list[Sequence[int]], list[int]]:
-    """Prompts without repetition of neighbours, and for each prompt its place among them."""
-    distinct: list[Sequence[int]] = []
-    places = []
-    for prompt in prompts:
-        if not distinct or list(distinct[-1]) != list(prompt):
-            distinct.append(prompt)
-        places.append(len(distinct) - 1)
-    return distinct, places
 
 
 def _uniform(seeds: Sequence[int], steps: int) -> Tensor:
@@ -171,6 +140,9 @@ def _draw(logits: Tensor, uniform: Tensor, decoding: Decoding) -> tuple[Tensor, 
     between them by as little, where two that change places in a ranking would be swapped.
     """
     logprobs = (logits.float() / decoding.temperature).log_softmax(dim=-1)
+    if decoding.greedy:
+        tokens = logits.argmax(dim=-1)
+        return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]
     allowed = _restricted(logprobs, decoding).double().exp()
     reached = allowed.cumsum(dim=-1)
     tokens = torch.searchsorted(reached, (uniform * reached[:, -1])[:, None], right=True)[:, 0]

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from hrm_align.data.collators import IGNORED, PaddedCollator
 from hrm_align.rendering import Document
-from hrm_align.rollouts.generation import left_padded
+from hrm_align.rollouts.padding import left_padded
 
 
 @torch.no_grad()

@@ -1,6 +1,8 @@
 """The sampler draws from the model's own distribution, reads each prompt once, and depends on nothing but its seeds."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,9 +17,10 @@ from tests.parity.reference import reference_logits
 TEXTS = ["Write pig backwards.", "What is 9 minus 4?", "Sort the letters: d a c", "copy abc", "5 + 6 + 7 = ?"]
 
 
-@pytest.fixture(scope="module")
-def tiny():
-    return load_model_and_tokenizer("tiny")
+@pytest.fixture(scope="module", params=["per_document", "sdpa"])
+def tiny(request):
+    """With shared prompts, and with a copy for every answer."""
+    return load_model_and_tokenizer("tiny", attn_implementation=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +76,41 @@ def test_what_is_drawn_depends_on_the_seed_alone(tiny, prompts):
     assert [answer.ids for answer in others] != [answer.ids for answer in together]
 
 
-@pytest.mark.parametrize("decoding", [Decoding(16, temperature=1e-4), Decoding(16, top_k=1), Decoding(16, top_p=1e-6)])
+def stock_greedy(model, prompts, tokens):
+    """Transformers' own `generate` under the prefix mask, one prompt at a time."""
+    kernel = model.config._attn_implementation
+    model.set_attn_implementation("sdpa")
+    answers = []
+    for prompt in prompts:
+        new = model.generate(input_ids=torch.tensor([prompt]), max_new_tokens=tokens, do_sample=False)[0, len(prompt) :]
+        answers.append(new.tolist())
+    model.set_attn_implementation(kernel)
+    return answers
+
+
+@pytest.mark.parametrize("decoding", [Decoding(16, temperature=1e-4), Decoding(16, top_k=1), Decoding(16, top_p=1e-6),
+                                      Decoding(16, greedy=True)])  # fmt: skip
 def test_where_only_one_token_is_possible_it_is_that_of_greedy_decoding(tiny, prompts, decoding):
     model, _ = tiny
     drawn = sample(model, repeated(prompts, 2), range(2 * len(prompts)), decoding)
-    assert [answer.ids for answer in drawn] == repeated(generate(model, prompts, max_new_tokens=16), 2)
+    assert [answer.ids for answer in drawn] == repeated(stock_greedy(model, prompts, 16), 2)
+
+
+def test_greedy_answers_to_many_prompts_are_those_of_stock_generate(tiny):
+    """200 prompts of the base's own families, batches that answers of all lengths leave."""
+    model, tokenizer = tiny
+    render = renderer_of(tokenizer)
+    rows = [json.loads(line) for line in Path("data/base_families/test.jsonl").read_text().splitlines()[:200]]
+    prompts = [render.prompt(row["instruction"], row["condition"]) for row in rows]
+    answers = generate(model, prompts, max_new_tokens=24)
+    assert answers == stock_greedy(model, prompts, 24)
+    assert len({len(answer) for answer in answers}) > 8, "answers of many lengths"
+
+
+def test_sampled_answers_are_those_of_their_seed(tiny, prompts):
+    model, _ = tiny
+    first, again, other = (generate(model, prompts, max_new_tokens=8, temperature=1.5, seed=s) for s in (1, 1, 2))
+    assert first == again != other
 
 
 def test_an_answer_ends_with_its_end_token_and_the_others_go_on(tiny, prompts):

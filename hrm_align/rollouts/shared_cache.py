@@ -1,0 +1,111 @@
+"""A cache in which the answers to a prompt share its keys and values, and the attention that reads them once for all.
+
+Other caches hold a prompt once for each of its answers, copy it whenever answers are taken out, and read it for every token
+of each. Here it stands once, and the answers hold what they have written themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache
+
+from hrm_align.rollouts.slots import SlotLayer
+
+
+class SharedLayer(SlotLayer):
+    """Of one stack pass: keys and values of the prompts, and behind them, set apart, those of the answers."""
+
+    prompts: tuple[Tensor, Tensor] | None = None
+
+    def begin_answers(self, answers: int) -> None:
+        """Take what has been written as the prompts, and hold so many answers of no token yet."""
+        assert self.keys is not None and self.values is not None
+        self.prompts = (self.keys, self.values)
+        self.keys, self.values = (states.new_empty(answers, *states.shape[1:])[:, :, :0] for states in self.prompts)
+
+
+class SharedCache(Cache):
+    """The cache of prompts and their answers; from `begin_answers` on also the plan by which a new token attends.
+
+    Args:
+        mask: (prompts, seq), 1 for a token.
+        prompt_of: for each answer the row of its prompt.
+    """
+
+    layers: Any  # of SharedLayer
+
+    def __init__(self, mask: Tensor, prompt_of: Tensor):
+        super().__init__(layer_class_to_replicate=SharedLayer)
+        self._hidden = ~mask.bool()[:, None, None]  # (prompts, 1, 1, seq)
+        self._regroup(prompt_of)
+
+    def _regroup(self, prompt_of: Tensor) -> None:
+        """Give each answer a place among those to its prompt: (prompts, group) places in all."""
+        self.prompt_of, prompts = prompt_of, len(self._hidden)
+        sizes = prompt_of.bincount(minlength=prompts)
+        before = sizes.cumsum(0) - sizes  # of each prompt, the answers to earlier ones: answers stand in that order
+        self._group = int(sizes.max())
+        number = torch.arange(len(prompt_of), device=prompt_of.device) - before[prompt_of]
+        self._places = prompt_of * self._group + number
+        self._is_whole = len(prompt_of) == prompts * self._group
+
+    def begin_answers(self) -> None:
+        """The prompts have been read: what comes is one token for every answer."""
+        for layer in self.layers:
+            layer.begin_answers(len(self.prompt_of))
+
+    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> Any:
+        """Append to a layer, the one whose attention is asked for next."""
+        written = super().update(key_states, value_states, layer_idx, *args, **kwargs)
+        self._current = self.layers[layer_idx].prompts
+        return written
+
+    def keep(self, answers: Tensor) -> None:
+        """Go on with some of the answers, in their order; prompts that have none left are dropped."""
+        for layer in self.layers:
+            layer.batch_select_indices(answers)
+        left, prompt_of = self.prompt_of[answers].unique_consecutive(return_inverse=True)
+        if len(left) < len(self._hidden):
+            self._hidden = self._hidden[left]
+            for layer in self.layers:
+                layer.prompts = tuple(states[left] for states in layer.prompts)
+        self._regroup(prompt_of)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float) -> Tensor:
+        """Attention of one new token for each answer to its prompt and to what it has written.
+
+        Args:
+            query: (answers, heads, 1, dim).
+            key, value: (answers, heads, written, dim), as `update` returned them.
+            scaling: of the scores.
+            dropout: none while sampling.
+
+        Returns:
+            (answers, 1, heads, dim).
+        """
+        assert self._current is not None and scaling is not None
+        prompt_keys, prompt_values = self._current
+        scores = (self._together(query) @ prompt_keys.transpose(-1, -2)).masked_fill(self._hidden, float("-inf"))
+        own = query @ key.transpose(-1, -2)
+        weights = (torch.cat([self._apart(scores), own], dim=-1) * scaling).softmax(dim=-1, dtype=torch.float32)
+        on_prompt, on_own = weights.to(value.dtype).split([scores.shape[-1], own.shape[-1]], dim=-1)
+        output = self._apart(self._together(on_prompt) @ prompt_values) + on_own @ value
+        return output.transpose(1, 2)
+
+    def _together(self, rows: Tensor) -> Tensor:
+        """(answers, heads, 1, n) to (prompts, heads, group, n), 0 in places without an answer."""
+        _answers, heads, _, n = rows.shape
+        if self._is_whole:
+            spread = rows
+        else:
+            spread = rows.new_zeros(len(self._hidden) * self._group, heads, 1, n).index_copy_(0, self._places, rows)
+        return spread.view(len(self._hidden), self._group, heads, n).transpose(1, 2)
+
+    def _apart(self, groups: Tensor) -> Tensor:
+        """The way back."""
+        prompts, heads, group, n = groups.shape
+        rows = groups.transpose(1, 2).reshape(prompts * group, heads, 1, n)
+        return rows if self._is_whole else rows[self._places]

@@ -1,0 +1,122 @@
+"""Answers that are being written side by side, behind prompts that have been read once each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from hrm_align.models.per_document import PER_DOCUMENT, PLAN
+from hrm_align.rollouts.padding import left_padded
+from hrm_align.rollouts.shared_cache import SharedCache
+from hrm_align.rollouts.slots import slot_cache
+
+
+class Writer(Protocol):
+    """Holds the state of answers; `logits` (answers, vocab) are those of their next tokens."""
+
+    logits: Tensor
+
+    def write(self, tokens: Tensor) -> None:
+        """Append a token (answers,) to each answer."""
+
+    def keep(self, answers: Tensor) -> None:
+        """Go on with some of the answers only, named by their places, in order."""
+
+
+def read(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Writer:
+    """Read prompts, equal ones next to each other once, and hold an empty answer to each of them.
+
+    Args:
+        model: an HrmTextForCausalLM in eval mode, or a PeftModel of one.
+        prompts: token ids from `render_prompt`.
+    """
+    shares = cast(Any, model.config)._attn_implementation == PER_DOCUMENT
+    return SharedPrompts(model, prompts) if shares else RepeatedPrompts(model, prompts)
+
+
+class SharedPrompts:
+    """Each prompt's keys and values stand once for all its answers. See `read`."""
+
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]):
+        self._model: Any = model
+        ids, mask, reader = _batch(model, prompts)
+        self._cache = SharedCache(mask, reader)
+        self.logits = _prefill(model, ids, mask, self._cache)[reader]
+        self._cache.begin_answers()
+        self._positions = mask.sum(dim=1)[reader]  # of the next token, for each answer
+
+    def write(self, tokens: Tensor) -> None:
+        """See `Writer`."""
+        written = self._model(
+            input_ids=tokens[:, None],
+            attention_mask=torch.empty(1, 1, 1, 1),  # of four dimensions: taken as given; the plan hides what is hidden
+            position_ids=self._positions[:, None],
+            past_key_values=self._cache,
+            use_cache=True,
+            **{PLAN: self._cache},
+        )
+        self._positions = self._positions + 1
+        self.logits = written.logits[:, -1]
+
+    def keep(self, answers: Tensor) -> None:
+        """See `Writer`."""
+        self._cache.keep(answers)
+        self._positions = self._positions[answers]
+
+
+class RepeatedPrompts:
+    """Each answer has a copy of its prompt's keys and values, as any attention takes them. See `read`."""
+
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]):
+        self._model: Any = model
+        ids, mask, reader = _batch(model, prompts)
+        self._cache = slot_cache()
+        self.logits = _prefill(model, ids, mask, self._cache)[reader]
+        self._cache.batch_select_indices(reader)
+        self._mask = mask[reader]
+
+    def write(self, tokens: Tensor) -> None:
+        """See `Writer`."""
+        self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)
+        written = self._model(
+            input_ids=tokens[:, None],
+            attention_mask=self._mask,
+            position_ids=self._mask.sum(dim=1, keepdim=True) - 1,
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        self.logits = written.logits[:, -1]
+
+    def keep(self, answers: Tensor) -> None:
+        """See `Writer`."""
+        self._cache.batch_select_indices(answers)
+        self._mask = self._mask[answers]
+
+
+def _batch(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids and mask (distinct, seq) of the prompts without repetition of neighbours, and each prompt's row in them."""
+    device, distinct, rows = next(model.parameters()).device, list[Sequence[int]](), []
+    for prompt in prompts:
+        if not distinct or list(distinct[-1]) != list(prompt):
+            distinct.append(prompt)
+        rows.append(len(distinct) - 1)
+    ids, mask = left_padded(distinct, cast(Any, model.generation_config).pad_token_id)
+    return ids.to(device), mask.to(device), torch.tensor(rows, device=device)
+
+
+def _prefill(model: Any, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
+    """Fill the cache with the prompts; the logits (distinct, vocab) behind them."""
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)  # counted from each prompt's own start
+    read = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return cast(Tensor, read.logits[:, -1])
