@@ -83,3 +83,45 @@ def test_a_number_that_means_nothing_is_one_sentence(tmp_path, monkeypatch, caps
     assert exit_code_of(main, ["--out", str(tmp_path / "out"), flag, str(number)]) == 2
     assert capsys.readouterr().err == f"error: {flag} is {number}: it must be {least} or more.\n"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "arms"),
+    [
+        ("bench_sft", {"hrm_align", "TRL, defaults", "TRL, strongest"}),
+        ("bench_rollout", {"hrm_align", "generate, dynamic cache", "generate, static cache"}),
+        ("bench_grpo", {"hrm_align", "TRL"}),
+    ],
+)
+def test_a_benchmark_races_all_arms_and_writes_what_it_saw(name, arms, tmp_path):
+    out = tmp_path / "figures.json"
+    done = script(name, "--shape", "tiny", "--rounds", 1, "--threads", 1, "--out", out)
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads(out.read_text())
+    assert set(record["arms"]) == arms and set(record["ratios"]) == arms - {"hrm_align"}
+    for figures in record["arms"].values():
+        assert len(figures["seconds"]) == 1 and figures["tokens"][0] > 0 and figures["peak"] > 0
+    assert record.get("greedy_answers_agree", True)
+    assert all(arm in done.stdout for arm in arms)
+
+
+def test_attention_is_compared_on_packed_rows_and_on_shared_prompts(tmp_path):
+    done = script("bench_attention", "--shape", "tiny", "--rounds", 1, "--threads", 1, "--out", tmp_path / "a.json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    for kind in ("packed_rows", "shared_prompts"):
+        apart = json.loads((tmp_path / f"a_{kind}.json").read_text())["largest_difference_from_dense"]
+        assert set(apart) == {"per_document", "sdpa", "flex_attention"} and max(apart.values()) < 1e-4
+
+
+def test_a_profile_is_a_table_and_a_picture(tmp_path):
+    done = script("profile_steps", "--shape", "tiny", "--threads", 1, "--out", tmp_path / "profile.png")
+    assert done.returncode == 0, done.stderr[-3000:]
+    shares = [
+        [int(cell) for cell in line.split("|")[3:-1]]
+        for line in done.stdout.splitlines()
+        if "| SFT" in line or "| roll" in line
+    ]
+    assert len(shares) == 2 and all(
+        80 < sum(row) < 130 for row in shares
+    )  # of a run with and a run without the profiler
+    assert (tmp_path / "profile.png").stat().st_size > 5_000

@@ -1,0 +1,118 @@
+"""Times several ways to do the same, taking turns: noise of the machine falls on all of them alike.
+
+Each arm has a process of its own, which rests while others run, so that its peak memory is its own too. An arm is a function
+that sets up, calls `turn()`, and from then on does a piece of work between any two calls of `turn(tokens)`.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+Arm = Callable[["Turn"], None]
+
+
+class Turn:
+    """An arm's side of the race."""
+
+    def __init__(self, connection: Connection):
+        self._connection, self._started = connection, time.perf_counter()
+
+    def __call__(self, tokens: int = 0, note: Any = None) -> None:
+        """End a piece of work of so many useful tokens, and wait for the next turn; the last wait ends the process."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self._connection.send((time.perf_counter() - self._started, tokens, peak_memory(), note))
+        if not self._connection.recv():
+            raise SystemExit(0)
+        self._started = time.perf_counter()
+
+
+def peak_memory() -> float:
+    """Of this process so far, in MiB: of the GPU where there is one, else resident."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@dataclass
+class Figures:
+    """Of an arm, an entry a round: seconds, useful tokens, notes; and its peak memory in MiB."""
+
+    seconds: list[float] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    notes: list[Any] = field(default_factory=list)
+    peak: float = 0.0
+
+    @property
+    def rates(self) -> list[float]:
+        """Useful tokens a second."""
+        return [tokens / seconds for tokens, seconds in zip(self.tokens, self.seconds, strict=True)]
+
+
+def race(arms: Mapping[str, Arm], rounds: int, warmup: int = 1, threads: int = 2) -> dict[str, Figures]:
+    """Run all arms in turn, in another order each round.
+
+    Args:
+        arms: by name; picklable, for they are started afresh.
+        rounds: pieces of work that count.
+        warmup: those before, which allocate.
+        threads: of each arm, one of which runs at a time.
+
+    Raises:
+        RuntimeError: for an arm that has ended early.
+    """
+    context, figures, ends = get_context("spawn"), {name: Figures() for name in arms}, {}
+    processes = []
+    try:
+        for name, arm in arms.items():
+            ends[name], other = context.Pipe()
+            processes.append(context.Process(target=_run, args=(arm, other, threads), daemon=True))
+            processes[-1].start()
+            other.close()
+            _heard(ends[name], name)
+        for number in range(warmup + rounds):
+            names = list(arms)
+            for name in names[number % len(names) :] + names[: number % len(names)]:
+                ends[name].send(True)
+                seconds, tokens, peak, note = _heard(ends[name], name)
+                own = figures[name]
+                own.peak = peak
+                if number >= warmup:
+                    own.seconds.append(seconds)
+                    own.tokens.append(tokens)
+                    own.notes.append(note)
+    finally:
+        for process in processes:
+            process.kill()
+    return figures
+
+
+def _run(arm: Arm, connection: Connection, threads: int) -> None:
+    torch.set_num_threads(threads)
+    arm(Turn(connection))
+
+
+def _heard(end: Connection, name: str) -> Any:
+    try:
+        return end.recv()
+    except EOFError:
+        raise RuntimeError(f"{name} has ended early; its own error stands above.") from None
+
+
+def ratios(figures: Mapping[str, Figures], ours: str, theirs: str) -> list[float]:
+    """How many times as many useful tokens a second, round by round."""
+    return [a / b for a, b in zip(figures[ours].rates, figures[theirs].rates, strict=True)]
+
+
+def median_and_range(values: list[float], digits: int = 2) -> str:
+    """As text."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"

@@ -1,0 +1,71 @@
+"""Random models of a shape, and rows of the lengths that fine-tuning data have."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import HrmTextConfig, HrmTextForCausalLM
+
+import hrm_align  # noqa: F401  the prefix mask, for the stock arms too
+
+END, RESPONSE_END, PAD = 7, 11, 5
+SHAPES = {  # hidden, layers a stack, MLP, size of a head, vocabulary
+    "tiny": (64, 1, 128, 32, 512),
+    "small": (384, 1, 1024, 64, 512),
+    "1b": (1536, 16, 4096, 128, 65_536),
+}
+
+
+def random_model(shape: str, seed: int = 0) -> Any:
+    """An HRM-Text with random weights, float32, on the GPU where there is one."""
+    hidden, layers, mlp, head, vocab = SHAPES[shape]
+    torch.manual_seed(seed)
+    config = HrmTextConfig(
+        hidden_size=hidden,
+        num_layers_per_stack=layers,
+        num_hidden_layers=8 * layers,
+        intermediate_size=mlp,
+        num_attention_heads=hidden // head,
+        head_dim=head,
+        vocab_size=vocab,
+        initializer_range=hidden**-0.5,
+        embedding_scale=hidden**0.5,
+        L_bp_cycles=[0, 3],
+        bos_token_id=6,
+        eos_token_id=RESPONSE_END,
+        pad_token_id=PAD,
+        max_position_embeddings=4096,
+    )
+    model: Any = HrmTextForCausalLM(config)
+    model.generation_config.eos_token_id, model.generation_config.pad_token_id = RESPONSE_END, PAD
+    model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return model
+
+
+def documents(count: int, longest: int, scale: float = 1.0, seed: int = 0) -> Dataset:
+    """Rows as `tokenize` gives them, and `completion_mask` for TRL: 167 prompt and 329 response tokens on average.
+
+    Args:
+        count: of rows.
+        longest: tokens; longer ones are drawn again.
+        scale: of all lengths, for small machines.
+        seed: of the draw.
+    """
+    rng, rows = random.Random(seed), list[dict[str, Any]]()
+    while len(rows) < count:
+        prompt, response = (max(2, round(scale * mean * rng.lognormvariate(-0.32, 0.8))) for mean in (167, 329))
+        if prompt + response + 1 > longest:
+            continue
+        ids = [
+            6,
+            *rng.choices(range(31, 512), k=prompt - 1),
+            END,
+            *rng.choices(range(31, 512), k=response - 1),
+            RESPONSE_END,
+        ]
+        mask = [0] * (prompt + 1) + [1] * response
+        rows.append({"input_ids": ids, "prefix_length": prompt + 1, "completion_mask": mask, "length": len(ids)})
+    return Dataset.from_list(rows)

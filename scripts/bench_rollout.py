@@ -1,0 +1,120 @@
+"""Rollouts: groups of answers to the same prompts, by this package's sampler and by Transformers' `generate`.
+
+    python scripts/bench_rollout.py                # minutes on two CPU cores; the 1B shape where a GPU is there
+
+Answers of a random model end at every token with the same chance, so that on average they are half as long as the longest
+may be: `generate` goes on writing until the last has ended. A round is one rollout of each arm; what counts is answer tokens
+up to the end. Before it, greedy answers of both are compared token by token.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from bench.command import options, report
+from bench.race import Turn, race
+from bench.shapes import END, RESPONSE_END, random_model
+from torch import Tensor
+
+from hrm_align.cli import exit_code_of
+from hrm_align.rollouts.generation import generate
+from hrm_align.rollouts.padding import left_padded
+from hrm_align.rollouts.sampling import Decoding, sample
+
+GROUP = 8
+OURS, DYNAMIC, STATIC = "hrm_align", "generate, dynamic cache", "generate, static cache"
+SIZES = {"tiny": (2, 16, 12), "small": (8, 128, 96), "1b": (8, 256, 512)}  # prompts, their tokens, the longest answer
+# Chance of an end times the longest answer: (1 - exp(-x)) / x = 1 / 2.
+HALF = 1.594
+
+
+def end_by_chance(model: Any, longest: int) -> None:
+    """Let every token be the last with the same probability, whatever the model thinks."""
+    chance = HALF / longest
+
+    def hook(head: Any, args: Any, logits: Tensor) -> Tensor:
+        logits = logits.clone()
+        logits[..., RESPONSE_END] = float("-inf")
+        logits[..., RESPONSE_END] = logits.logsumexp(dim=-1) + math.log(chance / (1 - chance))
+        return logits
+
+    model.lm_head.register_forward_hook(hook)
+
+
+def prompts_of(shape: str, seed: int) -> list[list[int]]:
+    """Prompts of different lengths, three quarters to all of the size's."""
+    count, longest, _ = SIZES[shape]
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(longest * 3 // 4, longest + 1, (count,), generator=generator).tolist()
+    return [[6, *torch.randint(31, 512, (length - 2,), generator=generator).tolist(), END] for length in lengths]
+
+
+def rolling_model(shape: str, shares: bool) -> Any:
+    """The model of an arm."""
+    model = random_model(shape).eval()
+    model = model.to(torch.bfloat16) if torch.cuda.is_available() else model
+    model.set_attn_implementation("per_document" if shares else "sdpa")
+    return model
+
+
+def arm(name: str, shape: str, turn: Turn) -> None:
+    """Roll out without an end."""
+    model, longest = rolling_model(shape, name == OURS), SIZES[shape][2]
+    end_by_chance(model, longest)
+    number = 0
+    turn()
+    while True:
+        rows = [prompt for prompt in prompts_of(shape, number) for _ in range(GROUP)]
+        torch.manual_seed(number)
+        if name == OURS:
+            seeds = [number * len(rows) + i for i in range(len(rows))]
+            lengths = [len(answer.ids) for answer in sample(model, rows, seeds, Decoding(longest))]
+        else:
+            lengths = stock(model, rows, longest, name)
+        turn(sum(lengths), statistics.mean(lengths) / longest)
+        number += 1
+
+
+def stock(model: Any, rows: Sequence[Sequence[int]], longest: int, name: str) -> list[int]:
+    """Lengths of the answers that Transformers samples."""
+    ids, mask = (tensor.to(model.device) for tensor in left_padded(rows, model.config.pad_token_id))
+    cache = {"cache_implementation": "static"} if name == STATIC else {}
+    out = model.generate(
+        input_ids=ids, attention_mask=mask, do_sample=True, top_k=0, max_new_tokens=longest, **cache
+    )[:, ids.shape[1] :]  # fmt: skip
+    ended = (out == RESPONSE_END).int()
+    first = torch.where(ended.any(dim=1), ended.argmax(dim=1) + 1, out.shape[1])
+    return [int(length) for length in first]
+
+
+def greedy_answers_agree(shape: str) -> bool:
+    """Whether greedy answers are those of `generate`, token by token."""
+    model, prompts = rolling_model(shape, True), prompts_of(shape, 0)[:4]
+    ours = generate(model, prompts, max_new_tokens=12)
+    model.set_attn_implementation("sdpa")
+    for prompt, answer in zip(prompts, ours, strict=True):
+        ids = torch.tensor([prompt], device=model.device)
+        if model.generate(input_ids=ids, max_new_tokens=12, do_sample=False)[0, len(prompt) :].tolist() != answer:
+            return False
+    return True
+
+
+def main(argv: Sequence[str]) -> None:
+    """Race them and print the table."""
+    arguments = options(argv, __doc__, "bench_rollout")
+    agree = greedy_answers_agree(arguments.shape)
+    arms = {name: partial(arm, name, arguments.shape) for name in (OURS, DYNAMIC, STATIC)}
+    figures = race(arms, arguments.rounds, threads=arguments.threads)
+    share = statistics.mean(note for own in figures.values() for note in own.notes)
+    report(arguments, figures, OURS, {"greedy_answers_agree": agree, "mean_over_longest": share})
+    print(f"\nGreedy answers {'agree' if agree else 'DIFFER'}; answers were {share:.2f} of the longest on average.")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main, sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""Fine-tuning steps: this package against TRL's trainer at its defaults and at its strongest setting.
+
+    python scripts/bench_sft.py                    # minutes on two CPU cores; the 1B shape where a GPU is there
+    python scripts/bench_sft.py --rounds 9 --out runs/bench_sft.json
+
+All three train the same random model on rows of the same lengths, under the prefix mask and with the same horizon. TRL's
+defaults pad and recompute activations; its strongest setting groups rows by length and does not. A round is one optimizer
+step of each, about as many tokens long; what counts is tokens that are no padding.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import trl
+from bench.command import options, report
+from bench.race import Turn, race
+from bench.shapes import documents, random_model
+from bench.training import take_turns
+
+from hrm_align.cli import exit_code_of
+from hrm_align.configs import SFTArguments
+from hrm_align.models.loading import load_tokenizer
+from hrm_align.trainers.sft import SFTTrainer
+
+ROWS, LONGEST = 8, 1024
+OURS, DEFAULTS, STRONGEST = "hrm_align", "TRL, defaults", "TRL, strongest"
+SCALES = {"tiny": 0.1, "small": 1.0, "1b": 1.0}
+
+
+def arm(name: str, shape: str, turn: Turn) -> None:
+    """Train without an end."""
+    scale = SCALES[shape]
+    longest = round(scale * LONGEST)
+    rows, tokenizer = documents(400, longest, scale), load_tokenizer("tiny")
+    common: dict[str, Any] = {
+        "output_dir": tempfile.mkdtemp(), "max_steps": 10_000, "per_device_train_batch_size": ROWS, "max_length": longest,
+        "save_strategy": "no", "report_to": "none", "disable_tqdm": True, "logging_steps": 10_000, "learning_rate": 1e-4,
+        "bf16": torch.cuda.is_available(), "use_cpu": not torch.cuda.is_available(),
+    }  # fmt: skip
+    model = random_model(shape)
+    trainer: Any
+    if name == OURS:
+        # Packed rows are full, so that half as many hold as many tokens.
+        settings = common | {"per_device_train_batch_size": ROWS // 2, "packing": True, "logging_first_step": False}
+        model.set_attn_implementation("sdpa" if torch.cuda.is_available() else "per_document")
+        arguments = SFTArguments(**settings, train_sampling_strategy="random")
+        trainer = SFTTrainer(model, arguments, rows, tokenizer)
+    else:
+        strongest: dict[str, Any] = {"gradient_checkpointing": False, "train_sampling_strategy": "group_by_length"}
+        config = trl.SFTConfig(**common, **(strongest if name == STRONGEST else {}))
+        trainer = trl.SFTTrainer(
+            model, config, train_dataset=rows.remove_columns("prefix_length"), processing_class=tokenizer
+        )  # fmt: skip
+    take_turns(trainer, turn, lambda: int(trainer._total_train_tokens))
+
+
+def main(argv: Sequence[str]) -> None:
+    """Race them and print the table."""
+    arguments = options(argv, __doc__, "bench_sft")
+    arms = {name: partial(arm, name, arguments.shape) for name in (OURS, DEFAULTS, STRONGEST)}
+    figures = race(arms, arguments.rounds, threads=arguments.threads)
+    report(arguments, figures, OURS, {})
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main, sys.argv[1:]))

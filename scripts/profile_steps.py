@@ -1,0 +1,153 @@
+"""Where the time of a fine-tuning step and of a rollout goes: a table and a picture of each kind of operation.
+
+python scripts/profile_steps.py                # a minute on two CPU cores; the 1B shape where a GPU is there
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from bench.command import machine
+from bench.shapes import PAD, SHAPES, documents, random_model
+from bench_rollout import GROUP, SIZES, end_by_chance, prompts_of, rolling_model
+from study.tables import table
+from torch.profiler import ProfilerActivity, profile
+from trl.trainer.utils import add_fused_lm_head
+
+from hrm_align.cli import exit_code_of
+from hrm_align.data.collators import PackedCollator
+from hrm_align.data.packing import pack
+from hrm_align.models.horizon import Horizon
+from hrm_align.models.response_head import score_responses_only
+from hrm_align.rollouts.sampling import Decoding, sample
+
+# The first kind with a word in an operation's name has it.
+KINDS = {
+    "attention": ("scaled_dot_product", "bmm", "softmax", "masked_fill"),
+    "linear layers": ("aten::mm", "addmm"),
+    "copies and gathers": ("copy", "cat", "index", "gather", "scatter", "clone", "fill", "zero", "slice_backward"),
+    "optimizer": ("_fused_adam", "_foreach"),
+    "elementwise": (
+        "mul",
+        "add",
+        "sub",
+        "div",
+        "silu",
+        "sigmoid",
+        "pow",
+        "mean",
+        "rsqrt",
+        "neg",
+        "exp",
+        "sum",
+        "where",
+    ),
+}
+REST = "the rest"
+PYTHON = "outside of operations"
+COLOURS = {"linear layers": "#2a6f97", "attention": "#e07a5f", "elementwise": "#81b29a"}
+
+
+def kind_of(operation: str) -> str:
+    """What an operation is counted under."""
+    return next((kind for kind, words in KINDS.items() if any(word in operation for word in words)), REST)
+
+
+def measured(work: Callable[[], None]) -> tuple[dict[str, float], float]:
+    """Seconds by kind of operation, and of the whole, after a first run that allocates."""
+    work()
+    start = time.perf_counter()
+    work()
+    whole = time.perf_counter() - start
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        work()
+    seconds: dict[str, float] = defaultdict(float)
+    for event in profiler.key_averages():
+        seconds[kind_of(event.key)] += event.self_cpu_time_total / 1e6
+    seconds[PYTHON] = max(0.0, whole - sum(seconds.values()))
+    return dict(seconds), whole
+
+
+def sft_step(shape: str) -> Callable[[], None]:
+    """Forward, backward and update on four packed rows, as the recipes take them."""
+    model = random_model(shape)
+    add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
+    score_responses_only(model)
+    model.set_attn_implementation("per_document")
+    Horizon(model, 5)
+    rows = pack(documents(80, 1024), 1024)
+    batch = PackedCollator(PAD)([rows[i] for i in range(4)])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+
+    def step() -> None:
+        output = model(**batch, fused_lm_head=True)
+        (-output.log_probs.sum() / output.label_mask.sum()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def rollout(shape: str) -> Callable[[], None]:
+    """Groups of answers that end by chance."""
+    model, longest = rolling_model(shape, True), SIZES[shape][2]
+    end_by_chance(model, longest)
+    rows = [prompt for prompt in prompts_of(shape, 0) for _ in range(GROUP)]
+
+    def roll() -> None:
+        sample(model, rows, range(len(rows)), Decoding(longest))
+
+    return roll
+
+
+def draw(parts: dict[str, dict[str, float]], path: Path) -> None:
+    """Save a picture: one bar for each piece of work, cut by kind."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(9, 2.6), layout="constrained")
+    greys = iter(("#8d99ae", "#adb5bd", "#ced4da", "#e9ecef"))
+    colours = {kind: COLOURS.get(kind) or next(greys) for kind in (*KINDS, REST, PYTHON)}
+    for row, seconds in enumerate(parts.values()):
+        left, whole = 0.0, sum(seconds.values())
+        for kind, colour in colours.items():
+            width = 100 * seconds.get(kind, 0.0) / whole
+            axis.barh(row, width, left=left, color=colour, label=kind if row == 0 else None, height=0.6)
+            left += width
+    axis.set(yticks=range(len(parts)), yticklabels=list(parts), xlabel="% of the time", xlim=(0, 100))
+    axis.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
+    axis.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Profile both, print the table, draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=list(SHAPES), default="small", help="of the model, whose weights are random")
+    parser.add_argument("--threads", type=int, default=2, help="of the CPU")
+    parser.add_argument("--out", type=Path, default=Path("runs/profile.png"), help="the picture")
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.threads)
+    parts, rows = {}, []
+    for name, make in (("SFT step", sft_step), ("rollout", rollout)):
+        seconds, whole = measured(make(arguments.shape))
+        parts[name] = seconds
+        cells = [f"{100 * seconds.get(kind, 0) / whole:.0f}" for kind in (*KINDS, REST, PYTHON)]
+        rows.append([name, f"{whole:.2f}", *cells])
+    print(f"{machine(arguments.threads)}; shape {arguments.shape}; per cent of the time.")
+    print(*table(["", "seconds", *KINDS, REST, PYTHON], rows), sep="\n")
+    draw(parts, arguments.out)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main, sys.argv[1:]))
