@@ -107,9 +107,22 @@ def visible_intervals(
     closes = torch.where(prefix & following, index, real.shape[1])
     next_close = closes.flip(1).cummin(dim=1).values.flip(1)
     last = torch.where(prefix, next_close, index)
-    if again is None:
-        return Intervals(first, last)
-    own = _latest(starts | again, index)
+    return (
+        Intervals(first, last)
+        if again is None
+        else _set_apart(Intervals(first, last), _latest(starts | again, index), again)
+    )
+
+
+def _set_apart(documents: Intervals, own: Tensor, again: Tensor) -> Intervals:
+    """The intervals with further answers cut from the document before them, of which they see the prompt.
+
+    Args:
+        documents: in which a further answer still sees all that stands before it.
+        own: where each token's document or further answer begins.
+        again: where further answers begin.
+    """
+    first, last = documents.first, documents.last
     is_further = again.gather(1, own)
     prompt_first, prompt_last = torch.where(is_further, first, -1), torch.where(is_further, last.gather(1, first), -2)
     return Intervals(torch.where(is_further, own, first), last, prompt_first, prompt_last)

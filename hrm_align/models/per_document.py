@@ -80,37 +80,48 @@ class Runs:
 
 def runs_of(intervals: Intervals) -> Runs | None:
     """Cut a batch into its runs, or None where its rows are so short that a dense mask is faster."""
-    first, last, prompt_first, _ = intervals
-    batch, seq = first.shape
-    if seq <= DENSE_ROW and prompt_first is None:
+    batch, seq = intervals.first.shape
+    if seq <= DENSE_ROW and intervals.prompt_first is None:
         return None
-    index = torch.arange(seq, device=first.device).expand_as(first)
-    is_further = torch.zeros_like(first).bool() if prompt_first is None else prompt_first >= 0
-    is_padding = (first == index) & (last == index) & ~is_further
-    is_padding[:, :-1] &= first[:, 1:] != index[:, :-1]  # a prompt of one token is none
-    key = torch.where(is_padding, -1, first)
-    change = torch.ones_like(is_padding)
-    change[:, 1:] = key[:, 1:] != key[:, :-1]
-    starts = change.flatten().nonzero().flatten()
-    bounds = [*starts.tolist(), batch * seq]
-    lengths = [end - start for start, end in pairwise(bounds)]
-    prompt_starts = (first if prompt_first is None else torch.where(is_further, prompt_first, first)).flatten()[starts]
-    documents = starts // seq * seq + prompt_starts  # where the run's document begins, counted through all rows
-    prompts = (last.flatten()[documents] - prompt_starts + 1).tolist()
-    causal = torch.ones(seq, seq, dtype=torch.bool, device=first.device).tril()
-    number_of = {start: number for number, start in enumerate(bounds[:-1])}
+    starts, documents, prompts, padding = _cuts(intervals)
+    lengths = [end - start for start, end in pairwise([*starts, batch * seq])]
+    further = [document != start for document, start in zip(documents, starts, strict=True)]
+    keys = [length + prompt * own for length, prompt, own in zip(lengths, prompts, further, strict=True)]
+    longest = max((count for count, single in zip(keys, padding, strict=True) if not single), default=0)
+    causal = torch.ones(longest, longest, dtype=torch.bool, device=intervals.first.device).tril()
+    number_of = {start: number for number, start in enumerate(starts)}
     runs = []
-    for number, start in enumerate(documents.tolist()):
-        length, prompt = lengths[number], prompts[number]
-        if is_padding.flatten()[bounds[number]]:
+    for number, (document, prompt, seen) in enumerate(zip(documents, prompts, keys, strict=True)):
+        if padding[number]:
             runs.append(Run(None))
-        elif start != bounds[number]:
-            runs.append(Run(causal[prompt : prompt + length, : prompt + length], number_of[start], prompt))
+        elif further[number]:
+            runs.append(Run(causal[prompt:seen, :seen], number_of[document], prompt))
         else:
-            mask = causal[:length, :length].clone()
+            mask = causal[:seen, :seen].clone()
             mask[:prompt, :prompt] = True
             runs.append(Run(mask))
     return Runs(lengths, runs)
+
+
+def _cuts(intervals: Intervals) -> tuple[list[int], list[int], list[int], list[bool]]:
+    """Of every run: where it starts, where its document does, the length of that one's prompt, whether it is padding.
+
+    Places are counted through all rows.
+    """
+    first, last, prompt_first, _ = intervals
+    seq = first.shape[1]
+    index = torch.arange(seq, device=first.device).expand_as(first)
+    begins = first if prompt_first is None else torch.where(prompt_first >= 0, prompt_first, first)
+    padding = (begins == index) & (last == index)
+    padding[:, :-1] &= begins[:, 1:] != index[:, :-1]  # a prompt of one token is none
+    key = torch.where(padding, -1, first)
+    change = torch.ones_like(padding)
+    change[:, 1:] = key[:, 1:] != key[:, :-1]
+    starts = change.flatten().nonzero().flatten()
+    begins = begins.flatten()[starts]
+    documents = starts // seq * seq + begins
+    prompts = last.flatten()[documents] - begins + 1
+    return starts.tolist(), documents.tolist(), prompts.tolist(), padding.flatten()[starts].tolist()
 
 
 def per_document_attention(
