@@ -1,4 +1,4 @@
-"""The command line: `hrm-align sft | evaluate | generate | inspect | adapters | doctor | convert`.
+"""The command line: `hrm-align sft | grpo | estimate | headroom | evaluate | generate | inspect | export | ...`.
 
 Exit codes: 0; 2 for a user's mistake, told in one sentence; 1 for a run that failed; 75 for one that was asked to stop
 (SIGTERM) and has saved.
@@ -22,6 +22,10 @@ COMMANDS = {
     "grpo": (
         "hrm_align.recipes.grpo",
         "reinforcement learning: --config recipes/tiny/math_grpo.yaml [--any_key value]",
+    ),
+    "estimate": (
+        "hrm_align.commands.estimate",
+        "memory and work of a fine-tuning recipe: --config FILE [--memory GIB]",
     ),
     "headroom": ("hrm_align.commands.headroom", "how often a model solves each prompt, before it is trained on them"),
     "evaluate": ("hrm_align.commands.evaluate", "generated exact match on held-out rows, with intervals"),

@@ -55,8 +55,9 @@ def test_prompts_alone_are_enough_for_a_reward_that_needs_no_answer(data, tmp_pa
         sft(tmp_path / "sft", alone)
 
 
-@pytest.mark.parametrize("flags", [(), ("--use_peft", "true"), ("--beta", "0.05"), ("--algorithm", "dapo")],
-                         ids=["grpo", "adapter", "reference", "answers without an end left out"])  # fmt: skip
+@pytest.mark.parametrize("flags", [("--activation_checkpointing", "true"), ("--use_peft", "true"), ("--beta", "0.05"),
+                                   ("--algorithm", "dapo")],
+                         ids=["checkpointing", "adapter", "reference", "answers without an end left out"])  # fmt: skip
 def test_shared_prompts_leave_the_update_as_it_is(flags, data, tmp_path):
     """SGD, so that the weights are the gradient; Adam would blow up the noise of small ones."""
     steps = ("--max_steps", "2", "--optim", "sgd", "--learning_rate", "1", "--max_grad_norm", "0", *flags)

@@ -1,0 +1,114 @@
+"""What `hrm-align estimate` says, against what autograd keeps of a real forward."""
+
+import json
+
+import pytest
+import torch
+from transformers import HrmTextConfig
+
+from hrm_align.cli import dispatch, exit_code_of
+from hrm_align.models.horizon import Horizon
+from hrm_align.models.loading import load_model
+from tests.trainers.recipe_runs import write_rows
+
+ROWS, LENGTH = 3, 96
+
+
+def main(argv):
+    return exit_code_of(dispatch, argv)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("estimate")
+    data = write_rows(folder / "rows.jsonl", [{"prompt": "a", "response": "b"}])
+    (folder / "recipe.yaml").write_text(
+        f"model_name_or_path: tiny\ndatasets: [{data}]\noutput_dir: {folder / 'run'}\nmax_length: {LENGTH}\n"
+        f"per_device_train_batch_size: {ROWS}\npacking: true\n"
+    )
+    return folder / "recipe.yaml"
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A folder with the config of the 1B model, and nothing else."""
+    folder = tmp_path_factory.mktemp("published")
+    HrmTextConfig(
+        hidden_size=1536, num_layers_per_stack=16, num_hidden_layers=128, intermediate_size=4096, num_attention_heads=12,
+        head_dim=128, vocab_size=65536, L_bp_cycles=[0, 3], max_position_embeddings=4096, pad_token_id=5,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+def estimate(capsys, recipe, *flags):
+    assert main(["estimate", "--config", str(recipe), "--json", *map(str, flags)]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def kept_by_autograd(bp_steps):
+    """Bytes that a real forward keeps for the backward, each storage once, parameters left out."""
+    model = load_model("tiny").train()
+    Horizon(model, bp_steps)
+    parameters = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    kept = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage  # held, so that its place is not used again
+        return tensor
+
+    ids = torch.randint(31, 200, (ROWS, LENGTH))
+    ids[:, 20] = 7
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        hidden = model.model(ids, use_cache=False).last_hidden_state
+    assert hidden.requires_grad
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+@pytest.mark.parametrize("bp_steps", [2, 5, 8])
+def test_activations_are_what_autograd_keeps(recipe, capsys, bp_steps):
+    found = estimate(capsys, recipe, "--bp_steps", bp_steps)
+    assert found["tokens"] == ROWS * LENGTH
+    assert found["bytes"]["activations"] == pytest.approx(kept_by_autograd(bp_steps), rel=0.05)
+
+
+def test_the_published_shape_takes_what_was_counted_for_it(recipe, published, capsys):
+    """18.9 GB of weights, gradients and optimizer; 7.85 GFLOP forward and 9.8 backward for a token at horizon 5."""
+    found = estimate(capsys, recipe, "--model_name_or_path", published)
+    parts = found["bytes"]
+    assert parts["weights"] + parts["gradients"] + parts["optimizer"] == pytest.approx(18.9e9, rel=0.01)
+    assert found["flops_per_step"] / found["tokens"] == pytest.approx((7.85 + 9.8) * 1e9, rel=0.01)
+
+
+def test_an_adapter_has_small_gradients_and_says_so_in_words(recipe, capsys):
+    whole, adapter = (estimate(capsys, recipe, *flags) for flags in ((), ("--use_peft", "true")))
+    assert adapter["trained"] < whole["trained"] / 5
+    assert adapter["bytes"]["optimizer"] == 8 * adapter["trained"]
+    assert adapter["flops_per_step"] < whole["flops_per_step"]
+    assert main(["estimate", "--config", str(recipe), "--use_peft", "true"]) == 0
+    assert f"{adapter['trained']:,} trained parameters" in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("memory", "words"),
+    [("1", "It fits into 1 GiB"), ("0.025", "does not fit into 0.025 GiB: set per_device_train_batch_size"),
+     ("0.001", "Not even one row")],
+)  # fmt: skip
+def test_it_says_whether_the_run_fits_and_what_would(recipe, capsys, memory, words):
+    main(["estimate", "--config", str(recipe), "--memory", memory])
+    assert words in capsys.readouterr().out
+
+
+def test_the_largest_batch_that_it_names_fits_and_the_next_does_not(recipe, capsys):
+    memory = 64 * 2**20
+    largest = estimate(capsys, recipe, "--memory", memory / 2**30)["largest_batch"]
+    totals = [
+        estimate(capsys, recipe, "--per_device_train_batch_size", rows)["total"] for rows in (largest, largest + 1)
+    ]
+    assert totals[0] <= memory < totals[1]
+
+
+def test_a_memory_that_cannot_be_is_one_sentence(recipe, capsys):
+    assert main(["estimate", "--config", str(recipe), "--memory", "-3"]) == 2
+    assert "--memory is -3" in capsys.readouterr().err
