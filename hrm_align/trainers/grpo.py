@@ -46,7 +46,7 @@ from hrm_align.trainers.parity_gate import (
     logprobs_under_drawn_mask,
 )
 from hrm_align.trainers.safe_saving import SafeCheckpoints
-from hrm_align.trainers.shared_prompts import CHUNK_TOKENS, chunks, groups_of, pack, targets_of
+from hrm_align.trainers.shared_prompts import CHUNK_TOKENS, Pack, score_packed
 from hrm_align.trainers.stabilised import Stabilised
 from hrm_align.trainers.trimmed_scoring import score_in_chunks
 
@@ -286,32 +286,23 @@ class GRPOTrainer(SafeCheckpoints, Stabilised, trl.GRPOTrainer):
     def _score_packed(
         self, model: Any, ids: Tensor, mask: Tensor, kept: int, in_chunks: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Log-probabilities and entropies (rows, kept) of the answers, each prompt computed once; 0 outside of answers."""
-        bare = self.accelerator.unwrap_model(model)
-        in_one_row = bare.config._attn_implementation in (PER_DOCUMENT, "flex_attention")
-        logprobs, entropies, order = [], [], []
-        for groups in chunks(groups_of(ids, mask, kept), CHUNK_TOKENS if in_chunks else None):
-            packed = pack(groups, self._renderer.pad_id, in_one_row)
+        kernel = self.accelerator.unwrap_model(model).config._attn_implementation
+        in_one_row = kernel in (PER_DOCUMENT, "flex_attention")  # which do not compute what stands between documents
+
+        def run(pack: Pack, targets: Tensor) -> Any:
             with self.accelerator.autocast():
-                output = model(
-                    input_ids=packed.input_ids,
-                    attention_mask=packed.attention_mask,
-                    position_ids=packed.position_ids,
-                    targets=targets_of(packed, ids, mask, kept),
-                    tokens_to_score=packed.tokens_to_score,
+                return model(
+                    input_ids=pack.input_ids,
+                    attention_mask=pack.attention_mask,
+                    position_ids=pack.position_ids,
+                    targets=targets,
+                    tokens_to_score=pack.tokens_to_score,
                     fused_lm_head=True,
                 )
-            logprobs.append(output.log_probs)
-            entropies.append(output.entropy)
-            order += packed.rows
-        back = torch.full(
-            (len(ids),), len(order), dtype=torch.long, device=ids.device
-        )  # behind them: rows without answer
-        back[order] = torch.arange(len(order), device=ids.device)
-        scored, spread = (
-            _with_empty_row(parts)[back] if parts[0] is not None else None for parts in (logprobs, entropies)
+
+        return score_packed(
+            run, ids, mask, kept, self._renderer.pad_id, in_one_row, CHUNK_TOKENS if in_chunks else None
         )
-        return cast(Tensor, scored), spread
 
     # The parity gate ----------------------------------------------------------------------------------------------
 
@@ -392,10 +383,6 @@ class _SaveBetweenRollouts(TrainerCallback):
         else:
             control.should_save = control.should_training_stop = False
         return control
-
-
-def _with_empty_row(parts: Sequence[Tensor]) -> Tensor:
-    return torch.cat([*parts, parts[0].new_zeros(1, parts[0].shape[1])])
 
 
 def _named(name: str) -> Callable[..., None]:

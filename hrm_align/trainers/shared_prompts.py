@@ -8,8 +8,9 @@ answer has behind its prompt alone. The seam reads from the positions that every
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -119,3 +120,41 @@ def targets_of(pack: Pack, ids: Tensor, mask: Tensor, kept: int) -> Tensor:
     """The answer tokens of a pack's rows (rows of the pack, kept), -100 where there is none."""
     rows = torch.tensor(pack.rows, dtype=torch.long, device=ids.device)
     return ids[rows, -kept:].masked_fill(mask[rows, -kept:] == 0, IGNORED)
+
+
+def score_packed(
+    run: Callable[[Pack, Tensor], Any],
+    ids: Tensor,
+    mask: Tensor,
+    kept: int,
+    pad_id: int,
+    in_one_row: bool,
+    tokens: int | None = CHUNK_TOKENS,
+) -> tuple[Tensor, Tensor | None]:
+    """Log-probabilities and entropies (rows, kept) of a rollout's answers, each prompt computed once.
+
+    Args:
+        run: given a pack and its targets, what a head of `models.response_head` gives.
+        ids, mask, kept: see `groups_of`.
+        pad_id: of padding.
+        in_one_row: see `pack`.
+        tokens: of a chunk, see `chunks`.
+
+    Returns:
+        0 outside of answers; the entropies None where `run` gives none.
+    """
+    logprobs, entropies, rows = [], [], list[int]()
+    for groups in chunks(groups_of(ids, mask, kept), tokens):
+        packed = pack(groups, pad_id, in_one_row)
+        output = run(packed, targets_of(packed, ids, mask, kept))
+        logprobs.append(output.log_probs)
+        entropies.append(output.entropy)
+        rows += packed.rows
+    place = torch.full((len(ids),), len(rows), dtype=torch.long, device=ids.device)  # of rows that have no answer
+    place[rows] = torch.arange(len(rows), device=ids.device)
+    scored, spread = (None if parts[0] is None else _with_empty_row(parts)[place] for parts in (logprobs, entropies))
+    return cast(Tensor, scored), spread
+
+
+def _with_empty_row(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat([*parts, parts[0].new_zeros(1, parts[0].shape[1])])

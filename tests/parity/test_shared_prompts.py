@@ -10,7 +10,7 @@ from trl.trainer.utils import add_fused_lm_head
 from hrm_align.models.intervals import PrefixMaskError
 from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.models.response_head import score_responses_only
-from hrm_align.trainers.shared_prompts import chunks, groups_of, pack, targets_of
+from hrm_align.trainers.shared_prompts import groups_of, pack, score_packed
 from tests.parity.reference import drawn_mask, reference_logits, small_model, trained_model, unpatched
 
 # Of the largest logit, and of the norm of all gradients. Seen: 4e-7 on the random model, 1.5e-6 on the trained one, as
@@ -44,16 +44,15 @@ def model(request):
 
 def packed_logprobs(model, kernel, tokens=None):
     """(rows, kept), the packs in chunks of at most `tokens`."""
-    ids, mask, kept = rollout()
     model.set_attn_implementation(kernel)
-    scored = torch.zeros(len(ids), kept)
-    for groups in chunks(groups_of(ids, mask, kept), tokens):
-        packed = pack(groups, 5, in_one_row=kernel == "per_document")
-        output = model(
+
+    def run(packed, targets):
+        return model(
             input_ids=packed.input_ids, attention_mask=packed.attention_mask, position_ids=packed.position_ids,
-            targets=targets_of(packed, ids, mask, kept), tokens_to_score=packed.tokens_to_score, fused_lm_head=True,
+            targets=targets, tokens_to_score=packed.tokens_to_score, fused_lm_head=True,
         )  # fmt: skip
-        scored = scored.index_put((torch.tensor(packed.rows),), output.log_probs.float())
+
+    scored, _ = score_packed(run, *rollout(), pad_id=5, in_one_row=kernel == "per_document", tokens=tokens)
     model.set_attn_implementation("sdpa")
     return scored
 
