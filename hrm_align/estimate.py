@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from transformers import AttentionInterface, AutoModelForCausalLM, HrmTextConfig
 
 from hrm_align.configs import LoraArguments, SFTRecipe
+from hrm_align.errors import UserError
 from hrm_align.models.horizon import Horizon, carrying_passes, longest
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.lora import lora_config
@@ -86,15 +87,22 @@ def estimate_sft(recipe: SFTRecipe, config: HrmTextConfig) -> Estimate:
     Args:
         recipe: as parsed.
         config: of its model.
+
+    Raises:
+        UserError: for a quantised base, whose size is bitsandbytes' own.
     """
+    if recipe.model.load_in_4bit or recipe.model.load_in_8bit:
+        raise UserError(
+            "a base in 4 or 8 bits is not counted: leave load_in_4bit and load_in_8bit out of the estimate."
+        )
     args, half = recipe.training, bool(recipe.training.bf16 or recipe.training.fp16)
     bp_steps = horizon_schedule(args, config, 1).max_steps
-    weight = DTYPES[recipe.model.dtype].itemsize
     tokens = args.per_device_train_batch_size * int(args.max_length or 0)
     with FakeTensorMode():
         model = _model(recipe, config)
-        count = sum(parameter.numel() for parameter in model.parameters())
-        trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        whole, gradients = sum(p.nbytes for p in model.parameters()), sum(p.nbytes for p in trained)
+        count = sum(parameter.numel() for parameter in trained)
         Horizon(model, bp_steps)
         short, long = (_kept(model, length, half) for length in LENGTHS)
     activation = (long - short) / (LENGTHS[1] - LENGTHS[0])
@@ -105,10 +113,10 @@ def estimate_sft(recipe: SFTRecipe, config: HrmTextConfig) -> Estimate:
         layers = passes * int(config.num_layers_per_stack or 0)
         activation = config.hidden_size * FLOAT32 * layers + activation / layers  # inputs of all, the inside of one
     parts = {
-        "weights": count * weight,
-        "gradients": trained * weight,
-        "optimizer": 2 * trained * weight,
-        "average": trained * weight if args.ema_decay is not None else 0,
+        "weights": whole,
+        "gradients": gradients,
+        "optimizer": 2 * gradients,
+        "average": gradients if args.ema_decay is not None else 0,
         "half-precision copies": copies,
         "activations": round(activation * tokens),
         "head": HEAD_COPIES * FLOAT32 * config.vocab_size * min(tokens, HEAD_TOKENS),
@@ -116,7 +124,7 @@ def estimate_sft(recipe: SFTRecipe, config: HrmTextConfig) -> Estimate:
     flops = _flops(config, passes, recipe.lora.use_peft)
     if args.activation_checkpointing:
         flops += _flops(config, 0, True) * passes / longest(config)  # those passes once more
-    return Estimate(parts, trained, tokens, activation, flops * tokens * args.gradient_accumulation_steps)
+    return Estimate(parts, count, tokens, activation, flops * tokens * args.gradient_accumulation_steps)
 
 
 def _model(recipe: SFTRecipe, config: HrmTextConfig) -> Any:
@@ -131,7 +139,8 @@ def _model(recipe: SFTRecipe, config: HrmTextConfig) -> Any:
     for module in model.modules():
         for name, weight in module._parameters.items():
             if weight is not None:
-                empty = torch.empty(weight.shape, dtype=weight.dtype)
+                of_adapter = recipe.lora.use_peft and weight.requires_grad
+                empty = torch.empty(weight.shape, dtype=DTYPES[recipe.lora.lora_dtype] if of_adapter else weight.dtype)
                 module._parameters[name] = nn.Parameter(empty, requires_grad=weight.requires_grad)
         for name, buffer in module._buffers.items():
             module._buffers[name] = None if buffer is None else torch.empty(buffer.shape, dtype=buffer.dtype)

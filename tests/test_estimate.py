@@ -90,6 +90,14 @@ def test_an_adapter_has_small_gradients_and_says_so_in_words(recipe, capsys):
     assert f"{adapter['trained']:,} trained parameters" in capsys.readouterr().out.replace("\n", " ")
 
 
+def test_an_adapter_in_float32_on_a_base_in_half_precision_is_counted_as_it_is_held(recipe, capsys):
+    """As the recipes of the 1B model hold them."""
+    found = estimate(capsys, recipe, "--use_peft", "true", "--dtype", "bfloat16")
+    base = sum(weight.numel() for weight in load_model("tiny").parameters())
+    assert found["bytes"]["weights"] == 2 * base + 4 * found["trained"]
+    assert found["bytes"]["gradients"] == 4 * found["trained"]
+
+
 @pytest.mark.parametrize(
     ("memory", "words"),
     [("1", "It fits into 1 GiB"), ("0.025", "does not fit into 0.025 GiB: set per_device_train_batch_size"),

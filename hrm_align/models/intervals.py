@@ -107,11 +107,8 @@ def visible_intervals(
     closes = torch.where(prefix & following, index, real.shape[1])
     next_close = closes.flip(1).cummin(dim=1).values.flip(1)
     last = torch.where(prefix, next_close, index)
-    return (
-        Intervals(first, last)
-        if again is None
-        else _set_apart(Intervals(first, last), _latest(starts | again, index), again)
-    )
+    documents = Intervals(first, last)
+    return documents if again is None else _set_apart(documents, _latest(starts | again, index), again)
 
 
 def _set_apart(documents: Intervals, own: Tensor, again: Tensor) -> Intervals:

@@ -28,6 +28,11 @@ PLAN = "attention_plan"  # the keyword in which it reaches the attention
 DENSE_ROW = 256  # tokens; up to here cutting takes longer than it saves (scripts/README.md)
 
 
+def instead_of_a_mask() -> Tensor:
+    """What a call with a plan passes as its mask: of four dimensions, so that it is taken as given and none is built."""
+    return torch.empty(1, 1, 1, 1)
+
+
 class Plan(Protocol):
     """Computes the attention of one layer, all of (batch, heads, seq, dim), to (batch, seq, heads, dim)."""
 

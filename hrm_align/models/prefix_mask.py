@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import Cache, GenerationMixin, HrmTextForCausalLM, HrmTextModel, PreTrainedConfig, PreTrainedModel
 
 from hrm_align.models.intervals import Intervals, PrefixMaskError, attention_mask_of, visible_intervals
-from hrm_align.models.per_document import PER_DOCUMENT, PLAN, Runs, register, runs_of
+from hrm_align.models.per_document import PER_DOCUMENT, PLAN, Runs, instead_of_a_mask, register, runs_of
 
 # `<|im_end|>` of the published tokenizer. A checkpoint with another vocabulary carries `prefix_end_token_id` in its
 # config, because reference models that a trainer loads by path come without their tokenizer.
@@ -67,8 +67,7 @@ def _backbone_mask(
     kv_length = None if cache is None else cache.get_mask_sizes(tokens.shape[1], 0)[0]
     by_document = model.config._attn_implementation == PER_DOCUMENT and kv_length in (None, tokens.shape[1])
     if by_document and (runs := runs_of(intervals)) is not None:
-        # Of four dimensions, so that Transformers builds no mask of its own.
-        return _Mask(torch.empty(1, 1, 1, 1), intervals, runs)
+        return _Mask(instead_of_a_mask(), intervals, runs)
     return _Mask(attention_mask_of(intervals, model.config, model.dtype, kv_length), intervals)
 
 

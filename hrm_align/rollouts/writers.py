@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hrm_align.models.per_document import PER_DOCUMENT, PLAN
+from hrm_align.models.per_document import PER_DOCUMENT, PLAN, instead_of_a_mask
 from hrm_align.rollouts.padding import left_padded
 from hrm_align.rollouts.shared_cache import SharedCache
 from hrm_align.rollouts.slots import slot_cache
@@ -53,7 +53,7 @@ class SharedPrompts:
         """See `Writer`."""
         written = self._model(
             input_ids=tokens[:, None],
-            attention_mask=torch.empty(1, 1, 1, 1),  # of four dimensions: taken as given; the plan hides what is hidden
+            attention_mask=instead_of_a_mask(),  # the plan hides what is hidden
             position_ids=self._positions[:, None],
             past_key_values=self._cache,
             use_cache=True,
