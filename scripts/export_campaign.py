@@ -59,12 +59,13 @@ def merge_trial(random: Random, number: int, out: Path) -> dict[str, Any]:
     """Train an adapter of a random shape, and export it merged in two precisions."""
     from hrm_align.recipes.sft import main as sft
 
+    layers = random.choice(LAYERS)
     shape = {
-        "lora_target_modules": random.choice(LAYERS),
+        "lora_target_modules": layers,
         "lora_r": random.choice([1, 2, 3, 8, 16]),
         "lora_scaling": random.choice(["constant", "per_application"]),
         "use_rslora": random.random() < 0.3,
-        "use_dora": random.random() < 0.3,
+        "use_dora": random.random() < 0.3 and not {"head", "all"} & set(layers),  # DoRA cannot adapt the head
         "learning_rate": random.choice([3e-3, 1e-2, 3e-2]),
     }
     run = out / f"adapter-{number}"
