@@ -226,6 +226,14 @@ class SFTArguments(StabiliserArguments, SFTConfig):
     activation_checkpointing: bool | None = _option(
         False, "Recompute activations in the backward pass: less memory, slower.", nargs="?", const=True
     )
+    auto_batch: bool = _option(
+        False,
+        "Forward as many rows of an optimizer step at once as fit, and accumulate the others; activations are computed again "
+        "only where not one row fits. What a step learns from stays the same.",
+    )
+    auto_batch_memory: float | None = _option(
+        None, "GiB that it may take on each device; unset for 90 %% of what is free."
+    )
     generation_eval_samples: int = _option(0, "Held-out rows answered at each evaluation; 0 for none.")
     generation_eval_match: str = _option(
         "exact", "How those answers are graded: exact, math, numeric, answer, json, sql or code."

@@ -6,7 +6,8 @@ keep for the backward is added up, at the run's own horizon, adapter and precisi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from hrm_align.models.loading import DTYPES
 from hrm_align.models.lora import lora_config
 from hrm_align.trainers.stabilised import horizon_schedule
 
+GIB = 2**30
 COUNTED = "counted"  # the attention that only counts
 FLOAT32 = 4
 LENGTHS = (128, 256)  # tokens of the two forwards whose difference is what a token costs
@@ -57,47 +59,70 @@ class Estimate:
     """Bytes on each device, and operations of a step on it.
 
     Args:
-        parts: by name; what grows with the batch is `activations` and `head`.
+        fixed: bytes by name, of what does not grow with the batch.
         trained: parameters.
-        tokens: of a forward, padding included.
+        rows: of a forward.
+        forwards: of an optimizer step.
+        length: tokens of a row, padding included.
         activation: bytes kept for the backward, for each token.
-        flops: floating-point operations of an optimizer step.
+        logits: bytes of the head, for each token that it computes at a time.
+        flops_per_token: floating-point operations, forward and backward.
     """
 
-    parts: dict[str, int]
+    fixed: dict[str, int]
     trained: int
-    tokens: int
+    rows: int
+    forwards: int
+    length: int
     activation: float
-    flops: float
+    logits: int
+    flops_per_token: float
+
+    @property
+    def tokens(self) -> int:
+        """Of a forward."""
+        return self.rows * self.length
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Bytes by name."""
+        activations, head = round(self.activation * self.tokens), self.logits * min(self.tokens, HEAD_TOKENS)
+        return {**self.fixed, "activations": activations, "head": head}
 
     @property
     def total(self) -> int:
         """Bytes."""
         return sum(self.parts.values())
 
-    def largest_batch(self, memory: int, rows: int) -> int:
-        """Rows of a forward that fit into so many bytes, given how many there are now; 0 if not even one does."""
-        growing = self.parts["activations"] + self.parts["head"]
-        return max(0, int((memory - (self.total - growing)) // (growing / rows)))
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of an optimizer step."""
+        return self.flops_per_token * self.tokens * self.forwards
+
+    def largest_batch(self, memory: int) -> int:
+        """Rows of a forward that fit into so many bytes; 0 if not even one does."""
+        too_many = int(memory // (self.activation * self.length)) + 1
+        return bisect_right(range(1, too_many + 1), memory, key=lambda rows: replace(self, rows=rows).total)
 
 
-def estimate_sft(recipe: SFTRecipe, config: HrmTextConfig) -> Estimate:
+def estimate_sft(recipe: SFTRecipe, config: HrmTextConfig, processes: int = 1) -> Estimate:
     """What a recipe takes on each device (weights are not split: DDP or a single process).
 
     Args:
         recipe: as parsed.
         config: of its model.
+        processes: that train together; of several, each holds its gradients once more to send them.
 
     Raises:
         UserError: for a quantised base, whose size is bitsandbytes' own.
     """
     if recipe.model.load_in_4bit or recipe.model.load_in_8bit:
         raise UserError(
-            "a base in 4 or 8 bits is not counted: leave load_in_4bit and load_in_8bit out of the estimate."
+            "a base in 4 or 8 bits is not counted: leave load_in_4bit and load_in_8bit out to estimate the same on a whole "
+            "base, and auto_batch out to train."
         )
     args, half = recipe.training, bool(recipe.training.bf16 or recipe.training.fp16)
     bp_steps = horizon_schedule(args, config, 1).max_steps
-    tokens = args.per_device_train_batch_size * int(args.max_length or 0)
     with FakeTensorMode():
         model = _model(recipe, config)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -112,19 +137,26 @@ def estimate_sft(recipe: SFTRecipe, config: HrmTextConfig) -> Estimate:
     if args.activation_checkpointing:
         layers = passes * int(config.num_layers_per_stack or 0)
         activation = config.hidden_size * FLOAT32 * layers + activation / layers  # inputs of all, the inside of one
-    parts = {
+    fixed = {
         "weights": whole,
-        "gradients": gradients,
+        "gradients": gradients * (1 if processes == 1 else 2),
         "optimizer": 2 * gradients,
         "average": gradients if args.ema_decay is not None else 0,
         "half-precision copies": copies,
-        "activations": round(activation * tokens),
-        "head": HEAD_COPIES * FLOAT32 * config.vocab_size * min(tokens, HEAD_TOKENS),
     }
     flops = _flops(config, passes, recipe.lora.use_peft)
     if args.activation_checkpointing:
         flops += _flops(config, 0, True) * passes / longest(config)  # those passes once more
-    return Estimate(parts, count, tokens, activation, flops * tokens * args.gradient_accumulation_steps)
+    return Estimate(
+        fixed,
+        count,
+        args.per_device_train_batch_size,
+        args.gradient_accumulation_steps,
+        int(args.max_length or 0),
+        activation,
+        HEAD_COPIES * FLOAT32 * config.vocab_size,
+        flops,
+    )
 
 
 def _model(recipe: SFTRecipe, config: HrmTextConfig) -> Any:

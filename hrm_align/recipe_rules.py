@@ -142,6 +142,7 @@ _BOUNDS: tuple[Bound, ...] = (
 _BOUNDS_SFT: tuple[Bound, ...] = (
     ("0 or more, and below 1", lambda v: 0 <= v < 1, ("replay_fraction",)),
     (*_COUNT, ("max_new_tokens",)),
+    ("a number of GiB above 0", lambda v: v is None or 0 < v < math.inf, ("auto_batch_memory",)),
     ("8 tokens or more", lambda v: v is not None and v >= 8, ("max_length",)),
 )
 _BOUNDS_GRPO: tuple[Bound, ...] = (
@@ -271,6 +272,13 @@ def _check_sft(recipe: SFTRecipe, settings: Mapping[str, Setting], fail: Fail) -
     if bool(data.replay_datasets) != bool(data.replay_fraction):
         fail("replay_fraction" if data.replay_fraction else "replay_datasets", "needs the other: set replay_datasets "
              "and replay_fraction, or neither")  # fmt: skip
+    if training.auto_batch_memory is not None and not training.auto_batch:
+        fail("auto_batch_memory", "is for auto_batch: set auto_batch: true, or leave it out")
+    if training.auto_batch and training.auto_find_batch_size:
+        fail(
+            "auto_find_batch_size",
+            "halves the rows of a step where memory runs out: keep auto_batch, which accumulates",
+        )
     _check_held_out(recipe, settings, fail)
 
 

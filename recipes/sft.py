@@ -19,9 +19,11 @@ from peft import PeftModel
 from rich.console import Console
 from transformers import PreTrainedModel, set_seed
 
+from hrm_align.auto_batch import settle_batch
 from hrm_align.cli import exit_code_of
 from hrm_align.data.preparation import RunData, read_data, tokenized
 from hrm_align.export.final_push import FinalPush
+from hrm_align.models.loading import load_config
 from hrm_align.models.trainable import load_trainable, parameters_told
 from hrm_align.recipe_parser import parse_sft, resolved
 from hrm_align.trainers.callbacks import MetricsFile
@@ -38,9 +40,14 @@ def main(argv: Sequence[str]) -> None:
     """Run the recipe that the arguments name."""
     recipe = parse_sft(argv)
     args, output_dir = recipe.training, Path(str(recipe.training.output_dir))
-    settings, final_push = resolved(recipe), FinalPush.requested(args)
     resumed = checkpoint_to_resume(args.resume_from_checkpoint, output_dir)
     is_main = PartialState().is_main_process
+    if args.auto_batch:
+        config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
+        decided = settle_batch(recipe, config, resumed)
+        if is_main:
+            print(decided)
+    settings, final_push = resolved(recipe), FinalPush.requested(args)
     if is_main:
         claim_output_dir(output_dir, resumed)
     set_seed(args.seed)

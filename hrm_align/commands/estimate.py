@@ -10,11 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hrm_align.errors import UserError
-from hrm_align.estimate import Estimate, estimate_sft
+from hrm_align.estimate import GIB, Estimate, estimate_sft
 from hrm_align.models.loading import load_config
 from hrm_align.recipe_parser import parse_sft
-
-GIB = 2**30
 
 
 def main(argv: Sequence[str]) -> None:
@@ -34,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
     recipe = parse_sft(words)
     found = estimate_sft(recipe, load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision))
     rows = recipe.training.per_device_train_batch_size
-    fits = None if options.memory is None else found.largest_batch(int(options.memory * GIB), rows)
+    fits = None if options.memory is None else found.largest_batch(int(options.memory * GIB))
     if options.json:
         told = {"bytes": found.parts, "total": found.total, "trained": found.trained, "tokens": found.tokens,
                 "activation_bytes_per_token": found.activation, "flops_per_step": found.flops}  # fmt: skip
@@ -69,7 +67,7 @@ def _verdict(fits: int, rows: int, memory: float) -> str:
     if fits:
         return (
             f"It does not fit into {memory:g} GiB: set per_device_train_batch_size to {fits} or less, and raise "
-            "gradient_accumulation_steps as much, which changes nothing in what is learnt."
+            "gradient_accumulation_steps as much, which changes nothing in what is learnt; --auto_batch does both."
         )
     return (
         f"Not even one row fits into {memory:g} GiB: try --activation_checkpointing, a smaller max_length, or an adapter "

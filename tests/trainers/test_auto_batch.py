@@ -1,0 +1,112 @@
+"""`auto_batch`: rows are split by the memory there is, and nothing that is learnt depends on it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hrm_align.cli import dispatch, exit_code_of
+from hrm_align.models.loading import resolve
+from tests.trainers.recipe_runs import arguments, distance, launched_sft, sft, weights, write_rows
+
+ROWS, LENGTH = 8, 64
+SHORT = ["--max_length", str(LENGTH), "--max_steps", "2", "--learning_rate", "1e-2", "--save_strategy", "no"]
+WHOLE = ["--per_device_train_batch_size", str(ROWS)]
+
+# Of plain SGD, so long that the weights are the gradient.
+ONE_STEP = ["--max_steps", "1", "--optim", "sgd", "--learning_rate", "1000", "--lr_scheduler_type", "constant",
+            "--weight_decay", "0", "--max_grad_norm", "0"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    rows = [{"prompt": f"what is {i}", "response": f"{'it is ' * (i % 5)}{i}"} for i in range(40)]
+    return write_rows(tmp_path_factory.mktemp("rows") / "rows.jsonl", rows)
+
+
+@pytest.fixture
+def taken(data, tmp_path, capsys):
+    """GiB that a run takes by the estimate."""
+
+    def total(*flags):
+        command = ["estimate", "--json", *arguments(tmp_path / "none", data, *SHORT, *map(str, flags))]
+        assert exit_code_of(dispatch, command) == 0
+        return json.loads(capsys.readouterr().out)["total"] / 2**30
+
+    return total
+
+
+def split_of(run):
+    found = yaml.safe_load((run / "run" / "resolved.yaml").read_text())
+    return (
+        found["per_device_train_batch_size"],
+        found["gradient_accumulation_steps"],
+        found["activation_checkpointing"],
+    )
+
+
+def with_memory(gib, *flags):
+    return [*SHORT, *WHOLE, "--auto_batch", "true", "--auto_batch_memory", repr(gib), *flags]
+
+
+def test_what_does_not_fit_is_accumulated_and_learns_the_same(data, taken, tmp_path, capsys):
+    three_rows = taken("--per_device_train_batch_size", 3)  # 3 divides no 8: two at a time
+    sft(tmp_path / "whole", data, *SHORT, *WHOLE, *ONE_STEP)
+    sft(tmp_path / "split", data, *with_memory(three_rows, *ONE_STEP))
+    assert "auto_batch: 2 rows a forward, 4 forwards a step; " in capsys.readouterr().out
+    assert split_of(tmp_path / "split") == (2, 4, False)
+    assert distance(weights(tmp_path / "whole"), weights(tmp_path / "split"), weights(Path(resolve("tiny")))) < 2e-6
+
+
+def test_rows_that_were_accumulated_are_put_together_where_they_fit(data, taken, tmp_path):
+    flags = with_memory(taken(*WHOLE), "--per_device_train_batch_size", "1", "--gradient_accumulation_steps", str(ROWS))
+    sft(tmp_path / "run", data, *flags)
+    assert split_of(tmp_path / "run") == (ROWS, 1, False)
+
+
+def test_activations_are_recomputed_only_where_not_one_row_fits(data, taken, tmp_path, capsys):
+    one_row = taken("--per_device_train_batch_size", 1)
+    sft(tmp_path / "run", data, *with_memory(0.999 * one_row))
+    assert "activations computed again in the backward" in capsys.readouterr().out
+    rows, forwards, is_recomputed = split_of(tmp_path / "run")
+    assert is_recomputed and rows * forwards == ROWS
+
+
+def test_a_run_that_cannot_fit_is_one_sentence_before_anything_is_written(data, tmp_path, capsys):
+    assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *with_memory(0.001))]) == 2
+    assert "not even one row of max_length 64 fits into 0.001 GiB" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_run_keeps_its_split(data, taken, tmp_path, capsys):
+    two_rows, saving = taken("--per_device_train_batch_size", 2), ["--save_strategy", "steps", "--save_steps", "1"]
+    flags = ["--max_steps", "3", *saving]
+    sft(tmp_path / "whole", data, *with_memory(two_rows, *flags))
+    resumed = ["--resume_from_checkpoint", str(tmp_path / "whole" / "checkpoint-1")]
+    sft(
+        tmp_path / "run",
+        data,
+        *with_memory(10.0, *flags, "--resume_from_checkpoint", str(tmp_path / "whole" / "checkpoint-1")),
+    )
+    assert "2 rows a forward, 4 forwards a step; as before it was resumed" in capsys.readouterr().out
+    assert distance(weights(tmp_path / "whole"), weights(tmp_path / "run"), weights(Path(resolve("tiny")))) == 0
+    other = with_memory(10.0, "--per_device_train_batch_size", "5", *resumed)
+    assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "other", data, *other)]) == 2
+    assert "is of a run with 8 rows a step on each device, this one has 5" in capsys.readouterr().err
+
+
+def test_without_a_figure_it_takes_what_is_free_and_two_processes_agree(data, tmp_path):
+    launched_sft(tmp_path / "run", data, *SHORT, *WHOLE, "--auto_batch", "true", config="two_processes_cpu")
+    assert split_of(tmp_path / "run") == (ROWS, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [(["--auto_batch_memory", "8"], "is for auto_batch"),
+     (["--auto_batch", "true", "--auto_batch_memory", "0"], "it must be a number of GiB above 0"),
+     (["--auto_batch", "true", "--auto_find_batch_size", "true"], "keep auto_batch")],
+)  # fmt: skip
+def test_contradictions_are_one_sentence(data, tmp_path, capsys, flags, words):
+    assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *SHORT, *flags)]) == 2
+    assert words in capsys.readouterr().err
