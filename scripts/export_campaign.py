@@ -34,6 +34,7 @@ from rich.console import Console
 from hrm_align.cli import exit_code_of
 from hrm_align.commands.common import at_least
 from hrm_align.errors import RunError
+from hrm_align.export.card import rename_card
 from hrm_align.models.loading import resolve
 from hrm_align.trainers.callbacks import append_json_line
 from tests.export.hub_server import HubServer
@@ -113,6 +114,7 @@ def push_trial(random: Random, number: int, out: Path) -> dict[str, Any]:
             [*COMMAND, "export", resolve("tiny"), "--to", str(folder), "--max_new_tokens", "8"]
         ).returncode
         assert code == 0, "the folder to push cannot be made"
+        rename_card(folder, "alice/mine")  # as the push does first: what is expected is read before one
     expected = {path.name: path.read_bytes() for path in folder.iterdir()}
     with HubServer(tokens={"hf_good": "alice"}) as hub:
         environment = os.environ | hub.environment(out / f"home-{number}", token="hf_good")

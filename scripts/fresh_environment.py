@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
     record = check_export(arguments.folder, forced=True)
     if not record.get("after"):
         raise UserError(f"{arguments.folder} was exported without rows: there is no score to compare with.")
-    tokenizer = load_tokenizer(str(arguments.folder))
+    tokenizer = load_tokenizer(arguments.base or str(arguments.folder))
     room = load_config(arguments.base or str(arguments.folder)).max_position_embeddings - record["max_new_tokens"]
     source = Source(
         arguments.folder, arguments.folder, settings={"condition": record["condition"] or DEFAULT_CONDITION}

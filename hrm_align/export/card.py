@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
@@ -141,17 +141,24 @@ def rename_card(folder: Path, name: str) -> None:
     old = record["name"]
     if old == name:
         return
-    text = (folder / CARD).read_text(encoding="utf-8")
+    card = ModelCard((folder / CARD).read_text(encoding="utf-8"))
+    cast(ModelCardData, card.data).model_name = _title(name)
+    text = str(card)
     for before, after in (
         (f"from_pretrained({json.dumps(old)}", f"from_pretrained({json.dumps(name)}"),
         (f"from_pretrained(base, {json.dumps(old)})", f"from_pretrained(base, {json.dumps(name)})"),
         (f"# {_title(old)}\n", f"# {_title(name)}\n"),
-        (f"- name: {_title(old)}\n", f"- name: {_title(name)}\n"),
     ):
         text = text.replace(before, after)
-    (folder / CARD).write_text(text, encoding="utf-8")
-    changed = json.dumps(record | {"name": name}, indent=2, ensure_ascii=False)
-    (folder / PUBLICATION).write_text(changed + "\n", encoding="utf-8")
+    _exchange(folder / CARD, text)
+    _exchange(folder / PUBLICATION, json.dumps(record | {"name": name}, indent=2, ensure_ascii=False) + "\n")
+
+
+def _exchange(path: Path, text: str) -> None:
+    """Write a file beside its folder, which holds nothing else than an export, and rename it: killed, it is the old one."""
+    partial = path.parent.with_name(f".{path.parent.name}-{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def _title(name: str) -> str:

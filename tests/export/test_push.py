@@ -18,7 +18,7 @@ from hrm_align.export.scan import findings
 from hrm_align.models.loading import load_model, resolve
 from recipes.export import main as export
 from tests.command_line import run
-from tests.export.runs import ASKED, quickstart, trained
+from tests.export.runs import ASKED, ROWS, quickstart, trained
 
 REPO = "alice/mine"
 
@@ -74,6 +74,19 @@ def test_what_is_pushed_later_loads_by_the_name_of_its_repository(signed_in, mad
     assert quickstart(tmp_path / REPO, "Add 12 and 30.", beside=tmp_path) == "42"
     text = (tmp_path / REPO / "README.md").read_text()
     assert "\n# mine\n" in text and f'from_pretrained("{REPO}")' in text and 'from_pretrained("mine")' not in text
+
+
+def test_a_card_that_is_renamed_is_the_card_of_that_name(signed_in, tmp_path, capsys):
+    """Title, metadata and quickstart, whatever the folder was called; a number as a name, too."""
+    folder = exported(tmp_path / "123", "--data", ROWS, "--limit", "4")
+    assert "- name: '123'\n" in (folder / "README.md").read_text()
+    pushed(capsys, folder)
+    named = tmp_path / "mine"
+    code, _, err = run(capsys, "export", resolve("tiny"), "--to", named, "--max_new_tokens", "8", "--push", "alice/mine",
+                       "--data", ROWS, "--limit", "4")  # fmt: skip
+    assert code == 0, err
+    assert (folder / "README.md").read_text() == (named / "README.md").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["123", "mine"]
 
 
 def test_only_what_was_proven_is_pushed(signed_in, made, tmp_path, capsys):
