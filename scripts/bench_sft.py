@@ -4,8 +4,8 @@
     python scripts/bench_sft.py --rounds 9 --out runs/bench_sft.json
 
 All three train the same random model on rows of the same lengths, under the prefix mask and with the same horizon. TRL's
-defaults pad and recompute activations; its strongest setting groups rows by length and does not. A round is one optimizer
-step of each, about as many tokens long; what counts is tokens that are no padding.
+defaults pad and recompute activations; its strongest setting groups rows by length and does not. A round is a few optimizer
+steps of each, about as many tokens long; what counts is tokens that are no padding.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from hrm_align.models.loading import load_tokenizer
 from hrm_align.trainers.sft import SFTTrainer
 
 ROWS, LONGEST = 8, 1024
+STEPS = 4  # of a round
+GOLDEN = 0.618  # multiples of it, modulo 1, are spread evenly
 OURS, DEFAULTS, STRONGEST = "hrm_align", "TRL, defaults", "TRL, strongest"
 SCALES = {"tiny": 0.1, "small": 1.0, "1b": 1.0}
 
@@ -52,12 +54,21 @@ def arm(name: str, shape: str, turn: Turn) -> None:
         arguments = SFTArguments(**settings, train_sampling_strategy="random")
         trainer = SFTTrainer(model, arguments, rows, tokenizer)
     else:
-        strongest: dict[str, Any] = {"gradient_checkpointing": False, "train_sampling_strategy": "group_by_length"}
+        strongest: dict[str, Any] = {"gradient_checkpointing": False, "train_sampling_strategy": "sequential"}
         config = trl.SFTConfig(**common, **(strongest if name == STRONGEST else {}))
+        grouped = rows.select(by_length(rows["length"])) if name == STRONGEST else rows
         trainer = trl.SFTTrainer(
-            model, config, train_dataset=rows.remove_columns("prefix_length"), processing_class=tokenizer
+            model, config, train_dataset=grouped.remove_columns("prefix_length"), processing_class=tokenizer
         )  # fmt: skip
-    take_turns(trainer, turn, lambda: int(trainer._total_train_tokens))
+    take_turns(trainer, turn, lambda: int(trainer._total_train_tokens), STEPS)
+
+
+def by_length(lengths: Sequence[int]) -> list[int]:
+    """The batches of `train_sampling_strategy: group_by_length`, but long and short ones mixed: that begins with the longest."""
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
+    batches = [order[start : start + ROWS] for start in range(0, len(order), ROWS)]
+    mixed = sorted(range(len(batches)), key=lambda number: number * GOLDEN % 1)
+    return [row for number in mixed for row in batches[number]]
 
 
 def main(argv: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Trainers as arms: a turn is an optimizer step of the trainer's own loop."""
+"""Trainers as arms: a turn is an optimizer step of the trainer's own loop, or a few of them."""
 
 from __future__ import annotations
 
@@ -11,29 +11,32 @@ from bench.race import Turn
 
 
 class _EndOfStep(TrainerCallback):
-    def __init__(self, turn: Turn, tokens_so_far: Callable[[], int]):
-        self._turn, self._tokens_so_far, self._tokens = turn, tokens_so_far, 0
+    def __init__(self, turn: Turn, tokens_so_far: Callable[[], int], steps: int):
+        self._turn, self._tokens_so_far, self._steps, self._tokens = turn, tokens_so_far, steps, 0
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The first step begins with the first turn."""
         if state.global_step == 0:
             self._turn()
 
-    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The weights have been updated."""
+        if state.global_step % self._steps:
+            return
         total = self._tokens_so_far()
         self._turn(total - self._tokens)
         self._tokens = total
 
 
-def take_turns(trainer: Any, turn: Turn, tokens_so_far: Callable[[], int]) -> None:
-    """Train, a step a turn, until the race is over.
+def take_turns(trainer: Any, turn: Turn, tokens_so_far: Callable[[], int], steps: int = 1) -> None:
+    """Train until the race is over.
 
     Args:
         trainer: one of Transformers'.
         turn: of the arm.
         tokens_so_far: useful ones, since the training began.
+        steps: of a turn.
     """
     trainer.pop_callback(PrinterCallback)
-    trainer.add_callback(_EndOfStep(turn, tokens_so_far))
+    trainer.add_callback(_EndOfStep(turn, tokens_so_far, steps))
     trainer.train()
