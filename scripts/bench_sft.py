@@ -31,7 +31,8 @@ from hrm_align.trainers.sft import SFTTrainer
 ROWS, LONGEST = 8, 1024
 STEPS = 4  # of a round
 GOLDEN = 0.618  # multiples of it, modulo 1, are spread evenly
-OURS, DEFAULTS, STRONGEST = "hrm_align", "TRL, defaults", "TRL, strongest"
+OURS, COMPILED = "hrm_align", "hrm_align, compiled blocks"
+DEFAULTS, STRONGEST = "TRL, defaults", "TRL, strongest"
 SCALES = {"tiny": 0.1, "small": 1.0, "1b": 1.0}
 
 
@@ -47,11 +48,11 @@ def arm(name: str, shape: str, turn: Turn) -> None:
     }  # fmt: skip
     model = random_model(shape)
     trainer: Any
-    if name == OURS:
+    if name in (OURS, COMPILED):
         # Packed rows are full, so that half as many hold as many tokens.
         settings = common | {"per_device_train_batch_size": ROWS // 2, "packing": True, "logging_first_step": False}
         model.set_attn_implementation("sdpa" if torch.cuda.is_available() else "per_document")
-        arguments = SFTArguments(**settings, train_sampling_strategy="random")
+        arguments = SFTArguments(**settings, train_sampling_strategy="random", compile_blocks=name == COMPILED)
         trainer = SFTTrainer(model, arguments, rows, tokenizer)
     else:
         strongest: dict[str, Any] = {"gradient_checkpointing": False, "train_sampling_strategy": "sequential"}
@@ -73,8 +74,11 @@ def by_length(lengths: Sequence[int]) -> list[int]:
 
 def main(argv: Sequence[str]) -> None:
     """Race them and print the table."""
-    arguments = options(argv, __doc__, "bench_sft")
-    arms = {name: partial(arm, name, arguments.shape) for name in (OURS, DEFAULTS, STRONGEST)}
+    arguments = options(
+        argv, __doc__, "bench_sft", {"--compiled": "race compile_blocks too, which takes a minute to compile"}
+    )
+    names = (OURS, *([COMPILED] if arguments.compiled else []), DEFAULTS, STRONGEST)
+    arms = {name: partial(arm, name, arguments.shape) for name in names}
     figures = race(arms, arguments.rounds, threads=arguments.threads)
     report(arguments, figures, OURS, {})
 

@@ -129,6 +129,7 @@ def _cuts(intervals: Intervals) -> tuple[list[int], list[int], list[int], list[b
     return starts.tolist(), documents.tolist(), prompts.tolist(), padding.flatten()[starts].tolist()
 
 
+@torch.compiler.disable  # its calls are as many as there are documents: a compiler would start again with every batch
 def per_document_attention(
     module: nn.Module,
     query: Tensor,

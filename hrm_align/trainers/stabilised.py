@@ -6,6 +6,8 @@ A mixin before any of TRL's trainers: `class SFTTrainer(SafeCheckpoints, Stabili
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -21,6 +23,7 @@ from trl.trainer.utils import RepeatSampler
 
 from hrm_align.configs import StabiliserArguments
 from hrm_align.errors import RunError, UserError
+from hrm_align.models.compiled_blocks import compile_blocks
 from hrm_align.models.ema import WeightAverage
 from hrm_align.models.horizon import Horizon, HorizonSchedule, check_bp_steps, official, to_l_bp_cycles
 from hrm_align.models.lora import expose_adapted_head
@@ -76,6 +79,8 @@ def check_stabilisers(args: Any) -> None:
         raise UserError(f"--bp_warmup_ratio is {args.bp_warmup_ratio}: it is a share of the steps, from 0 to 1.")
     if args.ema_for_evaluation and args.ema_decay is None:
         raise UserError("--ema_for_evaluation needs an average to evaluate: set --ema_decay, such as 0.999.")
+    if args.compile_blocks and args.use_cpu and shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise UserError("--compile_blocks needs a C++ compiler on a CPU: install g++, or leave it out.")
     if args.activation_checkpointing and (args.activation_checkpointing_kwargs or {}).get("use_reentrant"):
         raise UserError(
             "reentrant checkpointing gives wrong gradients without an error (with an adapter on two processes, or a short "
@@ -96,6 +101,8 @@ class Stabilised(_Base):
         super().__init__(args=args, **kwargs)
         if args.score_responses_only:
             self._score_responses_only()
+        if args.compile_blocks:
+            compile_blocks(self.accelerator.unwrap_model(self.model))
         self.optimizer_cls_and_kwargs = optimizer_of(args)  # not every trainer of TRL's takes it as an argument
         bare = self.accelerator.unwrap_model(self.model)
         if args.ema_decay is not None and self.is_fsdp_enabled:

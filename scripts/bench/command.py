@@ -21,8 +21,10 @@ from bench.shapes import SHAPES
 from hrm_align.commands.common import at_least
 
 
-def options(argv: Sequence[str], description: str | None, name: str) -> argparse.Namespace:
-    """Read --shape, --rounds, --threads and --out.
+def options(
+    argv: Sequence[str], description: str | None, name: str, switches: Mapping[str, str] = {}
+) -> argparse.Namespace:
+    """Read --shape, --rounds, --threads and --out, and a benchmark's own switches, each with its help.
 
     Raises:
         UserError: for no round or no thread.
@@ -33,6 +35,8 @@ def options(argv: Sequence[str], description: str | None, name: str) -> argparse
     parser.add_argument("--rounds", type=int, default=5, help="turns of each arm that count")
     parser.add_argument("--threads", type=int, default=2, help="of the CPU")
     parser.add_argument("--out", type=Path, default=Path(f"runs/{name}.json"), help="where the figures are written")
+    for switch, words in switches.items():
+        parser.add_argument(switch, action="store_true", help=words)
     arguments = parser.parse_args(argv)
     at_least(arguments.rounds, 1, "--rounds")
     at_least(arguments.threads, 1, "--threads")

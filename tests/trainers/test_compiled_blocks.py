@@ -1,0 +1,101 @@
+"""`compile_blocks`: what is learnt stays the same, and neither depth, nor recurrence, nor other lengths compile again."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+from transformers import HrmTextConfig, HrmTextForCausalLM
+
+from hrm_align.cli import dispatch, exit_code_of
+from hrm_align.models.compiled_blocks import compile_blocks
+from hrm_align.models.horizon import Horizon
+from hrm_align.models.loading import resolve
+from hrm_align.rollouts.generation import generate
+from tests.trainers.recipe_runs import arguments, distance, metrics, sft, weights, write_rows
+
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
+
+# One step of plain SGD, so long that the weights are the gradient; noise seen: 5e-7.
+STEP = ("--optim", "sgd", "--learning_rate", "1000", "--lr_scheduler_type", "constant", "--weight_decay", "0",
+        "--max_grad_norm", "0", "--max_steps", "1", "--train_sampling_strategy", "sequential", "--logging_steps", "1",
+        "--save_strategy", "no", "--packing", "true", "--max_length", "320")  # fmt: skip
+TOLERANCE = 5e-6
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler():
+    torch._dynamo.reset()
+    counters.clear()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    rows = [{"prompt": f"say {n}", "response": " ".join(["red"] * (1 + 7 * n % 40))} for n in range(24)]
+    return write_rows(tmp_path_factory.mktemp("rows") / "rows.jsonl", rows)
+
+
+@pytest.fixture
+def fast_compiler(monkeypatch):
+    """Traces as the other does, and runs the graphs as they are: seconds instead of a minute."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+
+
+@needs_compiler
+def test_a_step_learns_what_it_learnt(data, tmp_path):
+    learns_the_same(data, tmp_path, "--attn_implementation", "sdpa")
+
+
+def test_document_by_document_and_recomputed_too(data, tmp_path, fast_compiler):
+    learns_the_same(data, tmp_path, "--attn_implementation", "per_document", "--activation_checkpointing", "true")
+
+
+def learns_the_same(data, tmp_path, *flags):
+    flags = (*STEP, *flags)
+    sft(tmp_path / "eager", data, *flags)
+    assert counters["stats"]["unique_graphs"] == 0
+    sft(tmp_path / "compiled", data, *flags, "--compile_blocks", "true")
+    assert counters["stats"]["unique_graphs"] > 0, "nothing was compiled"
+    eager, compiled, start = (
+        weights(folder) for folder in (tmp_path / "eager", tmp_path / "compiled", Path(resolve("tiny")))
+    )
+    assert distance(eager, compiled, start) < TOLERANCE
+    assert metrics(tmp_path / "eager")[0]["loss"] == pytest.approx(metrics(tmp_path / "compiled")[0]["loss"], abs=1e-5)
+
+
+def test_depth_recurrence_other_lengths_and_answers_compile_nothing_again(fast_compiler):
+    """Nor do answers, whose shapes change with every token. A batch of one row is a case of its own to the compiler."""
+
+    def graphs(layers: int) -> list[int]:
+        torch._dynamo.reset()
+        counters.clear()
+        config = HrmTextConfig(hidden_size=32, num_layers_per_stack=layers, num_hidden_layers=8 * layers, intermediate_size=64,
+                               num_attention_heads=2, head_dim=16, vocab_size=64, L_bp_cycles=[0, 3], pad_token_id=5)  # fmt: skip
+        model = HrmTextForCausalLM(config).train()
+        Horizon(model, 5)
+        compile_blocks(model)
+        seen = []
+        for rows, length in ((2, 24), (3, 40), (1, 33)):
+            ids = torch.randint(20, 60, (rows, length))
+            ids[:, 9] = 7
+            model.model(ids, use_cache=False).last_hidden_state.sum().backward()
+            seen.append(counters["stats"]["unique_graphs"])
+        generate(model.eval(), [[20, 21, 7]], max_new_tokens=3)
+        seen.append(counters["stats"]["unique_graphs"])
+        return seen
+
+    for layers, passes in (
+        (1, 2),
+        (3, 3),
+    ):  # without gradient, with it, and of three layers those whose input has none yet
+        assert graphs(layers) == [passes, passes, 2 * passes, 2 * passes]
+
+
+def test_without_a_compiler_it_is_one_sentence(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *STEP, "--compile_blocks", "true")]) == 2
+    assert "needs a C++ compiler" in capsys.readouterr().err
