@@ -120,7 +120,7 @@ def free_memory(args: SFTArguments) -> int:
     available, limit, held = psutil.virtual_memory().available, CONTAINER / "memory.max", CONTAINER / "memory.current"
     if limit.is_file() and (most := limit.read_text().strip()).isdigit():  # "max" is none
         available = min(available, int(most) - int(held.read_text()))
-    return int(USED * available)
+    return int(USED * available / PartialState().num_processes)  # which share it
 
 
 def _recorded(checkpoint: Path) -> Split | None:

@@ -117,6 +117,26 @@ def test_the_largest_batch_that_it_names_fits_and_the_next_does_not(recipe, caps
     assert totals[0] <= memory < totals[1]
 
 
-def test_a_memory_that_cannot_be_is_one_sentence(recipe, capsys):
-    assert main(["estimate", "--config", str(recipe), "--memory", "-3"]) == 2
-    assert "--memory is -3" in capsys.readouterr().err
+def test_the_logits_of_a_batch_are_counted_to_the_most_that_the_head_computes_at_a_time(recipe, published, capsys):
+    """Of 65,536 tokens the head holds 32,768 at once: half the rows need no less for it."""
+    flags = ("--model_name_or_path", published, "--max_length", 2048, "--per_device_train_batch_size")
+    all_rows, half, most = (
+        estimate(capsys, recipe, *flags, rows, "--memory", 120)["bytes"]["head"] for rows in (32, 16, 12)
+    )
+    assert all_rows == half > most
+    found = estimate(capsys, recipe, *flags, 32, "--memory", 120)
+    assert estimate(capsys, recipe, *flags, found["largest_batch"])["total"] <= 120 * 2**30
+
+
+def test_it_says_how_long_a_step_and_the_run_take_at_a_rate(recipe, capsys):
+    found = estimate(capsys, recipe, "--tflops", 0.1)
+    assert found["seconds_per_step"] == pytest.approx(found["flops_per_step"] / 1e11)
+    assert main(["estimate", "--config", str(recipe), "--tflops", "0.001", "--max_steps", "7200"]) == 0
+    steps = found["seconds_per_step"] * 100
+    assert f"{steps:.3g} s a step, {2 * steps:.3g} h for 7200 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--memory", "--tflops"])
+def test_what_cannot_be_is_one_sentence(recipe, capsys, option):
+    assert main(["estimate", "--config", str(recipe), option, "-3"]) == 2
+    assert f"{option} is -3" in capsys.readouterr().err

@@ -25,10 +25,15 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--memory", type=float, metavar="GIB", help="of the device: says whether it fits, and how many rows"
     )
+    parser.add_argument(
+        "--tflops", type=float, metavar="RATE", help="that the device sustains, 10^12 operations a second: tells the time"
+    )
     parser.add_argument("--json", action="store_true", help="print for programs")
     options, words = parser.parse_known_args(argv)
     if options.memory is not None and options.memory <= 0:
         raise UserError(f"--memory is {options.memory}: it is the device's memory in GiB, above 0.")
+    if options.tflops is not None and options.tflops <= 0:
+        raise UserError(f"--tflops is {options.tflops}: it is what the device sustains, in TFLOP a second, above 0.")
     recipe = parse_sft(words)
     found = estimate_sft(recipe, load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision))
     rows = recipe.training.per_device_train_batch_size
@@ -36,9 +41,13 @@ def main(argv: Sequence[str]) -> None:
     if options.json:
         told = {"bytes": found.parts, "total": found.total, "trained": found.trained, "tokens": found.tokens,
                 "activation_bytes_per_token": found.activation, "flops_per_step": found.flops}  # fmt: skip
-        print(json.dumps(told | ({} if fits is None else {"largest_batch": fits})))
+        told |= {} if fits is None else {"largest_batch": fits}
+        told |= {} if options.tflops is None else {"seconds_per_step": found.flops / 1e12 / options.tflops}
+        print(json.dumps(told))
         return
     show(found)
+    if options.tflops is not None:
+        print(_time(found.flops / 1e12 / options.tflops, recipe.training.max_steps, options.tflops))
     if fits is not None:
         print(_verdict(fits, rows, options.memory))
 
@@ -59,6 +68,11 @@ def show(found: Estimate) -> None:
         "CUDA itself take, 1 to 2 GiB, comes on top.",
         highlight=False,
     )
+
+
+def _time(seconds: float, steps: int, rate: float) -> str:
+    whole = f", {steps * seconds / 3600:.3g} h for {steps} steps" if steps > 0 else ""
+    return f"At {rate:g} TFLOP a second: {seconds:.3g} s a step{whole}."
 
 
 def _verdict(fits: int, rows: int, memory: float) -> str:
