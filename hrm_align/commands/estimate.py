@@ -26,7 +26,10 @@ def main(argv: Sequence[str]) -> None:
         "--memory", type=float, metavar="GIB", help="of the device: says whether it fits, and how many rows"
     )
     parser.add_argument(
-        "--tflops", type=float, metavar="RATE", help="that the device sustains, 10^12 operations a second: tells the time"
+        "--tflops",
+        type=float,
+        metavar="RATE",
+        help="that the device sustains, 10^12 operations a second: tells the time",
     )
     parser.add_argument("--json", action="store_true", help="print for programs")
     options, words = parser.parse_known_args(argv)
