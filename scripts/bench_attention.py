@@ -80,10 +80,12 @@ def arm(kernel: str, kind: str, shape: str, turn: Turn) -> None:
 
 def main(argv: Sequence[str]) -> None:
     """Race the kernels on both inputs and print the tables."""
-    arguments = options(argv, __doc__, "bench_attention")
+    switches = {"--without_flex": "leave out flex_attention, which takes a minute to compile for a CPU"}
+    arguments = options(argv, __doc__, "bench_attention", switches)
+    kernels = (OURS, DENSE) if arguments.without_flex else (OURS, DENSE, FLEX)
     out = arguments.out
     for kind in INPUTS:
-        arms = {kernel: partial(arm, kernel, kind, arguments.shape) for kernel in (OURS, DENSE, FLEX)}
+        arms = {kernel: partial(arm, kernel, kind, arguments.shape) for kernel in kernels}
         figures = race(arms, arguments.rounds, threads=arguments.threads)
         expected = figures[DENSE].notes[0]
         apart = {kernel: float(abs(own.notes[0] - expected).max()) for kernel, own in figures.items()}

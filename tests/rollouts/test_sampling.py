@@ -12,6 +12,7 @@ from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import renderer_of
 from hrm_align.rollouts.generation import generate
 from hrm_align.rollouts.sampling import Decoding, sample
+from hrm_align.rollouts.slots import SlotLayer
 from tests.parity.reference import reference_logits
 
 TEXTS = ["Write pig backwards.", "What is 9 minus 4?", "Sort the letters: d a c", "copy abc", "5 + 6 + 7 = ?"]
@@ -105,6 +106,28 @@ def test_greedy_answers_to_many_prompts_are_those_of_stock_generate(tiny):
     answers = generate(model, prompts, max_new_tokens=24)
     assert answers == stock_greedy(model, prompts, 24)
     assert len({len(answer) for answer in answers}) > 8, "answers of many lengths"
+
+
+def test_under_autocast_the_cache_has_its_precision_and_the_answers_are_those_of_one_in_float32(
+    tiny, prompts, monkeypatch
+):
+    """Attention casts what it reads to bfloat16: kept in float32, it would be cast again, and read twice, at every token."""
+    rows, drawn, stored = repeated(prompts[:3], 2), {}, []
+    update = SlotLayer.update
+
+    def noted(layer, *args, **kwargs):
+        stored.extend(update(layer, *args, **kwargs))
+        return stored[-2], stored[-1]
+
+    with torch.autocast("cpu", torch.bfloat16):
+        monkeypatch.setattr(SlotLayer, "update", noted)
+        drawn["as it is read"] = sample(tiny[0], rows, range(len(rows)), Decoding(4))
+        assert {states.dtype for states in stored} == {torch.bfloat16}
+        monkeypatch.setattr("hrm_align.rollouts.slots._as_read", lambda states: states.float())
+        stored.clear()
+        drawn["in float32"] = sample(tiny[0], rows, range(len(rows)), Decoding(4))
+        assert {states.dtype for states in stored} == {torch.float32}
+    assert drawn["as it is read"] == drawn["in float32"]
 
 
 def test_sampled_answers_are_those_of_their_seed(tiny, prompts):
