@@ -1,13 +1,15 @@
 """How many rows a forward takes: the most that fit, while an optimizer step stays what it was asked to be.
 
 Rows that do not fit together are accumulated, and activations are computed again in the backward only where not even one row
-fits without. Both change nothing in what is learnt. It is decided by `hrm_align.estimate`, before a weight is loaded.
+fits without. Neither changes what a step learns from, but for the last one of an epoch on several processes, which accelerate
+fills up with other rows. It is decided by `hrm_align.estimate`, before a weight is loaded.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -19,10 +21,15 @@ from transformers import HrmTextConfig
 
 from hrm_align.configs import SFTArguments, SFTRecipe
 from hrm_align.errors import UserError
-from hrm_align.estimate import GIB, Estimate, estimate_sft
+from hrm_align.estimate import GIB, estimate_sft
 
 USED = 0.9  # of what is free; the rest is the allocator's, and what CUDA loads
-CONTAINER = Path("/sys/fs/cgroup")  # its limit, which the machine's own figure does not show
+# Where a container's limit stands, what it holds, and how much of that is cache that goes when it is needed.
+CONTAINERS = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Split:
 
 
 def settle_batch(recipe: SFTRecipe, config: HrmTextConfig, resumed: Path | None) -> str:
-    """Do what `auto_batch` asks for. A resumed run keeps its split, on which the order of its rows depends.
+    """Do what `auto_batch` asks for. A resumed run keeps its split where it fits, so that it goes on bit by bit.
 
     Args:
         recipe: whose settings are changed.
@@ -71,45 +78,54 @@ def settle_batch(recipe: SFTRecipe, config: HrmTextConfig, resumed: Path | None)
         UserError: if not even one row fits, if weights are split over devices, which is not counted, or if the run that is
             resumed had other steps.
     """
-    args = recipe.training
-    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
-        raise UserError("auto_batch does not count weights that FSDP splits: set per_device_train_batch_size yourself.")
+    args, asked = recipe.training, Split.of(recipe.training)
+    if args.fsdp or args.deepspeed or os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        raise UserError(
+            "auto_batch does not count weights that FSDP or DeepSpeed splits: set per_device_train_batch_size yourself."
+        )
+    memory = free_memory(args) if args.auto_batch_memory is None else int(args.auto_batch_memory * GIB)
+    memory = min(gather_object([memory]))  # all devices must decide alike
     before = None if resumed is None else _recorded(resumed)
-    if before is not None:
-        if before.step != Split.of(args).step:
-            raise UserError(
-                f"{resumed} is of a run with {before.step} rows a step on each device, this one has {Split.of(args).step}: "
-                "resume with the same per_device_train_batch_size and gradient_accumulation_steps."
-            )
-        split, reason = before, "as before it was resumed"
-    else:
-        memory = free_memory(args) if args.auto_batch_memory is None else int(args.auto_batch_memory * GIB)
-        memory = min(gather_object([memory]))  # all devices must decide alike
-        split, found = fitting(recipe, config, memory)
-        reason = f"{_gib(found.total)} of {_gib(memory)} GiB by the estimate"
-    split.apply(args)
+    if before is not None and before.step != asked.step:
+        raise UserError(
+            f"{resumed} is of a run with {before.step} rows a step on each device, this one has {asked.step}: resume with the "
+            "same per_device_train_batch_size and gradient_accumulation_steps."
+        )
+    kept = (
+        before is not None and before.is_recomputed >= asked.is_recomputed and _taken(recipe, config, before) <= memory
+    )
+    split = before if before is not None and kept else fitting(recipe, config, asked, memory)
+    taken = _taken(recipe, config, split)  # which leaves the split in the settings
     again = ", activations computed again in the backward" if split.is_recomputed else ""
-    return f"auto_batch: {split.rows} rows a forward, {split.forwards} forwards a step{again}; {reason}"
+    reason = "as before it was resumed, " if kept else ""
+    told = f"{split.rows} rows a forward, {split.forwards} forwards a step{again}"
+    return f"auto_batch: {told}; {reason}{_gib(taken)} of {_gib(memory)} GiB by the estimate"
 
 
-def fitting(recipe: SFTRecipe, config: HrmTextConfig, memory: int) -> tuple[Split, Estimate]:
-    """The largest forward that fits into so many bytes, and what it takes. Leaves the settings of a smaller one behind.
+def _taken(recipe: SFTRecipe, config: HrmTextConfig, split: Split) -> int:
+    """Bytes that the recipe takes when it is split so, which it is then."""
+    split.apply(recipe.training)
+    return estimate_sft(recipe, config, PartialState().num_processes).total
+
+
+def fitting(recipe: SFTRecipe, config: HrmTextConfig, asked: Split, memory: int) -> Split:
+    """The largest forward that fits into so many bytes. Changes the recipe's settings on the way.
 
     Raises:
         UserError: if not even one row does.
     """
-    args, asked, processes = recipe.training, Split.of(recipe.training), PartialState().num_processes
+    processes = PartialState().num_processes
     for recomputed in (True,) if asked.is_recomputed else (False, True):
-        Split(1, asked.step, recomputed).apply(args)
+        Split(1, asked.step, recomputed).apply(recipe.training)
         found = estimate_sft(recipe, config, processes)
         most = found.largest_batch(memory)
         if most:
             rows = max(rows for rows in range(1, min(most, asked.step) + 1) if asked.step % rows == 0)
-            return Split(rows, asked.step // rows, recomputed), replace(found, rows=rows)
+            return Split(rows, asked.step // rows, recomputed)
     raise UserError(
-        f"not even one row of max_length {args.max_length} fits into {_gib(memory)} GiB: it takes {_gib(found.total)} "
-        "(`hrm-align estimate` says for what). Try a smaller max_length, or an adapter (use_peft: true) on a base in "
-        "dtype bfloat16."
+        f"not even one row of max_length {recipe.training.max_length} fits into {_gib(memory)} GiB: it takes "
+        f"{_gib(found.total)} (`hrm-align estimate --per_device_train_batch_size 1 --activation_checkpointing --processes "
+        f"{processes}` says for what). Try a smaller max_length, or an adapter (use_peft: true) on a base in dtype bfloat16."
     )
 
 
@@ -117,10 +133,19 @@ def free_memory(args: SFTArguments) -> int:
     """Bytes that a run may take on its device."""
     if torch.cuda.is_available() and not args.use_cpu:
         return int(USED * torch.cuda.mem_get_info(PartialState().device)[0])
-    available, limit, held = psutil.virtual_memory().available, CONTAINER / "memory.max", CONTAINER / "memory.current"
-    if limit.is_file() and (most := limit.read_text().strip()).isdigit():  # "max" is none
-        available = min(available, int(most) - int(held.read_text()))
-    return int(USED * available / PartialState().num_processes)  # which share it
+    together = int(os.environ.get("LOCAL_WORLD_SIZE", PartialState().num_processes))  # processes that share it
+    return int(USED * min(psutil.virtual_memory().available, _left_to_the_container()) / together)
+
+
+def _left_to_the_container() -> float:
+    """Bytes below the limit of a container, which the machine's own figure does not show; infinite without one."""
+    for limit, held, statistics, cache in CONTAINERS:
+        path = CONTROL_GROUPS / limit
+        if path.is_file() and (most := path.read_text().strip()).isdigit():  # "max" is none
+            counted = dict(line.split() for line in (CONTROL_GROUPS / statistics).read_text().splitlines())
+            used = int((CONTROL_GROUPS / held).read_text()) - int(counted.get(cache, 0))
+            return max(0, int(most) - used)
+    return math.inf
 
 
 def _recorded(checkpoint: Path) -> Split | None:

@@ -51,12 +51,13 @@ def check_new(target: Path) -> None:
         raise UserError(f"{target} is there already, and nothing is written over: name a new folder.")
 
 
-def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def replace_file(path: Path, write: Callable[[BinaryIO], object], keep: bool = True) -> None:
     """Write a file aside, flush it, and rename it; what stood there is kept as `<name>.bak`.
 
     Args:
         path: its name.
         write: gets the file, open for writing bytes.
+        keep: false to keep no such copy.
 
     Raises:
         OSError: if the disk refuses; what stood there is not lost then.
@@ -68,17 +69,23 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
         flush(partial)
         if path.exists():
             shutil.copymode(path, partial)
-            _keep(path)
+            if keep:
+                _keep(path)
         os.replace(partial, path)
         flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def replace_json(path: Path, document: dict[str, Any]) -> None:
+def replace_json(path: Path, document: dict[str, Any], keep: bool = True) -> None:
     """The same for a JSON document, indented as Transformers writes it."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    replace_file(path, lambda file: file.write(text.encode()))
+    replace_file(path, lambda file: file.write(text.encode()), keep)
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file of this name is what a kill has left of a `replace_file`: the file itself is whole beside it."""
+    return name.startswith(".") and name.endswith(".partial")
 
 
 def _keep(path: Path) -> None:

@@ -114,13 +114,15 @@ def estimate_sft(recipe: SFTRecipe, config: HrmTextConfig, processes: int = 1) -
         processes: that train together; of several, each holds its gradients once more to send them.
 
     Raises:
-        UserError: for a quantised base, whose size is bitsandbytes' own.
+        UserError: for a quantised base, whose size is bitsandbytes' own, and for eager attention.
     """
     if recipe.model.load_in_4bit or recipe.model.load_in_8bit:
         raise UserError(
             "a base in 4 or 8 bits is not counted: leave load_in_4bit and load_in_8bit out to estimate the same on a whole "
             "base, and auto_batch out to train."
         )
+    if recipe.model.attn_implementation == "eager":
+        raise UserError("eager attention keeps all its scores, which are not counted: use sdpa or per_document.")
     args, half = recipe.training, bool(recipe.training.bf16 or recipe.training.fp16)
     bp_steps = horizon_schedule(args, config, 1).max_steps
     with FakeTensorMode():

@@ -225,6 +225,10 @@ def _check_training(training: Any, fail: Fail) -> None:
     for key, options in (("activation_checkpointing_kwargs", checkpointing), ("lr_scheduler_kwargs", schedule)):
         if isinstance(options, str):
             fail(key, f"is {options!r}, it must be a mapping")
+    if training.compile_blocks and training.torch_compile:
+        fail(
+            "torch_compile", "compiles the whole model: keep compile_blocks, which compiles a block once for all passes"
+        )
     if isinstance(checkpointing, dict) and checkpointing.get("use_reentrant"):
         fail("activation_checkpointing_kwargs", "must not set use_reentrant: it gives wrong gradients under DDP")
 
@@ -278,6 +282,11 @@ def _check_sft(recipe: SFTRecipe, settings: Mapping[str, Setting], fail: Fail) -
         fail(
             "auto_find_batch_size",
             "halves the rows of a step where memory runs out: keep auto_batch, which accumulates",
+        )
+    if training.auto_batch and training.dataloader_drop_last:
+        fail(
+            "dataloader_drop_last",
+            "drops as many rows as a forward has, which auto_batch decides: leave one of them out",
         )
     _check_held_out(recipe, settings, fail)
 

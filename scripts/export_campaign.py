@@ -115,7 +115,7 @@ def push_trial(random: Random, number: int, out: Path) -> dict[str, Any]:
             [*COMMAND, "export", resolve("tiny"), "--to", str(folder), "--max_new_tokens", "8"]
         ).returncode
         assert code == 0, "the folder to push cannot be made"
-        rename_card(folder, "alice/mine")  # as the push does first: what is expected is read before one
+    rename_card(folder, "alice/mine")  # as the push does first: what is expected is read before one
     expected = {path.name: path.read_bytes() for path in folder.iterdir()}
     with HubServer(tokens={"hf_good": "alice"}) as hub:
         environment = os.environ | hub.environment(out / f"home-{number}", token="hf_good")

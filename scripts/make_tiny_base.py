@@ -80,8 +80,8 @@ def examples_of(rows: Iterable[dict[str, str]]) -> list[Example]:
     ]
 
 
-def compile_blocks(model: HrmTextForCausalLM) -> None:
-    """Compile each block: with bf16, 0.09 CPU seconds a step instead of 0.15."""
+def compile_for_one_shape(model: HrmTextForCausalLM) -> None:
+    """Compile each block for batches that are all alike: with bf16, 0.09 CPU seconds a step instead of 0.15."""
     torch._dynamo.config.recompile_limit = 64  # a graph for each place in the recurrence, with gradient and without
     for stack in (model.model.L_module, model.model.H_module):
         for layer in stack.layers:
@@ -90,7 +90,7 @@ def compile_blocks(model: HrmTextForCausalLM) -> None:
 
 def train(model: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, arguments: argparse.Namespace) -> None:
     """Two stages of fresh rows: look-ups and copies alone, then everything, at a rate that falls at the end."""
-    compile_blocks(model)
+    compile_for_one_shape(model)
     first, rest = arguments.first_steps, arguments.steps - arguments.first_steps
     train_stage(model, tokenizer, arguments, "first", first, 0.0, base_tasks.FIRST_FAMILIES)
     train_stage(model, tokenizer, arguments, "training", rest, arguments.decay, tuple(base_tasks.FAMILIES))

@@ -138,6 +138,11 @@ def test_it_says_how_long_a_step_and_the_run_take_at_a_rate(recipe, capsys):
     assert f"{steps:.3g} s a step, {2 * steps:.3g} h for 7200 steps" in capsys.readouterr().out
 
 
+def test_processes_that_train_together_hold_their_gradients_twice(recipe, capsys):
+    alone, together = (estimate(capsys, recipe, "--processes", count)["bytes"] for count in (1, 2))
+    assert together["gradients"] == 2 * alone["gradients"] and together["optimizer"] == alone["optimizer"]
+
+
 @pytest.mark.parametrize("option", ["--memory", "--tflops"])
 def test_what_cannot_be_is_one_sentence(recipe, capsys, option):
     assert main(["estimate", "--config", str(recipe), option, "-3"]) == 2

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from hrm_align.commands.common import at_least
 from hrm_align.errors import UserError
 from hrm_align.estimate import GIB, Estimate, estimate_sft
 from hrm_align.models.loading import load_config
@@ -29,16 +30,19 @@ def main(argv: Sequence[str]) -> None:
         "--tflops",
         type=float,
         metavar="RATE",
-        help="that the device sustains, 10^12 operations a second: tells the time",
+        help="that the device sustains, 10^12 operations a second: tells the time of the blocks' products",
     )
+    parser.add_argument("--processes", type=int, default=1, help="that train together, each on a device of its own")
     parser.add_argument("--json", action="store_true", help="print for programs")
     options, words = parser.parse_known_args(argv)
     if options.memory is not None and options.memory <= 0:
         raise UserError(f"--memory is {options.memory}: it is the device's memory in GiB, above 0.")
     if options.tflops is not None and options.tflops <= 0:
         raise UserError(f"--tflops is {options.tflops}: it is what the device sustains, in TFLOP a second, above 0.")
+    at_least(options.processes, 1, "--processes")
     recipe = parse_sft(words)
-    found = estimate_sft(recipe, load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision))
+    config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
+    found = estimate_sft(recipe, config, options.processes)
     rows = recipe.training.per_device_train_batch_size
     fits = None if options.memory is None else found.largest_batch(int(options.memory * GIB))
     if options.json:
@@ -75,7 +79,7 @@ def show(found: Estimate) -> None:
 
 def _time(seconds: float, steps: int, rate: float) -> str:
     whole = f", {steps * seconds / 3600:.3g} h for {steps} steps" if steps > 0 else ""
-    return f"At {rate:g} TFLOP a second: {seconds:.3g} s a step{whole}."
+    return f"At {rate:g} TFLOP a second: {seconds:.3g} s a step{whole}; attention's scores and the head come on top."
 
 
 def _verdict(fits: int, rows: int, memory: float) -> str:

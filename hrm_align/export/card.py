@@ -10,9 +10,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hrm_align._version import __version__
+from hrm_align.durable_files import replace_file, replace_json
+from hrm_align.errors import UserError
 from hrm_align.evaluation import Evaluation
 from hrm_align.export.folder import CARD, PUBLICATION
 from hrm_align.export.parity import ParityReport
@@ -136,12 +139,20 @@ def write_card(publication: Publication) -> str:
 
 
 def rename_card(folder: Path, name: str) -> None:
-    """Make the card of an exported folder load another name: that of the repository it is pushed to."""
+    """Make the card of an exported folder load another name: that of the repository it is pushed to.
+
+    Raises:
+        UserError: if its metadata cannot be read.
+    """
     record = json.loads((folder / PUBLICATION).read_text(encoding="utf-8"))
     old = record["name"]
     if old == name:
         return
-    card = ModelCard((folder / CARD).read_text(encoding="utf-8"))
+    try:
+        card = ModelCard((folder / CARD).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        said = " ".join(str(error).split())
+        raise UserError(f"{folder / CARD}: its metadata is no YAML ({said}): mend it, or export again.") from None
     cast(ModelCardData, card.data).model_name = _title(name)
     text = str(card)
     for before, after in (
@@ -150,15 +161,8 @@ def rename_card(folder: Path, name: str) -> None:
         (f"# {_title(old)}\n", f"# {_title(name)}\n"),
     ):
         text = text.replace(before, after)
-    _exchange(folder / CARD, text)
-    _exchange(folder / PUBLICATION, json.dumps(record | {"name": name}, indent=2, ensure_ascii=False) + "\n")
-
-
-def _exchange(path: Path, text: str) -> None:
-    """Write a file beside its folder, which holds nothing else than an export, and rename it: killed, it is the old one."""
-    partial = path.parent.with_name(f".{path.parent.name}-{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    replace_file(folder / CARD, lambda file: file.write(text.encode()), keep=False)
+    replace_json(folder / PUBLICATION, record | {"name": name}, keep=False)
 
 
 def _title(name: str) -> str:

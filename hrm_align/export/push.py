@@ -12,9 +12,10 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Mo
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 
+from hrm_align.durable_files import is_partial
 from hrm_align.errors import RunError, UserError
 from hrm_align.export.card import rename_card
-from hrm_align.export.folder import PUBLICATION, digests, is_allowed
+from hrm_align.export.folder import CARD, PUBLICATION, digests, is_allowed
 from hrm_align.export.parity import ParityReport
 from hrm_align.export.scan import require_clean
 from hrm_align.models.loading import TINY
@@ -64,7 +65,9 @@ def check_export(folder: Path, forced: bool = False) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{folder} is no exported folder, or its {PUBLICATION} is damaged: export again.") from None
     strange = [
-        path.name for path in folder.iterdir() if not path.is_file() or path.is_symlink() or not is_allowed(path.name)
+        path.name
+        for path in folder.iterdir()
+        if not (path.is_file() and not path.is_symlink() and (is_allowed(path.name) or is_partial(path.name)))
     ]
     if strange:
         raise UserError(
@@ -100,7 +103,12 @@ def push(folder: Path, repo_id: str, private: bool = False, forced: bool = False
     record = check_export(folder, forced)
     if record.get("form") == "adapter" and record.get("base_model") in (None, TINY):
         raise UserError("an adapter is of no use without its base, which is not on the Hub: export it with --merged.")
-    rename_card(folder, repo_id)
+    try:
+        rename_card(folder, repo_id)
+    except OSError as error:
+        raise UserError(
+            f"{folder / CARD} cannot be made to name {repo_id} ({error.strerror}): copy the folder to where you may write."
+        ) from None
     for wait in (*WAITS, None):
         try:
             return _commit(HfApi(), folder, repo_id, private)
@@ -144,7 +152,7 @@ def _commit(api: HfApi, folder: Path, repo_id: str, private: bool) -> str:
     assert isinstance(info, ModelInfo)
     if private and not info.private:
         raise UserError(f"{repo_id} is there already, and public: make it private on the Hub, or choose another name.")
-    ours = sorted(path.name for path in folder.iterdir())
+    ours = sorted(path.name for path in folder.iterdir() if is_allowed(path.name))
     stale = [name for name in api.list_repo_files(repo_id, revision=info.sha) if is_allowed(name) and name not in ours]
     commit = api.create_commit(
         repo_id,

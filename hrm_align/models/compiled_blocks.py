@@ -2,7 +2,8 @@
 
 Each block is compiled by itself and shares its code with all others of its shape, so that depth and recurrence cost no further
 compilation, names of weights stay what they are, and hooks on stacks and model (mask, horizon, health) see what they saw.
-Forwards that write a cache, and evaluations, stay as they are: their shapes change with every token.
+Forwards that write a cache, and evaluations, stay as they are: their shapes change with every token. A deep copy of such a
+model still runs the blocks of the original.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hrm_align.errors import UserError
 from hrm_align.models.horizon import backbone_of
+
+VARIANTS = 64  # of a block: with gradient and without, one row and more, adapter on and off ...; the default is 8
 
 
 def compile_blocks(model: nn.Module) -> None:
@@ -22,11 +26,30 @@ def compile_blocks(model: nn.Module) -> None:
 
     Args:
         model: an HRM-Text, bare or with adapters.
+
+    Raises:
+        UserError: if nothing can be compiled on this machine.
     """
     backbone = backbone_of(model)
+    _prove_that_it_compiles(backbone.z_L_init.device)
+    torch._dynamo.config.recompile_limit = VARIANTS
+    # DDP would cut the blocks to send gradients early; those of recurrent weights are ready at the end alone.
+    torch._dynamo.config.optimize_ddp = False
     for stack in (backbone.L_module, backbone.H_module):
         for block in stack.layers:
             block.forward = _compiled_in_training(block)
+
+
+def _prove_that_it_compiles(device: torch.device) -> None:
+    """Before anything is trained: compilers, headers and kernels are missing in many images."""
+    try:
+        torch.compile(lambda numbers: numbers.sin() * 2)(torch.ones(8, device=device))
+    except Exception as error:
+        said = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"--compile_blocks cannot compile on this machine ({type(error).__name__}: {said}). A CPU needs g++ and Python's "
+            "headers, a GPU gcc and Triton: install them, or leave it out."
+        ) from None
 
 
 def _compiled_in_training(block: Any) -> Any:

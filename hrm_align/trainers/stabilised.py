@@ -6,8 +6,6 @@ A mixin before any of TRL's trainers: `class SFTTrainer(SafeCheckpoints, Stabili
 from __future__ import annotations
 
 import math
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -79,8 +77,6 @@ def check_stabilisers(args: Any) -> None:
         raise UserError(f"--bp_warmup_ratio is {args.bp_warmup_ratio}: it is a share of the steps, from 0 to 1.")
     if args.ema_for_evaluation and args.ema_decay is None:
         raise UserError("--ema_for_evaluation needs an average to evaluate: set --ema_decay, such as 0.999.")
-    if args.compile_blocks and args.use_cpu and shutil.which(os.environ.get("CXX", "g++")) is None:
-        raise UserError("--compile_blocks needs a C++ compiler on a CPU: install g++, or leave it out.")
     if args.activation_checkpointing and (args.activation_checkpointing_kwargs or {}).get("use_reentrant"):
         raise UserError(
             "reentrant checkpointing gives wrong gradients without an error (with an adapter on two processes, or a short "

@@ -14,6 +14,7 @@ import torch
 from huggingface_hub import snapshot_download
 
 from hrm_align.export import push as pushing
+from hrm_align.export.folder import PUBLICATION
 from hrm_align.export.scan import findings
 from hrm_align.models.loading import load_model, resolve
 from recipes.export import main as export
@@ -89,6 +90,15 @@ def test_a_card_that_is_renamed_is_the_card_of_that_name(signed_in, tmp_path, ca
     assert sorted(path.name for path in tmp_path.iterdir()) == ["123", "mine"]
 
 
+def test_from_inside_the_folder_and_over_what_a_kill_has_left(signed_in, tmp_path, capsys, monkeypatch):
+    folder = exported(tmp_path / "made")
+    (folder / ".README.md.partial").write_text("half a ca")
+    monkeypatch.chdir(folder)
+    pushed(capsys, ".")
+    assert published(signed_in) | {".README.md.partial": b""} == contents(folder) | {".README.md.partial": b""}
+    assert "\n# mine\n" in (folder / "README.md").read_text() and not list(folder.glob("*.bak"))
+
+
 def test_only_what_was_proven_is_pushed(signed_in, made, tmp_path, capsys):
     """Weights that were exchanged, a card that was edited, a folder outside the tolerance, a record that is damaged."""
 
@@ -127,10 +137,14 @@ def test_only_what_was_proven_is_pushed(signed_in, made, tmp_path, capsys):
     pushed(capsys, changed(lambda folder: edited(folder, parity={"mean_difference": 1.0})), "--force", "parity")
 
 
-def test_metadata_that_the_client_refuses_is_one_sentence(signed_in, made, capsys, tmp_path):
+def test_metadata_that_cannot_be_read_or_that_the_client_refuses_is_one_sentence(signed_in, made, capsys, tmp_path):
     shutil.copytree(made, tmp_path / "copy")
+    record = json.loads((tmp_path / "copy" / PUBLICATION).read_text())
+    (tmp_path / "copy" / PUBLICATION).write_text(json.dumps(record | {"name": "copy"}))  # pushed for the first time
     card = (tmp_path / "copy/README.md").read_text()
     (tmp_path / "copy/README.md").write_text(card.replace("license: apache-2.0", "license: [[["))
+    assert "its metadata is no YAML" in pushed(capsys, tmp_path / "copy", code=2)
+    (tmp_path / "copy/README.md").write_text(card.replace("license: apache-2.0", "license: mine"))
     assert "client refuses" in pushed(capsys, tmp_path / "copy", code=1)
     assert published(signed_in) == {}
 

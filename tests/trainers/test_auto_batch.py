@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hrm_align import auto_batch
 from hrm_align.cli import dispatch, exit_code_of
+from hrm_align.configs import SFTArguments
 from hrm_align.models.loading import resolve
-from tests.trainers.recipe_runs import arguments, distance, launched_sft, sft, weights, write_rows
+from tests.trainers.recipe_runs import arguments, distance, launched_sft, metrics, sft, weights, write_rows
 
 ROWS, LENGTH = 8, 64
 SHORT = ["--max_length", str(LENGTH), "--max_steps", "2", "--learning_rate", "1e-2", "--save_strategy", "no"]
@@ -17,6 +19,8 @@ WHOLE = ["--per_device_train_batch_size", str(ROWS)]
 # Of plain SGD, so long that the weights are the gradient.
 ONE_STEP = ["--max_steps", "1", "--optim", "sgd", "--learning_rate", "1000", "--lr_scheduler_type", "constant",
             "--weight_decay", "0", "--max_grad_norm", "0"]  # fmt: skip
+
+THREE_STEPS = ["--max_steps", "3", "--save_strategy", "steps", "--save_steps", "1", "--logging_steps", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -79,34 +83,74 @@ def test_a_run_that_cannot_fit_is_one_sentence_before_anything_is_written(data, 
     assert not (tmp_path / "run").exists()
 
 
-def test_a_resumed_run_keeps_its_split(data, taken, tmp_path, capsys):
-    two_rows, saving = taken("--per_device_train_batch_size", 2), ["--save_strategy", "steps", "--save_steps", "1"]
-    flags = ["--max_steps", "3", *saving]
-    sft(tmp_path / "whole", data, *with_memory(two_rows, *flags))
-    resumed = ["--resume_from_checkpoint", str(tmp_path / "whole" / "checkpoint-1")]
-    sft(
-        tmp_path / "run",
-        data,
-        *with_memory(10.0, *flags, "--resume_from_checkpoint", str(tmp_path / "whole" / "checkpoint-1")),
-    )
-    assert "2 rows a forward, 4 forwards a step; as before it was resumed" in capsys.readouterr().out
-    assert distance(weights(tmp_path / "whole"), weights(tmp_path / "run"), weights(Path(resolve("tiny")))) == 0
+@pytest.fixture(scope="module")
+def saved(data, tmp_path_factory):
+    """A run of three steps, four rows a forward, with a checkpoint after the first."""
+    run = tmp_path_factory.mktemp("saved") / "run"
+    four = ["--per_device_train_batch_size", "4", "--gradient_accumulation_steps", "2"]
+    sft(run, data, *SHORT, *four, *THREE_STEPS)
+    return run
+
+
+def test_a_resumed_run_keeps_its_split_where_it_fits(data, saved, tmp_path, capsys):
+    resumed = ["--resume_from_checkpoint", str(saved / "checkpoint-1")]
+    sft(tmp_path / "run", data, *with_memory(10.0, *THREE_STEPS, *resumed))
+    assert "4 rows a forward, 2 forwards a step; as before it was resumed" in capsys.readouterr().out
+    assert distance(weights(saved), weights(tmp_path / "run"), weights(Path(resolve("tiny")))) == 0
     other = with_memory(10.0, "--per_device_train_batch_size", "5", *resumed)
     assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "other", data, *other)]) == 2
     assert "is of a run with 8 rows a step on each device, this one has 5" in capsys.readouterr().err
 
 
+def test_a_resumed_run_that_did_not_fit_is_split_anew(data, saved, taken, tmp_path):
+    """As after running out of memory: the rows of each step are the same."""
+    resumed = ["--resume_from_checkpoint", str(saved / "checkpoint-1")]
+    two_rows = taken("--per_device_train_batch_size", 2)
+    sft(tmp_path / "run", data, *with_memory(two_rows, *THREE_STEPS, *resumed))
+    assert split_of(tmp_path / "run") == (2, 4, False)
+    ours, theirs = (metrics(run) for run in (tmp_path / "run", saved))
+    losses = [[entry["loss"] for entry in run if "loss" in entry][-2:] for run in (ours, theirs)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
 def test_without_a_figure_it_takes_what_is_free_and_two_processes_agree(data, tmp_path):
-    launched_sft(tmp_path / "run", data, *SHORT, *WHOLE, "--auto_batch", "true", config="two_processes_cpu")
+    eighths = ["--per_device_train_batch_size", "1", "--gradient_accumulation_steps", str(ROWS)]
+    launched_sft(tmp_path / "run", data, *SHORT, *eighths, "--auto_batch", "true", config="two_processes_cpu")
     assert split_of(tmp_path / "run") == (ROWS, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [({"memory.max": "max"}, None),
+     ({"memory.max": "1000000", "memory.current": "900000", "memory.stat": "anon 1\ninactive_file 300000\n"}, 400_000),
+     ({"memory/memory.limit_in_bytes": "1000000", "memory/memory.usage_in_bytes": "900000",
+       "memory/memory.stat": "cache 5\ntotal_inactive_file 100000\n"}, 200_000),
+     ({"memory.max": "10", "memory.current": "900000", "memory.stat": "anon 1\n"}, 0)],
+)  # fmt: skip
+def test_a_container_has_what_its_limit_leaves_without_cache_that_can_go(tmp_path, monkeypatch, files, left):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(auto_batch, "CONTROL_GROUPS", tmp_path)
+    free = auto_batch.free_memory(SFTArguments(output_dir="none"))
+    assert free > 10**8 if left is None else free == int(0.9 * left)
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [(["--auto_batch_memory", "8"], "is for auto_batch"),
      (["--auto_batch", "true", "--auto_batch_memory", "0"], "it must be a number of GiB above 0"),
-     (["--auto_batch", "true", "--auto_find_batch_size", "true"], "keep auto_batch")],
+     (["--auto_batch", "true", "--auto_find_batch_size", "true"], "keep auto_batch"),
+     (["--auto_batch", "true", "--dataloader_drop_last", "true"], "which auto_batch decides"),
+     (["--auto_batch", "true", "--attn_implementation", "eager"], "eager attention keeps all its scores"),
+     (["--compile_blocks", "true", "--torch_compile", "true"], "keep compile_blocks")],
 )  # fmt: skip
 def test_contradictions_are_one_sentence(data, tmp_path, capsys, flags, words):
     assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *SHORT, *flags)]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_weights_that_are_split_are_refused(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *with_memory(10.0))]) == 2
+    assert "does not count weights that FSDP or DeepSpeed splits" in capsys.readouterr().err

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch._dynamo.utils import counters
+from torch._inductor.utils import fresh_cache
 from transformers import HrmTextConfig, HrmTextForCausalLM
 
 from hrm_align.cli import dispatch, exit_code_of
@@ -14,7 +16,7 @@ from hrm_align.models.compiled_blocks import compile_blocks
 from hrm_align.models.horizon import Horizon
 from hrm_align.models.loading import resolve
 from hrm_align.rollouts.generation import generate
-from tests.trainers.recipe_runs import arguments, distance, metrics, sft, weights, write_rows
+from tests.trainers.recipe_runs import arguments, distance, launched_sft, metrics, sft, weights, write_rows
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
 
@@ -50,8 +52,39 @@ def test_a_step_learns_what_it_learnt(data, tmp_path):
     learns_the_same(data, tmp_path, "--attn_implementation", "sdpa")
 
 
-def test_document_by_document_and_recomputed_too(data, tmp_path, fast_compiler):
+def test_document_by_document_and_recomputed_too(data, tmp_path, fast_compiler, monkeypatch):
+    recomputed = []
+    checkpoint = torch.utils.checkpoint.checkpoint
+    monkeypatch.setattr(
+        "transformers.modeling_utils.checkpoint",
+        lambda *args, **kwargs: recomputed.append(1) or checkpoint(*args, **kwargs),
+    )
     learns_the_same(data, tmp_path, "--attn_implementation", "per_document", "--activation_checkpointing", "true")
+    assert len(recomputed) == 2 * 8, "every pass, in the run that is compiled as in the other"
+
+
+@needs_compiler
+def test_two_processes_learn_what_one_did(data, tmp_path):
+    """An adapter, under DDP, which by itself would cut the blocks."""
+    flags = (
+        *STEP,
+        "--use_peft",
+        "true",
+        "--lora_r",
+        "2",
+        "--attn_implementation",
+        "sdpa",
+        "--dataloader_num_workers",
+        "0",
+    )
+    sft(tmp_path / "one", data, *flags, "--per_device_train_batch_size", "4")
+    both = (*flags, "--per_device_train_batch_size", "2", "--compile_blocks", "true")
+    launched_sft(tmp_path / "two", data, *both, config="two_processes_cpu")
+    one, two = (load_file(tmp_path / run / "adapter_model.safetensors") for run in ("one", "two"))
+    largest = max(weight.abs().max().item() for weight in one.values())
+    apart = max((one[name] - two[name]).abs().max().item() for name in one)
+    print(f"{apart / largest:.1e}")
+    assert largest > 0.1 and apart < TOLERANCE * largest
 
 
 def learns_the_same(data, tmp_path, *flags):
@@ -78,14 +111,14 @@ def test_depth_recurrence_other_lengths_and_answers_compile_nothing_again(fast_c
         model = HrmTextForCausalLM(config).train()
         Horizon(model, 5)
         compile_blocks(model)
-        seen = []
+        before, seen = counters["stats"]["unique_graphs"], []  # of the proof that it can compile
         for rows, length in ((2, 24), (3, 40), (1, 33)):
             ids = torch.randint(20, 60, (rows, length))
             ids[:, 9] = 7
             model.model(ids, use_cache=False).last_hidden_state.sum().backward()
-            seen.append(counters["stats"]["unique_graphs"])
+            seen.append(counters["stats"]["unique_graphs"] - before)
         generate(model.eval(), [[20, 21, 7]], max_new_tokens=3)
-        seen.append(counters["stats"]["unique_graphs"])
+        seen.append(counters["stats"]["unique_graphs"] - before)
         return seen
 
     for layers, passes in (
@@ -95,7 +128,11 @@ def test_depth_recurrence_other_lengths_and_answers_compile_nothing_again(fast_c
         assert graphs(layers) == [passes, passes, 2 * passes, 2 * passes]
 
 
-def test_without_a_compiler_it_is_one_sentence(data, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *STEP, "--compile_blocks", "true")]) == 2
-    assert "needs a C++ compiler" in capsys.readouterr().err
+def test_where_nothing_can_be_compiled_it_is_one_sentence(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    with fresh_cache():
+        assert (
+            exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *STEP, "--compile_blocks", "true")]) == 2
+        )
+    said = capsys.readouterr().err
+    assert "--compile_blocks cannot compile on this machine" in said and "Traceback" not in said
