@@ -92,11 +92,13 @@ def test_a_card_that_is_renamed_is_the_card_of_that_name(signed_in, tmp_path, ca
 
 def test_from_inside_the_folder_and_over_what_a_kill_has_left(signed_in, tmp_path, capsys, monkeypatch):
     folder = exported(tmp_path / "made")
-    (folder / ".README.md.partial").write_text("half a ca")
     monkeypatch.chdir(folder)
     pushed(capsys, ".")
-    assert published(signed_in) | {".README.md.partial": b""} == contents(folder) | {".README.md.partial": b""}
-    assert "\n# mine\n" in (folder / "README.md").read_text() and not list(folder.glob("*.bak"))
+    whole = contents(folder)
+    assert published(signed_in) == whole and b"\n# mine\n" in whole["README.md"] and not list(folder.glob("*.bak"))
+    (folder / ".README.md.partial").write_text("half a ca")
+    pushed(capsys, ".")
+    assert published(signed_in) == whole
 
 
 def test_only_what_was_proven_is_pushed(signed_in, made, tmp_path, capsys):

@@ -14,7 +14,7 @@ from transformers import HrmTextConfig, HrmTextForCausalLM
 from hrm_align.cli import dispatch, exit_code_of
 from hrm_align.models.compiled_blocks import compile_blocks
 from hrm_align.models.horizon import Horizon
-from hrm_align.models.loading import resolve
+from hrm_align.models.loading import load_model, resolve
 from hrm_align.rollouts.generation import generate
 from tests.trainers.recipe_runs import arguments, distance, launched_sft, metrics, sft, weights, write_rows
 
@@ -126,6 +126,21 @@ def test_depth_recurrence_other_lengths_and_answers_compile_nothing_again(fast_c
         (3, 3),
     ):  # without gradient, with it, and of three layers those whose input has none yet
         assert graphs(layers) == [passes, passes, 2 * passes, 2 * passes]
+
+
+def test_other_documents_compile_nothing_again(fast_compiler):
+    """Attention document by document is as many calls as there are documents; the compiler must not look into it."""
+    torch.manual_seed(0)
+    model = load_model("tiny", attn_implementation="per_document").train()
+    compile_blocks(model)
+    seen = []
+    for lengths in ((300, 100), (50, 150, 200), (30, 70, 90, 10, 180, 20)):
+        ids = torch.randint(31, 200, (1, 400))
+        positions = torch.cat([torch.arange(length) for length in lengths])[None]
+        ids[positions == 8] = 7
+        model.model(ids, position_ids=positions, use_cache=False).last_hidden_state.sum().backward()
+        seen.append(counters["stats"]["unique_graphs"])
+    assert seen[0] > 1 and len(set(seen)) == 1
 
 
 def test_where_nothing_can_be_compiled_it_is_one_sentence(data, tmp_path, capsys, monkeypatch):
