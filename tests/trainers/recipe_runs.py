@@ -35,7 +35,7 @@ def launched_sft(output_dir: Path, data: Path, *flags: str, config: str) -> None
     command += ["recipes/sft.py", *arguments(output_dir, data, *flags)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr[-20000:]  # of all processes: the first error is the cause
 
 
 def weights(output_dir: Path) -> dict:
