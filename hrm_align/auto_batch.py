@@ -7,13 +7,10 @@ fills up with other rows. It is decided by `hrm_align.estimate`, before a weight
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-import torch
 import yaml
 from accelerate import PartialState
 from accelerate.utils import gather_object
@@ -22,14 +19,7 @@ from transformers import HrmTextConfig
 from hrm_align.configs import SFTArguments, SFTRecipe
 from hrm_align.errors import UserError
 from hrm_align.estimate import GIB, estimate_sft
-
-USED = 0.9  # of what is free; the rest is the allocator's, and what CUDA loads
-# Where a container's limit stands, what it holds, and how much of that is cache that goes when it is needed.
-CONTAINERS = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-)
-CONTROL_GROUPS = Path("/sys/fs/cgroup")
+from hrm_align.free_memory import free_memory
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ class Split:
         return self.rows * self.forwards
 
     def apply(self, args: SFTArguments) -> None:
-        """Set it."""
+        """Make these the settings."""
         args.per_device_train_batch_size, args.gradient_accumulation_steps = self.rows, self.forwards
         args.activation_checkpointing = args.gradient_checkpointing = self.is_recomputed
 
@@ -83,7 +73,7 @@ def settle_batch(recipe: SFTRecipe, config: HrmTextConfig, resumed: Path | None)
         raise UserError(
             "auto_batch does not count weights that FSDP or DeepSpeed splits: set per_device_train_batch_size yourself."
         )
-    memory = free_memory(args) if args.auto_batch_memory is None else int(args.auto_batch_memory * GIB)
+    memory = free_memory(bool(args.use_cpu)) if args.auto_batch_memory is None else int(args.auto_batch_memory * GIB)
     memory = min(gather_object([memory]))  # all devices must decide alike
     before = None if resumed is None else _recorded(resumed)
     if before is not None and before.step != asked.step:
@@ -91,19 +81,22 @@ def settle_batch(recipe: SFTRecipe, config: HrmTextConfig, resumed: Path | None)
             f"{resumed} is of a run with {before.step} rows a step on each device, this one has {asked.step}: resume with the "
             "same per_device_train_batch_size and gradient_accumulation_steps."
         )
-    kept = (
-        before is not None and before.is_recomputed >= asked.is_recomputed and _taken(recipe, config, before) <= memory
-    )
-    split = before if before is not None and kept else fitting(recipe, config, asked, memory)
-    taken = _taken(recipe, config, split)  # which leaves the split in the settings
+    if before is not None and asked.is_recomputed and not before.is_recomputed:
+        before = None  # asked for since, as after running out of memory
+    if before is not None and (taken := _taken(recipe, config, before)) <= memory:
+        return _told(before, taken, memory, "as before it was resumed, ")
+    split = fitting(recipe, config, asked, memory)
+    return _told(split, _taken(recipe, config, split), memory)
+
+
+def _told(split: Split, taken: int, memory: int, why: str = "") -> str:
     again = ", activations computed again in the backward" if split.is_recomputed else ""
-    reason = "as before it was resumed, " if kept else ""
     told = f"{split.rows} rows a forward, {split.forwards} forwards a step{again}"
-    return f"auto_batch: {told}; {reason}{_gib(taken)} of {_gib(memory)} GiB by the estimate"
+    return f"auto_batch: {told}; {why}{_gib(taken)} of {_gib(memory)} GiB by the estimate"
 
 
 def _taken(recipe: SFTRecipe, config: HrmTextConfig, split: Split) -> int:
-    """Bytes that the recipe takes when it is split so, which it is then."""
+    """Bytes that the recipe takes on each device when it is split so; it is split so from then on."""
     split.apply(recipe.training)
     return estimate_sft(recipe, config, PartialState().num_processes).total
 
@@ -127,25 +120,6 @@ def fitting(recipe: SFTRecipe, config: HrmTextConfig, asked: Split, memory: int)
         f"{_gib(found.total)} (`hrm-align estimate --per_device_train_batch_size 1 --activation_checkpointing --processes "
         f"{processes}` says for what). Try a smaller max_length, or an adapter (use_peft: true) on a base in dtype bfloat16."
     )
-
-
-def free_memory(args: SFTArguments) -> int:
-    """Bytes that a run may take on its device."""
-    if torch.cuda.is_available() and not args.use_cpu:
-        return int(USED * torch.cuda.mem_get_info(PartialState().device)[0])
-    together = int(os.environ.get("LOCAL_WORLD_SIZE", PartialState().num_processes))  # processes that share it
-    return int(USED * min(psutil.virtual_memory().available, _left_to_the_container()) / together)
-
-
-def _left_to_the_container() -> float:
-    """Bytes below the limit of a container, which the machine's own figure does not show; infinite without one."""
-    for limit, held, statistics, cache in CONTAINERS:
-        path = CONTROL_GROUPS / limit
-        if path.is_file() and (most := path.read_text().strip()).isdigit():  # "max" is none
-            counted = dict(line.split() for line in (CONTROL_GROUPS / statistics).read_text().splitlines())
-            used = int((CONTROL_GROUPS / held).read_text()) - int(counted.get(cache, 0))
-            return max(0, int(most) - used)
-    return math.inf
 
 
 def _recorded(checkpoint: Path) -> Split | None:

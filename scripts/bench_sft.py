@@ -3,7 +3,7 @@
     python scripts/bench_sft.py                    # minutes on two CPU cores; the 1B shape where a GPU is there
     python scripts/bench_sft.py --rounds 9 --out runs/bench_sft.json
 
-All three train the same random model on rows of the same lengths, under the prefix mask and with the same horizon. TRL's
+All arms train the same random model on rows of the same lengths, under the prefix mask and with the same horizon. TRL's
 defaults pad and recompute activations; its strongest setting groups rows by length and does not. A round is a few optimizer
 steps of each, about as many tokens long; what counts is tokens that are no padding.
 """

@@ -23,7 +23,7 @@ def script(name: str, *argv: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_fault_of_each_kind_is_survived(tmp_path):
-    """But for a full disk, which only root can make: tests/trainers/test_resume.py has one where it may."""
+    """But for a full disk, which only root can make: tests/trainers/resume has one where it may."""
     done = script("fault_campaign", "--out", tmp_path, "--kills", 1, "--corruption", 2, "--nan", 3, "--disk", 0)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     summary = json.loads((tmp_path / "summary.json").read_text())

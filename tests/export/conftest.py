@@ -1,4 +1,4 @@
-"""A local Hub, and a client that is let out of the offline mode of the other tests, but only to this machine."""
+"""A local Hub, a client that is let out of the offline mode of the other tests, but only to this machine, and an export."""
 
 from types import SimpleNamespace
 
@@ -7,7 +7,10 @@ import pytest
 from huggingface_hub import constants, file_download, hf_api
 from huggingface_hub.utils import _http, close_session
 
+from hrm_align.export import push as pushing
+
 from .hub_server import HubServer
+from .pushes import exported
 
 
 @pytest.fixture
@@ -52,3 +55,16 @@ def hub(online, monkeypatch):
 @pytest.fixture
 def api(hub):
     return huggingface_hub.HfApi(endpoint=hub.url, token="hf_good")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return exported(tmp_path_factory.mktemp("made") / "mine", "--max_shard_size", "1MB")
+
+
+@pytest.fixture
+def signed_in(hub, waits, monkeypatch):
+    """A Hub, a good token where the client looks for one, and a push that does not sleep between its tries."""
+    monkeypatch.setenv("HF_TOKEN", "hf_good")
+    monkeypatch.setattr(pushing, "time", SimpleNamespace(sleep=waits.append))
+    return hub

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hrm_align import auto_batch
+from hrm_align import free_memory
 from hrm_align.cli import dispatch, exit_code_of
-from hrm_align.configs import SFTArguments
 from hrm_align.models.loading import resolve
 from tests.trainers.recipe_runs import arguments, distance, launched_sft, metrics, sft, weights, write_rows
 
@@ -131,8 +130,8 @@ def test_a_container_has_what_its_limit_leaves_without_cache_that_can_go(tmp_pat
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(auto_batch, "CONTROL_GROUPS", tmp_path)
-    free = auto_batch.free_memory(SFTArguments(output_dir="none"))
+    monkeypatch.setattr(free_memory, "CONTROL_GROUPS", tmp_path)
+    free = free_memory.free_memory(use_cpu=True)
     assert free > 10**8 if left is None else free == int(0.9 * left)
 
 
