@@ -88,7 +88,8 @@ class SafeCheckpoints(_Base):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
         bare = self.accelerator.unwrap_model(self.model)
-        if isinstance(bare, PeftModel) and output_dir is not None:
+        # Every process comes here, and Transformers makes the folder on the one that saves.
+        if self.args.should_save and isinstance(bare, PeftModel) and output_dir is not None:
             write_record(bare, Path(output_dir))
 
     @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch._dynamo.utils import counters
 from torch._inductor.utils import fresh_cache
 from transformers import HrmTextConfig, HrmTextForCausalLM
@@ -15,7 +16,7 @@ from hrm_align.models.compiled_blocks import compile_blocks
 from hrm_align.models.horizon import Horizon
 from hrm_align.models.loading import load_model, resolve
 from hrm_align.rollouts.generation import generate
-from tests.trainers.recipe_runs import arguments, distance, metrics, sft, weights, write_rows
+from tests.trainers.recipe_runs import arguments, distance, launched_sft, metrics, sft, weights, write_rows
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
 
@@ -60,6 +61,30 @@ def test_document_by_document_and_recomputed_too(data, tmp_path, fast_compiler, 
     )
     learns_the_same(data, tmp_path, "--attn_implementation", "per_document", "--activation_checkpointing", "true")
     assert len(recomputed) == 2 * 8, "every pass, in the run that is compiled as in the other"
+
+
+@needs_compiler
+def test_two_processes_learn_what_one_did(data, tmp_path):
+    """An adapter, under DDP, which by itself would cut the blocks."""
+    flags = (
+        *STEP,
+        "--use_peft",
+        "true",
+        "--lora_r",
+        "2",
+        "--attn_implementation",
+        "sdpa",
+        "--dataloader_num_workers",
+        "0",
+    )
+    sft(tmp_path / "one", data, *flags, "--per_device_train_batch_size", "4")
+    both = (*flags, "--per_device_train_batch_size", "2", "--compile_blocks", "true")
+    launched_sft(tmp_path / "two", data, *both, config="two_processes_cpu")
+    one, two = (load_file(tmp_path / run / "adapter_model.safetensors") for run in ("one", "two"))
+    largest = max(weight.abs().max().item() for weight in one.values())
+    apart = max((one[name] - two[name]).abs().max().item() for name in one)
+    print(f"{apart / largest:.1e}")
+    assert largest > 0.1 and apart < TOLERANCE * largest
 
 
 def learns_the_same(data, tmp_path, *flags):

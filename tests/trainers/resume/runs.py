@@ -6,12 +6,13 @@ import pkgutil
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
-from transformers import set_seed
+from transformers import Trainer, set_seed
 
 from hrm_align.cli import exit_code_of
 from hrm_align.data.preparation import read_data, tokenized
@@ -131,4 +132,17 @@ def is_told_to_stop(rank: str, step: int, out: Path, data: Path, *flags: str) ->
             os.kill(os.getpid(), signal.SIGTERM)
 
     MetricsFile.on_log = log
+    main(arguments(out, data, *flags))
+
+
+def saves_late(out: Path, data: Path, *flags: str) -> None:
+    """Run the recipe on several processes, the first of which, which saves, comes to it a second after the others."""
+    stock = Trainer._save
+
+    def late(self, *args, **kwargs):
+        if os.environ["RANK"] == "0":
+            time.sleep(1)
+        return stock(self, *args, **kwargs)
+
+    Trainer._save = late
     main(arguments(out, data, *flags))

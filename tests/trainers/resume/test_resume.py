@@ -3,6 +3,7 @@
 Weights and losses are compared for equality, not nearness. The long version is scripts/fault_campaign.py.
 """
 
+import json
 import shutil
 import signal
 
@@ -26,6 +27,7 @@ from tests.trainers.resume.runs import (
     forked,
     is_told_to_stop,
     resumed_step,
+    saves_late,
     tensors,
 )
 
@@ -107,6 +109,14 @@ def test_an_adapter_in_two_processes_goes_on_exactly(rows, tmp_path):
     flags += ("--resume_from_checkpoint", str(tmp_path / "whole/checkpoint-6"))  # inside the second epoch
     assert forked(log, adapter_sft, tmp_path / "run", rows, *flags, ranks=2) == [0, 0], log.read_text()[-3000:]
     assert_same(tmp_path / "run", tmp_path / "whole", after=6)
+
+
+def test_only_the_process_that_saves_writes_an_adapter(rows, tmp_path):
+    """The others come to the folder before it is there."""
+    short = (*ACCUMULATED, "--use_peft", "true", "--max_steps", "2")
+    assert forked(tmp_path / "log", saves_late, tmp_path / "run", rows, *short, ranks=2) == [0, 0]
+    for folder in (tmp_path / "run", tmp_path / "run/ema", tmp_path / "run/checkpoint-2"):
+        assert json.loads((folder / "hrm_adapter.json").read_text())["base"] == "tiny"
 
 
 # Kills ----------------------------------------------------------------------------------------------------------------
