@@ -360,7 +360,7 @@ HOSTILE = (
     ("return x is 1", "`is` compares more"),
 )
 
-# Grades the programs of stdin in a process of its own, which dies if a limit is missing. The file alone, without PyTorch.
+# Grades the programs of stdin in a process of its own, which dies if a limit is missing. The package alone, without PyTorch.
 GRADER = """
 import importlib.util, json, resource, sys, time, tracemalloc
 resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
