@@ -2,7 +2,7 @@
 
 Rows that do not fit together are accumulated, and activations are computed again in the backward only where not even one row
 fits without. Neither changes what a step learns from, but for the last one of an epoch on several processes, which accelerate
-fills up with other rows. It is decided by `hrm_align.estimate`, before a weight is loaded.
+fills up with other rows. It is decided by `hrm_align.estimates`, before a weight is loaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from transformers import HrmTextConfig
 
 from hrm_align.configs import SFTArguments, SFTRecipe
 from hrm_align.errors import UserError
-from hrm_align.estimate import GIB, estimate_sft
+from hrm_align.estimates.costs import GIB
+from hrm_align.estimates.sft import estimate_sft
 from hrm_align.free_memory import free_memory
 
 

@@ -25,7 +25,7 @@ COMMANDS = {
     ),
     "estimate": (
         "hrm_align.commands.estimate",
-        "memory and work of a fine-tuning recipe: --config FILE [--memory GIB]",
+        "memory and work of a recipe, before it is started: --config FILE [--gpu] [--memory GIB]",
     ),
     "headroom": ("hrm_align.commands.headroom", "how often a model solves each prompt, before it is trained on them"),
     "evaluate": ("hrm_align.commands.evaluate", "generated exact match on held-out rows, with intervals"),

@@ -101,6 +101,23 @@ def parse_grpo(argv: Sequence[str]) -> GRPORecipe:
     return recipe
 
 
+def parse_either(argv: Sequence[str], unless_given: Mapping[str, str] | None = None) -> SFTRecipe | GRPORecipe:
+    """`parse` for a recipe of either kind: one that names rewards is of reinforcement learning.
+
+    Args:
+        argv: the words after the program's name.
+        unless_given: settings, as words, that count where neither file nor flags have them; those of the other kind do not.
+    """
+    flags, _ = _Parser(GRPO).read(argv, "command line")
+    config = flags.get("config")
+    keys = flags.keys() | (_load(Path(config.value))[1].keys() if config else set())
+    kind = GRPO if "rewards" in keys else SFT
+    known = {f.name for cls in kind.schema for f in fields(cls)} - keys
+    more = [f"--{key}={value}" for key, value in (unless_given or {}).items() if key in known]
+    recipe: SFTRecipe | GRPORecipe = parse(kind, [*argv, *more])
+    return recipe
+
+
 def resolved(recipe: SFTRecipe | GRPORecipe) -> dict[str, Any]:
     """Every setting with its value, as plain data that YAML and `parse` read back.
 
@@ -149,7 +166,8 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
-def _read_file(parser: _Parser, path: Path) -> dict[str, Setting]:
+def _load(path: Path) -> tuple[yaml.MappingNode, dict[Any, Any]]:
+    """A recipe's keys and values, where they stand and what they are."""
     text = _read_text(path)
     try:
         loader = _Loader(text)
@@ -157,13 +175,17 @@ def _read_file(parser: _Parser, path: Path) -> dict[str, Setting]:
         if not isinstance(node, yaml.MappingNode):
             line = node.start_mark.line + 1 if node else 1
             raise UserError(f"{path}:{line}: a recipe is a mapping: write lines of the form `key: value`.")
-        values = loader.construct_document(node)
+        return node, loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem}.") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise UserError(f"{path}:{line}: not valid YAML: {error.reason}.") from None
+
+
+def _read_file(parser: _Parser, path: Path) -> dict[str, Setting]:
+    node, values = _load(path)
     settings: dict[str, Setting] = {}
     for key_node, value_node in node.value:
         key, where = str(key_node.value), f"{path}:{key_node.start_mark.line + 1}"

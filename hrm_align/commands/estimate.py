@@ -1,26 +1,70 @@
-"""`hrm-align estimate --config FILE`: the memory and the work of a fine-tuning recipe, before it is started."""
+"""`hrm-align estimate --config FILE`: the memory and the work of a recipe, before it is started."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from hrm_align.commands.common import at_least
+from hrm_align.configs import GRPORecipe
 from hrm_align.errors import UserError
-from hrm_align.estimate import GIB, Estimate, estimate_sft
+from hrm_align.estimates.costs import GIB
+from hrm_align.estimates.grpo import GRPOEstimate, estimate_grpo
+from hrm_align.estimates.sft import Estimate, estimate_sft
 from hrm_align.models.loading import load_config
-from hrm_align.recipe_parser import parse_sft
+from hrm_align.recipe_parser import parse_either
+
+PROMPT_TOKENS = 256
+# What a recipe that leaves these open takes there.
+ON_A_GPU = {"bf16": "true", "attn_implementation": "sdpa", "share_prompts": "false"}
+ON_TOP = "What the allocator and CUDA itself take, 1 to 2 GiB, comes on top."
 
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
+    options, words = _options(argv)
+    recipe = parse_either(words, ON_A_GPU if options.gpu else None)
+    config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
+    found: Estimate | GRPOEstimate
+    if isinstance(recipe, GRPORecipe):
+        found = estimate_grpo(recipe, config, options.processes, options.prompt_tokens or PROMPT_TOKENS)
+    elif options.prompt_tokens or options.bandwidth:
+        raise UserError("--prompt_tokens and --bandwidth are of rollouts: this recipe names no rewards and fine-tunes.")
+    else:
+        found = estimate_sft(recipe, config, options.processes)
+    told = found.figures
+    if options.memory:
+        told["largest_batch"] = found.largest_batch(int(options.memory * GIB))
+    if options.tflops:
+        told["seconds_per_step"] = found.flops / 1e12 / options.tflops
+    if options.bandwidth:
+        told["seconds_of_reading_per_step"] = told["bytes_read_per_step"] / 1e12 / options.bandwidth
+    if options.json:
+        print(json.dumps(told))
+        return
+    show(found)
+    if recipe.training.use_cpu and not options.gpu:
+        print("Counted as on this machine, which has no GPU: --gpu counts as on one that computes in bfloat16.")
+    if options.tflops:
+        print(_time(told["seconds_per_step"], recipe.training.max_steps, options.tflops))
+    if options.bandwidth:
+        seconds = told["seconds_of_reading_per_step"]
+        print(f"At {options.bandwidth:g} TB a second: {seconds:.3g} s a step to read what answers are written from.")
+    if options.memory:
+        rows = recipe.training.per_device_train_batch_size
+        verdict = _verdict if isinstance(found, Estimate) else _verdict_on_grpo
+        print(verdict(told["largest_batch"], rows, options.memory))
+
+
+def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The command's own, checked, and the words that are the recipe's."""
     parser = argparse.ArgumentParser(
         "hrm-align estimate",
-        description="Memory and work of a fine-tuning recipe: --config FILE [--any_key value], nothing is loaded or trained.",
+        description="Memory and work of a recipe: --config FILE [--any_key value]; nothing is loaded, nothing trained.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -32,48 +76,76 @@ def main(argv: Sequence[str]) -> None:
         metavar="RATE",
         help="that the device sustains, 10^12 operations a second: tells the time of the blocks' products",
     )
+    parser.add_argument(
+        "--bandwidth",
+        type=float,
+        metavar="RATE",
+        help="of the device's memory, 10^12 bytes a second: tells the time to write the answers of a rollout",
+    )
+    parser.add_argument(
+        "--prompt_tokens",
+        type=int,
+        metavar="N",
+        help=f"of the longest prompt of a rollout, {PROMPT_TOKENS} if not told",
+    )
+    parser.add_argument(
+        "--gpu", action="store_true", help="count as on a GPU that computes in bfloat16, wherever this runs"
+    )
     parser.add_argument("--processes", type=int, default=1, help="that train together, each on a device of its own")
     parser.add_argument("--json", action="store_true", help="print for programs")
     options, words = parser.parse_known_args(argv)
-    if options.memory is not None and options.memory <= 0:
-        raise UserError(f"--memory is {options.memory}: it is the device's memory in GiB, above 0.")
-    if options.tflops is not None and options.tflops <= 0:
-        raise UserError(f"--tflops is {options.tflops}: it is what the device sustains, in TFLOP a second, above 0.")
+    for name, what in (
+        ("memory", "the device's memory in GiB"),
+        ("tflops", "what the device sustains, in TFLOP a second"),
+        ("bandwidth", "the bandwidth of the device's memory, in TB a second"),
+    ):
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            raise UserError(f"--{name} is {value}: it is {what}, above 0.")
     at_least(options.processes, 1, "--processes")
-    recipe = parse_sft(words)
-    config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
-    found = estimate_sft(recipe, config, options.processes)
-    rows = recipe.training.per_device_train_batch_size
-    fits = None if options.memory is None else found.largest_batch(int(options.memory * GIB))
-    if options.json:
-        told = {"bytes": found.parts, "total": found.total, "trained": found.trained, "tokens": found.tokens,
-                "activation_bytes_per_token": found.activation, "flops_per_step": found.flops}  # fmt: skip
-        told |= {} if fits is None else {"largest_batch": fits}
-        told |= {} if options.tflops is None else {"seconds_per_step": found.flops / 1e12 / options.tflops}
-        print(json.dumps(told))
-        return
-    show(found)
-    if options.tflops is not None:
-        print(_time(found.flops / 1e12 / options.tflops, recipe.training.max_steps, options.tflops))
-    if fits is not None:
-        print(_verdict(fits, rows, options.memory))
+    if options.prompt_tokens is not None:
+        at_least(options.prompt_tokens, 1, "--prompt_tokens")
+    return options, words
 
 
-def show(found: Estimate) -> None:
+def show(found: Estimate | GRPOEstimate) -> None:
     """Print the table, and what a step computes."""
     unit, name = (GIB, "GiB") if found.total >= GIB else (2**20, "MiB")
     table = Table("on each device", name)
-    for part, size in found.parts.items():
-        if size:
-            table.add_row(part, f"{size / unit:.1f}")
-    table.add_row("together", f"{found.total / unit:.1f}", style="bold")
+
+    def add(parts: Mapping[str, int], while_: str = "") -> None:
+        for part, size in parts.items():
+            if size:
+                table.add_row(while_ + part, f"{size / unit:.1f}")
+
+    if isinstance(found, Estimate):
+        add(found.parts)
+        together, work = "together", _work(found)
+    else:
+        add(found.fixed)
+        add(found.rollout.parts, "rollout: ")
+        add(found.update, "update: ")
+        together, work = "together, rollout or update", _work_of_grpo(found)
+    table.add_row(together, f"{found.total / unit:.1f}", style="bold")
     console = Console()
     console.print(table)
-    console.print(
-        f"{found.trained:,} trained parameters; {found.tokens:,} tokens a forward, {found.activation / 2**20:.3f} MiB each; "
-        f"{found.flops / 1e12:.3g} TFLOP a step, of which a GPU does 30 to 50 % of its peak a second. What the allocator and "
-        "CUDA itself take, 1 to 2 GiB, comes on top.",
-        highlight=False,
+    console.print(f"{found.costs.trained:,} trained parameters; {work} {ON_TOP}", highlight=False)
+
+
+def _work(found: Estimate) -> str:
+    return (
+        f"{found.tokens:,} tokens a forward, {found.figures['activation_bytes_per_token'] / 2**20:.3f} MiB each; {found.flops / 1e12:.3g} TFLOP a "
+        "step, of which a GPU does 30 to 50 % of its peak a second."
+    )
+
+
+def _work_of_grpo(found: GRPOEstimate) -> str:
+    rollout = found.rollout
+    return (
+        f"a rollout of {rollout.answers} answers to {rollout.prompts} prompts, at most {rollout.answer} and {rollout.prompt} "
+        f"tokens long, {rollout.cached / 2**10:.3g} KiB of keys and values a token. A step is {found.update_flops / 1e12:.3g} "
+        f"TFLOP of update and {found.rollout_flops / 1e12:.3g} of rollout; writing the answers reads "
+        f"{found.bytes_read / 1e12:.3g} TB. Groups that are drawn again come on top."
     )
 
 
@@ -93,4 +165,19 @@ def _verdict(fits: int, rows: int, memory: float) -> str:
     return (
         f"Not even one row fits into {memory:g} GiB: try --activation_checkpointing, a smaller max_length, or an adapter "
         "(use_peft: true) on a base in --dtype bfloat16."
+    )
+
+
+def _verdict_on_grpo(fits: int, rows: int, memory: float) -> str:
+    if fits >= rows:
+        return f"It fits into {memory:g} GiB; of the same rollout, per_device_train_batch_size could be {fits}."
+    if fits:
+        return (
+            f"The update does not fit into {memory:g} GiB: set per_device_train_batch_size to {fits} or less and raise "
+            "gradient_accumulation_steps as much, which leaves the rollout as it is, or set activation_checkpointing."
+        )
+    return (
+        f"It does not fit into {memory:g} GiB, whatever the rows of an update: draw fewer answers at a time (a lower "
+        "gradient_accumulation_steps or per_device_train_batch_size, or num_generations), a shorter max_completion_length, or "
+        "train an adapter (use_peft: true) on a base in --dtype bfloat16."
     )

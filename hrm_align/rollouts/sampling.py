@@ -20,6 +20,7 @@ from hrm_align.rollouts.writers import read
 
 # Answers that have ended are taken out of the batch once they are a quarter of it: taking them out copies the cache.
 _STILL_WRITING = 0.75
+SIDE_BY_SIDE = 256  # answers
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def sample(
     seeds: Sequence[int],
     decoding: Decoding,
     *,
-    batch_size: int = 256,
+    batch_size: int = SIDE_BY_SIDE,
 ) -> list[Completion]:
     """Draw one answer for every prompt.
 

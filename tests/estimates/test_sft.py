@@ -1,21 +1,15 @@
 """What `hrm-align estimate` says, against what autograd keeps of a real forward."""
 
-import json
-
 import pytest
 import torch
-from transformers import HrmTextConfig
+from transformers import AutoModelForCausalLM, HrmTextConfig
 
-from hrm_align.cli import dispatch, exit_code_of
 from hrm_align.models.horizon import Horizon
 from hrm_align.models.loading import load_model
+from tests.estimates.told import estimate, kept_by_autograd, main, size_without_weights
 from tests.trainers.recipe_runs import write_rows
 
 ROWS, LENGTH = 3, 96
-
-
-def main(argv):
-    return exit_code_of(dispatch, argv)
 
 
 @pytest.fixture(scope="module")
@@ -29,48 +23,32 @@ def recipe(tmp_path_factory):
     return folder / "recipe.yaml"
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """A folder with the config of the 1B model, and nothing else."""
-    folder = tmp_path_factory.mktemp("published")
-    HrmTextConfig(
-        hidden_size=1536, num_layers_per_stack=16, num_hidden_layers=128, intermediate_size=4096, num_attention_heads=12,
-        head_dim=128, vocab_size=65536, L_bp_cycles=[0, 3], max_position_embeddings=4096, pad_token_id=5,
-    ).save_pretrained(folder)  # fmt: skip
-    return folder
-
-
-def estimate(capsys, recipe, *flags):
-    assert main(["estimate", "--config", str(recipe), "--json", *map(str, flags)]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def kept_by_autograd(bp_steps):
-    """Bytes that a real forward keeps for the backward, each storage once, parameters left out."""
-    model = load_model("tiny").train()
-    Horizon(model, bp_steps)
-    parameters = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
-    kept = {}
-
-    def note(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            kept[storage.data_ptr()] = storage  # held, so that its place is not used again
-        return tensor
-
+def kept_by_a_forward(model, bp_steps):
+    """Bytes that a real forward keeps for the backward."""
+    Horizon(model.train(), bp_steps)
     ids = torch.randint(31, 200, (ROWS, LENGTH))
     ids[:, 20] = 7
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with kept_by_autograd() as kept:
         hidden = model.model(ids, use_cache=False).last_hidden_state
     assert hidden.requires_grad
-    return sum(storage.nbytes() for storage in kept.values())
+    return size_without_weights(kept, model)
 
 
 @pytest.mark.parametrize("bp_steps", [2, 5, 8])
 def test_activations_are_what_autograd_keeps(recipe, capsys, bp_steps):
     found = estimate(capsys, recipe, "--bp_steps", bp_steps)
     assert found["tokens"] == ROWS * LENGTH
-    assert found["bytes"]["activations"] == pytest.approx(kept_by_autograd(bp_steps), rel=0.05)
+    assert found["bytes"]["activations"] == pytest.approx(kept_by_a_forward(load_model("tiny"), bp_steps), rel=0.05)
+
+
+def test_layers_that_are_not_run_are_counted(recipe, tmp_path, capsys):
+    """Two of five are run; all the others are like them. Of what they keep, 8 % is the mask in the form that sdpa makes of it."""
+    config = HrmTextConfig(hidden_size=64, num_layers_per_stack=5, num_hidden_layers=40, intermediate_size=96,
+                           num_attention_heads=2, head_dim=32, vocab_size=512, L_bp_cycles=[0, 3], pad_token_id=5)  # fmt: skip
+    config.save_pretrained(tmp_path)
+    found = estimate(capsys, recipe, "--model_name_or_path", tmp_path, "--attn_implementation", "sdpa")
+    kept = kept_by_a_forward(AutoModelForCausalLM.from_config(config), 5)
+    assert found["bytes"]["activations"] == pytest.approx(kept, rel=0.03)
 
 
 def test_the_published_shape_takes_what_was_counted_for_it(recipe, published, capsys):

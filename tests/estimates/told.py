@@ -1,0 +1,37 @@
+"""What the command tells, and what autograd keeps."""
+
+import json
+from contextlib import contextmanager
+
+import torch
+
+from hrm_align.cli import dispatch, exit_code_of
+
+
+def main(argv):
+    return exit_code_of(dispatch, argv)
+
+
+def estimate(capsys, recipe, *flags):
+    assert main(["estimate", "--config", str(recipe), "--json", *map(str, flags)]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@contextmanager
+def kept_by_autograd():
+    """The storages of what is kept for a backward, by their place."""
+    kept = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage  # held, so that its place is not used again
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        yield kept
+
+
+def size_without_weights(kept, model):
+    """Bytes of storages, the model's parameters left out."""
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    return sum(storage.nbytes() for place, storage in kept.items() if place not in weights)
