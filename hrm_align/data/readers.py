@@ -30,7 +30,8 @@ class Row:
 
     Args:
         data: its columns.
-        source: `file:line`, `file.parquet[row]` (from 0) or `owner/name[split][row]`.
+        source: `file:line`, `file:line[n]` of row n (from 0) among several on a line, `file.parquet[row]` (from 0) or
+            `owner/name[split][row]`. No two rows have the same.
     """
 
     data: dict[str, Any]
@@ -119,8 +120,14 @@ def _json_lines(path: str) -> Iterator[Row | BadRow]:
                 try:
                     yield Row(parse_object(row), source)
                 except JsonFault as fault:
-                    cut = "" if line.endswith(b"\n") else " (the file ends inside this row)"
-                    yield bad_row(source, f"{fault}{cut}", line)
+                    yield bad_row(source, f"{fault}{_remedy_of_line(line)}", line)
+
+
+def _remedy_of_line(line: bytes) -> str:
+    """What a line that is no object is more likely to be."""
+    if line.lstrip().startswith(b"["):
+        return ": a JSON list is read from a file named .json"
+    return "" if line.endswith(b"\n") else " (the file ends inside this row)"
 
 
 def _lines(stream: io.BufferedReader | gzip.GzipFile) -> Iterator[tuple[int, bytes, int]]:
@@ -139,13 +146,16 @@ def _json_list(path: str) -> Iterator[Row | BadRow]:
     with _opened(path) as stream:
         raw = stream.read()
     try:
+        before, beside = 0, 0  # line of the row before, and how many stand on it
         for line, element in elements(raw) if raw.strip() else ():
+            before, beside = line, beside + 1 if line == before else 0
+            source = f"{path}:{line}[{beside}]" if beside else f"{path}:{line}"
             try:
-                yield Row(parse_object(element), f"{path}:{line}")
+                yield Row(parse_object(element), source)
             except JsonSyntaxFault as fault:  # a stray quote may have swallowed the elements after it
                 raise JsonFault(f"{fault} of the row at line {line}") from None
             except JsonFault as fault:
-                yield bad_row(f"{path}:{line}", fault, element)
+                yield bad_row(source, fault, element)
     except JsonFault as fault:
         raise UserError(f"{path} cannot be read ({fault}): mend it, or save it as .jsonl, one object a line.") from None
 

@@ -55,7 +55,7 @@ def write_table(path, delimiter):
         ("rows.NDJSON", [":1", ":2", ":3"]),
         ("rows.jsonl.gz", [":1", ":2", ":3"]),
         ("list.json", [":2", ":6", ":10"]),
-        ("nested.json", [":1", ":1", ":1"]),
+        ("nested.json", [":1", ":1[1]", ":1[2]"]),  # no two rows have the same place
         ("rows.csv", [":2", ":3", ":5"]),
         ("rows.tsv", [":2", ":3", ":5"]),
         ("rows.parquet", ["[0]", "[1]", "[2]"]),
