@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast, set_seed
 from hrm_align.cli import exit_code_of
 from hrm_align.configs import GRPORecipe
 from hrm_align.data.example import Example
-from hrm_align.data.preparation import RunData, read_data
+from hrm_align.data.preparation import RunData, read_data, warnings_of
 from hrm_align.data.prompts import answerable_prompts
 from hrm_align.export.final_push import FinalPush
 from hrm_align.headroom import within_band
@@ -37,6 +37,7 @@ from hrm_align.trainers.guard import guard_of, report_guard
 from hrm_align.trainers.preemption import Preemption
 from hrm_align.trainers.records import claim_output_dir, write_json, write_records
 from hrm_align.trainers.resume import checkpoint_to_resume
+from hrm_align.trainers.same_run import check_same_run
 from hrm_align.trainers.tracking import prepare_trackers
 
 
@@ -53,6 +54,7 @@ def main(argv: Sequence[str]) -> None:
     prepare_trackers(args.report_to, output_dir)
 
     data = read_data(recipe.data, args.seed, output_dir / "run")
+    check_same_run(resumed, settings, data.account, state.num_processes)
     specs = [RewardSpec.of(entry) for entry in recipe.rewards.rewards]
     with RewardSuite(specs, workers=recipe.rewards.reward_workers, deadline=recipe.rewards.reward_deadline) as suite:
         checked = check_rewards(recipe, suite, data.train) if state.is_main_process else None
@@ -77,6 +79,8 @@ def main(argv: Sequence[str]) -> None:
             if checked is not None:
                 write_json(output_dir / "run" / "preflight.json", checked.to_dict())
             print(parameters_told(model) or "all parameters are trained", f"on {len(prompts)} prompts", sep=", ")
+            for told in warnings_of(data, args):
+                print(told)
         if guard is not None:
             guard.before(trainer.accelerator.unwrap_model(trainer.model))
         trainer.train(resume_from_checkpoint=resumed)

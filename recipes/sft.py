@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, set_seed
 
 from hrm_align.auto_batch import settle_batch
 from hrm_align.cli import exit_code_of
-from hrm_align.data.preparation import RunData, read_data, tokenized
+from hrm_align.data.preparation import RunData, read_data, tokenized, warnings_of
 from hrm_align.export.final_push import FinalPush
 from hrm_align.models.loading import load_config
 from hrm_align.models.trainable import load_trainable, parameters_told
@@ -32,6 +32,7 @@ from hrm_align.trainers.guard import guard_of, report_guard
 from hrm_align.trainers.preemption import Preemption
 from hrm_align.trainers.records import claim_output_dir, write_records
 from hrm_align.trainers.resume import checkpoint_to_resume
+from hrm_align.trainers.same_run import check_same_run
 from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.tracking import prepare_trackers
 
@@ -55,6 +56,7 @@ def main(argv: Sequence[str]) -> None:
 
     model, tokenizer = load_trainable(recipe.model, recipe.lora, args.max_length)
     data = read_data(recipe.data, args.seed, output_dir / "run")
+    check_same_run(resumed, settings, data.account, PartialState().num_processes)
     train_dataset, eval_dataset = tokenized(data, recipe.data, tokenizer, args.max_length or 0)
     guard = guard_of(recipe.data, data.guard, model, tokenizer, args.max_new_tokens, args.seed)
     preemption = Preemption()
@@ -70,6 +72,8 @@ def main(argv: Sequence[str]) -> None:
     if is_main:
         write_records(output_dir / "run", settings, data.account)
         tell(model, data)
+        for told in warnings_of(data, args):
+            print(told)
     if guard is not None:
         guard.before(trainer.accelerator.unwrap_model(trainer.model))
     trainer.train(resume_from_checkpoint=resumed)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, TrainingArguments
 
 from hrm_align.configs import DataArguments
 from hrm_align.data.example import Example
@@ -102,3 +102,19 @@ def tokenized(
         run.account.setdefault(name, {})["kept"] = len(datasets[name])
         run.account[name]["dropped"] = {"by_reason": dict(dropped.counts), "first_rows": dropped.sources}
     return datasets["train"], datasets.get("eval")
+
+
+def warnings_of(run: RunData, args: TrainingArguments) -> list[str]:
+    """What is to be said of the held-out rows: that nothing looks at them, or that they are learnt as well."""
+    said = []
+    if run.held_out and args.eval_strategy == "no" and not args.eval_on_start:
+        said.append(f"{len(run.held_out)} held-out documents are never looked at: set --eval_strategy.")
+    learnt = {*map(_text_of, run.train)}
+    both = sum(_text_of(example) in learnt for example in run.held_out)
+    if both:
+        said.append(f"{both} of {len(run.held_out)} held-out documents are trained on too: their scores say little.")
+    return said
+
+
+def _text_of(example: Example) -> tuple[str, ...]:
+    return (*(f"{message.role}: {message.content}" for message in example.messages), example.reference)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from hrm_align.models.adapter_record import write_record
 from hrm_align.models.loading import load_model
 from hrm_align.trainers.checkpoints import STAGING, checkpoints_in, publish, publish_files, rotate
 from hrm_align.trainers.resume import checkpoint_to_resume
+
+logger = logging.getLogger(__name__)
 
 _Base: Any = Trainer if TYPE_CHECKING else object
 
@@ -45,7 +48,14 @@ class SafeCheckpoints(_Base):
         """
         if not isinstance(resume_from_checkpoint, Path):
             resume_from_checkpoint = checkpoint_to_resume(resume_from_checkpoint, self._run_dir)
-        return super().train(str(resume_from_checkpoint) if resume_from_checkpoint else None, *args, **kwargs)
+        if not resume_from_checkpoint:
+            return super().train(None, *args, **kwargs)
+        begun = json.loads((resume_from_checkpoint / "trainer_state.json").read_text())["global_step"]
+        result = super().train(str(resume_from_checkpoint), *args, **kwargs)
+        if self.state.global_step == begun:
+            logger.warning("%s is at the last step, %d: nothing was left to train. To go on, raise max_steps or "
+                           "num_train_epochs.", resume_from_checkpoint, begun)  # fmt: skip
+        return result
 
     @property
     def _run_dir(self) -> Path:
