@@ -1,7 +1,7 @@
 """The command line: `hrm-align sft | grpo | estimate | headroom | evaluate | generate | inspect | export | ...`.
 
 Exit codes: 0; 2 for a user's mistake, told in one sentence; 1 for a run that failed; 75 for one that was asked to stop
-(SIGTERM) and has saved.
+(SIGTERM) and has saved; 130 for one that Ctrl-C has ended.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 
 from hrm_align._version import __version__
 from hrm_align.errors import PREEMPTED_CODE, Preempted, RunError, UserError
+
+INTERRUPTED_CODE = 130  # what a shell gives for a program that SIGINT has ended: 128 + 2
 
 # Each module has `main(argv)`; it is imported only when its command is called, because the trainers take seconds.
 COMMANDS = {
@@ -70,6 +73,14 @@ def dispatch(argv: Sequence[str]) -> None:
     import_module(COMMANDS[argv[0]][0]).main(argv[1:])
 
 
+def _way_on(argv: Sequence[str]) -> str:
+    """How to go on after Ctrl-C, which, unlike SIGTERM, saves nothing; empty for what is no training."""
+    started = {*argv[:1], Path(sys.argv[0]).stem}  # `hrm-align sft`, or recipes/sft.py
+    if not started & {"sft", "grpo"}:
+        return ""
+    return ": if it has saved a checkpoint, go on from there with the same command and --resume_from_checkpoint latest."
+
+
 def exit_code_of(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
     """Run a command; a user's mistake is printed as one sentence and gives 2."""
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)  # raised inside PEFT
@@ -85,8 +96,8 @@ def exit_code_of(command: Callable[[Sequence[str]], None], argv: Sequence[str]) 
         print(f"stopped: {stop}", file=sys.stderr)
         return PREEMPTED_CODE
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        print(f"interrupted{_way_on(argv)}", file=sys.stderr)
+        return INTERRUPTED_CODE
     except BrokenPipeError:  # the reader (`| head`) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -5,7 +5,6 @@ Importing this takes seconds: `SFTArguments` is a subclass of TRL's `SFTConfig`,
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from transformers.training_args import OptimizerNames
 from transformers.utils import is_torch_bf16_gpu_available
 from trl import GRPOConfig, SFTConfig
 
+from hrm_align.recipe_yaml import mapping_or_text
 from hrm_align.rendering import DEFAULT_CONDITION
 
 if TYPE_CHECKING:
@@ -28,14 +28,17 @@ def _option(default: Any, help: str, **metadata: Any) -> Any:
 
 
 class Entry(dict[str, Any]):
-    """One entry of a list of mappings. A bare word stands for the key `BARE`; a flag may also hold a JSON object."""
+    """One entry of a list of mappings. A bare word stands for the key `BARE`; a flag may hold a mapping, as a file would.
+
+    Raises:
+        argparse.ArgumentTypeError: for a word that begins like a mapping and is none.
+    """
 
     BARE: ClassVar[str]
 
     def __init__(self, entry: str | Mapping[str, Any]):
-        if isinstance(entry, str):
-            entry = json.loads(entry) if entry.lstrip().startswith("{") else {self.BARE: entry}
-        super().__init__(entry)
+        read = mapping_or_text(entry) if isinstance(entry, str) else entry
+        super().__init__({self.BARE: read} if isinstance(read, str) else read)
 
 
 class DatasetEntry(Entry):
@@ -118,7 +121,7 @@ class DataArguments:
     guard_margin: float = _option(0.05, "Drop in exact match, from 0 to 1, that is said out loud.")
     condition: str = _option(DEFAULT_CONDITION, "Condition of rows and data sets that name none: direct, synth,cot ...")
     max_bad_fraction: float = _option(0.0, "Share of malformed rows above which the run stops.")
-    max_dropped_fraction: float = _option(0.1, "Share of rows too long for max_length above which the run stops.")
+    max_dropped_fraction: float = _option(0.1, "Share of rows too long for max_length, or without an answer, above which the run stops.")
 
     def specs(self) -> list[DatasetSpec]:
         """`datasets`, checked. Raises UserError for an unknown key."""
@@ -152,7 +155,7 @@ class StabiliserArguments:
     optim: str = _option(
         OptimizerNames.ADAMW_TORCH_FUSED.value,
         "Optimizer: adam_atan2 (the official one), or one of Transformers'.",
-        choices=[ADAM_ATAN2, *OptimizerNames],
+        choices=[ADAM_ATAN2, *(name.value for name in OptimizerNames)],
     )
     bp_steps: int | None = _option(
         None,
@@ -180,6 +183,14 @@ class StabiliserArguments:
     compile_blocks: bool = _option(
         False, "Compile the blocks of both stacks for training: a minute at the start, then fewer and faster kernels."
     )
+    # What Transformers' own help says of these does not happen here.
+    push_to_hub: bool = _option(
+        False, "Publish the run once, at its end: an export that has been checked, in the repository hub_model_id."
+    )
+    hub_model_id: str | None = _option(None, "OWNER/NAME of that repository.")
+    resume_from_checkpoint: str | None = _option(
+        None, "Folder of a checkpoint to go on from, or latest for the newest whole one in output_dir."
+    )
 
     def __post_init__(self) -> None:
         """Settle what Transformers cannot: the processor, the precision, a floor of the rate, our own optimizer."""
@@ -192,11 +203,6 @@ class StabiliserArguments:
             args.bf16 = not (args.fp16 or args.use_cpu) and is_torch_bf16_gpu_available()
         if args.lr_scheduler_type == "cosine_with_min_lr" and args.lr_scheduler_kwargs is None:
             args.lr_scheduler_kwargs = {"min_lr_rate": 0.1}
-        if isinstance(self.module_learning_rates, str):  # a flag holds JSON
-            try:
-                self.module_learning_rates = json.loads(self.module_learning_rates)
-            except ValueError as error:
-                raise ValueError(f"module_learning_rates is no JSON object ({error})") from None
         asked = self.optim
         if asked == self.ADAM_ATAN2:
             self.optim = "adamw_torch"  # Transformers checks the name against its own list

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
@@ -24,16 +23,37 @@ from transformers import HfArgumentParser
 
 from hrm_align.configs import Entry, GRPORecipe, SFTRecipe
 from hrm_align.errors import UserError
-from hrm_align.recipe_rules import ADAPTER_KEYS, GRPO, MOVED, SFT, RecipeKind, Setting, check_recipe
+from hrm_align.recipe_rules import (
+    ADAPTER_KEYS,
+    GRPO,
+    MOVED,
+    SFT,
+    RecipeKind,
+    Setting,
+    check_recipe,
+    failing,
+)
+from hrm_align.recipe_yaml import Loader, mapping_or_text
+from hrm_align.runnable import check_runnable, reason_of
+from hrm_align.wording import some
+
+FEW_CHOICES = 8  # that an error lists; of more it names the nearest
 
 
 class _Parser(HfArgumentParser):
     def __init__(self, kind: RecipeKind):
         schema: tuple[Any, ...] = kind.schema
-        super().__init__(schema, allow_abbrev=False, exit_on_error=False, prog=kind.name)
+        super().__init__(schema, allow_abbrev=False, exit_on_error=False, prog=f"hrm-align {kind.name}")
         self.add_argument("--config", metavar="FILE", help="The recipe; flags override it.")
+        self.other = GRPO if kind is SFT else SFT
         self.hints = {name: hint for cls in schema for name, hint in get_type_hints(cls).items()}
         self.hints = {f.name: self.hints[f.name] for cls in schema for f in fields(cls) if f.init}
+        hidden = kind.hidden
+        for action in self._actions:
+            if _may_be_mapping(self.hints.get(action.dest)):
+                action.type = mapping_or_text
+            if action.dest in hidden:
+                action.help = argparse.SUPPRESS
 
     def read(self, words: Sequence[str], where: str) -> tuple[dict[str, Setting], list[str]]:
         """The settings that the words name, and the words that belong to no option."""
@@ -43,25 +63,45 @@ class _Parser(HfArgumentParser):
             namespace, rest = self.parse_known_args(words, blank)
         except argparse.ArgumentError as error:
             key = (error.argument_name or "").split("/")[0].lstrip("-")
-            raise UserError(f"{where}: {key}: {error.message.rstrip('.')}.") from None
+            raise UserError(f"{where}: {key}: {_sentence(error.message)}") from None
         return {k: Setting(v, where) for k, v in vars(namespace).items() if v is not unset}, rest
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Argparse's, which would list forty choices."""
+        choices = [str(choice) for choice in action.choices or ()]
+        if len(choices) <= FEW_CHOICES or value in action.choices:  # type: ignore[operator]
+            return super()._check_value(action, value)
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"use one that --help lists, such as {choices[0]}"
+        raise argparse.ArgumentError(action, f"invalid choice: {value!r}: {remedy}")
 
     def require(self, key: str, where: str) -> None:
         """Raise UserError unless the key exists. The value is not shown: it may be a secret under a wrong name."""
         if hint := MOVED.get(key):
             raise UserError(f"{where}: {key} is not a setting here: {hint}.")
+        if key not in self.hints and key in self.other.keys:
+            raise UserError(f"{where}: {key} is a setting of hrm-align {self.other.name}: leave it out here.")
         if key not in self.hints:
             near = difflib.get_close_matches(key.lower().replace("-", "_"), self.hints, n=1)
             remedy = f"did you mean {near[0]}?" if near else "run with --help for the names."
             raise UserError(f"{where}: unknown setting {key}: {remedy}")
 
 
-def parse(kind: RecipeKind, argv: Sequence[str]) -> Any:
+def _sentence(message: str) -> str:
+    return message if message.endswith("?") else message.rstrip(".") + "."
+
+
+def _may_be_mapping(hint: Any) -> bool:
+    return any((get_origin(kind) or kind) is dict for kind in (hint, *get_args(hint)))
+
+
+def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
     """Read `--config FILE [--key value ...]`; flags override the file.
 
     Args:
         kind: what the recipe is for.
         argv: the words after the program's name.
+        to_run: whether it is to be run here, so that what it asks for must be installed.
 
     Returns:
         An instance of `kind.recipe`.
@@ -84,6 +124,8 @@ def parse(kind: RecipeKind, argv: Sequence[str]) -> Any:
             raise UserError(f"{settings[key].where}: {key} cannot be set to this here: {reason}.")
     recipe = kind.recipe(*(_build(cls, settings) for cls in kind.schema))
     check_recipe(kind, recipe, settings)
+    if to_run:
+        check_runnable(recipe.training, failing(settings))
     if recipe.model.attn_implementation is None:
         recipe.model.attn_implementation = "per_document" if recipe.training.use_cpu else "sdpa"
     return recipe
@@ -102,7 +144,7 @@ def parse_grpo(argv: Sequence[str]) -> GRPORecipe:
 
 
 def parse_either(argv: Sequence[str], unless_given: Mapping[str, str] | None = None) -> SFTRecipe | GRPORecipe:
-    """`parse` for a recipe of either kind: one that names rewards is of reinforcement learning.
+    """`parse`, not to run it, for a recipe of either kind: one that names rewards is of reinforcement learning.
 
     Args:
         argv: the words after the program's name.
@@ -112,9 +154,9 @@ def parse_either(argv: Sequence[str], unless_given: Mapping[str, str] | None = N
     config = flags.get("config")
     keys = flags.keys() | (_load(Path(config.value))[1].keys() if config else set())
     kind = GRPO if "rewards" in keys else SFT
-    known = {f.name for cls in kind.schema for f in fields(cls)} - keys
+    known = kind.keys - keys
     more = [f"--{key}={value}" for key, value in (unless_given or {}).items() if key in known]
-    recipe: SFTRecipe | GRPORecipe = parse(kind, [*argv, *more])
+    recipe: SFTRecipe | GRPORecipe = parse(kind, [*argv, *more], to_run=False)
     return recipe
 
 
@@ -125,7 +167,7 @@ def resolved(recipe: SFTRecipe | GRPORecipe) -> dict[str, Any]:
     there is none.
     """
     kind = SFT if isinstance(recipe, SFTRecipe) else GRPO
-    hidden = MOVED.keys() | {key for key, (accepted, _) in kind.refused.items() if not accepted}
+    hidden = kind.hidden
     if not recipe.lora.use_peft:
         hidden |= set(ADAPTER_KEYS)
     parts = vars(recipe).values()
@@ -144,33 +186,11 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's plain scalars: `3e-5` is a number; `no`, `1:30` and `2024-01-01` are text. A key stands once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice, keep one", problem_mark=key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
-    ("float", r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?", "-+0123456789."),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
-
-
 def _load(path: Path) -> tuple[yaml.MappingNode, dict[Any, Any]]:
     """A recipe's keys and values, where they stand and what they are."""
     text = _read_text(path)
     try:
-        loader = _Loader(text)
+        loader = Loader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             line = node.start_mark.line + 1 if node else 1
@@ -202,6 +222,10 @@ def _read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text: a recipe is a YAML file.") from None
+    except IsADirectoryError:
+        inside = some(sorted(file.name for file in path.glob("*.y*ml")))
+        remedy = f"name a file in it ({inside})" if inside else "give the path of a YAML file"
+        raise UserError(f"{path} is a folder, and a recipe is a file: {remedy} after --config.") from None
     except OSError as error:
         folder = path.parent
         there = folder.glob("*.y*ml") if folder.is_dir() else folder.parent.glob("*/*.y*ml")
@@ -227,9 +251,49 @@ def _structured(key: str, value: Any, hint: Any, where: str) -> Any:
     return value
 
 
+# What the dataclasses of Transformers and TRL raise where settings are wrong, or ask for what is not installed.
+_REFUSALS = (ValueError, TypeError, OSError, ImportError)
+
+
 def _build(cls: type, settings: Mapping[str, Setting]) -> Any:
-    names = {f.name for f in fields(cls) if f.init}
+    given = {f.name: settings[f.name] for f in fields(cls) if f.init and f.name in settings}
     try:
-        return cls(**{key: setting.value for key, setting in settings.items() if key in names})
-    except (ValueError, OSError) as error:
-        raise UserError(f"these settings cannot be combined: {' '.join(str(error).split())}") from None
+        return _instance(cls, given)
+    except _REFUSALS as error:
+        raise UserError(_blamed(cls, given, error)) from None
+
+
+def _instance(cls: type, given: Mapping[str, Setting]) -> Any:
+    return cls(**{key: setting.value for key, setting in given.items()})
+
+
+def _blamed(cls: type, given: Mapping[str, Setting], error: Exception) -> str:
+    """What to say of an error that does not name its settings."""
+    keys, reason = _at_fault(cls, given, error), reason_of(error)
+    if not keys:
+        return f"these settings cannot be combined: {reason}."
+    key, where = keys[0], given[keys[0]].where
+    if others := [f"{other} ({given[other].where})" for other in keys[1:]]:
+        return f"{where}: {key} cannot be combined with {some(others)}: {reason}."
+    if isinstance(error, ImportError):
+        return f"{where}: {key} needs a package that is not installed ({reason}): install it, or leave {key} out."
+    return f"{where}: {key}: {reason}."
+
+
+def _at_fault(cls: type, given: Mapping[str, Setting], error: Exception) -> list[str]:
+    """The settings without which the error would not have come."""
+    if isinstance(error, OSError):
+        named = [key for key, setting in given.items() if str(setting.value) == str(error.filename)]
+        if named:
+            return named
+    without = {key: _refusal(cls, {k: v for k, v in given.items() if k != key}) for key in given}
+    mended = [key for key in given if without[key] is None]
+    return mended or [key for key in given if without[key] != str(error)]
+
+
+def _refusal(cls: type, given: Mapping[str, Setting]) -> str | None:
+    try:
+        _instance(cls, given)
+    except _REFUSALS as error:
+        return str(error)
+    return None

@@ -176,6 +176,26 @@ class RecipeKind:
     bounds: tuple[Bound, ...]
     check: Callable[[Any, Mapping[str, Setting], Fail], None]
 
+    @property
+    def keys(self) -> set[str]:
+        """All that the dataclasses know, the refused ones too."""
+        return {f.name for cls in self.schema for f in fields(cls) if f.init}
+
+    @property
+    def hidden(self) -> set[str]:
+        """Keys that no recipe can give: names that have moved, and settings that are refused whatever their value."""
+        return MOVED.keys() | {key for key, (accepted, _) in self.refused.items() if not accepted}
+
+
+def failing(settings: Mapping[str, Setting]) -> Fail:
+    """What raises UserError for a key, with the place where it is given."""
+
+    def fail(key: str, need: str) -> None:
+        where = settings[key].where if key in settings else "recipe"
+        raise UserError(f"{where}: {key} {need}.")
+
+    return fail
+
 
 def check_recipe(kind: RecipeKind, recipe: Any, settings: Mapping[str, Setting]) -> None:
     """Values and combinations that no type can exclude.
@@ -188,11 +208,7 @@ def check_recipe(kind: RecipeKind, recipe: Any, settings: Mapping[str, Setting])
     Raises:
         UserError: for the first mistake.
     """
-
-    def fail(key: str, need: str) -> None:
-        where = settings[key].where if key in settings else "recipe"
-        raise UserError(f"{where}: {key} {need}.")
-
+    fail = failing(settings)
     values: dict[str, Any] = {}
     for part in vars(recipe).values():
         values |= vars(part)
@@ -221,9 +237,9 @@ def _check_model(model: ModelArguments, data: DataArguments, settings: Mapping[s
 
 
 def _check_training(training: Any, fail: Fail) -> None:
-    checkpointing, schedule = training.activation_checkpointing_kwargs, training.lr_scheduler_kwargs
-    for key, options in (("activation_checkpointing_kwargs", checkpointing), ("lr_scheduler_kwargs", schedule)):
-        if isinstance(options, str):
+    checkpointing = training.activation_checkpointing_kwargs
+    for key in ("activation_checkpointing_kwargs", "lr_scheduler_kwargs", "module_learning_rates"):
+        if isinstance(options := getattr(training, key), str):
             fail(key, f"is {options!r}, it must be a mapping")
     if training.compile_blocks and training.torch_compile:
         fail(

@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hrm_align.cli import exit_code_of
 from hrm_align.commands.common import PathParser, at_least
@@ -23,6 +24,7 @@ from hrm_align.export.exporting import ExportOptions, export
 from hrm_align.export.folder import SHARD
 from hrm_align.export.push import check_repo_id, push
 from hrm_align.models.loading import DTYPES
+from hrm_align.report import percent
 from hrm_align.rewards.matching import MATCHERS
 
 
@@ -42,9 +44,26 @@ def main(argv: Sequence[str]) -> None:
     if arguments.json:
         print(json.dumps({"folder": str(folder), **told}))
         return
-    print(
-        "\n".join([f"exported to {folder}"] * bool(arguments.to) + [f"{name}: {value}" for name, value in told.items()])
-    )
+    lines = [f"exported to {folder}"] if arguments.to else []
+    print("\n".join(lines + [f"{name}: {words(name, value)}" for name, value in told.items()]))
+
+
+def words(name: str, value: Any) -> str:
+    """What `export` tells under a name, for people; `--json` has the numbers."""
+    if name in ("before", "after"):
+        return f"{percent(value)} of {value['n']} rows right"
+    if name == "parity":
+        return (
+            f"{value['other_answers']} of {value['rows']} greedy answers are not the run's; log-probabilities of "
+            f"{value['tokens']:,} tokens differ by {value['mean_difference']:.1e} on average and "
+            f"{value['largest_difference']:.1e} at most ({value['dtype']})"
+        )
+    if name == "merge":
+        return (
+            f"{value['other_answers']} of {value['prompts']} greedy answers are not those of the adapter on its base; logits "
+            f"of {value['tokens']:,} tokens differ by at most {value['largest_difference']:.1e} of the largest"
+        )
+    return str(value)
 
 
 def exported_before(arguments: argparse.Namespace, argv: Sequence[str]) -> Path:
@@ -107,9 +126,16 @@ def options_of(arguments: argparse.Namespace, folder: Path) -> ExportOptions:
         base_model=check_repo_id(arguments.base_model, "--base_model") if arguments.base_model else None,
         name=arguments.push,
         licence=licence(arguments.license),
-        shard=arguments.max_shard_size,
+        shard=shard_size(arguments.max_shard_size),
         force=arguments.force == "parity",
     )
+
+
+def shard_size(text: str) -> str:
+    """A size as `save_pretrained` takes it: 500MB, 4GB."""
+    if not re.fullmatch(r"[1-9][0-9]*[KMGT]B", text):
+        raise UserError(f"--max_shard_size {text!r} is no size: write a number and its unit, such as 500MB or 4GB.")
+    return text
 
 
 def licence(name: str) -> str:

@@ -134,6 +134,32 @@ def test_list_and_compare_tell_what_adapters_are(chat, lookup, capsys):
     assert same["answers"]["same"] == same["answers"]["n"] == 8 and not same["settings"].keys() - {"folder"}
 
 
+@pytest.mark.parametrize("command", ["list", "compare"])
+def test_paths_are_whole_in_80_columns(chat, lookup, capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = run(capsys, "adapters", command, chat, lookup)
+    assert code == 0 and "…" not in out, err
+    rows = [line.strip("│").split("│") for line in out.partition("└")[0].splitlines() if line.startswith("│")]
+    columns = ["".join(part.strip() for part in column) for column in zip(*rows, strict=True)]
+    assert all(any(str(path) in column for column in columns) for path in (chat, lookup))
+
+
+def test_an_adapter_that_does_not_name_its_base_says_where_to_write_it(chat, tmp_path, capsys):
+    """In words that every command can follow: merge takes a --base, generate a --model, compare neither."""
+
+    def forget(folder):
+        (folder / "hrm_adapter.json").unlink()
+        edit("adapter_config.json", base_model_name_or_path=None)(folder)
+
+    folder = damaged(chat, tmp_path / "adapter", forget)
+    for argv in (
+        ("adapters", "merge", folder, "--to", tmp_path / "merged"),
+        ("generate", "--model", folder, "--prompt", "x"),
+    ):
+        said = sentence(capsys, *argv)
+        assert "into adapter_config.json, as base_model_name_or_path" in said and "--" not in said
+
+
 def damaged(source, folder, change):
     shutil.copytree(source, folder)
     change(folder)
@@ -191,8 +217,10 @@ def test_wrong_words_are_one_sentence(chat, tmp_path, capsys):
         ("adapters", "list", tmp_path): "holds no adapter",
         (*merge, chat, "--to", chat): "is there already",
         (*merge, "tiny", "--to", tmp_path / "m"): "there is no adapter at tiny",
+        (*merge, resolve("tiny"), "--to", tmp_path / "m"): "name the folder of a run that had use_peft",
     }.items():
-        assert said in sentence(capsys, *argv), argv
+        told = sentence(capsys, *argv)
+        assert said in told and ("adapters" not in argv or "--model" not in told), argv
     with pytest.raises(Exception, match="is an adapter, and a whole checkpoint is needed"):
         sft(tmp_path / "run", f"{CHAT}/train.jsonl", *STEPS, "--model_name_or_path", str(chat))
 

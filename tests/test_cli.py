@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from hrm_align.cli import dispatch, exit_code_of
+from hrm_align.cli import COMMANDS, dispatch, exit_code_of
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
 from hrm_align.rendering import renderer_of
 
@@ -146,7 +146,70 @@ def test_a_run_is_not_written_over(capsys, tmp_path, good):
     kept = write(tmp_path / "run/notes.txt", "mine")
     assert "nothing is written over" in the_error(capsys, *sft_flags(tmp_path, good))
     assert kept.read_text() == "mine" and list((tmp_path / "run").iterdir()) == [kept]
-    assert "written over" in the_error(capsys, "evaluate", "--model", "tiny", "--data", good, "--save", kept)
+
+
+READERS = {
+    "inspect": lambda data: ("inspect", data, "--model", "tiny"),
+    "evaluate": lambda data: ("evaluate", "--model", "tiny", "--data", data),
+    "headroom": lambda data: ("headroom", "--model", "tiny", "--data", data, "--rewards", "exact"),
+    "rewards": lambda data: ("rewards", "exact", "--data", data, "--preflight"),
+}
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_a_bad_row_is_to_be_mended_where_no_share_can_be_allowed(capsys, tmp_path, command):
+    data = write(tmp_path / "rows.jsonl", [*GOOD, {"prompt": "a"}])
+    message = the_error(capsys, *READERS[command](data))
+    assert f"{data}:7: " in message and message.endswith("Mend the rows.\n") and "--max_" not in message
+    assert "`--max_bad_fraction 0.143`" in the_error(capsys, *sft_flags(tmp_path, data))
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_rows_in_columns_of_ones_own_are_read_as_a_recipe_reads_them(capsys, tmp_path, command):
+    rows = [{"question": row["prompt"], "answer": row["response"]} for row in GOOD]
+    argv = READERS[command](write(tmp_path / "rows.jsonl", rows))
+    assert "set `columns`" in the_error(capsys, *argv)
+    code, out, err = run(capsys, *argv, "--columns", "{prompt: question, response: answer}", "--json")
+    assert code == 0, err
+    _, expected, _ = run(capsys, *READERS[command](write(tmp_path / "rows.jsonl", GOOD)), "--json")
+    assert out == expected
+    for columns, words in (
+        ("{prompt: [", "--columns: '{prompt: [' is no mapping"),
+        ("question", "give the names in your data by those of a schema"),
+        ("{promt: question}", "did you mean `prompt`"),
+        ("{prompt: asked, response: answer}", "column `asked` is missing"),
+    ):
+        assert words in the_error(capsys, *argv, "--columns", columns)
+
+
+def test_a_format_says_which_of_two_schemas_is_meant(capsys, tmp_path):
+    argv = READERS["inspect"](write(tmp_path / "rows.jsonl", [{**row, "completion": "no"} for row in GOOD]))
+    assert "say which with `format`" in the_error(capsys, *argv)
+    out = run(capsys, *argv, "--format", "prompt_response", "--json")[1]
+    assert out == run(capsys, *READERS["inspect"](write(tmp_path / "rows.jsonl", GOOD)), "--json")[1]
+
+
+def test_the_remedy_for_dropped_rows_is_that_of_their_reason(capsys, tmp_path):
+    prompts = write(tmp_path / "prompts.jsonl", [{"prompt": "a"}] * 2)
+    for argv in (sft_flags(tmp_path, prompts), READERS["inspect"](prompts)):
+        message = the_error(capsys, *argv)
+        assert "2 empty_response" in message and "prompts alone are for `hrm-align grpo`" in message
+        assert "--max_" not in message, "neither length nor a share would help"
+    blank, long = {"prompt": "a", "response": " "}, {"prompt": "long " * 60, "response": "b"}
+    some = write(tmp_path / "some.jsonl", [*GOOD, blank])
+    message = the_error(capsys, *sft_flags(tmp_path, some))
+    assert "`hrm-align grpo`" in message and "--max_length" not in message
+    assert "or allow a share with --max_dropped_fraction 0.143." in message
+    both = the_error(capsys, *sft_flags(tmp_path, write(some, [*GOOD, blank, long]), "--max_length", "64"))
+    assert "raise --max_length (now 64)" in both and "`hrm-align grpo`" in both
+
+
+@pytest.mark.parametrize("command", ["evaluate", "headroom"])
+def test_a_file_that_cannot_be_written_is_told_before_the_work(capsys, tmp_path, good, command):
+    missing = tmp_path / "none/answers.jsonl"
+    argv = (*READERS[command](good), "--save")
+    assert f"--save {good} exists already, and nothing is written over" in the_error(capsys, *argv, good)
+    assert f"--save {missing}: there is no folder {missing.parent}" in the_error(capsys, *argv, missing)
 
 
 def test_a_start_that_failed_on_a_row_can_be_repeated_in_the_same_folder(capsys, tmp_path, good):
@@ -207,6 +270,15 @@ def test_evaluate_prints_one_object_with_groups_and_intervals(capsys, tmp_path):
     assert len((tmp_path / "answers.jsonl").read_text().splitlines()) == 6
 
 
+@pytest.mark.parametrize("groups, rows", [([], ["all"]), (["a", "b"], ["a", "b", "all"])])
+def test_evaluate_shows_the_total_once(capsys, tmp_path, groups, rows):
+    lines = [{**row, **({"group": groups[i % len(groups)]} if groups else {})} for i, row in enumerate(GOOD)]
+    argv = READERS["evaluate"](write(tmp_path / "rows.jsonl", lines))
+    code, out, _ = run(capsys, *argv, "--max_new_tokens", 4)
+    table = [line.split("│")[1].strip() for line in out.splitlines() if line.startswith("│")]
+    assert code == 0 and table == rows
+
+
 def test_inspect_shows_the_tensors_that_training_sees(capsys, tmp_path):
     data = write(tmp_path / "rows.jsonl", [{"prompt": "ab", "response": "c", "condition": "synth,cot"}])
     code, out, _ = run(capsys, "inspect", data, "--model", "tiny", "--json")
@@ -232,6 +304,16 @@ def test_inspect_proves_the_mask_and_says_when_it_fails(capsys, tmp_path, good, 
     monkeypatch.setattr(intervals, "_closed_prefix", lambda ends, first, starts: torch.zeros_like(ends))
     code, out, _ = run(capsys, "inspect", good, "--model", "tiny")
     assert "FAILS" in out
+
+
+@pytest.mark.parametrize("command, says", [("sft", True), ("grpo", True), ("generate", False)])
+def test_ctrl_c_says_how_a_training_goes_on(capsys, monkeypatch, command, says):
+    def stopped(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"{COMMANDS[command][0]}.main", stopped)
+    code, _, err = run(capsys, command)
+    assert code == 130 and err.startswith("interrupted") and ("--resume_from_checkpoint latest" in err) == says
 
 
 def test_the_installed_command_exits_with_2():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 
 from hrm_align.configs import SFTRecipe
 from hrm_align.errors import UserError
-from hrm_align.recipe_parser import parse_sft, resolved
+from hrm_align.recipe_parser import parse_either, parse_grpo, parse_sft, resolved
 
 BASE = "model_name_or_path: tiny\ndatasets: [{path: a.jsonl}]\noutput_dir: runs/x\n"
 SECRET = "hf_abcdefghijklmnop"
@@ -105,6 +106,37 @@ def test_datasets_are_entries_or_bare_paths_in_the_file_and_as_flags(parse: Pars
     assert [(spec.path, spec.fraction) for spec in recipe.data.specs()] == [("d.jsonl", 1.0), ("e", 0.5)]
 
 
+# A setting, its value, and what is read: from a line of the file and from a flag.
+MAPPINGS = [
+    (
+        "datasets",
+        "{path: x.jsonl, columns: {prompt: question}}",
+        [{"path": "x.jsonl", "columns": {"prompt": "question"}}],
+    ),
+    ("datasets", '{"path":"x.jsonl","fraction":5e-1}', [{"path": "x.jsonl", "fraction": 0.5}]),
+    ("module_learning_rates", "{low: 1e-5, head: 0.5}", {"low": 1e-5, "head": 0.5}),
+    ("lr_scheduler_kwargs", "{min_lr: 1e-6}", {"min_lr": 1e-6}),
+    ("activation_checkpointing_kwargs", "{use_reentrant: false}", {"use_reentrant": False}),
+]
+
+
+@pytest.mark.parametrize(("key", "text", "value"), MAPPINGS)
+def test_a_mapping_is_read_alike_in_the_file_and_as_a_flag(parse: Parse, key: str, text: str, value: object) -> None:
+    base = BASE.replace("datasets: [{path: a.jsonl}]\n", "") if key == "datasets" else BASE
+    in_list = f"[{text}]" if isinstance(value, list) else text
+    for recipe in (parse(f"{key}: {in_list}", base=base), parse("", f"--{key}", text, base=base)):
+        assert resolved(recipe)[key] == value
+
+
+def test_a_reward_with_options_is_read_alike_in_the_file_and_as_a_flag(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").touch()
+    text = f"{{file: {tmp_path}/mine.py, function: tone, weight: 5e-1}}"
+    (tmp_path / "r.yaml").write_text(BASE + f"rewards: [{text}]\n", encoding="utf-8")
+    entry = {"file": f"{tmp_path}/mine.py", "function": "tone", "weight": 0.5}
+    assert parse_grpo(["--config", str(tmp_path / "r.yaml")]).rewards.rewards == [entry]
+    assert parse_grpo(["--config", str(tmp_path / "r.yaml"), "--rewards", "exact", text]).rewards.rewards[1] == entry
+
+
 def test_a_recipe_may_be_all_flags() -> None:
     recipe = parse_sft(["--model_name_or_path", "tiny", "--datasets", "a.jsonl", "--output_dir", "runs/x"])
     assert recipe.model.model_name_or_path == "tiny"
@@ -174,6 +206,28 @@ def test_a_recipe_may_be_all_flags() -> None:
         ("eval_fraction: 0.1\neval_datasets: [b.jsonl]", "keep one of them"),
         ("learning_rate: 1\nlearning_rate: 2", "learning_rate stands twice"),
         ("eval_datasets: [{path: a, path: b}]", "path stands twice"),
+        ("lr_scheduler_kwargs: {min_lr:1}", "min_lr:1 needs a space behind its colon"),
+        ("module_learning_rates: low", "module_learning_rates is 'low', it must be a mapping"),
+        ("logging_steps: 0", "logging_steps: logging strategy"),
+        ("accelerator_config: /none.json", "accelerator_config: No such file or directory: /none.json"),
+        ("accelerator_config: {foo: 1}", "accelerator_config: AcceleratorConfig"),
+        ("fsdp: true\nfsdp_config: nowhere.json", "r.yaml:5: fsdp_config: No such file or directory: nowhere.json"),
+        ("num_generations: 8", "num_generations is a setting of hrm-align grpo: leave it out here"),
+        ("rewards: [exact]", "rewards is a setting of hrm-align grpo"),
+        ("report_to: tensorbord", "report_to is 'tensorbord', which is no tracker: use tensorboard, or none"),
+        ("optim: adamw_bnb_8", "optim: invalid choice: 'adamw_bnb_8': did you mean adamw_bnb_8bit?"),
+        ("optim: qqqq", "optim: invalid choice: 'qqqq': use one that --help lists, such as adam_atan2."),
+        ("lr_scheduler_type: cosin", "lr_scheduler_type: invalid choice: 'cosin': did you mean cosine?"),
+        ("optim: sgd\noptim_args: momentum=fast", "optim is sgd with optim_args momentum=fast, which cannot be made"),
+        ("lr_scheduler_kwargs: {foo: 1}", "argument 'foo'): set what it knows, num_cycles, min_lr, min_lr_rate."),
+        (
+            "lr_scheduler_kwargs: {foo: 1}\nlr_scheduler_type: linear",
+            "lr_scheduler_kwargs is {'foo': 1} for linear, which cannot be made",
+        ),
+        (
+            "lr_scheduler_type: warmup_stable_decay",
+            "lr_scheduler_type is warmup_stable_decay without lr_scheduler_kwargs, which cannot be made",
+        ),
         ("eval_datasets: [a", "not valid YAML"),
         ("- a", "not valid YAML"),
         ("run_name: !!python/name:os.system", "not valid YAML"),
@@ -196,6 +250,14 @@ def test_a_mistake_in_the_file_is_named_with_its_line_and_remedy(parse: Parse, l
         (["--gradient_checkpointing"], "activation_checkpointing"),
         (["stray"], "'stray' belongs to no setting"),
         (["--config"], "config: expected one argument"),
+        (["--datasets", "{path: x.jsonl, columns: "], "datasets: '{path: x.jsonl, columns: ' is no mapping"),
+        (["--module_learning_rates", "{low: 1e-5"], "module_learning_rates: '{low: 1e-5' is no mapping (expected"),
+        (["--lr_scheduler_kwargs", "{min_lr:1}"], "lr_scheduler_kwargs: '{min_lr:1}' is no mapping (min_lr:1 needs a"),
+        (["--lr_scheduler_kwargs", "{min_lr: 1, min_lr: 2}"], "min_lr stands twice"),
+        (["--lr_scheduler_kwargs", "{min_lr: \a}"], "is no mapping (special characters are not allowed)"),
+        (["--logging_steps", "0"], "logging_steps: logging strategy"),
+        (["--accelerator_config", "/none.json"], "accelerator_config: No such file or directory: /none.json."),
+        (["--rewards", "exact"], "rewards is a setting of hrm-align grpo"),
     ],
 )
 def test_a_mistake_in_a_flag_is_named_as_one_of_the_command_line(parse: Parse, flags: list[str], words: str) -> None:
@@ -210,7 +272,67 @@ def test_what_a_run_cannot_do_without_is_asked_for(parse: Parse, key: str) -> No
 
 
 def test_settings_that_exclude_each_other_are_one_sentence(parse: Parse) -> None:
-    assert "fp16 and bf16" in refusal(parse, "use_cpu: true\nbf16: true\nfp16: true")
+    message = refusal(parse, "use_cpu: true\nbf16: true", "--fp16")
+    assert message.startswith("r.yaml:5: bf16 cannot be combined with fp16 (command line): ")
+    assert "fp16 and bf16" in message
+
+
+def test_of_two_mistakes_the_one_that_is_told_has_the_blame(parse: Parse) -> None:
+    message = refusal(parse, "seed: 3\nlogging_steps: 0\naccelerator_config: /none.json")
+    assert message.startswith("r.yaml:5: logging_steps: logging strategy")
+
+
+@pytest.mark.parametrize(
+    ("package", "line", "words"),
+    [
+        (
+            "bitsandbytes",
+            "optim: adamw_bnb_8bit",
+            "optim is adamw_bnb_8bit, which needs a package that is not installed (",
+        ),
+        ("galore_torch", "optim: galore_adamw", "optim is galore_adamw, which needs a package that is not installed ("),
+        ("tensorboard", "report_to: [wandb, tensorboard]", "report_to is tensorboard, which is not installed: `pip"),
+        ("flytekit", "report_to: flyte", "report_to is flyte, which is not installed: `pip install flytekit`"),
+        ("deepspeed", "deepspeed: x.json", "deepspeed needs a package that is not installed ("),
+    ],
+)
+def test_a_package_that_is_missing_is_named_before_a_run_begins(
+    parse: Parse, package: str, line: str, words: str
+) -> None:
+    if find_spec(package) or (package == "tensorboard" and find_spec("tensorboardX")):
+        pytest.skip(f"{package} is installed")
+    message = refusal(parse, line)
+    assert message.startswith(f"r.yaml:4: {words}") and package in message
+
+
+def test_what_is_only_counted_need_not_be_installed(parse: Parse) -> None:
+    parse()
+    assert parse_either(["--config", "r.yaml", "--optim", "adamw_bnb_8bit", "--report_to", "tensorboard"])
+
+
+def test_a_setting_of_fine_tuning_is_no_stranger_to_reinforcement_learning(parse: Parse) -> None:
+    parse()
+    with pytest.raises(UserError, match="command line: packing is a setting of hrm-align sft: leave it out here"):
+        parse_grpo(["--config", "r.yaml", "--packing"])
+
+
+@pytest.mark.parametrize(("read", "name"), [(parse_sft, "sft"), (parse_grpo, "grpo")])
+def test_help_lists_what_can_be_set_in_its_own_words(
+    read: Callable[..., object], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read(["--help"])
+    told = capsys.readouterr().out
+    words = " ".join(told.split())
+    assert told.startswith(f"usage: hrm-align {name} ")
+    flags = {word.strip("[],") for word in told.split() if word.lstrip("[").startswith("--")}
+    assert {"--learning_rate", "--optim", "--push_to_hub", "--config"} <= flags
+    refused = ("gradient_checkpointing", "no_gradient_checkpointing", "gradient_checkpointing_kwargs", "truncation_mode",
+               "dataset_text_field", "hub_token", "reward_weights", "env", "max_prompt_length")  # fmt: skip
+    assert not flags & {f"--{key}" for key in refused}
+    assert "OptimizerNames" not in told and "{adam_atan2,adamw_torch,adamw_torch_fused," in told
+    assert "Publish the run once, at its end" in words and "every time the model is saved" not in words
+    assert "latest for the newest whole one in output_dir" in words
 
 
 def test_a_missing_recipe_is_answered_with_the_nearest_one(parse: Parse) -> None:
@@ -218,6 +340,21 @@ def test_a_missing_recipe_is_answered_with_the_nearest_one(parse: Parse) -> None
     for wrong in ("rr.yaml", "r.yml"):
         with pytest.raises(UserError, match=r"did you mean r\.yaml\?"):
             parse_sft(["--config", wrong])
+
+
+def test_a_folder_in_place_of_a_recipe_is_told_with_its_recipes(parse: Parse) -> None:
+    parse()
+    Path("many").mkdir()
+    for name in "abcdef":
+        Path(f"many/{name}.yaml").touch()
+    Path("empty").mkdir()
+    for folder, remedy in (
+        ("many", "name a file in it (a.yaml, b.yaml, c.yaml, d.yaml and 2 more)"),
+        ("empty", "give the path of a YAML file"),
+    ):
+        with pytest.raises(UserError) as caught:
+            parse_sft(["--config", f"{folder}/"])
+        assert str(caught.value) == f"{folder} is a folder, and a recipe is a file: {remedy} after --config."
 
 
 @pytest.mark.parametrize("text", ["", "just text", "- a\n- b", "# only a comment"])

@@ -11,11 +11,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from hrm_align.commands.common import PathParser, at_least, read_examples
+from hrm_align.commands.common import PathParser, add_schema_options, at_least, read_examples, schema_of
+from hrm_align.data.example import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation import evaluate, last_turns
 from hrm_align.merging import PROMPTS, TOLERANCE, merge, save_merged
@@ -49,7 +50,9 @@ def list_adapters(argv: Sequence[str]) -> None:
     if arguments.json:
         print(json.dumps([_described(adapter) for adapter in adapters]))
         return
-    table = Table("adapter", "base", "layers", "r", "alpha", "parameters", "MB")
+    # A path that is cut says nothing: all of them begin alike.
+    paths = [Column(name, overflow="fold") for name in ("adapter", "base")]
+    table = Table(*paths, "layers", "r", "alpha", "parameters", "MB")
     for adapter in adapters:
         told = _described(adapter)
         numbers = (str(told["r"]), told["alpha"], f"{told['parameters']:,}", f"{told['bytes'] / 1e6:.1f}")
@@ -118,6 +121,7 @@ def merge_adapter(argv: Sequence[str]) -> None:
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="rows to compare on (default: a few built-in prompts)")
+    add_schema_options(parser)
     parser.add_argument("--limit", type=int, default=ROWS, help=f"only the first so many rows (default {ROWS})")
     parser.add_argument("--max_new_tokens", type=int, default=64, help="longest answer, in tokens (default 64)")
 
@@ -126,8 +130,12 @@ def _prompts(arguments: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) 
     prompt = renderer_of(tokenizer).prompt
     if not arguments.data:
         return [prompt([Message("user", text)], DEFAULT_CONDITION) for text in PROMPTS]
-    rows = last_turns(read_examples(arguments.data))[: at_least(arguments.limit, 1, "--limit")]
+    rows = _rows(arguments)
     return [prompt(row.messages, row.condition) for row in rows]
+
+
+def _rows(arguments: argparse.Namespace) -> list[Example]:
+    return last_turns(read_examples(arguments.data, **schema_of(arguments)))[: at_least(arguments.limit, 1, "--limit")]
 
 
 def compare_adapters(argv: Sequence[str]) -> None:
@@ -145,7 +153,8 @@ def compare_adapters(argv: Sequence[str]) -> None:
         print(json.dumps(told))
         return
     console = Console()
-    settings = Table("setting", "a", "b", title="what differs", title_justify="left")
+    sides = [Column(name, overflow="fold") for name in ("a", "b")]  # paths among them
+    settings = Table("setting", *sides, title="what differs", title_justify="left")
     for key, (one, other) in told["settings"].items():
         settings.add_row(key, escape(str(one)), escape(str(other)))
     changes = Table("layers", "norm of a", "norm of b", "cosine", title="changes to the weights", title_justify="left")
@@ -168,7 +177,7 @@ def _differences(a: Adapter, b: Adapter) -> dict[str, tuple[Any, Any]]:
 
 
 def _answers(pair: dict[str, Adapter], arguments: argparse.Namespace) -> dict[str, int]:
-    rows = last_turns(read_examples(arguments.data))[: at_least(arguments.limit, 1, "--limit")]
+    rows = _rows(arguments)
     disable_progress_bar()
     model, tokenizer = load_adapted(base_of(pair["a"]), pair)
     samples = {}

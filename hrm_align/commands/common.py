@@ -17,6 +17,7 @@ from hrm_align.data.mixture import DatasetSpec, load_examples
 from hrm_align.errors import UserError
 from hrm_align.models.adapters import BASE, base_of, is_adapter, load_adapted, named, open_adapter
 from hrm_align.models.loading import default_device
+from hrm_align.recipe_yaml import mapping_or_text
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
 ADAPTER = "adapter"  # the name of one that was given as --model
@@ -67,6 +68,24 @@ def add_adapter_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_schema_options(parser: argparse.ArgumentParser) -> None:
+    """The options for rows in a schema of one's own; `schema_of` reads them."""
+    parser.add_argument(
+        "--columns",
+        type=mapping_or_text,
+        metavar="MAPPING",
+        help="rows in your own columns, as in a recipe: '{prompt: question, response: answer}'",
+    )
+    parser.add_argument(
+        "--format", help="schema of the rows, such as prompt_response (default: found by their columns)"
+    )
+
+
+def schema_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the options of `add_schema_options` say, for `read_examples`."""
+    return {"columns": arguments.columns, "format": arguments.format}
+
+
 def load(arguments: argparse.Namespace) -> tuple[Any, PreTrainedTokenizerFast]:
     """The model and tokenizer that the arguments name, on their device.
 
@@ -98,21 +117,32 @@ def asked_in_turn(model: Any) -> Iterator[str]:
         yield name
 
 
-def read_examples(path: str, condition: str | None = None, split: str | None = None) -> list[Example]:
+def read_examples(path: str, condition: str | None = None, split: str | None = None, **schema: Any) -> list[Example]:
     """The rows of a file, directory or Hub id, strictly read.
 
     Args:
         path: what to read.
         condition: for rows that name none.
         split: of a directory or Hub id; default `test`, so that nobody scores the rows that were trained on.
+        schema: `columns` and `format`, as in `DatasetSpec`.
     """
-    spec = DatasetSpec(path=path)
+    spec = DatasetSpec(path=path, **schema)
     if not Path(path).is_file():
         spec.split = split or "test"
     if condition is not None:
         parse_condition(condition)
     default = DEFAULT_CONDITION if condition is None else condition
     return load_examples([spec], default_condition=default)[0]
+
+
+def check_save(path: str | None) -> None:
+    """Refuse a `--save` that cannot become a new file, before the work."""
+    if path is None:
+        return
+    if Path(path).exists():
+        raise UserError(f"--save {path} exists already, and nothing is written over: name a new file.")
+    if not Path(path).parent.is_dir():
+        raise UserError(f"--save {path}: there is no folder {Path(path).parent}: make it, or name a file elsewhere.")
 
 
 def at_least(value: int, least: int, option: str) -> int:

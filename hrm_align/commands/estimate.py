@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from hrm_align.commands.common import at_least
+from hrm_align.commands.common import PathParser, at_least
 from hrm_align.configs import GRPORecipe
 from hrm_align.errors import UserError
 from hrm_align.estimates.costs import GIB
@@ -62,10 +63,8 @@ def main(argv: Sequence[str]) -> None:
 
 def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The command's own, checked, and the words that are the recipe's."""
-    parser = argparse.ArgumentParser(
-        "hrm-align estimate",
-        description="Memory and work of a recipe: --config FILE [--any_key value]; nothing is loaded, nothing trained.",
-        allow_abbrev=False,
+    parser = PathParser(
+        "estimate", "Memory and work of a recipe: --config FILE [--any_key value]; nothing is loaded, nothing trained."
     )
     parser.add_argument(
         "--memory", type=float, metavar="GIB", help="of the device: says whether it fits, and how many rows"
@@ -92,7 +91,6 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "--gpu", action="store_true", help="count as on a GPU that computes in bfloat16, wherever this runs"
     )
     parser.add_argument("--processes", type=int, default=1, help="that train together, each on a device of its own")
-    parser.add_argument("--json", action="store_true", help="print for programs")
     options, words = parser.parse_known_args(argv)
     for name, what in (
         ("memory", "the device's memory in GiB"),
@@ -100,8 +98,8 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         ("bandwidth", "the bandwidth of the device's memory, in TB a second"),
     ):
         value = getattr(options, name)
-        if value is not None and value <= 0:
-            raise UserError(f"--{name} is {value}: it is {what}, above 0.")
+        if value is not None and not 0 < value < math.inf:
+            raise UserError(f"--{name} is {value}: it is {what}, a number above 0.")
     at_least(options.processes, 1, "--processes")
     if options.prompt_tokens is not None:
         at_least(options.prompt_tokens, 1, "--prompt_tokens")

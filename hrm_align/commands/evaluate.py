@@ -16,10 +16,13 @@ from rich.table import Table
 from hrm_align.commands.common import (
     CommandParser,
     add_adapter_option,
+    add_schema_options,
     asked_in_turn,
     at_least,
+    check_save,
     load,
     read_examples,
+    schema_of,
 )
 from hrm_align.errors import UserError
 from hrm_align.evaluation import Evaluation, Score, evaluate, few_shot, last_turns
@@ -27,11 +30,14 @@ from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.rewards.json_fields import grade_fields, read_schema
 from hrm_align.rewards.matching import MATCHERS
 
+ALL = "all"  # the row of the total, and the group of rows that name none
+
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
     parser = CommandParser("evaluate", "Generated exact match on held-out rows, with 95 % intervals.")
     parser.add_argument("--data", required=True, help="rows to ask, in any format that training reads")
+    add_schema_options(parser)
     parser.add_argument("--split", help="of a directory or a Hub id (default test, of a file: all of it)")
     parser.add_argument("--condition", help="ask every row under this condition (default: the row's own, else direct)")
     parser.add_argument("--few_shot", type=int, default=0, help="solved examples in the prompt: 0, or 2 to 8")
@@ -48,16 +54,14 @@ def main(argv: Sequence[str]) -> None:
     for option, least in (("limit", 1), ("max_new_tokens", 1), ("batch_size", 1)):
         if getattr(arguments, option) is not None:
             at_least(getattr(arguments, option), least, f"--{option}")
-    if arguments.save and (Path(arguments.save).exists() or not Path(arguments.save).parent.is_dir()):
-        raise UserError(
-            f"--save {arguments.save}: it exists already and is not written over, or its folder is missing."
-        )
+    check_save(arguments.save)
 
     if arguments.schema and arguments.match != "json":
         raise UserError(f"--schema grades JSON, and --match is {arguments.match}: add --match json.")
-    schema = read_schema(Path(arguments.schema)) if arguments.schema else None
-    rows = last_turns(read_examples(arguments.data, arguments.condition, arguments.split))
-    pool = last_turns(read_examples(arguments.few_shot_data)) if arguments.few_shot_data else rows
+    json_schema = read_schema(Path(arguments.schema)) if arguments.schema else None
+    schema, solved = schema_of(arguments), arguments.few_shot_data
+    rows = last_turns(read_examples(arguments.data, arguments.condition, arguments.split, **schema))
+    pool = last_turns(read_examples(solved, **schema)) if solved else rows
     examples = few_shot(rows[: arguments.limit], pool, arguments.few_shot)
     model, tokenizer = load(arguments)
     results: dict[str, Evaluation] = {}
@@ -83,13 +87,13 @@ def main(argv: Sequence[str]) -> None:
     if arguments.json:
         settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot", "match")}
         settings["mask"] = "causal" if arguments.causal_prompt else "prefix"
-        told = {name: result.to_dict() | _fields(result, schema) for name, result in results.items()}
+        told = {name: result.to_dict() | _fields(result, json_schema) for name, result in results.items()}
         print(json.dumps({**({"adapters": told} if several else told[next(iter(told))]), **settings}))
         return
     for name, result in results.items():
         show(result, title=name if several else None)
-        if schema is not None:
-            show_fields(_fields(result, schema)["json"])
+        if json_schema is not None:
+            show_fields(_fields(result, json_schema)["json"])
 
 
 def _fields(result: Evaluation, schema: Draft202012Validator | None) -> dict[str, Any]:
@@ -112,10 +116,10 @@ def show(result: Evaluation, title: str | None = None) -> None:
     """Print the table of groups and the first wrong answers."""
     console = Console()
     table = Table("group", "exact match", "95 % interval", "n", title=title and escape(title), title_justify="left")
-    for name, score in sorted(result.groups.items()):
+    for name, score in sorted(result.groups.items() if result.groups.keys() != {ALL} else ()):
         table.add_row(escape(name), *_cells(score))
     table.add_section()
-    table.add_row("all", *_cells(result.score), style="bold")
+    table.add_row(ALL, *_cells(result.score), style="bold")
     console.print(table)
     if result.unfinished:
         console.print(f"{result.unfinished} answers had no end token within --max_new_tokens; they count as wrong.")

@@ -9,10 +9,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from hrm_align.commands.common import CommandParser, at_least, load, read_examples
+from hrm_align.commands.common import (
+    CommandParser,
+    add_schema_options,
+    at_least,
+    check_save,
+    load,
+    read_examples,
+    schema_of,
+)
 from hrm_align.configs import RewardEntry
 from hrm_align.data.prompts import answerable_prompts
-from hrm_align.errors import UserError
 from hrm_align.headroom import Headroom, measure_headroom
 from hrm_align.models.per_document import PER_DOCUMENT
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
@@ -23,13 +30,15 @@ def main(argv: Sequence[str]) -> None:
     """Run the command."""
     parser = CommandParser("headroom", "How often a model solves each prompt: pass@k, and the groups that would teach.")
     parser.add_argument("--data", required=True, help="prompts, in any format that training reads")
+    add_schema_options(parser)
     parser.add_argument("--split", help="of a directory or a Hub id (default test, of a file: all of it)")
     parser.add_argument("--condition", help="of rows that name none (default direct)")
     parser.add_argument(
         "--rewards",
         action="append",
         required=True,
-        metavar="NAME|JSON",
+        type=RewardEntry,
+        metavar="NAME|MAPPING",
         help="as in a recipe; may be given several times",
     )
     parser.add_argument("--samples", type=int, default=8, help="answers to each prompt (default 8)")
@@ -41,12 +50,10 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     at_least(arguments.samples, 1, "--samples")
     decoding = Decoding(at_least(arguments.max_new_tokens, 1, "--max_new_tokens"), arguments.temperature)
-    if arguments.save and (Path(arguments.save).exists() or not Path(arguments.save).parent.is_dir()):
-        raise UserError(
-            f"--save {arguments.save}: it exists already and is not written over, or its folder is missing."
-        )
-    specs = [RewardSpec.of(RewardEntry(word)) for word in arguments.rewards]
-    examples = read_examples(arguments.data, arguments.condition, arguments.split)[: arguments.limit]
+    check_save(arguments.save)
+    specs = [RewardSpec.of(entry) for entry in arguments.rewards]
+    rows = read_examples(arguments.data, arguments.condition, arguments.split, **schema_of(arguments))
+    examples = rows[: arguments.limit]
     with RewardSuite(specs) as suite:
         model, tokenizer = load(arguments)
         if model.device.type == "cpu":

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
-from hrm_align.commands.common import CommandParser, at_least, load, read_examples
+from hrm_align.commands.common import CommandParser, add_schema_options, at_least, load, read_examples, schema_of
 from hrm_align.data.collators import PaddedCollator
 from hrm_align.data.tokenization import Dropped, tokenize
 from hrm_align.evaluation import last_turns
@@ -25,6 +25,7 @@ def main(argv: Sequence[str]) -> None:
     """Run the command."""
     parser = CommandParser("inspect", "What training sees of your rows, and a proof that the mask holds on them.")
     parser.add_argument("data", help="rows, in any format that training reads")
+    add_schema_options(parser)
     parser.add_argument("--condition", help="condition of rows that name none (default direct)")
     parser.add_argument("--max_length", type=int, default=4096, help="longest document kept, in tokens (default 4096)")
     parser.add_argument("--rows", type=int, default=3, help="how many rows to show (default 3; --json gives all)")
@@ -33,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
     at_least(arguments.max_length, 8, "--max_length")
     at_least(arguments.rows, 0, "--rows")
 
-    examples = read_examples(arguments.data, arguments.condition, "train")
+    examples = read_examples(arguments.data, arguments.condition, "train", **schema_of(arguments))
     tokenizer = load_tokenizer(arguments.model)
     documents, dropped = tokenize(examples, renderer_of(tokenizer), arguments.max_length)
     if arguments.json:

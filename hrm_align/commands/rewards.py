@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hrm_align.commands.common import PathParser, at_least, read_examples
+from hrm_align.commands.common import PathParser, add_schema_options, at_least, read_examples, schema_of
 from hrm_align.data.example import Example
 from hrm_align.data.loading import read_rows
 from hrm_align.data.readers import BadRow
@@ -43,6 +43,7 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--file", help="Python file of your own reward")
     parser.add_argument("--function", help="its function (default reward)")
+    add_schema_options(parser)
     parser.add_argument("--split", help="of a directory or a Hub id (default test)")
     parser.add_argument("--preflight", action="store_true", help="grade the rows' own answers, right and corrupted")
     parser.add_argument("--limit", type=int, help="look at only so many rows")
@@ -63,9 +64,9 @@ def main(argv: Sequence[str]) -> None:
     if arguments.preflight and arguments.completions is not None:
         raise UserError("--preflight grades the rows' own answers: leave out --completions.")
     if arguments.preflight:
-        examples = last_turns(read_examples(arguments.data, split=arguments.split))
+        examples = last_turns(read_examples(arguments.data, split=arguments.split, **schema_of(arguments)))
     else:
-        completions, examples = read_answers(arguments.data, arguments.completions, arguments.split)
+        completions, examples = read_answers(arguments)
         completions, examples = completions[: arguments.limit], examples[: arguments.limit]
     with RewardSuite([spec], deadline=arguments.deadline) as suite:
         if arguments.preflight:
@@ -101,19 +102,21 @@ def _value(text: str, words: str) -> Any:
         raise UserError(f"--option {words}: the value is no YAML; put it in quotes.") from None
 
 
-def read_answers(data: str, completions: str | None, split: str | None = None) -> tuple[list[str], list[Example]]:
+def read_answers(arguments: argparse.Namespace) -> tuple[list[str], list[Example]]:
     """Answers, and the examples that they answer.
 
     Args:
-        data: rows with their right answers; or what `hrm-align evaluate --save` has written, which has both.
-        completions: JSONL of answers, one for each row, or a field of the rows; by default `generated` or `completion`.
-        split: of a directory or a Hub id.
+        arguments: `data`, rows with their right answers, or what `hrm-align evaluate --save` has written, which has both;
+            `completions`, JSONL of answers, one for each row, or a field of the rows, by default `generated` or
+            `completion`; and what says how to read the rows.
 
     Raises:
         UserError: if there is not one answer for each row.
     """
+    data, completions = arguments.data, arguments.completions
+    told = {"split": arguments.split, **schema_of(arguments)}
     if completions is not None and completions.lower().endswith((".jsonl", ".ndjson", ".json", ".gz")):
-        examples = last_turns(read_examples(data, split=split))
+        examples = last_turns(read_examples(data, **told))
         answers = [_answer(row, source, None) for row, source in _rows(completions)]
         if len(answers) != len(examples):
             raise UserError(
@@ -123,7 +126,7 @@ def read_answers(data: str, completions: str | None, split: str | None = None) -
     rows = _rows(data)
     answers = [_answer(row, source, completions) for row, source in rows]
     saved = all({"expected", "prompt", "source"} <= row.keys() for row, _ in rows)
-    return answers, [_saved(row) for row, _ in rows] if saved else last_turns(read_examples(data, split=split))
+    return answers, [_saved(row) for row, _ in rows] if saved else last_turns(read_examples(data, **told))
 
 
 def _rows(path: str) -> list[tuple[dict[str, Any], str]]:
@@ -211,7 +214,7 @@ def show_preflight(report: PreflightReport, as_json: bool) -> None:
         print(json.dumps(report.to_dict()))
     else:
         Console().print(report.table())
-    report.require(0.0)
+    report.require(None)
 
 
 def listing() -> list[dict[str, Any]]:

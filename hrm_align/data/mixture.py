@@ -159,7 +159,7 @@ def load_examples(
     *,
     default_condition: str = DEFAULT_CONDITION,
     seed: int = 0,
-    max_bad_fraction: float = 0.0,
+    max_bad_fraction: float | None = None,
     quarantine: str | os.PathLike[str] | None = None,
 ) -> tuple[list[Example], DataCounts]:
     """Read and mix data sets.
@@ -168,7 +168,8 @@ def load_examples(
         specs: the data sets.
         default_condition: for rows and data sets that name none.
         seed: chooses the rows where a `fraction` is no whole number, in each data set independently of the others.
-        max_bad_fraction: share of bad rows, of all rows read, above which nothing is returned.
+        max_bad_fraction: share of bad rows, of all rows read, above which nothing is returned. None is 0, for a caller whose
+            user cannot allow a share: the error does not advise it.
         quarantine: JSONL file that gets every bad row: `{"source", "reason", "text"}`. It is written before an error is
             raised, and emptied if no row is bad.
 
@@ -186,8 +187,8 @@ def load_examples(
     bad = [row for data in loaded for row in data.bad]
     if quarantine is not None:
         _write_quarantine(Path(quarantine), bad)
-    if len(bad) > max_bad_fraction * counts.rows_read:
-        raise UserError(_too_many_bad(bad, counts.rows_read, quarantine))
+    if len(bad) > (max_bad_fraction or 0) * counts.rows_read:
+        raise UserError(_too_many_bad(bad, counts.rows_read, quarantine, max_bad_fraction is not None))
     examples: list[Example] = []
     for data in loaded:
         chosen = _choose(data, seed)
@@ -272,12 +273,12 @@ def _write_quarantine(path: Path, bad: list[BadRow]) -> None:
         raise UserError(f"{len(bad)} bad rows cannot be written to {path}: {error.strerror}.") from None
 
 
-def _too_many_bad(bad: list[BadRow], rows_read: int, quarantine: str | os.PathLike[str] | None) -> str:
+def _too_many_bad(bad: list[BadRow], rows_read: int, quarantine: str | os.PathLike[str] | None, can_allow: bool) -> str:
     named = "".join(f"\n  {row.source}: {row.reason}" for row in bad[:NAMED_ROWS])
     more = f"\n  and {len(bad) - NAMED_ROWS:,} more" if len(bad) > NAMED_ROWS else ""
     listed = f"All of them are in {os.fspath(quarantine)}. " if quarantine is not None else ""
     share = math.ceil(1000 * len(bad) / rows_read) / 1000
-    allow = f", or allow a share with `--max_bad_fraction {share:g}`" if share < 1 else ""
+    allow = f", or allow a share with `--max_bad_fraction {share:g}`" if can_allow and share < 1 else ""
     return f"{len(bad):,} of {rows_read:,} rows cannot be used:{named}{more}\n{listed}Mend the rows{allow}."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,6 +14,11 @@ from hrm_align.errors import UserError
 from hrm_align.rendering import Renderer
 
 NAMED_ROWS = 5  # how many dropped rows an error or a report names
+REMEDIES = {  # by the reason for which an example is dropped
+    "too_long": "for those too long, raise --max_length (now {max_length}) or shorten the rows",
+    "empty_response": "fine-tuning needs an answer in every row, so add those that are missing (prompts alone are for "
+    "`hrm-align grpo`)",
+}
 
 
 @dataclass
@@ -80,7 +86,11 @@ def _check_dropped(kept: int, dropped: Dropped, max_length: int, limit: float) -
     lost = dropped.counts.total()
     if kept and lost <= limit * (kept + lost):
         return
-    remedy = f"raise --max_length (now {max_length}), mend the rows, or allow a share with --max_dropped_fraction"
-    if not kept:
-        raise UserError(f"no example is left to train on: {dropped or 'the data set is empty'}. Remedy: {remedy}.")
-    raise UserError(f"{lost} of {kept + lost} examples cannot be used: {dropped}. Remedy: {remedy}.")
+    if not lost:
+        raise UserError("no example is left to train on: the data set is empty. Add rows, or hold out fewer.")
+    remedies = [REMEDIES[reason].format(max_length=max_length) for reason in dropped.counts]
+    if kept:  # with nothing left, there is no share to allow
+        share = math.ceil(1000 * lost / (kept + lost)) / 1000
+        remedies.append(f"or allow a share with --max_dropped_fraction {share:g}")
+    told = f"{lost} of {kept + lost} examples cannot be used" if kept else "no example is left to train on"
+    raise UserError(f"{told}: {dropped}. Remedy: {'; '.join(remedies)}.")

@@ -41,10 +41,14 @@ def adapter_folder(name: str) -> Path:
     if folder.is_dir():
         if (folder / CONFIG).is_file():
             return folder
-        kind = "a whole checkpoint, no adapter: name it as --model" if (folder / "config.json").is_file() else None
+        if (folder / "config.json").is_file():
+            raise UserError(
+                f"{name} is a whole checkpoint, no adapter: use it by itself, as a model, or name the folder of a run that "
+                "had use_peft."
+            )
         inside = sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))
         hint = f"it has {some(inside, 3)}: name one of these" if inside else f"it holds no {CONFIG}"
-        raise UserError(f"{name} is {kind}." if kind else f"{name} is no adapter: {hint}.")
+        raise UserError(f"{name} is no adapter: {hint}.")
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise UserError(f"there is no adapter at {name}: name the folder of a run that had use_peft, or a Hub id.")
     try:
@@ -112,7 +116,11 @@ def base_of(adapter: Adapter) -> str:
         UserError: if nothing says it.
     """
     if not adapter.base:
-        raise UserError(f"{adapter.folder} does not say its base: name that as --model, and this with --adapter.")
+        # The one remedy that every command can follow: some take a --base, some a --model, some neither.
+        raise UserError(
+            f"{adapter.folder} does not say its base: write its folder or Hub id into {CONFIG}, as "
+            "base_model_name_or_path."
+        )
     return adapter.base
 
 

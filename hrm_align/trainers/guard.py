@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
-from rich.table import Table
+from rich.table import Column, Table
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.configs import DataArguments
@@ -131,7 +131,8 @@ def report_guard(report: Mapping[str, Any], run: Path) -> Table:
             "it in (replay_datasets, replay_fraction), or train less: a lower rate, a smaller adapter, fewer steps.",
             name, -100 * change, 100 * report["margin"],
         )  # fmt: skip
-    table = Table("guard set", "before", "after", "change", title="what the base knew", title_justify="left")
+    names = Column("guard set", overflow="fold")  # paths: cut, they would all look alike
+    table = Table(names, "before", "after", "change", title="what the base knew", title_justify="left")
     for name, scores in report["sets"].items():
         change = f"{100 * scores['change']:+.1f}"
         style = "red" if name in report["dropped"] else None

@@ -121,7 +121,12 @@ def test_processes_that_train_together_hold_their_gradients_twice(recipe, capsys
     assert together["gradients"] == 2 * alone["gradients"] and together["optimizer"] == alone["optimizer"]
 
 
-@pytest.mark.parametrize("option", ["--memory", "--tflops"])
-def test_what_cannot_be_is_one_sentence(recipe, capsys, option):
-    assert main(["estimate", "--config", str(recipe), option, "-3"]) == 2
-    assert f"{option} is -3" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [("--memory", "-3", "--memory is -3"), ("--tflops", "-3", "--tflops is -3"), ("--memory", "nan", "--memory is nan"),
+     ("--memory", "lots", "argument --memory: invalid float value: 'lots' (see hrm-align estimate --help)")],
+)  # fmt: skip
+def test_what_cannot_be_is_one_sentence(recipe, capsys, option, value, words):
+    assert main(["estimate", "--config", str(recipe), option, value]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {words}") and told.count("\n") == 1

@@ -53,6 +53,16 @@ def exports(whole, adapter, tmp_path_factory):
     return made
 
 
+def test_people_are_told_in_words(adapter, tmp_path, capsys):
+    code, out, err = run(capsys, "export", adapter, "--to", tmp_path / "mine", "--merged", *ASKED, "--limit", 4)
+    assert code == 0, err
+    told = dict(line.split(": ", 1) for line in out.splitlines()[-5:])
+    assert f"exported to {tmp_path / 'mine'}" in out and "{" not in out
+    assert told["form"] == "merged" and told["parity"].startswith("0 of 4 greedy answers are not the run's; ")
+    assert told["merge"].startswith("0 of 4 greedy answers") and told["after"].endswith(" of 4 rows right")
+    assert re.match(r"\d+\.\d %  \(\d+\.\d to \d+\.\d\)", told["before"])
+
+
 def exported(capsys, *argv) -> dict:
     code, out, err = run(capsys, "export", *argv, *ASKED, "--json")
     assert code == 0, err
@@ -297,9 +307,13 @@ def test_wrong_words_are_one_sentence(whole, adapter, tmp_path, capsys):
     assert "is no exported folder" in refused(capsys, whole, "--push", "alice/mine")
     assert "there already" in refused(capsys, whole, "--to", whole, *ASKED)
     assert "nowhere where others find it" in refused(capsys, adapter, *new, "--push", "alice/mine")
+    assert "'big' is no size" in refused(capsys, whole, *new, "--max_shard_size", "big")
     assert "is no identifier" in refused(capsys, whole, *new, "--license", "Apache 2")
     assert "no averaged weights" in refused(capsys, resolve("tiny"), *new, "--ema")
     assert "no file" in refused(capsys, whole, *new, "--data", tmp_path / "none.jsonl")
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "response": "b"}\n{"prompt": "a"\n')
+    said = refused(capsys, whole, *new, "--data", tmp_path / "bad.jsonl")
+    assert "bad.jsonl:2: " in said and said.endswith("Mend the rows.\n") and "--max_" not in said
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "a"}\n')
     assert "needs an answer" in refused(capsys, whole, *new, "--data", tmp_path / "prompts.jsonl")
     for name in ("mine", "a/b/c", "../b", "a/..", "a/b.git", "https://huggingface.co/a/b", "a b/c", ""):

@@ -12,7 +12,9 @@ from hrm_align.data.mixture import DatasetSpec, load_examples
 from hrm_align.errors import UserError
 from hrm_align.rewards.preflight import preflight
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
+from tests.command_line import run
 from tests.rewards.rows import row
+from tests.trainers.grpo_runs import SMALL, prompts
 
 
 def rows(*references: str) -> list:
@@ -90,3 +92,54 @@ def test_a_sample_is_drawn_by_its_seed_and_a_report_is_json():
     assert (first.rows, first.failing, other.rows) == (100, 0, 100)
     console = Console(width=100, record=True, quiet=True)
     console.print(first.table())
+
+
+def grpo(capsys, folder: Path, body: str, *flags: str) -> tuple[int, str, str]:
+    """A run of one step, paid by `exact` and a user's reward."""
+    (folder / "own.py").write_text(
+        f"def boom(completions, reference):\n    {body}\n    return [0.5 for _ in reference]\n"
+    )
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(f"rewards: [exact, {{file: {folder / 'own.py'}, function: boom}}]")
+    data = prompts(folder)
+    given = ("--config", recipe, "--model_name_or_path", "tiny", "--datasets", data, "--output_dir", folder / "run")
+    return run(capsys, "grpo", *given, *SMALL[2:], "--max_steps", "1", "--preflight_samples", "18", *flags)
+
+
+def test_a_reward_that_fails_on_every_row_is_refused_with_its_exception_whatever_the_others_say(capsys, tmp_path: Path):
+    """`exact` grades every row, so that no row fails: the run would go on, and one of its rewards would be dead."""
+    code, _, err = grpo(capsys, tmp_path, "raise KeyError('nope')", "--max_ungraded_fraction", "1")
+    assert code == 2 and "error: the reward boom failed on all 18 rows of the preflight:" in err
+    assert f"{tmp_path / 'prompts.jsonl'}:1: the reward failed (raised): own.py:2: KeyError: 'nope'" in err
+    assert "cannot be graded" not in err and "Mend the rows" not in err
+    assert not (tmp_path / "run/metrics.jsonl").exists()
+
+
+def test_a_reward_that_fails_on_some_rows_is_recorded_with_its_exception(capsys, tmp_path: Path):
+    code, out, err = grpo(capsys, tmp_path, "if '16' in reference: raise KeyError('nope')")
+    assert code == 0, err
+    report = json.loads((tmp_path / "run/run/preflight.json").read_text())
+    where = f"{tmp_path / 'prompts.jsonl'}:1: the reward failed (raised): own.py:2: KeyError: 'nope'"
+    assert report["first_fault"] == {"boom": {"raised": where}} and report["rewards"]["boom"]["first"] == {
+        "ungradable": where
+    }
+    assert report["rewards"]["boom"]["failed"] == report["faults"]["boom"]["raised"] == 1
+    assert "own.py:2: KeyError: 'nope'" in out
+
+
+def test_a_failing_reward_is_named_beside_the_rows_that_it_fails_on(capsys, tmp_path: Path):
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"prompt": "?", "response": "{n}"}}\n' for n in (1, 2)))
+    (tmp_path / "own.py").write_text("def boom(reference): return [1 / (int(n) - 1) for n in reference]")
+    words = ("--file", tmp_path / "own.py", "--function", "boom", "--data", tmp_path / "rows.jsonl", "--preflight")
+    code, _, err = run(capsys, "rewards", *words)
+    assert code == 2 and err.startswith("error: 1 of 2 rows fail the preflight of the rewards, and 0.0% may:")
+    assert "rows.jsonl:1: the reward failed (raised): own.py:1: ZeroDivisionError: division by zero" in err
+    assert "Mend the rows or the reward that failed" in err and "allow" not in err, "this command has no such option"
+
+
+def test_a_reward_that_cannot_bear_an_empty_answer_is_told_that_the_row_has_none(capsys, tmp_path: Path):
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "?"}\n')
+    (tmp_path / "own.py").write_text("def boom(completions): return [float(text.split()[0]) for text in completions]")
+    words = ("--file", tmp_path / "own.py", "--function", "boom", "--data", tmp_path / "rows.jsonl", "--preflight")
+    _, _, err = run(capsys, "rewards", *words)
+    assert "own.py:1: IndexError: list index out of range (given an empty answer, as the row has none)" in err

@@ -48,11 +48,14 @@ def test_a_guard_set_that_is_forgotten_is_said_out_loud(known, no, tmp_path, cap
     assert account["guard_1"]["rows_read"] == len(KNOWN)
 
 
-def test_a_drop_within_the_margin_is_not(known, tmp_path, caplog):
+def test_a_drop_within_the_margin_is_not(known, tmp_path, caplog, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     sft(tmp_path / "run", known, *QUICK, "--guard_datasets", str(known), "--guard_samples", "5", "--max_steps", "1")
     report = json.loads((tmp_path / "run/run/guard.json").read_text())
     assert report["dropped"] == [] and report["sets"][str(known)]["after"]["n"] == 5
     assert "has fallen" not in caplog.text
+    lines = [line.split("│")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert str(known) in "".join(lines), "the path is whole in 80 columns"
 
 
 def test_replay_is_the_share_of_the_rows_that_was_asked_for(known, no, tmp_path):
