@@ -121,7 +121,9 @@ class DataArguments:
     guard_margin: float = _option(0.05, "Drop in exact match, from 0 to 1, that is said out loud.")
     condition: str = _option(DEFAULT_CONDITION, "Condition of rows and data sets that name none: direct, synth,cot ...")
     max_bad_fraction: float = _option(0.0, "Share of malformed rows above which the run stops.")
-    max_dropped_fraction: float = _option(0.1, "Share of rows too long for max_length, or without an answer, above which the run stops.")
+    max_dropped_fraction: float = _option(
+        0.1, "Share of rows too long for max_length, or without an answer, above which the run stops."
+    )
 
     def specs(self) -> list[DatasetSpec]:
         """`datasets`, checked. Raises UserError for an unknown key."""
