@@ -11,7 +11,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import HrmTextConfig
@@ -21,6 +20,7 @@ from hrm_align.errors import UserError
 from hrm_align.estimates.costs import GIB
 from hrm_align.estimates.sft import estimate_sft
 from hrm_align.free_memory import free_memory
+from hrm_align.trainers.records import record_of
 
 
 @dataclass(frozen=True)
@@ -125,12 +125,9 @@ def fitting(recipe: SFTRecipe, config: HrmTextConfig, asked: Split, memory: int)
 
 def _recorded(checkpoint: Path) -> Split | None:
     """How the run of a checkpoint split its steps; None where its record is gone."""
-    record = checkpoint.parent / "run" / "resolved.yaml"
-    if not record.is_file():
-        return None
-    found = yaml.safe_load(record.read_text(encoding="utf-8"))
+    found = record_of(checkpoint, "resolved.yaml")
     keys = ("per_device_train_batch_size", "gradient_accumulation_steps", "activation_checkpointing")
-    return Split(*(found[key] for key in keys))
+    return Split(*(found[key] for key in keys)) if found else None
 
 
 def _gib(size: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 from importlib.metadata import version
@@ -13,7 +14,10 @@ import torch
 import yaml
 
 from hrm_align._version import __version__
+from hrm_align.durable_files import replace_file, replace_json
 from hrm_align.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 _LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "tokenizers")
 
@@ -59,12 +63,29 @@ def environment() -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write an object to be read by people and programs."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write an object to be read by people and programs, whole or not at all."""
+    replace_json(path, content, keep=False)
 
 
 def write_records(run: Path, settings: dict[str, Any], data: dict[str, Any]) -> None:
-    """Write `resolved.yaml`, `env.json` and `data.json`."""
-    (run / "resolved.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    """Write `resolved.yaml`, `env.json` and `data.json`; those of a run that is resumed stay whole if this is killed."""
+    text = yaml.safe_dump(settings, sort_keys=False)
+    replace_file(run / "resolved.yaml", lambda file: file.write(text.encode()), keep=False)
     write_json(run / "env.json", environment())
     write_json(run / "data.json", data)
+
+
+def record_of(checkpoint: Path, name: str) -> dict[str, Any]:
+    """What the run of a checkpoint has recorded under this name; empty where that is gone or was never written."""
+    path = checkpoint.parent / "run" / name
+    if not path.is_file():
+        return {}
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        found = None
+    if isinstance(found, dict):
+        return found
+    logger.warning("%s is damaged: whether this is the same run is not compared with it", path)
+    return {}

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hrm_align.errors import UserError
+from hrm_align.trainers.records import record_of
 
 _OPTIMIZER = (
     "learning_rate",
@@ -43,33 +42,38 @@ def check_same_run(resumed: Path | None, settings: Mapping[str, Any], data: Mapp
     """
     if resumed is None:
         return
-    run = resumed.parent / "run"
-    theirs, trained_on = _read(run / "resolved.yaml"), _read(run / "data.json")
-    before, now = _rows(trained_on), _rows(data)
+    _check_rows(resumed, _rows(record_of(resumed, "data.json")), _rows(data))
+    if theirs := record_of(resumed, "resolved.yaml"):
+        _check_settings(resumed, theirs, settings)
+        world = record_of(resumed, "env.json").get("world_size", processes)
+        _check_split(resumed, _rows_of_a_step(theirs, world), _rows_of_a_step(settings, processes))
+
+
+def _check_rows(resumed: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
     if before and [*before] != [*now]:
         raise UserError(
             f"{resumed} has learnt from {_told(before)}, and this run has {_told(now)}: resume with the very rows of the run, "
             "which run/data.json names, or begin another run from its weights."
         )
-    other = [
-        key for key in (*_OPTIMIZER, *_ORDER) if key in theirs and key in settings and theirs[key] != settings[key]
-    ]
-    if other:
-        key, is_of_optimizer = other[0], other[0] in _OPTIMIZER
-        why = (
-            "its optimizer goes on with its own"
-            if is_of_optimizer
-            else "it would go on with other rows than it left off"
-        )
+
+
+def _check_settings(resumed: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    for keys, why in (
+        (_OPTIMIZER, "its optimizer goes on with its own"),
+        (_ORDER, "it would go on with other rows than it left off"),
+    ):
+        for key in keys:
+            if key in theirs and key in ours and theirs[key] != ours[key]:
+                raise UserError(
+                    f"{key} is {ours[key]} here and {theirs[key]} in the run that {resumed} is of: {why}. Resume with {key} "
+                    f"{theirs[key]}, or begin another run from its weights."
+                )
+
+
+def _check_split(resumed: Path, before: int, now: int) -> None:
+    if before != now:
         raise UserError(
-            f"{key} is {settings[key]} here and {theirs[key]} in the run that {resumed} is of: {why}. Resume with {key} "
-            f"{theirs[key]}, or begin another run from its weights."
-        )
-    world = _read(run / "env.json").get("world_size", processes)
-    rows, asked = _rows_of_a_step(theirs, world), _rows_of_a_step(settings, processes)
-    if theirs and rows != asked:
-        raise UserError(
-            f"{resumed} is of a run with {rows} rows a step, this one has {asked}: choose {' x '.join(_SPLIT)} x processes so "
+            f"{resumed} is of a run with {before} rows a step, this one has {now}: choose {' x '.join(_SPLIT)} x processes so "
             "that it is the same."
         )
 
@@ -86,11 +90,3 @@ def _told(rows: Mapping[str, str]) -> str:
 
 def _rows_of_a_step(settings: Mapping[str, Any], processes: int) -> int:
     return processes * math.prod(settings.get(key, 1) for key in _SPLIT)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A record, JSON or YAML; empty where it is gone."""
-    if not path.is_file():
-        return {}
-    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    return found

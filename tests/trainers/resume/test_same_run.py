@@ -60,3 +60,12 @@ def test_what_changes_no_step_may_change_and_a_run_that_is_over_says_so(rows, wh
     caplog.clear()
     sft(tmp_path / "longer", rows, *BY_FOUR, *again, "--max_steps", "9")
     assert "nothing was left" not in caplog.text
+
+
+def test_a_record_that_a_disk_has_damaged_stops_no_resume(rows, whole, tmp_path, caplog):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "checkpoint-8").symlink_to(whole / "checkpoint-8")
+    for name in ("data.json", "resolved.yaml"):
+        (tmp_path / "run" / name).write_bytes((whole / "run" / name).read_bytes()[:100] + b"\xff{")
+    sft(tmp_path / "on", rows, *BY_FOUR, "--resume_from_checkpoint", str(tmp_path / "checkpoint-8"))
+    assert "resolved.yaml is damaged" in caplog.text and "data.json is damaged" in caplog.text
