@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from torch import Tensor
 from transformers import HrmTextForCausalLM
 
 from hrm_align._version import __version__
@@ -28,11 +29,27 @@ def fingerprint(model: HrmTextForCausalLM) -> str | None:
         return None
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        flat = tensor.detach().flatten()
-        entries = flat[torch.linspace(0, len(flat) - 1, min(_SAMPLED, len(flat)), device=flat.device).long()]
+        places = _sampled_places(tensor.numel()).to(tensor.device)
+        entries = tensor.detach()[torch.unravel_index(places, tensor.shape)]
         digest.update(name.encode())
         digest.update(entries.to(torch.bfloat16).float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _sampled_places(entries: int) -> Tensor:
+    """Places (int64) of at most `_SAMPLED` evenly spaced entries, the first and the last among them.
+
+    Up to 2^24 entries, in which float32 still counts, with its rounding operation by operation: existing adapters know
+    their bases by these places, and every processor gives the same ones (`torch.linspace` does not). Beyond, in integers.
+    """
+    number, last = min(_SAMPLED, entries), entries - 1
+    index = torch.arange(number)
+    if number < _SAMPLED or entries > 1 << 24:
+        return index * last // max(1, number - 1)
+    end = torch.tensor(last, dtype=torch.float32)
+    step = end / (number - 1)
+    from_end = end - step * (number - 1 - index)
+    return torch.where(index < number // 2, step * index, from_end).long()
 
 
 def remember_base(model: HrmTextForCausalLM, name: str) -> None:
