@@ -15,13 +15,15 @@ from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 from hrm_align.durable_files import new_folder, replace_json
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.adapters import base_of, is_adapter, load_adapted, open_adapter
-from hrm_align.models.loading import load_model
-from hrm_align.rendering import DEFAULT_CONDITION, renderer_of
+from hrm_align.models.rounding import in_evaluation, measure_floor, tie_margin
+from hrm_align.models.saving import differing_tensors, save_whole
+from hrm_align.rendering import DEFAULT_CONDITION, Document, renderer_of
 from hrm_align.rollouts.generation import generate
+from hrm_align.wording import some
 
-TOLERANCE = 1e-5  # of the largest logit; what float32 leaves of another order of sums is a tenth of it
 RECORD = "merge.json"
-# Asked where no --data is given: short, of several kinds.
+KEPT_LOGITS = 1 << 24  # that are held for the comparison, 64 MiB; where there are more, at evenly spaced positions
+# Compared on where no --data is given: short, of several kinds.
 PROMPTS = ("Hello.", "Add 12 and 30.", "What is the capital of France?", "Write a list of three animals.",
            "copy abc", "Is 7 larger than 5?", "Explain recursion in one sentence.", "x = 3; x * 2 =")  # fmt: skip
 
@@ -34,8 +36,10 @@ class MergeReport:
         prompts: how many were compared.
         tokens: positions whose logits were compared: prompts and greedy answers.
         largest_difference: of two logits, over the largest logit.
-        other_answers: prompts whose greedy answers differ.
+        other_answers: prompts whose greedy answers differ, those left out that part where two tokens tie.
         tolerance: of `largest_difference`.
+        floor: how far two right ways of computing the unmerged model differ, in the same unit (`models.rounding`).
+        ties: prompts whose answers part at two tokens whose logits are closer than the tolerance.
     """
 
     prompts: int
@@ -43,11 +47,23 @@ class MergeReport:
     largest_difference: float
     other_answers: int
     tolerance: float
+    floor: float
+    ties: int
 
     @property
     def is_same(self) -> bool:
         """Whether the two are one model."""
         return self.largest_difference <= self.tolerance and not self.other_answers
+
+    def require(self) -> None:
+        """Raises RunError outside the tolerance."""
+        if not self.is_same:
+            raise RunError(
+                f"merged and unmerged differ by {self.largest_difference:.1e} of the largest logit (rounding alone gives "
+                f"{self.floor:.1e} on this model, and {self.tolerance:.1e} is allowed) and in {self.other_answers} of "
+                f"{self.prompts} greedy answers: nothing was written. Use the adapter unmerged, or name a --tolerance if you "
+                "accept the difference."
+            )
 
 
 def merge(
@@ -55,7 +71,7 @@ def merge(
     prompts: Sequence[Sequence[int]],
     *,
     max_new_tokens: int = 32,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
 ) -> tuple[HrmTextForCausalLM, MergeReport]:
     """Merge the active adapter, and compare logits and greedy answers with what it was.
 
@@ -63,7 +79,7 @@ def merge(
         model: a base with an adapter, in float32.
         prompts: ids to compare on.
         max_new_tokens: of the greedy answers.
-        tolerance: share of the largest logit.
+        tolerance: share of the largest logit; None for what the model's own rounding floor allows.
 
     Returns:
         The merged model (the base's own modules) and the report; the caller decides what a difference means.
@@ -78,24 +94,44 @@ def merge(
         raise UserError("the base or the adapter is not in float32, in which merging is exact: load both in float32.")
     adapted: Any = model  # it answers like the model inside
     answers = generate(adapted, prompts, max_new_tokens=max_new_tokens)
-    documents = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-    before = _logits(model, documents)
+    documents = [Document([*prompt, *answer], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
+    floor = measure_floor(model, documents)
+    kept = _kept_positions(documents, base.config.vocab_size)
+    before = _logits(model, documents, kept)
     merged: Any = model.merge_and_unload(safe_merge=True)
     vars(merged).pop("get_output_embeddings", None)  # of an adapted head
-    after = _logits(merged, documents)
+    after = _logits(merged, documents, kept)
     largest = max(float(logits.abs().max()) for logits in before)
-    difference = max(float((a - b).abs().max()) for a, b in zip(before, after, strict=True))
+    difference = max(float((a - b).abs().max()) for a, b in zip(before, after, strict=True)) / largest
+    allowed = floor.limit(floor.logits) if tolerance is None else tolerance
     again = generate(merged, prompts, max_new_tokens=max_new_tokens)
-    other = sum(a != b for a, b in zip(answers, again, strict=True))
-    tokens = sum(map(len, documents))
-    return merged, MergeReport(len(documents), tokens, difference / largest, other, tolerance)
+    margins = [tie_margin(merged, document, other) for document, other in zip(documents, again, strict=True)]
+    ties = sum(margin is not None and margin <= allowed * largest for margin in margins)
+    others = sum(margin is not None for margin in margins) - ties
+    return merged, MergeReport(len(documents), sum(map(len, kept)), difference, others, allowed, floor.logits, ties)
+
+
+def _kept_positions(documents: Sequence[Document], vocabulary: int) -> list[Tensor]:
+    """For each document the positions (kept) at which all logits are compared: every one, or evenly spaced ones."""
+    total = sum(len(document.input_ids) for document in documents)
+    apart = max(1, -(-total * vocabulary // KEPT_LOGITS))
+    kept, begun = [], 0
+    for document in documents:
+        first = -begun % apart
+        kept.append(torch.arange(min(first, len(document.input_ids) - 1), len(document.input_ids), apart))
+        begun += len(document.input_ids)
+    return kept
 
 
 @torch.no_grad()
-def _logits(model: Any, documents: Sequence[Sequence[int]]) -> list[Tensor]:
+def _logits(model: Any, documents: Sequence[Document], kept: Sequence[Tensor]) -> list[Tensor]:
+    """(kept, vocab) of each document, as training runs it: through the prefix mask of the seam."""
     device = next(model.parameters()).device
-    model.eval()
-    return [model(torch.tensor([ids], device=device), use_cache=False).logits[0].float().cpu() for ids in documents]
+    with in_evaluation(model):
+        return [
+            model(torch.tensor([document.input_ids], device=device), use_cache=False).logits[0, positions].float().cpu()
+            for document, positions in zip(documents, kept, strict=True)
+        ]
 
 
 def save_merged(
@@ -118,20 +154,14 @@ def save_merged(
         UserError: if the folder is there, or the disk refuses.
         RunError: if the report is outside its tolerance, or the folder does not give the same weights.
     """
-    if not report.is_same:
-        raise RunError(
-            f"merged and unmerged differ by {report.largest_difference:.1e} of the largest logit (tolerance "
-            f"{report.tolerance:.0e}), and in {report.other_answers} of {report.prompts} answers: nothing was written. Use "
-            "the adapter unmerged, or name a --tolerance if you accept the difference."
-        )
+    report.require()
     size = sum(weight.numel() * weight.element_size() for weight in merged.parameters())
     with new_folder(target, size) as folder:
-        merged.save_pretrained(folder)
+        save_whole(merged, folder)
         tokenizer.save_pretrained(folder)
         replace_json(folder / RECORD, {**origin, **asdict(report)})
-        saved, ours = load_model(str(folder)).state_dict(), merged.state_dict()
-        if saved.keys() != ours.keys() or not all(torch.equal(ours[name].cpu(), saved[name]) for name in ours):
-            raise RunError(f"{target} does not give back the weights that were saved: nothing was written.")
+        if wrong := differing_tensors(merged, folder):
+            raise RunError(f"{target} does not give back {some(wrong)} as saved: nothing was written.")
 
 
 def merged_start(name: str, target: Path) -> str:

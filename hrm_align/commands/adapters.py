@@ -19,10 +19,11 @@ from hrm_align.commands.common import PathParser, add_schema_options, at_least, 
 from hrm_align.data.example import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation import evaluate, last_turns
-from hrm_align.merging import PROMPTS, TOLERANCE, merge, save_merged
+from hrm_align.merging import PROMPTS, merge, save_merged
 from hrm_align.models.adapter_deltas import alike
 from hrm_align.models.adapters import CONFIG, WEIGHTS, Adapter, base_of, load_adapted, named, open_adapter
 from hrm_align.models.modules import preset_of
+from hrm_align.models.rounding import FACTOR
 from hrm_align.rendering import DEFAULT_CONDITION, Message, renderer_of
 
 ROWS = 200
@@ -94,7 +95,11 @@ def merge_adapter(argv: Sequence[str]) -> None:
     parser.add_argument("--base", help="checkpoint folder, Hub id, or `tiny` (default: what the adapter says)")
     _add_data_options(parser)
     parser.add_argument(
-        "--tolerance", type=float, default=TOLERANCE, help=f"of the largest logit (default {TOLERANCE})"
+        "--tolerance",
+        type=float,
+        metavar="SHARE",
+        help="difference allowed, as a share of the largest logit (default: what rounding gives on this model, times "
+        f"{FACTOR})",
     )
     arguments = parser.parse_args(argv)
     adapter = open_adapter(arguments.adapter)
@@ -114,8 +119,8 @@ def merge_adapter(argv: Sequence[str]) -> None:
         return
     print(
         f"{target}: {base} with {arguments.adapter} merged. On {report.prompts} prompts and their answers "
-        f"({report.tokens:,} tokens) logits differ by at most {report.largest_difference:.1e} of the largest, and "
-        f"{report.other_answers} greedy answers."
+        f"({report.tokens:,} tokens) logits differ by at most {report.largest_difference:.1e} of the largest (rounding alone "
+        f"gives {report.floor:.1e} on this model; {report.tolerance:.1e} is allowed), and {report.other_answers} greedy answers."
     )
 
 
