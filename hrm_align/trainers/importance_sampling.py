@@ -88,5 +88,5 @@ def summary(statistics: Tensor) -> dict[str, float]:
         f"{METRICS}importance_sampling_ratio/min": float(statistics[:, 3].min()),
         f"{METRICS}importance_sampling_ratio/mean": ratios / counted,
         f"{METRICS}importance_sampling_ratio/max": float(statistics[:, 5].max()),
-        f"{METRICS}importance_sampling_ratio/beyond": beyond / counted,
+        f"{METRICS}importance_sampling_ratio/clipped": beyond / counted,
     }

@@ -73,7 +73,7 @@ def test_weights_are_the_ratio_within_its_bounds(mode, low, expected):
     assert logged["sampling/sampling_logp_difference/mean"] == pytest.approx(log(2) * (1 + 2 + 2 + 1 + 1) / 5)
     beyond = {"token_truncate": 1 / 5 if low is None else 2 / 5, "token_mask": 2 / 5}.get(mode, 1 / 2)
     counted = found.flatten() if mode.startswith("sequence") else found[mask.bool()]
-    assert logged["sampling/importance_sampling_ratio/beyond"] == pytest.approx(beyond)
+    assert logged["sampling/importance_sampling_ratio/clipped"] == pytest.approx(beyond)
     assert logged["sampling/importance_sampling_ratio/mean"] == pytest.approx(float(counted.mean()))
     assert logged["sampling/importance_sampling_ratio/min"] == pytest.approx(float(counted.min()))
     assert logged["sampling/importance_sampling_ratio/max"] == pytest.approx(float(counted.max()))
@@ -105,7 +105,7 @@ def test_the_loss_of_a_planted_offset_is_multiplied_by_the_truncated_ratio(share
     assert record["sampling/importance_sampling_ratio/max"] == pytest.approx(3)
     assert record["sampling/importance_sampling_ratio/min"] == pytest.approx(0.25, rel=1e-3)
     assert record["sampling/sampling_logp_difference/max"] == pytest.approx(log(8), rel=1e-3)
-    assert 0.1 < record["sampling/importance_sampling_ratio/beyond"] < 0.5, "a quarter of the answers"
+    assert 0.1 < record["sampling/importance_sampling_ratio/clipped"] < 0.5, "a quarter of the answers"
 
 
 def test_shared_prompts_leave_the_weighted_update_as_it_is(data, planted, tmp_path):
@@ -151,7 +151,7 @@ def test_half_precision_is_corrected_by_default(flags, data, tmp_path):
         )
         least, most = (record[f"sampling/importance_sampling_ratio/{name}"] for name in ("min", "max"))
         assert least < 1 < most
-        assert record["sampling/importance_sampling_ratio/beyond"] == 0, "at one layer a stack no ratio reaches 3"
+        assert record["sampling/importance_sampling_ratio/clipped"] == 0, "at one layer a stack no ratio reaches 3"
 
 
 def test_a_truncation_without_a_bound_is_refused(data, tmp_path):
