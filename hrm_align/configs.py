@@ -333,6 +333,19 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
         "Largest difference allowed between their log-probabilities, in nats; unset for 1e-3 in float32. In half "
         "precision it is for the mean over tokens, and 0.05.",
     )
+    vllm_importance_sampling_correction: bool | None = _option(  # type: ignore[assignment]
+        None,
+        "Weigh sampled tokens by the trainer's probability of them over the sampler's; here for the package's own sampler. "
+        "Unset for on in half precision, off in float32.",
+        nargs="?",
+        const=True,
+    )
+    vllm_importance_sampling_mode: str = _option(
+        "token_truncate",
+        "A weight for each token, or for each answer the product over its tokens; beyond a bound it becomes the bound "
+        "(truncate) or 0 (mask).",
+        choices=["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"],
+    )
     generation_eval_samples: int = _option(0, "Held-out rows answered greedily at each evaluation; 0 for none.")
     log_samples: int = _option(4, "Answers of each rollout that go to samples.jsonl.")
 

@@ -331,9 +331,21 @@ def _check_grpo(recipe: GRPORecipe, settings: Mapping[str, Setting], fail: Fail)
         fail("share_prompts", "needs score_responses_only: several answers begin behind one token")
     if training.beta and recipe.lora.use_peft and recipe.lora.init_lora_weights in ("olora", "pissa"):
         fail("init_lora_weights", "changes the base that beta compares with: use true, gaussian or orthogonal")
+    _check_importance_sampling(training, fail)
     if training.sync_ref_model and recipe.lora.use_peft:
         fail("sync_ref_model", "needs a reference of its own; an adapter's is the base")
     _check_held_out(recipe, settings, fail)
+
+
+def _check_importance_sampling(training: Any, fail: Fail) -> None:
+    """What TRL checks where vLLM samples; `None` is on in half precision."""
+    if training.vllm_importance_sampling_correction is False:
+        return
+    mode, low, high = (getattr(training, f"vllm_importance_sampling_{key}") for key in ("mode", "clip_min", "clip_max"))
+    if mode.endswith("truncate") and low is None and high is None:
+        fail("vllm_importance_sampling_clip_max", f"is unset, and {mode} needs a bound: use a number such as 3")
+    if mode.startswith("sequence") and training.loss_type == "vespo":
+        fail("vllm_importance_sampling_mode", f"is {mode!r}, and the vespo loss needs token_truncate or token_mask")
 
 
 SFT = RecipeKind(

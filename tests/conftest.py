@@ -13,3 +13,19 @@ import hrm_align  # noqa: F401  installs the prefix mask
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def deep_random(tmp_path_factory):
+    """A checkpoint folder of the published depth with random weights: see tests/deep_models.py."""
+    from tests.deep_models import save_random
+
+    return save_random(tmp_path_factory.mktemp("deep") / "random")
+
+
+@pytest.fixture(scope="session")
+def deep_trained():
+    """The checkpoint folder of the published depth that was trained: see tests/deep_models.py."""
+    from tests.deep_models import TRAINED
+
+    return TRAINED

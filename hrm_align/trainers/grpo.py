@@ -36,6 +36,7 @@ from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.groups import GroupSampler, Rollouts
 from hrm_align.rollouts.sampling import Decoding
 from hrm_align.trainers.callbacks import append_json_line
+from hrm_align.trainers.importance_sampling import ImportanceSampling, summary
 from hrm_align.trainers.parity_gate import (
     MASK,
     REFERENCE,
@@ -124,6 +125,13 @@ class GRPOTrainer(SafeCheckpoints, Stabilised, trl.GRPOTrainer):
                 "those of another, which then waits for its weights. Launch it with recipes/accelerate/multi_gpu.yaml."
             )
         self.reward_weights = torch.tensor(suite.weights, dtype=torch.float32)
+        wanted = args.vllm_importance_sampling_correction
+        self._importance_sampling: ImportanceSampling | None = None
+        if self._half_precision if wanted is None else wanted:
+            bounds = (args.vllm_importance_sampling_clip_min, args.vllm_importance_sampling_clip_max)
+            self._importance_sampling = ImportanceSampling(args.vllm_importance_sampling_mode, *bounds)
+        self._importance_statistics: list[Tensor] = []  # of the optimizer step that is under way
+        self._scored: tuple[Tensor, Tensor | None, Tensor | None] | None = None
         self._settle_reference()
         self.add_callback(_SaveBetweenRollouts(self))
 
@@ -264,12 +272,45 @@ class GRPOTrainer(SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         if self._step % self.current_gradient_accumulation_steps == 0:
             self._note(**{"seconds/update": self._update_seconds})
             self._update_seconds = 0.0
+            if self._importance_statistics:
+                statistics = cast(Tensor, self.accelerator.gather(torch.stack(self._importance_statistics)))
+                self._note(**summary(statistics))
+                self._importance_statistics = []
         return loss
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """TRL's; with importance sampling, each token's policy term is weighted by trainer over sampler.
+
+        TRL multiplies by the weights for vLLM only. Every loss type but VESPO is linear in the advantages where their sign
+        does not change, so that weighted advantages give the same loss. TRL leaves `old_per_token_logps` out where the
+        policy that drew the rollout is the one that is trained: then this forward is its score, and none is repeated.
+        """
+        correction = self._importance_sampling
+        if correction is None:
+            return cast(Tensor, super()._compute_loss(model, inputs))
+        mask = inputs["completion_mask"]
+        ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
+        present = torch.cat([inputs["prompt_mask"], mask], dim=1)
+        scored = self._get_per_token_logps_and_entropies(model, ids, present, mask.shape[1], compute_entropy=True)
+        old = inputs.get("old_per_token_logps", scored[0])
+        weights, statistics = correction.weights(old, inputs["sampling_per_token_logps"], mask)
+        self._importance_statistics.append(statistics)
+        if self.loss_type == "vespo":
+            weighted = {"importance_sampling_ratio": weights}
+        else:
+            weighted = {"advantages": inputs["advantages"].view(len(mask), -1) * weights}
+        self._scored = scored
+        try:
+            return cast(Tensor, super()._compute_loss(model, {**inputs, **weighted}))
+        finally:
+            self._scored = None
 
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """TRL's, with shared prompts, or in chunks of like length. Under DDP at once: one backward follows one forward."""
+        if self._scored is not None:  # by `_compute_loss`, whose weights need it first
+            return self._scored
         alone = self.accelerator.num_processes == 1
         if self.args.share_prompts:
             return *self._score_packed(model, input_ids, attention_mask, logits_to_keep, in_chunks=alone), None

@@ -1,0 +1,68 @@
+"""The deep test models show the rounding of the published depth: what a base of one layer a stack hides.
+
+The two limits are those that were absolute until they were found to fail at this depth. They stand here as numbers, because
+what is asserted is a property of the models and not of the code that compares.
+"""
+
+import pytest
+import torch
+
+from hrm_align.configs import LoraArguments
+from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.models.lora import add_adapter
+from hrm_align.rendering import renderer_of
+from hrm_align.rollouts.sampling import Decoding, sample
+
+pytestmark = pytest.mark.numeric
+
+MERGE_LIMIT = 1e-5  # of the largest logit
+HALF_LIMIT = 0.05  # nats, mean over answer tokens
+QUESTIONS = [f"Dana lives in room {number}. Which room is Dana in?" for number in (12, 345, 678, 9)]
+
+
+@pytest.fixture(params=["deep_random"])
+def folder(request):
+    return str(request.getfixturevalue(request.param))
+
+
+def load(folder, dtype):
+    model, tokenizer = load_model_and_tokenizer(folder, dtype=dtype)
+    renderer = renderer_of(tokenizer)
+    return model, tokenizer, [renderer.prompt(question, "direct") for question in QUESTIONS]
+
+
+@torch.no_grad()
+def logits(model, ids):
+    return model(torch.tensor([ids]), use_cache=False).logits[0].float()
+
+
+def test_the_depth_is_the_published_one(folder):
+    model, _, _ = load(folder, "float32")
+    assert (model.config.num_layers_per_stack, model.config.H_cycles, model.config.L_cycles) == (16, 2, 3)
+    assert model.model.z_L_init.any(), "a start state of zeros is another model"
+
+
+def test_a_merge_in_float32_moves_the_logits_beyond_1e_5(folder):
+    model, tokenizer, prompts = load(folder, "float32")
+    adapted = add_adapter(model, tokenizer, folder, LoraArguments(use_peft=True))
+    torch.manual_seed(1)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            weight.data.normal_(std=1e-3)
+    before = [logits(adapted, ids) for ids in prompts]
+    merged = adapted.merge_and_unload(safe_merge=True)
+    after = [logits(merged, ids) for ids in prompts]
+    largest = max(a.abs().max() for a in before)
+    moved = max((a - b).abs().max() for a, b in zip(before, after, strict=True)) / largest
+    assert MERGE_LIMIT < moved < 1e-2, "rounding, and not another model"
+
+
+def test_bfloat16_sampler_and_trainer_differ_by_more_than_a_twentieth_of_a_nat(folder):
+    model, _, prompts = load(folder, "bfloat16")
+    completions = sample(model, prompts * 2, list(range(8)), Decoding(16))
+    differences = []
+    for prompt, completion in zip(prompts * 2, completions, strict=True):
+        scored = logits(model, prompt + completion.ids)[len(prompt) - 1 : -1].log_softmax(-1)
+        trained = scored.gather(-1, torch.tensor(completion.ids)[:, None])[:, 0]
+        differences.append((trained - torch.tensor(completion.logprobs)).abs())
+    assert HALF_LIMIT < torch.cat(differences).mean() < 2.0, "rounding, and not another model"
