@@ -87,7 +87,7 @@ def merge(
     Raises:
         UserError: for a quantised or half-precision base, in which a merge would round the adapter away.
     """
-    base = model.get_base_model()
+    base: Any = model.get_base_model()
     if getattr(base, "is_quantized", False):
         raise UserError("the base is quantised, and merging would round the adapter away: load the base whole.")
     if any(weight.dtype != torch.float32 for weight in model.parameters()):

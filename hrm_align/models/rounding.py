@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 
 from hrm_align.rendering import Document
@@ -63,15 +65,16 @@ def drawn_mask(prefix_length: int, length: int, dtype: torch.dtype, device: torc
 
 
 @torch.no_grad()
-def measure_floor(model: nn.Module, documents: Sequence[Document]) -> Floor:
+def measure_floor(model: nn.Module, documents: Sequence[Document], temperature: float = 1.0) -> Floor:
     """Compute the same logits by two kernels and in two shapes of a batch, and compare.
 
     Args:
         model: an HrmTextForCausalLM, or a PeftModel of one, in the precision in which a check will run it (under the
             caller's autocast).
         documents: prefix and response; at most `DOCUMENTS` of them, evenly chosen, are computed.
+        temperature: what logits are divided by before log-probabilities are taken.
     """
-    bare: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    bare: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     chosen = [
         documents[i * len(documents) // min(DOCUMENTS, len(documents))] for i in range(min(DOCUMENTS, len(documents)))
     ]
@@ -84,7 +87,7 @@ def measure_floor(model: nn.Module, documents: Sequence[Document]) -> Floor:
                 ways.append(plain_logits(model, document))
             first, *others = ways
             logits = max(logits, *(float((first - way).abs().max() / first.abs().max()) for way in others))
-            scores = [response_logprobs_of(way, document) for way in ways]
+            scores = [response_logprobs_of(way / temperature, document) for way in ways]
             nats.append(torch.stack([(scores[0] - other).abs() for other in scores[1:]]).amax(dim=0))
     apart = torch.cat(nats) if nats else torch.zeros(1)
     return Floor(logits, float(apart.max()), float(apart.mean()))
@@ -148,6 +151,32 @@ def attention(model: Any, implementation: str) -> Iterator[None]:
         yield
     finally:
         model.set_attn_implementation(before)
+
+
+@contextmanager
+def in_float32(*models: nn.Module) -> Iterator[None]:
+    """Weights and arithmetic of models in float32 for a while, whatever precision a run computes in.
+
+    Weights in half precision are held twice meanwhile, and every `torch.autocast` of the process does nothing: accelerate
+    enters one inside of the forward that it wraps, where no context of a caller reaches.
+    """
+    held = [
+        (weight, weight.data)
+        for model in models
+        for weight in model.parameters()
+        if weight.dtype in (torch.bfloat16, torch.float16)
+    ]
+    try:
+        for weight, data in held:
+            weight.data = data.float()
+        with (
+            patch.object(torch.autocast, "__enter__", lambda context: context),
+            patch.object(torch.autocast, "__exit__", lambda context, *raised: None),
+        ):
+            yield
+    finally:
+        for weight, data in held:
+            weight.data = data
 
 
 @contextmanager

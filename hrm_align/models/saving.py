@@ -9,8 +9,10 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from huggingface_hub.serialization import split_state_dict_into_shards_factory
@@ -41,8 +43,8 @@ def save_whole(model: HrmTextForCausalLM, folder: Path, dtype: torch.dtype | Non
     config.save_pretrained(folder)
     model.generation_config.save_pretrained(folder)
     tensors = _incoming(model, written)
-    split = split_state_dict_into_shards_factory(
-        tensors, get_storage_size=lambda tensor: tensor.size, filename_pattern=_PATTERN, max_shard_size=shard
+    split: Any = split_state_dict_into_shards_factory(
+        cast(Any, tensors), get_storage_size=lambda tensor: tensor.size, filename_pattern=_PATTERN, max_shard_size=shard
     )
     for file, names in split.filename_to_tensors.items():
         with (folder / file).open("wb") as opened:
@@ -82,16 +84,15 @@ def _saved(model: HrmTextForCausalLM) -> dict[str, tuple[str, ...]]:
     return {name: module_names(name) for name in saved_shapes(model.config.to_dict(), layers)}
 
 
-def _incoming(model: HrmTextForCausalLM, dtype: torch.dtype) -> Mapping[str, Incoming]:
+def _incoming(model: HrmTextForCausalLM, dtype: torch.dtype) -> dict[str, Incoming]:
     """What to write, in the order of the names."""
-    state, size = model.state_dict(), dtype.itemsize
+    state = model.state_dict()
     tensors = {}
     for name, modules in _saved(model).items():
         parts = [state[module] for module in modules]
         shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
-        tensors[name] = Incoming(
-            _NAMES[dtype], tuple(shape), size * math.prod(shape), lambda parts=parts: _bytes(parts, dtype)
-        )  # type: ignore[misc]
+        size = dtype.itemsize * math.prod(shape)
+        tensors[name] = Incoming(_NAMES[dtype], shape, size, partial(_bytes, parts, dtype))
     return tensors
 
 

@@ -6,7 +6,7 @@ import math
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from transformers import PreTrainedModel
@@ -116,6 +116,22 @@ class GroupSampler:
             others = self._others(rollouts.rows, len(silent), f"{key} {offset}")
             rollouts.put(places, self._graded(model, others, key, offset))
         return rollouts
+
+    def draw_ungraded(
+        self, model: PreTrainedModel, rows: Sequence[int], *, number: int, max_new_tokens: int
+    ) -> list[Completion]:
+        """Answers for a comparison of models: drawn as those of a rollout, shorter, and not graded.
+
+        Args:
+            model: that answers.
+            rows: places of prompts, each as often as it is to be answered.
+            number: of this draw in the run.
+            max_new_tokens: of an answer; at most that of a rollout.
+        """
+        seeds = [_seed(f"{self._seed} {number} ungraded {place}") for place in range(len(rows))]
+        shorter = min(max_new_tokens, self.decoding.max_new_tokens)
+        prompts = [self.prompts[row] for row in rows]
+        return sample(model, prompts, seeds, replace(self.decoding, max_new_tokens=shorter))
 
     def _others(self, rows: Sequence[int], groups: int, key: str) -> list[int]:
         """Places of prompts that are not being answered yet, as far as there are any."""

@@ -12,7 +12,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +23,6 @@ from peft import PeftModel
 from torch import Tensor
 from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.models import unwrap_model_for_generation
-from trl.trainer.utils import use_adapter
 
 from hrm_align.configs import GRPOArguments
 from hrm_align.data.example import Example
@@ -37,15 +35,7 @@ from hrm_align.rollouts.groups import GroupSampler, Rollouts
 from hrm_align.rollouts.sampling import Decoding
 from hrm_align.trainers.callbacks import append_json_line
 from hrm_align.trainers.importance_sampling import ImportanceSampling, summary
-from hrm_align.trainers.parity_gate import (
-    MASK,
-    REFERENCE,
-    SAMPLER,
-    Difference,
-    ScoredTokens,
-    Tolerance,
-    logprobs_under_drawn_mask,
-)
+from hrm_align.trainers.parity_gate import ParityGate
 from hrm_align.trainers.safe_saving import SafeCheckpoints
 from hrm_align.trainers.shared_prompts import CHUNK_TOKENS, Pack, score_packed
 from hrm_align.trainers.stabilised import Stabilised
@@ -60,7 +50,7 @@ SILENT_ROLLOUTS = 20  # without any signal, in a row, that end a run
 REFERENCE_ADAPTER = "ref"  # TRL's copy of an adapter that it is handed
 
 
-class GRPOTrainer(SafeCheckpoints, Stabilised, trl.GRPOTrainer):
+class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
     """TRL's trainer with this project's rollouts, rewards, parity gate, stabilisers and checkpoints.
 
     Args:
@@ -268,10 +258,13 @@ class GRPOTrainer(SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         loss = super().training_step(*args, **kwargs)
         self._update_seconds += time.perf_counter() - start
         if self._rollouts is not before:
-            self._update_seconds -= self._rollouts.sampling_seconds + self._rollouts.grading_seconds
+            self._update_seconds -= (
+                self._rollouts.sampling_seconds + self._rollouts.grading_seconds + self._parity_seconds
+            )
         if self._step % self.current_gradient_accumulation_steps == 0:
-            self._note(**{"seconds/update": self._update_seconds})
-            self._update_seconds = 0.0
+            parity = {"seconds/parity": self._parity_seconds} if self._parity_seconds else {}
+            self._note(**{"seconds/update": self._update_seconds, **parity})
+            self._update_seconds = self._parity_seconds = 0.0
             if self._importance_statistics:
                 statistics = cast(Tensor, self.accelerator.gather(torch.stack(self._importance_statistics)))
                 self._note(**summary(statistics))
@@ -345,48 +338,9 @@ class GRPOTrainer(SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             run, ids, mask, kept, self._renderer.pad_id, in_one_row, CHUNK_TOKENS if in_chunks else None
         )
 
-    # The parity gate ----------------------------------------------------------------------------------------------
-
-    def _check_parity(self, output: dict[str, Any], logged: bool) -> None:
-        """Score some of the rollout's tokens again; stop the run on all processes beyond the tolerance."""
-        some = slice(None, self.args.parity_rows)
-        names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
-        tokens = ScoredTokens(*(output[name][some] for name in names))
-        found = self._differences(tokens, output["sampling_per_token_logps"][some], output.get("ref_per_token_logps"))
-        device, half = self.accelerator.device, self._half_precision
-        tolerance = Tolerance.of(self.args.parity_tolerance, half)
-        for name, difference in found.items():
-            local = torch.tensor([[difference.largest, difference.total, difference.tokens]], device=device)
-            table = self.accelerator.gather(local)
-            overall = Difference(float(table[:, 0].max()), float(table[:, 1].sum()), float(table[:, 2].sum()))
-            key = {SAMPLER: "sampler", MASK: "mask", REFERENCE: "reference"}[name]
-            if logged:
-                self._note(**{f"parity/{key}_max": overall.largest, f"parity/{key}_mean": overall.mean})
-            tolerance.check(name, overall)
-
     @property
     def _half_precision(self) -> bool:
         return self.accelerator.mixed_precision != "no" or self.model.dtype != torch.float32
-
-    @torch.no_grad()
-    def _differences(self, tokens: ScoredTokens, sampled: Tensor, reference: Tensor | None) -> dict[str, Difference]:
-        bare = self.accelerator.unwrap_model(self.model)
-        kept, mask = tokens.completion_ids.shape[1], tokens.completion_mask
-        trained, _, _ = self._get_per_token_logps_and_entropies(self.model, tokens.ids, tokens.mask, kept)
-        found = {SAMPLER: Difference.of(sampled, trained, mask)}
-        if bare.config._attn_implementation == "flex_attention":  # it takes no mask that is drawn
-            return found
-
-        def drawn(model: Any) -> Tensor:
-            return logprobs_under_drawn_mask(model, tokens, self.temperature, self.accelerator.autocast)
-
-        found[MASK] = Difference.of(trained, drawn(bare), mask)
-        if reference is not None:
-            other = self.ref_model
-            with use_adapter(bare, None) if other is None else nullcontext():
-                expected = drawn(bare if other is None else self.accelerator.unwrap_model(other))
-            found[REFERENCE] = Difference.of(reference[: len(mask)], expected, mask)
-        return found
 
     # Evaluation ---------------------------------------------------------------------------------------------------
 
