@@ -72,6 +72,7 @@ def merge(
     *,
     max_new_tokens: int = 32,
     tolerance: float | None = None,
+    batch_size: int = 64,
 ) -> tuple[HrmTextForCausalLM, MergeReport]:
     """Merge the active adapter, and compare logits and greedy answers with what it was.
 
@@ -80,6 +81,7 @@ def merge(
         prompts: ids to compare on.
         max_new_tokens: of the greedy answers.
         tolerance: share of the largest logit; None for what the model's own rounding floor allows.
+        batch_size: answers written side by side.
 
     Returns:
         The merged model (the base's own modules) and the report; the caller decides what a difference means.
@@ -93,7 +95,7 @@ def merge(
     if any(weight.dtype != torch.float32 for weight in model.parameters()):
         raise UserError("the base or the adapter is not in float32, in which merging is exact: load both in float32.")
     adapted: Any = model  # it answers like the model inside
-    answers = generate(adapted, prompts, max_new_tokens=max_new_tokens)
+    answers = generate(adapted, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
     documents = [Document([*prompt, *answer], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
     floor = measure_floor(model, documents)
     kept = _kept_positions(documents, base.config.vocab_size)
@@ -104,7 +106,7 @@ def merge(
     largest = max(float(logits.abs().max()) for logits in before)
     difference = max(float((a - b).abs().max()) for a, b in zip(before, after, strict=True)) / largest
     allowed = floor.limit(floor.logits) if tolerance is None else tolerance
-    again = generate(merged, prompts, max_new_tokens=max_new_tokens)
+    again = generate(merged, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
     margins = [tie_margin(merged, document, other) for document, other in zip(documents, again, strict=True)]
     ties = sum(margin is not None and margin <= allowed * largest for margin in margins)
     others = sum(margin is not None for margin in margins) - ties

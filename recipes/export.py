@@ -55,7 +55,7 @@ def words(name: str, value: Any) -> str:
     if name == "parity":
         return (
             f"{value['other_answers']} of {value['rows']} greedy answers are not the run's; log-probabilities of "
-            f"{value['tokens']:,} tokens differ by {value['mean_difference']:.1e} on average and "
+            f"{value['tokens']:,} tokens, computed in float32, differ by {value['mean_difference']:.1e} on average and "
             f"{value['largest_difference']:.1e} at most ({value['dtype']})"
         )
     if name == "merge":

@@ -335,12 +335,18 @@ def _versions(environment: Mapping[str, Any]) -> str:
 
 def _parity(report: ParityReport) -> str:
     verdict = "" if report.is_same else " **This is outside the tolerance: it was published by force.**"
+    rounded = (
+        ""
+        if report.dtype == "float32" or not report.rounding
+        else f"Rounding the weights to {report.dtype} moved log-probabilities by {report.rounding:.1e} nats on average. "
+    )
     return (
         f"This folder, loaded by stock Transformers in a process without hrm_align, was asked {report.rows} prompts beside the run "
-        f"itself in float32: {report.rows - report.other_answers} of {report.rows} greedy answers are the same, token for token; "
-        f"log-probabilities of {report.tokens:,} answer tokens differ by {report.mean_difference:.1e} nats on average and "
-        f"{report.largest_difference:.1e} at most (allowed in {report.dtype}: {report.tolerance.mean:g} and "
-        f"{report.tolerance.largest:g}).{verdict}"
+        f"itself in float32: {report.rows - report.other_answers} of {report.rows} greedy answers are the same, token for token. "
+        f"{rounded}Computed in float32 on both sides, log-probabilities of {report.tokens:,} answer tokens differ by "
+        f"{report.mean_difference:.1e} nats on average and {report.largest_difference:.1e} at most (two kernels differ by "
+        f"{report.floor[1]:.1e} and {report.floor[0]:.1e} on this model), and {report.wrong_answers} of {report.compared} greedy "
+        f"answers differ other than by a tie.{verdict}"
     )
 
 

@@ -9,27 +9,47 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedTokenizerFast
+from transformers import HrmTextConfig, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from hrm_align._version import __version__
 from hrm_align.durable_files import check_new, new_folder, replace_json
-from hrm_align.errors import RunError, UserError
+from hrm_align.errors import UserError
 from hrm_align.evaluation import Evaluation, evaluate, graded
 from hrm_align.export.card import Publication, shown_name, write_card
 from hrm_align.export.folder import CARD, PUBLICATION, SHARD, digests, write_adapter, write_model
-from hrm_align.export.parity import ParityReport, Reference, ask_stock, compare, reference
+from hrm_align.export.parity import (
+    ParityReport,
+    Published,
+    Reference,
+    Tolerance,
+    ask_stock,
+    compare,
+    published,
+    reference,
+    side_by_side,
+)
 from hrm_align.export.questions import Questions, questions_of
 from hrm_align.export.scan import require_clean
 from hrm_align.export.source import Source, open_source, origin, public_name
 from hrm_align.merging import MergeReport, merge
 from hrm_align.models.adapters import base_of, load_adapted
-from hrm_align.models.loading import DTYPES, TINY, default_device, load_config, load_model_and_tokenizer, resolve
+from hrm_align.models.loading import (
+    DTYPES,
+    TINY,
+    default_device,
+    load_config,
+    load_model_and_tokenizer,
+    load_tokenizer,
+    resolve,
+)
+from hrm_align.models.rounding import cost_of_rounding, measure_floor
+from hrm_align.rendering import renderer_of
 from hrm_align.rewards.matching import MATCHERS
 
 logger = logging.getLogger(__name__)
 
-MERGED_ON = 64  # prompts on which a merge is compared before it is written
+MERGED_ON = 32  # prompts on which a merge is compared before it is written
 
 
 @dataclass(frozen=True)
@@ -85,6 +105,8 @@ class _Asked:
     tokenizer: PreTrainedTokenizerFast
     questions: Questions
     expected: Reference
+    ours: Published
+    batch_size: int
     before: Evaluation | None
     merging: MergeReport | None
 
@@ -101,13 +123,20 @@ def export(options: ExportOptions) -> dict[str, Any]:
     """
     check_new(options.to)
     run = _ask(options)
-    dtype = _published_dtype(options, run.source, run.form)
     base = _base(options, run.source) if run.form == "adapter" else None
     parameters = _parameters(run)
     with new_folder(options.to, 4 * parameters) as folder:
-        _write_weights(options, run, folder, dtype)
-        found = ask_stock(folder, run.questions.examples, run.expected, options.max_new_tokens, base)
-        report = compare(run.expected, found, dtype)
+        _write_weights(options, run, folder)
+        found = ask_stock(
+            folder,
+            run.questions.examples,
+            run.expected,
+            options.max_new_tokens,
+            run.batch_size,
+            len(run.ours.answers),
+            base,
+        )
+        report = compare(run.expected, run.ours, found)
         if not options.force:
             report.require()
         publication = _publication(options, run, report, found, parameters)
@@ -121,23 +150,35 @@ def export(options: ExportOptions) -> dict[str, Any]:
 
 
 def _ask(options: ExportOptions) -> _Asked:
-    """Load the run and what it began with, and ask both."""
+    """Ask what the run began with and the run itself, one after the other: never are both in memory."""
     source = open_source(options.run, options.averaged)
     form = _form(options, source)
     base_model = _base_model(options, source, form)
+    dtype = _published_dtype(options, source, form)
     match = options.match or (source.match if source.match in MATCHERS else "exact")
     disable_progress_bar()
-    model, tokenizer = _trained(options, source)
-    room = model.config.max_position_embeddings - options.max_new_tokens
+    config, tokenizer = _described(options, source)
+    room = config.max_position_embeddings - options.max_new_tokens
     questions = questions_of(source, options.data, options.limit, tokenizer, room)
-    expected = reference(model, tokenizer, questions.examples, options.max_new_tokens)
     before = _before(options, source, questions, match) if questions.graded else None
+    model, tokenizer = _trained(options, source)
+    render = renderer_of(tokenizer)
+    longest = max(len(render.prompt(example.messages, example.condition)) for example in questions.examples)
+    batch_size = side_by_side(model, len(questions.examples), longest + options.max_new_tokens)
+    expected = reference(model, tokenizer, questions.examples, options.max_new_tokens, batch_size)
+    floor = measure_floor(model, expected.documents)
+    cost = 0.0 if dtype == "float32" else cost_of_rounding(model, expected.documents, DTYPES[dtype])
     merging = None
     if form == "merged":
-        model, merging = _merged(model, expected.prompts)
+        model, merging = merge(model, expected.prompts[:MERGED_ON], batch_size=batch_size)
+        merging.require()
     if source.adapter is not None and "L_bp_cycles" in source.adapter.record:
         model.config.L_bp_cycles = source.adapter.record["L_bp_cycles"]  # what it was trained with, not its base
-    return _Asked(source, form, base_model, match, model, tokenizer, questions, expected, before, merging)
+    tolerance = Tolerance.of(floor, cost, dtype)
+    ours = published(model, expected, dtype, tolerance, floor, options.max_new_tokens, batch_size)
+    return _Asked(
+        source, form, base_model, match, model, tokenizer, questions, expected, ours, batch_size, before, merging
+    )
 
 
 def _base_model(options: ExportOptions, source: Source, form: str) -> str | None:
@@ -160,10 +201,10 @@ def _parameters(run: _Asked) -> int:
     return sum(weight.numel() for weight in run.model.parameters())
 
 
-def _write_weights(options: ExportOptions, run: _Asked, folder: Path, dtype: str) -> None:
+def _write_weights(options: ExportOptions, run: _Asked, folder: Path) -> None:
     """Write all but the card."""
     if run.form != "adapter":
-        write_model(run.model, run.tokenizer, folder, dtype, options.shard)
+        write_model(run.model, run.tokenizer, folder, run.ours.dtype, options.shard)
         return
     assert run.source.adapter is not None
     write_adapter(run.source.adapter, run.tokenizer, folder, run.base_model)
@@ -210,6 +251,12 @@ def _base(options: ExportOptions, source: Source) -> str:
     return resolve(options.base or base_of(source.adapter))
 
 
+def _described(options: ExportOptions, source: Source) -> tuple[HrmTextConfig, PreTrainedTokenizerFast]:
+    """Config and tokenizer of the run's model, before a weight is loaded."""
+    name = str(source.folder) if source.adapter is None else options.base or base_of(source.adapter)
+    return load_config(name), load_tokenizer(name)
+
+
 def _trained(options: ExportOptions, source: Source) -> tuple[Any, PreTrainedTokenizerFast]:
     """The run's own model, in float32, an adapter on its base."""
     if source.adapter is None:
@@ -232,16 +279,6 @@ def _before(options: ExportOptions, source: Source, questions: Questions, match:
         logger.warning("what the run began with cannot be scored: %s", error)
         return None
     return evaluate(model, tokenizer, questions.examples, max_new_tokens=options.max_new_tokens, match=match)
-
-
-def _merged(model: Any, prompts: Sequence[Sequence[int]]) -> tuple[Any, MergeReport]:
-    merged, report = merge(model, prompts[:MERGED_ON])
-    if not report.is_same:
-        raise RunError(
-            f"merged and unmerged differ by {report.largest_difference:.1e} of the largest logit (allowed "
-            f"{report.tolerance:.0e}) and in {report.other_answers} of {report.prompts} answers: nothing was written."
-        )
-    return merged, report
 
 
 def _published_dtype(options: ExportOptions, source: Source, form: str) -> str:

@@ -16,6 +16,7 @@ from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 from hrm_align.models.adapter_record import RECORD
 from hrm_align.models.adapters import CONFIG, WEIGHTS, Adapter
 from hrm_align.models.loading import DTYPES
+from hrm_align.models.saving import SHARD, save_whole
 
 CARD, PUBLICATION, TOKENIZER = "README.md", "export.json", "tokenizer.json"
 # What may leave: no optimizer state, no pickled arguments, no logs, no data.
@@ -24,7 +25,6 @@ ALLOWED = (
     CONFIG, WEIGHTS, RECORD, TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
     CARD, PUBLICATION,
 )  # fmt: skip
-SHARD = "5GB"
 
 _SPECIAL = ("bos_token", "eos_token", "pad_token")
 # Every token that the tokenizer encodes is of type 1, prefix: a prompt is what it is given, and an answer is never encoded.
@@ -47,15 +47,14 @@ def write_model(
     """Write a whole checkpoint in the fused layout that Transformers, vLLM and SGLang read.
 
     Args:
-        model: in float32; cast in place, so it is of no further use.
+        model: to be published; it stays as it is.
         tokenizer: of the model.
         folder: that is there and empty.
         dtype: name of the type to publish in.
         shard: largest size of one file, as `save_pretrained` takes it.
     """
-    model.to(DTYPES[dtype])  # type: ignore[arg-type]  # wrapped by Transformers without its types
     model.config.use_cache = True  # without a cache, stock `generate` would extend the prefix over the answer
-    model.save_pretrained(folder, max_shard_size=shard)
+    save_whole(model, folder, DTYPES[dtype], shard)
     _edit(folder / "generation_config.json", _cached)
     write_tokenizer(tokenizer, folder)
 

@@ -3,9 +3,10 @@
     python stock.py FOLDER ROWS.jsonl [--base BASE] [--max_new_tokens 256] > answers.jsonl
 
 Needs torch and transformers, in any environment: copy this file there. A row is `{"messages": [...], "condition"?,
-"expected"?, "answer_ids"?}`. Prints one object a row: `prompt_ids`, `answer_ids` and `text` of the greedy answer
-and, for a row with `answer_ids`, the `logprobs` of those. Rows with `expected` are counted: the share answered exactly goes to
-the error stream.
+"expected"?, "answer_ids"?, "in_float32"?}`. Prints one object a row: `prompt_ids`, `answer_ids` and `text` of the greedy
+answer in the type that the weights are saved in; and computed in float32 `logprobs` of a row's own `answer_ids`, and for a row
+that asks for it `in_float32` a greedy answer, `float32_answer_ids`. Rows with `expected` are counted: the share answered
+exactly goes to the error stream.
 """
 
 import argparse
@@ -16,15 +17,17 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
-def load(folder, base=None):
-    """The model in the type it was saved in, and the tokenizer, as the quickstart of the card loads them."""
+def load(folder, base=None, dtype="auto"):
+    """The model, in the type it was saved in, and the tokenizer, as the quickstart of the card loads them."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
+    whole = AutoModelForCausalLM.from_pretrained(folder if base is None else base, dtype=dtype)
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    model = whole.to(device) if device is not None else whole
     if base is None:
-        return AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval(), tokenizer
+        return model.eval(), tokenizer
     from peft import PeftModel
 
-    whole = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
-    return PeftModel.from_pretrained(whole, folder).eval(), tokenizer
+    return PeftModel.from_pretrained(model, folder).eval(), tokenizer
 
 
 @torch.no_grad()
@@ -51,12 +54,14 @@ def template(tokenizer, row):
 
 
 @torch.no_grad()
-def logprobs(model, prompt, answer):
+def logprobs(model, tokenizer, row):
     """Log-probabilities of a given answer, in one forward without a cache; nats."""
-    ids = torch.tensor([[*prompt, *answer]], device=model.device)
-    prefix = torch.zeros_like(ids)
-    prefix[:, : len(prompt)] = 1
-    logits = model(input_ids=ids, token_type_ids=prefix, use_cache=False).logits[0, len(prompt) - 1 : -1]
+    prompt, answer = template(tokenizer, row), row["answer_ids"]
+    ids = torch.tensor([[*prompt["input_ids"], *answer]], device=model.device)
+    types = torch.zeros_like(ids)
+    given = prompt.get("token_type_ids", [])  # as `generate` would get them
+    types[0, : len(given)] = torch.tensor(given, device=model.device)
+    logits = model(input_ids=ids, token_type_ids=types, use_cache=False, logits_to_keep=len(answer) + 1).logits[0, :-1]
     scores = logits.float().log_softmax(-1)
     return scores.gather(-1, torch.tensor(answer, device=model.device)[:, None])[:, 0].tolist()
 
@@ -71,22 +76,38 @@ def main():
     parser.add_argument("--batch_size", type=int, default=64)
     arguments = parser.parse_args()
     model, tokenizer = load(arguments.folder, arguments.base)
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    model = model.to(device) if device is not None else model
     with open(arguments.rows, encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
-    right = graded = 0
-    answered = answers(model, tokenizer, rows, arguments.max_new_tokens, arguments.batch_size)
-    for row, (prompt, answer) in zip(rows, answered, strict=True):
-        text = tokenizer.decode(answer[:-1] if answer[-1:] == [model.generation_config.eos_token_id] else answer)
-        told = {"prompt_ids": prompt, "answer_ids": answer, "text": text}
+
+    def answer(asked):
+        return answers(model, tokenizer, asked, arguments.max_new_tokens, arguments.batch_size)
+
+    end, found = model.generation_config.eos_token_id, []
+    for prompt, ids in answer(rows):
+        text = tokenizer.decode(ids[:-1] if ids[-1:] == [end] else ids)
+        found.append({"prompt_ids": prompt, "answer_ids": ids, "text": text})
+    exact = [place for place, row in enumerate(rows) if row.get("in_float32")]
+    if model.dtype == torch.float32:
+        exact_answers = [(found[place]["prompt_ids"], found[place]["answer_ids"]) for place in exact]
+    else:
+        if exact or any("answer_ids" in row for row in rows):
+            del model  # there may be no memory for both
+            model, _ = load(arguments.folder, arguments.base, torch.float32)
+        exact_answers = answer([rows[place] for place in exact])
+    for place, (_, ids) in zip(exact, exact_answers, strict=True):
+        found[place]["float32_answer_ids"] = ids
+    for row, told in zip(rows, found, strict=True):
         if row.get("answer_ids"):
-            told["logprobs"] = logprobs(model, prompt, row["answer_ids"])
-        if "expected" in row:
-            graded, right = graded + 1, right + (text.strip() == row["expected"].strip())
+            told["logprobs"] = logprobs(model, tokenizer, row)
         print(json.dumps(told))
+    graded = [
+        told["text"].strip() == row["expected"].strip()
+        for row, told in zip(rows, found, strict=True)
+        if "expected" in row
+    ]
     if graded:
-        print(f"exact match {right} of {graded} = {100 * right / graded:.1f} %", file=sys.stderr)
+        share = 100 * sum(graded) / len(graded)
+        print(f"exact match {sum(graded)} of {len(graded)} = {share:.1f} %", file=sys.stderr)
     assert "hrm_align" not in sys.modules, "this must be what others get"
 
 

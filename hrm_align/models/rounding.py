@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from hrm_align.rendering import Document
 
-DOCUMENTS = 8  # on which a floor is measured
+DOCUMENTS, TOKENS = 8, 128  # on which a floor is measured: documents, and response tokens of each
 LEAST = 1e-6  # of the largest logit, and nats: what float32 itself resolves
 FACTOR = 10  # between a floor and a limit; scripts/README.md has what honest checks and planted faults give
 
@@ -65,56 +65,83 @@ def drawn_mask(prefix_length: int, length: int, dtype: torch.dtype, device: torc
 
 
 @torch.no_grad()
-def measure_floor(model: nn.Module, documents: Sequence[Document], temperature: float = 1.0) -> Floor:
+def measure_floor(model: nn.Module, documents: Sequence[Document]) -> Floor:
     """Compute the same logits by two kernels and in two shapes of a batch, and compare.
 
     Args:
         model: an HrmTextForCausalLM, or a PeftModel of one, in the precision in which a check will run it (under the
             caller's autocast).
         documents: prefix and response; at most `DOCUMENTS` of them, evenly chosen, are computed.
-        temperature: what logits are divided by before log-probabilities are taken.
     """
     bare: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    chosen = [
-        documents[i * len(documents) // min(DOCUMENTS, len(documents))] for i in range(min(DOCUMENTS, len(documents)))
-    ]
     logits, nats = 0.0, list[Tensor]()
     with in_evaluation(model):
-        for document in chosen:
+        for document in _chosen(documents):
             with attention(bare, "sdpa"):
-                ways = [plain_logits(model, document), plain_logits(model, document, rows=2)]
+                first, *others = plain_logits(model, document), plain_logits(model, document, rows=2)
             with attention(bare, "eager"):
-                ways.append(plain_logits(model, document))
-            first, *others = ways
-            logits = max(logits, *(float((first - way).abs().max() / first.abs().max()) for way in others))
-            scores = [response_logprobs_of(way / temperature, document) for way in ways]
+                others.append(plain_logits(model, document))
+            logits = max(logits, *(float((first - other).abs().max() / first.abs().max()) for other in others))
+            scores = [response_logprobs_of(way, document) for way in (first, *others)]
             nats.append(torch.stack([(scores[0] - other).abs() for other in scores[1:]]).amax(dim=0))
-    apart = torch.cat(nats) if nats else torch.zeros(1)
+    apart = torch.cat(nats)
     return Floor(logits, float(apart.max()), float(apart.mean()))
 
 
-def plain_logits(model: nn.Module, document: Document, rows: int = 1) -> Tensor:
-    """Logits (seq, vocab), float32, of one document under `drawn_mask`: no seam, no cache, no padding.
+@torch.no_grad()
+def cost_of_rounding(model: nn.Module, documents: Sequence[Document], dtype: torch.dtype) -> float:
+    """How far log-probabilities move, in nats and on average, where products are computed in `dtype` (by autocast).
+
+    Args:
+        model: in float32.
+        documents: as for `measure_floor`.
+        dtype: bfloat16 or float16.
+    """
+    bare: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    device, nats = next(model.parameters()).device.type, list[Tensor]()
+    with in_evaluation(model), attention(bare, "sdpa"):
+        for document in _chosen(documents):
+            exact = response_logprobs_of(plain_logits(model, document), document)
+            with torch.autocast(device, dtype=dtype, cache_enabled=False):
+                rounded = response_logprobs_of(plain_logits(model, document), document)
+            nats.append((exact - rounded).abs())
+    return float(torch.cat(nats).mean())
+
+
+def _chosen(documents: Sequence[Document]) -> list[Document]:
+    number = min(DOCUMENTS, len(documents))
+    return [documents[i * len(documents) // number] for i in range(number)]
+
+
+def plain_logits(model: nn.Module, document: Document, rows: int = 1, longest: int | None = TOKENS) -> Tensor:
+    """Logits (tokens, vocab), float32, that predict a document's response tokens, under `drawn_mask`.
+
+    No seam, no cache, no padding.
 
     Args:
         model: as for `measure_floor`.
         document: what is read.
         rows: copies of it in the batch, which make other shapes of the same products.
+        longest: response, in tokens; what stands behind is left out. None for all of it.
     """
-    weight, length = next(model.parameters()), len(document.input_ids)
-    ids = torch.tensor([document.input_ids] * rows, device=weight.device)
+    weight, start = next(model.parameters()), document.prefix_length
+    length = len(document.input_ids) if longest is None else min(len(document.input_ids), start + longest)
+    ids = torch.tensor([document.input_ids[:length]] * rows, device=weight.device)
     dtype = weight.dtype if weight.is_floating_point() else torch.float32
-    mask = drawn_mask(document.prefix_length, length, dtype, weight.device).expand(rows, -1, -1, -1)
+    mask = drawn_mask(start, length, dtype, weight.device).expand(rows, -1, -1, -1)
     positions = torch.arange(length, device=weight.device).expand(rows, -1)
     run: Any = model
-    return run(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits[0].float()
+    output = run(
+        input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, logits_to_keep=length - start + 1
+    )
+    return output.logits[0, :-1].float()
 
 
 def response_logprobs_of(logits: Tensor, document: Document) -> Tensor:
-    """Log-probabilities (response), nats, of a document's response from its logits (seq, vocab)."""
+    """Log-probabilities (tokens), nats, of a document's response tokens from the logits of `plain_logits`."""
     start = document.prefix_length
-    ids = torch.tensor(document.input_ids[start:], device=logits.device)
-    return logits[start - 1 : -1].log_softmax(-1).gather(-1, ids[:, None])[:, 0]
+    ids = torch.tensor(document.input_ids[start : start + len(logits)], device=logits.device)
+    return logits.log_softmax(-1).gather(-1, ids[:, None])[:, 0]
 
 
 @torch.no_grad()
@@ -135,9 +162,9 @@ def tie_margin(model: nn.Module, document: Document, other: Sequence[int]) -> fl
             continue
         if one is None or two is None:
             return float("inf")  # one went on where the other had ended: no tie
+        read = Document([*document.input_ids[: start + place], one], start)
         with in_evaluation(model):
-            read = Document([*document.input_ids[: start + place], one], start)
-            logits = plain_logits(model, read)[-2]
+            logits = plain_logits(model, read, longest=None)[-1]
         return float((logits[one] - logits[two]).abs())
     return None
 
