@@ -17,12 +17,16 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
+def on_accelerator(model):
+    """The model, moved to this machine's accelerator if there is one."""
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return model if device is None else model.to(device)
+
+
 def load(folder, base=None, dtype="auto"):
     """The model, in the type it was saved in, and the tokenizer, as the quickstart of the card loads them."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    whole = AutoModelForCausalLM.from_pretrained(folder if base is None else base, dtype=dtype)
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    model = whole.to(device) if device is not None else whole
+    model = on_accelerator(AutoModelForCausalLM.from_pretrained(folder if base is None else base, dtype=dtype))
     if base is None:
         return model.eval(), tokenizer
     from peft import PeftModel
