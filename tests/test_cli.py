@@ -306,6 +306,17 @@ def test_inspect_proves_the_mask_and_says_when_it_fails(capsys, tmp_path, good, 
     assert "FAILS" in out
 
 
+@pytest.mark.parametrize("looking", [True, False])
+def test_inspect_shows_a_bar_on_standard_error_where_somebody_looks(capsys, good, monkeypatch, looking):
+    for name in ("TTY_COMPATIBLE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    if looking:
+        monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the stream for a terminal
+    code, out, err = run(capsys, "inspect", good, "--model", "tiny")
+    assert code == 0 and "proving the mask" not in out
+    assert ("proving the mask" in err) == looking
+
+
 @pytest.mark.parametrize("command, says", [("sft", True), ("grpo", True), ("generate", False)])
 def test_ctrl_c_says_how_a_training_goes_on(capsys, monkeypatch, command, says):
     def stopped(argv):

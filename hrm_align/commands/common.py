@@ -16,7 +16,7 @@ from hrm_align.data.example import Example
 from hrm_align.data.mixture import DatasetSpec, load_examples
 from hrm_align.errors import UserError
 from hrm_align.models.adapters import BASE, base_of, is_adapter, load_adapted, named, open_adapter
-from hrm_align.models.loading import default_device
+from hrm_align.models.loading import AUTO, default_device
 from hrm_align.recipe_yaml import mapping_or_text
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
@@ -52,7 +52,9 @@ class CommandParser(_SentenceParser):
     def __init__(self, name: str, description: str):
         super().__init__(name, description)
         self.add_argument("--model", required=True, help="checkpoint folder, Hub id, or `tiny`")
-        self.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (default float32)")
+        self.add_argument(
+            "--dtype", default=AUTO, help="float32, bfloat16 or float16 (default auto: what the checkpoint is saved in)"
+        )
         self.add_argument("--device", help="cpu, cuda, mps (default: the accelerator if there is one)")
         self.add_json_option()
 

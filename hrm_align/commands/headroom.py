@@ -21,7 +21,6 @@ from hrm_align.commands.common import (
 from hrm_align.configs import RewardEntry
 from hrm_align.data.prompts import answerable_prompts
 from hrm_align.headroom import Headroom, measure_headroom
-from hrm_align.models.per_document import PER_DOCUMENT
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from hrm_align.rollouts.sampling import Decoding
 
@@ -56,8 +55,6 @@ def main(argv: Sequence[str]) -> None:
     examples = rows[: arguments.limit]
     with RewardSuite(specs) as suite:
         model, tokenizer = load(arguments)
-        if model.device.type == "cpu":
-            model.set_attn_implementation(PER_DOCUMENT)  # a prompt once for all of its samples
         room = model.config.max_position_embeddings - decoding.max_new_tokens
         prompts, _ = answerable_prompts(examples, tokenizer, room, max_dropped_fraction=0.5)
         found = measure_headroom(model, tokenizer, prompts, suite, decoding, arguments.samples, arguments.seed)

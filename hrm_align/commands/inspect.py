@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from datasets import Dataset
 from rich.console import Console
+from rich.progress import track
 from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
@@ -47,7 +49,14 @@ def main(argv: Sequence[str]) -> None:
     if not arguments.no_proof:
         model, _ = load(arguments)
         chosen = documents.select(range(min(PROVED_ROWS, len(documents))))
-        show_proof(prove(model, [Document(row["input_ids"], row["prefix_length"]) for row in chosen]), console)
+        rows = [Document(row["input_ids"], row["prefix_length"]) for row in chosen]
+        show_proof(prove(model, rows, progress_bar), console)
+
+
+def progress_bar(experiments: list[Any]) -> Iterable[Any]:
+    """Show on standard error how far the proof has come, where a person is looking."""
+    on_error = Console(stderr=True)
+    return track(experiments, "proving the mask", console=on_error, transient=True, disable=not on_error.is_terminal)
 
 
 def print_json(documents: Dataset) -> None:

@@ -171,7 +171,7 @@ def load_adapters(model: HrmTextForCausalLM, base: str, adapters: Mapping[str, A
             raise UserError(
                 f"{adapter.folder} does not fit {base}: it was made for another model ({reason})."
             ) from None
-        _check_whole(adapted, name, adapter)
+        check_tensors(adapted, name, adapter)
     assert adapted is not None, "one adapter at least"
     adapted.set_adapter(next(iter(adapters)))
     return adapted.eval()
@@ -187,15 +187,29 @@ def _check_targets(adapter: Adapter, layers: Sequence[str], base: str) -> None:
         raise UserError(f"{adapter.folder} does not fit {base}, which has no {some(lost, 3)}: it is of another model.")
 
 
-def _check_whole(model: PeftModel, name: str, adapter: Adapter) -> None:
-    """PEFT loads what it finds: an adapter with missing tensors would be partly untrained, with a warning at most."""
+def check_tensors(model: PeftModel, name: str, adapter: Adapter) -> None:
+    """Refuse an adapter whose file has not the tensors that it needs.
+
+    PEFT loads what it finds: an adapter with missing tensors would be partly untrained, with a warning at most.
+
+    Args:
+        model: with an adapter of that name and the same config.
+        name: of the adapter in the model.
+        adapter: on disk.
+
+    Raises:
+        UserError: naming them.
+    """
     needed = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
     # Some write the embeddings of the base into the file too, which says nothing.
-    found = {key for key in adapter.shapes() if not key.endswith(("base_layer.weight", "embed_tokens.weight"))}
-    wrong = sorted(needed.keys() ^ found)
+    extra = ("base_layer.weight", "embed_tokens.weight")
+    found = {key: shape for key, shape in adapter.shapes().items() if not key.endswith(extra)}
+    wrong = sorted(needed.keys() ^ found.keys())
+    wrong += [key for key, tensor in needed.items() if key in found and found[key] != tuple(tensor.shape)]
     if wrong:
         raise UserError(
-            f"{adapter.folder} does not fit its own config: {some(wrong, 3)} are missing or too many. Copy it again."
+            f"{adapter.folder} does not fit its own config: {some(wrong, 3)} are missing, too many or of another "
+            "shape. Copy it again."
         )
 
 

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from hrm_align.errors import UserError
+from hrm_align.models.safetensors_files import header_of
 
 EMA_FILE = "ema.safetensors"
 
@@ -78,11 +79,11 @@ class WeightAverage:
             raise UserError(
                 f"{folder} holds no {EMA_FILE}: it was saved by a run without --ema_decay. Leave the key out to go on."
             )
-        saved = load_file(folder / EMA_FILE)
+        saved = header_of(folder / EMA_FILE)
         wrong = sorted(saved.keys() ^ self.average.keys())
         wrong += [name for name, tensor in self.average.items() if name in saved and saved[name].shape != tensor.shape]
         if wrong:
             raise UserError(f"{folder / EMA_FILE} averages other weights than this run trains ({wrong[0]}, ...).")
         with torch.no_grad():
             for name, tensor in self.average.items():
-                tensor.copy_(saved[name])
+                saved[name].copy_into([tensor])

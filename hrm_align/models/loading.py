@@ -23,7 +23,10 @@ from transformers import (
 
 from hrm_align.errors import UserError
 from hrm_align.models.horizon import from_l_bp_cycles, official, to_l_bp_cycles
+from hrm_align.models.per_document import PER_DOCUMENT
 from hrm_align.models.prefix_mask import PREFIX_END_ID
+from hrm_align.models.safetensors_files import Stored
+from hrm_align.models.weight_files import first_dtype, from_pretrained, weights_of
 from hrm_align.rendering import chat_template, renderer_of
 
 logger = logging.getLogger(__name__)
@@ -31,6 +34,7 @@ logger = logging.getLogger(__name__)
 TINY = "tiny"  # the embedded base
 HUB_ID = "sapientinc/HRM-Text-1B"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+AUTO = "auto"  # for a dtype: the checkpoint's own; for the attention: what is fastest on the device
 
 
 def resolve(name: str, needed: str = "config.json") -> str:
@@ -85,11 +89,6 @@ def _explained(name: str) -> Iterator[None]:
             f"cannot load {name}: neither a folder here nor reachable on the Hub. Check the name, the network, and "
             f"that you may read it (`hf auth login`). ({reason})"
         ) from error
-
-
-def _from_pretrained(name: str, **kwargs: Any) -> tuple[HrmTextForCausalLM, dict[str, Any]]:
-    loaded: Any = HrmTextForCausalLM.from_pretrained(name, **kwargs)  # a pair, because of output_loading_info
-    return loaded
 
 
 def load_config(name: str, revision: str | None = None) -> HrmTextConfig:
@@ -186,7 +185,7 @@ def load_model(
     name: str,
     *,
     dtype: str = "float32",
-    attn_implementation: str = "sdpa",
+    attn_implementation: str | None = None,
     device: str | torch.device | None = None,
     revision: str | None = None,
     quantization: BitsAndBytesConfig | None = None,
@@ -195,10 +194,11 @@ def load_model(
 
     Args:
         name: folder, Hub id, or `tiny`.
-        dtype: `float32`, `bfloat16` or `float16`. For training keep float32 master weights (bf16 ones lose nine of
-            ten updates at lr 3e-5) and let the trainer autocast.
-        attn_implementation: `per_document`, `sdpa`, `eager` or `flex_attention`.
-        device: where to put it; default the CPU.
+        dtype: `float32`, `bfloat16` or `float16`, or `auto` for what the checkpoint is saved in. For training keep
+            float32 master weights (bf16 ones lose nine of ten updates at lr 3e-5) and let the trainer autocast.
+        attn_implementation: `per_document`, `sdpa`, `eager` or `flex_attention`; None or `auto` for `per_document` on a
+            CPU and `sdpa` elsewhere.
+        device: where to put it; default the CPU, from which a trainer moves it to the accelerator if there is one.
         revision: Hub revision.
         quantization: how the weights are held under an adapter; None for whole ones.
 
@@ -208,18 +208,25 @@ def load_model(
     Raises:
         UserError: absent, foreign or incomplete checkpoint, or an unknown dtype.
     """
-    if dtype not in DTYPES:
-        raise UserError(f"unknown dtype {dtype!r}: use one of {', '.join(DTYPES)}.")
+    if dtype not in (*DTYPES, AUTO):
+        raise UserError(f"unknown dtype {dtype!r}: use one of {', '.join(DTYPES)}, or {AUTO} for the checkpoint's own.")
     config = load_config(name, revision)
+    if attn_implementation in (None, AUTO):
+        runs_on = torch.device(device) if device is not None else default_device()
+        attn_implementation = PER_DOCUMENT if runs_on.type == "cpu" else "sdpa"
     with _explained(name):
-        model, report = _from_pretrained(
+        try:
+            stored = weights_of(resolve(name), revision or "main")
+        except UserError:  # a damaged file, for all of which Transformers' error is explained here
+            stored = {}
+        model, report = from_pretrained(
             resolve(name),
+            revision or "main",
+            stored,
             config=config,
-            revision=revision or "main",
             # Loaded in the type, never cast: `.to(bfloat16)` would round the rotary frequencies too.
-            dtype=DTYPES[dtype],
+            dtype=_precision(config, stored) if dtype == AUTO else DTYPES[dtype],
             attn_implementation=attn_implementation,
-            output_loading_info=True,
             **({"quantization_config": quantization} if quantization else {}),
         )
     _check_whole(name, report)
@@ -229,6 +236,14 @@ def load_model(
     if device is not None:
         model.to(torch.device(device))  # type: ignore[arg-type]  # wrapped by Transformers without its types
     return model
+
+
+def _precision(config: HrmTextConfig, stored: dict[str, Stored]) -> torch.dtype:
+    """What a checkpoint is saved in, by its config or else by its tensors; float32 where neither says one that is known."""
+    for said in (config.dtype, first_dtype(stored)):
+        if isinstance(said, torch.dtype) and said in DTYPES.values():
+            return said
+    return torch.float32
 
 
 def _check_whole(name: str, report: dict[str, Any]) -> None:

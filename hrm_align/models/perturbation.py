@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +14,11 @@ from transformers import PreTrainedModel
 
 from hrm_align.models.prefix_mask import prefix_end_id
 from hrm_align.rendering import Document
+
+ROW_TOKENS = 1024  # of documents that are packed together
+COMPARED_TOKENS = 256  # of logits at a time
+
+Track = Callable[[list[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -36,45 +44,85 @@ class Proof:
 
 
 @torch.no_grad()
-def prove(model: PreTrainedModel, documents: Sequence[Document]) -> Proof:
-    """Edit the middle of every answer, of every prompt, and of a packed neighbour, and compare logits.
+def prove(model: PreTrainedModel, documents: Sequence[Document], track: Track = iter) -> Proof:
+    """Edit the middle of every answer, and of every prompt in a packed row, and compare logits.
 
-    The comparison is exact: the two runs differ in nothing but the edited token, so a logit that cannot see it is
-    computed from the same numbers in the same order.
+    The comparison is exact: two runs differ in nothing but edited tokens, so a logit that cannot see them is computed from
+    the same numbers in the same order.
+
+    A document is run five times: twice alone, as it is and with its answer edited; three times packed, as it is, with its
+    own prompt edited (the control, and its neighbours must rest), and with its neighbours' prompts edited (it must rest).
 
     Args:
         model: an HRM-Text under the prefix mask, in eval mode.
         documents: prompt and response. A one-token prompt is skipped in the control.
+        track: goes through the experiments, and may show how far it has come (`rich.progress.track`).
     """
     end_id = prefix_end_id(model.config)
-    leak = bidirectional = packing_leak = 0.0
-    for index, document in enumerate(documents):
-        ids, prefix = torch.tensor(document.input_ids), document.prefix_length
-        logits = _logits(model, ids)
-        in_answer, in_prompt = prefix + (len(ids) - prefix) // 2, prefix // 2
-        leak = max(leak, _movement(model, logits, _edit(ids, in_answer, end_id), in_answer))
-        bidirectional = max(bidirectional, _movement(model, logits, _edit(ids, in_prompt, end_id), in_prompt))
-        neighbour = torch.tensor(documents[index - 1].input_ids)
-        packing_leak = max(packing_leak, _packed_movement(model, neighbour, ids, end_id))
-    return Proof(len(documents), leak, bidirectional, packing_leak)
+    experiments = [partial(_alone, model, document, end_id) for document in documents]
+    experiments += [partial(_packed, model, row, end_id) for row in _rows(documents)]
+    moved = [experiment() for experiment in track(experiments)]
+    return Proof(len(documents), *(max(numbers, default=0.0) for numbers in zip(*moved, strict=True)))
 
 
-def _movement(model: PreTrainedModel, logits: Tensor, edited: Tensor, before: int) -> float:
-    """How far the logits before a position move when the edited ids are run."""
-    return _distance(logits[:before], _logits(model, edited)[:before])
+class _Moved(NamedTuple):
+    """What an experiment found, as in `Proof`."""
+
+    leak: float = 0.0
+    bidirectional: float = 0.0
+    packing_leak: float = 0.0
 
 
-def _packed_movement(model: PreTrainedModel, neighbour: Tensor, ids: Tensor, end_id: int) -> float:
-    positions = torch.cat([torch.arange(len(neighbour)), torch.arange(len(ids))])
-    edited = _edit(neighbour, len(neighbour) // 2, end_id)
-    before, after = (_logits(model, torch.cat([first, ids]), positions) for first in (neighbour, edited))
-    return _distance(before[len(neighbour) :], after[len(neighbour) :])
+def _alone(model: PreTrainedModel, document: Document, end_id: int) -> _Moved:
+    ids, prefix = torch.tensor(document.input_ids), document.prefix_length
+    in_answer = prefix + (len(ids) - prefix) // 2
+    before, after = (_logits(model, [row]) for row in (ids, _edit(ids, in_answer, end_id)))
+    return _Moved(leak=_distance(before[:in_answer], after[:in_answer]))
 
 
-def _logits(model: PreTrainedModel, ids: Tensor, positions: Tensor | None = None) -> Tensor:
+def _packed(model: PreTrainedModel, row: Sequence[Document], end_id: int) -> _Moved:
+    """Edit the prompts of every other document, then those of the rest."""
+    whole = [torch.tensor(document.input_ids) for document in row]
+    edited = [_edit(ids, document.prefix_length // 2, end_id) for ids, document in zip(whole, row, strict=True)]
+    lengths = [len(ids) for ids in whole]
+    before = _logits(model, whole).split(lengths)
+    bidirectional, packing_leak = [0.0], [0.0]
+    for turn in (0, 1):
+        is_edited = [number % 2 == turn for number in range(len(row))]
+        chosen = [new if edit else old for old, new, edit in zip(whole, edited, is_edited, strict=True)]
+        after = _logits(model, chosen).split(lengths)
+        for document, edit, old, new in zip(row, is_edited, before, after, strict=True):
+            if edit:
+                in_prompt = document.prefix_length // 2
+                bidirectional.append(_distance(old[:in_prompt], new[:in_prompt]))
+            else:
+                packing_leak.append(_distance(old, new))
+        del after
+    return _Moved(bidirectional=max(bidirectional), packing_leak=max(packing_leak))
+
+
+def _rows(documents: Sequence[Document]) -> list[list[Document]]:
+    """Neighbours to pack, at least two a row; a document that is the only one is its own neighbour."""
+    rows: list[list[Document]] = []
+    length = 0
+    for document in documents:
+        length += len(document.input_ids)
+        if not rows or (len(rows[-1]) > 1 and length > ROW_TOKENS):
+            rows.append([])
+            length = len(document.input_ids)
+        rows[-1].append(document)
+    if rows and len(rows[-1]) == 1:
+        alone = rows.pop()
+        rows = [*rows[:-1], rows[-1] + alone] if rows else [alone * 2]
+    return rows
+
+
+def _logits(model: PreTrainedModel, row: Sequence[Tensor]) -> Tensor:
+    """(tokens, vocab) logits of one document, or of several that are packed."""
     device = next(model.parameters()).device
-    position_ids = None if positions is None else positions[None].to(device)
-    return model(input_ids=ids[None].to(device), position_ids=position_ids, use_cache=False).logits[0].float()
+    positions = torch.cat([torch.arange(len(ids)) for ids in row])[None].to(device) if len(row) > 1 else None
+    ids = torch.cat(list(row))[None].to(device)
+    return model(input_ids=ids, position_ids=positions, use_cache=False).logits[0]
 
 
 def _edit(ids: Tensor, position: int, end_id: int) -> Tensor:
@@ -88,4 +136,10 @@ def _edit(ids: Tensor, position: int, end_id: int) -> Tensor:
 
 
 def _distance(before: Tensor, after: Tensor) -> float:
-    return (before - after).abs().max().item() if len(before) else 0.0
+    """The largest difference, without a float32 copy of all logits; infinite where one is no number."""
+    largest = 0.0
+    for old, new in zip(before.split(COMPARED_TOKENS), after.split(COMPARED_TOKENS), strict=True):
+        if not torch.equal(old, new):
+            difference = (old.float() - new.float()).abs().max().item()
+            largest = max(largest, math.inf if math.isnan(difference) else difference)
+    return largest

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from hrm_align.errors import UserError
 from hrm_align.wording import some
@@ -41,6 +43,40 @@ class Stored:
                 left -= len(block)
                 yield block
 
+    def copy_into(self, tensors: Sequence[Tensor]) -> None:
+        """Fill contiguous tensors that lie in this one behind each other, in their own dtypes and on their own devices.
+
+        Raises:
+            UserError: for a dtype that no HRM-Text has, or a file that has lost its end.
+        """
+        dtype, buffer = self._torch_dtype(), bytearray(min(BLOCK, max(1, self.end - self.start)))
+        with self.file.open("rb", buffering=0) as file:
+            file.seek(self.start)
+            for tensor in tensors:
+                entries = tensor.view(-1)
+                for part in entries.split(max(1, len(buffer) // dtype.itemsize)):
+                    block = memoryview(buffer)[: part.numel() * dtype.itemsize]
+                    if block and not _fill(file, block):
+                        raise UserError(f"{self.file} ends too early: copy it again.")
+                    if block:
+                        part.copy_(torch.frombuffer(block, dtype=dtype))
+
+    def _torch_dtype(self) -> torch.dtype:
+        if self.dtype not in DTYPES:
+            raise UserError(f"{self.file} holds {self.dtype}: save its weights as {', '.join(DTYPES)}.")
+        return DTYPES[self.dtype]
+
+
+def _fill(file: FileIO, block: memoryview) -> bool:
+    """Read until a block is full; False where the file ends before."""
+    done = 0
+    while done < len(block):
+        count = file.readinto(block[done:])
+        if not count:
+            return False
+        done += count
+    return True
+
 
 def stored_tensors(folder: Path) -> dict[str, Stored]:
     """Every tensor of a checkpoint, one file or sharded.
@@ -50,7 +86,7 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
     """
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.exists():  # Transformers looks in this order
-        return _header(single)
+        return header_of(single)
     if not index.exists():
         pickled = next((path.name for path in folder.glob("pytorch_model*")), None)
         hint = f"It holds {pickled}, which is a pickle and is not read: save it" if pickled else "Copy it again, saved"
@@ -64,14 +100,19 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
     for file in sorted(set(names.values())):
         if Path(file).name != file or not (folder / file).is_file():
             raise UserError(f"{index} names the shard {file}, which is not in {folder}: copy it again.")
-        tensors |= _header(folder / file)
+        tensors |= header_of(folder / file)
     absent = [name for name, file in names.items() if name not in tensors or tensors[name].file.name != file]
     if absent:
         raise UserError(f"{index} places {some(absent)} where it is not: copy the checkpoint again.")
     return tensors
 
 
-def _header(path: Path) -> dict[str, Stored]:
+def header_of(path: Path) -> dict[str, Stored]:
+    """The tensors of one safetensors file.
+
+    Raises:
+        UserError: if it is damaged.
+    """
     try:
         with safe_open(path, "pt"):  # checks the header against the size of the file
             pass

@@ -13,6 +13,29 @@ FUSED = {  # Transformers' fused name: the parts that its modules are made of, s
 }
 
 
+def module_names(saved: str) -> list[str]:
+    """The model's own names of the tensors that lie in a saved one, in their order along dim 0.
+
+    >>> module_names("model.L_module.layers.0.mlp.gate_up_proj.weight")
+    ['model.L_module.layers.0.mlp.gate_proj.weight', 'model.L_module.layers.0.mlp.up_proj.weight']
+    """
+    for fused, parts in FUSED.items():
+        block, found, kind = saved.partition(f".{fused}.")
+        if found and (kind == "weight" or len(parts) == 1):
+            return [f"{block}.{part}.{kind}" for part in parts]
+    return [saved]
+
+
+def saved_name(name: str) -> str:
+    """The saved tensor in which one of the model's own lies: the other way of `module_names`."""
+    for fused, parts in FUSED.items():
+        for part in parts:
+            block, found, kind = name.partition(f".{part}.")
+            if found and (kind == "weight" or len(parts) == 1):
+                return f"{block}.{fused}.{kind}"
+    return name
+
+
 def saved_shapes(config: Mapping[str, Any], layers: int) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor that stock `save_pretrained` writes.
 

@@ -28,7 +28,7 @@ def load_trainable(
         name,
         tokenizer_name=args.tokenizer_name_or_path,
         dtype=args.dtype,
-        attn_implementation=args.attn_implementation or "sdpa",
+        attn_implementation=args.attn_implementation,
         revision=args.model_revision,
         quantization=quantization(args),
     )

@@ -11,7 +11,9 @@ import hashlib
 import json
 import re
 import shutil
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ MANIFEST = "manifest.json"
 STAGING = ".saving"
 _REPLACED = ".replaced"
 _NAME = re.compile(r"checkpoint-(\d+)")
-_BLOCK = 1 << 20
+_BLOCK = 1 << 22  # bytes hashed at a time, during which other threads run
+_FILES_AT_A_TIME = 4
 
 
 def checkpoints_in(output_dir: Path) -> list[Path]:
@@ -37,9 +40,11 @@ def _step(checkpoint: Path) -> int:
 def write_manifest(folder: Path) -> None:
     """List every file below a folder with its size in bytes and SHA-256."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    listed = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in files
-    }
+    with _hashed(files) as digests:
+        listed = {
+            path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": digests[path].result()}
+            for path in files
+        }
     (folder / MANIFEST).write_text(_manifest(__version__, listed), encoding="utf-8")
 
 
@@ -62,17 +67,19 @@ def check_whole(folder: Path) -> str | None:
         return f"it has no {MANIFEST}: it was never finished, or not written by hrm_align"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"its {MANIFEST} is damaged"
-    for name, (size, digest) in expected.items():
-        path = folder / name
-        try:
-            if path.stat().st_size != size:
-                return f"{name} has {path.stat().st_size} bytes instead of {size}"
-            if _sha256(path) != digest:
-                return f"{name} is not what was written (its SHA-256 differs)"
-        except FileNotFoundError:
-            return f"{name} is missing"
-        except OSError as error:
-            return f"{name} cannot be read ({error.strerror})"
+    paths = {name: folder / name for name in expected}
+    try:
+        for name, path in paths.items():  # all sizes first: they cost nothing
+            if path.stat().st_size != expected[name][0]:
+                return f"{name} has {path.stat().st_size} bytes instead of {expected[name][0]}"
+        with _hashed(paths.values()) as digests:
+            for name, path in paths.items():
+                if digests[path].result() != expected[name][1]:
+                    return f"{name} is not what was written (its SHA-256 differs)"
+    except FileNotFoundError:
+        return f"{name} is missing"
+    except OSError as error:
+        return f"{name} cannot be read ({error.strerror})"
     return None
 
 
@@ -83,8 +90,12 @@ def publish(staged: Path, final: Path) -> None:
         staged: the folder as written, on the same file system.
         final: its name; what stands there now (a damaged one that is written again) goes once the new one is whole.
     """
-    write_manifest(staged)
-    flush_tree(staged)
+    with ThreadPoolExecutor(1) as pool:
+        flushed = pool.submit(flush_tree, staged)  # the disk writes what is being hashed
+        write_manifest(staged)
+        flushed.result()
+    flush(staged / MANIFEST)
+    flush(staged)
     replaced = staged.with_name(f"{staged.name}{_REPLACED}")
     if final.exists():
         shutil.rmtree(replaced, ignore_errors=True)
@@ -134,9 +145,19 @@ def rotate(output_dir: Path, limit: int | None, saved: Path, best: Path | None =
         shutil.rmtree(doomed, ignore_errors=True)
 
 
+@contextmanager
+def _hashed(paths: Iterable[Path]) -> Iterator[dict[Path, Future[str]]]:
+    """The SHA-256 of files, several at a time; what nobody waits for any more is not begun."""
+    pool = ThreadPoolExecutor(_FILES_AT_A_TIME)
+    try:
+        yield {path: pool.submit(_sha256, path) for path in paths}
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(_BLOCK))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
     return digest.hexdigest()

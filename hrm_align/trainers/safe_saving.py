@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import PeftModel
 from safetensors import SafetensorError
-from torch import nn
-from transformers import PreTrainedTokenizerFast, Trainer
+from torch import Tensor, nn
+from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast, Trainer
 from transformers.trainer import TRAINER_STATE_NAME
+from transformers.utils import SAFE_WEIGHTS_NAME
+from transformers.utils import logging as transformers_logging
 
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.adapter_record import write_record
-from hrm_align.models.loading import load_model
+from hrm_align.models.adapters import WEIGHTS, Adapter, check_tensors
+from hrm_align.models.loading import DTYPES, load_config
+from hrm_align.models.weight_files import load_weights, save_weights
 from hrm_align.trainers.checkpoints import STAGING, checkpoints_in, publish, publish_files, rotate
 from hrm_align.trainers.resume import checkpoint_to_resume
 
@@ -29,6 +33,40 @@ _Base: Any = Trainer if TYPE_CHECKING else object
 
 EMA_FOLDER = "ema"  # the averaged weights of a finished run: a checkpoint of its own, beside the trained one
 _WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # what torch and safetensors make of a full disk
+
+
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether floating point tensors hold neither NaN nor infinity, by one reduction of each and without a copy.
+
+    A NaN anywhere is both the least and the largest entry. `torch.isfinite` fills as many bytes as there are weights, and
+    takes twenty times as long or more on a CPU.
+    """
+    floats = [tensor.detach() for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
+    finite = [torch.isfinite(torch.stack(torch.aminmax(tensor))).all() for tensor in floats]
+    return not finite or bool(torch.stack(finite).all())  # read once: a read waits for the GPU
+
+
+def _is_plain(model: nn.Module) -> bool:
+    """Whether `save_weights` can write a model: whole weights of known dtypes, none of them tied or elsewhere."""
+    return (
+        isinstance(model, HrmTextForCausalLM)
+        and not model.config.tie_word_embeddings
+        and not getattr(model, "is_quantized", False)
+        and not hasattr(model, "hf_device_map")
+        and all(weight.dtype in DTYPES.values() for weight in model.state_dict().values())
+    )
+
+
+@contextmanager
+def _silent_bar() -> Iterator[None]:
+    """Without Transformers' bar over the shards it writes, of which there are none."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 class SafeCheckpoints(_Base):
@@ -96,11 +134,24 @@ class SafeCheckpoints(_Base):
         """Nothing: TRL's card shows a quickstart that runs the prompt causally."""
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        super()._save(output_dir, state_dict)
         bare = self.accelerator.unwrap_model(self.model)
+        # Transformers would fuse all weights in memory, which holds the model twice then. FSDP and DeepSpeed bring theirs.
+        streamed = state_dict is None and output_dir is not None and _is_plain(bare)
+        with _silent_bar() if streamed else nullcontext():
+            super()._save(output_dir, {} if streamed else state_dict)
+        if streamed and self.args.should_save:
+            save_weights(bare, Path(str(output_dir)) / SAFE_WEIGHTS_NAME)
         # Every process comes here, and Transformers makes the folder on the one that saves.
         if self.args.should_save and isinstance(bare, PeftModel) and output_dir is not None:
             write_record(bare, Path(output_dir))
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        computed = torch.serialization.get_crc32_options()
+        torch.serialization.set_crc32_options(False)  # takes as long as the writing, and the manifest has a SHA-256
+        try:
+            super()._save_optimizer_and_scheduler(output_dir)
+        finally:
+            torch.serialization.set_crc32_options(computed)
 
     @contextmanager
     def _written_aside(self, final: Path | None, resumable: bool = False) -> Iterator[Path]:
@@ -151,8 +202,7 @@ class SafeCheckpoints(_Base):
         self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
 
     def _check_finite(self) -> None:
-        weights = [weight for weight in self.model.parameters() if weight.requires_grad and weight.is_floating_point()]
-        if weights and not bool(torch.stack([torch.isfinite(weight).all() for weight in weights]).all()):
+        if not all_finite(weight for weight in self.model.parameters() if weight.requires_grad):
             raise RunError(
                 f"after step {self.state.global_step} the weights hold numbers that are not finite; nothing was saved. "
                 f"{self._last_checkpoint()} Go on from there with a lower --learning_rate."
@@ -165,7 +215,7 @@ class SafeCheckpoints(_Base):
         tensors = [weight for weight in bare.parameters() if weight.requires_grad or of_base]
         if resumable:
             tensors += self.average.average.values() if self.average is not None else ()
-            states = self.optimizer.state_dict()["state"].values() if self.optimizer is not None else ()
+            states = self.optimizer.state.values() if self.optimizer is not None else ()
             tensors += [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
         total = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         return total + total // 100 + (1 << 20)
@@ -188,12 +238,15 @@ class SafeCheckpoints(_Base):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self._check_tokenizer(Path(resume_from_checkpoint))
         # Saved weights have fused keys. The stock code loads them with strict=False into split ones: 14 of 19 tensors
-        # stay as they were, without a word (transformers #48805). `load_model` converts and refuses missing keys.
-        if self.is_fsdp_enabled or not (Path(resume_from_checkpoint) / "config.json").exists():
+        # stay as they were, without a word (transformers #48805).
+        folder, bare = Path(resume_from_checkpoint), self.accelerator.unwrap_model(model or self.model)
+        if self.is_fsdp_enabled or not (folder / "config.json").exists():
+            if isinstance(bare, PeftModel) and not self.is_fsdp_enabled and (folder / WEIGHTS).is_file():
+                check_tensors(bare, bare.active_adapters[0], Adapter(folder, {}, {}))
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
-        saved = load_model(resume_from_checkpoint).state_dict()
-        self.accelerator.unwrap_model(model or self.model).load_state_dict(saved, strict=True)
+        load_config(resume_from_checkpoint)
+        load_weights(bare, folder)
 
     def _check_tokenizer(self, checkpoint: Path) -> None:
         """Refuse a tokenizer that has changed since: the rows would be other ids, and the run another run, in silence."""

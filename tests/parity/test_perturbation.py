@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hrm_align.models import prefix_mask
+from hrm_align.models import perturbation, prefix_mask
 from hrm_align.models.intervals import Intervals, visible_intervals
 from hrm_align.models.perturbation import prove
 from hrm_align.rendering import Document
@@ -45,3 +45,52 @@ def test_each_number_betrays_its_fault(documents, monkeypatch, fault, number):
     assert not proof.holds
     value = getattr(proof, number)
     assert value == 0 if number == "bidirectional" else value > 1e-3
+
+
+def sees_the_row_behind(*args):
+    """The first document of a row sees the second's prompt: `last` runs on through it."""
+    first, last, *_ = visible_intervals(*args)
+    starts = first[0].unique()
+    if len(starts) > 1:
+        last = last.clone()
+        last[:, : starts[1]] = last[:, starts[1]].unsqueeze(1)
+    return Intervals(first, last)
+
+
+def test_both_neighbours_are_edited(documents, monkeypatch):
+    """What only the later document of a pair gives away is found too."""
+    monkeypatch.setattr(prefix_mask, "visible_intervals", sees_the_row_behind)
+    proof = prove(small_model(), documents[:2])
+    assert not proof.holds and proof.packing_leak > 1e-3 and proof.leak == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_every_document_is_run_five_times(documents, count):
+    """Twice alone and three times packed: one by itself is packed with itself."""
+    model, lengths = small_model(), []
+    chosen = (documents * 2)[:count]
+    model.register_forward_pre_hook(
+        lambda module, args, kwargs: lengths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    assert prove(model, chosen).holds
+    total = sum(len(document.input_ids) for document in chosen)
+    assert sum(lengths) == (8 if count == 1 else 5) * total and len(lengths) == 2 * count + 3
+
+
+def test_long_documents_are_packed_in_pairs(monkeypatch):
+    monkeypatch.setattr(perturbation, "ROW_TOKENS", 20)
+    long = [Document(document(7, 5).tolist(), 9) for _ in range(5)]
+    assert [len(row) for row in perturbation._rows(long)] == [2, 3], "none is left alone"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_proof_is_exact_in_half_precision(documents, dtype):
+    proof = prove(small_model().to(dtype), documents)
+    assert proof.holds and proof.leak == proof.packing_leak == 0
+
+
+def test_logits_that_are_no_numbers_prove_nothing(documents):
+    model = small_model()
+    with torch.no_grad():
+        model.lm_head.weight[3] = float("nan")
+    assert not prove(model, documents).holds

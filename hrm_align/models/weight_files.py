@@ -1,0 +1,172 @@
+"""The weights of a checkpoint, one tensor at a time: into a model that stands, out of one, or while it is made.
+
+A loader that first reads the whole file beside the model, or fuses all weights before it writes them, needs the memory of a
+second model. These need that of a block of 16 MiB, or of one tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationConfig, HrmTextForCausalLM
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
+from transformers.utils.hub import get_checkpoint_shard_files
+
+from hrm_align.errors import UserError
+from hrm_align.models.safetensors_files import DTYPES, Incoming, Stored, stored_tensors, write_safetensors
+from hrm_align.models.saved_names import module_names, saved_name
+from hrm_align.wording import some
+
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+class Unread:
+    """A stored tensor that Transformers reads when it comes to it, by `[...]`, as from safetensors' own slices.
+
+    Args:
+        stored: where it lies.
+        dtype: to read it in.
+    """
+
+    def __init__(self, stored: Stored, dtype: torch.dtype):
+        self._stored, self._dtype = stored, dtype
+
+    def __getitem__(self, index: object) -> Tensor:
+        read = torch.empty(self._stored.shape, dtype=self._dtype)
+        self._stored.copy_into([read])
+        return read
+
+
+def weights_of(name: str, revision: str | None) -> dict[str, Stored]:
+    """Where the weights of a checkpoint lie; those of a Hub id are downloaded. Nothing for one without safetensors.
+
+    Args:
+        name: folder or Hub id.
+        revision: of a Hub id.
+
+    Raises:
+        UserError: a damaged file.
+        OSError: nothing of that name.
+    """
+    if Path(name).is_dir():
+        folder = Path(name)
+        if not any((folder / file).is_file() for file in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)):
+            return {}
+        return stored_tensors(folder)
+    for file in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME):
+        found = cached_file(name, file, revision=revision, _raise_exceptions_for_missing_entries=False)
+        if found is not None:
+            if file == SAFE_WEIGHTS_INDEX_NAME:
+                get_checkpoint_shard_files(name, found, revision=revision)
+            return stored_tensors(Path(found).parent)
+    return {}
+
+
+def from_pretrained(
+    name: str, revision: str, stored: dict[str, Stored], **kwargs: Any
+) -> tuple[HrmTextForCausalLM, dict[str, Any]]:
+    """The model, with Transformers' report of missing and unexpected keys.
+
+    Weights that have the dtype they are loaded in stay in the file, mapped. Transformers would map the others too, and
+    their pages stay in memory beside the cast weights: those are read one tensor at a time.
+
+    Args:
+        name: folder or Hub id.
+        revision: of a Hub id.
+        stored: of `weights_of`.
+        kwargs: for Transformers' method of this name; `config` and `dtype` are needed.
+    """
+    stays = all(DTYPES.get(tensor.dtype) == kwargs["dtype"] for tensor in stored.values())
+    if stays or "quantization_config" in kwargs:
+        loaded: Any = HrmTextForCausalLM.from_pretrained(name, revision=revision, output_loading_info=True, **kwargs)
+        return loaded
+    unread: Any = {key: Unread(tensor, kwargs["dtype"]) for key, tensor in stored.items()}
+    model, report = cast(
+        Any, HrmTextForCausalLM.from_pretrained(None, state_dict=unread, output_loading_info=True, **kwargs)
+    )
+    model.name_or_path = model.config.name_or_path = name
+    with suppress(OSError):  # else it has none, and the one made of the config stays
+        model.generation_config = GenerationConfig.from_pretrained(name, revision=revision)
+    return model, report
+
+
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Read a checkpoint's weights into a model's own tensors, in their dtype and on their device.
+
+    Args:
+        model: an HrmTextForCausalLM with weights of its own.
+        folder: a saved checkpoint, with Transformers' fused names or the modules' own.
+
+    Raises:
+        UserError: a tensor that is missing, too many or of another shape, or a damaged file. Nothing is changed then,
+            unless the file is cut short while it is read.
+    """
+    own, stored = model.state_dict(), stored_tensors(folder)
+    parts = {name: module_names(name) for name in stored}
+    _check_fit(folder, own, stored, parts)
+    with torch.no_grad():
+        for name, tensor in stored.items():
+            tensor.copy_into([own[part] for part in parts[name]])
+
+
+def _check_fit(
+    folder: Path, own: Mapping[str, Tensor], stored: Mapping[str, Stored], parts: Mapping[str, list[str]]
+) -> None:
+    named = {part for names in parts.values() for part in names}
+    filled = {own[part].data_ptr() for part in named & own.keys()}
+    missing = sorted(name for name in own.keys() - named if own[name].data_ptr() not in filled)  # else it is tied
+    wrong = missing + sorted(named - own.keys())
+    for name, names in parts.items():
+        if not wrong and _shape([own[part] for part in names]) != stored[name].shape:
+            wrong = [name]
+    if wrong:
+        raise UserError(
+            f"{folder} does not hold this model's weights: {some(wrong, 3)} are missing, too many or of another shape. "
+            "Go on from a checkpoint of this run, or give it as --model_name_or_path to begin anew."
+        )
+
+
+def save_weights(model: nn.Module, file: Path) -> None:
+    """Write a model's weights as stock `save_pretrained` does, fused, without fusing them in memory first.
+
+    Args:
+        model: an HrmTextForCausalLM without tied weights.
+        file: to write.
+    """
+    groups: dict[str, list[Tensor]] = {}
+    own = model.state_dict()
+    for saved in sorted({saved_name(name) for name in own}):
+        groups[saved] = [own[part] for part in module_names(saved)]
+    incoming = {
+        saved: Incoming(
+            _NAMES[parts[0].dtype],
+            _shape(parts),
+            sum(part.numel() * part.element_size() for part in parts),
+            lambda parts=parts: map(_bytes, parts),  # type: ignore[misc]
+        )
+        for saved, parts in groups.items()
+    }
+    with file.open("wb") as opened:
+        write_safetensors(opened, incoming)
+
+
+def _shape(parts: list[Tensor]) -> tuple[int, ...]:
+    """The shape of tensors stacked along dim 0."""
+    return (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor; those on a CPU are not copied."""
+    array: Any = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+    return memoryview(array)
+
+
+def first_dtype(weights: Mapping[str, Stored]) -> torch.dtype | None:
+    """The dtype of the first stored tensor that has one of HRM-Text's."""
+    found: Iterator[torch.dtype] = (DTYPES[tensor.dtype] for tensor in weights.values() if tensor.dtype in DTYPES)
+    return next(found, None)
