@@ -116,16 +116,6 @@ def float32_norms(model: Any) -> None:
     model.lm_head.register_forward_pre_hook(_cast_input)
 
 
-def float32_attention(model: Any) -> None:
-    """Attention in float32 under autocast: scores, softmax and sums over values; projections stay in bfloat16."""
-    for stack in (model.model.L_module, model.model.H_module):
-        for layer in stack.layers:
-            for name in ("q_proj", "k_proj", "v_proj"):
-                projection = getattr(layer.self_attn, name)
-                projection.register_forward_hook(lambda module, given, output: output.float())
-    model.set_attn_implementation("float32_sdpa")
-
-
 VARIANTS = {
     "float32": Variant("float32", nullcontext),
     "bfloat16 weights": Variant("bfloat16", nullcontext),
@@ -133,9 +123,10 @@ VARIANTS = {
     "the same, float32 head": Variant("bfloat16", nullcontext, float32_head),
     "the same, float32 residual": Variant("bfloat16", nullcontext, float32_residual),
     "the same, float32 residual and head": Variant("bfloat16", nullcontext, float32_residual_and_head),
+    "the same, eager attention": Variant("bfloat16", nullcontext, kernel="eager"),
     "float32 weights, autocast (`bf16: true`)": Variant("float32", autocast),
     "autocast, float32 head": Variant("float32", autocast, float32_head),
-    "autocast, float32 attention": Variant("float32", autocast, float32_attention),
+    "autocast, float32 attention": Variant("float32", autocast, kernel="float32_sdpa"),
     "autocast, eager attention": Variant("float32", autocast, kernel="eager"),
     "autocast, attention by document": Variant("float32", autocast, kernel="per_document"),
     "float32 sampler, autocast trainer": Variant("float32", autocast, sampler="float32"),
@@ -277,9 +268,10 @@ def costs(folder: str, rows: Rows) -> list[list[str]]:
 def float32_sdpa(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any
 ) -> Any:
-    """PyTorch's attention outside of autocast."""
+    """PyTorch's attention in float32 over what a bfloat16 cache would hold, so that sampler and trainer read the same."""
+    query, key, value = (states.bfloat16().float() for states in (query, key, value))
     with torch.autocast("cpu", enabled=False):
-        return sdpa_attention_forward(module, query.float(), key.float(), value.float(), mask, **kwargs)
+        return sdpa_attention_forward(module, query, key, value, mask, **kwargs)
 
 
 def main(argv: Sequence[str]) -> None:
