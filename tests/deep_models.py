@@ -1,11 +1,11 @@
-"""Test models as deep as the published one and a twentieth as wide: rounding at the depth that users run.
+"""Test models as deep as the published one and a 24th as wide: rounding at the depth that users run.
 
 How far two right ways of computing one model differ grows with the depth of the recurrence and hardly with its width. A
 base of one layer a stack, such as `tiny`, therefore says nothing about a tolerance. These two have HRM-Text-1B's 16 layers
 a stack and 2 x 4 stack passes at a hidden size of 64:
 
-    save_random(folder)   seeded random weights, the worst case
-    TRAINED               trained for minutes on the shipped chat and JSON rows (scripts/make_deep_model.py)
+    save_random(folder)   seeded random weights, the worst case: a disturbance grows 83-fold in the eight passes
+    TRAINED               the same after 320 steps on the shipped chat and JSON rows (scripts/make_deep_model.py): 1.4-fold
 """
 
 from pathlib import Path

@@ -1,8 +1,14 @@
 """The deep test models show the rounding of the published depth: what a base of one layer a stack hides.
 
 The two limits are those that were absolute until they were found to fail at this depth. They stand here as numbers, because
-what is asserted is a property of the models and not of the code that compares.
+what is asserted is a property of the models and not of the code that compares. Random weights break both. Training calms the
+recurrence: a disturbance of the embeddings grows 83-fold in the eight passes of the start and 1.4-fold in those of the
+trained model, whose rounding is therefore little above that of one layer a stack. Seen, random and trained: a merge moves the
+logits by 1e-4 and 1e-6 of the largest, bfloat16 differs by 0.26 and 0.009 nats.
 """
+
+import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +18,7 @@ from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
 from hrm_align.rendering import renderer_of
 from hrm_align.rollouts.sampling import Decoding, sample
+from hrm_align.rollouts.scoring import response_logprobs
 
 pytestmark = pytest.mark.numeric
 
@@ -20,9 +27,14 @@ HALF_LIMIT = 0.05  # nats, mean over answer tokens
 QUESTIONS = [f"Dana lives in room {number}. Which room is Dana in?" for number in (12, 345, 678, 9)]
 
 
-@pytest.fixture(params=["deep_random"])
-def folder(request):
-    return str(request.getfixturevalue(request.param))
+RANDOM_BREAKS_IT = pytest.mark.parametrize(
+    "name, breaks", [("deep_random", True), ("deep_trained", False)], ids=["random", "trained"]
+)
+
+
+@pytest.fixture
+def folder(request, name):
+    return str(request.getfixturevalue(name))
 
 
 def load(folder, dtype):
@@ -36,13 +48,25 @@ def logits(model, ids):
     return model(torch.tensor([ids]), use_cache=False).logits[0].float()
 
 
+@pytest.mark.parametrize("name", ["deep_random", "deep_trained"])
 def test_the_depth_is_the_published_one(folder):
     model, _, _ = load(folder, "float32")
     assert (model.config.num_layers_per_stack, model.config.H_cycles, model.config.L_cycles) == (16, 2, 3)
     assert model.model.z_L_init.any(), "a start state of zeros is another model"
 
 
-def test_a_merge_in_float32_moves_the_logits_beyond_1e_5(folder):
+def test_what_the_trained_model_writes_is_not_noise(deep_trained):
+    """Held-out chat rows at 1.14 nats a token; a guess among its 512 tokens would have 6.24."""
+    model, tokenizer = load_model_and_tokenizer(str(deep_trained))
+    lines = (Path(__file__).parents[1] / "data/chat/test.jsonl").read_text(encoding="utf-8").splitlines()[:16]
+    documents = []
+    for messages in (json.loads(line)["messages"] for line in lines):
+        documents.append(renderer_of(tokenizer).document(messages[:-1], messages[-1], "direct"))
+    assert -torch.cat(response_logprobs(model, documents)).mean() < 1.5
+
+
+@RANDOM_BREAKS_IT
+def test_a_merge_in_float32_moves_the_logits_of_random_weights_beyond_1e_5(folder, breaks):
     model, tokenizer, prompts = load(folder, "float32")
     adapted = add_adapter(model, tokenizer, folder, LoraArguments(use_peft=True))
     torch.manual_seed(1)
@@ -54,10 +78,12 @@ def test_a_merge_in_float32_moves_the_logits_beyond_1e_5(folder):
     after = [logits(merged, ids) for ids in prompts]
     largest = max(a.abs().max() for a in before)
     moved = max((a - b).abs().max() for a, b in zip(before, after, strict=True)) / largest
-    assert MERGE_LIMIT < moved < 1e-2, "rounding, and not another model"
+    assert 0 < moved < 1e-3, "rounding, and not another model"
+    assert (moved > MERGE_LIMIT) == breaks
 
 
-def test_bfloat16_sampler_and_trainer_differ_by_more_than_a_twentieth_of_a_nat(folder):
+@RANDOM_BREAKS_IT
+def test_bfloat16_sampler_and_trainer_of_random_weights_differ_by_more_than_0_05_nats(folder, breaks):
     model, _, prompts = load(folder, "bfloat16")
     completions = sample(model, prompts * 2, list(range(8)), Decoding(16))
     differences = []
@@ -65,4 +91,6 @@ def test_bfloat16_sampler_and_trainer_differ_by_more_than_a_twentieth_of_a_nat(f
         scored = logits(model, prompt + completion.ids)[len(prompt) - 1 : -1].log_softmax(-1)
         trained = scored.gather(-1, torch.tensor(completion.ids)[:, None])[:, 0]
         differences.append((trained - torch.tensor(completion.logprobs)).abs())
-    assert HALF_LIMIT < torch.cat(differences).mean() < 2.0, "rounding, and not another model"
+    mean = torch.cat(differences).mean()
+    assert 0 < mean < 1.0, "rounding, and not another model"
+    assert (mean > HALF_LIMIT) == breaks

@@ -74,6 +74,16 @@ def test_a_study_goes_on_from_its_records_and_prints_a_markdown_table(tmp_path):
     assert {"0.99", "0.999", "loss"} < new["value"].keys()
 
 
+def test_variants_of_half_precision_are_compared_on_the_same_tokens():
+    done = script("half_precision_study", "--only", "tiny", "--questions", 1)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if line[:1] == "|"]
+    means = {name: float(mean) for name, mean, *_ in rows[2:]}
+    exact = means.pop("float32")
+    assert len(means) == 12 and exact < 1e-5
+    assert all(mean < 0.1 for mean in means.values()), "rounding, and not another model"
+
+
 @pytest.mark.parametrize(
     "name, flag, number, least", [("stabiliser_study", "--seeds", 0, 1), ("fault_campaign", "--kills", -1, 0)]
 )
