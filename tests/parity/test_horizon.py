@@ -75,6 +75,7 @@ def assert_equal(ours, official):
         assert (ours[name] - gradient).abs().max().item() <= TOLERANCE * max(scale, 1e-3), name
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("bp_steps", OFFICIAL)
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["", "checkpointing"])
 def test_gradients_are_those_of_the_official_rule(bp_steps, checkpointing):
@@ -86,6 +87,7 @@ def test_gradients_are_those_of_the_official_rule(bp_steps, checkpointing):
     assert_equal(under_horizon(model, bp_steps), official)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("bp_steps", [2, 3, 5])
 def test_under_lora_too(bp_steps):
     torch.manual_seed(1)
@@ -96,6 +98,7 @@ def test_under_lora_too(bp_steps):
     assert_equal(under_horizon(model, bp_steps), official)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(("high", "low"), [(1, 4), (3, 2)])
 def test_with_other_cycle_counts(high, low):
     model = new_model(high, low, layers=1).train()
@@ -106,6 +109,7 @@ def test_with_other_cycle_counts(high, low):
         )
 
 
+@pytest.mark.numeric
 def test_the_model_is_as_before_when_the_horizon_is_taken_off():
     model = new_model().train()
     before = gradients(model, model(IDS, labels=LABELS, use_cache=False).loss)

@@ -33,6 +33,7 @@ def largest(a, b):
     return (torch.cat(a) - torch.cat(b)).abs().max().item()
 
 
+@pytest.mark.numeric
 def test_teacher_forcing_equals_the_drawn_mask(tiny, documents):
     model, _ = tiny
     expected = []
@@ -43,12 +44,14 @@ def test_teacher_forcing_equals_the_drawn_mask(tiny, documents):
     assert largest(response_logprobs(model, documents), expected) < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_cached_steps_equal_teacher_forcing(tiny, documents):
     model, _ = tiny
     assert largest(cached_logprobs(model, documents), response_logprobs(model, documents)) < TOLERANCE
     assert parity(model, documents).max_difference < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_the_trainers_packed_logprobs_equal_teacher_forcing(documents):
     model, _ = load_model_and_tokenizer("tiny")
     expected = response_logprobs(model, documents)
@@ -59,6 +62,7 @@ def test_the_trainers_packed_logprobs_equal_teacher_forcing(documents):
     assert largest([output.log_probs[output.label_mask]], expected) < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_generated_tokens_score_what_they_were_drawn_with(tiny, documents):
     model, _ = tiny
     prompts = [d.input_ids[: d.prefix_length] for d in documents]
@@ -72,6 +76,7 @@ def test_generated_tokens_score_what_they_were_drawn_with(tiny, documents):
     assert largest(response_logprobs(model, generated), expected) < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_a_causal_prompt_would_be_seen(tiny, documents):
     model, _ = tiny
     with causal_prompt(model):

@@ -54,6 +54,7 @@ def test_the_drawing_in_the_docstring():
     assert last.tolist() == [[1, 1, 2, 5, 5, 5, 6, 7]]
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("kernel", ["sdpa", "eager", "per_document"])
 @pytest.mark.parametrize("typed", [False, True])
@@ -68,6 +69,7 @@ def test_padded_batch_equals_each_document_alone(model, rows, side, kernel, type
         assert closeness(logits[i][mask[i] == 1], reference_logits(model, row)) < TOLERANCE
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("kernel", ["sdpa", "eager", "per_document"])
 @pytest.mark.parametrize("with_attention_mask", [False, True])
 def test_packed_row_equals_each_document_alone(model, rows, kernel, with_attention_mask):
@@ -86,6 +88,7 @@ def test_packed_row_equals_each_document_alone(model, rows, kernel, with_attenti
         start += len(row)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("kernel", ["sdpa", "per_document"])
 def test_packed_row_equals_a_drawn_mask_in_loss_and_gradients(model, rows, kernel):
     ids = torch.cat(rows)[None]
@@ -105,6 +108,7 @@ def test_packed_row_equals_a_drawn_mask_in_loss_and_gradients(model, rows, kerne
     assert max(closeness(a, b) / b.abs().max().item() for a, b in zip(ours, theirs, strict=True)) < TOLERANCE
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("kernel", ["sdpa", "per_document"])
 def test_editing_one_packed_document_leaves_the_others_bit_equal(model, rows, kernel):
     model.set_attn_implementation(kernel)
@@ -129,6 +133,7 @@ def greedy_reference(model, prompt, steps):
     return tokens[len(prompt) :]
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     "settings",
     [
@@ -146,6 +151,7 @@ def test_generation_equals_uncached_teacher_forcing(model, settings):
     assert out[0, len(prompt) :].tolist() == expected
 
 
+@pytest.mark.numeric
 def test_assisted_generation_equals_plain_generation(model):
     prompt = document(8, 0)[:-1][None]
     assistant = type(model)(model.config).eval()
@@ -153,6 +159,7 @@ def test_assisted_generation_equals_plain_generation(model):
     assert torch.equal(model.generate(prompt, assistant_model=assistant, max_new_tokens=8, do_sample=False), plain)
 
 
+@pytest.mark.numeric
 def test_typed_prompts_without_an_end_token_generate_as_typed(model):
     ids = torch.tensor([[6, 40, 41, 42, 43]])
     with pytest.raises(PrefixMaskError, match="document without"):
@@ -170,6 +177,7 @@ def test_a_sampled_prompt_end_is_an_answer_token(model):
     assert out[0, len(prompt) :].tolist() == [7, 7, 7, 7]
 
 
+@pytest.mark.numeric
 def test_left_padded_generation_equals_each_prompt_alone(model):
     prompts = [document(9, 0)[:-1], document(4, 0)[:-1], document(6, 0)[:-1]]
     ids, mask = padded(prompts, "left")
@@ -184,6 +192,7 @@ def test_left_padded_generation_equals_each_prompt_alone(model):
             assert closeness(torch.stack(out.logits, 1)[i], expected) < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_a_reset_static_cache_reads_its_next_prompt_whole(model):
     prompt = document(8, 0)[:-1]
     cache = StaticCache(model.config, max_cache_len=32)
@@ -194,6 +203,7 @@ def test_a_reset_static_cache_reads_its_next_prompt_whole(model):
     assert closeness(logits, reference_logits(model, prompt)) < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_adapters_run_under_the_mask(model, rows):
     adapted = get_peft_model(small_model(), LoraConfig(r=2, target_modules=["q_proj", "down_proj"])).eval()
     ids, mask = padded(rows)
@@ -203,6 +213,7 @@ def test_adapters_run_under_the_mask(model, rows):
     assert closeness(logits[0][mask[0] == 1], expected) < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_the_causal_prompt_is_another_model(model, rows):
     ids = rows[0][None]
     with torch.no_grad(), causal_prompt(model):
@@ -212,6 +223,7 @@ def test_the_causal_prompt_is_another_model(model, rows):
         assert closeness(model(ids).logits[0], reference_logits(model, rows[0])) < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_a_four_dimensional_mask_is_taken_as_it_is(model, rows):
     mask = drawn_mask([rows[0].tolist()], len(rows[0]))
     model.set_attn_implementation("eager")
