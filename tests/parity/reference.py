@@ -4,7 +4,7 @@ Written against the model card's words, not against `hrm_align.models.prefix_mas
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
@@ -50,9 +50,9 @@ class _Float64(TorchFunctionMode):
     """Replaces float32 by float64 wherever a call names it: norms, softmax and TRL's fused head compute in float32."""
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        named = {name: _wide(value) for name, value in (kwargs or {}).items()}
         if func is torch.Tensor.float:
             func = torch.Tensor.double
-        named = {name: _wide(value) for name, value in (kwargs or {}).items()}
         return func(*map(_wide, args), **named)
 
 
@@ -79,6 +79,11 @@ def float64() -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def recomputed_in_float64() -> tuple[AbstractContextManager, AbstractContextManager]:
+    """The `context_fn` of `torch.utils.checkpoint`: what is computed again belongs to the backward, too."""
+    return nullcontext(), _Float64()
 
 
 @contextmanager
