@@ -123,7 +123,9 @@ def test_packed_row_equals_a_drawn_mask_in_loss_and_gradients(model, rows, kerne
         model(ids, attention_mask=mask, position_ids=positions, labels=labels, use_cache=False).loss.backward()
     theirs = [p.grad for p in model.parameters() if p.grad is not None]
     model.zero_grad()
-    assert max(closeness(a, b) / b.abs().max().item() for a, b in zip(ours, theirs, strict=True)) < TOLERANCE[model.dtype]
+    assert (
+        max(closeness(a, b) / b.abs().max().item() for a, b in zip(ours, theirs, strict=True)) < TOLERANCE[model.dtype]
+    )
 
 
 @pytest.mark.numeric
@@ -223,7 +225,9 @@ def test_a_reset_static_cache_reads_its_next_prompt_whole(model):
 
 @pytest.mark.numeric
 def test_adapters_run_under_the_mask(model, rows):
-    adapted = get_peft_model(small_model().to(model.dtype), LoraConfig(r=2, target_modules=["q_proj", "down_proj"])).eval()
+    adapted = get_peft_model(
+        small_model().to(model.dtype), LoraConfig(r=2, target_modules=["q_proj", "down_proj"])
+    ).eval()
     ids, mask = padded(rows)
     with torch.no_grad():
         logits = adapted(input_ids=ids, attention_mask=mask).logits
