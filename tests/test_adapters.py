@@ -66,6 +66,7 @@ def answers_and_logits(model, prompts):
         return answers, [model(torch.tensor([ids]), use_cache=False).logits[0] for ids in documents]
 
 
+@pytest.mark.numeric
 def test_adapter_merged_reloaded_and_stock_peft_are_one_model(chat, prompts, tmp_path, capsys):
     """Greedy outputs on 200 held-out prompts; logits in float32, relative to the largest (noise seen: 2e-6)."""
     report = told(capsys, "adapters", "merge", chat, "--to", tmp_path / "merged", "--data", f"{CHAT}/test.jsonl")
@@ -82,6 +83,7 @@ def test_adapter_merged_reloaded_and_stock_peft_are_one_model(chat, prompts, tmp
     assert record["base"] == "tiny" and record["prompts"] == 200
 
 
+@pytest.mark.numeric
 def test_a_merge_outside_its_tolerance_writes_nothing(chat, tmp_path, capsys):
     code, _, err = run(capsys, "adapters", "merge", chat, "--to", tmp_path / "merged", "--tolerance", "1e-12")
     assert code == 1 and "nothing was written" in err and not any(tmp_path.iterdir())
@@ -113,6 +115,7 @@ def test_adapters_are_switched_by_name(chat, lookup, capsys):
     assert spoken["talk"] != spoken["lookup"]
 
 
+@pytest.mark.numeric
 def test_list_and_compare_tell_what_adapters_are(chat, lookup, capsys):
     listed = told(capsys, "adapters", "list", chat.parent, lookup)
     assert [entry["folder"] for entry in listed] == [str(chat), str(lookup)], "not the checkpoints of their runs"
@@ -234,6 +237,7 @@ def test_a_merge_into_a_quantised_base_is_refused(chat, tmp_path, capsys):
     assert "quantised" in said and not (tmp_path / "merged").exists()
 
 
+@pytest.mark.numeric
 def test_an_adapter_that_was_trained_elsewhere_is_taken(tmp_path, capsys):
     """Stock PEFT's, without a record, with the whole head in the file."""
     config = LoraConfig(r=2, target_modules=["lm_head", "down_proj"], init_lora_weights=False, task_type="CAUSAL_LM")

@@ -244,6 +244,7 @@ def test_few_shot_limits_are_told(capsys, good, shots, words):
     assert words in the_error(capsys, "evaluate", "--model", "tiny", "--data", good, "--few_shot", shots)
 
 
+@pytest.mark.numeric
 def test_generate_prints_the_greedy_answer(capsys):
     code, out, _ = run(
         capsys, "generate", "--model", "tiny", "--prompt", "Add 2 and 3.", "--max_new_tokens", 5, "--json"
@@ -258,6 +259,7 @@ def test_generate_prints_the_greedy_answer(capsys):
         ids.append(token)
 
 
+@pytest.mark.numeric
 def test_evaluate_prints_one_object_with_groups_and_intervals(capsys, tmp_path):
     rows = [{"prompt": f"say {i}", "response": "no such answer", "group": "ab"[i % 2]} for i in range(6)]
     data = write(tmp_path / "rows.jsonl", rows)

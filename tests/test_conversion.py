@@ -61,6 +61,7 @@ def same_bits(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> 
     )
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("weights", ["ema", "raw"])
 def test_stock_transformers_computes_what_the_official_forward_computes(capsys, tmp_path, official, weights):
     told = convert(capsys, official, "--to", tmp_path / "hf", "--weights", weights)

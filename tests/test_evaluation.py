@@ -13,6 +13,7 @@ def example(prompt, answer, source, group="g", history=()):
     return Example((*history, Message("user", prompt)), Message("assistant", answer), "direct", source, group)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     "correct, n, low, high",
     [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],

@@ -17,6 +17,7 @@ def data(tmp_path_factory):
     return prompts(tmp_path_factory.mktemp("prompts"))
 
 
+@pytest.mark.numeric
 def test_pass_at_k_is_the_chance_of_a_draw_without_replacement():
     """5 of 8 right: one of two is right unless both come from the other 3."""
     assert pass_at_k(5, 8, 2) == pytest.approx(1 - math.comb(3, 2) / math.comb(8, 2))
@@ -28,6 +29,7 @@ def test_a_group_is_silent_if_all_graded_answers_are_paid_alike():
     assert silent_groups(paid, 2) == [0, 2, 3, 4]
 
 
+@pytest.mark.numeric
 def test_it_tells_pass_rates_and_a_recipe_keeps_to_the_band(data, tmp_path, capsys):
     code, out, err = run(capsys, "headroom", "--data", data, *OPTIONS, "--save", tmp_path / "rates.jsonl", "--json")
     assert code == 0, err

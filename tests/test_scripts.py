@@ -115,6 +115,7 @@ def test_a_benchmark_races_all_arms_and_writes_what_it_saw(name, arms, tmp_path)
     assert all(arm in done.stdout for arm in arms)
 
 
+@pytest.mark.numeric
 def test_attention_is_compared_on_packed_rows_and_on_shared_prompts(tmp_path):
     flags = ("--shape", "tiny", "--rounds", 1, "--threads", 1, "--without_flex")  # tests/parity has flex_attention
     done = script("bench_attention", *flags, "--out", tmp_path / "a.json")

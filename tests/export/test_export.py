@@ -53,6 +53,7 @@ def exports(whole, adapter, tmp_path_factory):
     return made
 
 
+@pytest.mark.numeric
 def test_people_are_told_in_words(adapter, tmp_path, capsys):
     code, out, err = run(capsys, "export", adapter, "--to", tmp_path / "mine", "--merged", *ASKED, "--limit", 4)
     assert code == 0, err
@@ -75,6 +76,7 @@ def refused(capsys, *argv, code=2) -> str:
     return err[err.index("error: ") :]
 
 
+@pytest.mark.numeric
 def test_a_whole_run(whole, exports, capsys):
     folder, told = exports["full"]
     assert {path.name for path in folder.iterdir()} == WHOLE
@@ -94,6 +96,7 @@ def test_the_doctor_finds_nothing(exports, capsys, form):
     assert code == 0 and json.loads(out)["findings"] == []
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("form", ["adapter", "merged"])
 def test_the_run_of_an_adapter(exports, form):
     folder, told = exports[form]
@@ -112,6 +115,7 @@ def test_the_averaged_weights(whole, tmp_path, capsys):
     assert "averaged weights" in (tmp_path / "mine/README.md").read_text()
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("form", ["full", "adapter", "merged"])
 def test_the_quickstart_of_the_card_answers_as_the_run_does(whole, adapter, exports, capsys, form):
     source, (folder, _) = whole if form == "full" else adapter, exports[form]
@@ -147,6 +151,7 @@ def test_batches_and_pairs_of_texts_are_marked_and_padding_is_not(exports):
     assert tokenizer("one two")["input_ids"] == ids, "no token more"
 
 
+@pytest.mark.numeric
 def test_half_precision_in_shards_is_what_engines_read_within_its_tolerance(adapter, tmp_path, capsys):
     """The layout in tests/golden is written out by hand, for any size, from what the engines' loaders name."""
     flags = ("--merged", "--dtype", "bfloat16", "--max_shard_size", "300KB", "--force", "parity")
@@ -176,6 +181,7 @@ def test_half_precision_in_shards_is_what_engines_read_within_its_tolerance(adap
     }
 
 
+@pytest.mark.numeric
 def test_the_card_says_what_it_is(whole, exports):
     folder, told = exports["full"]
     text, data = (folder / "README.md").read_text(), card_metadata(folder)
@@ -278,6 +284,7 @@ def test_damaged_records_are_one_sentence(tmp_path, capsys):
         assert "is damaged" in refused(capsys, folder, "--to", tmp_path / "mine")
 
 
+@pytest.mark.numeric
 def test_rows_are_scored_by_a_script_that_anyone_can_copy(exports, tmp_path):
     folder, told = exports["full"]
     rows = [json.loads(line) for line in Path(ROWS).read_text().splitlines()]

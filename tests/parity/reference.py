@@ -3,10 +3,15 @@
 Written against the model card's words, not against `hrm_align.models.prefix_mask`, and slow on purpose.
 """
 
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+from unittest import mock
 
 import torch
+from torch.overrides import TorchFunctionMode
 from transformers import HrmTextConfig, HrmTextForCausalLM
+from trl.kernels import ChunkedLogProbFunction
 
 from hrm_align.models import prefix_mask
 from hrm_align.models.loading import load_model
@@ -41,6 +46,46 @@ def document(prompt: int, response: int) -> torch.Tensor:
     return torch.cat([torch.tensor([6]), text, torch.tensor([END]), answer, torch.tensor([11])])
 
 
+class _Float64(TorchFunctionMode):
+    """Replaces float32 by float64 wherever a call names it: norms, softmax and TRL's fused head compute in float32."""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        named = {name: _wide(value) for name, value in (kwargs or {}).items()}
+        if func is torch.Tensor.float:
+            func = torch.Tensor.double
+        return func(*map(_wide, args), **named)
+
+
+def _wide(value: Any) -> Any:
+    return torch.float64 if value is torch.float32 else value
+
+
+@contextmanager
+def float64() -> Iterator[None]:
+    """Computes everything in float64, for a model to which `.double()` was applied.
+
+    Two right ways to compute the same are then 1e-14 apart on any processor, where in float32 they are up to 1e-5 apart,
+    by an amount that depends on the instruction set, the number of threads and the shape of the batch.
+    """
+    backward = ChunkedLogProbFunction.backward
+
+    def wide_backward(*args: Any) -> Any:  # autograd leaves the mode before it calls this
+        with _Float64():
+            return backward(*args)
+
+    torch.set_default_dtype(torch.float64)
+    try:
+        with _Float64(), mock.patch.object(ChunkedLogProbFunction, "backward", wide_backward):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def recomputed_in_float64() -> tuple[AbstractContextManager, AbstractContextManager]:
+    """The `context_fn` of `torch.utils.checkpoint`: what is computed again belongs to the backward, too."""
+    return nullcontext(), _Float64()
+
+
 @contextmanager
 def unpatched():
     """Transformers as it ships."""
@@ -52,7 +97,7 @@ def unpatched():
 
 
 def drawn_mask(documents: list[list[int]], length: int) -> torch.Tensor:
-    """(1, 1, length, length) float mask of a row in which the documents stand one behind the other."""
+    """(1, 1, length, length) float mask, of the default dtype, of a row in which the documents stand one behind the other."""
     allowed = [[key == query for key in range(length)] for query in range(length)]
     start = 0
     for tokens in documents:
@@ -63,7 +108,7 @@ def drawn_mask(documents: list[list[int]], length: int) -> torch.Tensor:
                 if key <= query or both_prompt:
                     allowed[start + query][start + key] = True
         start += len(tokens)
-    return torch.tensor(allowed).logical_not()[None, None] * torch.finfo(torch.float32).min
+    return torch.tensor(allowed).logical_not()[None, None] * torch.finfo(torch.get_default_dtype()).min
 
 
 def reference_logits(model: HrmTextForCausalLM, tokens: list[int] | torch.Tensor) -> torch.Tensor:

@@ -24,6 +24,7 @@ def data(tmp_path_factory):
     return prompts(tmp_path_factory.mktemp("prompts"))
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("flags", [(), ("--use_peft", "true", "--lora_target_modules", "all"), ("--bf16", "true")],
                          ids=["full", "adapter", "bf16"])  # fmt: skip
 def test_all_three_agree_and_the_log_says_by_how_much(flags, data, tmp_path):
@@ -142,6 +143,7 @@ def test_reference_logprobs_of_another_mask_stop_the_run(peft, data, tmp_path, m
         grpo(tmp_path / "run", data, *STEPS, *(("--use_peft", "true") if peft else ()))
 
 
+@pytest.mark.numeric
 def test_the_tolerance_is_a_setting(data, tmp_path):
     with pytest.raises(RunError, match=r"at most 1e-09 is allowed \(--parity_tolerance\)"):
         grpo(tmp_path / "run", data, *STEPS, "--parity_tolerance", "1e-9")

@@ -15,6 +15,7 @@ def documents():
     return [Document(document(n, m).tolist(), n + 2) for n, m in ((7, 5), (4, 6), (9, 3))]
 
 
+@pytest.mark.numeric
 def test_the_proof_holds_under_the_mask(documents):
     proof = prove(small_model(), documents)
     assert proof.holds and proof.leak == proof.packing_leak == 0 and proof.bidirectional > 1e-3
@@ -35,6 +36,7 @@ def sees_only_the_past(*args):
     return Intervals(first, torch.arange(last.shape[1]).expand_as(last))
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     "fault, number",
     [(sees_the_future, "leak"), (sees_the_row_before, "packing_leak"), (sees_only_the_past, "bidirectional")],

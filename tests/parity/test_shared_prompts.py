@@ -11,11 +11,13 @@ from hrm_align.models.intervals import PrefixMaskError
 from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.models.response_head import score_responses_only
 from hrm_align.trainers.shared_prompts import groups_of, pack, score_packed
-from tests.parity.reference import drawn_mask, reference_logits, small_model, trained_model, unpatched
+from tests.parity.reference import drawn_mask, float64, reference_logits, small_model, trained_model, unpatched
 
-# Of the largest logit, and of the norm of all gradients. Seen: 4e-7 on the random model, 1.5e-6 on the trained one, as
-# between any two shapes of a batch in float32; an answer that sees its neighbour moves them by more than 0.01.
-TOLERANCE = 3e-6
+# Of the largest log-probability or logit, and of the norm of all gradients. Seen in float64: 5e-15; in float32, where the
+# noise depends on the processor: 4e-6. Faults: an attention scale that is 0.1 % off 1e-4, an answer that sees its
+# neighbour 0.1, a causal prompt 0.1, a label shifted by one 0.5.
+TOLERANCE = 1e-12
+TOLERANCE_FLOAT32 = 2e-5
 KERNELS = ["sdpa", "eager", "per_document"]
 PROMPTS = [[6, 40, 41, 42, 7], [6, 50, 7], [6, 33, 7]]
 # Answers of 1 to 9 tokens; groups of 3, 1 and 2; the second answer begins with a sampled end of a message.
@@ -67,30 +69,44 @@ def row_logprobs(model):
             drawn = drawn_mask([tokens.tolist()], len(tokens))
             logits = model(tokens[None], attention_mask=drawn, use_cache=False).logits[0]
         chosen = logits.log_softmax(-1)[:-1].gather(-1, tokens[1:, None])[:, 0][-answer:]
-        scored = scored.index_put((torch.tensor(row), torch.arange(answer)), chosen.float())
+        scored = scored.index_put((torch.tensor(row), torch.arange(answer)), chosen)
     return scored
 
 
 def gradients(model, logprobs):
     """Of a loss in which every answer and every token counts differently."""
     model.zero_grad()
-    weights = torch.randn(logprobs.shape, generator=torch.Generator().manual_seed(0))
+    weights = torch.arange(logprobs.numel()).cos().view_as(logprobs)
     (logprobs * weights).sum().backward()
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("tokens", [None, 12], ids=["at once", "in chunks"])
-def test_logprobs_and_gradients_are_those_of_separate_rows(model, kernel, tokens):
+def distances(model, kernel, tokens=None):
+    """Of log-probabilities and of gradients between packed groups and separate rows, each relative to the rows'."""
     ours, theirs = packed_logprobs(model, kernel, tokens), row_logprobs(model)
-    assert (ours - theirs).abs().max() < TOLERANCE * theirs.abs().max()
     found, expected = gradients(model, ours), gradients(model, theirs)
     assert found.keys() == expected.keys()
     apart, whole = (torch.cat([g.flatten() for g in part]).norm() for part in
                     ([found[name] - expected[name] for name in expected], expected.values()))  # fmt: skip
-    assert apart < TOLERANCE * whole
+    return ((ours - theirs).abs().max() / theirs.abs().max()).item(), (apart / whole).item()
 
 
+@pytest.mark.numeric
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("tokens", [None, 12], ids=["at once", "in chunks"])
+def test_logprobs_and_gradients_are_those_of_separate_rows(model, kernel, tokens):
+    model.double()
+    with float64():
+        assert max(distances(model, kernel, tokens)) < TOLERANCE
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_logprobs_and_gradients_are_those_of_separate_rows_in_float32(model, kernel):
+    assert max(distances(model, kernel)) < TOLERANCE_FLOAT32
+
+
+@pytest.mark.numeric
 @pytest.mark.parametrize("kernel", [*KERNELS, "flex_attention"])
 def test_further_answers_see_the_prompt_and_themselves(kernel):
     model, prompt, answers = trained_model(), PROMPTS[0], ANSWERS[0]
@@ -103,10 +119,11 @@ def test_further_answers_see_the_prompt_and_themselves(kernel):
     start = len(prompt)
     for answer in answers:
         alone = reference_logits(model, prompt + answer)[len(prompt) :]
-        assert (logits[start : start + len(answer)] - alone).abs().max() < TOLERANCE * alone.abs().max()
+        assert (logits[start : start + len(answer)] - alone).abs().max() < TOLERANCE_FLOAT32 * alone.abs().max()
         start += len(answer)
 
 
+@pytest.mark.numeric
 def test_the_prompt_is_read_bidirectionally(model):
     """The comparison above would fail with a causal prompt."""
     with causal_prompt(model):

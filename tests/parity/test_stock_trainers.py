@@ -69,6 +69,7 @@ def worst(forwards, model):
 PAIRS = [("Add 2 and 3.", "5"), ("Write pig backwards.", "gip"), ("Copy: fox", "fox"), ("What is 9 minus 4?", "5")]
 
 
+@pytest.mark.numeric
 def test_stock_sft(tiny, forwards, tmp_path):
     model, tokenizer = tiny
     rows = [{"prompt": user(p), "completion": assistant(a)} for p, a in PAIRS]
@@ -77,6 +78,7 @@ def test_stock_sft(tiny, forwards, tmp_path):
     assert len(forwards) == 4 and worst(forwards, model) < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_stock_sft_packed_by_trl(tiny, forwards, tmp_path):
     model, tokenizer = tiny
     rows = Dataset.from_list([{"prompt": user(p), "completion": assistant(a)} for p, a in PAIRS])
@@ -85,6 +87,7 @@ def test_stock_sft_packed_by_trl(tiny, forwards, tmp_path):
     assert len(forwards) == 4 and worst(forwards, model) < TOLERANCE
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("peft", [False, True], ids=["reference_by_path", "reference_by_adapter_off"])
 def test_stock_dpo(tiny, forwards, tmp_path, peft):
     model, tokenizer = tiny
@@ -101,6 +104,7 @@ def test_stock_dpo(tiny, forwards, tmp_path, peft):
     assert len(forwards) >= 16 and worst(forwards, load_model_and_tokenizer("tiny")[0]) < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_stock_grpo(tiny, forwards, tmp_path):
     model, tokenizer = tiny
     args = GRPOConfig(str(tmp_path), num_generations=4, max_completion_length=6, beta=0.1, **COMMON)
@@ -115,6 +119,7 @@ def test_stock_grpo(tiny, forwards, tmp_path):
     assert len(forwards) >= 12 and worst(forwards, model) < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_without_the_seam_the_stock_trainer_is_wrong(tiny, tmp_path, monkeypatch):
     model, tokenizer = tiny
     rows = Dataset.from_list([{"prompt": user(p), "completion": assistant(a)} for p, a in PAIRS])

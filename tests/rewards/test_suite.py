@@ -76,6 +76,7 @@ def _nothing_is_left() -> Iterator[None]:
     assert {process for process in descendants() if process.status() != psutil.STATUS_ZOMBIE} <= before
 
 
+@pytest.mark.numeric
 def test_the_total_is_the_weighted_sum_of_what_could_be_graded():
     scores = Scores({"a": [1.0, None, None, 0.0], "b": [0.5, 0.5, None, None], "watched": [9.0, 9.0, 9.0, 9.0]})
     assert scores.totals([1.0, -0.2, 0.0]) == pytest.approx([0.9, -0.1, None, 0.0])  # by hand

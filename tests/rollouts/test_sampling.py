@@ -34,6 +34,7 @@ def repeated(prompts, times):
     return [prompt for prompt in prompts for _ in range(times)]
 
 
+@pytest.mark.numeric
 def test_its_logprobs_are_those_of_a_mask_drawn_by_hand(tiny, prompts):
     """Against the unpatched port under a dense mask; seen 7e-6, a causal prompt differs by 0.5 and more."""
     model, _ = tiny
@@ -46,6 +47,7 @@ def test_its_logprobs_are_those_of_a_mask_drawn_by_hand(tiny, prompts):
     assert worst < 1e-4
 
 
+@pytest.mark.numeric
 def test_tokens_come_as_often_as_the_model_says(tiny):
     """First tokens of 4,000 answers to one prompt, in their expected numbers (chi-square, 99.9 % quantile)."""
     model, tokenizer = tiny
@@ -62,6 +64,7 @@ def test_tokens_come_as_often_as_the_model_says(tiny):
     assert ((seen - expected) ** 2 / expected).sum() < limit
 
 
+@pytest.mark.numeric
 def test_what_is_drawn_depends_on_the_seed_alone(tiny, prompts):
     """Not on the batch, its order, its size, or a global random state."""
     model, _ = tiny
@@ -89,6 +92,7 @@ def stock_greedy(model, prompts, tokens):
     return answers
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("decoding", [Decoding(16, temperature=1e-4), Decoding(16, top_k=1), Decoding(16, top_p=1e-6),
                                       Decoding(16, greedy=True)])  # fmt: skip
 def test_where_only_one_token_is_possible_it_is_that_of_greedy_decoding(tiny, prompts, decoding):
@@ -97,6 +101,7 @@ def test_where_only_one_token_is_possible_it_is_that_of_greedy_decoding(tiny, pr
     assert [answer.ids for answer in drawn] == repeated(stock_greedy(model, prompts, 16), 2)
 
 
+@pytest.mark.numeric
 def test_greedy_answers_to_many_prompts_are_those_of_stock_generate(tiny):
     """200 prompts of the base's own families, batches that answers of all lengths leave."""
     model, tokenizer = tiny
@@ -108,6 +113,7 @@ def test_greedy_answers_to_many_prompts_are_those_of_stock_generate(tiny):
     assert len({len(answer) for answer in answers}) > 8, "answers of many lengths"
 
 
+@pytest.mark.numeric
 def test_under_autocast_the_cache_has_its_precision_and_the_answers_are_those_of_one_in_float32(
     tiny, prompts, monkeypatch
 ):

@@ -20,6 +20,7 @@ def formula(start, gradients, lr, betas, weight_decay):
     return p
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_a_hundred_steps_follow_the_formula(weight_decay):
     rng = np.random.default_rng(0)
@@ -54,6 +55,7 @@ def test_its_state_is_saved_and_restored():
     assert torch.equal(*runs)
 
 
+@pytest.mark.numeric
 def test_the_recipe_trains_with_it(tmp_path):
     """In the first step m / sqrt(v) is 0.1, so every entry with a gradient moves by lr / 0.1 * atan(0.1)."""
     from pathlib import Path

@@ -53,6 +53,7 @@ def with_memory(gib, *flags):
     return [*SHORT, *WHOLE, "--auto_batch", "true", "--auto_batch_memory", repr(gib), *flags]
 
 
+@pytest.mark.numeric
 def test_what_does_not_fit_is_accumulated_and_learns_the_same(data, taken, tmp_path, capsys):
     three_rows = taken("--per_device_train_batch_size", 3)  # 3 divides no 8: two at a time
     sft(tmp_path / "whole", data, *SHORT, *WHOLE, *ONE_STEP)
@@ -101,6 +102,7 @@ def test_a_resumed_run_keeps_its_split_where_it_fits(data, saved, tmp_path, caps
     assert "is of a run with 8 rows a step on each device, this one has 5" in capsys.readouterr().err
 
 
+@pytest.mark.numeric
 def test_a_resumed_run_that_did_not_fit_is_split_anew(data, saved, taken, tmp_path):
     """As after running out of memory: the rows of each step are the same."""
     resumed = ["--resume_from_checkpoint", str(saved / "checkpoint-1")]

@@ -47,11 +47,13 @@ def fast_compiler(monkeypatch):
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
 
 
+@pytest.mark.numeric
 @needs_compiler
 def test_a_step_learns_what_it_learnt(data, tmp_path):
     learns_the_same(data, tmp_path, "--attn_implementation", "sdpa")
 
 
+@pytest.mark.numeric
 def test_document_by_document_and_recomputed_too(data, tmp_path, fast_compiler, monkeypatch):
     recomputed = []
     checkpoint = torch.utils.checkpoint.checkpoint
@@ -63,6 +65,7 @@ def test_document_by_document_and_recomputed_too(data, tmp_path, fast_compiler, 
     assert len(recomputed) == 2 * 8, "every pass, in the run that is compiled as in the other"
 
 
+@pytest.mark.numeric
 @needs_compiler
 def test_two_processes_learn_what_one_did(data, tmp_path):
     """An adapter, under DDP, which by itself would cut the blocks."""

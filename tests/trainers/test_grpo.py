@@ -55,6 +55,7 @@ def test_prompts_alone_are_enough_for_a_reward_that_needs_no_answer(data, tmp_pa
         sft(tmp_path / "sft", alone)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("flags", [("--activation_checkpointing", "true"), ("--use_peft", "true"), ("--beta", "0.05"),
                                    ("--algorithm", "dapo")],
                          ids=["checkpointing", "adapter", "reference", "answers without an end left out"])  # fmt: skip
@@ -87,6 +88,7 @@ def test_a_model_that_is_split_over_processes_is_refused(data, tmp_path, monkeyp
         grpo(tmp_path / "run", data, *STEPS)
 
 
+@pytest.mark.numeric
 def test_a_run_leaves_a_loadable_checkpoint_and_tells_what_it_did(data, tmp_path):
     grpo(tmp_path / "run", data, *STEPS, "--log_samples", "16")
     stock, base = (AutoModelForCausalLM.from_pretrained(folder) for folder in (tmp_path / "run", resolve("tiny")))
@@ -120,6 +122,7 @@ def groups_of(lines):
     return found.values()
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("algorithm", ["grpo", "dr_grpo", "rloo", "dapo"])
 def test_advantages_are_those_of_the_paper(algorithm, data, tmp_path):
     """Recomputed from the logged rewards: within a group, over its spread (GRPO, DAPO), plain (Dr. GRPO), or against the
@@ -143,6 +146,7 @@ def test_advantages_are_those_of_the_paper(algorithm, data, tmp_path):
     assert ("epsilon_high: 0.28" in config) == (algorithm == "dapo")
 
 
+@pytest.mark.numeric
 def test_groups_without_a_signal_are_replaced_by_other_prompts(data, tmp_path):
     """Ten attempts find a signal for nearly every group; each one that was drawn is counted."""
     for name, attempts in (("plain", "0"), ("resampled", "10")):
@@ -226,6 +230,7 @@ def launched(output_dir, data, *flags, config):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("algorithm", ["grpo", "dapo"])
 def test_two_processes_give_the_update_of_one(algorithm, data, tmp_path):
     """The same answers, and one update that differs by rounding (seen 3e-7 of what moved; a mean of means is off by 0.1)."""
@@ -276,6 +281,7 @@ def test_a_run_in_which_nothing_can_be_learnt_stops_and_says_why(data, tmp_path)
     assert len(losses(tmp_path / "run")) == 19
 
 
+@pytest.mark.numeric
 def test_it_begins_at_an_adapter_merged_with_its_base(data, tmp_path):
     """SFT with an adapter, then a fresh adapter on the merge; the reference of `beta` is the merge, not the base."""
     tuned = ("--use_peft", "true", "--lora_r", "4", "--lora_target_modules", "all", "--learning_rate", "1e-2")

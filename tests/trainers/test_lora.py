@@ -61,6 +61,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("flags", VARIANTS.values(), ids=VARIANTS)
 def test_stock_peft_gives_the_model_that_was_trained(flags, rows, tmp_path):
     """The loss that the last step of the recipe would see next is the loss of the loaded adapter."""
@@ -100,6 +101,7 @@ def test_the_base_stays_as_it_is_and_the_adapter_says_what_it_was_trained_on(row
     assert not (tmp_path / "run/model.safetensors").exists()
 
 
+@pytest.mark.numeric
 def test_the_scale_is_divided_by_the_number_of_applications(rows, tmp_path):
     flags = ("--lora_scaling", "per_application", "--lora_alpha", "12", "--lora_target_modules", "all")
     sft(tmp_path / "run", rows, *QUICK, *flags)
@@ -110,6 +112,7 @@ def test_the_scale_is_divided_by_the_number_of_applications(rows, tmp_path):
         assert value == pytest.approx(12 / 4 / (6 if "L_module" in name else 2 if "H_module" in name else 1))
 
 
+@pytest.mark.numeric
 def test_a_group_of_modules_has_its_own_learning_rate(rows, tmp_path):
     """At rate 0 a group stays; the others learn."""
     rates = '{"high": 0, "head": 1e-3}'

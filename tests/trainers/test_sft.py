@@ -43,6 +43,7 @@ def batch_of_8(rows, tmp_path_factory):
     return out
 
 
+@pytest.mark.numeric
 def test_the_first_loss_is_the_mean_over_response_tokens_under_a_drawn_mask(rows, batch_of_8):
     model, tokenizer = load_model_and_tokenizer("tiny")
     total, count = 0.0, 0
@@ -58,6 +59,7 @@ def test_the_first_loss_is_the_mean_over_response_tokens_under_a_drawn_mask(rows
     assert metrics(batch_of_8)[0]["loss"] == pytest.approx(total / count, abs=1e-4)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     "layout",
     [
@@ -72,12 +74,14 @@ def test_accumulation_gives_the_same_weights(rows, batch_of_8, tmp_path, layout)
     assert distance(weights(tmp_path / "run"), weights(batch_of_8), start) < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_two_processes_give_the_same_weights(rows, batch_of_8, tmp_path):
     flags = ("--per_device_train_batch_size", "4")
     launched_sft(tmp_path / "run", rows, *STEPS, *flags, config="two_processes_cpu")
     assert distance(weights(tmp_path / "run"), weights(batch_of_8), weights_of_tiny()) < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_packed_rows_give_the_same_weights_as_padded_ones(rows, tmp_path):
     everything = ("--max_length", "256")
     sft(tmp_path / "padded", rows, *STEPS, *everything, "--per_device_train_batch_size", "16")
@@ -87,6 +91,7 @@ def test_packed_rows_give_the_same_weights_as_padded_ones(rows, tmp_path):
     assert distance(weights(tmp_path / "packed"), weights(tmp_path / "padded"), weights_of_tiny()) < TOLERANCE
 
 
+@pytest.mark.numeric
 def test_bf16_autocasts_the_forward_and_keeps_float32_weights(rows, batch_of_8, tmp_path):
     sft(tmp_path / "run", rows, *STEPS, "--per_device_train_batch_size", "8", "--bf16", "true")
     assert {tensor.dtype for tensor in weights(tmp_path / "run").values()} == {torch.float32}
@@ -128,6 +133,7 @@ def test_a_run_accounts_for_every_row_and_leaves_a_loadable_checkpoint(tmp_path)
     assert model.generation_config.eos_token_id == 11 and tokenizer.chat_template
 
 
+@pytest.mark.numeric
 def test_fast_paths_leave_the_losses_as_they_are_and_the_record_says_which_ran(rows, tmp_path):
     """Long packed rows, so that attention by document is really taken: 50 steps with everything on and everything off."""
     steps = ("--packing", "true", "--max_length", "512", "--per_device_train_batch_size", "2", "--max_steps", "50",

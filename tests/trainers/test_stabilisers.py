@@ -40,6 +40,7 @@ def start_weights():
     return weights(Path(resolve("tiny")))
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("bp_steps", ["2", "5"])
 def test_a_horizon_gives_two_processes_the_gradient_of_one(bp_steps, rows, tmp_path):
     """Horizon 2 leaves the embedding without a gradient, at which DDP stops where it does not search for such weights."""
@@ -94,6 +95,7 @@ def test_settings_that_cannot_be_honoured_are_refused(flags, said, rows, tmp_pat
         sft(tmp_path / "run", rows, "--max_steps", "1", *flags)
 
 
+@pytest.mark.numeric
 def test_the_average_is_that_of_the_saved_weights(rows, tmp_path):
     """Over accumulated batches, from the weights before the first step; float64, from the checkpoints on disk."""
     sft(tmp_path / "run", rows, "--max_steps", "4", "--per_device_train_batch_size", "2", "--save_steps", "1",
@@ -111,6 +113,7 @@ def test_the_average_is_that_of_the_saved_weights(rows, tmp_path):
     assert max((exported[name] - final[name]).abs().max().item() for name in saved) > 1e-3, "two different models"
 
 
+@pytest.mark.numeric
 def test_the_average_is_what_is_evaluated_on_request(rows, tmp_path):
     flags = ("--max_steps", "2", "--learning_rate", "1e-2", "--eval_datasets", str(rows), "--eval_strategy", "steps",
              "--eval_steps", "2", "--ema_decay", "0.9", "--save_strategy", "no")  # fmt: skip
@@ -151,6 +154,7 @@ def answers(rows, count):
         yield logits.log_softmax(-1)[document.prefix_length - 1 : -1], ids[document.prefix_length :]
 
 
+@pytest.mark.numeric
 def test_what_is_measured_of_answers_is_true(rows, measured):
     first, first_loss, rest, first_right, all_right = [], [], [], [], []
     for scores, labels in answers(rows, 8):
@@ -169,6 +173,7 @@ def test_what_is_measured_of_answers_is_true(rows, measured):
     assert record["health/answer_accuracy"] == pytest.approx(sum(all_right) / 8)
 
 
+@pytest.mark.numeric
 def test_what_is_measured_of_gradients_and_updates_is_true(measured):
     groups = ("h", "l", "embedding", "head")
     for record in metrics(measured)[:2]:
@@ -181,6 +186,7 @@ def test_what_is_measured_of_gradients_and_updates_is_true(measured):
     assert metrics(measured)[1]["health/update_ratio_head"] == pytest.approx(expected.item(), rel=0.05)  # of a sample
 
 
+@pytest.mark.numeric
 def test_the_divergence_is_from_the_first_model_on_fixed_rows(rows, tmp_path):
     """Of the first four rows, at every so many logs: rarely where a step is as small as here."""
     sft(tmp_path / "run", rows, "--max_steps", "50", "--per_device_train_batch_size", "8", "--logging_steps", "50",
@@ -235,6 +241,7 @@ def test_a_first_token_that_becomes_a_guess_is_told_from_one_that_begins_so_or_l
     assert first_token_alarms((0.3, 8.0), *[(0.9, 5.5)] * 10) == 1, "and never gets there"
 
 
+@pytest.mark.numeric
 def test_health_changes_no_weight(rows, measured, tmp_path):
     sft(tmp_path / "run", rows, "--max_steps", "2", "--per_device_train_batch_size", "8", "--logging_steps", "1",
         "--save_strategy", "no", "--train_sampling_strategy", "sequential", "--learning_rate", "3e-3",

@@ -1,0 +1,237 @@
+"""Run the tests that compare floats under every instruction set that this processor can imitate.
+
+    python scripts/campaigns/numeric_settings.py                         # the tests marked `numeric` in eight settings
+    python scripts/campaigns/numeric_settings.py --only oldest native --threads 1 -- tests/parity
+    python scripts/campaigns/numeric_settings.py --everything            # the whole suite in the lowest and the highest
+
+Four instruction sets by one and two threads. ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL's settings hold for a whole
+process, so each setting has processes of its own: two of one thread, or one of two. A probe reports what PyTorch, oneDNN and
+MKL say they use, and a digest of products, attention and exponentials; a setting that did not take effect is an error.
+
+Off Intel's processors MKL ignores MKL_ENABLE_INSTRUCTIONS. There a small library, which needs a C compiler, answers for the
+processor when MKL asks who made it: so an AMD machine runs the kernels in which a test failed on an Intel one.
+
+Prints a table of what passed, failed and took how long, and the tests that used most of their tolerance: a test should use a
+third of it at most. Exit code 1 if a test failed or a setting did not take effect.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[2]
+ANSWERS_FOR_INTEL = "int mkl_serv_intel_cpu_true(void) { return 1; }\n"
+MOST_USED = 1 / 3  # of a tolerance
+
+
+@dataclass(frozen=True)
+class InstructionSet:
+    """What is set, and what PyTorch, oneDNN and MKL must then report (regular expressions)."""
+
+    environment: dict[str, str]
+    aten: str = ""
+    onednn: str = ""
+    mkl: str = ""
+
+    @property
+    def asks_mkl(self) -> bool:
+        return "MKL_ENABLE_INSTRUCTIONS" in self.environment
+
+
+SETS = {
+    "oldest": InstructionSet(
+        {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"},
+        "DEFAULT", r"SSE4\.1", "CNR:COMPATIBLE",
+    ),
+    "avx2": InstructionSet(
+        {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+        "AVX2", "AVX2", r"\(Intel\(R\) AVX2\)",
+    ),
+    "avx512": InstructionSet(
+        {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "MKL_ENABLE_INSTRUCTIONS": "AVX512"},
+        "AVX512", "AVX-512", r"\(Intel\(R\) AVX-512\)",
+    ),
+    "native": InstructionSet({}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a fresh process reports of itself."""
+
+    aten: str
+    onednn: str
+    mkl: str
+    digest: str
+
+    def missing(self, wanted: InstructionSet) -> list[str]:
+        """The libraries that do not use what was set."""
+        pairs = {
+            "PyTorch": (wanted.aten, self.aten),
+            "oneDNN": (wanted.onednn, self.onednn),
+            "MKL": (wanted.mkl, self.mkl),
+        }
+        return [f"{name} uses {used}" for name, (pattern, used) in pairs.items() if not re.search(pattern, used)]
+
+
+PROBE = """
+import hashlib, json, numpy, torch
+draw = numpy.random.default_rng(0)
+a, b, q = (torch.from_numpy(draw.standard_normal(size).astype("float32")) for size in ((256, 512), (512, 64), (1, 2, 40, 16)))
+attend = torch.nn.functional.scaled_dot_product_attention
+results = [a @ b, a[:5, :32] @ b[:32], (a.bfloat16() @ b.bfloat16()).float(), attend(q, q, q), a.exp(), a.log_softmax(-1)]
+digest = hashlib.sha256(b"".join(result.contiguous().numpy().tobytes() for result in results)).hexdigest()[:8]
+print(json.dumps({"aten": torch.backends.cpu.get_cpu_capability(), "digest": digest}))
+"""
+
+
+def environment_of(wanted: InstructionSet, threads: int, preload: Path | None) -> dict[str, str]:
+    """Of the processes of a setting: the caller's, without instruction sets of its own."""
+    ours = {name for chosen in SETS.values() for name in chosen.environment}
+    found = {name: value for name, value in os.environ.items() if name not in ours}
+    found |= wanted.environment | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
+    if wanted.asks_mkl and preload:
+        found["LD_PRELOAD"] = str(preload)
+    return found
+
+
+def probe(environment: dict[str, str]) -> Probe:
+    """Ask a fresh process. MKL and oneDNN report on standard output what they run."""
+    verbose = environment | {"MKL_VERBOSE": "1", "ONEDNN_VERBOSE": "1"}
+    done = subprocess.run([sys.executable, "-c", PROBE], env=verbose, capture_output=True, text=True, check=True)
+    (told,) = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    onednn = re.search(r"info,cpu,isa:(.*)", done.stdout)
+    mkl = re.search(r"MKL_VERBOSE .* architecture (.*), Lnx", done.stdout)
+    modes = sorted(set(re.findall(r"CNR:(?!OFF)\w+", done.stdout)))
+    return Probe(
+        aten=told["aten"],
+        onednn=onednn[1] if onednn else "nothing",
+        mkl=" ".join([mkl[1] if mkl else "nothing", *modes]),
+        digest=told["digest"],
+    )
+
+
+def library_for_mkl(folder: Path) -> Path | None:
+    """The library that lets MKL take instructions on other makes of processor; None on Intel's, or without a compiler."""
+    if "GenuineIntel" in Path("/proc/cpuinfo").read_text():
+        return None
+    source, library = folder / "answers.c", folder / "answers.so"
+    source.write_text(ANSWERS_FOR_INTEL)
+    try:
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return library
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of the tests under one setting."""
+
+    summary: str
+    failures: list[str]
+    red: bool
+    seconds: float
+    cpu_seconds: float
+
+
+def run_tests(environment: dict[str, str], threads: int, selected: Sequence[str], used: Path) -> Outcome:
+    """Run pytest in fresh processes: two of one thread, or one of two."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "scripts.campaigns.tolerance_use",
+        "--no-header",
+        "--tb=short",
+        "-rf",
+    ]
+    command += ["--numprocesses", "2", "--dist", "loadfile"] if threads == 1 else []
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(
+        [*command, *selected], env=environment | {"TOLERANCE_USE": str(used)}, cwd=ROOT, capture_output=True, text=True
+    )
+    after, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start
+    lines = done.stdout.splitlines()
+    failures = [line.removeprefix("FAILED ") for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    if done.returncode and not failures:
+        failures = [done.stdout[-2000:] + done.stderr[-2000:]]
+    summary = re.sub(r"(, \d+ (deselected|warnings?))| in [\d.]+s.*|=+ ?", "", lines[-1] if lines else "nothing ran")
+    spent = (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
+    return Outcome(summary, failures, done.returncode != 0, seconds, spent)
+
+
+def most_used(paths: Iterable[tuple[str, Path]]) -> list[tuple[float, str, str, str]]:
+    """(share of the tolerance, setting, test, comparison) of each assertion, at its largest over all settings."""
+    largest: dict[tuple[str, int], tuple[float, str, str, str]] = {}
+    for setting, path in paths:
+        for line in path.read_text().splitlines() if path.exists() else ():
+            share, test, number, comparison = json.loads(line)
+            key = (test.split("[")[0], number)
+            if key not in largest or share > largest[key][0]:
+                largest[key] = (share, setting, test, comparison)
+    return sorted(largest.values(), reverse=True)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the settings one after the other, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS), help="of the instruction sets")
+    parser.add_argument("--threads", nargs="+", type=int, choices=(1, 2), default=[1, 2])
+    parser.add_argument("--everything", action="store_true", help="the whole suite: oldest and native, one thread")
+    parser.add_argument("--show", type=int, default=15, help="that many of the tests that used most of their tolerance")
+    parser.add_argument("pytest", nargs="*", help="behind --: what to give to pytest besides `-m numeric`")
+    arguments = parser.parse_args(argv)
+    console = Console()
+    if arguments.everything:
+        arguments.only, arguments.threads = ["oldest", "native"], [1]
+    selected = arguments.pytest if arguments.everything else ["-m", "numeric", *arguments.pytest]
+    table = Table("setting", "threads", "PyTorch", "oneDNN", "MKL", "digest", "tests", "seconds", "CPU s")
+    wrong, used, digests = list[str](), list[tuple[str, Path]](), dict[tuple[int, str], str]()
+    with tempfile.TemporaryDirectory() as scratch:
+        preload = library_for_mkl(Path(scratch))
+        for threads in arguments.threads:
+            for name in arguments.only:
+                setting = f"{name}, {threads} {'thread' if threads == 1 else 'threads'}"
+                environment = environment_of(SETS[name], threads, preload)
+                found = probe(environment)
+                wrong += [f"{setting}: not in effect, {part}" for part in found.missing(SETS[name])]
+                if (same := digests.setdefault((threads, found.digest), setting)) != setting:
+                    wrong.append(f"{setting}: computes what {same} computes, to the last bit")
+                used.append((setting, Path(scratch) / f"{name}-{threads}.jsonl"))
+                outcome = run_tests(environment, threads, selected, used[-1][1])
+                console.print(f"{setting}: {outcome.summary}, {outcome.seconds:.0f} s", markup=False)
+                wrong += [f"{setting}: {failure}" for failure in outcome.failures]
+                figures = (outcome.summary, f"{outcome.seconds:.0f}", f"{outcome.cpu_seconds:.0f}")
+                table.add_row(name, str(threads), found.aten, found.onednn, found.mkl, found.digest, *figures)
+        shares = most_used(used)
+    console.print(table)
+    tightest = Table("share", "setting", "test", "compared", title="Most of a tolerance that was used")
+    for share, setting, test, comparison in shares[: arguments.show]:
+        tightest.add_row(f"{share:.2f}", setting, test.removeprefix("tests/"), comparison)
+    console.print(tightest)
+    for share, setting, test, comparison in shares:
+        if share > MOST_USED:
+            console.print(f"little room: {test} ({setting}): {comparison}", style="yellow", markup=False)
+    for line in wrong:
+        console.print(line, style="red", markup=False)
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
