@@ -16,7 +16,7 @@ from hrm_align.durable_files import new_folder, replace_json
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.adapters import base_of, is_adapter, load_adapted, open_adapter
 from hrm_align.models.rounding import in_evaluation, measure_floor, tie_margin
-from hrm_align.models.saving import differing_tensors, save_whole
+from hrm_align.models.weight_files import differing_tensors, save_whole
 from hrm_align.rendering import DEFAULT_CONDITION, Document, renderer_of
 from hrm_align.rollouts.generation import generate
 from hrm_align.wording import some

@@ -16,7 +16,7 @@ from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 from hrm_align.models.adapter_record import RECORD
 from hrm_align.models.adapters import CONFIG, WEIGHTS, Adapter
 from hrm_align.models.loading import DTYPES
-from hrm_align.models.saving import SHARD, save_whole
+from hrm_align.models.weight_files import SHARD, save_whole
 
 CARD, PUBLICATION, TOKENIZER = "README.md", "export.json", "tokenizer.json"
 # What may leave: no optimizer state, no pickled arguments, no logs, no data.

@@ -61,14 +61,6 @@ def saved_shapes(config: Mapping[str, Any], layers: int) -> dict[str, tuple[int,
     return ends | blocks
 
 
-def module_names(name: str) -> tuple[str, ...]:
-    """The names, in a model's `state_dict`, of the weights that the tensor saved under `name` is stacked from along dim 0."""
-    for fused, parts in FUSED.items():
-        if f".{fused}." in name:
-            return tuple(name.replace(fused, part) for part in parts)
-    return (name,)
-
-
 def official_name(name: str) -> str:
     """The official name of a tensor that is saved under `name` in Transformers' form."""
     ends = {"model.embed_tokens.weight": "embed_tokens.embedding_weight", "model.z_L_init": "model.zL_init"}

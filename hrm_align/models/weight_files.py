@@ -6,12 +6,17 @@ second model. These need that of a block of 16 MiB, or of one tensor.
 
 from __future__ import annotations
 
+import copy
+import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from huggingface_hub.serialization import split_state_dict_into_shards_factory
 from torch import Tensor, nn
 from transformers import GenerationConfig, HrmTextForCausalLM
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
@@ -22,6 +27,8 @@ from hrm_align.models.safetensors_files import DTYPES, Incoming, Stored, stored_
 from hrm_align.models.saved_names import module_names, saved_name
 from hrm_align.wording import some
 
+SHARD = "5GB"  # largest file, unless a caller says otherwise
+_SHARDS = "model{suffix}.safetensors"
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -138,21 +145,73 @@ def save_weights(model: nn.Module, file: Path) -> None:
         model: an HrmTextForCausalLM without tied weights.
         file: to write.
     """
-    groups: dict[str, list[Tensor]] = {}
-    own = model.state_dict()
-    for saved in sorted({saved_name(name) for name in own}):
-        groups[saved] = [own[part] for part in module_names(saved)]
-    incoming = {
-        saved: Incoming(
-            _NAMES[parts[0].dtype],
-            _shape(parts),
-            sum(part.numel() * part.element_size() for part in parts),
-            lambda parts=parts: map(_bytes, parts),  # type: ignore[misc]
-        )
-        for saved, parts in groups.items()
-    }
     with file.open("wb") as opened:
-        write_safetensors(opened, incoming)
+        write_safetensors(opened, _incoming(model, None))
+
+
+def save_whole(model: HrmTextForCausalLM, folder: Path, dtype: torch.dtype | None = None, shard: str = SHARD) -> None:
+    """Write config, generation config and weights as stock `save_pretrained` does, in any type; the model stays as it is.
+
+    Args:
+        model: without tied weights, not quantised.
+        folder: that is there.
+        dtype: type to write in; None for the model's own.
+        shard: largest size of a file, as `save_pretrained` takes it.
+    """
+    config = copy.deepcopy(model.config)
+    config.dtype, config.architectures = dtype or model.dtype, [type(model).__name__]
+    config.save_pretrained(folder)
+    model.generation_config.save_pretrained(folder)
+    tensors = _incoming(model, dtype)
+    split: Any = split_state_dict_into_shards_factory(
+        cast(Any, tensors), get_storage_size=lambda tensor: tensor.size, filename_pattern=_SHARDS, max_shard_size=shard
+    )
+    for file, names in split.filename_to_tensors.items():
+        with (folder / file).open("wb") as opened:
+            write_safetensors(opened, {name: tensors[name] for name in names})
+    if split.is_sharded:
+        total = sum(weight.numel() for weight in model.parameters())
+        index = {"metadata": {"total_parameters": total, **split.metadata}, "weight_map": split.tensor_to_filename}
+        text = json.dumps(index, indent=2, sort_keys=True)
+        (folder / SAFE_WEIGHTS_INDEX_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def differing_tensors(model: nn.Module, folder: Path, dtype: torch.dtype | None = None) -> list[str]:
+    """Names of the saved tensors that are not as the model has them, bit for bit; empty where all are.
+
+    Args:
+        model: that was saved.
+        folder: of the checkpoint.
+        dtype: type it was written in; None for the model's own.
+    """
+    stored, own = stored_tensors(folder), model.state_dict()
+    expected = {saved_name(name) for name in own}
+    differing = sorted(stored.keys() ^ expected)
+    for name in sorted(stored.keys() & expected):
+        parts = [own[part].detach() for part in module_names(name)]
+        parts = [part.to("cpu", dtype or part.dtype) for part in parts]
+        whole = torch.empty(stored[name].shape, dtype=DTYPES[stored[name].dtype])
+        stored[name].copy_into([whole])
+        rows = [len(part) for part in parts]
+        same = whole.dtype == parts[0].dtype and len(whole) == sum(rows)
+        if not (same and all(map(torch.equal, whole.split(rows), parts))):
+            differing.append(name)
+    return differing
+
+
+def _incoming(model: nn.Module, dtype: torch.dtype | None) -> dict[str, Incoming]:
+    """A model's saved tensors, by name, in a type or in their own, none of them made yet."""
+    own, tensors = model.state_dict(), {}
+    for saved in sorted({saved_name(name) for name in own}):
+        parts = [own[part] for part in module_names(saved)]
+        written, shape = dtype or parts[0].dtype, _shape(parts)
+        size = written.itemsize * math.prod(shape)
+        tensors[saved] = Incoming(_NAMES[written], shape, size, partial(_chunks, parts, written))
+    return tensors
+
+
+def _chunks(parts: list[Tensor], dtype: torch.dtype) -> Iterator[memoryview]:
+    return (_bytes(part.to(dtype)) for part in parts)
 
 
 def _shape(parts: list[Tensor]) -> tuple[int, ...]:
