@@ -98,5 +98,8 @@ def show_proof(proof: Proof, console: Console) -> None:
     verdict = "[green]holds[/]" if proof.holds else "[red]FAILS[/]"
     console.print(f"the mask {verdict} on {proof.documents} documents:")
     console.print(f"  an edited answer token moved earlier logits by {proof.leak:.1e} (must be 0)")
-    console.print(f"  an edited prompt token moved logits before it by {proof.bidirectional:.1e} (must not be 0)")
+    console.print(
+        f"  an edited prompt token moved logits before it by {proof.bidirectional:.1e} (must be more "
+        f"than rounding gives, {proof.rounding:.1e})"
+    )
     console.print(f"  a packed neighbour, edited, moved a document's logits by {proof.packing_leak:.1e} (must be 0)")

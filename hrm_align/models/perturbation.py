@@ -13,10 +13,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hrm_align.models.prefix_mask import prefix_end_id
+from hrm_align.models.rounding import measure_floor
 from hrm_align.rendering import Document
 
 ROW_TOKENS = 1024  # of documents that are packed together
 COMPARED_TOKENS = 256  # of logits at a time
+ROUNDING_DOCUMENTS = 2  # on which rounding is measured
 
 Track = Callable[[list[Any]], Iterable[Any]]
 
@@ -28,19 +30,21 @@ class Proof:
     Args:
         documents: how many were tried.
         leak: of logits before an edited answer token. Must be exactly 0.
-        bidirectional: of logits before an edited prompt token: the control, which must move.
+        bidirectional: of logits before an edited prompt token: the control, which must move by more than rounding does.
         packing_leak: of one document's logits when its neighbour in a packed row is edited. Must be exactly 0.
+        rounding: what two kernels that both are right differ by.
     """
 
     documents: int
     leak: float
     bidirectional: float
     packing_leak: float
+    rounding: float
 
     @property
     def holds(self) -> bool:
         """Whether nothing moved that must not, and the control moved."""
-        return self.leak == 0 and self.packing_leak == 0 and self.bidirectional > 0
+        return self.leak == 0 and self.packing_leak == 0 and self.bidirectional > self.rounding
 
 
 @torch.no_grad()
@@ -62,7 +66,9 @@ def prove(model: PreTrainedModel, documents: Sequence[Document], track: Track = 
     experiments = [partial(_alone, model, document, end_id) for document in documents]
     experiments += [partial(_packed, model, row, end_id) for row in _rows(documents)]
     moved = [experiment() for experiment in track(experiments)]
-    return Proof(len(documents), *(max(numbers, default=0.0) for numbers in zip(*moved, strict=True)))
+    leak, bidirectional, packing_leak = (max(column) for column in zip(*moved, strict=True))
+    rounding = measure_floor(model, documents[:ROUNDING_DOCUMENTS]).absolute
+    return Proof(len(documents), leak, bidirectional, packing_leak, rounding)
 
 
 class _Moved(NamedTuple):

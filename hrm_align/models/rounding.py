@@ -35,11 +35,13 @@ class Floor:
 
     Args:
         logits: largest difference of two logits, over the largest logit.
+        absolute: largest difference of two logits.
         nats: largest difference of two log-probabilities of a response token.
         mean_nats: the same, the mean over response tokens.
     """
 
     logits: float
+    absolute: float
     nats: float
     mean_nats: float
 
@@ -74,18 +76,19 @@ def measure_floor(model: nn.Module, documents: Sequence[Document]) -> Floor:
         documents: prefix and response; at most `DOCUMENTS` of them, evenly chosen, are computed.
     """
     bare: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    logits, nats = 0.0, list[Tensor]()
+    shares, absolute, nats = [0.0], [0.0], list[Tensor]()
     with in_evaluation(model):
         for document in _chosen(documents):
             with attention(bare, "sdpa"):
                 first, *others = plain_logits(model, document), plain_logits(model, document, rows=2)
             with attention(bare, "eager"):
                 others.append(plain_logits(model, document))
-            logits = max(logits, *(float((first - other).abs().max() / first.abs().max()) for other in others))
+            absolute.append(max(float((first - other).abs().max()) for other in others))
+            shares.append(absolute[-1] / float(first.abs().max()))
             scores = [response_logprobs_of(way, document) for way in (first, *others)]
             nats.append(torch.stack([(scores[0] - other).abs() for other in scores[1:]]).amax(dim=0))
     apart = torch.cat(nats)
-    return Floor(logits, float(apart.max()), float(apart.mean()))
+    return Floor(max(shares), max(absolute), float(apart.max()), float(apart.mean()))
 
 
 @torch.no_grad()
