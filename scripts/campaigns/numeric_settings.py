@@ -5,7 +5,7 @@
     python scripts/campaigns/numeric_settings.py --everything            # the whole suite in the lowest and the highest
 
 Four instruction sets by one and two threads. ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL's settings hold for a whole
-process, so each setting has processes of its own: two of one thread, or one of two. A probe reports what PyTorch, oneDNN and
+process, so each setting has processes of its own, two that share the tests. A probe reports what PyTorch, oneDNN and
 MKL say they use, and a digest of products, attention and exponentials; a setting that did not take effect is an error.
 
 Off Intel's processors MKL ignores MKL_ENABLE_INSTRUCTIONS. There a small library, which needs a C compiler, answers for the
@@ -106,6 +106,7 @@ def environment_of(wanted: InstructionSet, threads: int, preload: Path | None) -
     ours = {name for chosen in SETS.values() for name in chosen.environment}
     found = {name: value for name, value in os.environ.items() if name not in ours}
     found |= wanted.environment | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
+    found["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin would take the cores from the other process
     if wanted.asks_mkl and preload:
         found["LD_PRELOAD"] = str(preload)
     return found
@@ -152,8 +153,8 @@ class Outcome:
     cpu_seconds: float
 
 
-def run_tests(environment: dict[str, str], threads: int, selected: Sequence[str], used: Path) -> Outcome:
-    """Run pytest in fresh processes: two of one thread, or one of two."""
+def run_tests(environment: dict[str, str], selected: Sequence[str], used: Path) -> Outcome:
+    """Run pytest in two fresh processes."""
     command = [
         sys.executable,
         "-m",
@@ -164,7 +165,7 @@ def run_tests(environment: dict[str, str], threads: int, selected: Sequence[str]
         "--tb=short",
         "-rf",
     ]
-    command += ["--numprocesses", "2", "--dist", "loadfile"] if threads == 1 else []
+    command += ["--numprocesses", "2", "--dist", "loadfile"]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
         [*command, *selected], env=environment | {"TOLERANCE_USE": str(used)}, cwd=ROOT, capture_output=True, text=True
@@ -233,7 +234,7 @@ def main(argv: Sequence[str]) -> int:
                 if (same := digests.setdefault((threads, found.digest), setting)) != setting:
                     wrong.append(f"{setting}: computes what {same} computes, to the last bit")
                 used.append((setting, Path(scratch) / f"{name}-{threads}.jsonl"))
-                outcome = run_tests(environment, threads, selected, used[-1][1])
+                outcome = run_tests(environment, selected, used[-1][1])
                 console.print(f"{setting}: {outcome.summary}, {outcome.seconds:.0f} s", markup=False)
                 wrong += [f"{setting}: {failure}" for failure in outcome.failures]
                 figures = (outcome.summary, f"{outcome.seconds:.0f}", f"{outcome.cpu_seconds:.0f}")
