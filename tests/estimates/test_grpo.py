@@ -55,7 +55,6 @@ def test_keys_and_values_are_those_that_a_rollout_holds(recipe, prompt_ids, caps
     assert 0.8 * told < held <= told
 
 
-@pytest.mark.numeric
 @pytest.mark.parametrize("shared", ["true", "false"], ids=["shared prompts", "separate rows"])
 def test_activations_are_what_an_update_keeps(recipe, data, prompt_ids, tmp_path, capsys, monkeypatch, shared):
     """All answers are as long as they may be: at this temperature they never end."""
@@ -70,7 +69,6 @@ def test_activations_are_what_an_update_keeps(recipe, data, prompt_ids, tmp_path
     assert size_without_weights(kept, trainers[0].model) == pytest.approx(sum(parts.values()), rel=0.15)
 
 
-@pytest.mark.numeric
 def test_the_published_shape_reads_what_was_counted_for_it(recipe, published, capsys):
     """786 kB of keys and values a token, and 8.05 GB of weights for each that is written."""
     one = ("--model_name_or_path", published, "--dtype", "bfloat16", "--num_generations", 2, "--prompt_tokens", 1)
@@ -122,7 +120,6 @@ def test_the_rows_that_it_names_fit_beside_the_same_rollout(recipe, capsys):
     assert told(2)["total"] < found["total"] < told(8)["total"]
 
 
-@pytest.mark.numeric
 def test_it_says_how_long_answers_take_to_write(recipe, capsys):
     found = estimate(capsys, recipe, "--bandwidth", 0.5)
     assert found["seconds_of_reading_per_step"] == pytest.approx(found["bytes_read_per_step"] / 0.5e12)

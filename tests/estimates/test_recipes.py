@@ -18,7 +18,6 @@ def test_every_recipe_of_the_published_model_says_what_it_needs():
     assert {*published} == {*SAYING}
 
 
-@pytest.mark.numeric
 @pytest.mark.parametrize("path", SAYING, ids=[f"{path.parent.name}-{path.stem}" for path in SAYING])
 def test_a_recipe_needs_what_it_says(path, published, capsys):
     said = " ".join(path.read_text().replace("#", " ").split())

@@ -34,7 +34,6 @@ def kept_by_a_forward(model, bp_steps):
     return size_without_weights(kept, model)
 
 
-@pytest.mark.numeric
 @pytest.mark.parametrize("bp_steps", [2, 5, 8])
 def test_activations_are_what_autograd_keeps(recipe, capsys, bp_steps):
     found = estimate(capsys, recipe, "--bp_steps", bp_steps)
@@ -42,7 +41,6 @@ def test_activations_are_what_autograd_keeps(recipe, capsys, bp_steps):
     assert found["bytes"]["activations"] == pytest.approx(kept_by_a_forward(load_model("tiny"), bp_steps), rel=0.05)
 
 
-@pytest.mark.numeric
 def test_layers_that_are_not_run_are_counted(recipe, tmp_path, capsys):
     """Two of five are run; all the others are like them. Of what they keep, 8 % is the mask in the form that sdpa makes of it."""
     config = HrmTextConfig(hidden_size=64, num_layers_per_stack=5, num_hidden_layers=40, intermediate_size=96,
@@ -53,7 +51,6 @@ def test_layers_that_are_not_run_are_counted(recipe, tmp_path, capsys):
     assert found["bytes"]["activations"] == pytest.approx(kept, rel=0.03)
 
 
-@pytest.mark.numeric
 def test_the_published_shape_takes_what_was_counted_for_it(recipe, published, capsys):
     """18.9 GB of weights, gradients and optimizer; 7.85 GFLOP forward and 9.8 backward for a token at horizon 5."""
     found = estimate(capsys, recipe, "--model_name_or_path", published)
@@ -111,7 +108,6 @@ def test_the_logits_of_a_batch_are_counted_to_the_most_that_the_head_computes_at
     assert fits <= 14 * 2**30 < next_one
 
 
-@pytest.mark.numeric
 def test_it_says_how_long_a_step_and_the_run_take_at_a_rate(recipe, capsys):
     found = estimate(capsys, recipe, "--tflops", 0.1)
     assert found["seconds_per_step"] == pytest.approx(found["flops_per_step"] / 1e11)

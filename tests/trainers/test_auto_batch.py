@@ -15,7 +15,9 @@ ROWS, LENGTH = 8, 64
 SHORT = ["--max_length", str(LENGTH), "--max_steps", "2", "--learning_rate", "1e-2", "--save_strategy", "no"]
 WHOLE = ["--per_device_train_batch_size", str(ROWS)]
 
-# Of plain SGD, so long that the weights are the gradient.
+# Of plain SGD, so long that the weights are the gradient. Noise seen: NOISE_AUTO; one token that is not learnt is off by 2.6e-3
+# (test_sft.py).
+TOLERANCE = 2e-5
 ONE_STEP = ["--max_steps", "1", "--optim", "sgd", "--learning_rate", "1000", "--lr_scheduler_type", "constant",
             "--weight_decay", "0", "--max_grad_norm", "0"]  # fmt: skip
 
@@ -60,7 +62,9 @@ def test_what_does_not_fit_is_accumulated_and_learns_the_same(data, taken, tmp_p
     sft(tmp_path / "split", data, *with_memory(three_rows, *ONE_STEP))
     assert "auto_batch: 2 rows a forward, 4 forwards a step; " in capsys.readouterr().out
     assert split_of(tmp_path / "split") == (2, 4, False)
-    assert distance(weights(tmp_path / "whole"), weights(tmp_path / "split"), weights(Path(resolve("tiny")))) < 2e-6
+    assert (
+        distance(weights(tmp_path / "whole"), weights(tmp_path / "split"), weights(Path(resolve("tiny")))) < TOLERANCE
+    )
 
 
 def test_rows_that_were_accumulated_are_put_together_where_they_fit(data, taken, tmp_path):

@@ -18,8 +18,9 @@ from tests.trainers.recipe_runs import distance, launched_sft, metrics, sft, wei
 STEPS = ("--optim", "sgd", "--learning_rate", "1000", "--lr_scheduler_type", "constant", "--weight_decay", "0",
          "--max_grad_norm", "0", "--max_steps", "1", "--train_sampling_strategy", "sequential",
          "--logging_steps", "1", "--save_strategy", "no")  # fmt: skip
-# Noise seen: 4e-7. Averaging per row or per process instead of per token is off by 0.35 and more.
-TOLERANCE = 2e-6
+# Noise seen: NOISE_SFT. One end token of eight that is not learnt is off by 2.6e-3, averaging per row or per process instead of
+# per token by 0.35, labels that are shifted by one by 1.7.
+TOLERANCE = 2e-5
 
 
 def weights_of_tiny():

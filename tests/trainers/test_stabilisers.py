@@ -18,11 +18,12 @@ from hrm_align.trainers.sft import SFTTrainer
 from tests.parity.reference import drawn_mask, unpatched
 from tests.trainers.recipe_runs import distance, launched_sft, metrics, sft, weights, write_rows
 
-# One step of SGD so long that the weights are the gradient (as in test_sft.py), and its noise.
+# One step of SGD so long that the weights are the gradient (as in test_sft.py). Noise seen: NOISE_STAB; a horizon of one pass
+# less is off by 0.3.
 ONE_STEP = ("--optim", "sgd", "--learning_rate", "1000", "--lr_scheduler_type", "constant", "--weight_decay", "0",
             "--max_grad_norm", "0", "--max_steps", "1", "--train_sampling_strategy", "sequential",
             "--logging_steps", "1", "--save_strategy", "no")  # fmt: skip
-TOLERANCE = 2e-6
+TOLERANCE = 2e-5
 PAIRS = [("the fox is red", "red"), ("two and two", "four it is"), ("copy sun", "sun"), ("where", "here or there")] * 4
 
 
