@@ -19,7 +19,7 @@ LARGEST = 0.1  # an upper limit above this is a share or a count, no tolerance
 
 def comparisons(explanation: str) -> Iterator[tuple[float, str]]:
     """(share of the tolerance, what was compared) of each comparison in the explanation of an assertion."""
-    text = re.sub(rf"tensor\(({NUMBER})[^)]*\)", r"\1", explanation.split("\n")[0])
+    text = re.sub(rf"(?:tensor|np\.float64)\(({NUMBER})[^)]*\)", r"\1", explanation.split("\n")[0])
     for found in re.finditer(rf"({NUMBER}) <=? ({VALUE})(?![\w.])", text):
         small, limit = float(found[1]), value_of(found[2])
         if 0 < limit < LARGEST and small >= 0:

@@ -60,7 +60,10 @@ def test_prompts_alone_are_enough_for_a_reward_that_needs_no_answer(data, tmp_pa
                                    ("--algorithm", "dapo")],
                          ids=["checkpointing", "adapter", "reference", "answers without an end left out"])  # fmt: skip
 def test_shared_prompts_leave_the_update_as_it_is(flags, data, tmp_path):
-    """SGD, so that the weights are the gradient; Adam would blow up the noise of small ones."""
+    """SGD, so that the weights are the gradient; Adam would blow up the noise of small ones.
+
+    Noise seen: 2e-6 of the weights, 2e-7 of what is logged. An answer that sees its neighbour moves log-probabilities by 7 nats.
+    """
     steps = ("--max_steps", "2", "--optim", "sgd", "--learning_rate", "1", "--max_grad_norm", "0", *flags)
     for run, shared in (("shared", "true"), ("separate", "false")):
         grpo(tmp_path / run, data, *steps, "--share_prompts", shared)

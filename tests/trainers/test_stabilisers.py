@@ -18,7 +18,7 @@ from hrm_align.trainers.sft import SFTTrainer
 from tests.parity.reference import drawn_mask, unpatched
 from tests.trainers.recipe_runs import distance, launched_sft, metrics, sft, weights, write_rows
 
-# One step of SGD so long that the weights are the gradient (as in test_sft.py). Noise seen: NOISE_STAB; a horizon of one pass
+# One step of SGD so long that the weights are the gradient (as in test_sft.py). Noise seen: 5e-7; a horizon of one pass
 # less is off by 0.3.
 ONE_STEP = ("--optim", "sgd", "--learning_rate", "1000", "--lr_scheduler_type", "constant", "--weight_decay", "0",
             "--max_grad_norm", "0", "--max_steps", "1", "--train_sampling_strategy", "sequential",
@@ -107,6 +107,7 @@ def test_the_average_is_that_of_the_saved_weights(rows, tmp_path):
         average = {name: 0.8 * tensor + 0.2 * after[name].double() for name, tensor in average.items()}
         saved = load_file(tmp_path / f"run/checkpoint-{step}/ema.safetensors")
         assert saved.keys() == average.keys() - {"model.z_L_init"}
+        # Float32 rounds by 1.2e-7. The weights that are averaged are 1e-3 apart.
         assert max((saved[name] - average[name]).abs().max().item() for name in saved) < 1e-6
     exported = load_model(str(tmp_path / "run/ema")).state_dict()
     assert all(torch.equal(exported[name], saved[name]) for name in saved)
@@ -167,6 +168,7 @@ def test_what_is_measured_of_answers_is_true(rows, measured):
         first_right.append(right[0].item())
         all_right.append(right.all().item())
     (record, *_) = metrics(measured)
+    # Noise seen: 1e-6. Another token's entropy or loss is off by more than 0.01.
     assert record["health/first_token_entropy"] == pytest.approx(sum(first) / 8, abs=1e-4)
     assert record["health/first_token_loss"] == pytest.approx(sum(first_loss) / 8, abs=1e-4)
     assert record["health/rest_entropy"] == pytest.approx(sum(rest) / len(rest), abs=1e-4)
