@@ -47,13 +47,15 @@ def all_finite(tensors: Iterable[Tensor]) -> bool:
 
 
 def _is_plain(model: nn.Module) -> bool:
-    """Whether `save_weights` can write a model: whole weights of known dtypes, none of them tied or elsewhere."""
+    """Whether `save_weights` can write a model: whole weights of one known dtype, none of them tied or elsewhere."""
+    dtypes = {weight.dtype for weight in model.state_dict().values()}
     return (
         isinstance(model, HrmTextForCausalLM)
         and not model.config.tie_word_embeddings
         and not getattr(model, "is_quantized", False)
         and not hasattr(model, "hf_device_map")
-        and all(weight.dtype in DTYPES.values() for weight in model.state_dict().values())
+        and len(dtypes) == 1
+        and dtypes <= set(DTYPES.values())
     )
 
 
@@ -135,8 +137,9 @@ class SafeCheckpoints(_Base):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         bare = self.accelerator.unwrap_model(self.model)
-        # Transformers would fuse all weights in memory, which holds the model twice then. FSDP and DeepSpeed bring theirs.
-        streamed = state_dict is None and output_dir is not None and _is_plain(bare)
+        # Transformers would fuse all weights in memory, which holds the model twice then.
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        streamed = state_dict is None and output_dir is not None and not sharded and _is_plain(bare)
         with _silent_bar() if streamed else nullcontext():
             super()._save(output_dir, {} if streamed else state_dict)
         if streamed and self.args.should_save:
