@@ -44,7 +44,7 @@ QUESTIONS = 6  # of each data set
 ANSWERS = 2  # to each of them
 TOKENS = 24
 ALONE = 8  # rows that are also scored one at a time
-ROUNDS = 7
+ROUNDS = 5
 CAP = 3.0  # TRL's bound of an importance weight
 
 Rows = Sequence[tuple[list[int], list[int]]]  # prompts and answers
@@ -107,12 +107,12 @@ def float32_residual_and_head(model: Any) -> None:
 
 
 def float32_norms(model: Any) -> None:
-    """Norms that hand on float32: the state between stack passes is not rounded, what is inside a stack is."""
+    """The norm behind each stack hands on float32: the state between stack passes is not rounded, that inside a stack is."""
     model.model.embed_tokens.register_forward_hook(lambda module, given, output: output.float())
     model.model.rotary_emb.register_forward_hook(lambda module, given, output: tuple(x.bfloat16() for x in output))
     for stack in (model.model.L_module, model.model.H_module):
-        stack.register_forward_hook(lambda module, given, output: output.float())
         stack.layers[0].register_forward_pre_hook(lambda module, given: (given[0].bfloat16(), *given[1:]))
+        stack.final_norm.register_forward_pre_hook(lambda module, given: (given[0].float(), *given[1:]))
     model.lm_head.register_forward_pre_hook(_cast_input)
 
 

@@ -1,8 +1,8 @@
 """Importance sampling between sampler and trainer: truncated weights for the tokens of a rollout.
 
 A rollout is drawn from the sampler's distribution, and the policy gradient is taken under the trainer's. In float32 the two
-are one; in bfloat16 at HRM-Text's depth they differ by tenths of a nat a token, because a cached step of one token and a
-forward of whole rows round differently. Each token's policy term is therefore multiplied by
+are one. In bfloat16 a prompt read alone and the same prompt with its answer round differently, and 128 block passes make
+of it up to tenths of a nat a token (scripts/README.md). Each token's policy term is therefore multiplied by
 
     min(trainer's probability of the token / sampler's, clip_max)
 

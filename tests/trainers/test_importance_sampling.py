@@ -154,6 +154,18 @@ def test_half_precision_is_corrected_by_default(flags, data, tmp_path):
         assert record["sampling/importance_sampling_ratio/clipped"] == 0, "at one layer a stack no ratio reaches 3"
 
 
+@pytest.mark.numeric
+def test_at_the_published_depth_the_weights_of_bfloat16_are_within_their_bound(deep_random, data, tmp_path):
+    """Random weights, the worst case: 0.2 nats a token. The gate is off: what it bears is not this test's subject."""
+    deep = ("--model_name_or_path", str(deep_random), "--bf16", "true", "--parity_every", "0", "--max_steps", "1")
+    grpo(tmp_path / "run", data, *deep, "--vllm_importance_sampling_clip_max", "1.25")
+    (record,) = losses(tmp_path / "run")
+    assert 0.05 < record["sampling/sampling_logp_difference/mean"] < 1
+    assert record["sampling/importance_sampling_ratio/max"] == 1.25
+    assert 0.05 < record["sampling/importance_sampling_ratio/clipped"] < 0.6
+    assert 0.5 < record["sampling/importance_sampling_ratio/mean"] < 1.25
+
+
 def test_a_truncation_without_a_bound_is_refused(data, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("vllm_importance_sampling_clip_max: null\n")
