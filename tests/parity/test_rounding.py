@@ -1,0 +1,113 @@
+"""Tolerances that follow from a measured rounding floor: honest models pass at the published depth, planted faults do not.
+
+scripts/campaigns/planted_faults.py has many of each; these are the sharpest.
+"""
+
+from functools import partial
+
+import pytest
+
+import hrm_align.rollouts.groups as groups
+from hrm_align.configs import LoraArguments
+from hrm_align.errors import RunError
+from hrm_align.merging import merge
+from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.models.lora import add_adapter
+from hrm_align.models.rounding import FACTOR, measure_floor
+from hrm_align.rendering import Document, renderer_of
+from hrm_align.rollouts.generation import generate
+from tests.parity.faults import (
+    CAUSAL,
+    adapted_layers,
+    causal_prompt,
+    in_sampler,
+    randomise_adapter,
+    shifted_positions,
+    wrong_scale,
+)
+from tests.trainers.grpo_runs import grpo, prompts
+from tests.trainers.recipe_runs import metrics
+
+pytestmark = pytest.mark.numeric
+
+QUESTIONS = ("Is 7 larger than 5?", "Add 12 and 30.")
+ANSWER = 6  # tokens
+BEHIND = 20  # times the floor, by which an honest difference may be smaller
+
+
+def adapted(folder, seed=1):
+    model, tokenizer = load_model_and_tokenizer(str(folder))
+    model = add_adapter(model, tokenizer, str(folder), LoraArguments(use_peft=True))
+    randomise_adapter(model, seed)
+    return model, [renderer_of(tokenizer).prompt(question, "direct") for question in QUESTIONS]
+
+
+@pytest.fixture(scope="module")
+def honest(deep_random):
+    """A random model with an adapter, documents, and its floor."""
+    model, prompts_ids = adapted(deep_random)
+    answers = generate(model, prompts_ids, max_new_tokens=ANSWER)
+    documents = [Document([*ids, *answer], len(ids)) for ids, answer in zip(prompts_ids, answers, strict=True)]
+    return model, documents, measure_floor(model, documents)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        partial(causal_prompt, size=CAUSAL),
+        partial(shifted_positions, size=1.0),
+        lambda model: wrong_scale("", 1.5),
+    ],
+    ids=["causal prompt", "positions of the sampler", "scale of the merge"],
+)
+def test_a_planted_fault_does_not_raise_the_floor(honest, fault):
+    """Every path that a check judges is spoilt, and the same is measured to the last digit."""
+    model, documents, floor = honest
+    with fault(model):
+        assert measure_floor(model, documents) == floor
+
+
+def test_an_honest_merge_passes_at_the_published_depth_and_moves_what_the_floor_says(deep_random):
+    """Seen: a merge moves the logits by half to twice the floor."""
+    _, report = merge(*adapted(deep_random), max_new_tokens=ANSWER)
+    report.require()
+    assert report.floor / BEHIND < report.largest_difference <= FACTOR * report.floor
+    assert report.floor > 1e-6, "at the published depth it is far above what float32 resolves"
+
+
+@pytest.mark.parametrize(
+    ("layers", "factor"), [("", 1.05), ("L_module.layers.7.mlp.down_proj", 0.0)], ids=["scale", "one layer"]
+)
+def test_a_wrong_merge_is_refused_at_the_published_depth(deep_random, layers, factor):
+    model, ids = adapted(deep_random)
+    assert any(layers in name for name in adapted_layers(model))
+    with wrong_scale(layers, factor):
+        _, report = merge(model, ids, max_new_tokens=ANSWER)
+    with pytest.raises(RunError, match="merged and unmerged differ"):
+        report.require()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return prompts(tmp_path_factory.mktemp("prompts"))
+
+
+def half_precision(folder):
+    """Flags of a bfloat16 run of one update on this model."""
+    return (
+        *("--model_name_or_path", str(folder), "--bf16", "true", "--max_steps", "1", "--beta", "0.05"),
+        *("--per_device_train_batch_size", "4", "--num_generations", "2", "--max_completion_length", str(ANSWER)),
+    )
+
+
+def test_an_honest_bfloat16_run_passes_its_gate_at_the_published_depth(deep_random, data, tmp_path):
+    grpo(tmp_path / "run", data, *half_precision(deep_random))
+    (record,) = [record for record in metrics(tmp_path / "run") if "parity/sampler_max" in record]
+    assert record["parity/float32/sampler_max"] < 1e-2 < record["parity/sampler_max"]
+
+
+def test_a_causal_prefill_in_bfloat16_is_stopped_in_float32(deep_random, data, tmp_path, monkeypatch):
+    """In bfloat16 rounding alone moves log-probabilities by as much as this fault."""
+    monkeypatch.setattr(groups, "sample", in_sampler(partial(causal_prompt, size=CAUSAL)))
+    with pytest.raises(RunError, match="in float32, between the log-probabilities of sampler and trainer"):
+        grpo(tmp_path / "run", data, *half_precision(deep_random))
