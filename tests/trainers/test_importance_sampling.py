@@ -15,6 +15,8 @@ from hrm_align.trainers.importance_sampling import ImportanceSampling, summary
 from tests.trainers.grpo_runs import grpo, prompts
 from tests.trainers.recipe_runs import distance, metrics, weights
 
+pytestmark = pytest.mark.numeric
+
 ON = ("--vllm_importance_sampling_correction", "true")
 # SGD, so that the weights are the gradient; no gate, which would stop at the offsets planted here.
 SGD = ("--optim", "sgd", "--learning_rate", "1", "--max_grad_norm", "0", "--parity_every", "0")
