@@ -260,8 +260,8 @@ class ParityGate(_Base):
         """The differences over all processes, logged, and apart from them the rounding floor."""
         found = {}
         for name, difference in local.items():
-            row = torch.tensor([[difference.largest, difference.total, difference.tokens]], dtype=torch.float64)
-            table = self.accelerator.gather(row.to(self.accelerator.device))
+            row = [[difference.largest, difference.total, difference.tokens]]
+            table = self.accelerator.gather(torch.tensor(row, device=self.accelerator.device))
             found[name] = Difference(float(table[:, 0].max()), float(table[:, 1].sum()), float(table[:, 2].sum()))
             if logged:
                 key = f"parity/{prefix}{KEYS[name]}"
