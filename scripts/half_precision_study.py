@@ -1,6 +1,6 @@
 """How far bfloat16 sampler and trainer are apart at the published depth, what lessens it, and what that costs.
 
-    OMP_NUM_THREADS=1 python scripts/half_precision_study.py                  # 10 CPU minutes, one thread
+    OMP_NUM_THREADS=1 python scripts/half_precision_study.py                  # 20 CPU minutes, one thread
     OMP_NUM_THREADS=1 python scripts/half_precision_study.py --only tiny
 
 Answers are drawn once from each model in float32. Every variant of half precision then scores the same tokens as training
@@ -133,6 +133,10 @@ VARIANTS = {
 }
 
 
+COSTED = ("float32", "bfloat16 weights", "the same, float32 residual", "float32 weights, autocast (`bf16: true`)",
+          "autocast, float32 head", "autocast, eager attention")  # fmt: skip
+
+
 def load(folder: str, variant: Variant) -> Any:
     """The model of a variant."""
     model = load_model_and_tokenizer(folder, dtype=variant.dtype, attn_implementation=variant.kernel)[0].eval()
@@ -231,13 +235,13 @@ def _counting(model: nn.Module) -> Iterator[dict[int, int]]:
         yield storages
 
 
-def costs(folder: str, rows: Rows) -> list[list[str]]:
-    """Time over the first variant's of half precision, round by round, and memory. CPU seconds of this thread."""
-    names = [name for name, variant in VARIANTS.items() if variant.sampler is None]
+def costs(folder: str, rows: Rows, rounds: int) -> list[list[str]]:
+    """Time over autocast's, round by round, and memory, of the variants in `COSTED`. CPU seconds of this thread."""
+    names = COSTED
     models = {name: load(folder, VARIANTS[name]) for name in names}
     seconds: dict[str, dict[str, list[float]]] = {name: {"update": [], "rollout": []} for name in names}
     kept: dict[str, int] = {}
-    for number in range(ROUNDS + 1):
+    for number in range(rounds + 1):
         for name in [*names[number % len(names) :], *names[: number % len(names)]]:
             model, context = models[name], VARIANTS[name].context
             started = time.thread_time()
@@ -281,7 +285,9 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=["tiny", "random", "trained", "costs"], help="one part")
     parser.add_argument("--questions", type=int, default=QUESTIONS, help="of each data set")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="in which times are taken")
     arguments = parser.parse_args(argv)
+    at_least(arguments.rounds, 1, "--rounds")
     at_least(arguments.questions, 1, "--questions")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
@@ -296,7 +302,7 @@ def main(argv: Sequence[str]) -> None:
         if arguments.only in (None, "costs"):
             source = folders["trained"]
             head = ["", "CPU s, forward and backward", "rollout", "over autocast", "rollout", "weights MiB", "kept MiB"]
-            print("\n".join(table(head, costs(source, draw_rows(source, arguments.questions)))))
+            print("\n".join(table(head, costs(source, draw_rows(source, arguments.questions), arguments.rounds))))
 
 
 if __name__ == "__main__":
