@@ -99,7 +99,7 @@ def _told(split: Split, taken: int, memory: int, why: str = "") -> str:
 def _taken(recipe: SFTRecipe, config: HrmTextConfig, split: Split) -> int:
     """Bytes that the recipe takes on each device when it is split so; it is split so from then on."""
     split.apply(recipe.training)
-    return estimate_sft(recipe, config, PartialState().num_processes).total
+    return estimate_sft(recipe, config, PartialState().num_processes, not recipe.training.use_cpu).total
 
 
 def fitting(recipe: SFTRecipe, config: HrmTextConfig, asked: Split, memory: int) -> Split:
@@ -111,7 +111,7 @@ def fitting(recipe: SFTRecipe, config: HrmTextConfig, asked: Split, memory: int)
     processes = PartialState().num_processes
     for recomputed in (True,) if asked.is_recomputed else (False, True):
         Split(1, asked.step, recomputed).apply(recipe.training)
-        found = estimate_sft(recipe, config, processes)
+        found = estimate_sft(recipe, config, processes, not recipe.training.use_cpu)
         most = found.largest_batch(memory)
         if most:
             rows = max(rows for rows in range(1, min(most, asked.step) + 1) if asked.step % rows == 0)

@@ -23,6 +23,7 @@ PROMPT_TOKENS = 256
 # What a recipe that leaves these open takes there.
 ON_A_GPU = {"bf16": "true", "attn_implementation": "sdpa", "share_prompts": "false"}
 ON_TOP = "What the allocator and CUDA itself take, 1 to 2 GiB, comes on top."
+ON_A_CPU = "What the process took before, 450 MiB for its imports, comes on top."
 
 
 def main(argv: Sequence[str]) -> None:
@@ -30,13 +31,14 @@ def main(argv: Sequence[str]) -> None:
     options, words = _options(argv)
     recipe = parse_either(words, ON_A_GPU if options.gpu else None)
     config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
+    on_gpu = options.gpu or not recipe.training.use_cpu
     found: Estimate | GRPOEstimate
     if isinstance(recipe, GRPORecipe):
-        found = estimate_grpo(recipe, config, options.processes, options.prompt_tokens or PROMPT_TOKENS)
+        found = estimate_grpo(recipe, config, options.processes, options.prompt_tokens or PROMPT_TOKENS, on_gpu)
     elif options.prompt_tokens or options.bandwidth:
         raise UserError("--prompt_tokens and --bandwidth are of rollouts: this recipe names no rewards and fine-tunes.")
     else:
-        found = estimate_sft(recipe, config, options.processes)
+        found = estimate_sft(recipe, config, options.processes, on_gpu)
     told = found.figures
     if options.memory:
         told["largest_batch"] = found.largest_batch(int(options.memory * GIB))
@@ -47,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
     if options.json:
         print(json.dumps(told))
         return
-    show(found)
+    show(found, on_gpu)
     if recipe.training.use_cpu and not options.gpu:
         print("Counted as on this machine, which has no GPU: --gpu counts as on one that computes in bfloat16.")
     if options.tflops:
@@ -106,8 +108,8 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     return options, words
 
 
-def show(found: Estimate | GRPOEstimate) -> None:
-    """Print the table, and what a step computes."""
+def show(found: Estimate | GRPOEstimate, on_gpu: bool = True) -> None:
+    """Print the table, when most is held, and what a step computes."""
     unit, name = (GIB, "GiB") if found.total >= GIB else (2**20, "MiB")
     table = Table("on each device", name)
 
@@ -127,7 +129,9 @@ def show(found: Estimate | GRPOEstimate) -> None:
     table.add_row(together, f"{found.total / unit:.1f}", style="bold")
     console = Console()
     console.print(table)
-    console.print(f"{found.costs.trained:,} trained parameters; {work} {ON_TOP}", highlight=False)
+    top = ON_TOP if on_gpu else ON_A_CPU
+    what = "Most is held" if isinstance(found, Estimate) else "An update holds most"
+    console.print(f"{found.costs.trained:,} trained parameters; {work} {what} {found.moment}. {top}", highlight=False)
 
 
 def _work(found: Estimate) -> str:

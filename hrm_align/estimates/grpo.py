@@ -14,7 +14,8 @@ from typing import Any
 from transformers import HrmTextConfig
 
 from hrm_align.configs import GRPORecipe
-from hrm_align.estimates.costs import HALF, Costs, computes_in_half_precision, count, weights_of_a_stack
+from hrm_align.estimates.costs import Costs, computes_in_half_precision, count, weights_of_a_stack
+from hrm_align.estimates.measured import HALF
 from hrm_align.models.horizon import longest
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.per_document import PER_DOCUMENT
@@ -110,9 +111,17 @@ class GRPOEstimate:
     @property
     def update(self) -> dict[str, int]:
         """Bytes by name, of a forward and its backward."""
+        return self._largest[1]
+
+    @property
+    def moment(self) -> str:
+        """Of an update, when most is held."""
+        return self._largest[0]
+
+    @property
+    def _largest(self) -> tuple[str, dict[str, int]]:
         rows = min(self.rows, self.rollout.prompts) if self.shares_prompts else self.rows
-        activations = self.costs.activations(self._tokens(self.rows), rows)
-        return {"activations": activations, "head": self.costs.head(self.rows * self.rollout.answer)}
+        return self.costs.largest(self._tokens(self.rows), rows, self.rows * self.rollout.answer)
 
     @property
     def total(self) -> int:
@@ -149,6 +158,7 @@ class GRPOEstimate:
             "trained": self.costs.trained,
             "answers": self.rollout.answers,
             "cached_bytes_per_token": self.rollout.cached,
+            "when": self.moment,
             "activation_bytes_per_token": self.update["activations"] / self._tokens(self.rows),
             "flops_per_step": self.flops,
             "rollout_flops_per_step": self.rollout_flops,
@@ -166,7 +176,9 @@ class GRPOEstimate:
         return prompts * self.rollout.prompt + answers * self.rollout.answer
 
 
-def estimate_grpo(recipe: GRPORecipe, config: HrmTextConfig, processes: int = 1, prompt: int = 256) -> GRPOEstimate:
+def estimate_grpo(
+    recipe: GRPORecipe, config: HrmTextConfig, processes: int = 1, prompt: int = 256, on_gpu: bool = False
+) -> GRPOEstimate:
     """What a recipe takes on each device. See `count` for errors.
 
     Args:
@@ -174,8 +186,9 @@ def estimate_grpo(recipe: GRPORecipe, config: HrmTextConfig, processes: int = 1,
         config: of its model.
         processes: that train together.
         prompt: tokens of the longest prompt.
+        on_gpu: whether device memory is counted.
     """
-    args, costs = recipe.training, count(recipe, config, processes)
+    args, costs = recipe.training, count(recipe, config, processes, on_gpu)
     size = DTYPES[recipe.model.dtype].itemsize
     group, per_generation = int(args.num_generations or 1), int(args.steps_per_generation or 1)
     answer, answers = int(args.max_completion_length or 1), args.per_device_train_batch_size * per_generation

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 from transformers import HrmTextConfig
 
 from hrm_align.configs import SFTRecipe
 from hrm_align.estimates.costs import Costs, count
+
+SCORED = 0.75  # tokens of a row that are of answers: two thirds on average in fine-tuning data, and a margin
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,14 @@ class Estimate:
         rows: of a forward.
         forwards: of an optimizer step.
         length: tokens of a row, padding included.
+        scored: share of them that the head computes.
     """
 
     costs: Costs
     rows: int
     forwards: int
     length: int
+    scored: float = 1.0
 
     @property
     def tokens(self) -> int:
@@ -36,8 +41,16 @@ class Estimate:
     @property
     def parts(self) -> dict[str, int]:
         """Bytes by name."""
-        grows = {"activations": self.costs.activations(self.tokens, self.rows), "head": self.costs.head(self.tokens)}
-        return {**self.costs.fixed, **grows}
+        return {**self.costs.fixed, **self._largest[1]}
+
+    @property
+    def moment(self) -> str:
+        """When most is held."""
+        return self._largest[0]
+
+    @property
+    def _largest(self) -> tuple[str, dict[str, int]]:
+        return self.costs.largest(self.tokens, self.rows, ceil(self.scored * self.tokens))
 
     @property
     def total(self) -> int:
@@ -57,7 +70,8 @@ class Estimate:
             "total": self.total,
             "trained": self.costs.trained,
             "tokens": self.tokens,
-            "activation_bytes_per_token": self.parts["activations"] / self.tokens,
+            "when": self.moment,
+            "activation_bytes_per_token": self.costs.activations(self.tokens, self.rows) / self.tokens,
             "flops_per_step": self.flops,
         }
 
@@ -67,10 +81,14 @@ class Estimate:
         return bisect_right(range(1, too_many + 1), memory, key=lambda rows: replace(self, rows=rows).total)
 
 
-def estimate_sft(recipe: SFTRecipe, config: HrmTextConfig, processes: int = 1) -> Estimate:
+def estimate_sft(recipe: SFTRecipe, config: HrmTextConfig, processes: int = 1, on_gpu: bool = False) -> Estimate:
     """What a recipe takes on each device. See `count` for arguments and errors."""
     args = recipe.training
-    costs = count(recipe, config, processes)
+    costs = count(recipe, config, processes, on_gpu)
     return Estimate(
-        costs, args.per_device_train_batch_size, args.gradient_accumulation_steps, int(args.max_length or 0)
+        costs,
+        args.per_device_train_batch_size,
+        args.gradient_accumulation_steps,
+        int(args.max_length or 0),
+        SCORED if args.score_responses_only or on_gpu else 1.0,  # TRL does it itself where there is Triton
     )

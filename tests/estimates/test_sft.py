@@ -10,6 +10,7 @@ from tests.estimates.told import estimate, kept_by_autograd, main, size_without_
 from tests.trainers.recipe_runs import write_rows
 
 ROWS, LENGTH = 3, 96
+ROWS_KEY = "--per_device_train_batch_size"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_the_published_shape_takes_what_was_counted_for_it(recipe, published, ca
 def test_an_adapter_has_small_gradients_and_says_so_in_words(recipe, capsys):
     whole, adapter = (estimate(capsys, recipe, *flags) for flags in ((), ("--use_peft", "true")))
     assert adapter["trained"] < whole["trained"] / 5
-    assert adapter["bytes"]["optimizer"] == 8 * adapter["trained"]
+    assert adapter["bytes"]["optimizer"] == pytest.approx(8 * adapter["trained"], rel=1e-3)  # and a step count each
     assert adapter["flops_per_step"] < whole["flops_per_step"]
     assert main(["estimate", "--config", str(recipe), "--use_peft", "true"]) == 0
     assert f"{adapter['trained']:,} trained parameters" in capsys.readouterr().out.replace("\n", " ")
@@ -77,35 +78,34 @@ def test_an_adapter_in_float32_on_a_base_in_half_precision_is_counted_as_it_is_h
 
 
 @pytest.mark.parametrize(
-    ("memory", "words"),
-    [("1", "It fits into 1 GiB"), ("0.025", "does not fit into 0.025 GiB: set per_device_train_batch_size"),
-     ("0.001", "Not even one row")],
+    ("rows", "words"),
+    [(4, "It fits into"), (2, "does not fit into"), (0.5, "Not even one row")],
 )  # fmt: skip
-def test_it_says_whether_the_run_fits_and_what_would(recipe, capsys, memory, words):
-    main(["estimate", "--config", str(recipe), "--memory", memory])
+def test_it_says_whether_the_run_fits_and_what_would(recipe, capsys, rows, words):
+    one, two = (estimate(capsys, recipe, ROWS_KEY, count)["total"] for count in (1, 2))
+    memory = (one + (rows - 1) * (two - one)) / 2**30
+    main(["estimate", "--config", str(recipe), "--memory", str(memory)])
     assert words in capsys.readouterr().out
 
 
 def test_the_largest_batch_that_it_names_fits_and_the_next_does_not(recipe, capsys):
-    memory = 64 * 2**20
+    memory = 128 * 2**20
     largest = estimate(capsys, recipe, "--memory", memory / 2**30)["largest_batch"]
-    totals = [
-        estimate(capsys, recipe, "--per_device_train_batch_size", rows)["total"] for rows in (largest, largest + 1)
-    ]
+    totals = [estimate(capsys, recipe, ROWS_KEY, rows)["total"] for rows in (largest, largest + 1)]
     assert totals[0] <= memory < totals[1]
 
 
 def test_the_logits_of_a_batch_are_counted_to_the_most_that_the_head_computes_at_a_time(recipe, tmp_path, capsys):
-    """The head holds those of 32,768 tokens at once: half of 65,536 tokens need no less for it."""
+    """Of 65,536 logits half, and of 4,096 tokens: more tokens add the gradient of their hidden state, 32 numbers of 4 bytes."""
     HrmTextConfig(hidden_size=32, num_layers_per_stack=1, num_hidden_layers=8, intermediate_size=64, num_attention_heads=2,
                   head_dim=16, vocab_size=65536, L_bp_cycles=[0, 3], pad_token_id=5).save_pretrained(tmp_path)  # fmt: skip
-    flags = ("--model_name_or_path", tmp_path, "--max_length", 2048, "--per_device_train_batch_size")
-    heads = [estimate(capsys, recipe, *flags, rows)["bytes"]["head"] for rows in (32, 16, 12)]
-    assert heads[0] == heads[1] > heads[2]
-    found = estimate(capsys, recipe, *flags, 32, "--memory", 14)
-    assert found["total"] > 14 * 2**30
+    flags = ("--model_name_or_path", tmp_path, "--max_length", 2048, "--score_responses_only", "false", ROWS_KEY)
+    one, two, four = (estimate(capsys, recipe, *flags, rows)["bytes"]["head"] for rows in (1, 2, 4))
+    assert two - one == pytest.approx(2048 * 32768 * 4 * 8.3, rel=0.02)  # logits, and what PyTorch makes of them
+    assert four - two == pytest.approx(4096 * 32 * 4, rel=0.6)
+    found = estimate(capsys, recipe, *flags, 2, "--memory", 6)
     fits, next_one = (estimate(capsys, recipe, *flags, found["largest_batch"] + more)["total"] for more in (0, 1))
-    assert fits <= 14 * 2**30 < next_one
+    assert fits <= 6 * 2**30 < next_one
 
 
 def test_it_says_how_long_a_step_and_the_run_take_at_a_rate(recipe, capsys):
@@ -118,7 +118,10 @@ def test_it_says_how_long_a_step_and_the_run_take_at_a_rate(recipe, capsys):
 
 def test_processes_that_train_together_hold_their_gradients_twice(recipe, capsys):
     alone, together = (estimate(capsys, recipe, "--processes", count)["bytes"] for count in (1, 2))
-    assert together["gradients"] == 2 * alone["gradients"] and together["optimizer"] == alone["optimizer"]
+    assert (
+        together["gradients on their way"] == together["gradients"] == alone["gradients"]
+        and together["optimizer"] == alone["optimizer"]
+    )
 
 
 @pytest.mark.parametrize(
