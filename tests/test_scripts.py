@@ -138,3 +138,22 @@ def test_a_profile_is_a_table_and_a_picture(tmp_path):
         80 < sum(row) < 130 for row in shares
     )  # of a run with and a run without the profiler
     assert (tmp_path / "profile.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(
+    ("explanation", "share"),
+    [
+        ("3e-06 < 1e-05\n +  where 3e-06 = closeness(tensor([[1e-05 < 1]]))", 0.3),
+        ("tensor(0.0010) < (2e-05 * tensor(500.))", 0.1),
+        ("np.float64(5e-07) <= 1e-06", 0.5),
+        ("(200 == 200 and 0 == 0 and 2e-06 < 1e-05)", 0.2),
+        ("4.25 == 4.0 ± 1.0e+00", 0.25),
+        ("0.3 < 0.5", None),
+        ("2 < 3 and 'a' == 'a'", None),
+    ],
+)
+def test_the_share_of_a_tolerance_is_read_from_what_pytest_says(monkeypatch, explanation, share):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    comparisons = import_module("campaigns.tolerance_use").comparisons
+    found = [round(value, 9) for value, _ in comparisons(explanation)]
+    assert found == ([] if share is None else [share])

@@ -53,7 +53,6 @@ def exports(whole, adapter, tmp_path_factory):
     return made
 
 
-@pytest.mark.numeric
 def test_people_are_told_in_words(adapter, tmp_path, capsys):
     code, out, err = run(capsys, "export", adapter, "--to", tmp_path / "mine", "--merged", *ASKED, "--limit", 4)
     assert code == 0, err
@@ -115,7 +114,6 @@ def test_the_averaged_weights(whole, tmp_path, capsys):
     assert "averaged weights" in (tmp_path / "mine/README.md").read_text()
 
 
-@pytest.mark.numeric
 @pytest.mark.parametrize("form", ["full", "adapter", "merged"])
 def test_the_quickstart_of_the_card_answers_as_the_run_does(whole, adapter, exports, capsys, form):
     source, (folder, _) = whole if form == "full" else adapter, exports[form]
@@ -284,7 +282,6 @@ def test_damaged_records_are_one_sentence(tmp_path, capsys):
         assert "is damaged" in refused(capsys, folder, "--to", tmp_path / "mine")
 
 
-@pytest.mark.numeric
 def test_rows_are_scored_by_a_script_that_anyone_can_copy(exports, tmp_path):
     folder, told = exports["full"]
     rows = [json.loads(line) for line in Path(ROWS).read_text().splitlines()]

@@ -101,15 +101,22 @@ def test_where_only_one_token_is_possible_it_is_that_of_greedy_decoding(tiny, pr
     assert [answer.ids for answer in drawn] == repeated(stock_greedy(model, prompts, 16), 2)
 
 
-@pytest.mark.numeric
-def test_greedy_answers_to_many_prompts_are_those_of_stock_generate(tiny):
-    """200 prompts of the base's own families, batches that answers of all lengths leave."""
-    model, tokenizer = tiny
+@pytest.fixture(scope="module")
+def many():
+    """200 prompts of the base's own families, and the answers of stock `generate`."""
+    model, tokenizer = load_model_and_tokenizer("tiny")
     render = renderer_of(tokenizer)
     rows = [json.loads(line) for line in Path("data/base_families/test.jsonl").read_text().splitlines()[:200]]
     prompts = [render.prompt(row["instruction"], row["condition"]) for row in rows]
-    answers = generate(model, prompts, max_new_tokens=24)
-    assert answers == stock_greedy(model, prompts, 24)
+    return prompts, stock_greedy(model, prompts, 24)
+
+
+@pytest.mark.numeric
+def test_greedy_answers_to_many_prompts_are_those_of_stock_generate(tiny, many):
+    """In batches that answers of all lengths leave."""
+    prompts, expected = many
+    answers = generate(tiny[0], prompts, max_new_tokens=24)
+    assert answers == expected
     assert len({len(answer) for answer in answers}) > 8, "answers of many lengths"
 
 
