@@ -330,8 +330,8 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
     parity_rows: int = _option(16, "Answers that are checked.")
     parity_tolerance: float | None = _option(
         None,
-        "Largest difference allowed between their log-probabilities, in nats; unset for 1e-3 in float32. In half "
-        "precision it is for the mean over tokens, and 0.05.",
+        "Largest difference allowed between their log-probabilities in float32, in nats; unset for 10 times what rounding "
+        "alone gives, and 1e-3 at least. What a half precision may differ by follows from rounding alone.",
     )
     vllm_importance_sampling_correction: bool | None = _option(  # type: ignore[assignment]
         None,
