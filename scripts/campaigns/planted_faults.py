@@ -97,13 +97,15 @@ class Campaign:
         trials: of each check, precision, fault and size, dealt out to the models.
         honest: of each check and precision.
         checks: which.
-        quick: one model, two faults, ten times their size.
+        times: sizes of faults, in multiples of the smallest that matters.
+        quick: one model, two faults.
     """
 
     out: Path
     trials: int
     honest: int
     checks: Sequence[str]
+    times: Sequence[int]
     quick: bool
 
     @property
@@ -146,7 +148,7 @@ class Campaign:
         for trial in dealt(self.honest):
             if (None, 0, trial) not in done:
                 yield Trial(trial, None), 0
-        for times in TIMES[-1:] if self.quick else TIMES:
+        for times in self.times:
             for fault, measured in FAULTS[check].items():
                 size = sizes.get(measured)
                 if size is None:
@@ -264,6 +266,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--only", nargs="+", choices=list(FAULTS), default=list(FAULTS), help="checks")
     parser.add_argument("--trials", type=int, default=16, help="of each check, precision, fault and size (default 16)")
     parser.add_argument("--honest", type=int, default=50, help="of each check and precision (default 50)")
+    parser.add_argument("--times", type=int, nargs="+", choices=TIMES, default=TIMES, help="sizes (default 1 3 10)")
     parser.add_argument("--quick", action="store_true", help="one random model, two faults, one trial of each")
     arguments = parser.parse_args(argv)
     at_least(arguments.trials, 1, "--trials")
@@ -272,8 +275,9 @@ def main(argv: Sequence[str]) -> None:
     disable_progress_bar()
     quick = arguments.quick
     only = [check for check in arguments.only if not quick or check != "export"]
+    times = TIMES[-1:] if quick else arguments.times
     trials_each, honest_each = (1, 1) if quick else (arguments.trials, arguments.honest)
-    campaign = Campaign(arguments.out.resolve(), trials_each, honest_each, only, quick)
+    campaign = Campaign(arguments.out.resolve(), trials_each, honest_each, only, times, quick)
     trials = campaign.run(lambda text: print(text, file=sys.stderr, flush=True))
     honest, faults = honest_rows(trials), fault_rows(trials)
     print(*table(["check", "precision", "models", "passed", "largest difference / floor", "/ limit"], honest), sep="\n")
