@@ -31,6 +31,18 @@ def test_a_fault_of_each_kind_is_survived(tmp_path):
     assert counted == {"kills": (1, 0), "corruption": (2, 0), "nan": (3, 0)}
 
 
+@pytest.mark.numeric
+def test_checks_with_a_measured_floor_pass_honest_models_and_stop_planted_faults(tmp_path):
+    """A merge and a bfloat16 run of one random model of the published depth."""
+    done = script("campaigns/planted_faults", "--out", tmp_path, "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    trials = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
+    stopped = {(trial["check"], trial["fault"]): trial["stopped"] for trial in trials}
+    faults = [("merge", "adapter scale"), ("gate", "causal prefill"), ("gate", "causal reference")]
+    assert stopped == {("merge", None): False, ("gate", None): False} | dict.fromkeys(faults, True)
+    assert json.loads((tmp_path / "summary.json").read_text())["wrong"] == []
+
+
 STARTS = {"scratch": ("tokenizer.json", 2e-3), "SFT": ("model.safetensors", 3e-3)}
 
 

@@ -1,0 +1,160 @@
+"""How large a fault must be to matter: measured on fixed documents by a forward that shares no code with the checks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hrm_align.rendering import Document, renderer_of
+from hrm_align.rollouts.generation import generate
+from tests.parity.faults import adapted_layers
+
+CHANGED = 0.01  # of greedy tokens
+MOVED = 0.02  # nats, the mean over tokens
+ANSWER = 8  # tokens
+TYPED = 4  # last tokens of a prompt that have token type 0
+LARGEST = 1e4  # a size beyond which a fault is given up
+STEPS = 5  # of a bisection of a factor of four
+
+ROOT = Path(__file__).parents[3]
+
+
+def short_prompts(number: int) -> list[str]:
+    """The shortest questions of the shipped chat rows."""
+    lines = (ROOT / "data/chat/test.jsonl").read_text(encoding="utf-8").splitlines()
+    talks = [json.loads(line)["messages"] for line in lines]
+    alone = [talk[0]["content"] for talk in talks if len(talk) == 2 and talk[0]["role"] == "user"]
+    return sorted(alone, key=len)[:number]
+
+
+def documents_of(model: Any, tokenizer: Any, questions: Sequence[str], tokens: int = ANSWER) -> list[Document]:
+    """Questions with the model's greedy answers."""
+    render = renderer_of(tokenizer)
+    prompts = [render.prompt(question, "direct") for question in questions]
+    answers = generate(model, prompts, max_new_tokens=tokens)
+    return [Document([*prompt, *answer], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
+
+
+@dataclass(frozen=True)
+class Spoilt:
+    """What is wrong with a forward; all 0 for nothing.
+
+    Args:
+        ahead: lowers the scores from prompt tokens to those behind them.
+        last: only to the last so many prompt tokens; None for all.
+        shift: added to the positions of answer tokens.
+    """
+
+    ahead: float = 0.0
+    last: int | None = None
+    shift: float = 0.0
+
+
+@torch.no_grad()
+def logits_of(model: Any, documents: Sequence[Document], spoilt: Spoilt = Spoilt()) -> list[Tensor]:
+    """Logits (tokens, vocab) that predict each document's answer, in one padded batch."""
+    longest = max(len(document.input_ids) for document in documents)
+    ids_BS = torch.tensor([[*d.input_ids, *[0] * (longest - len(d.input_ids))] for d in documents])
+    place = torch.arange(longest)
+    query, key = place[:, None], place[None, :]
+    masks, positions = [], []
+    for document in documents:
+        prompt = document.prefix_length
+        both = (query < prompt) & (key < prompt)
+        mask = torch.full((longest, longest), torch.finfo(torch.float32).min)
+        mask[(key <= query) | both] = 0.0
+        first = 0 if spoilt.last is None else prompt - spoilt.last
+        mask[both & (key > query) & (key >= first)] = -spoilt.ahead
+        masks.append(mask)
+        positions.append(place + spoilt.shift * (place >= prompt))
+    logits_BSV = model(
+        input_ids=ids_BS,
+        attention_mask=torch.stack(masks)[:, None],
+        position_ids=torch.stack(positions),
+        use_cache=False,
+    ).logits
+    rows = zip(logits_BSV, documents, strict=True)
+    return [row[d.prefix_length - 1 : len(d.input_ids) - 1] for row, d in rows]
+
+
+def effect(right: Sequence[Tensor], wrong: Sequence[Tensor], documents: Sequence[Document]) -> float:
+    """What a fault does, over what matters: 1 where it changes 1 % of greedy tokens, or moves log-probabilities by 0.02."""
+    one, two = torch.cat(list(right)), torch.cat(list(wrong))
+    ids = torch.cat([torch.tensor(d.input_ids[d.prefix_length :]) for d in documents])[:, None]
+    moved = (one.log_softmax(-1).gather(-1, ids) - two.log_softmax(-1).gather(-1, ids)).abs().mean()
+    changed = (one.argmax(-1) != two.argmax(-1)).float().mean()
+    return max(float(moved) / MOVED, float(changed) / CHANGED)
+
+
+def smallest(effect_of: Callable[[float], float], start: float) -> float | None:
+    """The smallest size at which an effect is 1, to 4 %; None where none is."""
+    low = high = start
+    while effect_of(high) < 1:
+        low, high = high, high * 4
+        if high > LARGEST:
+            return None
+    while low == high or effect_of(low) >= 1:
+        low, high = low / 4, low
+    for _ in range(STEPS):
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if effect_of(middle) >= 1 else (middle, high)
+    return high
+
+
+def sizes_of(adapted: Any, documents: Sequence[Document], layer: str, starts: dict[str, float]) -> dict[str, Any]:
+    """The smallest size of each fault that matters.
+
+    Args:
+        adapted: a base with an adapter; the adapter is off for faults that are not of a merge.
+        documents: with greedy answers of it.
+        layer: that a faulty merge leaves out.
+        starts: names of faults, and where the search begins.
+    """
+    bare = adapted.get_base_model()
+    with adapted.disable_adapter():
+        alone = logits_of(bare, documents)
+    whole = logits_of(adapted, documents)
+
+    def spoilt(**changes: Any) -> float:
+        with adapted.disable_adapter():
+            return effect(alone, logits_of(bare, documents, Spoilt(**changes)), documents)
+
+    def scaled(size: float) -> float:
+        with factor_on(adapted, "", 1 + size):
+            return effect(whole, logits_of(adapted, documents), documents)
+
+    def left_out(size: float) -> float:
+        with factor_on(adapted, layer, size):
+            there = logits_of(adapted, documents)
+        with factor_on(adapted, layer, 0.0):
+            return effect(there, logits_of(adapted, documents), documents)
+
+    measured: dict[str, Callable[[float], float]] = {
+        "causal prompt": lambda size: spoilt(ahead=size),
+        "token types": lambda size: spoilt(ahead=size, last=TYPED),
+        "shifted positions": lambda size: spoilt(shift=size),
+        "adapter scale": scaled,
+        "one layer unmerged": left_out,
+    }
+    return {name: smallest(measured[name], start) for name, start in starts.items()}
+
+
+@contextmanager
+def factor_on(model: Any, part: str, factor: float) -> Iterator[None]:
+    """Multiply the scale of an adapter's layers whose name holds `part`, for a while."""
+    layers = [layer for name, layer in adapted_layers(model).items() if part in name]
+    before = [dict(layer.scaling) for layer in layers]
+    for layer in layers:
+        layer.scaling.update({adapter: scale * factor for adapter, scale in layer.scaling.items()})
+    try:
+        yield
+    finally:
+        for layer, scaling in zip(layers, before, strict=True):
+            layer.scaling.update(scaling)
