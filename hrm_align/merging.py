@@ -70,6 +70,7 @@ def merge(
     model: PeftModel,
     prompts: Sequence[Sequence[int]],
     *,
+    answers: Sequence[Sequence[int]] | None = None,
     max_new_tokens: int = 32,
     tolerance: float | None = None,
     batch_size: int = 64,
@@ -79,7 +80,8 @@ def merge(
     Args:
         model: a base with an adapter, in float32.
         prompts: ids to compare on.
-        max_new_tokens: of the greedy answers.
+        answers: greedy answers of the unmerged model to these prompts, ids, if they are known; None generates them.
+        max_new_tokens: of the greedy answers; known ones that are longer are cut.
         tolerance: share of the largest logit; None for what the model's own rounding floor allows.
         batch_size: answers written side by side.
 
@@ -95,7 +97,9 @@ def merge(
     if any(weight.dtype != torch.float32 for weight in model.parameters()):
         raise UserError("the base or the adapter is not in float32, in which merging is exact: load both in float32.")
     adapted: Any = model  # it answers like the model inside
-    answers = generate(adapted, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
+    if answers is None:
+        answers = generate(adapted, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
+    answers = [answer[:max_new_tokens] for answer in answers]
     documents = [Document([*prompt, *answer], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
     floor = measure_floor(model, documents)
     kept = _kept_positions(documents, base.config.vocab_size)

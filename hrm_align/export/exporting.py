@@ -49,7 +49,7 @@ from hrm_align.rewards.matching import MATCHERS
 
 logger = logging.getLogger(__name__)
 
-MERGED_ON = 32  # prompts on which a merge is compared before it is written
+MERGED_ON, MERGED_TOKENS = 32, 32  # prompts on which a merge is compared before it is written, tokens of each answer
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,13 @@ def _ask(options: ExportOptions) -> _Asked:
     cost = 0.0 if dtype == "float32" else cost_of_rounding(model, expected.documents, DTYPES[dtype])
     merging = None
     if form == "merged":
-        model, merging = merge(model, expected.prompts[:MERGED_ON], batch_size=batch_size)
+        model, merging = merge(
+            model,
+            expected.prompts[:MERGED_ON],
+            answers=expected.answers[:MERGED_ON],
+            max_new_tokens=min(MERGED_TOKENS, options.max_new_tokens),
+            batch_size=batch_size,
+        )
         merging.require()
     if source.adapter is not None and "L_bp_cycles" in source.adapter.record:
         model.config.L_bp_cycles = source.adapter.record["L_bp_cycles"]  # what it was trained with, not its base

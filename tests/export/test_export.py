@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from hrm_align import merging
 from hrm_align.export import folder as folders
 from hrm_align.export import parity, stock
 from hrm_align.models.loading import load_model, resolve
@@ -103,6 +104,22 @@ def test_the_run_of_an_adapter(exports, form):
     files = {"adapter_config.json", "adapter_model.safetensors", "hrm_adapter.json"}
     alone = WHOLE - {"config.json", "generation_config.json", "model.safetensors"} | files
     assert {path.name for path in folder.iterdir()} == (WHOLE if form == "merged" else alone)
+
+
+def test_a_merge_is_compared_with_the_answers_that_the_run_has_given_already(adapter, tmp_path, capsys, monkeypatch):
+    """Only the merged model answers again, in the tokens requested: at 1B parameters each token of a batch takes seconds."""
+    asked, stock = [], merging.generate
+
+    def counted(model, prompts, **options):
+        asked.append((len(prompts), options["max_new_tokens"]))
+        return stock(model, prompts, **options)
+
+    monkeypatch.setattr(merging, "generate", counted)
+    code, out, err = run(capsys, "export", adapter, "--to", tmp_path / "mine", "--merged", "--data", ROWS, "--limit", 4,
+                         "--max_new_tokens", 8, "--json")  # fmt: skip
+    assert code == 0, err
+    assert asked == [(4, 8)]
+    assert json.loads(out)["merge"]["prompts"] == 4
 
 
 def test_the_averaged_weights(whole, tmp_path, capsys):

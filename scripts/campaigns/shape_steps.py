@@ -1,0 +1,282 @@
+"""The steps of `real_shape.py`: what each runs through the command line, and what must be right about it."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from measured import Measured
+from shape_campaign import GB, IMPORTS, Campaign, Step, StepError, last_line, result
+
+WORDS = ("red", "blue", "oak", "elm", "sun", "moon", "fish", "bird", "tree", "rain")
+REWARD = '''"""Rewards an answer for using many different letters."""
+
+
+def letters(prompts, completions, **columns):
+    """The number of different characters of each completion, over 32."""
+    return [len(set(text)) / 32 for text in completions]
+'''
+
+
+# Rows and arguments ---------------------------------------------------------------------------------------------------
+
+
+def write_rows(out: Path) -> None:
+    """Six rows to train on, which pack into two, four held-out ones, three prompts, and a reward."""
+    rng = random.Random(0)
+    for name, number in (("train", 6), ("held_out", 4)):
+        with (out / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+            for _ in range(number):
+                asked, answer = rng.sample(WORDS, 2), " ".join(rng.sample(WORDS, 4))
+                file.write(json.dumps({"prompt": " ".join(asked), "response": answer}) + "\n")
+    prompts = [{"prompt": f"say {word}"} for word in WORDS[:3]]
+    (out / "prompts.jsonl").write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
+    (out / "letters.py").write_text(REWARD)
+
+
+def run_of(campaign: Campaign, to: Path, data: str) -> list[object]:
+    """Arguments that all training steps share."""
+    given = ("--model_name_or_path", campaign.model, "--dtype", "bfloat16", "--datasets", campaign.out / data)
+    return [*given, "--output_dir", to, "--disable_tqdm", "true", "--report_to", "none", "--logging_steps", 1]
+
+
+ADAPTER = ("--use_peft", "true", "--lora_r", 8, "--save_strategy", "no", "--max_steps", 3)
+
+
+def adapter_run(campaign: Campaign, to: Path) -> list[object]:
+    """Fine-tuning with an adapter on the base in bfloat16, one packed row a step."""
+    packed = ("--packing", "true", "--max_length", campaign.length, "--per_device_train_batch_size", 1)
+    return [*run_of(campaign, to, "train.jsonl"), *packed, *ADAPTER, "--learning_rate", "1e-3"]
+
+
+def full_run(campaign: Campaign, to: Path, optimizer: str = "sgd", dtype: str = "bfloat16") -> list[object]:
+    """Fine-tuning of all weights, two steps, a checkpoint at each.
+
+    The gradient's norm is clipped at 1, which is 3e-5 a weight at the published shape; half the distance between two bfloat16
+    weights is 5e-5 there. So only an absurd rate moves them, and equal weights after a resume say something only if they move.
+    """
+    packed = ("--packing", "true", "--max_length", campaign.length, "--per_device_train_batch_size", 1)
+    rate = ("--learning_rate", 10 if optimizer == "sgd" else "1e-3", "--lr_scheduler_type", "constant")
+    steps = ("--weight_decay", 0, "--max_steps", 2, "--save_steps", 1, "--health", "false")
+    words = [*run_of(campaign, to, "train.jsonl"), *packed, "--optim", optimizer, *rate, *steps]
+    return [*words, "--dtype", dtype]
+
+
+def grpo_run(campaign: Campaign, to: Path) -> list[object]:
+    """Reinforcement learning with an adapter: four answers to one prompt a step, the first rollout checked by the gate."""
+    reward = f"{{file: {campaign.out / 'letters.py'}, function: letters}}"
+    rewards = ("--rewards", reward, "--reward_workers", 1, "--preflight_samples", 0)
+    rollout = ("--num_generations", 4, "--per_device_train_batch_size", 4, "--max_completion_length", campaign.answer)
+    return [*run_of(campaign, to, "prompts.jsonl"), *rewards, *rollout, "--parity_every", 3, *ADAPTER]
+
+
+# Steps ----------------------------------------------------------------------------------------------------------------
+
+
+def imports(campaign: Campaign) -> dict[str, Any]:
+    """What a process takes that only imports."""
+    done = campaign.python("imports", "-c", "import hrm_align.recipes.sft, hrm_align.recipes.grpo")
+    if done.code:
+        raise StepError(last_line(done.errors))
+    return result(done)
+
+
+def checkpoint(campaign: Campaign) -> dict[str, Any]:
+    """Make the random checkpoint."""
+    if campaign.shape is None:
+        return {"note": "given"}
+    campaign.fresh(campaign.model.name)
+    script = Path(__file__).with_name("random_checkpoint.py")
+    done = campaign.python("checkpoint", script, campaign.model, "--shape", campaign.shape)
+    if done.code:
+        raise StepError(last_line(done.errors))
+    return result(done, note=last_line(done.output))
+
+
+def doctor(campaign: Campaign) -> dict[str, Any]:
+    """Nothing may be wrong with the checkpoint."""
+    return result(campaign.command("doctor", "doctor", campaign.model))
+
+
+def inspect(campaign: Campaign) -> dict[str, Any]:
+    """The proof of the mask on four documents."""
+    done = campaign.command("inspect", "inspect", campaign.out / "held_out.jsonl", "--model", campaign.model)
+    if "the mask holds" not in done.output:
+        raise StepError("the mask does not hold")
+    return result(done, note="the mask holds on 4 documents")
+
+
+def generate(campaign: Campaign) -> dict[str, Any]:
+    """One greedy answer."""
+    words = ("--prompt", "say red", "--max_new_tokens", campaign.answer, "--json")
+    done = campaign.command("generate", "generate", "--model", campaign.model, *words)
+    tokens = len(json.loads(done.output.splitlines()[-1])["token_ids"])
+    return result(done, note=f"{tokens} tokens")
+
+
+def adapter(campaign: Campaign) -> dict[str, Any]:
+    """Three steps of fine-tuning with an adapter."""
+    words = adapter_run(campaign, campaign.fresh("adapter"))
+    estimate = campaign.estimate("adapter", *words)
+    return trained(campaign, campaign.command("adapter", "sft", *words), "adapter", estimate)
+
+
+def full(campaign: Campaign) -> dict[str, Any]:
+    """Two steps of fine-tuning of all weights, which nothing interrupts."""
+    words = full_run(campaign, campaign.fresh("full"))
+    estimate = campaign.estimate("full", *words)
+    found = trained(campaign, campaign.command("full", "sft", *words), "full", estimate)
+    first, second = (campaign.out / "full" / name / "model.safetensors" for name in ("checkpoint-1", "checkpoint-2"))
+    if filecmp.cmp(first, second, shallow=False):
+        raise StepError("the second step changed no weight")
+    return found
+
+
+def trained(campaign: Campaign, done: Measured, name: str, estimate: int) -> dict[str, Any]:
+    """The record of a fine-tuning: seconds of training and of each checkpoint beside the rest."""
+    folder = campaign.out / name
+    logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    training = next(record["train_runtime"] for record in logged if "train_runtime" in record)
+    losses = [record["loss"] for record in logged if "loss" in record]
+    saving = [saving_seconds(path) for path in sorted(folder.glob("checkpoint-*"))]
+    parts = [f"{len(losses)} steps, saves included, {training:.0f} s"]
+    if saving:
+        parts.append(f"each save {sum(saving) / len(saving):.0f} s")
+    parts.append(f"start and end {done.seconds - training:.0f} s")
+    return result(done, estimate, ", ".join(parts), losses=losses, training=training, saving=saving)
+
+
+def saving_seconds(folder: Path) -> float:
+    """How long a checkpoint took, from its first file to its manifest."""
+    times = [path.stat().st_mtime for path in folder.iterdir()]
+    return (folder / "manifest.json").stat().st_mtime - min(times)
+
+
+def resumed(campaign: Campaign) -> dict[str, Any]:
+    """The second step again, from the checkpoint of the first: the same weights, in no more memory."""
+    whole = campaign.out / "full"
+    words = full_run(campaign, campaign.fresh("resumed"))
+    done = campaign.command("resumed", "sft", *words, "--resume_from_checkpoint", whole / "checkpoint-1")
+    require_equal(campaign.out / "resumed", whole)
+    before = campaign.records[NAMES["full"]]["peak"]
+    if done.peak > before * 1.01:  # a hundredth for where the allocator and the kernel round
+        raise StepError(f"the resumed run took {done.peak / GB:.2f} GB at its peak, the whole one {before / GB:.2f}")
+    return result(done, campaign.records[NAMES["full"]]["estimate"], "weights equal to the last bit")
+
+
+def require_equal(run: Path, whole: Path) -> None:
+    """Raises StepError unless two finished runs have the same weights."""
+    if not filecmp.cmp(run / "model.safetensors", whole / "model.safetensors", shallow=False):
+        raise StepError("the weights differ from those of the uninterrupted run")
+
+
+def killed(campaign: Campaign) -> dict[str, Any]:
+    """SIGKILL while the second checkpoint is written; `latest` goes on from the first and ends like the whole run."""
+    folder = campaign.fresh("killed")
+    words = full_run(campaign, folder)
+    staged = folder / ".saving" / "checkpoint-2" / "model.safetensors"
+    cut = campaign.command("killed", "sft", *words, kill_when=lambda: staged.exists() and staged.stat().st_size > 0)
+    if cut.code != -9 or (folder / "checkpoint-2").exists():
+        raise StepError(f"the kill came too late, or the run failed with {cut.code}: {last_line(cut.errors)}")
+    done = campaign.command("killed-resumed", "sft", *words, "--resume_from_checkpoint", "latest")
+    begun = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    if [record["step"] for record in begun if "resumed_from" in record] != [1]:
+        raise StepError("the run did not go on from its first checkpoint")
+    require_equal(folder, campaign.out / "full")
+    shutil.rmtree(folder)
+    return result(done, campaign.records[NAMES["full"]]["estimate"], "figures of the resumed run; weights equal")
+
+
+def merge(campaign: Campaign) -> dict[str, Any]:
+    """The adapter merged into its base, with its proof."""
+    words = ("--data", campaign.out / "held_out.jsonl", "--limit", 2, "--max_new_tokens", campaign.answer, "--json")
+    done = campaign.command(
+        "merge", "adapters", "merge", campaign.out / "adapter", "--to", campaign.fresh("merged"), *words
+    )
+    told = json.loads(done.output.splitlines()[-1])
+    shutil.rmtree(campaign.out / "merged")
+    note = f"logits differ by {told['largest_difference']:.1e} (floor {told['floor']:.1e}, allowed {told['tolerance']:.1e})"
+    return result(done, note=note, merge=told)
+
+
+def export(campaign: Campaign) -> dict[str, Any]:
+    """The merge exported in bfloat16, with its proof by stock Transformers."""
+    words = ("--merged", "--dtype", "bfloat16", "--data", campaign.out / "held_out.jsonl", "--limit", 4)
+    to = campaign.fresh("exported")
+    rest = ("--max_new_tokens", campaign.answer, "--json")
+    done = campaign.command("export", "export", campaign.out / "adapter", "--to", to, *words, *rest)
+    told = json.loads(done.output.splitlines()[-1])
+    shutil.rmtree(to)
+    parity = told["parity"]
+    note = f"{parity['wrong_answers']} of {parity['compared']} answers differ; log-probabilities by {parity['mean_difference']:.1e}"
+    return result(done, note=f"{note} nats on average", export=told)
+
+
+def grpo(campaign: Campaign) -> dict[str, Any]:
+    """Three steps of reinforcement learning."""
+    words = grpo_run(campaign, campaign.fresh("grpo"))
+    estimate = campaign.estimate("grpo", *words, "--prompt_tokens", 16)
+    done = campaign.command("grpo", "grpo", *words)
+    logged = [json.loads(line) for line in (campaign.out / "grpo" / "metrics.jsonl").read_text().splitlines()]
+    steps = [record for record in logged if "seconds/update" in record]
+    if len(steps) != 3 or "seconds/parity" not in steps[0]:
+        raise StepError("the run logged no three steps, or its gate checked nothing")
+    parts = {
+        name: [round(step.get(f"seconds/{name}", 0.0), 1) for step in steps] for name in ("rollout", "update", "parity")
+    }
+    gate = {key: value for key, value in steps[0].items() if key.startswith("parity/")}
+    note = "; ".join(f"{name} {' '.join(f'{value:.0f}' for value in values)} s" for name, values in parts.items())
+    return result(done, estimate, note, parts=parts, gate=gate)
+
+
+def adamw(dtype: str) -> Callable[[Campaign], dict[str, Any]]:
+    """Fine-tuning of all weights under AdamW, if the memory allows."""
+
+    def work(campaign: Campaign) -> dict[str, Any]:
+        name = f"adamw-{dtype}"
+        words = full_run(campaign, campaign.fresh(name), "adamw_torch", dtype)
+        estimate = campaign.estimate(name, *words)
+        needed = estimate + campaign.imports
+        if needed > campaign.memory:
+            return {"estimate": estimate, "note": f"not run: needs {needed / GB:.1f} GB"}
+        found = trained(campaign, campaign.command(name, "sft", *words), name, estimate)
+        shutil.rmtree(campaign.out / name)
+        return found
+
+    return work
+
+
+def eight_bit(campaign: Campaign) -> dict[str, Any]:
+    """Fine-tuning of all weights with an optimizer state of 8 bits, where bitsandbytes is installed."""
+    name = "adamw-8bit"
+    words = full_run(campaign, campaign.fresh(name), "adamw_8bit")
+    estimate = campaign.estimate(name, *words)
+    done = campaign.python(name, "-c", "import bitsandbytes")
+    if done.code:
+        return {"estimate": estimate, "note": "not run: bitsandbytes is not installed"}
+    return trained(campaign, campaign.command(name, "sft", *words), name, estimate)
+
+
+NAMES = {"full": "full SFT, SGD, bf16 weights"}
+STEPS = (
+    Step(IMPORTS, imports),
+    Step("random checkpoint", checkpoint),
+    Step("doctor", doctor),
+    Step("inspect", inspect),
+    Step("generate", generate, 3 * GB),
+    Step("LoRA SFT, bf16 base", adapter),
+    Step(NAMES["full"], full),
+    Step("resume", resumed),
+    Step("kill -9 during a save, resume", killed),
+    Step("adapters merge", merge),
+    Step("export --merged, bf16", export, 6 * GB),
+    Step("GRPO, LoRA, bf16 base", grpo),
+    Step("full SFT, AdamW, bf16 weights", adamw("bfloat16")),
+    Step("full SFT, AdamW, float32 weights", adamw("float32")),
+    Step("full SFT, 8-bit AdamW, bf16 weights", eight_bit),
+)
