@@ -45,7 +45,7 @@ def recipe(tmp_path_factory):
     model.model.z_L_init.data.normal_()
     model.save_pretrained(folder / "model")
     load_tokenizer("tiny").save_pretrained(folder / "model")
-    draw, words = random.Random(0), "add two and three then tell me of the river stone light some more words".split()
+    draw, words = random.Random(0), ["add", "two", "and", "three", "then", "tell", "me", "of", "the", "river", "stone", "light", "some", "more", "words"]
     rows = [
         {"prompt": " ".join(draw.choices(words, k=draw.randint(20, 60))),
          "response": " ".join(draw.choices(words, k=draw.randint(40, 120)))}
