@@ -110,6 +110,9 @@ def fitting(recipe: SFTRecipe, config: HrmTextConfig, asked: Split, memory: int)
     """
     processes = PartialState().num_processes
     for recomputed in (True,) if asked.is_recomputed else (False, True):
+        whole = Split(asked.step, 1, recomputed)  # accumulates nothing, so that no gradients wait beside the new ones
+        if _taken(recipe, config, whole) <= memory:
+            return whole
         Split(1, asked.step, recomputed).apply(recipe.training)
         found = estimate_sft(recipe, config, processes, not recipe.training.use_cpu)
         most = found.largest_batch(memory)

@@ -110,7 +110,7 @@ def test_a_resumed_run_keeps_its_split_where_it_fits(data, saved, tmp_path, caps
 def test_a_resumed_run_that_did_not_fit_is_split_anew(data, saved, taken, tmp_path):
     """As after running out of memory: the rows of each step are the same."""
     resumed = ["--resume_from_checkpoint", str(saved / "checkpoint-1")]
-    two_rows = taken("--per_device_train_batch_size", 2)
+    two_rows = taken("--per_device_train_batch_size", 2, "--gradient_accumulation_steps", 4)
     sft(tmp_path / "run", data, *with_memory(two_rows, *THREE_STEPS, *resumed))
     assert split_of(tmp_path / "run") == (2, 4, False)
     ours, theirs = (metrics(run) for run in (tmp_path / "run", saved))
