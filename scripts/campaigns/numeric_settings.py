@@ -103,12 +103,15 @@ print(json.dumps({"aten": torch.backends.cpu.get_cpu_capability(), "digest": dig
 """
 
 
-def environment_of(wanted: InstructionSet, threads: int, preload: Path | None) -> dict[str, str]:
+def environment_of(name: str, threads: int, scratch: Path, preload: Path | None) -> dict[str, str]:
     """Of the processes of a setting: the caller's, without instruction sets of its own."""
+    wanted = SETS[name]
     ours = {name for chosen in SETS.values() for name in chosen.environment}
     found = {name: value for name, value in os.environ.items() if name not in ours}
     found |= wanted.environment | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
     found["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin would take the cores from the other process
+    # PyTorch's compiler finds what it compiled before by its graph alone: kernels of another instruction set, too.
+    found["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / f"compiled-{name}")
     if wanted.asks_mkl and preload:
         found["LD_PRELOAD"] = str(preload)
     return found
@@ -230,7 +233,7 @@ def main(argv: Sequence[str]) -> int:
         for threads in arguments.threads:
             for name in arguments.only:
                 setting = f"{name}, {threads} {'thread' if threads == 1 else 'threads'}"
-                environment = environment_of(SETS[name], threads, preload)
+                environment = environment_of(name, threads, Path(scratch), preload)
                 found = probe(environment)
                 wrong += [f"{setting}: not in effect, {part}" for part in found.missing(SETS[name])]
                 if (same := digests.setdefault((threads, found.digest), setting)) != setting:
@@ -250,9 +253,14 @@ def main(argv: Sequence[str]) -> int:
         print(f"| {use.share:.2f} | {use.setting} | {use.test.removeprefix('tests/')} | {use.comparison} |")
     for use in uses:
         if use.varies and use.share > MOST_USED:
-            console.print(f"little room: {use.test} ({use.setting}): {use.comparison}", style="yellow", markup=False)
+            console.print(
+                f"little room: {use.test} ({use.setting}): {use.comparison}",
+                style="yellow",
+                markup=False,
+                soft_wrap=True,
+            )
     for line in wrong:
-        console.print(line, style="red", markup=False)
+        console.print(line, style="red", markup=False, soft_wrap=True)
     return bool(wrong)
 
 
