@@ -5,8 +5,9 @@
     python scripts/campaigns/numeric_settings.py --everything            # the whole suite in the lowest and the highest
 
 Four instruction sets by one and two threads. ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL's settings hold for a whole
-process, so each setting has processes of its own, two that share the tests. A probe reports what PyTorch, oneDNN and
-MKL say they use, and a digest of products, attention and exponentials; a setting that did not take effect is an error.
+process, so each setting has processes of its own, two that share the tests; tests of two training processes, which have one
+thread each whatever the setting, run with one. A probe reports what PyTorch, oneDNN and MKL say they use, and a digest of
+products, attention and exponentials; a setting that did not take effect is an error.
 
 Off Intel's processors MKL ignores MKL_ENABLE_INSTRUCTIONS. There a small library, which needs a C compiler, answers for the
 processor when MKL asks who made it: so an AMD machine runs the kernels in which a test failed on an Intel one.
@@ -37,6 +38,7 @@ from rich.console import Console
 ROOT = Path(__file__).parents[2]
 ANSWERS_FOR_INTEL = "int mkl_serv_intel_cpu(void) { return 1; }\nint mkl_serv_intel_cpu_true(void) { return 1; }\n"
 MOST_USED = 1 / 3  # of a tolerance
+ONCE = ["-k", "not two_processes"]  # which start processes of one thread each, whatever the setting
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,15 @@ print(json.dumps({"aten": torch.backends.cpu.get_cpu_capability(), "digest": dig
 """
 
 
-def environment_of(wanted: InstructionSet, threads: int, preload: Path | None) -> dict[str, str]:
+def environment_of(name: str, threads: int, scratch: Path, preload: Path | None) -> dict[str, str]:
     """Of the processes of a setting: the caller's, without instruction sets of its own."""
+    wanted = SETS[name]
     ours = {name for chosen in SETS.values() for name in chosen.environment}
     found = {name: value for name, value in os.environ.items() if name not in ours}
     found |= wanted.environment | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
     found["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin would take the cores from the other process
+    # PyTorch's compiler finds what it compiled before by its graph alone: kernels of another instruction set, too.
+    found["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / f"compiled-{name}")
     if wanted.asks_mkl and preload:
         found["LD_PRELOAD"] = str(preload)
     return found
@@ -228,13 +233,14 @@ def main(argv: Sequence[str]) -> int:
         for threads in arguments.threads:
             for name in arguments.only:
                 setting = f"{name}, {threads} {'thread' if threads == 1 else 'threads'}"
-                environment = environment_of(SETS[name], threads, preload)
+                environment = environment_of(name, threads, Path(scratch), preload)
                 found = probe(environment)
                 wrong += [f"{setting}: not in effect, {part}" for part in found.missing(SETS[name])]
                 if (same := digests.setdefault((threads, found.digest), setting)) != setting:
                     wrong.append(f"{setting}: computes what {same} computes, to the last bit")
                 used.append((setting, Path(scratch) / f"{name}-{threads}.jsonl"))
-                outcome = run_tests(environment, selected, used[-1][1])
+                here = selected if threads == 1 else [*ONCE, *selected]
+                outcome = run_tests(environment, here, used[-1][1])
                 console.print(f"{setting}: {outcome.summary}, {outcome.seconds:.0f} s", markup=False)
                 wrong += [f"{setting}: {failure}" for failure in outcome.failures]
                 figures = (outcome.summary, f"{outcome.seconds:.0f}", f"{outcome.cpu_seconds:.0f}")
@@ -247,9 +253,14 @@ def main(argv: Sequence[str]) -> int:
         print(f"| {use.share:.2f} | {use.setting} | {use.test.removeprefix('tests/')} | {use.comparison} |")
     for use in uses:
         if use.varies and use.share > MOST_USED:
-            console.print(f"little room: {use.test} ({use.setting}): {use.comparison}", style="yellow", markup=False)
+            console.print(
+                f"little room: {use.test} ({use.setting}): {use.comparison}",
+                style="yellow",
+                markup=False,
+                soft_wrap=True,
+            )
     for line in wrong:
-        console.print(line, style="red", markup=False)
+        console.print(line, style="red", markup=False, soft_wrap=True)
     return bool(wrong)
 
 
