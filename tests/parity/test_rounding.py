@@ -68,7 +68,7 @@ def test_a_planted_fault_does_not_raise_the_floor(honest, fault):
 
 
 def test_an_honest_merge_passes_at_the_published_depth_and_moves_what_the_floor_says(deep_random):
-    """Seen: a merge moves the logits by half to twice the floor."""
+    """Seen: a merge moves the logits by one to four times the floor."""
     _, report = merge(*adapted(deep_random), max_new_tokens=ANSWER)
     report.require()
     assert report.floor / BEHIND < report.largest_difference <= FACTOR * report.floor

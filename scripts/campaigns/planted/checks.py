@@ -267,8 +267,9 @@ class Exporting(Merging):
         differences = {
             "largest": (compared.largest_difference, compared.floor[0], allowed.largest),
             "mean": (compared.mean_difference, compared.floor[1], allowed.mean),
-            "rounding": (compared.rounding, 0.0, allowed.rounding),
         }
+        if allowed.rounding:
+            differences["rounding"] = (compared.rounding, 0.0, allowed.rounding)
         return outcome(not compared.is_same, differences)
 
     @contextmanager
