@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 
 from hrm_align.durable_files import new_folder, replace_json
@@ -104,7 +104,9 @@ def merge(
     floor = measure_floor(model, documents)
     kept = _kept_positions(documents, base.config.vocab_size)
     before = _logits(model, documents, kept)
-    merged: Any = model.merge_and_unload(safe_merge=True)
+    # In place: PEFT's safe_merge copies each weight, and what the allocator then holds unused is a quarter of the model.
+    merged: Any = model.merge_and_unload(safe_merge=False)
+    _require_finite(merged)
     vars(merged).pop("get_output_embeddings", None)  # of an adapted head
     after = _logits(merged, documents, kept)
     largest = max(float(logits.abs().max()) for logits in before)
@@ -115,6 +117,16 @@ def merge(
     ties = sum(margin is not None and margin <= allowed * largest for margin in margins)
     others = sum(margin is not None for margin in margins) - ties
     return merged, MergeReport(len(documents), sum(map(len, kept)), difference, others, allowed, floor.logits, ties)
+
+
+def _require_finite(merged: nn.Module) -> None:
+    """Raises RunError for weights that are no finite numbers; of a NaN both the least and the largest entry are NaN."""
+    for name, weight in merged.named_parameters():
+        if not torch.isfinite(torch.stack(torch.aminmax(weight.detach()))).all():
+            raise RunError(
+                f"the merged weights of {name} are not finite: nothing was written. The adapter or its base is damaged; train "
+                "it again, or use an earlier checkpoint of its run."
+            )
 
 
 def _kept_positions(documents: Sequence[Document], vocabulary: int) -> list[Tensor]:

@@ -89,6 +89,17 @@ def test_a_merge_outside_its_tolerance_writes_nothing(chat, tmp_path, capsys):
     assert code == 1 and "nothing was written" in err and not any(tmp_path.iterdir())
 
 
+def test_an_adapter_that_is_not_finite_is_not_merged(chat, tmp_path, capsys):
+    broken = tmp_path / "broken"
+    shutil.copytree(chat, broken, ignore=shutil.ignore_patterns("checkpoint-*"))
+    tensors = load_file(broken / "adapter_model.safetensors")
+    tensors[next(name for name in tensors if "lora_B" in name)][0, 0] = float("nan")
+    save_file(tensors, broken / "adapter_model.safetensors", metadata={"format": "pt"})
+    code, _, err = run(capsys, "adapters", "merge", broken, "--to", tmp_path / "merged")
+    assert code == 1 and "are not finite: nothing was written" in err and "Traceback" not in err
+    assert not (tmp_path / "merged").exists()
+
+
 def test_a_fresh_adapter_on_the_merged_base_knows_its_base(chat, tmp_path, capsys):
     """SFT, merge, SFT again: the second adapter fits the merged checkpoint, and not the first base."""
     run(capsys, "adapters", "merge", chat, "--to", tmp_path / "merged")

@@ -66,6 +66,14 @@ def test_the_table_says_which_bars_were_missed_and_a_cut_line_is_tried_again(tmp
     ]
 
 
+def test_a_record_behind_a_cut_line_is_read_again(tmp_path):
+    parts, campaign = import_module("shape_campaign"), import_module("real_shape")
+    state = tmp_path / "state.jsonl"
+    state.write_text('{"step": "doctor", "peak": 1}\n{"step": "resume", "sec')
+    parts.Campaign(tmp_path, state, tmp_path, None, 0, 0, 0).record("inspect", {"peak": 2})
+    assert campaign.read_state(state) == {"doctor": {"peak": 1}, "inspect": {"peak": 2}}
+
+
 @pytest.mark.campaign
 @LINUX
 def test_the_campaign_runs_at_a_small_shape_and_goes_on_where_it_stopped(tmp_path):

@@ -24,6 +24,8 @@ from typing import Any
 from shape_campaign import GB, IMPORTS, Campaign, Step, StepError
 from shape_steps import STEPS, write_rows
 
+BAD = {"failed", "wrong"}  # keys of a record that is not right; such a step is tried again
+
 
 def read_state(path: Path) -> dict[str, dict[str, Any]]:
     """Records by step, the last of each; a line that was cut off by a kill is left out."""
@@ -39,8 +41,9 @@ def read_state(path: Path) -> dict[str, dict[str, Any]]:
 
 def verdict(step: Step, record: dict[str, Any]) -> str:
     """Whether a step went as it should and met its bar."""
-    if "failed" in record:
-        return f"**failed**: {record['failed']}"
+    for kind in BAD:
+        if kind in record:
+            return f"**{kind}**: {record[kind]}"
     if "peak" not in record:
         return str(record["note"])
     if step.bar is None:
@@ -108,7 +111,7 @@ def main(argv: Sequence[str]) -> int:
     write_rows(out)
     chosen = [step for step in STEPS if not arguments.only or any(word in step.name for word in arguments.only)]
     for step in chosen:
-        if step.name in campaign.records and "failed" not in campaign.records[step.name]:
+        if step.name in campaign.records and not BAD & campaign.records[step.name].keys():
             continue
         print(f"{step.name} ...", file=sys.stderr, flush=True)
         try:

@@ -73,7 +73,9 @@ class Campaign:
     def record(self, name: str, content: dict[str, Any]) -> None:
         """Append the record of a step to the state file."""
         self.records[name] = content
+        whole = not self.state.exists() or self.state.read_bytes()[-1:] in (b"", b"\n")
         with self.state.open("a", encoding="utf-8") as file:
+            file.write("" if whole else "\n")  # ends a line that a kill has cut
             file.write(json.dumps({"step": name, **content}) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -81,7 +83,14 @@ class Campaign:
     @property
     def imports(self) -> int:
         """Bytes, peak resident memory of a process that only imports the trainers."""
-        return int(self.records[IMPORTS]["peak"])
+        return int(self.done(IMPORTS)["peak"])
+
+    def done(self, name: str) -> dict[str, Any]:
+        """The record of an earlier step. Raises StepError if it was not run, or failed."""
+        record = self.records.get(name, {"failed": "it was not run"})
+        if "failed" in record:
+            raise StepError(f"it needs the step `{name}`, and there: {record['failed']}")
+        return record
 
 
 @dataclass(frozen=True)
