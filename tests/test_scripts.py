@@ -86,6 +86,7 @@ def test_a_study_goes_on_from_its_records_and_prints_a_markdown_table(tmp_path):
     assert {"0.99", "0.999", "loss"} < new["value"].keys()
 
 
+@pytest.mark.numeric
 def test_variants_of_half_precision_are_compared_on_the_same_tokens():
     done = script("half_precision_study", "--only", "tiny", "--questions", 1)
     assert done.returncode == 0, done.stderr[-3000:]
