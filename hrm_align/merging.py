@@ -109,8 +109,9 @@ def merge(
     _require_finite(merged)
     vars(merged).pop("get_output_embeddings", None)  # of an adapted head
     after = _logits(merged, documents, kept)
-    largest = max(float(logits.abs().max()) for logits in before)
-    difference = max(float((a - b).abs().max()) for a, b in zip(before, after, strict=True)) / largest
+    largest = float(torch.stack([logits.abs().max() for logits in before]).max())
+    apart = torch.stack([(a - b).abs().max() for a, b in zip(before, after, strict=True)])
+    difference = float(apart.max()) / largest  # NaN if any is, which is no difference that is allowed
     allowed = floor.limit(floor.logits) if tolerance is None else tolerance
     again = generate(merged, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
     margins = [tie_margin(merged, document, other) for document, other in zip(documents, again, strict=True)]

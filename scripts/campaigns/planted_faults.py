@@ -1,6 +1,6 @@
 """Plant faults of measured sizes and ask the checks whose limits follow from a rounding floor whether they see them.
 
-    OMP_NUM_THREADS=1 python scripts/campaigns/planted_faults.py --out runs/planted          # 25 CPU minutes, one thread
+    OMP_NUM_THREADS=1 python scripts/campaigns/planted_faults.py --out runs/planted          # about an hour, one thread
     OMP_NUM_THREADS=1 python scripts/campaigns/planted_faults.py --out runs/planted --quick  # a handful
 
 Models of the published depth (tests/deep_models.py), three random and one trained. For each fault and model the smallest size

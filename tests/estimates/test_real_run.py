@@ -68,9 +68,8 @@ def test_the_estimate_is_what_a_process_takes(recipe, capsys):
     taken = json.loads(done.stdout.splitlines()[-1])
     told = counted(capsys, recipe)
     assert LOW < told / taken < HIGH, f"counted {told / 2**20:.0f} MiB, taken {taken / 2**20:.0f}"
-    # What would be seen: a horizon two passes too short, and an optimizer whose state is forgotten.
-    for fault in (("--bp_steps", 3), ("--optim", "sgd")):
-        assert not LOW < counted(capsys, recipe, *fault) / taken < HIGH, fault
+    fault = counted(capsys, recipe, "--bp_steps", 3)  # what would be seen: a horizon two passes too short
+    assert not LOW < fault / taken < HIGH, f"counted {fault / 2**20:.0f} MiB"
 
 
 def counted(capsys, recipe, *flags):

@@ -54,6 +54,7 @@ def losses(output_dir):
     return [record for record in metrics(output_dir) if "loss" in record]
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     ("mode", "low", "expected"),
     [
@@ -95,6 +96,7 @@ def test_answers_that_do_not_count_have_no_weight_to_log():
 ACCUMULATED = ("--per_device_train_batch_size", "8", "--gradient_accumulation_steps", "2")
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("flags", [(), ACCUMULATED], ids=["one forward", "two forwards"])
 @pytest.mark.parametrize("shared", ["true", "false"])
 def test_the_loss_of_a_planted_offset_is_multiplied_by_the_truncated_ratio(shared, flags, data, planted, tmp_path):
@@ -110,6 +112,7 @@ def test_the_loss_of_a_planted_offset_is_multiplied_by_the_truncated_ratio(share
     assert 0.1 < record["sampling/importance_sampling_ratio/clipped"] < 0.5, "a quarter of the answers"
 
 
+@pytest.mark.numeric
 def test_shared_prompts_leave_the_weighted_update_as_it_is(data, planted, tmp_path):
     for run, shared in (("shared", "true"), ("separate", "false")):
         grpo(tmp_path / run, data, *SGD, *ON, "--max_steps", "2", "--share_prompts", shared)
@@ -120,6 +123,7 @@ def test_shared_prompts_leave_the_weighted_update_as_it_is(data, planted, tmp_pa
     assert distance(weights(tmp_path / "shared"), weights(tmp_path / "separate"), start) < 2e-5
 
 
+@pytest.mark.numeric
 def test_a_rollout_of_several_steps_keeps_the_weights_it_was_drawn_under(data, planted, tmp_path):
     """The trainer's probabilities of the policy that sampled, not of the one that the first step has made of it."""
     grpo(tmp_path / "run", data, *SGD, *ON, "--max_steps", "2", "--num_iterations", "2")
@@ -129,6 +133,7 @@ def test_a_rollout_of_several_steps_keeps_the_weights_it_was_drawn_under(data, p
         assert first[f"sampling/importance_sampling_{name}"] == second[f"sampling/importance_sampling_{name}"]
 
 
+@pytest.mark.numeric
 def test_nothing_is_corrected_in_float32_unless_requested(data, tmp_path):
     """The same losses to the last bit, and no metric; on request the ratios are 1 within float32's rounding."""
     steps = ("--max_steps", "2")
