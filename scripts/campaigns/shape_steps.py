@@ -14,12 +14,12 @@ from measured import Measured
 from shape_campaign import GB, IMPORTS, Campaign, Step, StepError, last_line, result
 
 WORDS = ("red", "blue", "oak", "elm", "sun", "moon", "fish", "bird", "tree", "rain")
-REWARD = '''"""Rewards an answer for using many different letters."""
+REWARD = '''"""Rewards every second answer, whatever it says: most tokens of random weights stand for no text."""
 
 
-def letters(prompts, completions, **columns):
-    """The number of different characters of each completion, over 32."""
-    return [len(set(text)) / 32 for text in completions]
+def second(prompts, completions, **columns):
+    """0, 1, 0, 1 ... so that no group has zero variance."""
+    return [place % 2 for place in range(len(completions))]
 '''
 
 
@@ -36,7 +36,7 @@ def write_rows(out: Path) -> None:
                 file.write(json.dumps({"prompt": " ".join(asked), "response": answer}) + "\n")
     prompts = [{"prompt": f"say {word}"} for word in WORDS[:3]]
     (out / "prompts.jsonl").write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
-    (out / "letters.py").write_text(REWARD)
+    (out / "second.py").write_text(REWARD)
 
 
 def run_of(campaign: Campaign, to: Path, data: str) -> list[object]:
@@ -69,7 +69,7 @@ def full_run(campaign: Campaign, to: Path, optimizer: str = "sgd", dtype: str = 
 
 def grpo_run(campaign: Campaign, to: Path) -> list[object]:
     """Reinforcement learning with an adapter: four answers to one prompt a step, the first rollout checked by the gate."""
-    reward = f"{{file: {campaign.out / 'letters.py'}, function: letters}}"
+    reward = f"{{file: {campaign.out / 'second.py'}, function: second}}"
     rewards = ("--rewards", reward, "--reward_workers", 1, "--preflight_samples", 0)
     rollout = ("--num_generations", 4, "--per_device_train_batch_size", 4, "--max_completion_length", campaign.answer)
     return [*run_of(campaign, to, "prompts.jsonl"), *rewards, *rollout, "--parity_every", 3, *ADAPTER]
@@ -227,6 +227,8 @@ def grpo(campaign: Campaign) -> dict[str, Any]:
     steps = [record for record in logged if "seconds/update" in record]
     if len(steps) != 3 or "seconds/parity" not in steps[0]:
         raise StepError("the run logged no three steps, or its gate checked nothing")
+    if not all(step["grad_norm"] > 0 for step in steps):
+        raise StepError("a step of the run had no gradient")
     parts = {
         name: [round(step.get(f"seconds/{name}", 0.0), 1) for step in steps] for name in ("rollout", "update", "parity")
     }
