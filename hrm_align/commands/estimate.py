@@ -124,8 +124,9 @@ def show(found: Estimate | GRPOEstimate, on_gpu: bool = True) -> None:
     else:
         add(found.fixed)
         add(found.rollout.parts, "rollout: ")
+        add(found.gate, "parity gate: ")
         add(found.update, "update: ")
-        together, work = "together, rollout or update", _work_of_grpo(found)
+        together, work = "together, rollout, gate or update", _work_of_grpo(found)
     table.add_row(together, f"{found.total / unit:.1f}", style="bold")
     console = Console()
     console.print(table)

@@ -21,6 +21,7 @@ from hrm_align.models.loading import DTYPES
 from hrm_align.models.per_document import PER_DOCUMENT
 from hrm_align.rollouts.sampling import SIDE_BY_SIDE
 from hrm_align.rollouts.slots import MORE_TOKENS
+from hrm_align.trainers.parity_gate import EXTRA_ANSWERS, EXTRA_PROMPTS, EXTRA_TOKENS
 
 SAMPLED = 28  # bytes for each logit of a draw: it and its logarithm in float32, probability and two sums in float64
 
@@ -92,6 +93,7 @@ class GRPOEstimate:
         shares_prompts: whether the update computes a prompt once for its answers.
         scored: how often an answer is computed besides, without a backward: for the reference, and for the model before the
             update.
+        gate: bytes by name, of the parity gate where it computes in float32 beside half precision.
     """
 
     costs: Costs
@@ -102,6 +104,7 @@ class GRPOEstimate:
     forwards: int
     shares_prompts: bool
     scored: int
+    gate: dict[str, int]
 
     @property
     def fixed(self) -> dict[str, int]:
@@ -125,8 +128,8 @@ class GRPOEstimate:
 
     @property
     def total(self) -> int:
-        """Bytes: what is held, and the larger of rollout and update, which take turns."""
-        return _sum(self.fixed) + max(_sum(self.rollout.parts), _sum(self.update))
+        """Bytes: what is held, and the largest of rollout, gate and update, which take turns."""
+        return _sum(self.fixed) + max(map(_sum, (self.rollout.parts, self.gate, self.update)))
 
     @property
     def flops(self) -> float:
@@ -153,7 +156,7 @@ class GRPOEstimate:
     def figures(self) -> dict[str, Any]:
         """All of it, for programs."""
         return {
-            "bytes": {"held": self.fixed, "rollout": self.rollout.parts, "update": self.update},
+            "bytes": {"held": self.fixed, "rollout": self.rollout.parts, "gate": self.gate, "update": self.update},
             "total": self.total,
             "trained": self.costs.trained,
             "answers": self.rollout.answers,
@@ -205,6 +208,12 @@ def estimate_grpo(
         weights=(passes * weights_of_a_stack(config) + config.hidden_size * config.vocab_size) * size,
     )
     has_reference = bool(args.beta) and not recipe.lora.use_peft
+    gate: dict[str, int] = {}
+    if args.parity_every and (size == HALF or computes_in_half_precision(args)):
+        # Weights in half precision are held in float32 too meanwhile, those of a reference as well.
+        copies = costs.fixed["weights"] * (1 + has_reference) * 2 if size == HALF else 0
+        tokens = EXTRA_PROMPTS * (prompt + EXTRA_ANSWERS * min(answer, EXTRA_TOKENS))
+        gate = {"float32 weights": copies, "keys and values": 4 * states * tokens}
     every = per_generation * args.num_iterations
     is_older = args.gradient_accumulation_steps % every != 0  # TRL scores the answers before the update then
     return GRPOEstimate(
@@ -216,6 +225,7 @@ def estimate_grpo(
         args.gradient_accumulation_steps,
         bool(args.share_prompts),
         bool(args.beta) + is_older,
+        gate,
     )
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.models.rounding import in_float32
 from hrm_align.rendering import renderer_of
 from hrm_align.rollouts import writers
 from hrm_align.trainers.grpo import GRPOTrainer
@@ -134,3 +135,18 @@ def test_what_is_of_rollouts_is_refused_for_a_fine_tuning(data, tmp_path, capsys
     assert main(["estimate", *words, "--prompt_tokens", "9"]) == 2
     assert "names no rewards" in capsys.readouterr().err
     assert main(["estimate", *words, *SMALL[:2]]) == 0
+
+
+def test_the_gate_of_half_precision_holds_weights_in_float32_too(recipe, capsys):
+    """As many bytes as `in_float32` makes; a run in float32 has no such copies, and none are made without a gate."""
+    flags = ("--dtype", "bfloat16", "--use_peft", "true", "--lora_dtype", "bfloat16")
+    found = estimate(capsys, recipe, *flags)
+    model, _ = load_model_and_tokenizer("tiny", dtype="bfloat16")
+    with in_float32(model):
+        copies = sum(weight.nbytes for weight in model.parameters())
+    weights = found["bytes"]["held"]["weights"]  # the adapter's among them
+    assert copies <= found["bytes"]["gate"]["float32 weights"] == 2 * weights
+    held = sum(found["bytes"]["held"].values())
+    assert found["total"] >= held + sum(found["bytes"]["gate"].values())
+    assert estimate(capsys, recipe)["bytes"]["gate"] == {}
+    assert estimate(capsys, recipe, *flags, "--parity_every", 0)["bytes"]["gate"] == {}
