@@ -23,15 +23,36 @@ def on_accelerator(model):
     return model if device is None else model.to(device)
 
 
-def load(folder, base=None, dtype="auto"):
+def load(folder, base=None):
     """The model, in the type it was saved in, and the tokenizer, as the quickstart of the card loads them."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = on_accelerator(AutoModelForCausalLM.from_pretrained(folder if base is None else base, dtype=dtype))
+    model = on_accelerator(AutoModelForCausalLM.from_pretrained(folder if base is None else base, dtype="auto"))
     if base is None:
         return model.eval(), tokenizer
     from peft import PeftModel
 
     return PeftModel.from_pretrained(model, folder).eval(), tokenizer
+
+
+def compute_in_float32(model):
+    """Make each module cast its own weights when it runs: no second copy of the model is held. For good."""
+
+    def widen(module, inputs):
+        module.narrow = {name: weight.data for name, weight in module.named_parameters(recurse=False)}
+        for weight in module.parameters(recurse=False):
+            weight.data = weight.data.float()
+
+    def narrow(module, inputs, output):
+        for name, data in module.narrow.items():
+            getattr(module, name).data = data
+        del module.narrow
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):  # whose rows alone are cast
+            module.register_forward_hook(lambda module, inputs, output: output.float())
+        elif any(True for _ in module.parameters(recurse=False)):
+            module.register_forward_pre_hook(widen)
+            module.register_forward_hook(narrow)
 
 
 @torch.no_grad()
@@ -94,9 +115,7 @@ def main():
     if model.dtype == torch.float32:
         exact_answers = [(found[place]["prompt_ids"], found[place]["answer_ids"]) for place in exact]
     else:
-        if exact or any("answer_ids" in row for row in rows):
-            del model  # there may be no memory for both
-            model, _ = load(arguments.folder, arguments.base, torch.float32)
+        compute_in_float32(model)
         exact_answers = answer([rows[place] for place in exact])
     for place, (_, ids) in zip(exact, exact_answers, strict=True):
         found[place]["float32_answer_ids"] = ids
