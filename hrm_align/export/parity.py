@@ -33,6 +33,9 @@ from hrm_align.rollouts.scoring import response_logprobs
 BATCH = 64  # answers written side by side where memory does not matter
 SCORED_ROWS = 64  # whose log-probabilities are compared; the answers of all are
 EXACT_ROWS = 16  # whose greedy answers are compared in float32 too, where the published type is another
+# Of the process that asks: no bars, and blocks that glibc gives back when they are freed. It cannot use one of PyTorch's again for
+# the same size, and weights that are cast one module at a time would leave a heap of gaps.
+ENVIRONMENT = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 LOGITS = 1 << 24  # of a batch that is scored: 64 MiB in float32
 
 # scripts/README.md has the measurements behind these.
@@ -279,9 +282,7 @@ def ask_stock(
             str(batch_size),
         ]
         command += ["--base", base] if base else []
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=os.environ | {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-        )
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | ENVIRONMENT)
     if done.returncode:
         raise RunError(f"stock Transformers cannot use the exported folder: {done.stderr.strip()[-600:]}")
     return [json.loads(line) for line in done.stdout.splitlines()]
