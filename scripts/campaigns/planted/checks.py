@@ -289,7 +289,9 @@ def _ask_stock(folder: Path, examples: Sequence[Example], expected: Reference) -
     """What `stock.py` prints of each row, computed in float32."""
     rows = [as_row(example) for example in examples]
     with unpatched():
-        model, tokenizer = stock.load(folder, dtype=torch.float32)
+        model, tokenizer = stock.load(folder)
+        if model.dtype != torch.float32:
+            stock.compute_in_float32(model)
         answered = stock.answers(model, tokenizer, rows, ANSWER, PROMPTS)
         return [
             {
