@@ -36,6 +36,7 @@ EXACT_ROWS = 16  # whose greedy answers are compared in float32 too, where the p
 # Of the process that asks: no bars, and blocks that glibc gives back when they are freed. It cannot use one of PyTorch's again for
 # the same size, and weights that are cast one module at a time would leave a heap of gaps.
 ENVIRONMENT = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
+LEAST_CACHE = 1 << 28  # bytes of keys and values that any model may take
 LOGITS = 1 << 24  # of a batch that is scored: 64 MiB in float32
 
 # scripts/README.md has the measurements behind these.
@@ -214,8 +215,8 @@ def scores(model: PreTrainedModel, documents: Sequence[Document]) -> list[list[f
 def side_by_side(model: PreTrainedModel, prompts: int, longest: int) -> int:
     """Answers to write side by side in an export.
 
-    On a CPU their keys and values take at most a sixteenth of what the weights take, so that an export needs little more
-    than the model; on an accelerator as many as `generate` takes.
+    On a CPU their keys and values take at most a sixteenth of what the weights take, or 256 MiB, so that an export needs little
+    more than the model; on an accelerator as many as `generate` takes.
 
     Args:
         model: in float32.
@@ -227,7 +228,7 @@ def side_by_side(model: PreTrainedModel, prompts: int, longest: int) -> int:
         return min(prompts, BATCH)
     weights = sum(weight.nbytes for weight in model.parameters())
     states = 2 * config.num_attention_heads * config.head_dim * config.num_hidden_layers * 4  # bytes of a token
-    return max(1, min(prompts, BATCH, weights // 16 // (states * longest)))
+    return max(1, min(prompts, BATCH, max(LEAST_CACHE, weights // 16) // (states * longest)))
 
 
 @torch.no_grad()
