@@ -241,7 +241,7 @@ class SafeCheckpoints(_Base):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self._check_tokenizer(Path(resume_from_checkpoint))
         # Saved weights have fused keys. The stock code loads them with strict=False into split ones: 14 of 19 tensors
-        # stay as they were, without a word (transformers #48805).
+        # silently stay as they were (transformers #48805).
         folder, bare = Path(resume_from_checkpoint), self.accelerator.unwrap_model(model or self.model)
         if self.is_fsdp_enabled or not (folder / "config.json").exists():
             if isinstance(bare, PeftModel) and not self.is_fsdp_enabled and (folder / WEIGHTS).is_file():
