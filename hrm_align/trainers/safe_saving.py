@@ -110,9 +110,10 @@ class SafeCheckpoints(_Base):
         final = self._run_dir / f"checkpoint-{self.state.global_step}"
         with self._written_aside(final, resumable=True) as staged:
             super()._save_checkpoint(model, trial)
+            self._name_best(final)  # on every process: all of them load it at the end
             if self.args.should_save:
                 self._save_stabilisers(staged)
-                self._name_best(staged, final)
+                self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
         if self.args.should_save:
             best = self.state.best_model_checkpoint
             rotate(self._run_dir, self.args.save_total_limit, final, Path(best) if best else None)
@@ -197,12 +198,11 @@ class SafeCheckpoints(_Base):
         if self.health is not None:
             self.health.save(staged)
 
-    def _name_best(self, staged: Path, final: Path) -> None:
+    def _name_best(self, final: Path) -> None:
         """Name the best checkpoint where it will stand: Transformers has looked for it in the staging folder."""
         best = self._run_dir / f"checkpoint-{self.state.best_global_step}"
         if best == final or best.is_dir():  # else the best step was not saved, and the best that was stays
             self.state.best_model_checkpoint = str(best)
-        self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
 
     def _check_finite(self) -> None:
         if not all_finite(weight for weight in self.model.parameters() if weight.requires_grad):
