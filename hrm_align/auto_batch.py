@@ -7,7 +7,6 @@ fills up with other rows. It is decided by `hrm_align.estimates`, before a weigh
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,14 +65,9 @@ def settle_batch(recipe: SFTRecipe, config: HrmTextConfig, resumed: Path | None)
         What was decided, for people.
 
     Raises:
-        UserError: if not even one row fits, if weights are split over devices, which is not counted, or if the run that is
-            resumed had other steps.
+        UserError: if not even one row fits, or if the run that is resumed had other steps.
     """
     args, asked = recipe.training, Split.of(recipe.training)
-    if args.fsdp or args.deepspeed or os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
-        raise UserError(
-            "auto_batch does not count weights that FSDP or DeepSpeed splits: set per_device_train_batch_size yourself."
-        )
     memory = free_memory(bool(args.use_cpu)) if args.auto_batch_memory is None else int(args.auto_batch_memory * GIB)
     memory = min(gather_object([memory]))  # all devices must decide alike
     before = None if resumed is None else _recorded(resumed)

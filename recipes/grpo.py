@@ -34,6 +34,7 @@ from hrm_align.trainers.callbacks import MetricsFile
 from hrm_align.trainers.greedy_eval import greedy_eval_of
 from hrm_align.trainers.grpo import GRPOTrainer
 from hrm_align.trainers.guard import guard_of, report_guard
+from hrm_align.trainers.launch import check_launch
 from hrm_align.trainers.preemption import Preemption
 from hrm_align.trainers.records import claim_output_dir, write_json, write_records
 from hrm_align.trainers.resume import checkpoint_to_resume
@@ -45,6 +46,7 @@ def main(argv: Sequence[str]) -> None:
     """Run the recipe that the arguments name."""
     recipe = parse_grpo(argv)
     args, output_dir = recipe.training, Path(str(recipe.training.output_dir))
+    check_launch(args, recipe.model, samples=True)
     settings, final_push = resolved(recipe), FinalPush.requested(args)
     resumed = checkpoint_to_resume(args.resume_from_checkpoint, output_dir)
     state = PartialState()

@@ -29,6 +29,7 @@ from hrm_align.recipe_parser import parse_sft, resolved
 from hrm_align.trainers.callbacks import MetricsFile
 from hrm_align.trainers.generation_eval import generation_eval_of
 from hrm_align.trainers.guard import guard_of, report_guard
+from hrm_align.trainers.launch import check_launch
 from hrm_align.trainers.preemption import Preemption
 from hrm_align.trainers.records import claim_output_dir, write_records
 from hrm_align.trainers.resume import checkpoint_to_resume
@@ -41,6 +42,7 @@ def main(argv: Sequence[str]) -> None:
     """Run the recipe that the arguments name."""
     recipe = parse_sft(argv)
     args, output_dir = recipe.training, Path(str(recipe.training.output_dir))
+    check_launch(args, recipe.model)
     resumed = checkpoint_to_resume(args.resume_from_checkpoint, output_dir)
     is_main = PartialState().is_main_process
     if args.auto_batch:
@@ -75,13 +77,13 @@ def main(argv: Sequence[str]) -> None:
         for told in warnings_of(data, args):
             print(told)
     if guard is not None:
-        guard.before(trainer.accelerator.unwrap_model(trainer.model))
+        trainer.call_with_model(guard.before)
     trainer.train(resume_from_checkpoint=resumed)
     preemption.raise_if_asked(output_dir, trainer.state.global_step)
     trainer.save_model(str(output_dir))
     trainer.save_state()
     if guard is not None:
-        report = guard.after(trainer.accelerator.unwrap_model(trainer.model))
+        report = trainer.call_with_model(guard.after)
         if is_main:
             Console().print(report_guard(report, output_dir / "run"))
     if is_main:

@@ -13,12 +13,14 @@ from huggingface_hub import snapshot_download
 from peft import LoraConfig, PeftModel
 from peft.utils import get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 
 from hrm_align.errors import UserError
 from hrm_align.models.adapter_record import RECORD, check_base, read_record, remember_base
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.modules import linear_layers
+from hrm_align.models.sharding import fill
 from hrm_align.wording import some
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -137,6 +139,18 @@ def load_adapted(base: str, adapters: Mapping[str, Adapter], **kwargs: Any) -> t
     """
     model, tokenizer = load_model_and_tokenizer(base, **kwargs)
     return (load_adapters(model, base, adapters) if adapters else model), tokenizer
+
+
+def fill_adapter(model: PeftModel, folder: Path) -> None:
+    """Read an adapter's tensors into a model that has it and is sharded; PEFT would copy whole tensors into slices.
+
+    Args:
+        model: of which `check_tensors` has compared names and shapes.
+        folder: of the adapter.
+    """
+    saved = load_file(folder / WEIGHTS)
+    for name, own in get_peft_model_state_dict(model, save_embedding_layers=False).items():
+        fill(own, saved[name])
 
 
 def load_adapters(model: HrmTextForCausalLM, base: str, adapters: Mapping[str, Adapter]) -> PeftModel:

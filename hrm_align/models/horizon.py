@@ -21,6 +21,7 @@ from transformers import HrmTextConfig
 from transformers.models.hrm_text.modeling_hrm_text import HrmTextModel
 
 from hrm_align.errors import UserError
+from hrm_align.models.sharding import is_sharded_inside, local_part
 
 SHORTEST = 2  # one pass of each stack
 
@@ -140,6 +141,23 @@ class Horizon:
         self.bp_steps = bp_steps
         # In the order of the passes: the L passes of a cycle, then its H pass.
         self._carries = [carries for cycle, last in zip(low, high, strict=True) for carries in (*cycle, last)]
+        self._recasts = self._first_carrying_behind_others() if is_sharded_inside(self.backbone) else frozenset()
+
+    def _first_carrying_behind_others(self) -> frozenset[int]:
+        """The first carrying pass of each stack that has run without gradient before it.
+
+        Autocast keeps the cast of a weight from its first use on. Where that was a pass without gradient, the cast is the
+        oldest node of the graph, and its gradient reaches the weight only after FSDP has reduced those of the block: the
+        weight is then trained without it, without an error (torch 2.13).
+        """
+        cycle = self.backbone.config.L_cycles + 1
+        is_high = [number % cycle == cycle - 1 for number in range(len(self._carries))]
+        firsts: frozenset[int] = frozenset()
+        for stack in (False, True):
+            passes = [number for number, high in enumerate(is_high) if high == stack]
+            first = next(number for number in passes if self._carries[number])
+            firsts |= {first} - {passes[0]}
+        return firsts
 
     @property
     def reaches_embedding(self) -> bool:
@@ -157,6 +175,8 @@ class Horizon:
         assert layers is not None
         number = kwargs["cycle_offset"] // layers
         self._inside.append((number, torch.is_grad_enabled()))
+        if number in self._recasts and torch.is_grad_enabled():
+            torch.clear_autocast_cache()
         torch.set_grad_enabled(torch.is_grad_enabled() and self._carries[number])
 
     def _leave(self, stack: nn.Module, args: tuple[Any, ...], output: Tensor | None) -> Tensor | None:
@@ -167,7 +187,7 @@ class Horizon:
         if output is None or not is_last or self.reaches_embedding or not (before and weight.requires_grad):
             return None  # the output as it is
         # DDP stops at a parameter without a gradient: give it a zero, on one process too, so that both update alike.
-        return output + 0.0 * weight[0].sum()
+        return output + 0.0 * local_part(weight)[:1].sum()
 
 
 def backbone_of(model: nn.Module) -> HrmTextModel:

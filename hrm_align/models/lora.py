@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -164,6 +165,25 @@ class AdaptedHead:
     def __call__(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) of hidden states (..., hidden)."""
         return cast(Tensor, self._layer(hidden))
+
+
+@contextmanager
+def head_as_a_layer(model: Any) -> Iterator[None]:
+    """Inside, `get_output_embeddings` gives the adapted layer again: accelerate shards it, and it must be a module."""
+    base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    exposed = vars(base).pop("get_output_embeddings", None)
+    try:
+        yield
+    finally:
+        if exposed is not None:
+            base.get_output_embeddings = exposed
+
+
+def head_layer(model: Any) -> nn.Module:
+    """The module that holds the weights of the head, its adapter's among them."""
+    with head_as_a_layer(model):
+        layer: nn.Module = model.get_output_embeddings()
+    return layer
 
 
 def expose_adapted_head(model: Any) -> None:

@@ -18,6 +18,7 @@ from typing import Any, cast
 import torch
 from huggingface_hub.serialization import split_state_dict_into_shards_factory
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import GenerationConfig, HrmTextForCausalLM
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
 from transformers.utils.hub import get_checkpoint_shard_files
@@ -25,6 +26,7 @@ from transformers.utils.hub import get_checkpoint_shard_files
 from hrm_align.errors import UserError
 from hrm_align.models.safetensors_files import DTYPES, Incoming, Stored, stored_tensors, write_safetensors
 from hrm_align.models.saved_names import module_names, saved_name
+from hrm_align.models.sharding import fill, local_part
 from hrm_align.wording import some
 
 SHARD = "5GB"  # largest file, unless a caller says otherwise
@@ -106,7 +108,7 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     """Read a checkpoint's weights into a model's own tensors, in their dtype and on their device.
 
     Args:
-        model: an HrmTextForCausalLM with weights of its own.
+        model: an HrmTextForCausalLM with weights of its own, sharded or not; every process reads its own slices.
         folder: a saved checkpoint, with Transformers' fused names or the modules' own.
 
     Raises:
@@ -118,15 +120,25 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     _check_fit(folder, own, stored, parts)
     with torch.no_grad():
         for name, tensor in stored.items():
-            tensor.copy_into([own[part] for part in parts[name]])
+            _copy_into([own[part] for part in parts[name]], tensor)
+
+
+def _copy_into(own: list[Tensor], stored: Stored) -> None:
+    if not any(isinstance(tensor, DTensor) for tensor in own):
+        stored.copy_into(own)
+        return
+    whole = [torch.empty(tensor.shape, dtype=tensor.dtype) for tensor in own]
+    stored.copy_into(whole)
+    for tensor, read in zip(own, whole, strict=True):
+        fill(tensor, read)
 
 
 def _check_fit(
     folder: Path, own: Mapping[str, Tensor], stored: Mapping[str, Stored], parts: Mapping[str, list[str]]
 ) -> None:
     named = {part for names in parts.values() for part in names}
-    filled = {own[part].data_ptr() for part in named & own.keys()}
-    missing = sorted(name for name in own.keys() - named if own[name].data_ptr() not in filled)  # else it is tied
+    filled = {_place(own[part]) for part in named & own.keys()}
+    missing = sorted(name for name in own.keys() - named if _place(own[name]) not in filled)  # else it is tied
     wrong = missing + sorted(named - own.keys())
     for name, names in parts.items():
         if not wrong and _shape([own[part] for part in names]) != stored[name].shape:
@@ -138,15 +150,21 @@ def _check_fit(
         )
 
 
-def save_weights(model: nn.Module, file: Path) -> None:
+def _place(tensor: Tensor) -> int | Tensor:
+    """Where a tensor lies, which tied ones share; itself where this process holds none of it."""
+    part = local_part(tensor)
+    return part.data_ptr() if part.numel() else tensor
+
+
+def save_weights(weights: Mapping[str, Tensor], file: Path) -> None:
     """Write a model's weights as stock `save_pretrained` does, fused, without fusing them in memory first.
 
     Args:
-        model: an HrmTextForCausalLM without tied weights.
+        weights: whole, by the modules' names: `state_dict()` of an HrmTextForCausalLM without tied weights.
         file: to write.
     """
     with file.open("wb") as opened:
-        write_safetensors(opened, _incoming(model, None))
+        write_safetensors(opened, _incoming(weights, None))
 
 
 def save_whole(model: HrmTextForCausalLM, folder: Path, dtype: torch.dtype | None = None, shard: str = SHARD) -> None:
@@ -162,7 +180,7 @@ def save_whole(model: HrmTextForCausalLM, folder: Path, dtype: torch.dtype | Non
     config.dtype, config.architectures = dtype or model.dtype, [type(model).__name__]
     config.save_pretrained(folder)
     model.generation_config.save_pretrained(folder)
-    tensors = _incoming(model, dtype)
+    tensors = _incoming(model.state_dict(), dtype)
     split: Any = split_state_dict_into_shards_factory(
         cast(Any, tensors), get_storage_size=lambda tensor: tensor.size, filename_pattern=_SHARDS, max_shard_size=shard
     )
@@ -199,9 +217,9 @@ def differing_tensors(model: nn.Module, folder: Path, dtype: torch.dtype | None 
     return differing
 
 
-def _incoming(model: nn.Module, dtype: torch.dtype | None) -> dict[str, Incoming]:
+def _incoming(own: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[str, Incoming]:
     """A model's saved tensors, by name, in a type or in their own, none of them made yet."""
-    own, tensors = model.state_dict(), {}
+    tensors = {}
     for saved in sorted({saved_name(name) for name in own}):
         parts = [own[part] for part in module_names(saved)]
         written, shape = dtype or parts[0].dtype, _shape(parts)

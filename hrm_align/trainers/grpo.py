@@ -35,6 +35,7 @@ from hrm_align.rollouts.groups import GroupSampler, Rollouts
 from hrm_align.rollouts.sampling import Decoding
 from hrm_align.trainers.callbacks import append_json_line
 from hrm_align.trainers.importance_sampling import ImportanceSampling, summary
+from hrm_align.trainers.launch import NO_SHARDED_SAMPLING
 from hrm_align.trainers.parity_gate import ParityGate
 from hrm_align.trainers.safe_saving import SafeCheckpoints
 from hrm_align.trainers.shared_prompts import CHUNK_TOKENS, Pack, score_packed
@@ -110,10 +111,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             callbacks=[*callbacks],
         )
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise UserError(
-                "GRPO cannot sample from a model that FSDP or DeepSpeed has split: the answers of one process end before "
-                "those of another, which then waits for its weights. Launch it with recipes/accelerate/multi_gpu.yaml."
-            )
+            raise UserError(NO_SHARDED_SAMPLING)
         self.reward_weights = torch.tensor(suite.weights, dtype=torch.float32)
         wanted = args.vllm_importance_sampling_correction
         self._importance_sampling: ImportanceSampling | None = None

@@ -10,7 +10,8 @@
     answer_accuracy                      share of answers whose every token would
     probe_kl                             KL divergence from the run's first model on fixed rows, in nats a token
 
-Measured on each process's own rows; the main process's are logged. Takes under 3 % of a step (scripts/README.md).
+Measured on each process's own rows; the main process's are logged. Norms and update ratios of sharded weights are those of
+all processes' slices. Takes under 3 % of a step (scripts/README.md).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hrm_align.models.horizon import backbone_of
+from hrm_align.models.sharding import is_sharded, local_part
 from hrm_align.trainers.alarms import Alarms
 from hrm_align.trainers.probe import Probe
 
@@ -58,10 +60,6 @@ class HealthMonitor:
         self.alarms = Alarms(backbone.config.vocab_size)
         self.probe: Probe | None = None
         self.first_answers: Tensor | None = None  # of a resumed run, until the probe is made
-        self._groups: dict[str, list[nn.Parameter]] = defaultdict(list)
-        for name, weight in model.named_parameters():
-            if weight.requires_grad and (group := group_of(name)):
-                self._groups[group].append(weight)
         self._handles = [
             model.register_forward_pre_hook(self._begin_forward),
             model.register_forward_hook(self._see_outputs),
@@ -80,6 +78,14 @@ class HealthMonitor:
         """Watch the coming optimizer step, or rest; with `probing`, measure the divergence too."""
         self._clear()
         self._measuring, self._probing = measuring, probing
+
+    def _groups(self) -> dict[str, list[nn.Parameter]]:
+        """Trained weights by group, as they are now: sharding has replaced those that the model began with."""
+        groups: dict[str, list[nn.Parameter]] = defaultdict(list)
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad and (group := group_of(name)):
+                groups[group].append(weight)
+        return groups
 
     def _begin_forward(self, model: nn.Module, args: Any) -> None:
         # Not what is merely scored: a reference with the adapter off, a rollout seen again.
@@ -127,11 +133,13 @@ class HealthMonitor:
         """
         if not self._measuring:
             return
-        for group, weights in self._groups.items():
-            gradients = [weight.grad for weight in weights if weight.grad is not None]
-            norm = torch.stack(torch._foreach_norm(gradients)).norm().item() if gradients else 0.0
-            self._measured[f"grad_norm_{group}"] = norm / clipped_by
-            self._before[group] = _samples(weights)
+        groups = self._groups()
+        norms = {group: _gradient_norm(weights) for group, weights in groups.items()}
+        if norms and is_sharded(self.model):
+            norms = _norms_over_processes(norms)
+        for group, norm in norms.items():
+            self._measured[f"grad_norm_{group}"] = norm.item() / clipped_by
+            self._before[group] = _samples(groups[group])
         low, high = self._measured.get("grad_norm_l"), self._measured.get("grad_norm_h")
         if low is not None and high:
             self._measured["grad_ratio_lh"] = low / high
@@ -151,9 +159,11 @@ class HealthMonitor:
         _put(self._measured, "first_token_accuracy", sums.get("first_right"), sums.get("answers"))
         if (answers := sums.get("answers")) and "wrong_answers" in sums:
             self._measured["answer_accuracy"] = 1.0 - sums["wrong_answers"] / answers
+        groups = self._groups()
         for group, before in self._before.items():
-            after = _samples(self._groups[group])
-            change, size = _rms(a - b for a, b in zip(after, before, strict=True)), _rms(before)
+            after = _samples(groups[group])
+            changes = [a - b for a, b in zip(after, before, strict=True)]
+            change, size = _rms(changes, is_sharded(self.model)), _rms(before, is_sharded(self.model))
             if size > 0:  # an adapter's B begins at zero
                 self._measured[f"update_ratio_{group}"] = change / size
         if self.probe is not None and self._probing:
@@ -188,12 +198,31 @@ def _put(measured: dict[str, float], name: str, total: float | None, count: floa
         measured[name] = total / count
 
 
+def _gradient_norm(weights: list[nn.Parameter]) -> Tensor:
+    gradients = [local_part(weight.grad) for weight in weights if weight.grad is not None]
+    if not gradients:
+        return torch.zeros((), device=weights[0].device)
+    return torch.stack(torch._foreach_norm(gradients)).norm()
+
+
+def _norms_over_processes(norms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Norms of whole gradients out of those of every process's slices. Collective."""
+    squares = torch.stack([*norms.values()]).square()
+    torch.distributed.all_reduce(squares)
+    return dict(zip(norms, squares.sqrt(), strict=True))
+
+
 def _samples(weights: Iterable[Tensor]) -> list[Tensor]:
     """Evenly spaced entries of each tensor, copied; an odd distance, or all would come from a few columns."""
-    flat = [weight.detach().flatten() for weight in weights]
+    flat = [local_part(weight.detach()).flatten() for weight in weights]
     return [tensor[:: math.ceil(len(tensor) / _SAMPLED) | 1].clone() for tensor in flat]
 
 
-def _rms(tensors: Iterable[Tensor]) -> float:
+def _rms(tensors: Iterable[Tensor], over_processes: bool) -> float:
     parts = [tensor.float() for tensor in tensors]
-    return torch.cat(parts).square().mean().sqrt().item() if parts else 0.0
+    if not over_processes:
+        return torch.cat(parts).square().mean().sqrt().item() if parts else 0.0
+    entries = torch.cat(parts)  # may be none on a process that holds no slice of a small weight
+    sums = torch.stack([entries.square().sum(), torch.full_like(entries.sum(), len(entries))])
+    torch.distributed.all_reduce(sums)
+    return (sums[0] / sums[1].clamp(min=1)).sqrt().item()

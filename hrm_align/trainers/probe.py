@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hrm_align.models.horizon import backbone_of
+from hrm_align.models.sharding import call_inside_forward
 
 MAX_POSITIONS = 128  # in nats over the whole vocabulary each: 16 MB for the 1B model in half precision
 
@@ -44,18 +45,22 @@ class Probe:
         return float((first.exp() * (first - now)).sum(dim=-1).mean())
 
     def _log_probabilities(self, model: nn.Module) -> Tensor:
-        device = next(model.parameters()).device
         was_training = model.training
         model.eval()
         try:
             with self._autocast():
-                batch = {name: tensor.to(device) for name, tensor in self._batch.items()}
-                hidden = backbone_of(model)(**batch, use_cache=False).last_hidden_state[:, :-1]
-                head = model.get_output_embeddings()  # type: ignore[operator]
-                logits = head(hidden[self._chosen.to(device)])
+                logits = call_inside_forward(model, self._logits)
         finally:
             model.train(was_training)
         return logits.float().log_softmax(dim=-1)
+
+    def _logits(self, model: nn.Module) -> Tensor:
+        device = next(model.parameters()).device
+        batch = {name: tensor.to(device) for name, tensor in self._batch.items()}
+        hidden = backbone_of(model)(**batch, use_cache=False).last_hidden_state[:, :-1]
+        head = model.get_output_embeddings()  # type: ignore[operator]
+        logits: Tensor = head(hidden[self._chosen.to(device)])
+        return logits
 
 
 def _chosen_positions(labels: Tensor) -> Tensor:

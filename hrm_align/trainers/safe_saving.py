@@ -21,10 +21,12 @@ from transformers.utils import logging as transformers_logging
 
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.adapter_record import write_record
-from hrm_align.models.adapters import WEIGHTS, Adapter, check_tensors
+from hrm_align.models.adapters import WEIGHTS, Adapter, check_tensors, fill_adapter
 from hrm_align.models.loading import DTYPES, load_config
+from hrm_align.models.sharding import gather, local_part, reshard
 from hrm_align.models.weight_files import load_weights, save_weights
 from hrm_align.trainers.checkpoints import STAGING, checkpoints_in, publish, publish_files, rotate
+from hrm_align.trainers.optimizer_state import load_sharded, save_sharded
 from hrm_align.trainers.resume import checkpoint_to_resume
 
 logger = logging.getLogger(__name__)
@@ -41,7 +43,8 @@ def all_finite(tensors: Iterable[Tensor]) -> bool:
     A NaN anywhere is both the least and the largest entry. `torch.isfinite` fills as many bytes as there are weights, and
     takes twenty times as long or more on a CPU.
     """
-    floats = [tensor.detach() for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
+    parts = (local_part(tensor.detach()) for tensor in tensors)
+    floats = [part for part in parts if part.is_floating_point() and part.numel()]
     finite = [torch.isfinite(torch.stack(torch.aminmax(tensor))).all() for tensor in floats]
     return not finite or bool(torch.stack(finite).all())  # read once: a read waits for the GPU
 
@@ -121,17 +124,31 @@ class SafeCheckpoints(_Base):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the trained weights, and the averaged ones in `ema/`, so that every file is whole or absent."""
         if _internal_call:  # part of a checkpoint, already written aside
-            super().save_model(output_dir, _internal_call=True)
+            self._save_weights(output_dir)
             return
         target = Path(output_dir or self._run_dir)
         with self._written_aside(None) as staged:
-            super().save_model(str(staged), _internal_call=True)
+            self._save_weights(str(staged))
             if self.args.should_save:
                 target.mkdir(parents=True, exist_ok=True)
                 publish_files(staged, target)
         if self.average is not None:
             with self.average.applied(), self._written_aside(target / EMA_FOLDER) as staged:
-                super().save_model(str(staged), _internal_call=True)
+                self._save_weights(str(staged))
+
+    def _save_weights(self, output_dir: str | None) -> None:
+        if self.is_fsdp_enabled:
+            self._save(output_dir, gather(self._saved_tensors(), keep=self.args.should_save))
+        else:
+            super().save_model(output_dir, _internal_call=True)
+
+    def _saved_tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds, by the modules' names: all weights, or those of an adapter."""
+        state = self.model.state_dict()
+        if not isinstance(self.model, PeftModel):
+            return state
+        trained = {name for name, weight in self.model.named_parameters() if weight.requires_grad}
+        return {name: tensor for name, tensor in state.items() if name in trained}
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: TRL's card shows a quickstart that runs the prompt causally."""
@@ -139,12 +156,13 @@ class SafeCheckpoints(_Base):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         bare = self.accelerator.unwrap_model(self.model)
         # Transformers would fuse all weights in memory, which holds the model twice then.
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        streamed = state_dict is None and output_dir is not None and not sharded and _is_plain(bare)
+        whole = state_dict if self.is_fsdp_enabled else None
+        has_all = state_dict is None or whole is not None
+        streamed = has_all and output_dir is not None and not self.is_deepspeed_enabled and _is_plain(bare)
         with _silent_bar() if streamed else nullcontext():
             super()._save(output_dir, {} if streamed else state_dict)
         if streamed and self.args.should_save:
-            save_weights(bare, Path(str(output_dir)) / SAFE_WEIGHTS_NAME)
+            save_weights(bare.state_dict() if whole is None else whole, Path(str(output_dir)) / SAFE_WEIGHTS_NAME)
         # Every process comes here, and Transformers makes the folder on the one that saves.
         if self.args.should_save and isinstance(bare, PeftModel) and output_dir is not None:
             write_record(bare, Path(output_dir))
@@ -153,13 +171,18 @@ class SafeCheckpoints(_Base):
         computed = torch.serialization.get_crc32_options()
         torch.serialization.set_crc32_options(False)  # takes as long as the writing, and the manifest has a SHA-256
         try:
-            super()._save_optimizer_and_scheduler(output_dir)
+            if self.is_fsdp_enabled:
+                save_sharded(self.optimizer, self.lr_scheduler, Path(output_dir), keep=self.args.should_save)
+            else:
+                super()._save_optimizer_and_scheduler(output_dir)
         finally:
             torch.serialization.set_crc32_options(computed)
 
     @contextmanager
     def _written_aside(self, final: Path | None, resumable: bool = False) -> Iterator[Path]:
         """A folder to write into; afterwards, on the main process, it is published as `final`."""
+        if self.is_fsdp_enabled:
+            reshard(self.model)
         self._check_finite()
         staging = self._run_dir / STAGING
         staged = staging / (final.name if final else "final")
@@ -205,7 +228,10 @@ class SafeCheckpoints(_Base):
             self.state.best_model_checkpoint = str(best)
 
     def _check_finite(self) -> None:
-        if not all_finite(weight for weight in self.model.parameters() if weight.requires_grad):
+        finite = all_finite(weight for weight in self.model.parameters() if weight.requires_grad)
+        if self.is_fsdp_enabled:  # each process has looked at its own slices
+            finite = bool(self.accelerator.gather(torch.tensor([finite], device=self.accelerator.device)).all())
+        if not finite:
             raise RunError(
                 f"after step {self.state.global_step} the weights hold numbers that are not finite; nothing was saved. "
                 f"{self._last_checkpoint()} Go on from there with a lower --learning_rate."
@@ -243,10 +269,15 @@ class SafeCheckpoints(_Base):
         # Saved weights have fused keys. The stock code loads them with strict=False into split ones: 14 of 19 tensors
         # silently stay as they were (transformers #48805).
         folder, bare = Path(resume_from_checkpoint), self.accelerator.unwrap_model(model or self.model)
-        if self.is_fsdp_enabled or not (folder / "config.json").exists():
-            if isinstance(bare, PeftModel) and not self.is_fsdp_enabled and (folder / WEIGHTS).is_file():
+        if self.is_fsdp_enabled:
+            reshard(bare)
+        if not (folder / "config.json").exists():
+            if isinstance(bare, PeftModel) and (folder / WEIGHTS).is_file():
                 check_tensors(bare, bare.active_adapters[0], Adapter(folder, {}, {}))
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            if isinstance(bare, PeftModel) and self.is_fsdp_enabled:
+                fill_adapter(bare, folder)
+            else:
+                super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         load_config(resume_from_checkpoint)
         load_weights(bare, folder)
@@ -264,7 +295,10 @@ class SafeCheckpoints(_Base):
             )
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None or not self.is_fsdp_enabled:
+            super()._load_optimizer_and_scheduler(checkpoint)
+        else:
+            load_sharded(self.optimizer, self.lr_scheduler, Path(checkpoint))
         if checkpoint is None:
             return
         if self.average is not None:

@@ -9,13 +9,13 @@ import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import RandomSampler
-from transformers import HrmTextConfig, Trainer, TrainerCallback
+from transformers import HrmTextConfig, TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl.trainer.utils import RepeatSampler
 
@@ -29,12 +29,11 @@ from hrm_align.models.response_head import score_responses_only
 from hrm_align.trainers.adam_atan2 import AdamAtan2
 from hrm_align.trainers.callbacks import HEALTH, append_json_line, shorten_console
 from hrm_align.trainers.checkpoints import checkpoints_in
+from hrm_align.trainers.fully_sharded import FullySharded
 from hrm_align.trainers.health import HealthMonitor, logger
 from hrm_align.trainers.module_rates import check_rates, set_rates
 from hrm_align.trainers.probe import Probe
 from hrm_align.trainers.sampling import EpochSeededSampler
-
-_Base: Any = Trainer if TYPE_CHECKING else object
 
 PROBE_ROWS = 4
 PROBE_SHARE = 0.004  # of the time between two logs where a forward is a third of a step; more at a short horizon
@@ -84,7 +83,7 @@ def check_stabilisers(args: Any) -> None:
         )
 
 
-class Stabilised(_Base):
+class Stabilised(FullySharded):
     """The mixin; the keys that it reads from `args` are those of `StabiliserArguments`.
 
     Raises:

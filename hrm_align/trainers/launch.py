@@ -1,0 +1,112 @@
+"""What a launch asks for that a run could not honour, refused in a sentence before a model or a row is read.
+
+What accelerate's file asks for arrives as environment variables; a recipe's keys (`fsdp`, `deepspeed`) ask for the same.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from torch.distributed.fsdp import CPUOffloadPolicy
+
+from hrm_align.configs import ModelArguments
+from hrm_align.errors import UserError
+
+_FILES = "recipes/accelerate"
+NO_SHARDED_SAMPLING = (
+    "GRPO cannot sample from a model that FSDP or DeepSpeed has split: the answers of one process end before "
+    f"those of another, which then waits for its weights. Launch it with {_FILES}/multi_gpu.yaml."
+)
+
+
+def check_launch(args: Any, model: ModelArguments, samples: bool = False) -> None:
+    """Refuse a launch under which a run would be another run, or could not be resumed.
+
+    Args:
+        args: settings of the trainer.
+        model: settings of the model.
+        samples: whether the run samples from the model that it trains.
+
+    Raises:
+        UserError: naming the setting and the remedy.
+    """
+    asks_fsdp = bool(args.fsdp) or _is_set("ACCELERATE_USE_FSDP")
+    asks_deepspeed = bool(args.deepspeed) or _is_set("ACCELERATE_USE_DEEPSPEED")
+    if samples and (asks_fsdp or asks_deepspeed):
+        raise UserError(NO_SHARDED_SAMPLING)
+    if asks_deepspeed:
+        raise UserError(
+            f"this launch uses DeepSpeed, whose checkpoints hrm_align cannot resume: launch with {_FILES}/fsdp2.yaml, which "
+            f"shards weights, gradients and optimizer as ZeRO 3 does, or with {_FILES}/multi_gpu.yaml."
+        )
+    if _is_set("ACCELERATE_USE_MEGATRON_LM") or _is_set("ACCELERATE_USE_PARALLELISM_CONFIG"):
+        raise UserError(
+            "this launch uses Megatron-LM or a parallelism_config, which is not tested with this model: launch with a file of "
+            f"{_FILES}."
+        )
+    if asks_fsdp:
+        _check_settings(args, model)
+        _check_plugin(FullyShardedDataParallelPlugin(**(args.fsdp_plugin_args or {})))
+        _check_devices(PartialState())
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in ("true", "1")
+
+
+def _check_devices(state: PartialState) -> None:
+    if state.distributed_type in (DistributedType.NO, DistributedType.MULTI_CPU):
+        where = "on the CPU" if state.device.type == "cpu" else "in one process"
+        raise UserError(
+            f"this launch asks for FSDP {where}, where accelerate silently shards nothing: launch it on two or more GPUs, or "
+            f"with {_FILES}/one_gpu.yaml, cpu.yaml or two_processes_cpu.yaml."
+        )
+
+
+def _check_plugin(plugin: FullyShardedDataParallelPlugin) -> None:
+    if plugin.fsdp_version != 2:
+        raise UserError(
+            f"fsdp_version is {plugin.fsdp_version}, whose checkpoints hrm_align cannot resume: set fsdp_version: 2 in "
+            f"accelerate's file, as {_FILES}/fsdp2.yaml does."
+        )
+    if "FULL_STATE_DICT" not in str(plugin.state_dict_type):
+        raise UserError(
+            f"fsdp_state_dict_type is {getattr(plugin.state_dict_type, 'name', plugin.state_dict_type)}, and a checkpoint is "
+            "saved whole, so that a run may go on with any number of processes: set fsdp_state_dict_type: FULL_STATE_DICT."
+        )
+    for key, is_on, instead in (
+        ("fsdp_activation_checkpointing", plugin.activation_checkpointing, "set --activation_checkpointing true"),
+        (
+            "fsdp_cpu_ram_efficient_loading",
+            plugin.cpu_ram_efficient_loading,
+            "each process reads the checkpoint itself",
+        ),
+        ("fsdp_offload_params", isinstance(plugin.cpu_offload, CPUOffloadPolicy), "use more GPUs or an adapter"),
+    ):
+        if is_on:
+            raise UserError(
+                f"{key} is on, which is not tested with this model: set {key}: false in accelerate's file ({instead})."
+            )
+
+
+def _check_settings(args: Any, model: ModelArguments) -> None:
+    if args.auto_batch:
+        raise UserError(
+            "auto_batch does not count weights that FSDP or DeepSpeed splits: set per_device_train_batch_size yourself."
+        )
+    if args.ema_decay is not None:
+        raise UserError("--ema_decay keeps whole weights beside the model, which FSDP shards: leave one of them out.")
+    if args.fp16:
+        raise UserError("--fp16 is not tested under FSDP: set --bf16 true instead.")
+    if model.load_in_4bit or model.load_in_8bit:
+        raise UserError(
+            f"load_in_4bit and load_in_8bit are not tested under FSDP: leave them out, or launch with {_FILES}/multi_gpu.yaml."
+        )
+    if args.torch_compile or os.environ.get("ACCELERATE_DYNAMO_BACKEND", "no").lower() != "no":
+        raise UserError(
+            "--torch_compile (dynamo_config in accelerate's file) is not tested under FSDP: leave it out, or set "
+            "--compile_blocks true."
+        )
