@@ -59,6 +59,13 @@ class FullySharded(_Base):
 
     def call_with_model(self, function: Callable[[Any], Result]) -> Result:
         """`function(model)` with the bare model, its weights whole on every process; for answers, not for training."""
-        plugin = getattr(self.accelerator.state, "fsdp_plugin", None)
-        reshards = plugin is not None and bool(plugin.reshard_after_forward)
-        return call_with_whole_weights(self.accelerator.unwrap_model(self.model), function, reshards)
+        bare = self.accelerator.unwrap_model(self.model)
+        if not self.is_fsdp_enabled:
+            return function(bare)
+        if not is_sharded(bare):  # before training, Transformers leaves it on the CPU for FSDP
+            bare.to(self.args.device)
+            try:
+                return function(bare)
+            finally:
+                bare.to("cpu")
+        return call_with_whole_weights(bare, function, bool(self.accelerator.state.fsdp_plugin.reshard_after_forward))
