@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     recipe = parse_grpo(argv)
     args, output_dir = recipe.training, Path(str(recipe.training.output_dir))
     settings, final_push = resolved(recipe), FinalPush.requested(args)
-    resumed = checkpoint_to_resume(args.resume_from_checkpoint, output_dir)
+    resumed = checkpoint_to_resume(args.resume_from_checkpoint, output_dir, args.preemption_dir)
     state = PartialState()
     if state.is_main_process:
         claim_output_dir(output_dir, resumed)
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
         room = model.config.max_position_embeddings - int(args.max_completion_length or 0)
         prompts = prompts_of(recipe, data, tokenizer, room)
         guard = guard_of(recipe.data, data.guard, model, tokenizer, int(args.max_completion_length or 0), args.seed)
-        preemption = Preemption()
+        preemption = Preemption(args.preemption_signal)
         trainer = GRPOTrainer(
             model,
             args,

@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
     """Run the recipe that the arguments name."""
     recipe = parse_sft(argv)
     args, output_dir = recipe.training, Path(str(recipe.training.output_dir))
-    resumed = checkpoint_to_resume(args.resume_from_checkpoint, output_dir)
+    resumed = checkpoint_to_resume(args.resume_from_checkpoint, output_dir, args.preemption_dir)
     is_main = PartialState().is_main_process
     if args.auto_batch:
         config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
     check_same_run(resumed, settings, data.account, PartialState().num_processes)
     train_dataset, eval_dataset = tokenized(data, recipe.data, tokenizer, args.max_length or 0)
     guard = guard_of(recipe.data, data.guard, model, tokenizer, args.max_new_tokens, args.seed)
-    preemption = Preemption()
+    preemption = Preemption(args.preemption_signal)
     trainer = SFTTrainer(
         model,
         args,

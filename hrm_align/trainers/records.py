@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ import yaml
 
 from hrm_align._version import __version__
 from hrm_align.durable_files import replace_file, replace_json
-from hrm_align.errors import UserError
+from hrm_align.errors import PREEMPTED_CODE, UserError
 
 logger = logging.getLogger(__name__)
 
+PREEMPTED = "preempted.json"
 _LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "tokenizers")
 
 
@@ -65,6 +67,26 @@ def environment() -> dict[str, Any]:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write an object to be read by people and programs, whole or not at all."""
     replace_json(path, content, keep=False)
+
+
+def note_preempted(output_dir: Path, step: int, stage: Path | None) -> None:
+    """Write `run/preempted.json`, for schedulers, which see the launcher's exit code, and for the next start.
+
+    Args:
+        output_dir: of the run.
+        step: of the checkpoint.
+        stage: where it is while it is not in `output_dir` yet.
+    """
+    content = {
+        "checkpoint": f"checkpoint-{step}",
+        "step": step,
+        "is_in_output_dir": stage is None,
+        "stage": str(stage) if stage else None,
+        "host": platform.node(),
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "exit_code": PREEMPTED_CODE,
+    }
+    write_json(output_dir / "run" / PREEMPTED, content)
 
 
 def write_records(run: Path, settings: dict[str, Any], data: dict[str, Any]) -> None:

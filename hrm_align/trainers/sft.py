@@ -88,7 +88,9 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
         with self.evaluated_weights():
             metrics = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
             if self._generation_eval is not None:
-                scored = self._generation_eval(self.accelerator.unwrap_model(self.model))
+                bare = self.accelerator.unwrap_model(self.model)
+                with self.interruptible(bare):
+                    scored = self._generation_eval(bare)
                 generated = {f"{metric_key_prefix}_{name}": value for name, value in scored.items()}
                 self.log(dict(generated))
                 metrics |= generated

@@ -13,6 +13,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import Trainer, set_seed
+from transformers.models.hrm_text.modeling_hrm_text import HrmTextModel
 
 from hrm_align.cli import exit_code_of
 from hrm_align.data.preparation import read_data, tokenized
@@ -145,4 +146,40 @@ def saves_late(out: Path, data: Path, *flags: str) -> None:
         return stock(self, *args, **kwargs)
 
     Trainer._save = late
+    main(arguments(out, data, *flags))
+
+
+def is_signalled_at(where: str, call: int, number: int, out: Path, data: Path, *flags: str) -> None:
+    """Run the recipe and send this process a signal when it uses a function for the nth time; count its forwards after."""
+    owner, name = pkgutil.resolve_name(where.rpartition(".")[0]), where.rpartition(".")[2]
+    stock, calls = getattr(owner, name), iter(range(1, 1000))
+
+    def signalled(*args, **kwargs):
+        if next(calls) == call:
+            os.kill(os.getpid(), number)
+            forward = HrmTextModel.forward
+            HrmTextModel.forward = lambda *args, **kwargs: print("one more forward") or forward(*args, **kwargs)
+        return stock(*args, **kwargs)
+
+    setattr(owner, name, signalled)
+    main(arguments(out, data, *flags))
+
+
+def is_stopped_and_dies(where: str, call: int, out: Path, data: Path, *flags: str) -> None:
+    """Run the recipe, send it SIGTERM behind step 3, and SIGKILL when it uses a function for the nth time from there on."""
+    owner, name = pkgutil.resolve_name(where.rpartition(".")[0]), where.rpartition(".")[2]
+    stock, log, calls = getattr(owner, name), MetricsFile.on_log, iter(range(1, 1000))
+
+    def lethal(*args, **kwargs):
+        if next(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return stock(*args, **kwargs)
+
+    def stopping(self, args, state, *rest, **kwargs):
+        log(self, args, state, *rest, **kwargs)
+        if state.global_step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+            setattr(owner, name, lethal)
+
+    MetricsFile.on_log = stopping
     main(arguments(out, data, *flags))
