@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hrm_align.trainers.checkpoints import SEALED, checkpoints_in, stage_of
@@ -143,18 +145,16 @@ def test_no_training_outlives_its_launcher(rows, tmp_path):
         command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     wait_for((out / "metrics.jsonl").exists, 120)
-    (child,) = children_of(launcher.pid)
+    (child,) = psutil.Process(launcher.pid).children()
     launcher.send_signal(signal.SIGTERM)
     launcher.wait(30)
-    wait_for(
-        lambda: not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2], 60
-    )
+    try:
+        child.wait(60)
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
     assert json.loads((out / "run/preempted.json").read_text())["is_in_output_dir"]
     assert len(checkpoints_in(out)) == 1
-
-
-def children_of(process: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def wait_for(condition, seconds: float) -> None:
