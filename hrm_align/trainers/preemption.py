@@ -21,15 +21,11 @@ import torch.distributed as dist
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from hrm_align.errors import Preempted, UserError
+from hrm_align.errors import Interrupted, Preempted, UserError
 
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 # Set by `accelerate launch` for each process that it starts, and by torchrun.
 _LAUNCHERS = ("ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID")
-
-
-class Interrupted(Exception):
-    """Ends work that a preempted run does not finish before it saves."""
 
 
 class Preemption(TrainerCallback):

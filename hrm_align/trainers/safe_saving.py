@@ -20,7 +20,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 
-from hrm_align.errors import RunError, UserError
+from hrm_align.errors import Interrupted, RunError, UserError
 from hrm_align.models.adapter_record import write_record
 from hrm_align.models.adapters import WEIGHTS, Adapter, check_tensors
 from hrm_align.models.loading import DTYPES, load_config
@@ -36,7 +36,7 @@ from hrm_align.trainers.checkpoints import (
     seal,
     stage_of,
 )
-from hrm_align.trainers.preemption import Interrupted, Preemption
+from hrm_align.trainers.preemption import Preemption
 from hrm_align.trainers.records import note_preempted
 from hrm_align.trainers.resume import checkpoint_to_resume
 
