@@ -191,7 +191,9 @@ class StabiliserArguments:
     )
     hub_model_id: str | None = _option(None, "OWNER/NAME of that repository.")
     resume_from_checkpoint: str | None = _option(
-        None, "Folder of a checkpoint to go on from, or latest for the newest whole one in output_dir."
+        None,
+        "Folder of a checkpoint to go on from; latest for the newest whole one in output_dir; auto for that, or from the start "
+        "where there is none yet: one command line for the first start and for every restart.",
     )
 
     def __post_init__(self) -> None:
