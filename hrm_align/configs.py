@@ -197,7 +197,9 @@ class StabiliserArguments:
         None, "Folder on this machine's own disk that a stopped run saves to before it copies; unset for TMPDIR."
     )
     resume_from_checkpoint: str | None = _option(
-        None, "Folder of a checkpoint to go on from, or latest for the newest whole one in output_dir."
+        None,
+        "Folder of a checkpoint to go on from; latest for the newest whole one in output_dir; auto for that, or from the start "
+        "where there is none yet: one command line for the first start and for every restart.",
     )
 
     def __post_init__(self) -> None:

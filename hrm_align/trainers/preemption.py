@@ -46,7 +46,17 @@ class Preemption(TrainerCallback):
         self._signals = [signal.SIGTERM, *([signal_of(earlier)] if earlier else [])]
         self._received: int | None = None
         self._previous: dict[int, Any] = {}
-        follow_launcher()
+        self._is_open = False
+
+    def __enter__(self) -> Preemption:
+        """Listen beyond the end of training, until the run has saved its weights."""
+        self._is_open = True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Give the signals back to whoever had them."""
+        self._is_open = False
+        self.on_train_end()
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
         """Listen from here on; before, there is nothing to save."""
@@ -54,10 +64,11 @@ class Preemption(TrainerCallback):
             self._previous[number] = signal.signal(number, self.note)
 
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
-        """Give the signals back to whoever had them."""
-        for number, previous in self._previous.items():
-            signal.signal(number, previous or signal.SIG_DFL)
-        self._previous = {}
+        """Give the signals back, unless the run goes on to save."""
+        if not self._is_open:
+            for number, previous in self._previous.items():
+                signal.signal(number, previous or signal.SIG_DFL)
+            self._previous = {}
 
     def agree(self) -> bool:
         """Whether any process was signalled. All processes must call it at the same point."""

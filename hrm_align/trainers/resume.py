@@ -26,6 +26,7 @@ from hrm_align.trainers.records import PREEMPTED
 
 logger = logging.getLogger(__name__)
 
+AUTO = "auto"
 NEWEST = ("latest", "true", "True")  # `true` is what Transformers' users write
 # Without one of these a run would go on, but as another run: Transformers drops an optimizer without a word.
 _NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
@@ -35,7 +36,8 @@ def checkpoint_to_resume(asked: str | bool | None, output_dir: Path, preemption_
     """The folder that `--resume_from_checkpoint` means, verified against its manifest.
 
     Args:
-        asked: a checkpoint's folder, `latest` (or `true`) for the newest whole one in `output_dir`, or nothing.
+        asked: a checkpoint's folder, `latest` (or `true`) for the newest whole one in `output_dir`, `auto` for that or, where
+            there is no checkpoint at all, a start; or nothing.
         output_dir: of the run.
         preemption_dir: where a preempted run has saved first.
 
@@ -46,7 +48,9 @@ def checkpoint_to_resume(asked: str | bool | None, output_dir: Path, preemption_
         return None
     restore_replaced(output_dir)
     recover_preempted(output_dir, preemption_dir)
-    if str(asked) in NEWEST:
+    if asked == AUTO and not checkpoints_in(output_dir):
+        return None
+    if asked == AUTO or str(asked) in NEWEST:
         return _newest_whole(output_dir, str(asked))
     folder = Path(str(asked))
     if not folder.is_dir():
@@ -117,8 +121,8 @@ def _newest_whole(output_dir: Path, asked: str) -> Path:
             f"--resume_from_checkpoint {asked}: no checkpoint in {output_dir} is whole ({'; '.join(faults)})."
         )
     raise UserError(
-        f"--resume_from_checkpoint {asked}: {output_dir} holds no checkpoint-N folder. Start without it, or name "
-        "the run's own --output_dir."
+        f"--resume_from_checkpoint {asked}: {output_dir} holds no checkpoint-N folder. Start without it, or with "
+        "`auto`, which begins where there is none; or name the run's own --output_dir."
     )
 
 

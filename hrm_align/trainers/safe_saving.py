@@ -129,6 +129,8 @@ class SafeCheckpoints(_Base):
                 self._save_stabilisers(staged)
                 self._name_best(staged, final)
         if self.args.should_save:
+            if self._is_preempted:
+                note_preempted(self._run_dir, self.state.global_step, None)
             best = self.state.best_model_checkpoint
             rotate(self._run_dir, self.args.save_total_limit, final, Path(best) if best else None)
 
@@ -268,7 +270,6 @@ class SafeCheckpoints(_Base):
         seal(staged)
         note_preempted(self._run_dir, self.state.global_step, staged)
         publish_sealed(staged, self._run_dir)
-        note_preempted(self._run_dir, self.state.global_step, None)
 
     def _save_stabilisers(self, staged: Path) -> None:
         if self.args.include_num_input_tokens_seen == "no":  # else Transformers counts in its own way
