@@ -190,8 +190,16 @@ class StabiliserArguments:
         False, "Publish the run once, at its end: an export that has been checked, in the repository hub_model_id."
     )
     hub_model_id: str | None = _option(None, "OWNER/NAME of that repository.")
+    preemption_signal: str | None = _option(
+        None, "A signal besides SIGTERM at which to save and stop, such as USR1, which SLURM's --signal sends earlier."
+    )
+    preemption_dir: str | None = _option(
+        None, "Folder on this machine's own disk that a stopped run saves to before it copies; unset for TMPDIR."
+    )
     resume_from_checkpoint: str | None = _option(
-        None, "Folder of a checkpoint to go on from, or latest for the newest whole one in output_dir."
+        None,
+        "Folder of a checkpoint to go on from; latest for the newest whole one in output_dir; auto for that, or from the start "
+        "where there is none yet: one command line for the first start and for every restart.",
     )
 
     def __post_init__(self) -> None:

@@ -19,3 +19,7 @@ class Preempted(Exception):
 
 
 PREEMPTED_CODE = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, start it again
+
+
+class Interrupted(Exception):
+    """Ends work that a preempted run does not finish before it saves: an evaluation, a rollout. Never reaches a user."""

@@ -14,7 +14,7 @@ from hrm_align.data.example import Example
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message, parse_condition, renderer_of
 from hrm_align.rewards.matching import MATCHERS
-from hrm_align.rollouts.generation import generate
+from hrm_align.rollouts.generation import generate, share_out
 
 FEW_SHOT = (0, *range(2, 9))
 
@@ -126,6 +126,7 @@ def evaluate(
     max_new_tokens: int = 256,
     batch_size: int = 64,
     match: str = "exact",
+    share: bool = False,
 ) -> Evaluation:
     """Answer every example greedily and compare.
 
@@ -137,6 +138,7 @@ def evaluate(
         max_new_tokens: the longest answer; a longer one counts as wrong and as unfinished.
         batch_size: prompts a batch.
         match: how answers are compared: a key of `MATCHERS`.
+        share: whether all processes of a run are here, each of which then answers its part.
 
     Raises:
         UserError: for an unknown condition or match, a row that cannot be graded so, or a prompt that leaves no room for an
@@ -158,7 +160,11 @@ def evaluate(
                 f"{example.source}: the prompt has {len(prompts[-1])} tokens, and with {max_new_tokens} new ones it "
                 f"passes the model's {model.config.max_position_embeddings}: lower --max_new_tokens or shorten it."
             )
-    answers = generate(model, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
+
+    def answer(part: Sequence[list[int]]) -> list[list[int]]:
+        return generate(model, part, max_new_tokens=max_new_tokens, batch_size=batch_size)
+
+    answers = share_out(prompts, answer) if share else answer(prompts)
     return graded(examples, answers, tokenizer, match)
 
 

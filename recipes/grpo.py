@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from accelerate import PartialState
 from rich.console import Console
@@ -30,14 +29,12 @@ from hrm_align.models.trainable import load_trainable, parameters_told
 from hrm_align.recipe_parser import parse_grpo, resolved
 from hrm_align.rewards.preflight import PreflightReport, preflight
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
-from hrm_align.trainers.callbacks import MetricsFile
+from hrm_align.run import Run, open_run
 from hrm_align.trainers.greedy_eval import greedy_eval_of
 from hrm_align.trainers.grpo import GRPOTrainer
 from hrm_align.trainers.guard import guard_of, report_guard
 from hrm_align.trainers.launch import check_launch
-from hrm_align.trainers.preemption import Preemption
-from hrm_align.trainers.records import claim_output_dir, write_json, write_records
-from hrm_align.trainers.resume import checkpoint_to_resume
+from hrm_align.trainers.records import write_json, write_records
 from hrm_align.trainers.same_run import check_same_run
 from hrm_align.trainers.tracking import prepare_trackers
 
@@ -45,13 +42,15 @@ from hrm_align.trainers.tracking import prepare_trackers
 def main(argv: Sequence[str]) -> None:
     """Run the recipe that the arguments name."""
     recipe = parse_grpo(argv)
-    args, output_dir = recipe.training, Path(str(recipe.training.output_dir))
-    check_launch(args, recipe.model, samples=True)
+    check_launch(recipe.training, recipe.model, samples=True)
+    with open_run(recipe.training) as run:
+        train(recipe, run)
+
+
+def train(recipe: GRPORecipe, run: Run) -> None:
+    """Read the prompts, check the rewards, train, save, and publish where that is asked for."""
+    args, output_dir, resumed, state = recipe.training, run.folder, run.resumed, PartialState()
     settings, final_push = resolved(recipe), FinalPush.requested(args)
-    resumed = checkpoint_to_resume(args.resume_from_checkpoint, output_dir)
-    state = PartialState()
-    if state.is_main_process:
-        claim_output_dir(output_dir, resumed)
     set_seed(args.seed)
     prepare_trackers(args.report_to, output_dir)
 
@@ -66,17 +65,17 @@ def main(argv: Sequence[str]) -> None:
         room = model.config.max_position_embeddings - int(args.max_completion_length or 0)
         prompts = prompts_of(recipe, data, tokenizer, room)
         guard = guard_of(recipe.data, data.guard, model, tokenizer, int(args.max_completion_length or 0), args.seed)
-        preemption = Preemption()
         trainer = GRPOTrainer(
             model,
             args,
             prompts,
             suite,
             tokenizer,
-            callbacks=[MetricsFile(output_dir / "metrics.jsonl", resumed), preemption],
+            callbacks=run.callbacks,
             greedy_eval=greedy_eval_of(args, room, tokenizer, data.held_out, suite),
         )
         if state.is_main_process:
+            run.check_claim()
             write_records(output_dir / "run", settings, data.account)
             if checked is not None:
                 write_json(output_dir / "run" / "preflight.json", checked.to_dict())
@@ -86,11 +85,13 @@ def main(argv: Sequence[str]) -> None:
         if guard is not None:
             guard.before(trainer.accelerator.unwrap_model(trainer.model))
         trainer.train(resume_from_checkpoint=resumed)
-        preemption.raise_if_asked(output_dir, trainer.state.global_step)
+        run.preemption.raise_if_asked(output_dir, trainer.state.global_step)
         trainer.save_model(str(output_dir))
         trainer.save_state()
         if guard is not None:
-            report = guard.after(trainer.accelerator.unwrap_model(trainer.model))
+            bare = trainer.accelerator.unwrap_model(trainer.model)
+            with trainer.interruptible(bare):
+                report = guard.after(bare)
             if state.is_main_process:
                 Console().print(report_guard(report, output_dir / "run"))
     if state.is_main_process:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from accelerate import PartialState
 from peft import PeftModel
@@ -21,18 +20,17 @@ from transformers import PreTrainedModel, set_seed
 
 from hrm_align.auto_batch import settle_batch
 from hrm_align.cli import exit_code_of
+from hrm_align.configs import SFTRecipe
 from hrm_align.data.preparation import RunData, read_data, tokenized, warnings_of
 from hrm_align.export.final_push import FinalPush
 from hrm_align.models.loading import load_config
 from hrm_align.models.trainable import load_trainable, parameters_told
 from hrm_align.recipe_parser import parse_sft, resolved
-from hrm_align.trainers.callbacks import MetricsFile
+from hrm_align.run import Run, open_run
 from hrm_align.trainers.generation_eval import generation_eval_of
 from hrm_align.trainers.guard import guard_of, report_guard
 from hrm_align.trainers.launch import check_launch
-from hrm_align.trainers.preemption import Preemption
-from hrm_align.trainers.records import claim_output_dir, write_records
-from hrm_align.trainers.resume import checkpoint_to_resume
+from hrm_align.trainers.records import write_records
 from hrm_align.trainers.same_run import check_same_run
 from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.tracking import prepare_trackers
@@ -41,9 +39,14 @@ from hrm_align.trainers.tracking import prepare_trackers
 def main(argv: Sequence[str]) -> None:
     """Run the recipe that the arguments name."""
     recipe = parse_sft(argv)
-    args, output_dir = recipe.training, Path(str(recipe.training.output_dir))
-    check_launch(args, recipe.model)
-    resumed = checkpoint_to_resume(args.resume_from_checkpoint, output_dir)
+    check_launch(recipe.training, recipe.model)
+    with open_run(recipe.training) as run:
+        train(recipe, run)
+
+
+def train(recipe: SFTRecipe, run: Run) -> None:
+    """Read the rows, train, save, and publish where that is asked for."""
+    args, output_dir, resumed = recipe.training, run.folder, run.resumed
     is_main = PartialState().is_main_process
     if args.auto_batch:
         config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
@@ -51,8 +54,6 @@ def main(argv: Sequence[str]) -> None:
         if is_main:
             print(decided)
     settings, final_push = resolved(recipe), FinalPush.requested(args)
-    if is_main:
-        claim_output_dir(output_dir, resumed)
     set_seed(args.seed)
     prepare_trackers(args.report_to, output_dir)
 
@@ -61,17 +62,17 @@ def main(argv: Sequence[str]) -> None:
     check_same_run(resumed, settings, data.account, PartialState().num_processes)
     train_dataset, eval_dataset = tokenized(data, recipe.data, tokenizer, args.max_length or 0)
     guard = guard_of(recipe.data, data.guard, model, tokenizer, args.max_new_tokens, args.seed)
-    preemption = Preemption()
     trainer = SFTTrainer(
         model,
         args,
         train_dataset,
         tokenizer,
         eval_dataset,
-        callbacks=[MetricsFile(output_dir / "metrics.jsonl", resumed), preemption],
+        callbacks=run.callbacks,
         generation_eval=generation_eval_of(args, model.config.max_position_embeddings, tokenizer, data.held_out),
     )
     if is_main:
+        run.check_claim()
         write_records(output_dir / "run", settings, data.account)
         tell(model, data)
         for told in warnings_of(data, args):
@@ -79,11 +80,11 @@ def main(argv: Sequence[str]) -> None:
     if guard is not None:
         trainer.call_with_model(guard.before)
     trainer.train(resume_from_checkpoint=resumed)
-    preemption.raise_if_asked(output_dir, trainer.state.global_step)
+    run.preemption.raise_if_asked(output_dir, trainer.state.global_step)
     trainer.save_model(str(output_dir))
     trainer.save_state()
     if guard is not None:
-        report = trainer.call_with_model(guard.after)
+        report = trainer.call_interruptibly(guard.after)
         if is_main:
             Console().print(report_guard(report, output_dir / "run"))
     if is_main:

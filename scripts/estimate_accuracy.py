@@ -88,6 +88,12 @@ RUNS = (
     Run("adapter-float32", (512, 3, 2048), (*PACKED, "640", ROWS, "1", *ADAPTER)),
     Run("adapter-bfloat16", (640, 6, 1024), (*PACKED, "768", ROWS, "1", *ADAPTER, "--dtype", "bfloat16"), "bfloat16"),
     Run("grpo-adapter", (320, 3, 1024), (*GRPO, "--max_completion_length", "48", *ADAPTER)),
+    # Of some gigabytes, as trainings are. Chosen before they were run, once each.
+    Run("larger-adamw", (896, 5, 12000), (*PACKED, "640", ROWS, "1")),
+    Run("larger-sgd", (1024, 4, 16384), (*PACKED, "512", ROWS, "2", "--optim", "sgd")),
+    Run("larger-adamw_8bit", (768, 6, 32768), (*PACKED, "512", ROWS, "1", "--optim", "adamw_8bit")),
+    Run("larger-adapter-float32", (1024, 4, 8192), (*PACKED, "768", ROWS, "1", *ADAPTER)),
+    Run("larger-adapter-bfloat16", (1536, 6, 65536), (*PACKED, "512", ROWS, "1", *ADAPTER, "--dtype", "bfloat16"), "bfloat16"),
 )  # fmt: skip
 
 

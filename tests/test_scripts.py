@@ -31,7 +31,6 @@ def test_a_fault_of_each_kind_is_survived(tmp_path):
     assert counted == {"kills": (1, 0), "corruption": (2, 0), "nan": (3, 0)}
 
 
-@pytest.mark.numeric
 def test_checks_with_a_measured_floor_pass_honest_models_and_stop_planted_faults(tmp_path):
     """A merge and a bfloat16 run of one random model of the published depth."""
     done = script("campaigns/planted_faults", "--out", tmp_path, "--quick")
@@ -128,14 +127,14 @@ def test_a_benchmark_races_all_arms_and_writes_what_it_saw(name, arms, tmp_path)
     assert all(arm in done.stdout for arm in arms)
 
 
-@pytest.mark.numeric
 def test_attention_is_compared_on_packed_rows_and_on_shared_prompts(tmp_path):
+    """The script ends with 1 if kernels differ by more than another order of sums does."""
     flags = ("--shape", "tiny", "--rounds", 1, "--threads", 1, "--without_flex")  # tests/parity has flex_attention
     done = script("bench_attention", *flags, "--out", tmp_path / "a.json")
     assert done.returncode == 0, done.stderr[-3000:]
     for kind in ("packed_rows", "shared_prompts"):
         apart = json.loads((tmp_path / f"a_{kind}.json").read_text())["largest_difference_from_dense"]
-        assert set(apart) == {"per_document", "sdpa"} and max(apart.values()) < 1e-4
+        assert set(apart) == {"per_document", "sdpa"} and apart["sdpa"] == 0
 
 
 def test_a_profile_is_a_table_and_a_picture(tmp_path):

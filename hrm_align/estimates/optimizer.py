@@ -45,6 +45,8 @@ class Blocks:
         block: numbers that share a scale.
         whole_blocks: whether a tensor that is no whole number of blocks stays in float32.
         embeddings: whether those are held as codes too.
+        working: float32 numbers a weight that a step on a CPU takes for the tensor at hand, where codes are opened first;
+            a fused kernel on a GPU takes none.
     """
 
     states: int
@@ -52,6 +54,7 @@ class Blocks:
     block: int = 256
     whole_blocks: bool = False
     embeddings: bool = False
+    working: int = 0
 
     def size(self, numbers: int, is_embedding: bool) -> int:
         """Bytes for a tensor of so many numbers."""
@@ -62,14 +65,15 @@ class Blocks:
 
 
 # bitsandbytes: https://huggingface.co/docs/bitsandbytes/optimizers; Transformers has it hold embeddings in 32 bits.
-# Paged state is counted whole: it leaves the device only where that is full.
+# Paged state is counted whole: it leaves the device only where that is full. A step on a CPU holds in float32 the opened
+# states, the scaled gradient, and two parts of the update (0.50, `_optimizer_update_8bit_blockwise_cpu`).
 BLOCKS = {
-    **dict.fromkeys(("adamw_bnb_8bit", "adamw_8bit", "paged_adamw_8bit"), Blocks(2, 8)),
-    **dict.fromkeys(("lion_8bit", "paged_lion_8bit", "rmsprop_bnb_8bit"), Blocks(1, 8)),
-    **dict.fromkeys(("ademamix_8bit", "paged_ademamix_8bit"), Blocks(3, 8)),
-    **dict.fromkeys(("lion_32bit", "paged_lion_32bit", "rmsprop_bnb", "rmsprop_bnb_32bit"), Blocks(1, 32)),
-    **dict.fromkeys(("ademamix", "paged_ademamix_32bit"), Blocks(3, 32)),
-    "paged_adamw_32bit": Blocks(2, 32),
+    **dict.fromkeys(("adamw_bnb_8bit", "adamw_8bit", "paged_adamw_8bit"), Blocks(2, 8, working=5)),
+    **dict.fromkeys(("lion_8bit", "paged_lion_8bit", "rmsprop_bnb_8bit"), Blocks(1, 8, working=4)),
+    **dict.fromkeys(("ademamix_8bit", "paged_ademamix_8bit"), Blocks(3, 8, working=9)),
+    **dict.fromkeys(("lion_32bit", "paged_lion_32bit", "rmsprop_bnb", "rmsprop_bnb_32bit"), Blocks(1, 32, working=3)),
+    **dict.fromkeys(("ademamix", "paged_ademamix_32bit"), Blocks(3, 32, working=4)),
+    "paged_adamw_32bit": Blocks(2, 32, working=3),
     # torchao.optim
     "adamw_torch_8bit": Blocks(2, 8, whole_blocks=True, embeddings=True),
     "adamw_torch_4bit": Blocks(2, 4, block=128, whole_blocks=True, embeddings=True),
@@ -78,18 +82,25 @@ BLOCKS = {
 _AS_ADAMW = ("adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused")
 
 
-def optimizer_memory(args: Any, tensors: Mapping[tuple[tuple[int, ...], torch.dtype, bool], int]) -> Optimizer:
+def optimizer_memory(
+    args: Any, tensors: Mapping[tuple[tuple[int, ...], torch.dtype, bool], int], on_gpu: bool = False
+) -> Optimizer:
     """What `optim` takes for the weights that are trained.
 
     Args:
         args: of a recipe, which says the optimizer and its arguments.
         tensors: how many weights there are of a shape, a type, and as embeddings.
+        on_gpu: whether it steps there: bitsandbytes' kernels take nothing besides.
 
     Raises:
         UserError: for an optimizer whose package is not installed or that wants the whole model.
     """
     if blocks := BLOCKS.get(name_of(args)):
-        return Optimizer(sum(n * blocks.size(prod(shape), held) for (shape, _, held), n in tensors.items()), 0)
+        largest = max((prod(shape) for shape, _, _ in tensors), default=0)
+        return Optimizer(
+            sum(n * blocks.size(prod(shape), held) for (shape, _, held), n in tensors.items()),
+            0 if on_gpu else blocks.working * FLOAT32 * largest,
+        )
     state, temporaries = 0, 0
     for (shape, dtype, _), number in tensors.items():
         one = _stepped(args, shape, dtype)

@@ -1,13 +1,20 @@
-"""Answers to many prompts in batches, greedy or sampled."""
+"""Answers to many prompts in batches, greedy or sampled, and such work shared by the processes of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 
+from hrm_align.errors import Interrupted, RunError
 from hrm_align.rollouts.sampling import Decoding, sample
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def generate(
@@ -42,3 +49,41 @@ def generate(
     for place, completion in zip(order, drawn, strict=True):
         answers[place] = completion.ids
     return answers
+
+
+def share_out(items: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[Result]]) -> list[Result]:
+    """Let every process of a run do its part of some work, and give the results of all to each.
+
+    All processes must call it with the same items. A failure on one of them ends it on all.
+
+    Args:
+        items: process k takes every n-th, from the k-th on.
+        work: returns one result an item; results are pickled.
+
+    Returns:
+        The results in the order of the items.
+
+    Raises:
+        Interrupted: if the work of any process was.
+        RunError: if that of another process has failed; the process itself raises what it failed with.
+    """
+    state = PartialState()
+    count = state.num_processes
+    if count == 1:
+        return list(work(items))
+    part, own, failure = items[state.process_index :: count], list[Result](), None
+    try:
+        own = list(work(part)) if part else []
+    except Exception as error:  # told to the others, who would wait for this one, and raised again
+        failure = error
+    told = None if failure is None else (isinstance(failure, Interrupted), f"{type(failure).__name__}: {failure}")
+    parts = gather_object([(own, told)])
+    if failure is not None:
+        raise failure
+    for number, (_, fault) in enumerate(parts):
+        if fault is not None:
+            raise Interrupted if fault[0] else RunError(f"process {number} has failed: {fault[1]}")
+    results: list[Result] = [None] * len(items)  # type: ignore[list-item]
+    for number, (theirs, _) in enumerate(parts):
+        results[number::count] = theirs
+    return results

@@ -66,7 +66,8 @@ class MetricsFile(TrainerCallback):
     Args:
         path: of the file; records are appended.
         resumed: the checkpoint that the run goes on from. The file then says so, because steps behind that checkpoint may
-            stand in it twice: those before the line are of weights that were lost.
+            stand in it twice: those before the line are of weights that were lost. The line of a run that was killed before
+            its first checkpoint, and begins again, names none.
     """
 
     def __init__(self, path: Path, resumed: Path | None = None):
@@ -74,8 +75,10 @@ class MetricsFile(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: Any, **kwargs: Any) -> None:
         """Note where a resumed run goes on."""
-        if self.resumed is not None and state.is_world_process_zero:
-            append_json_line(self.path, {"step": state.global_step, "resumed_from": str(self.resumed)})
+        begins_again = self.resumed is None and self.path.exists()
+        if state.is_world_process_zero and (self.resumed is not None or begins_again):
+            resumed_from = None if begins_again else str(self.resumed)
+            append_json_line(self.path, {"step": state.global_step, "resumed_from": resumed_from})
 
     def on_log(
         self,

@@ -45,7 +45,7 @@ def generation_eval_of(
 
     def score(model: PreTrainedModel) -> dict[str, float]:
         match, limit = args.generation_eval_match, args.max_new_tokens
-        result = evaluate(model, tokenizer, sample, max_new_tokens=limit, match=match)
+        result = evaluate(model, tokenizer, sample, max_new_tokens=limit, match=match, share=True)
         if PartialState().is_main_process:
             for line in result.samples[: args.log_samples]:
                 append_json_line(Path(str(args.output_dir)) / "samples.jsonl", line)

@@ -12,7 +12,7 @@ from hrm_align.data.example import Example
 from hrm_align.errors import UserError
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.suite import RewardSuite
-from hrm_align.rollouts.generation import generate
+from hrm_align.rollouts.generation import generate, share_out
 from hrm_align.trainers.generation_eval import answerable
 from hrm_align.trainers.grpo import GreedyEval
 
@@ -43,14 +43,21 @@ def greedy_eval_of(
     if not questions:
         raise UserError(f"no held-out prompt leaves room for --max_completion_length {limit}: lower it.")
     chosen = random.Random(args.seed).sample(questions, min(args.generation_eval_samples, len(questions)))
-    prompts = [renderer.prompt(example.messages, example.condition) for example in chosen]
 
     def score(model: PreTrainedModel) -> dict[str, float]:
-        answers = generate(model, prompts, max_new_tokens=limit, batch_size=128)
-        scores = suite.score([renderer.decode_response(ids) for ids in answers], chosen)
-        unfinished = sum(renderer.response_end_id not in ids for ids in answers) / len(answers)
-        parts = {f"rewards/{name}": _mean(values) for name, values in scores.values.items()}
-        return {"reward": _mean(scores.totals(suite.weights)), "truncated": unfinished, **parts}
+        def answer_and_grade(part: Sequence[Example]) -> list[dict[str, float | None]]:
+            prompts = [renderer.prompt(example.messages, example.condition) for example in part]
+            answers = generate(model, prompts, max_new_tokens=limit, batch_size=128)
+            scores = suite.score([renderer.decode_response(ids) for ids in answers], part)
+            columns: dict[str, Sequence[float | None]] = {
+                "reward": scores.totals(suite.weights),
+                "truncated": [float(renderer.response_end_id not in ids) for ids in answers],
+                **{f"rewards/{name}": values for name, values in scores.values.items()},
+            }
+            return [{name: values[row] for name, values in columns.items()} for row in range(len(part))]
+
+        rows = share_out(chosen, answer_and_grade)
+        return {name: _mean([row[name] for row in rows]) for name in rows[0]}
 
     return score
 

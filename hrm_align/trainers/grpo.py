@@ -12,6 +12,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -136,6 +137,10 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
     # Rollouts -----------------------------------------------------------------------------------------------------
 
     @property
+    def _is_between_steps(self) -> bool:
+        return self._step % int(self.args.gradient_accumulation_steps) == 0
+
+    @property
     def between_rollouts(self) -> bool:
         """Whether no rollout is half used: the next optimizer step draws a new one."""
         return self._step % (int(self.args.steps_per_generation or 1) * self.num_iterations) == 0
@@ -152,7 +157,9 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             self.accelerator.autocast(),
         ):
             rows = [example["row"] for example in inputs]
-            self._rollouts = self.groups.draw(model, rows, number=number, offset=offset)
+            # Between two steps nothing is lost that a resumed run would not draw again.
+            with self.interruptible(model) if self._is_between_steps else nullcontext():
+                self._rollouts = self.groups.draw(model, rows, number=number, offset=offset)
         output = super()._generate_and_score_completions([dataset[row] for row in self._rollouts.rows])
         if self.args.algorithm == "rloo":
             output["advantages"] *= self.num_generations / (self.num_generations - 1)  # the mean of the others
@@ -349,7 +356,9 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         if self._greedy_eval is None:
             raise UserError("nothing is evaluated: set --generation_eval_samples, or leave --eval_strategy out.")
         with self.evaluated_weights():
-            scored = self._greedy_eval(self.accelerator.unwrap_model(self.model))
+            bare = self.accelerator.unwrap_model(self.model)
+            with self.interruptible(bare):
+                scored = self._greedy_eval(bare)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scored.items()}
         self.model.eval()  # else TRL adds what the training steps have noted
         self.log(dict(metrics))

@@ -61,7 +61,7 @@ class ForgettingGuard:
 
     def _score(self, model: PreTrainedModel) -> dict[str, dict[str, Any]]:
         return {
-            name: evaluate(model, self._tokenizer, examples, max_new_tokens=self._limit).to_dict()
+            name: evaluate(model, self._tokenizer, examples, max_new_tokens=self._limit, share=True).to_dict()
             for name, examples in self._sets.items()
         }
 

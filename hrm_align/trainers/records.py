@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,38 +16,63 @@ import yaml
 
 from hrm_align._version import __version__
 from hrm_align.durable_files import replace_file, replace_json
-from hrm_align.errors import UserError
+from hrm_align.errors import PREEMPTED_CODE, UserError
+from hrm_align.trainers.checkpoints import STAGING
+from hrm_align.trainers.claim import is_of_claim
+from hrm_align.wording import some
 
 logger = logging.getLogger(__name__)
 
+PREEMPTED = "preempted.json"
 _LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "tokenizers")
 
 
-def claim_output_dir(path: Path, resumed: Path | None = None) -> None:
-    """Make the run's folder, and refuse one that holds another run.
+def check_folder(path: Path, resumed: Path | None, started_again: bool) -> None:
+    """Refuse a folder that holds what this run would write over.
 
     Args:
         path: of the run.
         resumed: the checkpoint it goes on from; only its own run may be continued in place.
+        started_again: whether a run that was killed before its first checkpoint may have been here.
 
     Raises:
-        UserError: if the folder is in use, or cannot be written.
+        UserError: if there are files of another run, or (`started_again`) any that no start leaves behind.
     """
-    own = resumed is not None and resumed.resolve().parent == path.resolve()
-    if not own and path.is_dir() and any(map(_is_of_a_run, path.rglob("*"))):
+    if resumed is not None and resumed.resolve().parent == path.resolve():
+        return
+    found = [file.relative_to(path) for file in path.rglob("*") if _is_of_a_run(file)]
+    if started_again:
+        found = [file for file in found if file.parts[0] not in _OF_A_START]
+    if not found:
+        return
+    if started_again:
         raise UserError(
-            f"{path} already holds files, and nothing is written over: choose another --output_dir, go on with "
-            "--resume_from_checkpoint, or move the folder away."
+            f"--resume_from_checkpoint auto: {path} holds no checkpoint to go on from, but {some(map(str, sorted(found)))}, which "
+            "no start leaves behind, and nothing is written over: choose another --output_dir, or move the folder away."
         )
-    try:
-        (path / "run").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {path} ({error.strerror}): choose another --output_dir.") from error
+    raise UserError(
+        f"{path} already holds files, and nothing is written over: choose another --output_dir, go on with "
+        "--resume_from_checkpoint latest (or auto, which begins again where no checkpoint was saved), or move the folder away."
+    )
+
+
+# What a run writes before its first checkpoint: records, logs, trackers' files, the merge that GRPO begins with, half a save.
+_OF_A_START = (
+    "run",
+    "metrics.jsonl",
+    "samples.jsonl",
+    "completions",
+    "wandb",
+    "runs",
+    "start",
+    ".start.partial",
+    STAGING,
+)
 
 
 def _is_of_a_run(path: Path) -> bool:
     # A start that failed on a bad row leaves its quarantine file: with the row mended, the same command must work.
-    return path.is_file() and not path.name.startswith("quarantine_")
+    return path.is_file() and not path.name.startswith("quarantine_") and not is_of_claim(path.name)
 
 
 def environment() -> dict[str, Any]:
@@ -65,6 +91,26 @@ def environment() -> dict[str, Any]:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write an object to be read by people and programs, whole or not at all."""
     replace_json(path, content, keep=False)
+
+
+def note_preempted(output_dir: Path, step: int, stage: Path | None) -> None:
+    """Write `run/preempted.json`, for schedulers, which see the launcher's exit code, and for the next start.
+
+    Args:
+        output_dir: of the run.
+        step: of the checkpoint.
+        stage: where it is while it is not in `output_dir` yet.
+    """
+    content = {
+        "checkpoint": f"checkpoint-{step}",
+        "step": step,
+        "is_in_output_dir": stage is None,
+        "stage": str(stage) if stage else None,
+        "host": platform.node(),
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "exit_code": PREEMPTED_CODE,
+    }
+    write_json(output_dir / "run" / PREEMPTED, content)
 
 
 def write_records(run: Path, settings: dict[str, Any], data: dict[str, Any]) -> None:

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import platform
+import shutil
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from hrm_align.errors import UserError
-from hrm_align.trainers.checkpoints import check_whole, checkpoints_in, restore_replaced
+from hrm_align.errors import RunError, UserError
+from hrm_align.trainers.checkpoints import (
+    STAGING,
+    check_whole,
+    checkpoints_in,
+    is_stage,
+    newest_sealed,
+    publish_sealed,
+    restore_replaced,
+    stage_of,
+    step_of,
+)
+from hrm_align.trainers.records import PREEMPTED
 
 logger = logging.getLogger(__name__)
 
+AUTO = "auto"
 NEWEST = ("latest", "true", "True")  # `true` is what Transformers' users write
 # Without one of these a run would go on, but as another run: Transformers drops an optimizer without a word.
 _NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
 
 
-def checkpoint_to_resume(asked: str | bool | None, output_dir: Path) -> Path | None:
+def checkpoint_to_resume(asked: str | bool | None, output_dir: Path, preemption_dir: str | None = None) -> Path | None:
     """The folder that `--resume_from_checkpoint` means, verified against its manifest.
 
     Args:
-        asked: a checkpoint's folder, `latest` (or `true`) for the newest whole one in `output_dir`, or nothing.
+        asked: a checkpoint's folder, `latest` (or `true`) for the newest whole one in `output_dir`, `auto` for that or, where
+            there is no checkpoint at all, a start; or nothing.
         output_dir: of the run.
+        preemption_dir: where a preempted run has saved first.
 
     Raises:
         UserError: if there is no such checkpoint, or the one asked for is not whole.
@@ -28,7 +47,10 @@ def checkpoint_to_resume(asked: str | bool | None, output_dir: Path) -> Path | N
     if not asked:
         return None
     restore_replaced(output_dir)
-    if str(asked) in NEWEST:
+    recover_preempted(output_dir, preemption_dir)
+    if asked == AUTO and not checkpoints_in(output_dir):
+        return None
+    if asked == AUTO or str(asked) in NEWEST:
         return _newest_whole(output_dir, str(asked))
     folder = Path(str(asked))
     if not folder.is_dir():
@@ -44,6 +66,48 @@ def checkpoint_to_resume(asked: str | bool | None, output_dir: Path) -> Path | N
     return folder
 
 
+def recover_preempted(output_dir: Path, preemption_dir: str | None = None) -> None:
+    """Publish the checkpoint of a preempted run that was killed before it stood in `output_dir`, or tell that it is lost.
+
+    Args:
+        output_dir: of the run.
+        preemption_dir: where that run saved first (`stage_of`).
+
+    Raises:
+        RunError: if it is there and cannot be published.
+    """
+    record = _preempted_record(output_dir)
+    stages = {Path(str(record.get("stage") or "")).parent}  # which may be another than this command names
+    with suppress(OSError):  # the folder of another user, which was not written to either
+        stages.add(stage_of(output_dir, preemption_dir))
+    stages = {folder for folder in stages if is_stage(folder, output_dir)}
+    sealed = newest_sealed([output_dir / STAGING, *stages])
+    newest = next(iter(checkpoints_in(output_dir)), None)
+    if sealed is not None and (newest is None or step_of(sealed) > step_of(newest)):
+        try:
+            published = publish_sealed(sealed, output_dir)
+        except OSError as error:
+            raise RunError(
+                f"{sealed}, which this run saved when it was preempted, cannot be published in {output_dir} ({error}). It is "
+                "untouched: make room, and give the same command again."
+            ) from error
+        logger.warning("%s: publishing it from %s is finished, where the preempted run had saved it", published, sealed)
+    elif record and not record.get("is_in_output_dir") and not (output_dir / str(record.get("checkpoint"))).is_dir():
+        lost = f"{record.get('checkpoint')} is lost: the preempted run saved it to {record.get('stage')} of "
+        lost += f"{record.get('host')}, and it is not there on {platform.node()}."
+        logger.warning("%s %s", lost, f"Going on from {newest.name}." if newest else "There is no other checkpoint.")
+    for folder in stages:
+        shutil.rmtree(folder, ignore_errors=True)  # empty, of a save that was cut off, or older than what is there
+
+
+def _preempted_record(output_dir: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((output_dir / "run" / PREEMPTED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _newest_whole(output_dir: Path, asked: str) -> Path:
     faults = []
     for folder in checkpoints_in(output_dir):
@@ -57,8 +121,8 @@ def _newest_whole(output_dir: Path, asked: str) -> Path:
             f"--resume_from_checkpoint {asked}: no checkpoint in {output_dir} is whole ({'; '.join(faults)})."
         )
     raise UserError(
-        f"--resume_from_checkpoint {asked}: {output_dir} holds no checkpoint-N folder. Start without it, or name "
-        "the run's own --output_dir."
+        f"--resume_from_checkpoint {asked}: {output_dir} holds no checkpoint-N folder. Start without it, or with "
+        "`auto`, which begins where there is none; or name the run's own --output_dir."
     )
 
 

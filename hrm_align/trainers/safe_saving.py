@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from peft import PeftModel
@@ -19,19 +20,33 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 
-from hrm_align.errors import RunError, UserError
+from hrm_align.errors import Interrupted, RunError, UserError
 from hrm_align.models.adapter_record import write_record
 from hrm_align.models.adapters import WEIGHTS, Adapter, check_tensors, fill_adapter
 from hrm_align.models.loading import DTYPES, load_config
 from hrm_align.models.sharding import gather, local_part, reshard
 from hrm_align.models.weight_files import load_weights, save_weights
-from hrm_align.trainers.checkpoints import STAGING, checkpoints_in, publish, publish_files, rotate
+from hrm_align.trainers.checkpoints import (
+    SEALED,
+    STAGING,
+    checkpoints_in,
+    publish,
+    publish_files,
+    publish_sealed,
+    rotate,
+    seal,
+    stage_of,
+)
 from hrm_align.trainers.optimizer_state import load_sharded, save_sharded
+from hrm_align.trainers.preemption import Preemption
+from hrm_align.trainers.records import note_preempted
 from hrm_align.trainers.resume import checkpoint_to_resume
 
 logger = logging.getLogger(__name__)
 
 _Base: Any = Trainer if TYPE_CHECKING else object
+
+Result = TypeVar("Result")
 
 EMA_FOLDER = "ema"  # the averaged weights of a finished run: a checkpoint of its own, beside the trained one
 _WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # what torch and safetensors make of a full disk
@@ -82,6 +97,7 @@ class SafeCheckpoints(_Base):
         RunError: weights that are no finite numbers, or a disk without room.
     """
 
+    control: Any  # Transformers' TrainerControl
     _staging: Path | None = None
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -111,15 +127,81 @@ class SafeCheckpoints(_Base):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         final = self._run_dir / f"checkpoint-{self.state.global_step}"
-        with self._written_aside(final, resumable=True) as staged:
+        stage = self._own_disk(final) if self._is_preempted else None
+        with self._written_aside(final, resumable=True, stage=stage) as staged:
             super()._save_checkpoint(model, trial)
             self._name_best(final)  # on every process: all of them load it at the end
             if self.args.should_save:
                 self._save_stabilisers(staged)
                 self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
         if self.args.should_save:
+            if self._is_preempted:
+                note_preempted(self._run_dir, self.state.global_step, None)
             best = self.state.best_model_checkpoint
             rotate(self._run_dir, self.args.save_total_limit, final, Path(best) if best else None)
+
+    @property
+    def _preemption(self) -> Preemption | None:
+        return next((one for one in self.callback_handler.callbacks if isinstance(one, Preemption)), None)
+
+    @property
+    def _is_preempted(self) -> bool:
+        return self._preemption is not None and self._preemption.agreed
+
+    def interruptible(self, model: nn.Module) -> AbstractContextManager[None]:
+        """A context for work that a preempted run does not finish: `Preemption.interruptible`, or nothing without it."""
+        return nullcontext() if self._preemption is None else self._preemption.interruptible(model)
+
+    def call_interruptibly(self, function: Callable[[Any], Result]) -> Result:
+        """`call_with_model`, for work that a preempted run does not finish."""
+
+        def call(model: Any) -> Result:
+            with self.interruptible(model):
+                return function(model)
+
+        result: Result = self.call_with_model(call)
+        return result
+
+    def _own_disk(self, final: Path) -> Path | None:
+        """A folder on this machine's own disk to save into first; None where the run's folder has to do.
+
+        That is where the processes have no disk in common, where there is no room, or where the folder is refused.
+        """
+        if int(os.environ.get("LOCAL_WORLD_SIZE", self.args.world_size)) < self.args.world_size:
+            return None
+        try:
+            stage = stage_of(self._run_dir, self.args.preemption_dir)
+            return stage if shutil.disk_usage(stage).free > self._bytes_needed(resumable=True) else None
+        except OSError as error:
+            logger.warning("%s is saved in the run's folder at once: %s", final.name, error)
+            return None
+
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Train; work that a signal has interrupted between two steps is not finished before the checkpoint."""
+        try:
+            return super()._inner_training_loop(*args, **kwargs)
+        except Interrupted:
+            if self.state.global_step > 0:
+                self._save_checkpoint(self.model, trial=None)
+                self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+            self.control = self.callback_handler.on_train_end(self.args, self.state, self.control)
+            return None
+
+    def _evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        try:
+            return cast(dict[str, float], super()._evaluate(*args, **kwargs))
+        except Interrupted:
+            if self.state.global_step == 0:
+                raise
+            self.control.should_save = self.control.should_training_stop = True
+            return {}
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        if (
+            not metrics and self._is_preempted
+        ):  # the evaluation was interrupted; `save_strategy: best` saves if this says so
+            return True
+        return bool(super()._determine_best_metric(metrics, trial))
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the trained weights, and the averaged ones in `ema/`, so that every file is whole or absent."""
@@ -179,12 +261,15 @@ class SafeCheckpoints(_Base):
             torch.serialization.set_crc32_options(computed)
 
     @contextmanager
-    def _written_aside(self, final: Path | None, resumable: bool = False) -> Iterator[Path]:
-        """A folder to write into; afterwards, on the main process, it is published as `final`."""
+    def _written_aside(self, final: Path | None, resumable: bool = False, stage: Path | None = None) -> Iterator[Path]:
+        """A folder to write into; afterwards, on the main process, it is published as `final`.
+
+        With `stage`, the folder lies there and is sealed before anything of it is written into the run's folder.
+        """
         if self.is_fsdp_enabled:
             reshard(self.model)
         self._check_finite()
-        staging = self._run_dir / STAGING
+        staging = stage or self._run_dir / STAGING
         staged = staging / (final.name if final else "final")
         needed = self._bytes_needed(resumable)
         if self.args.should_save:
@@ -197,20 +282,30 @@ class SafeCheckpoints(_Base):
             yield staged
             self.accelerator.wait_for_everyone()
             if final is not None and self.args.should_save:
-                publish(staged, final)
+                if stage is None:
+                    publish(staged, final)
+                else:
+                    self._publish_preempted(staged, final)
         except _WRITE_ERRORS as error:
             if shutil.disk_usage(self._run_dir).free >= needed:
                 raise
-            shutil.rmtree(staging, ignore_errors=True)
+            if stage is None:
+                shutil.rmtree(staging, ignore_errors=True)
             self._check_room(needed)
             raise RunError(
                 f"cannot write {needed:,} bytes to {self._run_dir}: {error}. {self._last_checkpoint()}"
             ) from error
         finally:
             self._staging = None
-            if self.args.should_save:
+            if self.args.should_save and not (staged / SEALED).exists():  # sealed: the next start publishes it
                 shutil.rmtree(staging, ignore_errors=True)
         self.accelerator.wait_for_everyone()
+
+    def _publish_preempted(self, staged: Path, final: Path) -> None:
+        """Seal, tell where it is, publish, and tell that: a kill may come at any moment."""
+        seal(staged)
+        note_preempted(self._run_dir, self.state.global_step, staged)
+        publish_sealed(staged, self._run_dir)
 
     def _save_stabilisers(self, staged: Path) -> None:
         if self.args.include_num_input_tokens_seen == "no":  # else Transformers counts in its own way

@@ -88,7 +88,7 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
         with self.evaluated_weights():
             metrics = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
             if self._generation_eval is not None:
-                scored = self.call_with_model(self._generation_eval)
+                scored = self.call_interruptibly(self._generation_eval)
                 generated = {f"{metric_key_prefix}_{name}": value for name, value in scored.items()}
                 self.log(dict(generated))
                 metrics |= generated

@@ -5,7 +5,7 @@
     python scripts/campaigns/numeric_settings.py --everything            # the whole suite in the lowest and the highest
 
 Four instruction sets by one and two threads. ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL's settings hold for a whole
-process, so each setting has processes of its own, two that share the tests; tests of two training processes, which have one
+process, so each setting has a process of its own; two settings run at a time. Tests of two training processes, which have one
 thread each whatever the setting, run with one. A probe reports what PyTorch, oneDNN and MKL say they use, and a digest of
 products, attention and exponentials; a setting that did not take effect is an error.
 
@@ -23,13 +23,13 @@ import argparse
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from rich.console import Console
 ROOT = Path(__file__).parents[2]
 ANSWERS_FOR_INTEL = "int mkl_serv_intel_cpu(void) { return 1; }\nint mkl_serv_intel_cpu_true(void) { return 1; }\n"
 MOST_USED = 1 / 3  # of a tolerance
+AT_A_TIME = 2  # settings
 ONCE = ["-k", "not two_processes"]  # which start processes of one thread each, whatever the setting
 
 
@@ -159,7 +160,7 @@ class Outcome:
 
 
 def run_tests(environment: dict[str, str], selected: Sequence[str], used: Path) -> Outcome:
-    """Run pytest in two fresh processes."""
+    """Run pytest in a fresh process."""
     command = [
         sys.executable,
         "-m",
@@ -170,19 +171,26 @@ def run_tests(environment: dict[str, str], selected: Sequence[str], used: Path) 
         "--tb=short",
         "-rf",
     ]
-    command += ["--numprocesses", "2", "--dist", "loadfile"]
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(
-        [*command, *selected], env=environment | {"TOLERANCE_USE": str(used)}, cwd=ROOT, capture_output=True, text=True
-    )
-    after, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start
-    lines = done.stdout.splitlines()
+    log, start = used.with_suffix(".log"), time.perf_counter()
+    with log.open("w") as output:
+        running = subprocess.Popen(
+            [*command, *selected],
+            env=environment | {"TOLERANCE_USE": str(used)},
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, spent = os.wait4(running.pid, 0)
+    running.returncode = os.waitstatus_to_exitcode(status)  # or its destructor would wait again
+    told = log.read_text()
+    lines = told.splitlines()
     failures = [line.removeprefix("FAILED ") for line in lines if line.startswith(("FAILED ", "ERROR "))]
-    if done.returncode and not failures:
-        failures = [done.stdout[-2000:] + done.stderr[-2000:]]
+    if running.returncode and not failures:
+        failures = [told[-4000:]]
     summary = re.sub(r"(, \d+ (deselected|warnings?))| in [\d.]+s.*|=+ ?", "", lines[-1] if lines else "nothing ran")
-    spent = (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
-    return Outcome(summary, failures, done.returncode != 0, seconds, spent)
+    return Outcome(
+        summary, failures, running.returncode != 0, time.perf_counter() - start, spent.ru_utime + spent.ru_stime
+    )
 
 
 @dataclass
@@ -213,8 +221,13 @@ def uses_of(paths: Iterable[tuple[str, Path]]) -> list[Use]:
     return sorted(largest.values(), key=lambda use: -use.share)
 
 
+def words_of(name: str, threads: int) -> str:
+    """A setting, for people."""
+    return f"{name}, {threads} {'thread' if threads == 1 else 'threads'}"
+
+
 def main(argv: Sequence[str]) -> int:
-    """Run the settings one after the other, print the tables."""
+    """Run the settings, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS), help="of the instruction sets")
     parser.add_argument("--threads", nargs="+", type=int, choices=(1, 2), default=[1, 2])
@@ -227,26 +240,38 @@ def main(argv: Sequence[str]) -> int:
         arguments.only, arguments.threads = ["oldest", "native"], [1]
     selected = arguments.pytest if arguments.everything else ["-m", "numeric", *arguments.pytest]
     table = ["| setting | threads | PyTorch | oneDNN | MKL | digest | tests | seconds | CPU s |", "| --- " * 9 + "|"]
-    wrong, used, digests = list[str](), list[tuple[str, Path]](), dict[tuple[int, str], str]()
+    wrong, used, digests, start = (
+        list[str](),
+        list[tuple[str, Path]](),
+        dict[tuple[int, str], str](),
+        time.perf_counter(),
+    )
     with tempfile.TemporaryDirectory() as scratch:
         preload = library_for_mkl(Path(scratch))
-        for threads in arguments.threads:
-            for name in arguments.only:
-                setting = f"{name}, {threads} {'thread' if threads == 1 else 'threads'}"
-                environment = environment_of(name, threads, Path(scratch), preload)
-                found = probe(environment)
-                wrong += [f"{setting}: not in effect, {part}" for part in found.missing(SETS[name])]
-                if (same := digests.setdefault((threads, found.digest), setting)) != setting:
-                    wrong.append(f"{setting}: computes what {same} computes, to the last bit")
-                used.append((setting, Path(scratch) / f"{name}-{threads}.jsonl"))
-                here = selected if threads == 1 else [*ONCE, *selected]
-                outcome = run_tests(environment, here, used[-1][1])
-                console.print(f"{setting}: {outcome.summary}, {outcome.seconds:.0f} s", markup=False)
-                wrong += [f"{setting}: {failure}" for failure in outcome.failures]
-                figures = (outcome.summary, f"{outcome.seconds:.0f}", f"{outcome.cpu_seconds:.0f}")
-                row = (name, str(threads), found.aten, found.onednn, found.mkl, found.digest, *figures)
-                table.append(f"| {' | '.join(row)} |")
+
+        def run_setting(name: str, threads: int) -> tuple[Probe, Outcome]:
+            environment = environment_of(name, threads, Path(scratch), preload)
+            here = selected if threads == 1 else [*ONCE, *selected]
+            found = probe(environment)
+            outcome = run_tests(environment, here, Path(scratch) / f"{name}-{threads}.jsonl")
+            console.print(f"{words_of(name, threads)}: {outcome.summary}, {outcome.seconds:.0f} s", markup=False)
+            return found, outcome
+
+        settings = [(name, threads) for threads in arguments.threads for name in arguments.only]
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            outcomes = list(pool.map(run_setting, *zip(*settings, strict=True)))
+        for (name, threads), (found, outcome) in zip(settings, outcomes, strict=True):
+            setting = words_of(name, threads)
+            wrong += [f"{setting}: not in effect, {part}" for part in found.missing(SETS[name])]
+            if (same := digests.setdefault((threads, found.digest), setting)) != setting:
+                wrong.append(f"{setting}: computes what {same} computes, to the last bit")
+            used.append((setting, Path(scratch) / f"{name}-{threads}.jsonl"))
+            wrong += [f"{setting}: {failure}" for failure in outcome.failures]
+            figures = (outcome.summary, f"{outcome.seconds:.0f}", f"{outcome.cpu_seconds:.0f}")
+            row = (name, str(threads), found.aten, found.onednn, found.mkl, found.digest, *figures)
+            table.append(f"| {' | '.join(row)} |")
         uses = uses_of(used)
+    table.append(f"\n{len(settings)} settings in {(time.perf_counter() - start) / 60:.1f} minutes")
     print("\n".join(table))
     print("\n| share of the tolerance | setting | test | compared |\n| --- | --- | --- | --- |")
     for use in uses[: arguments.show]:

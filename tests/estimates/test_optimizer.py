@@ -102,6 +102,14 @@ def test_temporaries_of_a_step_are_those_of_the_largest_weight(tmp_path):
     assert optimizer_memory(arguments(tmp_path, "adamw_torch_fused"), TENSORS).temporaries == 0
 
 
+def test_bitsandbytes_opens_its_codes_on_a_cpu_and_not_on_a_gpu(tmp_path):
+    """Two states, the gradient, and the root and denominator of the largest weight in float32 (its CPU step, 0.50)."""
+    args = arguments(tmp_path, "sgd")
+    args.optim = "adamw_8bit"
+    assert optimizer_memory(args, TENSORS).temporaries == 5 * 4 * 96 * 64
+    assert optimizer_memory(args, TENSORS, on_gpu=True).temporaries == 0
+
+
 def test_an_optimizer_that_cannot_be_counted_is_refused_in_one_sentence(tmp_path):
     args = arguments(tmp_path, "sgd")
     args.optim = "schedule_free_adamw"

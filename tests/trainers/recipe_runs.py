@@ -29,11 +29,11 @@ def sft(output_dir: Path, data: Path, *flags: str) -> None:
     main(arguments(output_dir, data, *flags))
 
 
-def launched_sft(output_dir: Path, data: Path, *flags: str, config: str) -> None:
-    """Run the recipe by `accelerate launch`, as the README says."""
+def launched_sft(output_dir: Path, data: Path, *flags: str, config: str, script: Path | str = "recipes/sft.py") -> None:
+    """Run the recipe, or a script that runs it, by `accelerate launch`, as the README says."""
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", f"recipes/accelerate/{config}.yaml"]
-    command += ["recipes/sft.py", *arguments(output_dir, data, *flags)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command += [str(script), *arguments(output_dir, data, *flags)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-20000:]  # of all processes: the first error is the cause
 

@@ -66,10 +66,22 @@ def test_document_by_document_and_recomputed_too(data, tmp_path, fast_compiler, 
     assert len(recomputed) == 2 * 8, "every pass, in the run that is compiled as in the other"
 
 
+RUN_GRAPHS_AS_THEY_ARE = """
+import sys, torch
+from functools import partial
+torch.compile = partial(torch.compile, backend="eager")
+from hrm_align.cli import exit_code_of
+from recipes.sft import main
+sys.exit(exit_code_of(main, sys.argv[1:]))
+"""
+
+
 @pytest.mark.numeric
-@needs_compiler
-def test_two_processes_learn_what_one_did(data, tmp_path):
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=[pytest.mark.campaign, needs_compiler])])
+def test_two_processes_learn_what_one_did(data, tmp_path, backend):
     """An adapter, under DDP, which by itself would cut the blocks."""
+    script = tmp_path / "recipe.py"
+    script.write_text(RUN_GRAPHS_AS_THEY_ARE if backend == "eager" else Path("recipes/sft.py").read_text())
     flags = (
         *STEP,
         "--use_peft",
@@ -83,7 +95,7 @@ def test_two_processes_learn_what_one_did(data, tmp_path):
     )
     sft(tmp_path / "one", data, *flags, "--per_device_train_batch_size", "4")
     both = (*flags, "--per_device_train_batch_size", "2", "--compile_blocks", "true")
-    launched_sft(tmp_path / "two", data, *both, config="two_processes_cpu")
+    launched_sft(tmp_path / "two", data, *both, config="two_processes_cpu", script=script)
     one, two = (load_file(tmp_path / run / "adapter_model.safetensors") for run in ("one", "two"))
     largest = max(weight.abs().max().item() for weight in one.values())
     apart = max((one[name] - two[name]).abs().max().item() for name in one)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from hrm_align.errors import Preempted, RunError, UserError
 from hrm_align.models.loading import resolve
+from hrm_align.rollouts.groups import GroupSampler
 from hrm_align.trainers.grpo import GRPOTrainer
 from hrm_align.trainers.preemption import Preemption
 from recipes.grpo import main as grpo_recipe
@@ -214,7 +216,7 @@ def test_sigterm_inside_a_rollout_saves_at_its_end(data, tmp_path, monkeypatch):
     def step(trainer, *args, **kwargs):
         if trainer.state.global_step == 1:
             (stop,) = (c for c in trainer.callback_handler.callbacks if isinstance(c, Preemption))
-            stop.asked = True
+            stop.note(signal.SIGTERM)
         return begin(trainer, *args, **kwargs)
 
     monkeypatch.setattr(GRPOTrainer, "training_step", step)
@@ -222,6 +224,29 @@ def test_sigterm_inside_a_rollout_saves_at_its_end(data, tmp_path, monkeypatch):
     with pytest.raises(Preempted, match="checkpoint-4"):
         grpo(tmp_path / "run", data, *flags)
     assert (tmp_path / "run/checkpoint-4/manifest.json").exists()
+
+
+def test_sigterm_while_answers_are_drawn_saves_at_once_and_goes_on_exactly(data, tmp_path, monkeypatch):
+    """The answers of half a rollout are worth less than the seconds that are left; a resumed run draws them again."""
+    steps = ("--max_steps", "4", "--save_strategy", "steps", "--save_steps", "100", "--use_peft", "true")
+    grpo(tmp_path / "whole", data, *steps)
+    draw, forwards = GroupSampler.draw, []
+
+    def signalled(sampler, model, rows, *, number, offset):
+        if number == 2 and not forwards:
+            os.kill(os.getpid(), signal.SIGTERM)
+            model.register_forward_hook(lambda *_: forwards.append(1))
+        return draw(sampler, model, rows, number=number, offset=offset)
+
+    monkeypatch.setattr(GroupSampler, "draw", signalled)
+    with pytest.raises(Preempted, match="checkpoint-2"):
+        grpo(tmp_path / "run", data, *steps)
+    assert forwards == [], "not one token more"
+    monkeypatch.undo()
+    grpo(tmp_path / "run", data, *steps, "--resume_from_checkpoint", "latest")
+    whole, resumed = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("whole", "run"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
 def launched(output_dir, data, *flags, config):

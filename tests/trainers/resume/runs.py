@@ -13,6 +13,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import Trainer, set_seed
+from transformers.models.hrm_text.modeling_hrm_text import HrmTextModel
 
 from hrm_align.cli import exit_code_of
 from hrm_align.data.preparation import read_data, tokenized
@@ -24,6 +25,7 @@ from recipes.sft import main
 from tests.trainers.recipe_runs import arguments, metrics
 
 LATEST = ("--resume_from_checkpoint", "latest")
+AUTO = ("--resume_from_checkpoint", "auto")
 STEPS = ("--max_steps", "8", "--save_steps", "2", "--learning_rate", "1e-3", "--logging_steps", "1")
 WARM_UP = ("--bp_min_steps", "2", "--bp_max_steps", "5", "--bp_warmup_ratio", "1")  # longer at steps 3, 6 and 8
 STABILISED = (*STEPS, *WARM_UP, "--ema_decay", "0.9")
@@ -79,7 +81,8 @@ def adapter_sft(out: Path, data: Path, *flags: str) -> None:
     trainer.save_model(str(out))
 
 
-def _child(environment: dict[str, str], log: Path, run, *args) -> None:
+def child(environment: dict[str, str], log: Path, run, *args) -> None:
+    """What a process of its own does: a function, its words in a file, and the exit code of the command line."""
     os.environ.update(environment)
     torch.set_num_threads(1)
     for stream in (1, 2):
@@ -87,10 +90,16 @@ def _child(environment: dict[str, str], log: Path, run, *args) -> None:
     sys.exit(exit_code_of(lambda _: run(*args), ()))
 
 
-def forked(log: Path, run, *args, ranks: int = 1) -> list[int]:
-    """Call a function in processes of their own, as a launcher would, without its seconds of imports. Their exit codes."""
+def fork_server():
+    """Makes processes that have the seconds of imports behind them."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["hrm_align.recipes.sft"])
+    return context
+
+
+def forked(log: Path, run, *args, ranks: int = 1) -> list[int]:
+    """Call a function in processes of their own, as a launcher would, without its seconds of imports. Their exit codes."""
+    context = fork_server()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -100,7 +109,7 @@ def forked(log: Path, run, *args, ranks: int = 1) -> list[int]:
     for rank in range(ranks):
         own = {name: str(value) for name, value in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()}
         own = own if ranks > 1 else {}
-        processes.append(context.Process(target=_child, args=(own, log, run, *args)))
+        processes.append(context.Process(target=child, args=(own, log, run, *args)))
         processes[-1].start()
     for process in processes:
         process.join(120)
@@ -145,4 +154,40 @@ def saves_late(out: Path, data: Path, *flags: str) -> None:
         return stock(self, *args, **kwargs)
 
     Trainer._save = late
+    main(arguments(out, data, *flags))
+
+
+def is_signalled_at(where: str, call: int, number: int, out: Path, data: Path, *flags: str) -> None:
+    """Run the recipe and send this process a signal when it uses a function for the nth time; count its forwards after."""
+    owner, name = pkgutil.resolve_name(where.rpartition(".")[0]), where.rpartition(".")[2]
+    stock, calls = getattr(owner, name), iter(range(1, 1000))
+
+    def signalled(*args, **kwargs):
+        if next(calls) == call:
+            os.kill(os.getpid(), number)
+            forward = HrmTextModel.forward
+            HrmTextModel.forward = lambda *args, **kwargs: print("one more forward") or forward(*args, **kwargs)
+        return stock(*args, **kwargs)
+
+    setattr(owner, name, signalled)
+    main(arguments(out, data, *flags))
+
+
+def is_stopped_and_dies(where: str, call: int, out: Path, data: Path, *flags: str) -> None:
+    """Run the recipe, send it SIGTERM behind step 3, and SIGKILL when it uses a function for the nth time from there on."""
+    owner, name = pkgutil.resolve_name(where.rpartition(".")[0]), where.rpartition(".")[2]
+    stock, log, calls = getattr(owner, name), MetricsFile.on_log, iter(range(1, 1000))
+
+    def lethal(*args, **kwargs):
+        if next(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return stock(*args, **kwargs)
+
+    def stopping(self, args, state, *rest, **kwargs):
+        log(self, args, state, *rest, **kwargs)
+        if state.global_step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+            setattr(owner, name, lethal)
+
+    MetricsFile.on_log = stopping
     main(arguments(out, data, *flags))

@@ -1,0 +1,493 @@
+"""One run at a time writes into a folder, and one command line serves the first start and every restart.
+
+Processes of their own, which are killed, suspended and moved to other hosts. `pytest -m campaign` has the long versions.
+"""
+
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hrm_align.errors import RunError, UserError
+from hrm_align.trainers import claim as claims
+from hrm_align.trainers.callbacks import MetricsFile
+from hrm_align.trainers.claim import CLAIM, Claim
+from recipes import sft as recipe
+from tests.trainers.recipe_runs import ROOT, arguments, metrics, sft, write_rows
+from tests.trainers.resume.runs import (
+    ACCUMULATED,
+    AUTO,
+    BY_FOUR,
+    LATEST,
+    assert_same,
+    child,
+    curve,
+    dies,
+    fork_server,
+    forked,
+    is_told_to_stop,
+    resumed_step,
+)
+
+SHORT = (*BY_FOUR, "--max_steps", "2", "--save_strategy", "no")
+AT_STEP_2 = ("hrm_align.trainers.callbacks.MetricsFile.on_log", 2)  # step 1 is logged, nothing is saved
+AT_STEP_3 = ("hrm_align.trainers.callbacks.MetricsFile.on_log", 3)  # behind checkpoint-2
+STALE = 2.0  # seconds instead of 60
+
+# What the processes do ------------------------------------------------------------------------------------------------
+
+
+def hurried(run, *args) -> None:
+    """Run with a claim that is stale soon."""
+    claims.RENEWED_EVERY, claims.STALE_AFTER, claims.WAITED_AT_MOST = STALE / 6, STALE, STALE * 7 / 6
+    run(*args)
+
+
+def on_host(host: str, run, *args) -> None:
+    """Run as if this were another host, whose processes cannot be seen from here."""
+    socket.gethostname = lambda: host
+    run(*args)
+
+
+def reads(seconds: float, out: Path, data: Path, *flags: str) -> None:
+    """Run the recipe on data that take a while to read; a file beside the run's folder tells that they are being read."""
+    stock = recipe.read_data
+
+    def slow(*args, **kwargs):
+        out.with_suffix(".reading").touch()
+        time.sleep(seconds)
+        return stock(*args, **kwargs)
+
+    recipe.read_data = slow
+    recipe.main(arguments(out, data, *flags))
+
+
+def pauses(step: int, out: Path, data: Path, *flags: str) -> None:
+    """Run the recipe until a step is logged, then suspend this process."""
+    stock = MetricsFile.on_log
+
+    def log(self, args, state, *rest, **kwargs):
+        stock(self, args, state, *rest, **kwargs)
+        if state.global_step == step:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    MetricsFile.on_log = log
+    recipe.main(arguments(out, data, *flags))
+
+
+@contextmanager
+def running(log: Path, run, *args, **environment):
+    """A process that runs a function meanwhile; it has ended, or is killed, afterwards."""
+    process = fork_server().Process(target=child, args=(environment, log, run, *args))
+    process.start()
+    try:
+        yield process
+        process.join(120)
+    finally:
+        process.kill()
+        process.join()
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def left(out: Path) -> list[str]:
+    """Of claims, in a run's folder."""
+    return [path.name for path in out.rglob("*") if claims.is_of_claim(path.name)]
+
+
+# Two starts -----------------------------------------------------------------------------------------------------------
+
+
+def exactly_one_runs(folder: Path, rows: Path, *before: str) -> None:
+    """Two starts at once: one ends well, the other is refused, and the steps of one are logged."""
+    out, logs = folder / "run", [folder / "0.log", folder / "1.log"]
+    if before:  # a run that was killed while it read its data, and whose claim is still there
+        assert forked(folder / "log", dies, "recipes.sft.read_data", 1, out, rows, *SHORT) == [-signal.SIGKILL]
+        assert left(out) == [CLAIM]
+    with running(logs[0], reads, 2, out, rows, *SHORT) as one, running(logs[1], reads, 2, out, rows, *SHORT) as two:
+        pass
+    codes = [one.exitcode, two.exitcode]
+    told = [log.read_text() for log in logs]
+    assert sorted(codes) == [0, 2], told
+    refused = told[codes.index(2)]
+    winner = (one, two)[codes.index(0)].pid
+    assert f"is in use by process {winner} on host {socket.gethostname()} (started 2" in refused, refused
+    assert refused.count("error: ") == 1 and "choose another --output_dir" in refused and "Traceback" not in refused
+    assert [record["step"] for record in metrics(out) if "loss" in record] == [1, 2]
+    assert left(out) == []
+
+
+@pytest.mark.parametrize("before", [(), ("a stale claim",)], ids=["new", "killed before"])
+def test_of_two_starts_at_once_exactly_one_runs(rows, tmp_path, before):
+    exactly_one_runs(tmp_path, rows, *before)
+
+
+def test_a_start_is_refused_while_another_reads_its_data(rows, tmp_path):
+    out = tmp_path / "run"
+    with running(tmp_path / "log", reads, 4, out, rows, *SHORT) as first:
+        wait_for(out.with_suffix(".reading").exists)
+        assert forked(tmp_path / "0.log", sft, out, rows, *SHORT) == [2]
+        assert forked(tmp_path / "1.log", sft, out, rows, *SHORT, *AUTO) == [2], (
+            "auto waits for nobody that it sees run"
+        )
+        codes = forked(tmp_path / "2.log", sft, out, rows, *SHORT, ranks=2)
+    assert first.exitcode == 0, (tmp_path / "log").read_text()
+    assert codes == [2, 2] and (tmp_path / "2.log").read_text().count("error: ") == 1, (tmp_path / "2.log").read_text()
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("trial", range(20))
+def test_of_two_commands_at_once_exactly_one_runs(rows, tmp_path, trial):
+    """As a user gives them, seconds of imports included. Every second time a killed run has left its claim."""
+    out = tmp_path / "run"
+    if trial % 2:
+        assert forked(tmp_path / "log", dies, "recipes.sft.read_data", 1, out, rows, *SHORT) == [-signal.SIGKILL]
+    command = [sys.executable, "-m", "hrm_align.cli", "sft", *arguments(out, rows, *SHORT)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    told = [process.communicate(timeout=300)[1] for process in started]
+    codes = [process.returncode for process in started]
+    assert sorted(codes) == [0, 2], told
+    assert "error: " in told[codes.index(2)] and "Traceback" not in told[codes.index(2)]
+    assert [record["step"] for record in metrics(out) if "loss" in record] == [1, 2]
+    assert left(out) == []
+
+
+def other_claim(run: Path, age: float, **changes) -> None:
+    """The claim of a process on another host, renewed so many seconds ago."""
+    run.mkdir(parents=True, exist_ok=True)
+    owner = {"host": "node7", "process": 4711, "started": "2026-11-27T05:30:35+00:00", "token": "theirs", **changes}
+    (run / CLAIM).write_text(json.dumps(owner))
+    os.utime(run / CLAIM, (time.time() - age,) * 2)
+
+
+def test_of_many_that_take_a_stale_claim_at_once_one_wins(tmp_path):
+    for trial in range(20):
+        run, won = tmp_path / str(trial), []
+        other_claim(run, age=61)
+        takers = [Claim(run) for _ in range(4)]
+        start = threading.Barrier(len(takers))
+
+        def take(taker, start=start, won=won):
+            start.wait()
+            try:
+                taker.take(patient=False)
+                won.append(taker)
+            except UserError:
+                return
+
+        threads = [threading.Thread(target=take, args=(taker,)) for taker in takers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+        won[0].check()
+        won[0].release()
+        assert [*run.iterdir()] == []
+
+
+def test_a_taker_that_comes_late_puts_back_what_it_has_moved(tmp_path, monkeypatch):
+    """Between its look at the stale claim and the rename, another has taken that claim over."""
+    other_claim(tmp_path, age=61)
+    quick, late, stock = Claim(tmp_path), Claim(tmp_path), os.rename
+
+    def rename(*names):
+        monkeypatch.setattr(os, "rename", stock)
+        quick.take(patient=False)
+        stock(*names)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(UserError, match="in use by process"):
+        late.take(patient=False)
+    quick.check()
+    quick.release()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_claim_is_exclusive_where_the_file_system_has_no_links(tmp_path, monkeypatch):
+    def link(*names):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)
+    first, second = Claim(tmp_path), Claim(tmp_path)
+    first.take(patient=False)
+    with pytest.raises(UserError, match="in use by process"):
+        second.take(patient=False)
+    first.check()
+    first.release()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_claim_that_somebody_has_deleted_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "RENEWED_EVERY", 0.05)
+    held = Claim(tmp_path)
+    held.take(patient=False)
+    (tmp_path / CLAIM).unlink()
+    wait_for((tmp_path / CLAIM).exists, 5)
+    held.release()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_claim_is_renewed_and_its_age_is_not_read_from_two_clocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "RENEWED_EVERY", 0.05)
+    held = Claim(tmp_path)
+    held.take(patient=False)
+    os.utime(tmp_path / CLAIM, (0, 0))
+    wait_for(lambda: (tmp_path / CLAIM).stat().st_mtime > 0, 5)
+    held.release()
+    monkeypatch.setattr(time, "time", lambda: 0.0)  # of a host whose clock is wrong
+    other_claim(tmp_path, age=-os.stat(tmp_path).st_mtime + 20)
+    with pytest.raises(UserError, match=r"renewed its claim .* 2[01] s ago"):
+        Claim(tmp_path).take(patient=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "environment", "taken"),
+    [
+        ({"job_id": "SLURM_JOB_ID=42"}, {"SLURM_JOB_ID": "42"}, True),
+        ({"job_id": "SLURM_JOB_ID=42"}, {"SLURM_JOB_ID": "43", "TORCHELASTIC_RUN_ID": "42"}, False),
+        ({"job_id": "TORCHELASTIC_RUN_ID=mine"}, {"TORCHELASTIC_RUN_ID": "mine"}, True),
+        ({"job_id": "TORCHELASTIC_RUN_ID=none"}, {"TORCHELASTIC_RUN_ID": "none"}, False),
+        ({"job_id": None}, {}, False),
+    ],
+    ids=["same", "another", "same launch", "launches without an id", "no job"],
+)
+def test_a_claim_on_another_host_is_taken_over_by_the_same_job_alone(
+    tmp_path, monkeypatch, changes, environment, taken
+):
+    for name in ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    other_claim(tmp_path / "run", age=12, **changes)
+    late = Claim(tmp_path / "run")
+    if taken:
+        late.take(patient=False)
+        late.release()
+    else:
+        with pytest.raises(UserError) as refused:
+            late.take(patient=False)
+        message = str(refused.value)
+        assert "process 4711 on host node7 (started 2026-11-27T05:30:35+00:00" in message
+        assert "12 s ago" in message and "in 48 s, or now with --resume_from_checkpoint auto" in message
+
+
+@pytest.mark.parametrize(("attempt", "taken"), [("0", False), ("1", True)])
+def test_on_one_machine_the_later_attempt_of_a_job_takes_over_and_a_second_start_does_not(
+    tmp_path, monkeypatch, attempt, taken
+):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    first = Claim(tmp_path)
+    first.take(patient=False)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", attempt)
+    second = Claim(tmp_path)
+    if not taken:
+        with pytest.raises(UserError, match="in use"):
+            second.take(patient=False)
+        first.check()
+    else:
+        second.take(patient=False)
+        with pytest.raises(RunError, match="has taken over"):
+            first.check()
+    first.release()
+    second.release()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_the_number_of_a_dead_process_may_be_that_of_another(tmp_path):
+    other_claim(
+        tmp_path, 0, host=socket.gethostname(), machine=claims._machine(), process=os.getpid(), process_start="1"
+    )
+    late = Claim(tmp_path)
+    late.take(patient=False)
+    late.release()
+
+
+# Runs that end, and go on ---------------------------------------------------------------------------------------------
+
+
+def test_the_claim_is_removed_at_every_exit(rows, tmp_path):
+    def code_of(run, *args, signalled: int = 0) -> int:
+        out = tmp_path / "run"
+        with running(tmp_path / "log", run, *args[:-1], out, *args[-1]) as process:
+            if signalled:
+                wait_for(lambda: left(out) and out.with_suffix(".reading").exists())
+                os.kill(process.pid, signalled)
+        assert left(out) == []
+        out.rename(tmp_path / str(time.monotonic_ns())) if out.exists() else None
+        out.with_suffix(".reading").unlink(missing_ok=True)
+        return process.exitcode
+
+    bad = write_rows(tmp_path / "bad.jsonl", [{"promt": "a"}])
+    assert code_of(sft, (rows, *SHORT)) == 0
+    assert code_of(sft, (bad, *SHORT)) == 2
+    assert code_of(is_told_to_stop, "0", 1, (rows, *SHORT)) == 75
+    assert code_of(reads, 60, (rows, *SHORT), signalled=signal.SIGINT) == 130
+    assert code_of(reads, 60, (rows, *SHORT), signalled=signal.SIGTERM) == -signal.SIGTERM
+    assert code_of(sft, (rows, *SHORT, "--resume_from_checkpoint", "nowhere")) == 2
+    assert not (tmp_path / "run").exists(), "nothing was written: the folder goes, too"
+
+
+def test_auto_goes_on_from_nothing_and_from_what_a_kill_has_left(rows, whole, tmp_path):
+    """The same command line three times: killed before the first checkpoint, behind it, and to the end."""
+    out, flags = tmp_path / "run", (*BY_FOUR, *AUTO)
+    for where in (AT_STEP_2, AT_STEP_3):
+        assert forked(tmp_path / "log", dies, *where, out, rows, *flags) == [-signal.SIGKILL]
+        assert left(out) == [CLAIM]
+    sft(out, rows, *flags)
+    marks = [(record["step"], record["resumed_from"]) for record in metrics(out) if "resumed_from" in record]
+    assert marks == [(0, None), (2, str(out / "checkpoint-2"))]
+    assert_same(out, whole)
+    assert left(out) == []
+
+
+def test_auto_on_a_finished_run_trains_nothing_and_ends_well(rows, whole, tmp_path, caplog):
+    sft(whole, rows, *BY_FOUR, *AUTO)
+    assert "checkpoint-8 is at the last step, 8: nothing was left to train" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"),
+    [
+        ("config.json", False),
+        ("notes.txt", False),
+        ("ema/model.safetensors", False),
+        ("run/resolved.yaml", True),
+        ("metrics.jsonl", True),
+        (".saving/checkpoint-2/optimizer.pt", True),
+        ("wandb/offline-run-1/run.wandb", True),
+    ],
+)
+def test_auto_begins_only_where_a_start_may_have_been(rows, tmp_path, name, accepted):
+    out = tmp_path / "run"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_text("")
+    if accepted:
+        sft(out, rows, *SHORT, *AUTO)
+        assert [record["step"] for record in metrics(out) if "loss" in record] == [1, 2]
+    else:
+        with pytest.raises(UserError, match=f"{name}, which no start leaves behind, .*: choose another --output_dir"):
+            sft(out, rows, *SHORT, *AUTO)
+        assert not left(out) and not (out / "metrics.jsonl").exists()
+
+
+def test_auto_never_begins_again_beside_checkpoints_that_are_damaged(rows, tmp_path):
+    (tmp_path / "run/checkpoint-2").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"auto: no checkpoint in .* is whole"):
+        sft(tmp_path / "run", rows, *BY_FOUR, *AUTO)
+
+
+@pytest.fixture
+def killed(rows, tmp_path):
+    """A run under a job id that was killed behind its first checkpoint, on a host that nobody sees any more."""
+    out = tmp_path / "run"
+    with running(
+        tmp_path / "log", on_host, "gone", dies, *AT_STEP_3, out, rows, *BY_FOUR, SLURM_JOB_ID="42"
+    ) as process:
+        pass
+    assert process.exitcode == -signal.SIGKILL and left(out) == [CLAIM]
+    return out
+
+
+def test_a_requeue_on_another_host_goes_on_at_once(rows, whole, killed, tmp_path):
+    with running(tmp_path / "log", sft, killed, rows, *BY_FOUR, *AUTO, SLURM_JOB_ID="42") as process:
+        wait_for(lambda: "resumed_from" in (killed / "metrics.jsonl").read_text(), claims.STALE_AFTER / 2)
+    assert process.exitcode == 0, (tmp_path / "log").read_text()
+    assert "Waiting" not in (tmp_path / "log").read_text()
+    assert_same(killed, whole)
+
+
+def test_another_job_waits_until_the_claim_is_stale(rows, whole, killed, tmp_path):
+    """With `auto`; without, it is refused at once, and told to wait."""
+    log, job = tmp_path / "other.log", {"SLURM_JOB_ID": "43"}
+    os.utime(killed / "run" / CLAIM)
+    with running(log, sft, killed, rows, *BY_FOUR, *LATEST, **job) as process:
+        pass
+    told = log.read_text()
+    assert process.exitcode == 2 and "on host gone (started 2" in told and "SLURM_JOB_ID=42" in told, told
+    assert "or now with --resume_from_checkpoint auto, which waits for that" in told
+    os.utime(killed / "run" / CLAIM)
+    with running(log, hurried, sft, killed, rows, *BY_FOUR, *AUTO, **job) as process:
+        pass
+    told = log.read_text()
+    assert process.exitcode == 0 and "Waiting until it has not been renewed for 2 s" in told, told
+    assert_same(killed, whole)
+
+
+@pytest.mark.campaign
+def test_another_job_goes_on_within_70_seconds(rows, whole, killed, tmp_path):
+    """The real times."""
+    os.utime(killed / "run" / CLAIM)
+    begun = time.monotonic()
+    with running(tmp_path / "log", sft, killed, rows, *BY_FOUR, *AUTO, SLURM_JOB_ID="43") as process:
+        wait_for(lambda: "resumed_from" in (killed / "metrics.jsonl").read_text(), 100)
+        assert 55 < time.monotonic() - begun < 75
+    assert process.exitcode == 0 and "Waiting until it has not been renewed for 60 s" in (tmp_path / "log").read_text()
+    assert_same(killed, whole)
+
+
+def test_a_run_that_was_suspended_finds_its_folder_taken_and_stops_in_words(rows, whole, tmp_path):
+    out, log = tmp_path / "run", tmp_path / "log"
+    with running(log, hurried, pauses, 3, out, rows, *BY_FOUR) as first:
+        wait_for(lambda: out.is_dir() and 3 in (curve(out) if (out / "metrics.jsonl").exists() else {}))
+        time.sleep(STALE * 1.2)
+        assert forked(tmp_path / "log 2", hurried, sft, out, rows, *BY_FOUR, *AUTO) == [0]
+        before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+        os.kill(first.pid, signal.SIGCONT)
+    told = log.read_text()
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
+    assert first.exitcode == 1 and "another run, which has ended since, has taken over" in told, told
+    assert_same(out, whole)
+
+
+LETHAL = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from hrm_align.cli import exit_code_of
+from hrm_align.trainers.callbacks import MetricsFile
+from recipes.sft import main
+
+stock, done = MetricsFile.on_log, Path({marker!r})
+
+def log(self, args, state, *rest, **kwargs):
+    stock(self, args, state, *rest, **kwargs)
+    if state.global_step == 3 and os.environ["RANK"] == "1" and not done.exists():
+        done.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+MetricsFile.on_log = log
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main, sys.argv[1:]))
+"""
+
+
+def test_a_launcher_restarts_a_run_whose_worker_was_killed_and_it_ends_the_same(rows, tmp_path):
+    whole, out, script, marker = (tmp_path / name for name in ("whole", "run", "lethal.py", "killed"))
+    assert forked(tmp_path / "log", sft, whole, rows, *ACCUMULATED, ranks=2) == [0, 0], (tmp_path / "log").read_text()
+    script.write_text(LETHAL.format(root=str(ROOT), marker=str(marker)))
+    launcher = ["--config_file", "recipes/accelerate/two_processes_cpu.yaml", "--max_restarts", "1"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *launcher, str(script)]
+    command += arguments(out, rows, *ACCUMULATED, *AUTO)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
+    assert done.returncode == 0 and marker.exists(), done.stderr[-5000:]
+    assert resumed_step(out) == 2
+    assert_same(out, whole)

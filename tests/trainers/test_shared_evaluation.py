@@ -1,0 +1,90 @@
+"""Evaluations of a run on several processes: each answers its part, and the scores are those of one process."""
+
+import json
+import os
+
+import pytest
+
+from hrm_align.rollouts import generation
+from recipes.grpo import main as grpo_main
+from recipes.sft import main as sft_main
+from tests.trainers.grpo_runs import SMALL, prompts
+from tests.trainers.recipe_runs import arguments, metrics, write_rows
+from tests.trainers.resume.runs import forked
+
+STILL = (
+    "--max_steps",
+    "1",
+    "--learning_rate",
+    "0",
+    "--save_strategy",
+    "no",
+    "--eval_strategy",
+    "steps",
+    "--eval_steps",
+    "1",
+)
+ROWS = 9  # an odd number: the first process has one more
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    made = [
+        {"prompt": f"copy {word}", "response": word}
+        for word in ["sun", "oak", "red", "hill", "sea", "fox", "tree", "star", "rain"]
+    ]
+    return write_rows(tmp_path_factory.mktemp("rows") / "rows.jsonl", made)
+
+
+def counts_answers(main, out, argv):
+    """Run a recipe that notes how many prompts each call of `sample` got in this process."""
+    stock = generation.sample
+
+    def counted(model, batch, *args, **kwargs):
+        with (out.parent / f"{out.name}-{os.environ.get('RANK', 0)}").open("a") as file:
+            file.write(f"{len(batch)}\n")
+        return stock(model, batch, *args, **kwargs)
+
+    generation.sample = counted
+    main(argv)
+
+
+def counted(out, rank):
+    return [int(line) for line in (out.parent / f"{out.name}-{rank}").read_text().split()]
+
+
+def test_generated_evaluations_and_guards_are_shared_out(rows, tmp_path):
+    flags = (*STILL, "--eval_datasets", str(rows), "--generation_eval_samples", str(ROWS), "--max_new_tokens", "16",
+             "--guard_datasets", str(rows), "--log_samples", str(ROWS), "--per_device_train_batch_size", "2")  # fmt: skip
+    one, two, log = tmp_path / "one", tmp_path / "two", tmp_path / "log"
+    assert forked(log, counts_answers, sft_main, one, arguments(one, rows, *flags)) == [0], log.read_text()[-3000:]
+    assert forked(log, counts_answers, sft_main, two, arguments(two, rows, *flags), ranks=2) == [0, 0], log.read_text()[
+        -3000:
+    ]
+    assert counted(one, 0) == [ROWS] * 3, "the guard twice, and the evaluation"
+    assert (counted(two, 0), counted(two, 1)) == ([5] * 3, [4] * 3)
+    alone, shared = (
+        next(record for record in metrics(out) if "eval_exact_match" in record)["eval_exact_match"]
+        for out in (one, two)
+    )
+    assert alone == shared and 0 < alone < 1
+    samples = [(out / "samples.jsonl").read_text() for out in (one, two)]
+    assert samples[0] == samples[1]
+    guards = [json.loads((out / "run/guard.json").read_text()) for out in (one, two)]
+    assert guards[0] == guards[1]
+
+
+def test_greedy_evaluations_are_shared_out_with_their_rewards(tmp_path):
+    data = prompts(tmp_path)
+    flags = [*SMALL, *STILL, "--eval_datasets", str(data), "--generation_eval_samples", str(ROWS), "--log_samples", "0",
+             "--model_name_or_path", "tiny", "--datasets", str(data)]  # fmt: skip
+    scores = []
+    for ranks in (1, 2):
+        out, log = tmp_path / str(ranks), tmp_path / "log"
+        split = ("--per_device_train_batch_size", "8") if ranks == 2 else ()
+        argv = [*flags, *split, "--output_dir", str(out)]
+        assert forked(log, counts_answers, grpo_main, out, argv, ranks=ranks) == [0] * ranks, log.read_text()[-3000:]
+        record = next(record for record in metrics(out) if "eval_reward" in record)
+        scores.append({name: value for name, value in record.items() if name.startswith("eval_re")})
+    assert counted(tmp_path / "1", 0)[-1] == ROWS and [counted(tmp_path / "2", rank)[-1] for rank in (0, 1)] == [5, 4]
+    assert scores[0] == scores[1] != {}
