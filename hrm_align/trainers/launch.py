@@ -6,6 +6,7 @@ What accelerate's file asks for arrives as environment variables; a recipe's key
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from accelerate import PartialState
@@ -25,6 +26,8 @@ NO_SHARDED_SAMPLING = (
 def check_launch(args: Any, model: ModelArguments, samples: bool = False) -> None:
     """Refuse a launch under which a run would be another run, or could not be resumed.
 
+    Every process decides alike; all but the main one exit and say nothing.
+
     Args:
         args: settings of the trainer.
         model: settings of the model.
@@ -33,6 +36,16 @@ def check_launch(args: Any, model: ModelArguments, samples: bool = False) -> Non
     Raises:
         UserError: naming the setting and the remedy.
     """
+    try:
+        _check(args, model, samples)
+    except UserError:
+        PartialState().wait_for_everyone()  # a launcher ends the others when the first one leaves
+        if not PartialState().is_main_process:
+            sys.exit(2)
+        raise
+
+
+def _check(args: Any, model: ModelArguments, samples: bool) -> None:
     asks_fsdp = bool(args.fsdp) or _is_set("ACCELERATE_USE_FSDP")
     asks_deepspeed = bool(args.deepspeed) or _is_set("ACCELERATE_USE_DEEPSPEED")
     if samples and (asks_fsdp or asks_deepspeed):
