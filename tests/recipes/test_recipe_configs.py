@@ -20,7 +20,7 @@ from hrm_align.rewards.suite import RewardSpec, RewardSuite
 ROOT = Path(__file__).parents[2]
 FIXTURES = Path(__file__).parent / "fixtures"
 SETTINGS = (ROOT / "recipes").glob("*/*.yaml")
-RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in SETTINGS if path.parent.name != "accelerate")
+RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in SETTINGS if path.parent.name not in ("accelerate", "launch"))
 LAUNCHERS = sorted((ROOT / "recipes/accelerate").glob("*.yaml"))
 
 
