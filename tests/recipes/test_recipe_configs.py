@@ -20,7 +20,9 @@ from hrm_align.rewards.suite import RewardSpec, RewardSuite
 ROOT = Path(__file__).parents[2]
 FIXTURES = Path(__file__).parent / "fixtures"
 SETTINGS = (ROOT / "recipes").glob("*/*.yaml")
-RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in SETTINGS if path.parent.name not in ("accelerate", "launch"))
+RECIPES = sorted(
+    path.relative_to(ROOT).as_posix() for path in SETTINGS if path.parent.name not in ("accelerate", "launch")
+)
 LAUNCHERS = sorted((ROOT / "recipes/accelerate").glob("*.yaml"))
 
 
@@ -73,7 +75,7 @@ def test_there_are_recipes_to_test() -> None:
         "code",
         "lookup",
     }
-    assert len(LAUNCHERS) == 5
+    assert len(LAUNCHERS) == 6
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
