@@ -3,7 +3,7 @@
     python scripts/fault_campaign.py --out runs/faults                              # all of it: half an hour on one core
     python scripts/fault_campaign.py --out runs/faults --only kills --kills 20
 
-    kills        SIGKILL at a random moment, of every second run while it saves; `latest`, perhaps killed again, ends it
+    kills        SIGKILL at a random moment, of every second run while it saves; the same command (`auto`), perhaps killed again, ends it
     corruption   a file of the newest checkpoint deleted, cut, flipped, blanked, or taken from an older checkpoint
     nan          a NaN or infinity in the loss, a gradient or the weights of a random step
     disk         a disk that is too small, or that another program fills while a checkpoint is written

@@ -87,7 +87,7 @@ class Owner:
         try:
             found = json.loads(text)
             named = {field.name: found[field.name] for field in fields(cls) if field.name in found}
-            return cls(**{**named, "attempts": tuple(named.get("attempts", ()))})
+            return cls(**{**named, "attempts": tuple(map(int, named.get("attempts", ())))})
         except (ValueError, TypeError):
             return cls()
 
@@ -304,13 +304,15 @@ def claimed(output_dir: Path, patient: bool) -> Iterator[Claim]:
 
 
 def _take(claim: Claim, run: Path, patient: bool) -> None:
+    tries = 10
     while True:
+        tries -= 1
         try:
             run.mkdir(parents=True, exist_ok=True)
             return claim.take(patient)
-        except FileNotFoundError:  # another start that was refused has removed the empty folder
-            continue
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and tries:  # a start that was refused has removed its empty folder
+                continue
             raise UserError(f"cannot write to {run.parent} ({error.strerror}): choose another --output_dir.") from error
 
 
@@ -347,7 +349,21 @@ def lives(owner: Owner) -> bool | None:
     """Whether the process of a claim still runs; None where that cannot be told from here."""
     if (owner.host, owner.machine) != (socket.gethostname(), _machine()):
         return None
-    return bool(owner.process_start) and _start_of(owner.process) == owner.process_start
+    found = _start_of(owner.process)
+    if found is None and _is_hidden(owner.process):
+        return None
+    return found is not None and found == owner.process_start
+
+
+def _is_hidden(process: int) -> bool:
+    """Whether there is such a process, of another user, which /proc does not show where it is mounted with `hidepid`."""
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _start_of(process: int) -> str | None:

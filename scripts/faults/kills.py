@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from faults.runs import LATEST, STEPS, Result, arguments, differences, records, started
+from faults.runs import AUTO, STEPS, Result, arguments, differences, records, started
 from hrm_align.trainers.checkpoints import STAGING, checkpoints_in
 
 SAVE_SECONDS = 0.1  # about how long a checkpoint of the run is written
@@ -20,14 +20,13 @@ def kill_trial(rng: Random, index: int, whole: Path) -> Result:
     """Kill a run, and sometimes what resumes it, until it ends. Odd trials are killed at least once while they save."""
     run = whole.parent / f"kills-{index}"
     every, limit = rng.choice([2, 3, 5]), rng.choice([1, 2, 10])
-    argv = arguments(whole.parent, run, every, "--save_total_limit", str(limit))
+    argv = arguments(whole.parent, run, every, "--save_total_limit", str(limit), *AUTO)
     result: Result = {"save_steps": every, "kills": [], "lost": [], "before_the_first_checkpoint": 0}
     reached = 0
-    resume: tuple[str, ...] = ()
     while True:
         lethal = not result["kills"] or rng.random() < 0.2 or (index % 2 == 1 and "while saving" not in result["kills"])
         known, old = len(records(run)), _stamp(run)
-        with started(run.with_suffix(".log"), [*argv, *resume]) as process:
+        with started(run.with_suffix(".log"), argv) as process:
             if lethal:
                 (kill_while_saving if index % 2 else kill_anywhere)(rng, run, process, whole)
         new = records(run)[known:]
@@ -39,12 +38,7 @@ def kill_trial(rng: Random, index: int, whole: Path) -> Result:
             continue
         result["kills"].append("elsewhere" if _stamp(run) in (None, old) else "while saving")
         reached = max((record["step"] for record in new), default=reached)
-        resume = LATEST
-        if not checkpoints_in(run):  # `latest` refuses then, and there is nothing to go on from
-            result["lost"].append(reached)
-            result["before_the_first_checkpoint"] += 1
-            shutil.rmtree(run, ignore_errors=True)
-            reached, resume = 0, ()
+        result["before_the_first_checkpoint"] += not checkpoints_in(run)  # `auto` begins again then
     wrong = [f"{lost} steps lost" for lost in result["lost"] if lost > every]
     wrong += differences(run, whole) if process.exitcode == 0 else [run.with_suffix(".log").read_text()[-1000:]]
     return {**result, "wrong": wrong}

@@ -21,6 +21,7 @@ from hrm_align.trainers.callbacks import append_json_line
 from hrm_align.trainers.checkpoints import MANIFEST, check_whole, checkpoints_in
 
 STEPS, ROWS, ROWS_A_STEP = 30, 20, 4  # 6 epochs
+AUTO = ("--resume_from_checkpoint", "auto")
 LATEST = ("--resume_from_checkpoint", "latest")
 TIMEOUT = 120  # seconds; a run takes two
 

@@ -311,6 +311,19 @@ def test_on_one_machine_the_later_attempt_of_a_job_takes_over_and_a_second_start
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"host": "node7", "attempts": ["x"]}', "\x00" * 9])
+def test_a_claim_that_cannot_be_read_counts_until_it_is_stale(tmp_path, text):
+    """As a disk that was full, or a machine that lost its power, may leave it."""
+    (tmp_path / CLAIM).write_text(text)
+    with pytest.raises(UserError, match="in use by process"):
+        Claim(tmp_path).take(patient=False)
+    os.utime(tmp_path / CLAIM, (time.time() - 61,) * 2)
+    late = Claim(tmp_path)
+    late.take(patient=False)
+    late.release()
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_the_number_of_a_dead_process_may_be_that_of_another(tmp_path):
     other_claim(
         tmp_path, 0, host=socket.gethostname(), machine=claims._machine(), process=os.getpid(), process_start="1"
