@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[2]
 ANSWERS_FOR_INTEL = "int mkl_serv_intel_cpu(void) { return 1; }\nint mkl_serv_intel_cpu_true(void) { return 1; }\n"
 MOST_USED = 1 / 3  # of a tolerance
 AT_A_TIME = 2  # settings
-ONCE = ["-k", "not two_processes"]  # which start processes of one thread each, whatever the setting
+ONCE = ["-k", "not two_processes and not fsdp"]  # which start processes of one thread each, whatever the setting
 
 
 @dataclass(frozen=True)
