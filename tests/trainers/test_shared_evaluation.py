@@ -2,10 +2,14 @@
 
 import json
 import os
+import statistics
+import time
+from pathlib import Path
 
 import pytest
 
 from hrm_align.rollouts import generation
+from hrm_align.trainers.sft import SFTTrainer
 from recipes.grpo import main as grpo_main
 from recipes.sft import main as sft_main
 from tests.trainers.grpo_runs import SMALL, prompts
@@ -88,3 +92,35 @@ def test_greedy_evaluations_are_shared_out_with_their_rewards(tmp_path):
         scores.append({name: value for name, value in record.items() if name.startswith("eval_re")})
     assert counted(tmp_path / "1", 0)[-1] == ROWS and [counted(tmp_path / "2", rank)[-1] for rank in (0, 1)] == [5, 4]
     assert scores[0] == scores[1] != {}
+
+
+def times_the_evaluation(out, argv):
+    """Run a recipe that notes the seconds of its generated evaluation in the main process."""
+    stock = SFTTrainer.call_interruptibly
+
+    def timed(trainer, function):
+        start = time.perf_counter()
+        result = stock(trainer, function)
+        if trainer.accelerator.is_main_process:
+            (out.parent / f"{out.name}.seconds").write_text(str(time.perf_counter() - start))
+        return result
+
+    SFTTrainer.call_interruptibly = timed
+    sft_main(argv)
+
+
+@pytest.mark.campaign
+def test_two_processes_need_six_tenths_of_the_time(tmp_path):
+    """200 rows of the chat data, three times in turn, on two idle cores; a process that answers all rows would take as long."""
+    seconds = {1: [], 2: []}
+    flags = (*STILL, "--eval_datasets", "data/base_families/test.jsonl", "--generation_eval_samples", "200", "--max_new_tokens", "64",
+             "--log_samples", "0", "--per_device_train_batch_size", "1")  # fmt: skip
+    for turn in range(3):
+        for ranks in (1, 2):
+            out = tmp_path / f"{ranks}-{turn}"
+            argv = arguments(out, Path("data/base_families/test.jsonl"), *flags)
+            codes = forked(tmp_path / "log", times_the_evaluation, out, argv, ranks=ranks)
+            assert codes == [0] * ranks, (tmp_path / "log").read_text()[-3000:]
+            seconds[ranks].append(float((tmp_path / f"{out.name}.seconds").read_text()))
+    print(seconds)
+    assert statistics.median(seconds[2]) <= 0.6 * statistics.median(seconds[1])
