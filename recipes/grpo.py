@@ -35,12 +35,14 @@ from hrm_align.trainers.grpo import GRPOTrainer
 from hrm_align.trainers.guard import guard_of, report_guard
 from hrm_align.trainers.launch import check_launch
 from hrm_align.trainers.records import write_json, write_records
+from hrm_align.trainers.restarts import separate_restart
 from hrm_align.trainers.same_run import check_same_run
 from hrm_align.trainers.tracking import prepare_trackers
 
 
 def main(argv: Sequence[str]) -> None:
     """Run the recipe that the arguments name."""
+    separate_restart()
     recipe = parse_grpo(argv)
     check_launch(recipe.training, recipe.model, samples=True)
     with open_run(recipe.training) as run:

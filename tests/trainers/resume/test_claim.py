@@ -482,7 +482,7 @@ stock, done = MetricsFile.on_log, Path({marker!r})
 
 def log(self, args, state, *rest, **kwargs):
     stock(self, args, state, *rest, **kwargs)
-    if state.global_step == 3 and os.environ["RANK"] == "1" and not done.exists():
+    if state.global_step == 3 and os.environ["RANK"] == "0" and not done.exists():
         done.touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -493,6 +493,7 @@ if __name__ == "__main__":
 
 
 def test_a_launcher_restarts_a_run_whose_worker_was_killed_and_it_ends_the_same(rows, tmp_path):
+    """The one that holds the claim, and to which the others connected."""
     whole, out, script, marker = (tmp_path / name for name in ("whole", "run", "lethal.py", "killed"))
     assert forked(tmp_path / "log", sft, whole, rows, *ACCUMULATED, ranks=2) == [0, 0], (tmp_path / "log").read_text()
     script.write_text(LETHAL.format(root=str(ROOT), marker=str(marker)))
