@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from accelerate import PartialState
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -73,7 +74,7 @@ class Preemption(TrainerCallback):
     def agree(self) -> bool:
         """Whether any process was signalled. All processes must call it at the same point."""
         if dist.is_initialized() and dist.get_world_size() > 1:
-            flag = torch.tensor(int(self._received is not None), device=_device())
+            flag = torch.tensor(int(self._received is not None), device=PartialState().device)
             dist.all_reduce(flag, op=dist.ReduceOp.MAX)
             self.agreed = self.agreed or bool(flag)
         else:
@@ -162,10 +163,3 @@ def follow_launcher() -> None:
     adopted = os.getppid() == 1 and b"python" not in Path("/proc/1/cmdline").read_bytes()
     if adopted:  # the launcher has ended before; in a container it may itself be process 1
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _device() -> torch.device:
-    """Where collective operations of this run take their tensors."""
-    if dist.get_backend() == "nccl":
-        return torch.device("cuda", torch.cuda.current_device())
-    return torch.device("cpu")
