@@ -55,9 +55,11 @@ def poisoned_sft(poison: dict[str, Any], argv: Sequence[str]) -> None:
     """The recipe, with a poisoned step."""
     from hrm_align.recipes import sft as recipe
 
+    from hrm_align import run
+
     for name, value in poison.items():
         setattr(Poison, name, value)
-    recipe.MetricsFile = Poison
+    run.MetricsFile = Poison  # type: ignore[misc]
     recipe.main(argv)
 
 

@@ -68,6 +68,9 @@ def reads(seconds: float, out: Path, data: Path, *flags: str) -> None:
         return stock(*args, **kwargs)
 
     recipe.read_data = slow
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # which a test run in the background ignores, and its children too
     recipe.main(arguments(out, data, *flags))
 
 
