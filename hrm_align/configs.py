@@ -67,7 +67,7 @@ class ModelArguments:
         choices=["bfloat16", "float16", "float32"],
     )
     attn_implementation: str | None = _option(
-        None, "per_document, sdpa, eager or flex_attention; unset for per_document on a CPU and sdpa elsewhere."
+        None, "per_document, sdpa, eager, flex_attention or varlen; unset for per_document on a CPU and sdpa elsewhere."
     )
     load_in_4bit: bool = _option(False, "Hold the base in 4 bits under an adapter (QLoRA; bitsandbytes, GPU).")
     load_in_8bit: bool = _option(False, "The same in 8 bits.")
@@ -333,6 +333,11 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
         "Compute a prompt once for all its answers in the update; unset for on where it has been measured, on a CPU.",
         nargs="?",
         const=True,
+    )
+    cuda_graphs: bool = _option(
+        False,
+        "Draw answers by a decoding step that is captured once and replayed for every token; not yet measured on a GPU, and "
+        "on a CPU of no use.",
     )
     parity_every: int = _option(20, "Rollouts between two checks of the sampler against the trainer; 0 for none.")
     parity_rows: int = _option(16, "Answers that are checked.")

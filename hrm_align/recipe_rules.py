@@ -71,7 +71,7 @@ MOVED = {
 # Settings that a trainer cannot honour: the values that change nothing, and the reason.
 Refused = Mapping[str, tuple[tuple[Any, ...], str]]
 
-ATTENTION = ("per_document", "sdpa", "eager", "flex_attention")
+ATTENTION = ("per_document", "sdpa", "eager", "flex_attention", "varlen")
 _LOADING = "set dtype, attn_implementation, model_revision and tokenizer_name_or_path instead"
 _LAYOUT = "the layout of a document and its end token are fixed by what HRM-Text was pretrained on"
 _AT_THE_END = "a run is published once, at its end, when the export has been checked"
@@ -231,7 +231,10 @@ def _check_model(model: ModelArguments, data: DataArguments, settings: Mapping[s
         fail("output_dir", "is missing: say where the run is written")
     kernel = model.attn_implementation
     if kernel is not None and kernel.startswith("flash"):
-        fail("attn_implementation", "cannot be FlashAttention, which has no prefix mask: use sdpa or flex_attention")
+        fail(
+            "attn_implementation",
+            "cannot be FlashAttention, which has no prefix mask: use sdpa, or varlen, which makes one of two calls",
+        )
     if kernel not in (None, *ATTENTION):
         fail("attn_implementation", f"is {kernel!r}: use {', '.join(ATTENTION[:-1])} or {ATTENTION[-1]}")
 

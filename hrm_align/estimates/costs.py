@@ -20,6 +20,7 @@ from hrm_align.estimates.optimizer import optimizer_memory
 from hrm_align.models.horizon import carrying_passes, longest
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.per_document import DENSE_ROW, PER_DOCUMENT
+from hrm_align.models.varlen import VARLEN
 from hrm_align.trainers.stabilised import horizon_schedule
 
 Recipe = SFTRecipe | GRPORecipe
@@ -166,7 +167,7 @@ def count(recipe: Recipe, config: HrmTextConfig, processes: int = 1, on_gpu: boo
         activation = config.hidden_size * dtype.itemsize * layers  # inputs of all
     if is_cut:
         mask //= DOCUMENTS if getattr(args, "packing", False) else 1
-    elif recipe.model.attn_implementation == "flex_attention":
+    elif recipe.model.attn_implementation in (VARLEN, "flex_attention"):
         mask = 0
     fixed = {
         "weights": sizes.weights,

@@ -18,7 +18,7 @@ from hrm_align.estimates.costs import Costs, computes_in_half_precision, count, 
 from hrm_align.estimates.measured import HALF
 from hrm_align.models.horizon import longest
 from hrm_align.models.loading import DTYPES
-from hrm_align.models.per_document import PER_DOCUMENT
+from hrm_align.models.per_document import BY_DOCUMENT
 from hrm_align.rollouts.sampling import SIDE_BY_SIDE
 from hrm_align.rollouts.slots import MORE_TOKENS
 from hrm_align.trainers.parity_gate import EXTRA_ANSWERS, EXTRA_PROMPTS, EXTRA_TOKENS
@@ -202,7 +202,7 @@ def estimate_grpo(
         answer,
         answers,
         group,
-        recipe.model.attn_implementation == PER_DOCUMENT,
+        recipe.model.attn_implementation in BY_DOCUMENT or args.cuda_graphs,
         cached=states * (HALF if computes_in_half_precision(args) else size),
         drawn=SAMPLED * config.vocab_size,
         weights=(passes * weights_of_a_stack(config) + config.hidden_size * config.vocab_size) * size,

@@ -196,8 +196,8 @@ def load_model(
         name: folder, Hub id, or `tiny`.
         dtype: `float32`, `bfloat16` or `float16`, or `auto` for what the checkpoint is saved in. For training keep
             float32 master weights (bf16 ones lose nine of ten updates at lr 3e-5) and let the trainer autocast.
-        attn_implementation: `per_document`, `sdpa`, `eager` or `flex_attention`; None or `auto` for `per_document` on a
-            CPU and `sdpa` elsewhere. To compile the whole model into one graph, take `sdpa`.
+        attn_implementation: `per_document`, `sdpa`, `eager`, `flex_attention` or `varlen`; None or `auto` for
+            `per_document` on a CPU and `sdpa` elsewhere. To compile the whole model into one graph, take `sdpa`.
         device: where to put it; default the CPU, from which a trainer moves it to the accelerator if there is one.
         revision: Hub revision.
         quantization: how the weights are held under an adapter; None for whole ones.

@@ -4,7 +4,7 @@ A batch is cut into runs: documents, further answers to a document's prompt (see
 call of PyTorch's `scaled_dot_product_attention`; further answers have the prompt's keys and values put before their own. The
 cost grows with the documents' lengths, not with the row's, so that rows may be as long as memory allows.
 
-`attn_implementation: per_document` switches it on. Calls with a cache, where one token is written at a time, take the usual
+`attn_implementation: per_document` switches it on; `varlen` does the same in two calls a batch (see `varlen`). Calls with a cache, where one token is written at a time, take the usual
 mask, unless the caller brings a plan of its own (`rollouts.shared_cache`).
 """
 
@@ -22,8 +22,10 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from hrm_align.models.intervals import Intervals
+from hrm_align.models.varlen import VARLEN, two_calls
 
 PER_DOCUMENT = "per_document"
+BY_DOCUMENT = (PER_DOCUMENT, VARLEN)  # implementations that take a plan and compute nothing between documents
 PLAN = "attention_plan"  # the keyword in which it reaches the attention
 DENSE_ROW = 256  # tokens; up to here cutting takes longer than it saves (scripts/README.md)
 
@@ -81,6 +83,11 @@ class Runs:
             )
         batch, heads, seq, dim = query.shape
         return torch.cat([output.transpose(1, 2) for output in outputs], dim=1).view(batch, seq, heads, dim)
+
+
+def plan_of(implementation: str, intervals: Intervals) -> Plan | None:
+    """How one of `BY_DOCUMENT` attends in a batch; None where it takes a mask instead."""
+    return two_calls(intervals) if implementation == VARLEN else runs_of(intervals)
 
 
 def runs_of(intervals: Intervals) -> Runs | None:
@@ -159,6 +166,7 @@ def _cut(states: Tensor, lengths: list[int]) -> list[Tensor]:
 
 
 def register() -> None:
-    """Make the implementation known to Transformers under its name."""
-    AttentionInterface.register(PER_DOCUMENT, per_document_attention)
-    AttentionMaskInterface.register(PER_DOCUMENT, sdpa_mask)
+    """Make the implementations known to Transformers under their names."""
+    for name in BY_DOCUMENT:
+        AttentionInterface.register(name, per_document_attention)
+        AttentionMaskInterface.register(name, sdpa_mask)

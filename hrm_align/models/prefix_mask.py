@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import Cache, GenerationMixin, HrmTextForCausalLM, HrmTextModel, PreTrainedConfig, PreTrainedModel
 
 from hrm_align.models.intervals import Intervals, PrefixMaskError, attention_mask_of, visible_intervals
-from hrm_align.models.per_document import PER_DOCUMENT, PLAN, Runs, instead_of_a_mask, register, runs_of
+from hrm_align.models.per_document import BY_DOCUMENT, PLAN, Plan, instead_of_a_mask, plan_of, register
 
 # `<|im_end|>` of the published tokenizer. A checkpoint with another vocabulary carries `prefix_end_token_id` in its
 # config, because reference models that a trainer loads by path come without their tokenizer.
@@ -44,7 +44,7 @@ class _Mask(NamedTuple):
 
     mask: Any
     intervals: Intervals | None = None
-    runs: Runs | None = None
+    plan: Plan | None = None
 
 
 def _backbone_mask(
@@ -65,9 +65,10 @@ def _backbone_mask(
     tokens = input_ids if input_ids is not None else inputs_embeds
     assert tokens is not None  # else the intervals would have raised
     kv_length = None if cache is None else cache.get_mask_sizes(tokens.shape[1], 0)[0]
-    by_document = model.config._attn_implementation == PER_DOCUMENT and kv_length in (None, tokens.shape[1])
-    if by_document and (runs := runs_of(intervals)) is not None:
-        return _Mask(instead_of_a_mask(), intervals, runs)
+    kernel = str(model.config._attn_implementation)
+    by_document = kernel in BY_DOCUMENT and kv_length in (None, tokens.shape[1])
+    if by_document and (plan := plan_of(kernel, intervals)) is not None:
+        return _Mask(instead_of_a_mask(), intervals, plan)
     return _Mask(attention_mask_of(intervals, model.config, model.dtype, kv_length), intervals)
 
 
@@ -136,12 +137,12 @@ def _patched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         intervals = None
         if self.config.prefix_lm:
-            attention_mask, intervals, runs = _backbone_mask(
+            attention_mask, intervals, plan = _backbone_mask(
                 self, input_ids, attention_mask, position_ids, past_key_values, token_type_ids, inputs_embeds
             )
             token_type_ids = None  # spent: they are in the mask
-            if runs is not None:
-                kwargs[PLAN] = runs
+            if plan is not None:
+                kwargs[PLAN] = plan
         output = original(
             self,
             input_ids=input_ids,

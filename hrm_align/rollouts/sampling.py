@@ -16,7 +16,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hrm_align.errors import UserError
-from hrm_align.rollouts.writers import read
+from hrm_align.rollouts.graphs import CapturedAnswers
+from hrm_align.rollouts.writers import Writer, read
 
 # Answers that have ended are taken out of the batch once they are a quarter of it: taking them out copies the cache.
 _STILL_WRITING = 0.75
@@ -33,6 +34,7 @@ class Decoding:
         top_k: only the so many likeliest tokens; 0 for all.
         top_p: only the likeliest tokens that together have this probability; 1 for all.
         greedy: always the likeliest token, whatever the seed.
+        cuda_graphs: capture the decoding step (`rollouts.graphs`); on a CPU the same step runs uncaptured.
     """
 
     max_new_tokens: int
@@ -40,6 +42,7 @@ class Decoding:
     top_k: int = 0
     top_p: float = 1.0
     greedy: bool = False
+    cuda_graphs: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < float("inf"):
@@ -103,7 +106,7 @@ def _sample_batch(
     model: PreTrainedModel, prompts: Sequence[Sequence[int]], seeds: Sequence[int], decoding: Decoding
 ) -> list[Completion]:
     end_id, device = cast(Any, model.generation_config).eos_token_id, next(model.parameters()).device
-    writer = read(model, prompts)
+    writer: Writer = CapturedAnswers(model, prompts) if decoding.cuda_graphs else read(model, prompts)
     draws = _uniform(seeds, decoding.max_new_tokens).to(device)
     completions = [Completion() for _ in prompts]
     writing = torch.arange(len(prompts), device=device)  # which answer each row of the batch belongs to

@@ -35,10 +35,12 @@ class SharedCache(Cache):
         prompt_of: for each answer the row of its prompt.
     """
 
-    layers: Any  # of SharedLayer
+    layers: Any  # of `layer_class`
+    layer_class: type[SharedLayer] = SharedLayer
+    beyond: Tensor | None = None  # places of answers that hold nothing yet, where there are some: (1, 1, 1, places)
 
     def __init__(self, mask: Tensor, prompt_of: Tensor):
-        super().__init__(layer_class_to_replicate=SharedLayer)
+        super().__init__(layer_class_to_replicate=self.layer_class)
         self._hidden = ~mask.bool()[:, None, None]  # (prompts, 1, 1, seq)
         self._regroup(prompt_of)
 
@@ -90,6 +92,8 @@ class SharedCache(Cache):
         prompt_keys, prompt_values = self._current
         scores = (self._together(query) @ prompt_keys.transpose(-1, -2)).masked_fill(self._hidden, float("-inf"))
         own = query @ key.transpose(-1, -2)
+        if self.beyond is not None:
+            own = own.masked_fill(self.beyond, float("-inf"))
         weights = (torch.cat([self._apart(scores), own], dim=-1) * scaling).softmax(dim=-1, dtype=torch.float32)
         on_prompt, on_own = weights.to(value.dtype).split([scores.shape[-1], own.shape[-1]], dim=-1)
         output = self._apart(self._together(on_prompt) @ prompt_values) + on_own @ value

@@ -22,7 +22,7 @@ class SlotLayer(DynamicLayer):
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
         """Append states; what has been returned before stays valid."""
-        key_states, value_states = _as_read(key_states), _as_read(value_states)
+        key_states, value_states = as_read(key_states), as_read(value_states)
         if not self.is_initialized:
             return super().update(key_states, value_states)
         assert self.keys is not None and self.values is not None
@@ -45,7 +45,7 @@ class SlotLayer(DynamicLayer):
         self.keys, self.values = keys[:, :, :length], values[:, :, :length]
 
 
-def _as_read(states: Tensor) -> Tensor:
+def as_read(states: Tensor) -> Tensor:
     """In the precision that autocast gives attention: the rotary embedding leaves float32, which would be cast at each token."""
     device = states.device.type
     return states.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else states

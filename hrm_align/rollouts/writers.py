@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hrm_align.models.per_document import PER_DOCUMENT, PLAN, instead_of_a_mask
+from hrm_align.models.per_document import BY_DOCUMENT, PLAN, instead_of_a_mask
 from hrm_align.rollouts.padding import left_padded
 from hrm_align.rollouts.shared_cache import SharedCache
 from hrm_align.rollouts.slots import slot_cache
@@ -34,17 +34,19 @@ def read(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Writer:
         model: an HrmTextForCausalLM in eval mode, or a PeftModel of one.
         prompts: token ids from `render_prompt`.
     """
-    shares = cast(Any, model.config)._attn_implementation == PER_DOCUMENT
+    shares = cast(Any, model.config)._attn_implementation in BY_DOCUMENT
     return SharedPrompts(model, prompts) if shares else RepeatedPrompts(model, prompts)
 
 
 class SharedPrompts:
     """Each prompt's keys and values stand once for all its answers. See `read`."""
 
+    cache_class = SharedCache
+
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]):
         self._model: Any = model
         ids, mask, reader = _batch(model, prompts)
-        self._cache = SharedCache(mask, reader)
+        self._cache = self.cache_class(mask, reader)
         self.logits = _prefill(model, ids, mask, self._cache)[reader]
         self._cache.begin_answers()
         self._positions = mask.sum(dim=1)[reader]  # of the next token, for each answer

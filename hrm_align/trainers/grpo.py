@@ -29,7 +29,7 @@ from hrm_align.configs import GRPOArguments
 from hrm_align.data.example import Example
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.loading import check_horizon
-from hrm_align.models.per_document import PER_DOCUMENT
+from hrm_align.models.per_document import BY_DOCUMENT
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.groups import GroupSampler, Rollouts
@@ -91,7 +91,9 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             examples,
             self._renderer,
             suite,
-            Decoding(args.max_completion_length, args.temperature, args.top_k, args.top_p),
+            Decoding(
+                args.max_completion_length, args.temperature, args.top_k, args.top_p, cuda_graphs=args.cuda_graphs
+            ),
             group_size=args.num_generations,
             max_resamples=args.max_resamples or 0,
             seed=args.seed,
@@ -326,7 +328,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         self, model: Any, ids: Tensor, mask: Tensor, kept: int, in_chunks: bool
     ) -> tuple[Tensor, Tensor | None]:
         kernel = self.accelerator.unwrap_model(model).config._attn_implementation
-        in_one_row = kernel in (PER_DOCUMENT, "flex_attention")  # which do not compute what stands between documents
+        in_one_row = kernel in (*BY_DOCUMENT, "flex_attention")  # which do not compute what stands between documents
 
         def run(pack: Pack, targets: Tensor) -> Any:
             with self.accelerator.autocast():
