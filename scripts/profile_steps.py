@@ -29,10 +29,12 @@ from hrm_align.rollouts.sampling import Decoding, sample
 
 # The first kind with a word in an operation's name has it.
 KINDS = {
-    "attention": ("scaled_dot_product", "bmm", "softmax", "masked_fill"),
-    "linear layers": ("aten::mm", "addmm"),
-    "copies and gathers": ("copy", "cat", "index", "gather", "scatter", "clone", "fill", "zero", "slice_backward"),
-    "optimizer": ("_fused_adam", "_foreach"),
+    "attention": ("scaled_dot_product", "bmm", "softmax", "masked_fill", "fmha", "flash", "attention"),
+    "linear layers": ("aten::mm", "addmm", "gemm", "nvjet", "cutlass"),
+    "optimizer": ("_fused_adam", "_foreach", "multi_tensor", "fusedadam"),
+    "copies and gathers": (
+        *("copy", "cat", "index", "gather", "scatter", "clone", "fill", "zero", "slice_backward", "memcpy", "memset"),
+    ),
     "elementwise": (
         "mul",
         "add",
@@ -47,8 +49,12 @@ KINDS = {
         "exp",
         "sum",
         "where",
+        "elementwise",
+        "reduce",
+        "triton",
     ),
 }
+PROFILED_TOKENS = 32  # of a rollout on a GPU: each has thousands of kernels, all of which are recorded
 REST = "the rest"
 PYTHON = "outside of operations"
 COLOURS = {"linear layers": "#2a6f97", "attention": "#e07a5f", "elementwise": "#81b29a"}
@@ -56,20 +62,30 @@ COLOURS = {"linear layers": "#2a6f97", "attention": "#e07a5f", "elementwise": "#
 
 def kind_of(operation: str) -> str:
     """What an operation is counted under."""
-    return next((kind for kind, words in KINDS.items() if any(word in operation for word in words)), REST)
+    name = operation.lower()
+    return next((kind for kind, words in KINDS.items() if any(word in name for word in words)), REST)
 
 
 def measured(work: Callable[[], None]) -> tuple[dict[str, float], float]:
-    """Seconds by kind of operation, and of the whole, after a first run that allocates."""
+    """Seconds by kind of operation, and of the whole, after a first run that allocates.
+
+    On a GPU they are of its kernels, and what is outside of them is the time in which it waits for the next.
+    """
+    on_gpu = torch.cuda.is_available()
+    finished: Callable[[], object] = torch.cuda.synchronize if on_gpu else lambda: None
     work()
+    finished()
     start = time.perf_counter()
     work()
+    finished()
     whole = time.perf_counter() - start
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as profiler:
         work()
+        finished()
     seconds: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
-        seconds[kind_of(event.key)] += event.self_cpu_time_total / 1e6
+        spent = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        seconds[kind_of(event.key)] += spent / 1e6
     seconds[PYTHON] = max(0.0, whole - sum(seconds.values()))
     return dict(seconds), whole
 
@@ -79,14 +95,16 @@ def sft_step(shape: str) -> Callable[[], None]:
     model = random_model(shape)
     add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
     score_responses_only(model)
-    model.set_attn_implementation("per_document")
+    model.set_attn_implementation("sdpa" if torch.cuda.is_available() else "per_document")
     Horizon(model, 5)
     rows = pack(documents(80, 1024), 1024)
-    batch = PackedCollator(PAD)([rows[i] for i in range(4)])
+    batch = {name: tensor.to(model.device) for name, tensor in PackedCollator(PAD)([rows[i] for i in range(4)]).items()}
+    device = model.device.type
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
 
     def step() -> None:
-        output = model(**batch, fused_lm_head=True)
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
+            output = model(**batch, fused_lm_head=True)
         (-output.log_probs.sum() / output.label_mask.sum()).backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -99,9 +117,10 @@ def rollout(shape: str) -> Callable[[], None]:
     model, longest = rolling_model(shape, True), SIZES[shape][2]
     end_by_chance(model, longest)
     rows = [prompt for prompt in prompts_of(shape, 0) for _ in range(GROUP)]
+    decoding = Decoding(min(longest, PROFILED_TOKENS) if torch.cuda.is_available() else longest)
 
     def roll() -> None:
-        sample(model, rows, range(len(rows)), Decoding(longest))
+        sample(model, rows, range(len(rows)), decoding)
 
     return roll
 

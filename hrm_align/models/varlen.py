@@ -51,7 +51,7 @@ class Sequences:
 
 @dataclass(frozen=True)
 class TwoCalls:
-    """The plan of a batch: prompts, then responses. Padding gets its own values, as if it saw itself alone."""
+    """The plan of a batch: prompts, then responses. Tokens that see themselves alone, such as padding, keep their values."""
 
     prompts: Sequences
     responses: Sequences
@@ -81,11 +81,9 @@ def two_calls(intervals: Intervals) -> TwoCalls:
     # where the document of a token begins: that of its prompt, for a further answer
     begins_BS = first_BS if prompt_first_BS is None else torch.where(prompt_first_BS >= 0, prompt_first_BS, first_BS)
     prompt_end_BS = last_BS.gather(1, begins_BS)
-    # padding sees itself alone, and so does a prompt of one token; nothing goes on behind padding
-    is_padding_BS = (begins_BS == index_BS) & (last_BS == index_BS)
-    is_padding_BS[:, :-1] &= begins_BS[:, 1:] != index_BS[:, :-1]
-    is_prompt_BS = (first_BS == begins_BS) & (index_BS <= prompt_end_BS) & ~is_padding_BS
-    is_response_BS = ~is_prompt_BS & ~is_padding_BS
+    sees_itself_BS = (begins_BS == index_BS) & (last_BS == index_BS)  # padding, or a prompt of one token
+    is_prompt_BS = (first_BS == begins_BS) & (index_BS <= prompt_end_BS) & ~sees_itself_BS
+    is_response_BS = ~is_prompt_BS & ~sees_itself_BS
 
     prompts = is_prompt_BS.flatten().nonzero().flatten()
     prompt_counts = _run_lengths((first_BS + row_BS).flatten()[prompts])

@@ -19,11 +19,10 @@ SHAPES = {  # hidden, layers a stack, MLP, size of a head, vocabulary
 }
 
 
-def random_model(shape: str, seed: int = 0) -> Any:
-    """An HRM-Text with random weights, float32, on the GPU where there is one."""
+def config_of(shape: str) -> HrmTextConfig:
+    """The config of a shape, at the official horizon."""
     hidden, layers, mlp, head, vocab = SHAPES[shape]
-    torch.manual_seed(seed)
-    config = HrmTextConfig(
+    return HrmTextConfig(
         hidden_size=hidden,
         num_layers_per_stack=layers,
         num_hidden_layers=8 * layers,
@@ -39,9 +38,14 @@ def random_model(shape: str, seed: int = 0) -> Any:
         pad_token_id=PAD,
         max_position_embeddings=4096,
     )
-    model: Any = HrmTextForCausalLM(config)
+
+
+def random_model(shape: str, seed: int = 0) -> Any:
+    """An HRM-Text with random weights, float32, made on the GPU where there is one."""
+    torch.manual_seed(seed)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model: Any = HrmTextForCausalLM(config_of(shape))
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = RESPONSE_END, PAD
-    model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     return model
 
 

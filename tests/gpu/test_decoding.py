@@ -16,9 +16,9 @@ from hrm_align.trainers.parity_gate import HALF_FACTOR, HALF_LEAST
 
 TEXTS = ["Write pig backwards.", "What is 9 minus 4?", "Sort the letters: d a c", "copy abc", "5 + 6 + 7 = ?"]
 LONG = 40  # tokens: answers leave the batch at different times, and room grows several times
-TOLERANCE = (
-    1e-4  # nats; seen 3e-6. An answer that sees a place that was never written, or its neighbour's, is off by 0.1
-)
+# Nats; seen 3e-6. An answer that sees a place that was never written, or its neighbour's, is off by 0.1.
+TOLERANCE = 1e-4
+HALF = 0.2  # nats of a token in bfloat16; seen 0.03
 
 
 @pytest.fixture(params=["sdpa", "varlen"])
@@ -79,10 +79,14 @@ def test_captured_steps_of_an_adapter_and_under_autocast(loaded, little_room, tm
             sample(adapted, prompts, range(len(prompts)), Decoding(8, greedy=True, cuda_graphs=graphs))
             for graphs in (False, True)
         )
-    firsts = zip(captured, plain, strict=True)
-    assert max(abs(a.logprobs[0] - b.logprobs[0]) for a, b in firsts) < 0.1  # the prefill: bfloat16 on both sides
-    agree = sum(a.ids == b.ids for a, b in zip(captured, plain, strict=True))
-    assert agree >= len(prompts) - 1, "one near tie at most"
+    compared = 0
+    for ours, theirs in zip(captured, plain, strict=True):
+        for token, other, logprob, expected in zip(ours.ids, theirs.ids, ours.logprobs, theirs.logprobs, strict=False):
+            if token != other:  # a near tie in bfloat16: what comes behind it is another answer
+                break
+            assert abs(logprob - expected) < HALF
+            compared += 1
+    assert compared > sum(len(answer.ids) for answer in plain) / 2
 
 
 @pytest.mark.numeric

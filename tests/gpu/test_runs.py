@@ -13,9 +13,9 @@ from tests.trainers.recipe_runs import metrics, sft, write_rows
 
 STEPS = ("--max_steps", "4", "--save_steps", "2", "--learning_rate", "1e-3", "--logging_steps", "1", "--packing", "true",
          "--max_length", "128", "--per_device_train_batch_size", "2")  # fmt: skip
-# Of the largest weight of a tensor. Equal on a CPU; on a GPU some sums have no fixed order. A resumed run that has lost its
-# optimizer state is off by 1e-2.
-TOLERANCE = 1e-4
+# Of the way from the checkpoint to the end. 0 on a CPU; on a GPU some sums have no fixed order, and Adam enlarges what that does
+# to small gradients. A run that has lost its optimizer state ends 0.6 away.
+APART = 0.1
 
 
 def on(device):
@@ -34,8 +34,9 @@ def weights(folder):
 
 
 def apart(one, other):
+    """The norm of the difference of all weights."""
     assert one.keys() == other.keys()
-    return max(((one[name] - other[name]).abs().max() / other[name].abs().max()).item() for name in one)
+    return sum((one[name].float() - other[name].float()).square().sum().item() for name in one) ** 0.5
 
 
 @pytest.mark.numeric
@@ -44,8 +45,8 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(rows, big_device, tmp_path,
     flags = (*STEPS, *on(big_device), *(("--use_peft", "true", "--lora_r", "4") if adapter else ()))
     sft(tmp_path / "whole", rows, *flags)
     sft(tmp_path / "resumed", rows, *flags, "--resume_from_checkpoint", str(tmp_path / "whole/checkpoint-2"))
-    assert apart(weights(tmp_path / "resumed"), weights(tmp_path / "whole")) < TOLERANCE
-    assert apart(weights(tmp_path / "whole/checkpoint-2"), weights(tmp_path / "whole")) > 10 * TOLERANCE
+    checkpoint, resumed, whole = (weights(tmp_path / name) for name in ("whole/checkpoint-2", "resumed", "whole"))
+    assert apart(resumed, whole) < APART * apart(checkpoint, whole)
 
 
 @pytest.mark.numeric
@@ -63,11 +64,21 @@ def test_varlen_learns_what_sdpa_learns_in_bfloat16(rows, device, tmp_path):
 @pytest.mark.parametrize("captured", ["false", "true"], ids=["plain", "captured"])
 def test_a_step_of_reinforcement_learning_passes_its_gate(device, tmp_path, captured):
     """The gate scores the first rollout under a drawn mask and ends the run beyond its tolerance."""
-    flags = ("--max_steps", "2", "--parity_every", "1", "--cuda_graphs", captured, *on(device))
-    grpo(tmp_path / "run", prompts(tmp_path), *flags)
-    records = [record for record in metrics(tmp_path / "run") if "loss" in record]
+    records = reinforced(tmp_path, "--bf16", "false", "--cuda_graphs", captured, *on(device))
+    assert all(record["parity/sampler_max"] < 1e-3 for record in records)
+
+
+@pytest.mark.parametrize("captured", ["false", "true"], ids=["plain", "captured"])
+def test_a_step_in_bfloat16_passes_its_gate(big_device, tmp_path, captured):
+    reinforced(tmp_path, "--bf16", "true", "--cuda_graphs", captured, *on(big_device))
+
+
+def reinforced(folder, *flags):
+    grpo(folder / "run", prompts(folder), "--max_steps", "2", "--parity_every", "1", *flags)
+    records = [record for record in metrics(folder / "run") if "loss" in record]
     assert [record["step"] for record in records] == [1, 2]
-    assert all(record["parity/sampler_max"] < 1e-3 and record["grad_norm"] > 0 for record in records)
+    assert all(record["grad_norm"] > 0 for record in records)
+    return records
 
 
 @pytest.mark.numeric

@@ -1,0 +1,371 @@
+"""Know your card: the tests that need a GPU, then training, rollouts and reinforcement learning at the published shape.
+
+    python scripts/bench/gpu_report.py --minutes 8 --state runs/gpu             # again, to go on where the minutes ended
+    python scripts/bench/gpu_report.py --state runs/cpu --device cpu --shape small     # minutes: does the report run?
+
+Items come in the order of their value: the tests marked `gpu`, the three most valuable figures, fine-tuning against TRL's
+trainer, rollouts against `generate`, a step of reinforcement learning, profiles. Weights are random and made on the card. Each
+result is appended to FOLDER/state.jsonl at once; items that are there are not run again, unless they failed and `--again` is given.
+Writes FOLDER/report.json, report.md and, where matplotlib is installed, profile.png: where the time of a step goes. Needs no
+network, no tracker and no checkpoint. Exit code 1 if a test or an item has failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import selectors
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from study.tables import table  # noqa: E402
+
+Record = dict[str, Any]
+
+TESTS = {"tests: attention": "test_attention", "tests: decoding": "test_decoding", "tests: runs": "test_runs"}
+TEST_SECONDS, START_SECONDS, LEAST_SECONDS = 300, 120, 20  # limits; and what is not worth beginning an item for
+MACHINE = "machine"
+BY_VARLEN, COMPILED = {"kernel": "varlen"}, {"compile_blocks": True}
+# In the order of their value: a function of gpu_items.py, its keys, and the seconds after which it is cut off.
+ITEMS: dict[str, tuple[str, dict[str, Any], int]] = {
+    "ceilings": ("ceilings", {}, 60),
+    "SFT, all weights": ("sft", {}, 120),
+    "rollout of 64, CUDA graphs": ("rollout", {"prompts": 64, "way": "graphs"}, 120),
+    "SFT, TRL's strongest": ("stock_sft", {"strongest": True}, 120),
+    "SFT, all weights, varlen": ("sft", BY_VARLEN, 120),
+    "SFT, all weights, compiled": ("sft", COMPILED, 240),
+    "SFT, all weights, varlen, compiled": ("sft", BY_VARLEN | COMPILED, 240),
+    "SFT, adapter": ("sft", {"adapter": True}, 120),
+    "SFT, adapter, varlen": ("sft", BY_VARLEN | {"adapter": True}, 120),
+    "SFT, all weights, recomputed": ("sft", {"activation_checkpointing": True}, 120),
+    "SFT, TRL's defaults": ("stock_sft", {"strongest": False}, 120),
+    "SFT, all weights, flex_attention": ("sft", {"kernel": "flex_attention"}, 240),
+    "rollout of 64": ("rollout", {"prompts": 64, "way": "plain"}, 120),
+    "rollout of 64, generate": ("rollout", {"prompts": 64, "way": "dynamic"}, 180),
+    "rollout of 8, CUDA graphs": ("rollout", {"prompts": 8, "way": "graphs"}, 120),
+    "rollout of 8": ("rollout", {"prompts": 8, "way": "plain"}, 120),
+    "rollout of 8, generate": ("rollout", {"prompts": 8, "way": "dynamic"}, 120),
+    "rollout of 1, CUDA graphs": ("rollout", {"prompts": 1, "way": "graphs"}, 120),
+    "rollout of 1": ("rollout", {"prompts": 1, "way": "plain"}, 120),
+    "rollout of 1, generate": ("rollout", {"prompts": 1, "way": "dynamic"}, 120),
+    "GRPO step, adapter, CUDA graphs": ("grpo", {"cuda_graphs": True}, 400),
+    "profile of an SFT step": ("profile", {"kind": "SFT step"}, 120),
+    "profile of a rollout": ("profile", {"kind": "rollout"}, 180),
+    "rollout of 64, generate, static cache": ("rollout", {"prompts": 64, "way": "static"}, 300),
+    "GRPO step, adapter": ("grpo", {"cuda_graphs": False}, 600),
+}
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "triton")
+BASELINES = {  # whose figure an item is compared with
+    "SFT, all weights": ("SFT, TRL's strongest", "SFT, TRL's defaults"),
+    "rollout of 64": ("rollout of 64, generate", "rollout of 64, generate, static cache"),
+    "rollout of 8": ("rollout of 8, generate",),
+    "rollout of 1": ("rollout of 1, generate",),
+}
+
+
+class State:
+    """FOLDER/state.jsonl: a record an item, the last of each counts. A line that a kill has cut is left out."""
+
+    def __init__(self, path: Path):
+        self.path, self.records = path, dict[str, Record]()
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            self.records[record.pop("item")] = record
+
+    def add(self, item: str, record: Record) -> None:
+        """Append, and let it reach the disk."""
+        self.records[item] = record
+        is_cut = self.path.exists() and self.path.read_bytes()[-1:] not in (b"", b"\n")
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("\n" * is_cut + json.dumps({"item": item, **record}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class Worker:
+    """A process that measures one item after the other: it imports once, and its death costs one item."""
+
+    def __init__(self, shape: str, environment: Mapping[str, str], log: Path):
+        self._command = [sys.executable, str(Path(__file__).with_name("gpu_items.py")), shape]
+        self._environment, self._log = environment, log
+        self._process: subprocess.Popen[str] | None = None
+
+    def measure(self, name: str, keys: Mapping[str, Any], limit: float) -> Record:
+        """The figures of an item; or `failed` with the reason, and `cut` where it took too long."""
+        if self._process is None:
+            with self._log.open("a", encoding="utf-8") as log:
+                pipe = subprocess.PIPE
+                self._process = subprocess.Popen(
+                    self._command, stdin=pipe, stdout=pipe, stderr=log, text=True, env=dict(self._environment)
+                )
+            if "failed" in (started := self._answer(min(limit, START_SECONDS))):
+                return started
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.write(json.dumps([name, keys]) + "\n")
+        self._process.stdin.flush()
+        return self._answer(limit)
+
+    def _answer(self, limit: float) -> Record:
+        assert self._process is not None and self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            is_late = not selector.select(limit)
+        line = "" if is_late else self._process.stdout.readline()
+        if line:
+            record: Record = json.loads(line)
+            return record
+        self.end()
+        if is_late:
+            return {"failed": f"took more than {limit:.0f} s", "cut": True}
+        return {"failed": f"the measuring process died; see {self._log.name}"}
+
+    def end(self) -> None:
+        """Kill it, if it runs. The next item begins with a fresh one."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def run_tests(file: str, device: str, limit: float, folder: Path, environment: Mapping[str, str]) -> Record:
+    """The tests of a file on the device: how many passed, and the names of those that failed."""
+    report = folder / f"{file}.xml"
+    report.unlink(missing_ok=True)
+    chosen = "gpu" if device == "cuda" else "not gpu"
+    command = [sys.executable, "-m", "pytest", f"tests/gpu/{file}.py", "-m", chosen, f"--junit-xml={report}"]
+    start = time.perf_counter()
+    with (folder / "log.txt").open("a", encoding="utf-8") as log:
+        try:
+            code = subprocess.run(
+                [*command, "-p", "no:cacheprovider"], cwd=ROOT, env=environment, stdout=log, stderr=log, timeout=limit
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return {"failed": f"took more than {limit:.0f} s; see log.txt", "cut": True}
+    if not report.exists():
+        return {"failed": f"pytest ended with {code}; see log.txt"}
+    counts, failed = {"passed": 0, "skipped": 0}, []
+    for case in ElementTree.parse(report).iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed.append(case.get("name"))
+        else:
+            counts["skipped" if case.find("skipped") is not None else "passed"] += 1
+    record: Record = {**counts, "seconds": round(time.perf_counter() - start, 1)}
+    if code or not counts["passed"]:
+        record |= {"failed": f"{len(failed)} of {len(failed) + counts['passed']} tests failed", "tests": failed}
+    return record
+
+
+# Report ---------------------------------------------------------------------------------------------------------------
+
+
+def machine(device: str, shape: str) -> Record:
+    """Card, processor, versions."""
+    import torch
+
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "absent"
+    found: Record = {"device": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+    if device == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        found |= {"device": properties.name, "memory_gib": round(properties.total_memory / (1 << 30), 1)}
+        found |= {"cuda": torch.version.cuda}
+    return {**found, "shape": shape, "versions": versions, "date": time.strftime("%d %B %Y")}
+
+
+def floor(record: Record, ceilings: Record) -> float | None:
+    """Tokens a second that the measured ceilings of this device would allow."""
+    if "flops_per_token" in record and "tflops" in ceilings:
+        return float(ceilings["tflops"] * 1e12 / record["flops_per_token"])
+    if "bytes_per_step" in record and "copied_tb_per_second" in ceilings:
+        return float(record["tokens_per_step"] * ceilings["copied_tb_per_second"] * 1e12 / record["bytes_per_step"])
+    return None
+
+
+def ratio(item: str, records: Mapping[str, Record]) -> str:
+    """How many times the strongest stock figure that there is."""
+    names = next((names for start, names in BASELINES.items() if item.startswith(start)), ())
+    theirs = [records[name]["tokens_per_second"] for name in names if "tokens_per_second" in records.get(name, {})]
+    own = records[item].get("tokens_per_second")
+    return f"{own / max(theirs):.2f}" if own and theirs and item not in names else ""
+
+
+def rows_of(order: Sequence[str], records: Mapping[str, Record]) -> list[list[str]]:
+    """The table's rows, in order; items that were not run yet are left out."""
+    rows, ceilings = [], records.get("ceilings", {})
+    for item in order:
+        record = records.get(item)
+        if record is None:
+            continue
+        cells = [item, "", "", "", "", "", "", ""]
+        if "tokens_per_second" in record:
+            cells[1], cells[2] = f"{record['tokens_per_second']:,.0f}", f"{1000 * record['step_seconds']:,.1f}"
+            cells[3] = ratio(item, records)
+        if (ideal := floor(record, ceilings)) is not None:
+            cells[4] = f"{100 * record['tokens_per_second'] / ideal:.0f} %"
+        if "peak_gib" in record:
+            cells[5] = f"{record['peak_gib']:.1f}"
+        if "estimate_gib" in record:
+            cells[6] = f"{record['estimate_gib']:.1f}"
+        cells[7] = remark(record)
+        rows.append(cells)
+    return rows
+
+
+def remark(record: Record) -> str:
+    """What has no column."""
+    if "failed" in record:
+        return f"**failed**: {record['failed']}" + "".join(f"; `{name}`" for name in record.get("tests", [])[:5])
+    if "skipped" in record and "passed" not in record:
+        return f"not run: {record['skipped']}"
+    if "passed" in record:
+        return f"{record['passed']} passed, {record['skipped']} skipped, {record['seconds']:.0f} s"
+    if "tflops" in record:
+        return f"{record['tflops']:.3g} TFLOP/s multiplied, {record['copied_tb_per_second']:.3g} TB/s copied"
+    if "rollout_seconds" in record:
+        return (
+            f"rollout {record['rollout_seconds']:.1f} s, update {record['update_seconds']:.1f} s, answers of "
+            f"{record['mean_answer']:.0f} tokens on average"
+        )
+    if "parts" in record:
+        shares = sorted(record["parts"].items(), key=lambda part: -part[1])[:4]
+        whole = sum(record["parts"].values())
+        return ", ".join(f"{kind} {100 * seconds / whole:.0f} %" for kind, seconds in shares)
+    return ""
+
+
+def write_report(folder: Path, order: Sequence[str], records: Mapping[str, Record]) -> str:
+    """report.json, report.md and profile.png; returns the Markdown."""
+    found = records[MACHINE]
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    memory = f" ({found['memory_gib']} GiB)" if "memory_gib" in found else f", {found['cores']} cores"
+    head = ["item", "tokens/s", "ms a step", "times stock", "of the floor", "peak GiB", "estimate GiB", "seen"]
+    done = sum(item in records for item in order)
+    lines = [
+        f"{found['device']}{memory}; Python {found['python']}, {versions}; shape {found['shape']}, random weights; "
+        f"{found['date']}; {done} of {len(order)} items.",
+        *table(head, rows_of(order, records)),
+        "",
+        "A step of a rollout is a token of every answer. The floor of training counts products at the rate that a large product "
+        "reached here, that of a rollout the bytes of weights and cache at the rate of a copy. Stock is TRL's trainer, the faster "
+        "of its defaults and its strongest setting, and Transformers' `generate`.",
+    ]
+    text = "\n".join(lines) + "\n"
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    (folder / "report.json").write_text(json.dumps(dict(records), indent=1) + "\n", encoding="utf-8")
+    parts = {
+        item.removeprefix("profile of "): records[item]["parts"] for item in order if "parts" in records.get(item, {})
+    }
+    if parts:
+        try:
+            from profile_steps import draw
+
+            draw(parts, folder / "profile.png")
+        except ImportError as error:
+            print(f"no picture: {error}", file=sys.stderr)
+    return text
+
+
+# Command --------------------------------------------------------------------------------------------------------------
+
+
+def options(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--state", type=Path, required=True, metavar="FOLDER", help="of the results; goes on there")
+    parser.add_argument("--minutes", type=float, default=8, help="after which no item goes on (default 8)")
+    parser.add_argument("--device", choices=("cuda", "cpu"), help="default: cuda where PyTorch has it")
+    parser.add_argument("--shape", choices=("tiny", "small", "1b"), help="default: 1b on a GPU, small on a CPU")
+    parser.add_argument("--only", nargs="+", metavar="WORD", help="only items with one of these words in their names")
+    parser.add_argument("--again", action="store_true", help="run items again that have failed")
+    arguments = parser.parse_args(argv)
+    if arguments.minutes <= 0:
+        parser.error(f"--minutes is {arguments.minutes}: use a number above 0.")
+    return arguments
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run what is not done yet, as far as the minutes go, and write the report."""
+    arguments = options(argv)
+    deadline = time.monotonic() + 60 * arguments.minutes
+    import torch
+
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        print("error: --device cuda, but PyTorch has no GPU here: use --device cpu --shape small.", file=sys.stderr)
+        return 2
+    shape = arguments.shape or ("1b" if device == "cuda" else "small")
+    folder = arguments.state.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    state, here = State(folder / "state.jsonl"), machine(device, shape)
+    earlier = state.records.get(MACHINE, here)
+    if (earlier["device"], earlier["shape"]) != (here["device"], here["shape"]):
+        print(
+            f"error: {arguments.state} holds results of {earlier['device']}, shape {earlier['shape']}, and this is "
+            f"{here['device']}, shape {shape}: name another --state.",
+            file=sys.stderr,
+        )
+        return 2
+    if MACHINE not in state.records:
+        state.add(MACHINE, here)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    environment |= {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
+    order = go_on(arguments, state, device, shape, deadline, environment)
+    print(write_report(folder, order, state.records))
+    return int(any("failed" in state.records.get(item, {}) for item in order))
+
+
+def go_on(
+    arguments: argparse.Namespace,
+    state: State,
+    device: str,
+    shape: str,
+    deadline: float,
+    environment: Mapping[str, str],
+) -> list[str]:
+    """Run the items that have no record. Returns the names of all."""
+    limits = {**dict.fromkeys(TESTS, TEST_SECONDS), **{item: limit for item, (*_, limit) in ITEMS.items()}}
+    worker = Worker(shape, environment, state.path.with_name("log.txt"))
+    try:
+        for item, limit in limits.items():
+            record = state.records.get(item)
+            is_done = record is not None and not (arguments.again and "failed" in record)
+            if is_done or (arguments.only and not any(word in item for word in arguments.only)):
+                continue
+            left = deadline - time.monotonic()
+            if left < LEAST_SECONDS:
+                print(f"no minutes left for `{item}`: run the same command to go on.", file=sys.stderr, flush=True)
+                break
+            print(f"{item} ...", file=sys.stderr, flush=True)
+            if item in TESTS:
+                record = run_tests(TESTS[item], device, min(left, limit), state.path.parent, environment)
+            else:
+                record = worker.measure(*ITEMS[item][:2], min(left, limit))
+            if record.pop("cut", False) and left < limit:
+                continue  # the minutes have ended, and the item is run again
+            state.add(item, record)
+            print(f"{item}: {remark(record) or 'done'}", file=sys.stderr, flush=True)
+    finally:
+        worker.end()
+    return list(limits)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
