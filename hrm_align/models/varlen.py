@@ -1,4 +1,4 @@
-"""Attention by document in two FlashAttention calls, through `torch.nn.attention.varlen` (PyTorch 2.10 or newer, on a GPU).
+"""Attention by document in two FlashAttention calls, through `torch.nn.attention.varlen` (PyTorch 2.11 or newer, on a GPU).
 
 FlashAttention knows no prefix mask, but two calls make one: every prompt attends to itself without a mask, and every response
 attends causally to the keys of its whole document. For `a a A A | b b b B` (lower case read, upper case written):
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from hrm_align.errors import UserError
 from hrm_align.models.intervals import Intervals
 
 VARLEN = "varlen"
@@ -147,8 +148,12 @@ def _kernel(query: Tensor, dropout: float) -> Callable[..., Tensor]:
 
 
 def _flash(query: Tensor, key: Tensor, value: Tensor, call: Sequences, scaling: float | None, dropout: float) -> Tensor:
-    from torch.nn.attention.varlen import varlen_attn
-
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        raise UserError(
+            f"attn_implementation: varlen needs PyTorch 2.11, and this is {torch.__version__}: update it, or use sdpa."
+        ) from None
     window = (-1, 0) if call.causal else (-1, -1)  # keys behind and before a query's own place, counted from the end
     attended = varlen_attn(
         query.contiguous(),

@@ -220,7 +220,13 @@ def rollout(shape: str, prompts: int, way: str) -> dict[str, Any]:
             cache = {"cache_implementation": "static"} if way == "static" else {}
             with torch.no_grad():
                 model.generate(
-                    input_ids=ids, attention_mask=mask, do_sample=True, top_k=0, max_new_tokens=length, **cache
+                    input_ids=ids,
+                    attention_mask=mask,
+                    do_sample=True,
+                    top_k=0,
+                    min_new_tokens=length,
+                    max_new_tokens=length,
+                    **cache,
                 )
         if ON_GPU:
             torch.cuda.synchronize()
