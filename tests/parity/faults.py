@@ -46,7 +46,7 @@ def causal_prompt(model: Any, size: float, tokens: int | None = None) -> Iterato
             ahead = ahead & (key > last - tokens)
         return mask - size * ahead.to(dtype)
 
-    with patch.object(prefix_mask, "attention_mask_of", spoilt), patch.object(prefix_mask, "runs_of", lambda _: None):
+    with patch.object(prefix_mask, "attention_mask_of", spoilt), patch.object(prefix_mask, "plan_of", lambda *_: None):
         yield
 
 
