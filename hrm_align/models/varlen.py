@@ -89,7 +89,7 @@ def two_calls(intervals: Intervals) -> TwoCalls:
     prompts = is_prompt_BS.flatten().nonzero().flatten()
     prompt_counts = _run_lengths((first_BS + row_BS).flatten()[prompts])
     responses = is_response_BS.flatten().nonzero().flatten()
-    # a response is told from its neighbour by where its own tokens begin, which `first` says of a further answer only
+    # responses differ in where their own tokens begin, which `first` holds for a further answer only
     own_BS = torch.where(first_BS == begins_BS, prompt_end_BS + 1, first_BS)
     own = (own_BS + row_BS).flatten()[responses]
     response_counts = _run_lengths(own)

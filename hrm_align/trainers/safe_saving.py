@@ -199,7 +199,7 @@ class SafeCheckpoints(_Base):
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         if (
             not metrics and self._is_preempted
-        ):  # the evaluation was interrupted; `save_strategy: best` saves if this says so
+        ):  # the evaluation was interrupted; `save_strategy: best` saves where this is true
             return True
         return bool(super()._determine_best_metric(metrics, trial))
 

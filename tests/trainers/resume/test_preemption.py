@@ -1,4 +1,4 @@
-"""A run that is told to stop saves first, and what it could not copy in time is copied by the next start."""
+"""A preempted run saves before anything else, and what it could not copy in time is copied by the next start."""
 
 import json
 import os
