@@ -82,6 +82,8 @@ def recover_preempted(output_dir: Path, preemption_dir: str | None = None) -> No
         stages.add(stage_of(output_dir, preemption_dir))
     stages = {folder for folder in stages if is_stage(folder, output_dir)}
     sealed = newest_sealed([output_dir / STAGING, *stages])
+    if sealed is not None and sealed.name != record.get("checkpoint"):
+        sealed = None  # of another run, whose folder had this name and was deleted
     newest = next(iter(checkpoints_in(output_dir)), None)
     if sealed is not None and (newest is None or step_of(sealed) > step_of(newest)):
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
+from accelerate.utils import broadcast_object_list
 from peft import PeftModel
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -169,12 +170,14 @@ class SafeCheckpoints(_Base):
         """
         if int(os.environ.get("LOCAL_WORLD_SIZE", self.args.world_size)) < self.args.world_size:
             return None
+        stage = None
         try:
-            stage = stage_of(self._run_dir, self.args.preemption_dir)
-            return stage if shutil.disk_usage(stage).free > self._bytes_needed(resumable=True) else None
+            found = stage_of(self._run_dir, self.args.preemption_dir)
+            stage = found if shutil.disk_usage(found).free > self._bytes_needed(resumable=True) else None
         except OSError as error:
             logger.warning("%s is saved in the run's folder at once: %s", final.name, error)
-            return None
+        chosen: Path | None = broadcast_object_list([stage])[0]  # the main process's choice: all write into one folder
+        return chosen
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Train; work that a signal has interrupted between two steps is not finished before the checkpoint."""
@@ -285,7 +288,7 @@ class SafeCheckpoints(_Base):
                 if stage is None:
                     publish(staged, final)
                 else:
-                    self._publish_preempted(staged, final)
+                    self._publish_preempted(staged)
         except _WRITE_ERRORS as error:
             if shutil.disk_usage(self._run_dir).free >= needed:
                 raise
@@ -301,10 +304,10 @@ class SafeCheckpoints(_Base):
                 shutil.rmtree(staging, ignore_errors=True)
         self.accelerator.wait_for_everyone()
 
-    def _publish_preempted(self, staged: Path, final: Path) -> None:
-        """Seal, tell where it is, publish, and tell that: a kill may come at any moment."""
+    def _publish_preempted(self, staged: Path) -> None:
+        """Record where the checkpoint is, seal it, and publish it: a kill may come at any moment."""
+        note_preempted(self._run_dir, self.state.global_step, staged)  # without which the next start does not take it
         seal(staged)
-        note_preempted(self._run_dir, self.state.global_step, staged)
         publish_sealed(staged, self._run_dir)
 
     def _save_stabilisers(self, staged: Path) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hrm_align.trainers.checkpoints import SEALED, checkpoints_in, stage_of
+from hrm_align.trainers.checkpoints import SEALED, checkpoints_in, seal, stage_of
+from hrm_align.trainers.records import note_preempted
+from hrm_align.trainers.resume import checkpoint_to_resume
 from tests.trainers.recipe_runs import ROOT, arguments, metrics, sft
 from tests.trainers.resume.runs import (
     BY_FOUR,
@@ -118,6 +120,19 @@ def test_a_lost_disk_is_named_and_the_run_goes_on_from_what_is_there(rows, whole
     assert resumed_step(out) == 2
     assert f"checkpoint-4 is lost: the preempted run saved it to {own_disk}" in caplog.text
     assert_same(out, whole)
+
+
+def test_what_a_deleted_run_of_this_name_has_left_is_not_taken(whole, tmp_path):
+    """Only what run/preempted.json names belongs to the run that is in the folder now."""
+    out, own = tmp_path / "run", tmp_path / "own"
+    shutil.copytree(whole / "checkpoint-4", stage_of(out, own) / "checkpoint-4")
+    seal(stage_of(out, own) / "checkpoint-4")
+    assert checkpoint_to_resume("auto", out, str(own)) is None and checkpoints_in(out) == []
+    shutil.copytree(whole / "checkpoint-4", stage_of(out, own) / "checkpoint-4")
+    seal(stage_of(out, own) / "checkpoint-4")
+    (out / "run").mkdir(parents=True)
+    note_preempted(out, 4, stage_of(out, own) / "checkpoint-4")
+    assert checkpoint_to_resume("auto", out, str(own)) == out / "checkpoint-4"
 
 
 def test_a_folder_that_another_could_have_filled_is_not_read(tmp_path):
