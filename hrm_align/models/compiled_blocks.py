@@ -31,7 +31,10 @@ def compile_blocks(model: nn.Module) -> None:
         UserError: if nothing can be compiled on this machine.
     """
     backbone = backbone_of(model)
-    _prove_that_it_compiles(backbone.z_L_init.device)
+    if (reason := reason_not_to_compile(backbone.z_L_init.device)) is not None:  # before anything is trained
+        raise UserError(
+            f"--compile_blocks cannot compile on this machine ({reason.removesuffix('.')}): install them, or leave it out."
+        )
     torch._dynamo.config.recompile_limit = VARIANTS
     # DDP would cut the blocks to send gradients early; those of recurrent weights are ready at the end alone.
     torch._dynamo.config.optimize_ddp = False
@@ -40,16 +43,14 @@ def compile_blocks(model: nn.Module) -> None:
             block.forward = _compiled_in_training(block)
 
 
-def _prove_that_it_compiles(device: torch.device) -> None:
-    """Before anything is trained: compilers, headers and kernels are missing in many images."""
+def reason_not_to_compile(device: torch.device) -> str | None:
+    """What is missing, found by compiling something: compilers, headers and kernels are absent from many images."""
     try:
         torch.compile(lambda numbers: numbers.sin() * 2)(torch.ones(8, device=device))
     except Exception as error:
         said = " ".join(str(error).split())[:300]
-        raise UserError(
-            f"--compile_blocks cannot compile on this machine ({type(error).__name__}: {said}). A CPU needs g++ and Python's "
-            "headers, a GPU gcc and Triton: install them, or leave it out."
-        ) from None
+        return f"{type(error).__name__}: {said}. A CPU needs g++ and Python's headers, a GPU gcc and Triton."
+    return None
 
 
 def _compiled_in_training(block: Any) -> Any:

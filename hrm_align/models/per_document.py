@@ -4,8 +4,8 @@ A batch is cut into runs: documents, further answers to a document's prompt (see
 call of PyTorch's `scaled_dot_product_attention`; further answers have the prompt's keys and values put before their own. The
 cost grows with the documents' lengths, not with the row's, so that rows may be as long as memory allows.
 
-`attn_implementation: per_document` switches it on; `varlen` does the same in two calls a batch (see `varlen`). Calls with a cache, where one token is written at a time, take the usual
-mask, unless the caller brings a plan of its own (`rollouts.shared_cache`).
+`attn_implementation: per_document` switches it on; `varlen` does the same in two calls a batch (see `varlen`). Calls with a cache,
+where one token is written at a time, take the usual mask, unless the caller brings a plan of its own (`rollouts.shared_cache`).
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Runs:
     lengths: list[int]
     runs: list[Run]
 
+    @torch.compiler.disable  # as many calls as there are documents: a compiler would start again with every batch
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float) -> Tensor:
         """One call of PyTorch's attention for each run (see `Plan`)."""
         queries, keys, values = (_cut(states, self.lengths) for states in (query, key, value))
@@ -136,7 +137,6 @@ def _cuts(intervals: Intervals) -> tuple[list[int], list[int], list[int], list[b
     return starts.tolist(), documents.tolist(), prompts.tolist(), padding.flatten()[starts].tolist()
 
 
-@torch.compiler.disable  # its calls are as many as there are documents: a compiler would start again with every batch
 def per_document_attention(
     module: nn.Module,
     query: Tensor,

@@ -37,7 +37,8 @@ class Sequences:
     Args:
         queries, keys: (n,) and (m,) places of tokens, counted through all rows; a key may stand in several sequences.
         query_starts, key_starts: (sequences + 1,), int32.
-        longest_query, longest_key: tokens of the longest sequence.
+        longest: no sequence has more tokens. The length of a row, not of its documents: code that is compiled for one batch
+            holds for the next, and a bound too high costs next to nothing.
         causal: whether a query sees keys up to its own place, counted from the end; else it sees all.
     """
 
@@ -45,8 +46,7 @@ class Sequences:
     keys: Tensor
     query_starts: Tensor
     key_starts: Tensor
-    longest_query: int
-    longest_key: int
+    longest: int
     causal: bool
 
 
@@ -63,7 +63,7 @@ class TwoCalls:
         query_TND, key_TND, value_TND = (_flat(_as_computed(states)) for states in (query, key, value))
         output_TND = value_TND
         for call in (self.prompts, self.responses):
-            if call.longest_query == 0:
+            if len(call.queries) == 0:
                 continue
             kernel = _kernel(query_TND, dropout)
             chosen = query_TND[call.queries], key_TND[call.keys], value_TND[call.keys]
@@ -97,10 +97,9 @@ def two_calls(intervals: Intervals) -> TwoCalls:
     prompt_starts = (begins_BS + row_BS).flatten()[starts]
     prompt_lengths = (prompt_end_BS - begins_BS + 1).flatten()[starts]
     keys, key_counts = _behind_prompts(starts, response_counts, prompt_starts, prompt_lengths)
-    longest = _longest(prompt_counts, response_counts, key_counts)
     return TwoCalls(
-        Sequences(prompts, prompts, _starts(prompt_counts), _starts(prompt_counts), longest[0], longest[0], False),
-        Sequences(responses, keys, _starts(response_counts), _starts(key_counts), longest[1], longest[2], True),
+        Sequences(prompts, prompts, _starts(prompt_counts), _starts(prompt_counts), seq, False),
+        Sequences(responses, keys, _starts(response_counts), _starts(key_counts), seq, True),
     )
 
 
@@ -123,11 +122,6 @@ def _behind_prompts(
     number = torch.arange(len(sequence), device=starts.device) - _starts(totals)[:-1].long()[sequence]
     behind = number - prompt_lengths[sequence]
     return torch.where(behind < 0, prompt_starts[sequence] + number, starts[sequence] + behind), totals
-
-
-def _longest(*counts: Tensor) -> list[int]:
-    """The largest of each, in one transfer; 0 of none."""
-    return torch.stack([torch.nn.functional.pad(part, (0, 1)).max() for part in counts]).tolist()
 
 
 def _flat(states: Tensor) -> Tensor:
@@ -161,14 +155,15 @@ def _flash(query: Tensor, key: Tensor, value: Tensor, call: Sequences, scaling: 
         value.contiguous(),
         call.query_starts,
         call.key_starts,
-        call.longest_query,
-        call.longest_key,
+        call.longest,
+        call.longest,
         scale=scaling,
         window_size=window,
     )
     return cast(Tensor, attended)
 
 
+@torch.compiler.disable  # a call a sequence: another graph with every batch
 def _one_by_one(
     query: Tensor, key: Tensor, value: Tensor, call: Sequences, scaling: float | None, dropout: float
 ) -> Tensor:

@@ -4,29 +4,92 @@ A graph repeats the same kernels on the same memory. So all that changes from to
 they are: the tokens, their positions, the place at which keys and values are written, and which places hold none yet. Answers
 that end are taken out, and room that is used up grows, as without a graph; both change shapes, and a graph is captured anew.
 
-On a CPU the same steps run uncaptured: nothing is faster there, but what would be captured can be tested.
+A replayed step still runs each of its small kernels. What stands between the products of a block (norm, rotary embedding,
+activation, softmax) is therefore compiled, piece by piece and for all sizes at once: a third of the kernels.
+
+On a CPU the same steps run uncaptured and uncompiled: nothing is faster there, but what would be captured can be tested.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel
+from transformers.models.hrm_text import modeling_hrm_text
 
 from hrm_align.errors import UserError
+from hrm_align.models.compiled_blocks import reason_not_to_compile
 from hrm_align.models.per_document import BY_DOCUMENT, PER_DOCUMENT, PLAN, instead_of_a_mask
 from hrm_align.models.rounding import attention
-from hrm_align.rollouts.shared_cache import SharedCache, SharedLayer
+from hrm_align.rollouts.shared_cache import SharedCache, SharedLayer, attend_shared
 from hrm_align.rollouts.slots import as_read
 from hrm_align.rollouts.writers import SharedPrompts
 
 ROOM = 64  # tokens of an answer for which there is room at first
 GROWTH = 1.5  # of the room; 12 captures for 3,072 tokens, and at most a third of the places read in vain
+COMPILED_ON = ("cuda",)
+
+
+# Pieces of a block ----------------------------------------------------------------------------------------------------
+
+
+def _normed(states: Tensor, eps: float) -> Tensor:
+    """As `HrmTextRMSNorm`."""
+    exact = states.float()
+    return (exact * torch.rsqrt(exact.pow(2).mean(-1, keepdim=True) + eps)).type_as(states)
+
+
+def _gated(gate: Tensor, up: Tensor, act: Callable[[Tensor], Tensor]) -> Tensor:
+    """What `HrmTextMLP` projects down."""
+    return act(gate) * up
+
+
+@cache
+def _compiled(piece: Callable[..., Any]) -> Callable[..., Any]:
+    """For all sizes; of 1 and more, with and without a mask and so on, a variant each."""
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+    return torch.compile(piece, dynamic=True)
+
+
+@cache
+def _why_uncompiled(device: torch.device) -> str | None:
+    reason = reason_not_to_compile(device)
+    if reason is not None:
+        warnings.warn(f"cuda_graphs: kernels are not fused, which makes decoding slower: {reason}", stacklevel=2)
+    return reason
+
+
+@contextmanager
+def _in_few_kernels(device: torch.device) -> Iterator[None]:
+    """Blocks run their compiled pieces, on devices of `COMPILED_ON` that can compile."""
+    if device.type not in COMPILED_ON or _why_uncompiled(device) is not None:
+        yield
+        return
+    normed, gated = _compiled(_normed), _compiled(_gated)
+    rotated = _compiled(modeling_hrm_text.apply_rotary_pos_emb)
+    norm, mlp = modeling_hrm_text.HrmTextRMSNorm, modeling_hrm_text.HrmTextMLP
+    with (
+        patch.object(norm, "forward", lambda self, states: normed(states, self.eps)),
+        patch.object(
+            mlp,
+            "forward",
+            lambda self, states: self.down_proj(gated(self.gate_proj(states), self.up_proj(states), self.act_fn)),
+        ),
+        patch.object(modeling_hrm_text, "apply_rotary_pos_emb", rotated),
+        patch.object(RoomyCache, "attention", staticmethod(_compiled(attend_shared))),
+    ):
+        yield
+
+
+# Cache ----------------------------------------------------------------------------------------------------------------
 
 
 class RoomyLayer(SharedLayer):
@@ -102,6 +165,9 @@ class RoomyCache(SharedCache):
         self._written += 1
 
 
+# Writer ---------------------------------------------------------------------------------------------------------------
+
+
 class CapturedAnswers(SharedPrompts):
     """Answers that are written by a step in fixed shapes. See `Writer`.
 
@@ -150,7 +216,8 @@ class CapturedAnswers(SharedPrompts):
         """One token of every answer. No shape depends on how many were written, and nothing waits for the device."""
         self._cache.begin_step()
         has_plan = self._bare.config._attn_implementation in BY_DOCUMENT
-        with nullcontext() if has_plan else attention(self._bare, PER_DOCUMENT):
+        by_plan = nullcontext() if has_plan else attention(self._bare, PER_DOCUMENT)
+        with by_plan, _in_few_kernels(self._tokens.device):
             written = self._model(
                 input_ids=self._tokens,
                 attention_mask=instead_of_a_mask(),

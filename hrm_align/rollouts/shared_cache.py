@@ -27,6 +27,60 @@ class SharedLayer(SlotLayer):
         self.keys, self.values = (states.new_empty(answers, *states.shape[1:])[:, :, :0] for states in self.prompts)
 
 
+def attend_shared(
+    query: Tensor,
+    prompts: tuple[Tensor, Tensor],
+    key: Tensor,
+    value: Tensor,
+    hidden: Tensor,
+    beyond: Tensor | None,
+    places: Tensor | None,
+    group: int,
+    scaling: float,
+) -> Tensor:
+    """One softmax over the prompt's keys, which a group of answers reads together, and each answer's own.
+
+    Args:
+        query: (answers, heads, 1, dim).
+        prompts: keys and values, (prompts, heads, seq, dim).
+        key, value: of the answers, (answers, heads, written, dim).
+        hidden: (prompts, 1, 1, seq), padding of the prompts.
+        beyond: (1, 1, 1, written), places of answers that hold nothing yet; None where there are none.
+        places: (answers,) of each answer among prompts x group; None where every group is full.
+        group: answers to a prompt, at most.
+        scaling: of the scores.
+
+    Returns:
+        (answers, 1, heads, dim).
+    """
+    prompt_keys, prompt_values = prompts
+    scores = (_together(query, len(hidden), group, places) @ prompt_keys.transpose(-1, -2)).masked_fill(
+        hidden, float("-inf")
+    )
+    own = query @ key.transpose(-1, -2)
+    if beyond is not None:
+        own = own.masked_fill(beyond, float("-inf"))
+    weights = (torch.cat([_apart(scores, places), own], dim=-1) * scaling).softmax(dim=-1, dtype=torch.float32)
+    on_prompt, on_own = weights.to(value.dtype).split([scores.shape[-1], own.shape[-1]], dim=-1)
+    together = _together(on_prompt, len(hidden), group, places)
+    return (_apart(together @ prompt_values, places) + on_own @ value).transpose(1, 2)
+
+
+def _together(rows: Tensor, prompts: int, group: int, places: Tensor | None) -> Tensor:
+    """(answers, heads, 1, n) to (prompts, heads, group, n), 0 in places without an answer."""
+    _answers, heads, _, n = rows.shape
+    if places is not None:
+        rows = rows.new_zeros(prompts * group, heads, 1, n).index_copy(0, places, rows)
+    return rows.view(prompts, group, heads, n).transpose(1, 2)
+
+
+def _apart(groups: Tensor, places: Tensor | None) -> Tensor:
+    """The way back."""
+    prompts, heads, group, n = groups.shape
+    rows = groups.transpose(1, 2).reshape(prompts * group, heads, 1, n)
+    return rows if places is None else rows[places]
+
+
 class SharedCache(Cache):
     """The cache of prompts and their answers; from `begin_answers` on also the plan by which a new token attends.
 
@@ -37,6 +91,7 @@ class SharedCache(Cache):
 
     layers: Any  # of `layer_class`
     layer_class: type[SharedLayer] = SharedLayer
+    attention = staticmethod(attend_shared)
     beyond: Tensor | None = None  # places of answers that hold nothing yet, where there are some: (1, 1, 1, places)
 
     def __init__(self, mask: Tensor, prompt_of: Tensor):
@@ -89,27 +144,5 @@ class SharedCache(Cache):
             (answers, 1, heads, dim).
         """
         assert self._current is not None and scaling is not None
-        prompt_keys, prompt_values = self._current
-        scores = (self._together(query) @ prompt_keys.transpose(-1, -2)).masked_fill(self._hidden, float("-inf"))
-        own = query @ key.transpose(-1, -2)
-        if self.beyond is not None:
-            own = own.masked_fill(self.beyond, float("-inf"))
-        weights = (torch.cat([self._apart(scores), own], dim=-1) * scaling).softmax(dim=-1, dtype=torch.float32)
-        on_prompt, on_own = weights.to(value.dtype).split([scores.shape[-1], own.shape[-1]], dim=-1)
-        output = self._apart(self._together(on_prompt) @ prompt_values) + on_own @ value
-        return output.transpose(1, 2)
-
-    def _together(self, rows: Tensor) -> Tensor:
-        """(answers, heads, 1, n) to (prompts, heads, group, n), 0 in places without an answer."""
-        _answers, heads, _, n = rows.shape
-        if self._is_whole:
-            spread = rows
-        else:
-            spread = rows.new_zeros(len(self._hidden) * self._group, heads, 1, n).index_copy_(0, self._places, rows)
-        return spread.view(len(self._hidden), self._group, heads, n).transpose(1, 2)
-
-    def _apart(self, groups: Tensor) -> Tensor:
-        """The way back."""
-        prompts, heads, group, n = groups.shape
-        rows = groups.transpose(1, 2).reshape(prompts * group, heads, 1, n)
-        return rows if self._is_whole else rows[self._places]
+        places = None if self._is_whole else self._places
+        return self.attention(query, self._current, key, value, self._hidden, self.beyond, places, self._group, scaling)

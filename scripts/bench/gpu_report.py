@@ -22,6 +22,7 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ ITEMS: dict[str, tuple[str, dict[str, Any], int]] = {
     "SFT, all weights, varlen, compiled": ("sft", BY_VARLEN | COMPILED, 240),
     "SFT, adapter": ("sft", {"adapter": True}, 120),
     "SFT, adapter, varlen": ("sft", BY_VARLEN | {"adapter": True}, 120),
+    "SFT, adapter, varlen, compiled": ("sft", BY_VARLEN | COMPILED | {"adapter": True}, 240),
     "SFT, all weights, recomputed": ("sft", {"activation_checkpointing": True}, 120),
     "SFT, TRL's defaults": ("stock_sft", {"strongest": False}, 120),
     "SFT, all weights, flex_attention": ("sft", {"kernel": "flex_attention"}, 240),
@@ -142,21 +144,21 @@ class Worker:
 
 
 def run_tests(file: str, device: str, limit: float, folder: Path, environment: Mapping[str, str]) -> Record:
-    """The tests of a file on the device: how many passed, and the names of those that failed."""
-    report = folder / f"{file}.xml"
+    """The tests of a file on the device: how many passed, and the names of those that failed. What they print is in FILE.log."""
+    report, log_file = folder / f"{file}.xml", folder / f"{file}.log"
     report.unlink(missing_ok=True)
     chosen = "gpu" if device == "cuda" else "not gpu"
     command = [sys.executable, "-m", "pytest", f"tests/gpu/{file}.py", "-m", chosen, f"--junit-xml={report}"]
     start = time.perf_counter()
-    with (folder / "log.txt").open("a", encoding="utf-8") as log:
+    with log_file.open("w", encoding="utf-8") as log:
         try:
             code = subprocess.run(
                 [*command, "-p", "no:cacheprovider"], cwd=ROOT, env=environment, stdout=log, stderr=log, timeout=limit
             ).returncode
         except subprocess.TimeoutExpired:
-            return {"failed": f"took more than {limit:.0f} s; see log.txt", "cut": True}
+            return {"failed": f"took more than {limit:.0f} s; see {log_file.name}", "cut": True}
     if not report.exists():
-        return {"failed": f"pytest ended with {code}; see log.txt"}
+        return {"failed": f"pytest ended with {code}; see {log_file.name}"}
     counts, failed = {"passed": 0, "skipped": 0}, []
     for case in ElementTree.parse(report).iter("testcase"):
         if case.find("failure") is not None or case.find("error") is not None:
@@ -342,26 +344,43 @@ def go_on(
 ) -> list[str]:
     """Run the items that have no record. Returns the names of all."""
     limits = {**dict.fromkeys(TESTS, TEST_SECONDS), **{item: limit for item, (*_, limit) in ITEMS.items()}}
+    pending = [
+        item
+        for item in limits
+        if (item not in state.records or (arguments.again and "failed" in state.records[item]))
+        and (not arguments.only or any(word in item for word in arguments.only))
+    ]
+
+    def left() -> float:
+        return deadline - time.monotonic()
+
+    def add(item: str, record: Record, time_given: float) -> None:
+        if not (
+            record.pop("cut", False) and time_given < limits[item]
+        ):  # else the minutes have ended, and it is run again
+            state.add(item, record)
+            print(f"{item}: {remark(record) or 'done'}", file=sys.stderr, flush=True)
+
+    tests = [item for item in pending if item in TESTS]
+    if tests and (given := left()) >= LEAST_SECONDS:  # all at once: nothing of them is timed
+        print(", ".join(tests), "...", file=sys.stderr, flush=True)
+        with ThreadPoolExecutor() as pool:
+            runs = {
+                pool.submit(
+                    run_tests, TESTS[item], device, min(given, TEST_SECONDS), state.path.parent, environment
+                ): item
+                for item in tests
+            }
+            for run in as_completed(runs):
+                add(runs[run], run.result(), given)
     worker = Worker(shape, environment, state.path.with_name("log.txt"))
     try:
-        for item, limit in limits.items():
-            record = state.records.get(item)
-            is_done = record is not None and not (arguments.again and "failed" in record)
-            if is_done or (arguments.only and not any(word in item for word in arguments.only)):
-                continue
-            left = deadline - time.monotonic()
-            if left < LEAST_SECONDS:
+        for item in pending[len(tests) :]:
+            if (given := left()) < LEAST_SECONDS:
                 print(f"no minutes left for `{item}`: run the same command to go on.", file=sys.stderr, flush=True)
                 break
             print(f"{item} ...", file=sys.stderr, flush=True)
-            if item in TESTS:
-                record = run_tests(TESTS[item], device, min(left, limit), state.path.parent, environment)
-            else:
-                record = worker.measure(*ITEMS[item][:2], min(left, limit))
-            if record.pop("cut", False) and left < limit:
-                continue  # the minutes have ended, and the item is run again
-            state.add(item, record)
-            print(f"{item}: {remark(record) or 'done'}", file=sys.stderr, flush=True)
+            add(item, worker.measure(*ITEMS[item][:2], min(given, limits[item])), given)
     finally:
         worker.end()
     return list(limits)

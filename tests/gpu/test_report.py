@@ -30,7 +30,7 @@ def test_the_tests_come_first_then_the_three_most_valuable_figures(report):
     assert names[:3] == ["tests: attention", "tests: decoding", "tests: runs"] and names[3] == "ceilings"
     assert names[4:7] == ["SFT, all weights", "rollout of 64, CUDA graphs", "SFT, TRL's strongest"]
     kinds = [report.ITEMS[name][0] for name in names[7:]]
-    assert kinds[:8] == ["sft", "sft", "sft", "sft", "sft", "sft", "stock_sft", "sft"]
+    assert kinds[:8] == ["sft", "sft", "sft", "sft", "sft", "sft", "sft", "stock_sft"]
     assert kinds.index("rollout") < kinds.index("grpo") < kinds.index("profile")
 
 
@@ -54,7 +54,7 @@ def test_the_table_compares_with_the_fastest_stock_figure_and_with_the_floor(rep
         "rollout of 8": {"tokens_per_second": 400.0, "step_seconds": 0.02, "bytes_per_step": 1e10, "tokens_per_step": 8},
     }  # fmt: skip
     head, *lines = report.write_report(tmp_path, order(report), records).splitlines()
-    assert head == ("Card (80.0 GiB); Python 3.12, torch 2.11.0; shape 1b, random weights; today; 6 of 28 items.")
+    assert head == ("Card (80.0 GiB); Python 3.12, torch 2.11.0; shape 1b, random weights; today; 6 of 29 items.")
     rows = [line for line in lines if line.startswith("| ")][2:]
     assert rows == [
         "| tests: runs |  |  |  |  |  |  | **failed**: 1 of 6 tests failed; `test_x` |",
