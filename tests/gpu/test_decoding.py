@@ -1,5 +1,7 @@
 """Decoding on the device at hand: the tokens of stock `generate`, with and without a captured step, and the bfloat16 gate."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -51,6 +53,29 @@ def test_captured_steps_draw_what_steps_draw(loaded, little_room):
         pairs = zip(captured, plain, strict=True)
         assert max(abs(a - b) for x, y in pairs for a, b in zip(x.logprobs, y.logprobs, strict=True)) < TOLERANCE
     assert len({len(answer.ids) for answer in plain}) > 2, "answers left the batch at different times"
+
+
+@pytest.mark.numeric
+def test_compiled_pieces_draw_what_blocks_draw(little_room, monkeypatch):
+    """What a GPU compiles, traced here and run as it is: full groups, and groups that lose answers."""
+    monkeypatch.setattr(graphs, "COMPILED_ON", ("cpu",))
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    compiled = set()
+    original = graphs._compiled
+    monkeypatch.setattr(graphs, "_compiled", lambda piece: compiled.add(piece.__name__) or original(piece))
+    original.cache_clear()
+    model, tokenizer = load_model_and_tokenizer("tiny", attn_implementation="per_document")
+    rows = groups([renderer_of(tokenizer).prompt(text, "direct") for text in TEXTS])
+    plain, captured = (
+        sample(model, rows, range(len(rows)), Decoding(LONG, temperature=1.5, cuda_graphs=graphs))
+        for graphs in (False, True)
+    )
+    original.cache_clear()
+    torch._dynamo.reset()
+    assert compiled == {"_normed", "_gated", "apply_rotary_pos_emb", "attend_shared"}
+    assert [answer.ids for answer in captured] == [answer.ids for answer in plain]
+    pairs = zip(captured, plain, strict=True)
+    assert max(abs(a - b) for x, y in pairs for a, b in zip(x.logprobs, y.logprobs, strict=True)) < TOLERANCE
 
 
 @pytest.mark.numeric
