@@ -5,7 +5,7 @@ they are: the tokens, their positions, the place at which keys and values are wr
 that end are taken out, and room that is used up grows, as without a graph; both change shapes, and a graph is captured anew.
 
 A replayed step still runs each of its small kernels. What stands between the products of a block (norm, rotary embedding,
-activation, softmax) is therefore compiled, piece by piece and for all sizes at once: a third of the kernels.
+activation, softmax) is therefore compiled, piece by piece and for all sizes at once.
 
 On a CPU the same steps run uncaptured and uncompiled: nothing is faster there, but what would be captured can be tested.
 """
