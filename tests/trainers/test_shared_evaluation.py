@@ -111,11 +111,11 @@ def times_the_evaluation(out, argv):
 
 @pytest.mark.campaign
 def test_two_processes_need_six_tenths_of_the_time(tmp_path):
-    """200 rows of the chat data, three times in turn, on two idle cores; a process that answers all rows would take as long."""
+    """200 rows of the chat data, seven times in turn, on two idle cores; a process that answers all rows would take as long."""
     seconds = {1: [], 2: []}
     flags = (*STILL, "--eval_datasets", "data/base_families/test.jsonl", "--generation_eval_samples", "200", "--max_new_tokens", "64",
              "--log_samples", "0", "--per_device_train_batch_size", "1")  # fmt: skip
-    for turn in range(3):
+    for turn in range(7):
         for ranks in (1, 2):
             out = tmp_path / f"{ranks}-{turn}"
             argv = arguments(out, Path("data/base_families/test.jsonl"), *flags)
