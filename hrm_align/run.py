@@ -28,7 +28,7 @@ from hrm_align.errors import Interrupted, Preempted, RunError, UserError
 from hrm_align.trainers.callbacks import MetricsFile
 from hrm_align.trainers.claim import Claim, ClaimWatch, claimed, sees_claim
 from hrm_align.trainers.preemption import Preemption, follow_launcher
-from hrm_align.trainers.records import PREEMPTED, check_folder
+from hrm_align.run_folder import PREEMPTED, check_folder
 from hrm_align.trainers.resume import AUTO, checkpoint_to_resume
 from hrm_align.wording import some
 

@@ -24,7 +24,7 @@ from hrm_align.cli import exit_code_of
 from hrm_align.data.collators import PackedCollator
 from hrm_align.data.packing import pack as packed_rows
 from hrm_align.errors import RunError
-from hrm_align.models.horizon import Horizon
+from hrm_align.models.recurrence import Horizon
 from hrm_align.trainers.shared_prompts import Group, pack
 
 OURS, DENSE, FLEX = "per_document", "sdpa", "flex_attention"

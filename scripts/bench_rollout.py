@@ -25,7 +25,7 @@ from torch import Tensor
 from hrm_align.cli import exit_code_of
 from hrm_align.rollouts.generation import generate
 from hrm_align.rollouts.padding import left_padded
-from hrm_align.rollouts.sampling import Decoding, sample
+from hrm_align.rollouts.local import Decoding, sample
 
 GROUP = 8
 OURS, DYNAMIC, STATIC = "hrm_align", "generate, dynamic cache", "generate, static cache"

@@ -24,7 +24,7 @@ from bench.shapes import documents, random_model
 from bench.training import take_turns
 
 from hrm_align.cli import exit_code_of
-from hrm_align.configs import SFTArguments
+from hrm_align.config.arguments import SFTArguments
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.trainers.sft import SFTTrainer
 

@@ -36,7 +36,7 @@ from hrm_align.cli import exit_code_of  # noqa: E402
 from hrm_align.commands.common import at_least  # noqa: E402
 from hrm_align.models.loading import load_model_and_tokenizer  # noqa: E402
 from hrm_align.rendering import renderer_of  # noqa: E402
-from hrm_align.rollouts.sampling import Completion, Decoding, sample  # noqa: E402
+from hrm_align.rollouts.local import Completion, Decoding, sample  # noqa: E402
 from hrm_align.rollouts.writers import read  # noqa: E402
 from tests.deep_models import TRAINED, save_random  # noqa: E402
 

@@ -27,7 +27,7 @@ from study.tables import spread, table
 from transformers.utils.logging import disable_progress_bar
 
 from hrm_align.cli import exit_code_of
-from hrm_align.configs import LoraArguments
+from hrm_align.config.arguments import LoraArguments
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
 

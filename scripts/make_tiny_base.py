@@ -20,11 +20,11 @@ import torch
 from base_tokenizer import train_tokenizer
 from transformers import HrmTextConfig, HrmTextForCausalLM, PreTrainedTokenizerFast, set_seed
 
-from hrm_align.configs import SFTArguments
-from hrm_align.data.example import Example
-from hrm_align.data.tokenization import tokenize
-from hrm_align.evaluation import Score, evaluate
-from hrm_align.evaluation import few_shot as with_examples
+from hrm_align.config.arguments import SFTArguments
+from hrm_align.data.examples import Example
+from hrm_align.data.tokenize import tokenize
+from hrm_align.evaluation.evaluate import Score, evaluate
+from hrm_align.evaluation.evaluate import few_shot as with_examples
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import Message, chat_template, renderer_of
 from hrm_align.trainers.sft import SFTTrainer

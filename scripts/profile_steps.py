@@ -23,9 +23,9 @@ from trl.trainer.utils import add_fused_lm_head
 from hrm_align.cli import exit_code_of
 from hrm_align.data.collators import PackedCollator
 from hrm_align.data.packing import pack
-from hrm_align.models.horizon import Horizon
-from hrm_align.models.response_head import score_responses_only
-from hrm_align.rollouts.sampling import Decoding, sample
+from hrm_align.models.recurrence import Horizon
+from hrm_align.models.lm_head import score_responses_only
+from hrm_align.rollouts.local import Decoding, sample
 
 # The first kind with a word in an operation's name has it.
 KINDS = {

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from hrm_align.cli import exit_code_of
 from hrm_align.commands.common import at_least
-from hrm_align.data.example import Example
+from hrm_align.data.examples import Example
 from hrm_align.errors import RunError
 from hrm_align.rendering import Message
 from hrm_align.rewards.suite import MARGIN_SECONDS, RewardSpec, RewardSuite, Scores

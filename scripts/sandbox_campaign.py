@@ -40,7 +40,7 @@ from sandbox_cases.weak import Subprocess
 from hrm_align.cli import exit_code_of
 from hrm_align.commands.common import at_least
 from hrm_align.errors import RunError
-from hrm_align.rewards.sandbox import Sandbox, passed
+from hrm_align.sandbox import Sandbox, passed
 
 MEDIAN_MS = 50.0
 Figures = dict[str, Any]

@@ -9,8 +9,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from hrm_align.data.mixture import DatasetSpec, load_examples
-from hrm_align.evaluation import last_turns
+from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import load_model, load_model_and_tokenizer, resolve
 from hrm_align.rendering import renderer_of
 from hrm_align.rollouts.generation import generate

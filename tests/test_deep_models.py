@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from hrm_align.configs import LoraArguments
+from hrm_align.config.arguments import LoraArguments
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
 from hrm_align.rendering import renderer_of
-from hrm_align.rollouts.sampling import Decoding, sample
-from hrm_align.rollouts.scoring import response_logprobs
+from hrm_align.rollouts.local import Decoding, sample
+from hrm_align.rollouts.logprobs import response_logprobs
 
 pytestmark = pytest.mark.numeric
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hrm_align.durable_files import new_folder
+from hrm_align.files import new_folder
 
 
 def test_a_folder_that_is_interrupted_never_gets_its_name(tmp_path):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hrm_align.data.example import Example
+from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
-from hrm_align.evaluation import Score, few_shot, last_turns
+from hrm_align.evaluation.evaluate import Score, few_shot, last_turns
 from hrm_align.rendering import Message
 from hrm_align.rewards.matching import exact_match, json_match
 

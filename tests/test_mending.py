@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import HrmTextForCausalLM
 
-from hrm_align.models.doctor.mending import mend
+from hrm_align.models.doctor.fix import mend
 from hrm_align.trainers.checkpoints import check_whole, write_manifest
 from tests.command_line import examined, run
 from tests.planted_faults import contents, copy_of_tiny, edit, exported, split_keys, split_shards, stock_logits

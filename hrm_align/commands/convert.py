@@ -9,7 +9,7 @@ from hrm_align.commands.common import PathParser
 from hrm_align.commands.doctor import report, show
 from hrm_align.errors import UserError
 from hrm_align.models.doctor.diagnosis import diagnose
-from hrm_align.models.official.conversion import WEIGHTS, Converted, to_official, to_transformers
+from hrm_align.models.official.convert import WEIGHTS, Converted, to_official, to_transformers
 
 
 def main(argv: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from hrm_align.commands.common import PathParser
 from hrm_align.errors import UserError
 from hrm_align.models.doctor.diagnosis import diagnose
 from hrm_align.models.doctor.findings import Finding
-from hrm_align.models.doctor.mending import mend
+from hrm_align.models.doctor.fix import mend
 from hrm_align.models.loading import TINY, resolve
 
 FILES = ["*.json", "*.safetensors", "*.jinja"]  # what the doctor reads

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from hrm_align.data.example import Example
+from hrm_align.data.examples import Example
 from hrm_align.data.strict_json import JsonFault, parse_value
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message, parse_condition

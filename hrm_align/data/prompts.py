@@ -7,8 +7,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from hrm_align.data.example import Example
-from hrm_align.data.tokenization import Dropped
+from hrm_align.data.examples import Example
+from hrm_align.data.tokenize import Dropped
 from hrm_align.errors import UserError
 from hrm_align.rendering import renderer_of
 

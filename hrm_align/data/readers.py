@@ -61,7 +61,7 @@ def suffix_of(path: str) -> str:
 
 
 def read_file(path: str) -> Iterator[Row | BadRow]:
-    """Read one file; `hrm_align.data.loading.read_rows` lists the formats.
+    """Read one file; `hrm_align.data.sources.read_rows` lists the formats.
 
     Raises:
         UserError: at once for an unknown suffix; while reading, if the file is empty or unreadable.

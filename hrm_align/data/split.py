@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-from hrm_align.data.example import Example
+from hrm_align.data.examples import Example
 
 
 def split_by_content(examples: Sequence[Example], fraction: float) -> tuple[list[Example], list[Example]]:

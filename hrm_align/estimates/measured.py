@@ -11,8 +11,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import HrmTextConfig
 
-from hrm_align.configs import LoraArguments, ModelArguments
-from hrm_align.estimates.kept import (
+from hrm_align.config.arguments import LoraArguments, ModelArguments
+from hrm_align.estimates.activations import (
     TOKEN_CHUNK_SIZE,
     VOCAB_CHUNK,
     Linear,
@@ -21,7 +21,7 @@ from hrm_align.estimates.kept import (
     head_temporaries,
     kept,
 )
-from hrm_align.models.horizon import Horizon
+from hrm_align.models.recurrence import Horizon
 from hrm_align.models.loading import DTYPES
 
 FLOAT32 = 4

@@ -17,11 +17,11 @@ import torch
 from torch import nn
 from transformers import Trainer
 
-from hrm_align.configs import StabiliserArguments
+from hrm_align.config.arguments import StabiliserArguments
 from hrm_align.errors import UserError
 from hrm_align.estimates.live import Live
-from hrm_align.runnable import reason_of
-from hrm_align.trainers.stabilised import optimizer_of
+from hrm_align.config.runnable import reason_of
+from hrm_align.trainers.mixin import optimizer_of
 
 FLOAT32 = 4
 SMALL = 4096  # numbers below which a tensor's state stays in float32

@@ -9,9 +9,9 @@ from typing import Any
 
 from huggingface_hub import get_token
 
-from hrm_align.durable_files import free_backup
+from hrm_align.files import free_backup
 from hrm_align.errors import RunError, UserError
-from hrm_align.export.push import check_repo_id
+from hrm_align.export.hub import check_repo_id
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +54,8 @@ class FinalPush:
             run: output_dir of the run, which has ended.
             max_new_tokens: longest answer when the export is asked.
         """
-        from hrm_align.export.exporting import ExportOptions, export
-        from hrm_align.export.push import push
+        from hrm_align.export.pipeline import ExportOptions, export
+        from hrm_align.export.hub import push
 
         folder = run / EXPORT_FOLDER
         try:

@@ -21,14 +21,14 @@ from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from hrm_align.data.example import Example
+from hrm_align.data.examples import Example
 from hrm_align.errors import RunError
 from hrm_align.export import stock
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.rounding import Floor, in_evaluation, tie_margin
 from hrm_align.rendering import Document, Message, renderer_of
 from hrm_align.rollouts.generation import generate
-from hrm_align.rollouts.scoring import response_logprobs
+from hrm_align.rollouts.logprobs import response_logprobs
 
 BATCH = 64  # answers written side by side where memory does not matter
 SCORED_ROWS = 64  # whose log-probabilities are compared; the answers of all are

@@ -12,10 +12,10 @@ import yaml
 from huggingface_hub import try_to_load_from_cache
 
 from hrm_align.errors import UserError
-from hrm_align.merging import RECORD as MERGE
+from hrm_align.models.merging import RECORD as MERGE
 from hrm_align.models.adapters import Adapter, base_of, is_adapter, open_adapter
 from hrm_align.models.loading import HUB_ID, TINY, resolve
-from hrm_align.trainers.safe_saving import EMA_FOLDER
+from hrm_align.trainers.checkpoint_mixin import EMA_FOLDER
 
 LONGEST_CHAIN = 16  # of runs, each begun where another ended
 CHECKPOINT, START = "checkpoint-", "start"  # folders of a run beside its result

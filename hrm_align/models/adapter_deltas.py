@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from hrm_align.models.adapters import WEIGHTS, Adapter
-from hrm_align.models.modules import kind_of
+from hrm_align.models.layers import kind_of
 
 _MATRIX = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 

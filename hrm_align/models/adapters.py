@@ -19,7 +19,7 @@ from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 from hrm_align.errors import UserError
 from hrm_align.models.adapter_record import RECORD, check_base, read_record, remember_base
 from hrm_align.models.loading import load_model_and_tokenizer
-from hrm_align.models.modules import linear_layers
+from hrm_align.models.layers import linear_layers
 from hrm_align.models.sharding import fill
 from hrm_align.wording import some
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hrm_align.errors import UserError
-from hrm_align.models.safetensors_files import header_of
+from hrm_align.models.checkpoint_format import header_of
 
 EMA_FILE = "ema.safetensors"
 

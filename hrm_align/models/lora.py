@@ -21,11 +21,11 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import BitsAndBytesConfig, HrmTextForCausalLM, PreTrainedTokenizerFast
 
-from hrm_align.configs import LoraArguments, ModelArguments
+from hrm_align.config.arguments import LoraArguments, ModelArguments
 from hrm_align.errors import UserError
 from hrm_align.models.adapter_record import remember_base
 from hrm_align.models.loading import DTYPES
-from hrm_align.models.modules import HEAD, applications, linear_layers
+from hrm_align.models.layers import HEAD, applications, linear_layers
 from hrm_align.rendering import renderer_of
 
 logger = logging.getLogger(__name__)

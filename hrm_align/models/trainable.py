@@ -5,7 +5,7 @@ from __future__ import annotations
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from hrm_align.configs import LoraArguments, ModelArguments
+from hrm_align.config.arguments import LoraArguments, ModelArguments
 from hrm_align.models.loading import check_context, load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter, quantization
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.options import Row
+from hrm_align.rewards.base import Row
 
 _BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _MARKER = re.compile(r"\bthe\s+(?:final\s+)?answer\s+is\b:?|\banswer\s*:|####", re.IGNORECASE)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from hrm_align.data.strict_json import parse_value
 from hrm_align.errors import UserError
-from hrm_align.rewards.code import match_code
-from hrm_align.rewards.options import Row
-from hrm_align.rewards.sql import match_sql
+from hrm_align.rewards.code_rewards import match_code
+from hrm_align.rewards.base import Row
+from hrm_align.rewards.sql_rewards import match_sql
 
 if TYPE_CHECKING:
-    from hrm_align.data.example import Example
+    from hrm_align.data.examples import Example
     from hrm_align.rewards.suite import RewardSuite
 
 

@@ -17,13 +17,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.options import Verifiable
+from hrm_align.rewards.base import Verifiable
 from hrm_align.rewards.registry import create
 from hrm_align.rewards.spec import RewardSpec
 from hrm_align.rewards.suite import RewardSuite
 
 if TYPE_CHECKING:
-    from hrm_align.data.example import Example
+    from hrm_align.data.examples import Example
 
 BATCH_ROWS = 64  # that share one deadline
 NAMED_ROWS = 3  # of each fault, in an error

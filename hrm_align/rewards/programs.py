@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from hrm_align.rewards.code import match_code, tests_of
+from hrm_align.rewards.code_rewards import match_code, tests_of
 from hrm_align.rewards.extraction import visible
-from hrm_align.rewards.options import Row, checked_flag, option
-from hrm_align.rewards.sql import match_sql
+from hrm_align.rewards.base import Row, checked_flag, option
+from hrm_align.rewards.sql_rewards import match_sql
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Code:
         """0 or 1; None if the sandbox was lost. Raises UserError for a row without tests, or whose own program fails."""
         if not self.sandbox:
             return float(match_code(visible(completion), row))
-        from hrm_align.rewards.sandbox import Job, passed
+        from hrm_align.sandbox import Job, passed
 
         call, tests = tests_of(row)
         (outcome,) = _sandbox().run([Job(visible(completion), call, [arguments for arguments, _ in tests])])
@@ -64,6 +64,6 @@ class Code:
 @lru_cache(maxsize=1)
 def _sandbox() -> Any:
     """The sandbox of this worker, which asks for one program at a time."""
-    from hrm_align.rewards.sandbox import Sandbox
+    from hrm_align.sandbox import Sandbox
 
     return Sandbox(workers=1)

@@ -7,15 +7,15 @@ from importlib import import_module
 from typing import Any
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.options import Reward, nearest, options_of
+from hrm_align.rewards.base import Reward, nearest, options_of
 
 REWARDS = {
-    "math": "hrm_align.rewards.mathematics:Math",
-    "exact": "hrm_align.rewards.answers:Exact",
-    "numeric": "hrm_align.rewards.answers:Numeric",
-    "answer": "hrm_align.rewards.answers:Answer",
-    "json": "hrm_align.rewards.structured:Json",
-    "json_fields": "hrm_align.rewards.structured:JsonFields",
+    "math": "hrm_align.rewards.math_rewards:Math",
+    "exact": "hrm_align.rewards.text_rewards:Exact",
+    "numeric": "hrm_align.rewards.text_rewards:Numeric",
+    "answer": "hrm_align.rewards.text_rewards:Answer",
+    "json": "hrm_align.rewards.json_rewards:Json",
+    "json_fields": "hrm_align.rewards.json_rewards:JsonFields",
     "sql": "hrm_align.rewards.programs:Sql",
     "code": "hrm_align.rewards.programs:Code",
     "format": "hrm_align.rewards.shape:Format",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.options import Row, checked_number, compiled, option
+from hrm_align.rewards.base import Row, checked_number, compiled, option
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.options import nearest
+from hrm_align.rewards.base import nearest
 from hrm_align.rewards.registry import create
 
 KEYS = ("name", "file", "function", "weight", "label")

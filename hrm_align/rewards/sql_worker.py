@@ -1,4 +1,4 @@
-"""The process that runs queries for `hrm_align.rewards.sql`: it holds the databases, and may be killed at any time.
+"""The process that runs queries for `hrm_align.rewards.sql_rewards`: it holds the databases, and may be killed at any time.
 
 Requests and replies are lines of JSON, in this order:
 

@@ -28,12 +28,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.pool import Crew, Pool, Reply, Request, StartError
+from hrm_align.rewards.workers import Crew, Pool, Reply, Request, StartError
 from hrm_align.rewards.scores import KINDS, Fault, Scores
 from hrm_align.rewards.spec import RewardSpec
 
 if TYPE_CHECKING:
-    from hrm_align.data.example import Example
+    from hrm_align.data.examples import Example
 
 __all__ = ["Fault", "RewardSpec", "RewardSuite", "Scores"]
 

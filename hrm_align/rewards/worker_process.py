@@ -32,7 +32,7 @@ class WorkerProcess:
     Its standard input is the guardian's lifeline; requests and replies go over a socket that only it and its child have.
 
     Args:
-        start: its first line, as `hrm_align.rewards.worker` has it.
+        start: its first line, as `hrm_align.rewards.worker_main` has it.
     """
 
     def __init__(self, start: Mapping[str, Any]):

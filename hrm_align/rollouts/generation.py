@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 
 from hrm_align.errors import Interrupted, RunError
-from hrm_align.rollouts.sampling import Decoding, sample
+from hrm_align.rollouts.local import Decoding, sample
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -11,10 +11,10 @@ from hashlib import blake2b
 
 from transformers import PreTrainedModel
 
-from hrm_align.data.example import Example
+from hrm_align.data.examples import Example
 from hrm_align.rendering import Renderer
 from hrm_align.rewards.suite import Fault, RewardSuite
-from hrm_align.rollouts.sampling import Completion, Decoding, sample
+from hrm_align.rollouts.local import Completion, Decoding, sample
 
 ALIKE = 1e-6  # rewards of a group that differ by less teach nothing
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
 
-from hrm_align.rollouts.slots import SlotLayer
+from hrm_align.rollouts.kv_cache import SlotLayer
 
 
 class SharedLayer(SlotLayer):

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_align._version import __version__
-from hrm_align.durable_files import flush, flush_tree, replace_json
+from hrm_align.files import flush, flush_tree, replace_json
 
 MANIFEST = "manifest.json"
 SEALED = "sealed.json"

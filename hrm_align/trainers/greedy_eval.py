@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from hrm_align.configs import GRPOArguments
-from hrm_align.data.example import Example
+from hrm_align.config.arguments import GRPOArguments
+from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.generation import generate, share_out
-from hrm_align.trainers.generation_eval import answerable
+from hrm_align.trainers.evals import answerable
 from hrm_align.trainers.grpo import GreedyEval
 
 

@@ -25,22 +25,22 @@ from torch import Tensor
 from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.models import unwrap_model_for_generation
 
-from hrm_align.configs import GRPOArguments
-from hrm_align.data.example import Example
+from hrm_align.config.arguments import GRPOArguments
+from hrm_align.data.examples import Example
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.loading import check_horizon
-from hrm_align.models.per_document import BY_DOCUMENT
+from hrm_align.models.attention import BY_DOCUMENT
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.groups import GroupSampler, Rollouts
-from hrm_align.rollouts.sampling import Decoding
+from hrm_align.rollouts.local import Decoding
 from hrm_align.trainers.callbacks import append_json_line
 from hrm_align.trainers.importance_sampling import ImportanceSampling, summary
 from hrm_align.trainers.launch import NO_SHARDED_SAMPLING
-from hrm_align.trainers.parity_gate import ParityGate
-from hrm_align.trainers.safe_saving import SafeCheckpoints
+from hrm_align.rollouts.parity import ParityGate
+from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.shared_prompts import CHUNK_TOKENS, Pack, score_packed
-from hrm_align.trainers.stabilised import Stabilised
+from hrm_align.trainers.mixin import Stabilised
 from hrm_align.trainers.trimmed_scoring import score_in_chunks
 
 logger = logging.getLogger(__name__)

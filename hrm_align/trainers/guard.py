@@ -12,13 +12,13 @@ from peft import PeftModel
 from rich.table import Column, Table
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from hrm_align.configs import DataArguments
-from hrm_align.data.example import Example
+from hrm_align.config.arguments import DataArguments
+from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
-from hrm_align.evaluation import evaluate
-from hrm_align.report import percent
-from hrm_align.trainers.generation_eval import comparable
-from hrm_align.trainers.records import write_json
+from hrm_align.evaluation.evaluate import evaluate
+from hrm_align.evaluation.report import percent
+from hrm_align.trainers.evals import comparable
+from hrm_align.run_folder import write_json
 
 logger = logging.getLogger(__name__)
 

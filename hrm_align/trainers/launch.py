@@ -13,7 +13,7 @@ from accelerate import PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch.distributed.fsdp import CPUOffloadPolicy
 
-from hrm_align.configs import ModelArguments
+from hrm_align.config.arguments import ModelArguments
 from hrm_align.errors import UserError
 
 _FILES = "recipes/accelerate"

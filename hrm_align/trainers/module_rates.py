@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hrm_align.errors import UserError
-from hrm_align.models.modules import PRESETS, preset_has
+from hrm_align.models.layers import PRESETS, preset_has
 
 
 def check_rates(rates: Mapping[str, float]) -> None:

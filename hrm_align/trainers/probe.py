@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from hrm_align.models.horizon import backbone_of
+from hrm_align.models.recurrence import backbone_of
 from hrm_align.models.sharding import call_inside_forward
 
 MAX_POSITIONS = 128  # in nats over the whole vocabulary each: 16 MB for the 1B model in half precision

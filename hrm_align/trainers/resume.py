@@ -22,7 +22,7 @@ from hrm_align.trainers.checkpoints import (
     stage_of,
     step_of,
 )
-from hrm_align.trainers.records import PREEMPTED
+from hrm_align.run_folder import PREEMPTED
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_align.errors import UserError
-from hrm_align.trainers.records import record_of
+from hrm_align.run_folder import record_of
 
 _OPTIMIZER = (
     "learning_rate",

@@ -11,13 +11,13 @@ from datasets import Dataset
 from peft import PeftModel
 from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
-from hrm_align.configs import SFTArguments
+from hrm_align.config.arguments import SFTArguments
 from hrm_align.data.collators import PackedCollator, PaddedCollator
 from hrm_align.data.packing import pack
 from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import renderer_of
-from hrm_align.trainers.safe_saving import SafeCheckpoints
-from hrm_align.trainers.stabilised import Stabilised
+from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
+from hrm_align.trainers.mixin import Stabilised
 
 # Given a model, scores generated answers: metrics by name. Called at each evaluation, on every process.
 GenerationEval = Callable[[PreTrainedModel], dict[str, float]]
@@ -32,7 +32,7 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
     Args:
         model: an HrmTextForCausalLM, or an adapter around one, in float32; `bf16` autocasts its forward.
         args: settings.
-        train_dataset: columns `input_ids` and `prefix_length` (`hrm_align.data.tokenization.tokenize`).
+        train_dataset: columns `input_ids` and `prefix_length` (`hrm_align.data.tokenize.tokenize`).
         eval_dataset: the same, held out; optional.
         processing_class: the model's tokenizer.
         callbacks: Transformers callbacks.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from hrm_align.models.response_head import IGNORED
+from hrm_align.models.lm_head import IGNORED
 
 CHUNK_TOKENS = 4096
 

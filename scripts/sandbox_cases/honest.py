@@ -12,7 +12,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from hrm_align.rewards.sandbox import Job
+from hrm_align.sandbox import Job
 
 from . import honest_programs as programs
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hrm_align.rewards.sandbox import Job, Limits, Outcome, Sandbox
+from hrm_align.sandbox import Job, Limits, Outcome, Sandbox
 
 from .hostile import CASES, Case
 from .watch import Watch

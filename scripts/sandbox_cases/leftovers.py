@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from hrm_align.rewards.sandbox import Job, Limits, Sandbox
+from hrm_align.sandbox import Job, Limits, Sandbox
 
 from .honest import honest_jobs
 from .namespaces import FOLDERS

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import Any
 
-from hrm_align.rewards.sandbox import Job
+from hrm_align.sandbox import Job
 
 _ANSWER = b'{"kind": "returned", "message": "", "values": %s}'
 
@@ -185,7 +185,7 @@ def solve(n): return 0
 import sys, types
 fake = types.ModuleType("hrm_align")
 fake.same = fake.passed = lambda *_: True
-for name in ("hrm_align", "hrm_align.rewards", "hrm_align.rewards.code", "unittest", "pytest", "numpy"):
+for name in ("hrm_align", "hrm_align.rewards", "hrm_align.rewards.code_rewards", "unittest", "pytest", "numpy"):
     sys.modules[name] = fake
 def solve(n): return 0
 """,

@@ -31,7 +31,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hrm_align.rewards.sandbox import Job, Limits, Outcome
+from hrm_align.sandbox import Job, Limits, Outcome
 
 _SHM_KEY, _CREATE = 0x7A11, 0o1666
 _SLACK_SECONDS = 8.0  # for a computer that does other things

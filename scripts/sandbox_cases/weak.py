@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-from hrm_align.rewards.sandbox import Job, Limits, Outcome
+from hrm_align.sandbox import Job, Limits, Outcome
 
 _RUNNER = """
 import json, sys

@@ -16,7 +16,7 @@ from peft import PeftModel
 from torch import nn
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
 
-from hrm_align.configs import SFTArguments
+from hrm_align.config.arguments import SFTArguments
 from hrm_align.data.collators import IGNORED, PaddedCollator
 from hrm_align.rendering import renderer_of
 from hrm_align.trainers.sft import SFTTrainer

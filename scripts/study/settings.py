@@ -16,9 +16,9 @@ from datasets import Dataset
 from make_tiny_base import ROWS_A_STEP, TOKENS_A_ROW, examples_of, new_model
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 
-from hrm_align.data.mixture import DatasetSpec, load_examples
-from hrm_align.data.tokenization import tokenize
-from hrm_align.evaluation import last_turns
+from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.data.tokenize import tokenize
+from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import resolve
 from hrm_align.rendering import renderer_of
 

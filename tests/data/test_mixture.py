@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from hrm_align.data.mixture import DatasetSpec, load_examples
+from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.errors import UserError
 
 DEEP = "[" * 300 + "]" * 300

@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import constants, file_download, hf_api
 from huggingface_hub.utils import _http, close_session
 
-from hrm_align.export import push as pushing
+from hrm_align.export import hub as pushing
 
 from .hub_server import HubServer
 from .pushes import exported

@@ -6,7 +6,7 @@ pytest tests/gpu -m gpu          # what a GPU changes; scripts/bench/gpu_report.
 import pytest
 import torch
 
-from hrm_align.models import per_document
+from hrm_align.models import attention as per_document
 
 NO_GPU = "this machine has no GPU that PyTorch can use (torch.cuda.is_available() is False)"
 

@@ -5,16 +5,16 @@ from functools import partial
 import pytest
 import torch
 
-from hrm_align.configs import LoraArguments
+from hrm_align.config.arguments import LoraArguments
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
 from hrm_align.models.perturbation import prove
 from hrm_align.models.rounding import measure_floor
 from hrm_align.rendering import Document, renderer_of
 from hrm_align.rollouts import graphs
-from hrm_align.rollouts.sampling import Decoding, sample
-from hrm_align.rollouts.scoring import parity
-from hrm_align.trainers.parity_gate import HALF_FACTOR, HALF_LEAST
+from hrm_align.rollouts.local import Decoding, sample
+from hrm_align.rollouts.logprobs import parity
+from hrm_align.rollouts.parity import HALF_FACTOR, HALF_LEAST
 
 TEXTS = ["Write pig backwards.", "What is 9 minus 4?", "Sort the letters: d a c", "copy abc", "5 + 6 + 7 = ?"]
 LONG = 40  # tokens: answers leave the batch at different times, and room grows several times

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hrm_align.models import prefix_mask
 from hrm_align.models.intervals import attention_mask_of
-from hrm_align.rollouts.sampling import sample
+from hrm_align.rollouts.local import sample
 
 Fault = Callable[[Any], AbstractContextManager]  # of the model that is spoilt
 
@@ -66,7 +66,7 @@ def shifted_positions(model: Any, size: float) -> Iterator[None]:
 
 
 def in_sampler(fault: Fault) -> Callable[..., Any]:
-    """`hrm_align.rollouts.sampling.sample` under a fault, to stand in its place in `hrm_align.rollouts.groups`."""
+    """`hrm_align.rollouts.local.sample` under a fault, to stand in its place in `hrm_align.rollouts.groups`."""
 
     def spoilt(model: Any, *args: Any, **kwargs: Any) -> Any:
         with fault(model):

@@ -6,7 +6,7 @@ from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
 
 from hrm_align.errors import UserError
-from hrm_align.models.horizon import Horizon, HorizonSchedule, backbone_of, from_l_bp_cycles, to_l_bp_cycles
+from hrm_align.models.recurrence import Horizon, HorizonSchedule, backbone_of, from_l_bp_cycles, to_l_bp_cycles
 from tests.parity.reference import drawn_mask, float64, recomputed_in_float64, small_model
 
 # Of the largest entry, in float64; seen 1e-15. The port's default horizon is off by 0.27, one pass too many or too few by

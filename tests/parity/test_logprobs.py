@@ -5,13 +5,13 @@ import torch
 from trl.trainer.utils import add_fused_lm_head
 
 from hrm_align.data.collators import PackedCollator
-from hrm_align.data.mixture import DatasetSpec, load_examples
+from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.rendering import Document, renderer_of
 from hrm_align.rollouts.generation import generate
 from hrm_align.rollouts.padding import left_padded
-from hrm_align.rollouts.scoring import cached_logprobs, parity, response_logprobs
+from hrm_align.rollouts.logprobs import cached_logprobs, parity, response_logprobs
 from tests.parity.reference import float64, reference_logits
 
 # Nats. Seen in float64: 2e-14; in float32, where the noise depends on the processor: 2e-5. A causal prompt moves them by

@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 
 import hrm_align.rollouts.groups as groups
-import hrm_align.trainers.parity_gate as parity_gate
-from hrm_align.configs import LoraArguments
+import hrm_align.rollouts.parity as parity_gate
+from hrm_align.config.arguments import LoraArguments
 from hrm_align.errors import RunError
-from hrm_align.merging import merge
+from hrm_align.models.merging import merge
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
 from hrm_align.models.rounding import FACTOR, measure_floor

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hrm_align.data.example import Example
+from hrm_align.data.examples import Example
 from hrm_align.rendering import Message
 
 

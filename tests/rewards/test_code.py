@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from hrm_align.data.example import Example
+from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message
-from hrm_align.rewards.code import code_match
+from hrm_align.rewards.code_rewards import code_match
 from hrm_align.rewards.interpreter import Program
 from hrm_align.rewards.matching import MATCHERS
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from hrm_align.rewards.mathematics import _math_verify, _parsed, same_answer
+from hrm_align.rewards.math_rewards import _math_verify, _parsed, same_answer
 from hrm_align.rewards.registry import create
 from tests.rewards.rows import row
 

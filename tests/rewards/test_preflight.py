@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hrm_align.data.mixture import DatasetSpec, load_examples
+from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.errors import UserError
 from hrm_align.rewards.preflight import preflight
 from hrm_align.rewards.suite import RewardSpec, RewardSuite

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from hrm_align.data.example import Example
+from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message
-from hrm_align.rewards import sql
+from hrm_align.rewards import sql_rewards as sql
 from hrm_align.rewards.matching import MATCHERS
-from hrm_align.rewards.sql import sql_match
+from hrm_align.rewards.sql_rewards import sql_match
 
 DUMP = """
 CREATE TABLE items (name TEXT, price REAL, shop TEXT);

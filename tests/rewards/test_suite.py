@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from hrm_align.errors import UserError
-from hrm_align.rewards import pool
+from hrm_align.rewards import workers as pool
 from hrm_align.rewards.suite import MARGIN_SECONDS, Fault, RewardSpec, RewardSuite, Scores
 from tests.rewards.rows import row
 
@@ -245,7 +245,7 @@ TRAINER = """
 import sys, types
 package = sys.modules["hrm_align"] = types.ModuleType("hrm_align")
 package.__path__ = [{folder!r}]
-from hrm_align.rewards.pool import Crew, Pool, Request
+from hrm_align.rewards.workers import Crew, Pool, Request
 pool = Pool([Crew({{"file": {own!r}, "function": "reward"}}), Crew({{"rewards": [["exact", {{}}]]}})])
 print("ready", flush=True)
 row = dict.fromkeys(("completion", "reference", "condition", "group", "grading", "source"), "")

@@ -11,8 +11,8 @@ from hrm_align.errors import UserError
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import renderer_of
 from hrm_align.rollouts.generation import generate
-from hrm_align.rollouts.sampling import Decoding, sample
-from hrm_align.rollouts.slots import SlotLayer
+from hrm_align.rollouts.local import Decoding, sample
+from hrm_align.rollouts.kv_cache import SlotLayer
 from tests.parity.reference import reference_logits
 
 TEXTS = ["Write pig backwards.", "What is 9 minus 4?", "Sort the letters: d a c", "copy abc", "5 + 6 + 7 = ?"]
@@ -136,7 +136,7 @@ def test_under_autocast_the_cache_has_its_precision_and_the_answers_are_those_of
         monkeypatch.setattr(SlotLayer, "update", noted)
         drawn["as it is read"] = sample(tiny[0], rows, range(len(rows)), Decoding(4))
         assert {states.dtype for states in stored} == {torch.bfloat16}
-        monkeypatch.setattr("hrm_align.rollouts.slots.as_read", lambda states: states.float())
+        monkeypatch.setattr("hrm_align.rollouts.kv_cache.as_read", lambda states: states.float())
         stored.clear()
         drawn["in float32"] = sample(tiny[0], rows, range(len(rows)), Decoding(4))
         assert {states.dtype for states in stored} == {torch.float32}

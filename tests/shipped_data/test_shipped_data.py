@@ -85,7 +85,7 @@ def test_files_are_small_ascii_and_as_long_as_the_table_says(name: str):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("split", SPLITS)
 def test_strict_readers_keep_every_row_with_its_group_and_condition(name: str, split: str):
-    from hrm_align.data.mixture import DatasetSpec, load_examples
+    from hrm_align.data.dataset import DatasetSpec, load_examples
 
     examples, _ = load_examples([DatasetSpec(path=str(DATA / name / f"{split}.jsonl"))])
     shipped = rows(name, split)

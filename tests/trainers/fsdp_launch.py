@@ -26,7 +26,7 @@ from torch.distributed.tensor import DTensor
 
 import recipes.sft
 from hrm_align.cli import exit_code_of
-from hrm_align.trainers.stabilised import Stabilised
+from hrm_align.trainers.mixin import Stabilised
 
 STOCK_INIT = PartialState.__init__
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hrm_align.models.loading import resolve
-from hrm_align.trainers.adam_atan2 import AdamAtan2
+from hrm_align.trainers.optim import AdamAtan2
 from tests.trainers.recipe_runs import sft, weights, write_rows
 
 

@@ -12,8 +12,8 @@ from torch._inductor.utils import fresh_cache
 from transformers import HrmTextConfig, HrmTextForCausalLM
 
 from hrm_align.cli import dispatch, exit_code_of
-from hrm_align.models.compiled_blocks import compile_blocks
-from hrm_align.models.horizon import Horizon
+from hrm_align.models.compile import compile_blocks
+from hrm_align.models.recurrence import Horizon
 from hrm_align.models.loading import load_model, resolve
 from hrm_align.rollouts.generation import generate
 from tests.trainers.recipe_runs import arguments, distance, launched_sft, metrics, sft, weights, write_rows

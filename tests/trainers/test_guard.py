@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from hrm_align.data.mixture import DatasetSpec, load_examples
+from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.preparation import drawn
-from hrm_align.evaluation import evaluate
+from hrm_align.evaluation.evaluate import evaluate
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer
 from tests.trainers.recipe_runs import sft, write_rows

@@ -9,7 +9,7 @@ import torch
 import hrm_align.rollouts.groups as groups
 from hrm_align.errors import UserError
 from hrm_align.models.loading import resolve
-from hrm_align.rollouts.sampling import sample
+from hrm_align.rollouts.local import sample
 from hrm_align.trainers.grpo import GRPOTrainer
 from hrm_align.trainers.importance_sampling import ImportanceSampling, summary
 from tests.trainers.grpo_runs import grpo, prompts

@@ -9,7 +9,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from hrm_align.data.mixture import DatasetSpec, load_examples
+from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.errors import UserError
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer, resolve

@@ -9,11 +9,11 @@ import torch
 from datasets import Dataset
 from safetensors.torch import load_file
 
-from hrm_align.configs import SFTArguments
+from hrm_align.config.arguments import SFTArguments
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.loading import load_model, load_model_and_tokenizer, resolve
 from hrm_align.rendering import renderer_of
-from hrm_align.trainers import stabilised
+from hrm_align.trainers import mixin as stabilised
 from hrm_align.trainers.alarms import Alarms
 from hrm_align.trainers.sft import SFTTrainer
 from tests.parity.reference import drawn_mask, unpatched

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from transformers import HrmTextConfig
 
 from hrm_align.errors import UserError
-from hrm_align.models.safetensors_files import Stored, stored_tensors
+from hrm_align.models.checkpoint_format import Stored, stored_tensors
 
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 GENERATION, LEGACY_SPECIALS = "generation_config.json", "special_tokens_map.json"

@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from hrm_align.durable_files import check_space, free_backup, replace_file, replace_json
+from hrm_align.files import check_space, free_backup, replace_file, replace_json
 from hrm_align.models.doctor.checkpoint import INDEX, Checkpoint
-from hrm_align.models.safetensors_files import Incoming, Stored, write_safetensors
+from hrm_align.models.checkpoint_format import Incoming, Stored, write_safetensors
 from hrm_align.models.saved_names import FUSED
 
 

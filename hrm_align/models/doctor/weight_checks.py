@@ -8,7 +8,7 @@ from transformers import HrmTextConfig, HrmTextModel
 from hrm_align.models.doctor.checkpoint import CONFIG, SIZES, Checkpoint
 from hrm_align.models.doctor.findings import GONE, Finding, Findings, mendable
 from hrm_align.models.doctor.fusing import fused_shape, split_parts
-from hrm_align.models.safetensors_files import DTYPES
+from hrm_align.models.checkpoint_format import DTYPES
 from hrm_align.models.saved_names import saved_shapes
 from hrm_align.wording import some
 

@@ -15,8 +15,8 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import HrmTextConfig
 
 from hrm_align.errors import UserError
-from hrm_align.models.horizon import SHORTEST, from_l_bp_cycles, longest, official, to_l_bp_cycles
-from hrm_align.models.official.checkpoint import OfficialCheckpoint, section
+from hrm_align.models.recurrence import SHORTEST, from_l_bp_cycles, longest, official, to_l_bp_cycles
+from hrm_align.models.official.reader import OfficialCheckpoint, section
 from hrm_align.rendering import BOX_END, CONDITION_TOKENS, IM_END, IM_START
 from hrm_align.wording import some
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from transformers import HrmTextConfig, PreTrainedTokenizerFast
 
 from hrm_align.errors import UserError
-from hrm_align.models.official.checkpoint import OfficialCheckpoint, section
+from hrm_align.models.official.reader import OfficialCheckpoint, section
 from hrm_align.rendering import BOX_END, CONDITION_TOKENS, IM_END, IM_START, PAD, chat_template, renderer_of
 from hrm_align.wording import some
 

@@ -6,12 +6,12 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .limits import Fault
-from .operations import binary, text
-from .values import NUMBERS, _Stream
+from hrm_align.rewards.interpreter.limits import Fault
+from hrm_align.rewards.interpreter.operations import binary, text
+from hrm_align.rewards.interpreter.values import NUMBERS, _Stream
 
 if TYPE_CHECKING:
-    from .walker import Walker
+    from hrm_align.rewards.interpreter.walker import Walker
 
 
 def _native(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hrm_align.rewards.sandbox import Job
+from hrm_align.sandbox import Job
 
 from . import files, forgery, kernel, network, processes, resources, system, tools
 

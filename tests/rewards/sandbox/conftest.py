@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.sandbox import Limits, Sandbox
-from hrm_align.rewards.sandbox.backends import BACKENDS
+from hrm_align.sandbox import Limits, Sandbox
+from hrm_align.sandbox.backends import BACKENDS
 
 LIMITS = Limits(cpu_seconds=1, wall_seconds=1.5, memory_bytes=256 * 2**20, output_bytes=100_000)
 

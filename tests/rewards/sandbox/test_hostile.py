@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from hrm_align.rewards.sandbox import Sandbox
+from hrm_align.sandbox import Sandbox
 from scripts.sandbox_cases.hostile import CASES
 from scripts.sandbox_cases.hostile_part import LIMITS, run_hostile
 from scripts.sandbox_cases.leftovers import run_mixed

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import pytest
 
 from hrm_align.errors import RunError, UserError
-from hrm_align.rewards.sandbox import Job, Limits, Sandbox, backends
-from hrm_align.rewards.sandbox.self_test import PROBES, Targets, choose, source_of
+from hrm_align.sandbox import Job, Limits, Sandbox, backends
+from hrm_align.sandbox.self_test import PROBES, Targets, choose, source_of
 
 from .conftest import LIMITS
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from hrm_align.trainers.checkpoints import SEALED, checkpoints_in, seal, stage_of
-from hrm_align.trainers.records import note_preempted
+from hrm_align.run_folder import note_preempted
 from hrm_align.trainers.resume import checkpoint_to_resume
 from tests.trainers.recipe_runs import ROOT, arguments, metrics, sft
 from tests.trainers.resume.runs import (

@@ -1,0 +1,1 @@
+"""Recipes: the dataclasses of their keys, the strict parser of YAML and flags, and rules between keys."""

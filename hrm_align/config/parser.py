@@ -1,0 +1,299 @@
+"""Recipes in and out: a YAML file, then command-line flags, read strictly; and the resolved recipe written back.
+
+    recipe = parse_sft(["--config", "recipes/tiny/sft.yaml", "--learning_rate", "1e-3"])
+    recipe.model, recipe.lora, recipe.data, recipe.training  # ModelArguments, LoraArguments, ...
+
+`HfArgumentParser` does the typing, for the file as for the flags. What this adds: nothing misspelt, renamed, duplicated,
+of the wrong type, or that this trainer cannot honour gets through, and the error says where it stands. Relative paths
+resolve against the current directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import yaml
+from transformers import HfArgumentParser
+
+from hrm_align.config.arguments import Entry, GRPORecipe, SFTRecipe
+from hrm_align.errors import UserError
+from hrm_align.config.rules import (
+    ADAPTER_KEYS,
+    GRPO,
+    MOVED,
+    SFT,
+    RecipeKind,
+    Setting,
+    check_recipe,
+    failing,
+)
+from hrm_align.config.yaml_file import Loader, mapping_or_text
+from hrm_align.config.runnable import check_runnable, reason_of
+from hrm_align.wording import some
+
+FEW_CHOICES = 8  # that an error lists; of more it names the nearest
+
+
+class _Parser(HfArgumentParser):
+    def __init__(self, kind: RecipeKind):
+        schema: tuple[Any, ...] = kind.schema
+        super().__init__(schema, allow_abbrev=False, exit_on_error=False, prog=f"hrm-align {kind.name}")
+        self.add_argument("--config", metavar="FILE", help="The recipe; flags override it.")
+        self.other = GRPO if kind is SFT else SFT
+        self.hints = {name: hint for cls in schema for name, hint in get_type_hints(cls).items()}
+        self.hints = {f.name: self.hints[f.name] for cls in schema for f in fields(cls) if f.init}
+        hidden = kind.hidden
+        for action in self._actions:
+            if _may_be_mapping(self.hints.get(action.dest)):
+                action.type = mapping_or_text
+            if action.dest in hidden:
+                action.help = argparse.SUPPRESS
+
+    def read(self, words: Sequence[str], where: str) -> tuple[dict[str, Setting], list[str]]:
+        """The settings that the words name, and the words that belong to no option."""
+        unset = object()
+        blank = argparse.Namespace(**dict.fromkeys(["config", *self.hints], unset))
+        try:
+            namespace, rest = self.parse_known_args(words, blank)
+        except argparse.ArgumentError as error:
+            key = (error.argument_name or "").split("/")[0].lstrip("-")
+            raise UserError(f"{where}: {key}: {_sentence(error.message)}") from None
+        return {k: Setting(v, where) for k, v in vars(namespace).items() if v is not unset}, rest
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Argparse's, which would list forty choices."""
+        choices = [str(choice) for choice in action.choices or ()]
+        if len(choices) <= FEW_CHOICES or value in action.choices:  # type: ignore[operator]
+            return super()._check_value(action, value)
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"use one that --help lists, such as {choices[0]}"
+        raise argparse.ArgumentError(action, f"invalid choice: {value!r}: {remedy}")
+
+    def require(self, key: str, where: str) -> None:
+        """Raise UserError unless the key exists. The value is not shown: it may be a secret under a wrong name."""
+        if hint := MOVED.get(key):
+            raise UserError(f"{where}: {key} is not a setting here: {hint}.")
+        if key not in self.hints and key in self.other.keys:
+            raise UserError(f"{where}: {key} is a setting of hrm-align {self.other.name}: leave it out here.")
+        if key not in self.hints:
+            near = difflib.get_close_matches(key.lower().replace("-", "_"), self.hints, n=1)
+            remedy = f"did you mean {near[0]}?" if near else "run with --help for the names."
+            raise UserError(f"{where}: unknown setting {key}: {remedy}")
+
+
+def _sentence(message: str) -> str:
+    return message if message.endswith("?") else message.rstrip(".") + "."
+
+
+def _may_be_mapping(hint: Any) -> bool:
+    return any((get_origin(kind) or kind) is dict for kind in (hint, *get_args(hint)))
+
+
+def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
+    """Read `--config FILE [--key value ...]`; flags override the file.
+
+    Args:
+        kind: what the recipe is for.
+        argv: the words after the program's name.
+        to_run: whether it is to be run here, so that what it asks for must be installed.
+
+    Returns:
+        An instance of `kind.recipe`.
+
+    Raises:
+        UserError: for the first mistake found, with its place (`file:line` or `command line`) and the remedy.
+    """
+    parser = _Parser(kind)
+    flags, rest = parser.read(argv, "command line")
+    for word in sorted(rest, key=lambda word: not word.startswith("--")):  # a misspelt flag before its value
+        if word.startswith("--"):
+            parser.require(word[2:].split("=")[0].replace("-", "_"), "command line")
+        raise UserError(f"command line: {word!r} belongs to no setting: write --setting value.")
+    for key in flags.keys() - {"config"}:
+        parser.require(key, "command line")
+    config = flags.pop("config", None)
+    settings = (_read_file(parser, Path(config.value)) if config else {}) | flags
+    for key, (accepted, reason) in kind.refused.items():
+        if key in settings and settings[key].value not in accepted:
+            raise UserError(f"{settings[key].where}: {key} cannot be set to this here: {reason}.")
+    recipe = kind.recipe(*(_build(cls, settings) for cls in kind.schema))
+    check_recipe(kind, recipe, settings)
+    if to_run:
+        check_runnable(recipe.training, failing(settings))
+    if recipe.model.attn_implementation is None:
+        recipe.model.attn_implementation = "per_document" if recipe.training.use_cpu else "sdpa"
+    return recipe
+
+
+def parse_sft(argv: Sequence[str]) -> SFTRecipe:
+    """`parse` for a recipe of supervised fine-tuning."""
+    recipe: SFTRecipe = parse(SFT, argv)
+    return recipe
+
+
+def parse_grpo(argv: Sequence[str]) -> GRPORecipe:
+    """`parse` for a recipe of reinforcement learning."""
+    recipe: GRPORecipe = parse(GRPO, argv)
+    return recipe
+
+
+def parse_either(argv: Sequence[str], unless_given: Mapping[str, str] | None = None) -> SFTRecipe | GRPORecipe:
+    """`parse`, not to run it, for a recipe of either kind: one that names rewards is of reinforcement learning.
+
+    Args:
+        argv: the words after the program's name.
+        unless_given: settings, as words, that count where neither file nor flags have them; those of the other kind do not.
+    """
+    flags, _ = _Parser(GRPO).read(argv, "command line")
+    config = flags.get("config")
+    keys = flags.keys() | (_load(Path(config.value))[1].keys() if config else set())
+    kind = GRPO if "rewards" in keys else SFT
+    known = kind.keys - keys
+    more = [f"--{key}={value}" for key, value in (unless_given or {}).items() if key in known]
+    recipe: SFTRecipe | GRPORecipe = parse(kind, [*argv, *more], to_run=False)
+    return recipe
+
+
+def resolved(recipe: SFTRecipe | GRPORecipe) -> dict[str, Any]:
+    """Every setting with its value, as plain data that YAML and `parse` read back.
+
+    Old names, settings that have no value here, and with them every token, are left out; so are those of an adapter where
+    there is none.
+    """
+    kind = SFT if isinstance(recipe, SFTRecipe) else GRPO
+    hidden = kind.hidden
+    if not recipe.lora.use_peft:
+        hidden |= set(ADAPTER_KEYS)
+    parts = vars(recipe).values()
+    return {f.name: _plain(getattr(p, f.name)) for p in parts for f in fields(p) if f.init and f.name not in hidden}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def _load(path: Path) -> tuple[yaml.MappingNode, dict[Any, Any]]:
+    """A recipe's keys and values, where they stand and what they are."""
+    text = _read_text(path)
+    try:
+        loader = Loader(text)
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            line = node.start_mark.line + 1 if node else 1
+            raise UserError(f"{path}:{line}: a recipe is a mapping: write lines of the form `key: value`.")
+        return node, loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem}.") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UserError(f"{path}:{line}: not valid YAML: {error.reason}.") from None
+
+
+def _read_file(parser: _Parser, path: Path) -> dict[str, Setting]:
+    node, values = _load(path)
+    settings: dict[str, Setting] = {}
+    for key_node, value_node in node.value:
+        key, where = str(key_node.value), f"{path}:{key_node.start_mark.line + 1}"
+        parser.require(key, where)
+        if isinstance(value_node, yaml.ScalarNode) and value_node.tag != "tag:yaml.org,2002:null":
+            settings |= parser.read([f"--{key}={value_node.value}"], where)[0]  # as the same word in a flag
+        else:
+            settings[key] = Setting(_structured(key, values[key], parser.hints[key], where), where)
+    return settings
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text: a recipe is a YAML file.") from None
+    except IsADirectoryError:
+        inside = some(sorted(file.name for file in path.glob("*.y*ml")))
+        remedy = f"name a file in it ({inside})" if inside else "give the path of a YAML file"
+        raise UserError(f"{path} is a folder, and a recipe is a file: {remedy} after --config.") from None
+    except OSError as error:
+        folder = path.parent
+        there = folder.glob("*.y*ml") if folder.is_dir() else folder.parent.glob("*/*.y*ml")
+        near = difflib.get_close_matches(str(path), sorted(map(str, there)), n=1, cutoff=0.4)
+        remedy = f"did you mean {near[0]}?" if near else "give the path of a YAML file after --config."
+        raise UserError(f"cannot read the recipe {path} ({error.strerror}): {remedy}") from None
+
+
+def _structured(key: str, value: Any, hint: Any, where: str) -> Any:
+    """A null, list or mapping of the file, for a setting that may hold one."""
+    kinds = {get_origin(kind) or kind: kind for kind in (hint, *get_args(hint))}
+    if type(value) not in kinds:
+        given = "a list" if isinstance(value, list) else "a mapping" if isinstance(value, dict) else "empty"
+        raise UserError(f"{where}: {key} is {given}, expected {getattr(hint, '__name__', None) or hint}.")
+    (kind,) = get_args(kinds[list])[:1] or (None,) if isinstance(value, list) else (None,)
+    if isinstance(kind, type) and issubclass(kind, Entry):
+        for index, entry in enumerate(value):
+            if not isinstance(entry, (str, dict)):
+                raise UserError(
+                    f"{where}: {key}[{index}] is {entry!r}, expected a {kind.BARE} or a mapping with its keys."
+                )
+        return [kind(entry) for entry in value]
+    return value
+
+
+# What the dataclasses of Transformers and TRL raise where settings are wrong, or ask for what is not installed.
+_REFUSALS = (ValueError, TypeError, OSError, ImportError)
+
+
+def _build(cls: type, settings: Mapping[str, Setting]) -> Any:
+    given = {f.name: settings[f.name] for f in fields(cls) if f.init and f.name in settings}
+    try:
+        return _instance(cls, given)
+    except _REFUSALS as error:
+        raise UserError(_blamed(cls, given, error)) from None
+
+
+def _instance(cls: type, given: Mapping[str, Setting]) -> Any:
+    return cls(**{key: setting.value for key, setting in given.items()})
+
+
+def _blamed(cls: type, given: Mapping[str, Setting], error: Exception) -> str:
+    """What to say of an error that does not name its settings."""
+    keys, reason = _at_fault(cls, given, error), reason_of(error)
+    if not keys:
+        return f"these settings cannot be combined: {reason}."
+    key, where = keys[0], given[keys[0]].where
+    if others := [f"{other} ({given[other].where})" for other in keys[1:]]:
+        return f"{where}: {key} cannot be combined with {some(others)}: {reason}."
+    if isinstance(error, ImportError):
+        return f"{where}: {key} needs a package that is not installed ({reason}): install it, or leave {key} out."
+    return f"{where}: {key}: {reason}."
+
+
+def _at_fault(cls: type, given: Mapping[str, Setting], error: Exception) -> list[str]:
+    """The settings without which the error would not have come."""
+    if isinstance(error, OSError):
+        named = [key for key, setting in given.items() if str(setting.value) == str(error.filename)]
+        if named:
+            return named
+    without = {key: _refusal(cls, {k: v for k, v in given.items() if k != key}) for key in given}
+    mended = [key for key in given if without[key] is None]
+    return mended or [key for key in given if without[key] != str(error)]
+
+
+def _refusal(cls: type, given: Mapping[str, Setting]) -> str | None:
+    try:
+        _instance(cls, given)
+    except _REFUSALS as error:
+        return str(error)
+    return None

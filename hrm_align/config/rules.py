@@ -1,0 +1,369 @@
+"""What a recipe may say: names that have moved, settings that a trainer cannot honour, bounds, and combinations.
+
+One `RecipeKind` for each trainer; `hrm_align.config.parser` applies it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from hrm_align.config.arguments import (
+    DataArguments,
+    GRPOArguments,
+    GRPORecipe,
+    LoraArguments,
+    ModelArguments,
+    RewardArguments,
+    SFTArguments,
+    SFTRecipe,
+)
+from hrm_align.errors import UserError
+from hrm_align.rendering import parse_condition
+from hrm_align.rewards.matching import MATCHERS
+from hrm_align.rewards.suite import RewardSpec
+
+Fail = Callable[[str, str], None]  # key and what is wrong with it; raises UserError with the key's place
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value that a recipe gives, and where: `file:line`, or `command line`."""
+
+    value: Any
+    where: str
+
+
+_CHECKPOINTING = "its name is activation_checkpointing now"
+# Names that users bring along, with what to write instead.
+MOVED = {
+    "dataset_name": "write datasets: [{path: ...}]",
+    "env": "set environment variables in the shell",
+    "eval_dataset": "its name is eval_datasets",
+    "evaluation_strategy": "its name is eval_strategy now",
+    "formatting_func": "name the columns in an entry of datasets: columns: {prompt: ..., response: ...}",
+    "gradient_checkpointing": _CHECKPOINTING,
+    "gradient_checkpointing_kwargs": _CHECKPOINTING + "_kwargs",
+    "group_by_length": "write train_sampling_strategy: group_by_length",
+    "logging_dir": "it is gone upstream: set TENSORBOARD_LOGGING_DIR in the shell",
+    "max_prompt_length": "prompts are never cut; those that leave no room for max_completion_length are counted and dropped",
+    "max_seq_length": "its name is max_length now",
+    "no_cuda": "its name is use_cpu now",
+    "overwrite_output_dir": "it is gone upstream: choose another output_dir, or resume_from_checkpoint",
+    "reward_funcs": "its name is rewards",
+    "reward_weights": "write the weight beside its reward: rewards: [{name: math, weight: 1}]",
+    "save_safetensors": "it is gone upstream: checkpoints are always safetensors",
+    "streaming": "data sets are read whole",
+    "test_split_size": "its name is eval_fraction",
+    "tokenizer": "its name is tokenizer_name_or_path",
+    "torch_dtype": "its name is dtype now",
+    "lora_modules_to_save": "name `head` in lora_target_modules, or trainable_tokens",
+    "lora_target_parameters": "name the layers in lora_target_modules",
+    "lora_task_type": "the task is always CAUSAL_LM",
+    "use_bnb_nested_quant": "load_in_4bit quantises the constants too",
+    "bnb_4bit_quant_type": "load_in_4bit is nf4",
+    "bnb_4bit_quant_storage": "load_in_4bit stores what bitsandbytes does by default",
+    "warmup_ratio": "write warmup_steps: a number below 1 is a share of all steps",
+}
+
+# Settings that a trainer cannot honour: the values that change nothing, and the reason.
+Refused = Mapping[str, tuple[tuple[Any, ...], str]]
+
+ATTENTION = ("per_document", "sdpa", "eager", "flex_attention", "varlen")
+_LOADING = "set dtype, attn_implementation, model_revision and tokenizer_name_or_path instead"
+_LAYOUT = "the layout of a document and its end token are fixed by what HRM-Text was pretrained on"
+_AT_THE_END = "a run is published once, at its end, when the export has been checked"
+_LIGER = "Liger has no kernels for HRM-Text"
+_REFUSED: Refused = {
+    "average_tokens_across_devices": ((True,), "without it the loss depends on how rows are spread over processes"),
+    "hub_always_push": ((False,), _AT_THE_END),
+    "hub_revision": ((None,), _AT_THE_END),
+    "hub_strategy": (("every_save", "end"), _AT_THE_END),
+    "hub_token": ((), "tokens are no options: set HF_TOKEN in the environment, or run `hf auth login`"),
+    "liger_kernel_config": ((None,), _LIGER),
+    "model_init_kwargs": ((None,), _LOADING),
+    "router_aux_loss_coef": ((None,), "HRM-Text is no mixture of experts"),
+    "trust_remote_code": ((False,), "HRM-Text is part of Transformers, and code from the Hub is never run"),
+    "use_liger_kernel": ((False,), _LIGER),
+}
+_RESPONSE_LOSS = "the loss is always on the response, one row for each assistant turn"
+_REFUSED_SFT: Refused = {
+    "assistant_only_loss": ((False,), _RESPONSE_LOSS),
+    "chat_template_path": ((None,), _LAYOUT),
+    "completion_only_loss": ((None, True), _RESPONSE_LOSS),
+    "dataset_kwargs": ((None,), "rows are always rendered, tokenized and counted here"),
+    "dataset_text_field": ((), MOVED["formatting_func"]),
+    "eos_token": ((None,), _LAYOUT),
+    "packing_strategy": (("bfd",), "documents are packed whole, by best fit; they are never cut"),
+    "pad_token": ((None,), _LAYOUT),
+    "padding_free": ((False,), "it lets prefixes see each other; packing: true does it exactly"),
+    "truncation_mode": ((), "a row longer than max_length is dropped and counted; cut, it would lose its end token"),
+}
+_SAMPLER = "answers are sampled by this package's own sampler, which proves itself against the trainer"
+_VLLM = (
+    "vLLM reads an answer that it computes again as part of the prompt, and takes no adapter of this model: rollouts are "
+    "drawn by this package's own sampler"
+)
+_ROWS = "rewards see the rows of datasets; tools and environments are not built in"
+_REFUSED_GRPO: Refused = {
+    "cache_implementation": ((None,), _SAMPLER),
+    "chat_template_kwargs": ((None,), _LAYOUT),
+    "generation_kwargs": ((None,), _SAMPLER),
+    "group_by_length": ((False,), _SAMPLER),
+    "log_completions_hub_repo": ((None,), "answers stay in samples.jsonl and the trackers"),
+    "max_tool_calling_iterations": ((None,), _ROWS),
+    "min_p": ((None,), _SAMPLER),
+    "num_generations_eval": ((None, 1), "an evaluation answers greedily: set generation_eval_samples"),
+    "remove_unused_columns": ((False,), _ROWS),
+    "repetition_penalty": ((1.0,), _SAMPLER),
+    "train_sampling_strategy": (("random",), "prompts come in groups: shuffle_dataset and curriculum order them"),
+    "use_transformers_continuous_batching": ((False,), "it builds a causal mask of its own"),
+    "use_transformers_paged": ((False,), "it builds a causal mask of its own"),
+    "use_vllm": ((False,), _VLLM),
+}
+
+Bound = tuple[str, Callable[[Any], bool], tuple[str, ...]]  # what must hold in words, as a test, and of which keys
+
+_COUNT: tuple[str, Callable[[Any], bool]] = ("1 or more", lambda v: v >= 1)
+_COUNT_OR_NONE: tuple[str, Callable[[Any], bool]] = ("0 or more", lambda v: v >= 0)
+_SHARE: tuple[str, Callable[[Any], bool]] = ("between 0 and 1", lambda v: 0 <= v <= 1)
+_BOUNDS: tuple[Bound, ...] = (
+    ("a finite number, 0 or more", lambda v: 0 <= v < math.inf, ("learning_rate", "weight_decay", "max_grad_norm")),
+    ("a finite number above 0", lambda v: 0 < v < math.inf, ("num_train_epochs",)),
+    ("0 or more, and below 1", lambda v: 0 <= v < 1, ("adam_beta1", "adam_beta2", "eval_fraction", "lora_dropout")),
+    (*_SHARE, ("max_bad_fraction", "max_dropped_fraction", "label_smoothing_factor", "guard_margin")),
+    (*_COUNT_OR_NONE, ("generation_eval_samples", "log_samples", "guard_samples")),
+    (*_COUNT, ("lora_r", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")),
+    ("a finite number above 0", lambda v: v is None or 0 < v < math.inf, ("lora_alpha",)),
+    ("1 or more, or -1 to go by num_train_epochs", lambda v: v == -1 or v >= 1, ("max_steps",)),
+)
+_BOUNDS_SFT: tuple[Bound, ...] = (
+    ("0 or more, and below 1", lambda v: 0 <= v < 1, ("replay_fraction",)),
+    (*_COUNT, ("max_new_tokens",)),
+    ("a number of GiB above 0", lambda v: v is None or 0 < v < math.inf, ("auto_batch_memory",)),
+    ("8 tokens or more", lambda v: v is not None and v >= 8, ("max_length",)),
+)
+_BOUNDS_GRPO: tuple[Bound, ...] = (
+    ("1 or more", lambda v: v is not None and v >= 1, ("max_completion_length", "num_iterations", "reward_workers")),
+    ("a finite number above 0", lambda v: 0 < v < math.inf, ("temperature", "reward_deadline")),
+    ("a number above 0", lambda v: v is None or v > 0, ("parity_tolerance",)),
+    ("above 0 and at most 1", lambda v: 0 < v <= 1, ("top_p",)),
+    (*_COUNT_OR_NONE, ("top_k", "max_resamples", "parity_every", "preflight_samples")),
+    (*_COUNT, ("parity_rows",)),
+    (*_SHARE, ("min_pass_rate", "max_pass_rate", "max_ungraded_fraction")),
+)
+
+
+@dataclass(frozen=True)
+class RecipeKind:
+    """A trainer's recipes.
+
+    Args:
+        name: of the command.
+        recipe: the dataclass of a parsed one; its fields are `schema`, in this order.
+        schema: dataclasses of its keys.
+        refused: settings that the trainer cannot honour.
+        bounds: of single values.
+        check: combinations; called with the recipe, the settings that were given, and `Fail`.
+    """
+
+    name: str
+    recipe: type
+    schema: tuple[type, ...]
+    refused: Refused
+    bounds: tuple[Bound, ...]
+    check: Callable[[Any, Mapping[str, Setting], Fail], None]
+
+    @property
+    def keys(self) -> set[str]:
+        """All that the dataclasses know, the refused ones too."""
+        return {f.name for cls in self.schema for f in fields(cls) if f.init}
+
+    @property
+    def hidden(self) -> set[str]:
+        """Keys that no recipe can give: names that have moved, and settings that are refused whatever their value."""
+        return MOVED.keys() | {key for key, (accepted, _) in self.refused.items() if not accepted}
+
+
+def failing(settings: Mapping[str, Setting]) -> Fail:
+    """What raises UserError for a key, with the place where it is given."""
+
+    def fail(key: str, need: str) -> None:
+        where = settings[key].where if key in settings else "recipe"
+        raise UserError(f"{where}: {key} {need}.")
+
+    return fail
+
+
+def check_recipe(kind: RecipeKind, recipe: Any, settings: Mapping[str, Setting]) -> None:
+    """Values and combinations that no type can exclude.
+
+    Args:
+        kind: of the recipe.
+        recipe: as parsed.
+        settings: those that were given.
+
+    Raises:
+        UserError: for the first mistake.
+    """
+    fail = failing(settings)
+    values: dict[str, Any] = {}
+    for part in vars(recipe).values():
+        values |= vars(part)
+    for need, holds, keys in kind.bounds:
+        for key in keys:
+            if key in values and not holds(values[key]):
+                fail(key, f"is {values[key]}, it must be {need}")
+    _check_model(recipe.model, recipe.data, settings, fail)
+    _check_training(recipe.training, fail)
+    _check_adapter(recipe, settings, fail)
+    _check_data(recipe.data, settings)
+    kind.check(recipe, settings, fail)
+
+
+def _check_model(model: ModelArguments, data: DataArguments, settings: Mapping[str, Setting], fail: Fail) -> None:
+    for key, value in (("model_name_or_path", model.model_name_or_path), ("datasets", data.datasets)):
+        if not value:
+            fail(key, "is missing: say what to train and on what, in the recipe or as a flag")
+    if not settings.get("output_dir", Setting(None, "")).value:
+        fail("output_dir", "is missing: say where the run is written")
+    kernel = model.attn_implementation
+    if kernel is not None and kernel.startswith("flash"):
+        fail(
+            "attn_implementation",
+            "cannot be FlashAttention, which has no prefix mask: use sdpa, or varlen, which makes one of two calls",
+        )
+    if kernel not in (None, *ATTENTION):
+        fail("attn_implementation", f"is {kernel!r}: use {', '.join(ATTENTION[:-1])} or {ATTENTION[-1]}")
+
+
+def _check_training(training: Any, fail: Fail) -> None:
+    checkpointing = training.activation_checkpointing_kwargs
+    for key in ("activation_checkpointing_kwargs", "lr_scheduler_kwargs", "module_learning_rates"):
+        if isinstance(options := getattr(training, key), str):
+            fail(key, f"is {options!r}, it must be a mapping")
+    if training.compile_blocks and training.torch_compile:
+        fail(
+            "torch_compile", "compiles the whole model: keep compile_blocks, which compiles a block once for all passes"
+        )
+    if isinstance(checkpointing, dict) and checkpointing.get("use_reentrant"):
+        fail("activation_checkpointing_kwargs", "must not set use_reentrant: it gives wrong gradients under DDP")
+
+
+ADAPTER_KEYS = [*(f.name for f in fields(LoraArguments) if f.name != "use_peft"), "load_in_4bit", "load_in_8bit"]
+
+
+def _check_adapter(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> None:
+    model, lora = recipe.model, recipe.lora
+    given = [key for key in ADAPTER_KEYS if key in settings and settings[key].value is not False]
+    if given and not lora.use_peft and "use_peft" not in settings:  # `--use_peft false` takes the adapter out knowingly
+        fail(given[0], "is of an adapter, and none is asked for: set use_peft: true, or leave it out")
+    if model.load_in_4bit and model.load_in_8bit:
+        fail("load_in_8bit", "cannot be set with load_in_4bit: keep one of them")
+    if not lora.lora_target_modules:
+        fail("lora_target_modules", "is empty: name what to adapt, such as stacks")
+
+
+def _check_data(data: DataArguments, settings: Mapping[str, Setting]) -> None:
+    checks: list[tuple[str, Callable[[], object]]] = [("condition", lambda: parse_condition(data.condition))]
+    checks += [("datasets", data.specs), ("eval_datasets", data.eval_specs)]
+    checks += [("guard_datasets", data.guard_specs), ("replay_datasets", data.replay_specs)]
+    for key, check in checks:
+        try:
+            check()
+        except UserError as error:
+            raise UserError(f"{settings[key].where}: {key}: {error}") from None
+
+
+def _check_held_out(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> None:
+    data, training = recipe.data, recipe.training
+    if data.eval_datasets and data.eval_fraction:
+        fail("eval_fraction", "splits the training data, but eval_datasets is given too: keep one of them")
+    if not (data.eval_datasets or data.eval_fraction):
+        if training.eval_strategy != "no":
+            fail("eval_strategy", f"is {settings['eval_strategy'].value}, but nothing is held out: set eval_datasets")
+        if training.generation_eval_samples:
+            fail("generation_eval_samples", "needs held-out rows: set eval_datasets or eval_fraction")
+
+
+def _check_sft(recipe: SFTRecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
+    data, training = recipe.data, recipe.training
+    if training.generation_eval_match not in MATCHERS:
+        fail("generation_eval_match", f"is {training.generation_eval_match!r}: use one of {', '.join(MATCHERS)}")
+    if bool(data.replay_datasets) != bool(data.replay_fraction):
+        fail("replay_fraction" if data.replay_fraction else "replay_datasets", "needs the other: set replay_datasets "
+             "and replay_fraction, or neither")  # fmt: skip
+    if training.auto_batch_memory is not None and not training.auto_batch:
+        fail("auto_batch_memory", "is for auto_batch: set auto_batch: true, or leave it out")
+    if training.auto_batch and training.auto_find_batch_size:
+        fail(
+            "auto_find_batch_size",
+            "halves the rows of a step where memory runs out: keep auto_batch, which accumulates",
+        )
+    if training.auto_batch and training.dataloader_drop_last:
+        fail(
+            "dataloader_drop_last",
+            "drops as many rows as a forward has, which auto_batch decides: leave one of them out",
+        )
+    _check_held_out(recipe, settings, fail)
+
+
+def _check_grpo(recipe: GRPORecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
+    data, rewards, training = recipe.data, recipe.rewards, recipe.training
+    if not rewards.rewards:
+        fail("rewards", "is missing: say what an answer is paid for (`hrm-align rewards` lists the rewards)")
+    for entry in rewards.rewards:
+        try:
+            RewardSpec.of(entry)
+        except UserError as error:
+            raise UserError(f"{settings['rewards'].where}: rewards: {error}") from None
+    if data.replay_datasets or data.replay_fraction:
+        fail("replay_datasets", "is of fine-tuning on given answers: mix prompts in with another entry of datasets")
+    banded = rewards.curriculum or rewards.min_pass_rate > 0 or rewards.max_pass_rate < 1
+    if banded and rewards.headroom is None:
+        fail("headroom", "is missing: pass rates are measured by `hrm-align headroom --save FILE`")
+    if rewards.min_pass_rate > rewards.max_pass_rate:
+        fail("min_pass_rate", f"is above max_pass_rate {rewards.max_pass_rate}: no prompt is left")
+    groups = training.per_device_train_batch_size * int(training.steps_per_generation or 1)
+    if training.max_resamples and groups % int(training.num_generations or 1):
+        fail("max_resamples", f"replaces whole groups, and a process draws {groups} answers at a time: make "
+             f"per_device_train_batch_size a multiple of num_generations {training.num_generations}")  # fmt: skip
+    if training.share_prompts and not training.score_responses_only:
+        fail("share_prompts", "needs score_responses_only: several answers begin behind one token")
+    if training.beta and recipe.lora.use_peft and recipe.lora.init_lora_weights in ("olora", "pissa"):
+        fail("init_lora_weights", "changes the base that beta compares with: use true, gaussian or orthogonal")
+    _check_importance_sampling(training, fail)
+    if training.sync_ref_model and recipe.lora.use_peft:
+        fail("sync_ref_model", "needs a reference of its own; an adapter's is the base")
+    _check_held_out(recipe, settings, fail)
+
+
+def _check_importance_sampling(training: Any, fail: Fail) -> None:
+    """What TRL checks where vLLM samples; `None` is on in half precision."""
+    if training.vllm_importance_sampling_correction is False:
+        return
+    mode, low, high = (getattr(training, f"vllm_importance_sampling_{key}") for key in ("mode", "clip_min", "clip_max"))
+    if mode.endswith("truncate") and low is None and high is None:
+        fail("vllm_importance_sampling_clip_max", f"is unset, and {mode} needs a bound: use a number such as 3")
+    if mode.startswith("sequence") and training.loss_type == "vespo":
+        fail("vllm_importance_sampling_mode", f"is {mode!r}, and the vespo loss needs token_truncate or token_mask")
+
+
+SFT = RecipeKind(
+    "sft",
+    SFTRecipe,
+    (ModelArguments, LoraArguments, DataArguments, SFTArguments),
+    {**_REFUSED, **_REFUSED_SFT},
+    _BOUNDS + _BOUNDS_SFT,
+    _check_sft,
+)
+GRPO = RecipeKind(
+    "grpo",
+    GRPORecipe,
+    (ModelArguments, LoraArguments, DataArguments, RewardArguments, GRPOArguments),
+    {**_REFUSED, **_REFUSED_GRPO},
+    _BOUNDS + _BOUNDS_GRPO,
+    _check_grpo,
+)

@@ -1,0 +1,128 @@
+"""Whether a generated query gives the rows that the right one gives, on the row's own database.
+
+A completion may be hostile or merely absurd. It is run in a process that can only read (`sql_worker`), and is wrong if it
+is anything but one SELECT, fails, or takes too long; it is never an exception, and never changes a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hrm_align.errors import UserError
+
+if TYPE_CHECKING:
+    from hrm_align.rewards.base import Row
+
+REFERENCE_SECONDS = 60.0  # for opening the database and running the right query
+COMPLETION_SECONDS = 2.0  # or `SECONDS_PER_REFERENCE` times what the right query took, if that is longer
+SECONDS_PER_REFERENCE = 5.0
+
+
+def sql_match(completion: str, reference: str, database: str | os.PathLike[str]) -> bool:
+    """Compare the rows of two queries.
+
+    They are the same if every row occurs as often in both, and in the same order if `reference` has an ORDER BY of its
+    own. Values count by their place, not by the name of their column; 1 equals 1.0, and NULL equals NULL.
+
+    Args:
+        completion: the query to grade: one SELECT, or WITH ... SELECT.
+        reference: the right one.
+        database: a file of SQLite, or a dump: SQL text that creates and fills one. Neither is ever changed.
+
+    Raises:
+        UserError: if the database is missing or unreadable, or the reference fails on it.
+    """
+    path = os.path.abspath(os.path.expanduser(database))
+    if not os.path.isfile(path):
+        raise UserError(
+            f"there is no database {os.fspath(database)}: `grading.database` counts from the folder of the data file, "
+            "and rows of the Hub need an absolute path."
+        )
+    with _WORKER.lock:
+        reply = _WORKER.ask({"database": path, "reference": reference}, REFERENCE_SECONDS)
+        if reply is None:
+            fault = f"the right query takes more than {REFERENCE_SECONDS:.0f} seconds, or all memory, on {path}"
+        else:
+            fault = reply["fault"]
+        if reply is None or fault:
+            raise UserError(f"{fault}: correct the query, or leave the row out.")
+        seconds = max(COMPLETION_SECONDS, SECONDS_PER_REFERENCE * reply["seconds"])
+        reply = _WORKER.ask({"completion": completion}, seconds)
+        return reply is not None and reply["right"]
+
+
+def match_sql(completion: str, example: Row) -> bool:
+    """`sql_match` on the database that the row's `grading.database` names, from the folder of its data file.
+
+    Raises:
+        UserError: if the row names no database, or cannot be graded on it.
+    """
+    database = example.grading.get("database")
+    if not isinstance(database, str) or not database.strip():
+        raise UserError(
+            f"{example.source}: no database is named, so --match sql cannot grade it: "
+            'add "grading": {"database": "shop.sql"}, a dump or a SQLite file beside the data file.'
+        )
+    path = os.path.join(os.path.dirname(example.source), os.path.expanduser(database))  # of `rows.jsonl:3`
+    try:
+        return sql_match(completion, example.reference, path)
+    except UserError as error:
+        raise UserError(f"{example.source}: {error}") from None
+
+
+class _Worker:
+    """The process that runs the queries: started when first asked, and again after it was killed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()  # over a reference and its completion
+        self._process: subprocess.Popen[str] | None = None
+
+    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
+        """The reply, or None if there is none in time; then the process is dead, and knows nothing any more."""
+        if self._process is None or self._process.poll() is not None:
+            command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("sql_worker.py"))]
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+        process = self._process
+        assert process.stdin and process.stdout
+        timer = threading.Timer(seconds, process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            reply = process.stdout.readline()
+        except BrokenPipeError:
+            reply = ""
+        except BaseException:  # Ctrl-C: its reply must not be taken for the next one's
+            self.stop()
+            raise
+        finally:
+            timer.cancel()
+        if reply.endswith("\n"):
+            return json.loads(reply)
+        self.stop()
+        return None
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def forget(self) -> None:
+        """In a forked process: leave the parent's to the parent."""
+        self.lock = threading.Lock()
+        self._process = None
+
+
+_WORKER = _Worker()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_WORKER.forget)

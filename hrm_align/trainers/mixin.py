@@ -1,0 +1,255 @@
+"""What every trainer of this project adds to TRL's loop: horizon, optimizer, weight average, health, an end at NaN.
+
+A mixin before any of TRL's trainers: `class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer)`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.utils.data import RandomSampler
+from transformers import HrmTextConfig, TrainerCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
+from trl.trainer.utils import RepeatSampler
+
+from hrm_align.config.arguments import StabiliserArguments
+from hrm_align.errors import RunError, UserError
+from hrm_align.models.compile import compile_blocks
+from hrm_align.models.ema import WeightAverage
+from hrm_align.models.recurrence import Horizon, HorizonSchedule, check_bp_steps, official, to_l_bp_cycles
+from hrm_align.models.lora import expose_adapted_head
+from hrm_align.models.lm_head import score_responses_only
+from hrm_align.trainers.optim import AdamAtan2
+from hrm_align.trainers.callbacks import HEALTH, append_json_line, shorten_console
+from hrm_align.trainers.checkpoints import checkpoints_in
+from hrm_align.trainers.fully_sharded import FullySharded
+from hrm_align.trainers.monitor import HealthMonitor, logger
+from hrm_align.trainers.module_rates import check_rates, set_rates
+from hrm_align.trainers.probe import Probe
+from hrm_align.data.sampler import EpochSeededSampler
+
+PROBE_ROWS = 4
+PROBE_SHARE = 0.004  # of the time between two logs where a forward is a third of a step; more at a short horizon
+
+
+def optimizer_of(args: Any) -> tuple[type[torch.optim.Optimizer], dict[str, Any]] | None:
+    """Class and keywords of an optimizer that Transformers does not know, or None to let it make its own."""
+    if args.optim != StabiliserArguments.ADAM_ATAN2:
+        return None
+    return AdamAtan2, {"lr": args.learning_rate, "betas": (args.adam_beta1, args.adam_beta2)}
+
+
+def horizon_schedule(args: Any, config: HrmTextConfig, total_steps: int) -> HorizonSchedule:
+    """The schedule that a run asks for; without any key, the official fine-tuning horizon throughout.
+
+    Raises:
+        UserError: for a horizon that the model does not have, or a warm-up to a shorter one.
+    """
+    most = args.bp_steps or args.bp_max_steps or official(config)
+    least = args.bp_min_steps if args.bp_min_steps is not None else most
+    check_bp_steps(most, config, "bp_steps" if args.bp_steps else "bp_max_steps")
+    check_bp_steps(least, config, "bp_min_steps")
+    if least > most:
+        raise UserError(f"--bp_min_steps {least} is more than --bp_max_steps {most}: a warm-up lengthens the horizon.")
+    return HorizonSchedule(least, most, round(args.bp_warmup_ratio * total_steps))
+
+
+def check_stabilisers(args: Any) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises:
+        UserError: naming them.
+    """
+    if args.bp_steps is not None and (args.bp_min_steps is not None or args.bp_max_steps is not None):
+        raise UserError(
+            "--bp_steps is a constant horizon: leave it out where --bp_min_steps and --bp_max_steps are given."
+        )
+    check_rates(args.module_learning_rates or {})
+    if not 0.0 <= args.bp_warmup_ratio <= 1.0:
+        raise UserError(f"--bp_warmup_ratio is {args.bp_warmup_ratio}: it is a share of the steps, from 0 to 1.")
+    if args.ema_for_evaluation and args.ema_decay is None:
+        raise UserError("--ema_for_evaluation needs an average to evaluate: set --ema_decay, such as 0.999.")
+    if args.activation_checkpointing and (args.activation_checkpointing_kwargs or {}).get("use_reentrant"):
+        raise UserError(
+            "reentrant checkpointing gives wrong gradients without an error (with an adapter on two processes, or a short "
+            "horizon): leave use_reentrant out of --activation_checkpointing_kwargs."
+        )
+
+
+class Stabilised(FullySharded):
+    """The mixin; the keys that it reads from `args` are those of `StabiliserArguments`.
+
+    Raises:
+        RunError: a loss or gradient that is no finite number (before the optimizer step), a step without a trained token.
+    """
+
+    def __init__(self, *, args: Any, **kwargs: Any):
+        check_stabilisers(args)
+        expose_adapted_head(kwargs.get("model"))
+        super().__init__(args=args, **kwargs)
+        if args.score_responses_only:
+            self._score_responses_only()
+        if args.compile_blocks:
+            compile_blocks(self.accelerator.unwrap_model(self.model))
+        self.optimizer_cls_and_kwargs = optimizer_of(args)  # not every trainer of TRL's takes it as an argument
+        bare = self.accelerator.unwrap_model(self.model)
+        if args.ema_decay is not None and self.is_fsdp_enabled:
+            raise UserError(
+                "--ema_decay keeps whole weights beside the model, which FSDP shards: leave one of them out."
+            )
+        self.average = WeightAverage(bare, args.ema_decay) if args.ema_decay is not None else None
+        self.health = HealthMonitor(bare) if args.health else None
+        self._horizon: Horizon | None = None
+        self._loss_is_finite, self._probe_every = True, 1
+        self.add_callback(_AfterOptimizerStep(self))
+        shorten_console(self)
+        horizon_schedule(args, bare.config, 1)  # a wrong key is told before anything is read or trained
+
+    def _score_responses_only(self) -> None:
+        for model in (self.model, getattr(self, "ref_model", None)):
+            if model is not None:
+                bare = self.accelerator.unwrap_model(model)
+                score_responses_only(cast(Any, bare.get_base_model() if isinstance(bare, PeftModel) else bare))
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """The optimizer, with `module_learning_rates`."""
+        is_new = self.optimizer is None
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        if is_new and self.args.module_learning_rates:
+            set_rates(optimizer, self.model if model is None else model, self.args.module_learning_rates)
+        return optimizer
+
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._inner_training_loop(*args, **kwargs)
+        finally:
+            if self._horizon is not None:
+                self._horizon.detach()
+                self._horizon = None
+            if self.health is not None:
+                self.health.detach()
+
+    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: Any) -> tuple[list, Any]:
+        """The batches of one optimizer step: it begins here."""
+        batches, trained_tokens = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if batches:
+            self._begin_step(batches, trained_tokens)
+        return batches, trained_tokens
+
+    def _begin_step(self, batches: list[Any], trained_tokens: Any) -> None:
+        step = self.state.global_step + 1
+        if trained_tokens is not None and int(trained_tokens) == 0:
+            raise RunError(
+                f"step {step} trains no token: every label of its {len(batches)} batches is masked. Look at the rows with "
+                "`hrm-align inspect`: prompts without an answer teach nothing."
+            )
+        self._loss_is_finite = True
+        self._set_horizon(step)
+        if self.health is not None:
+            self._begin_health(self.health, step, batches)
+
+    def _begin_health(self, health: HealthMonitor, step: int, batches: list[Any]) -> None:
+        if health.probe is None:
+            self._make_probe(health, batches)
+        interval = max(1, int(self.state.logging_steps or 1))
+        logged = step % interval == 0
+        first = step == 1 and self.args.logging_first_step
+        health.begin_step(logged or first, probing=logged and (step // interval) % self._probe_every == 0)
+
+    def _set_horizon(self, step: int) -> None:
+        bare = self.accelerator.unwrap_model(self.model)
+        bp_steps = horizon_schedule(self.args, bare.config, self.state.max_steps).at(step)
+        if self._horizon is None:
+            self._horizon = Horizon(bare, bp_steps)
+        self._horizon.set(bp_steps)
+        # A checkpoint says its horizon in the port's key. The port cannot say less than all H passes: the nearest then.
+        config = bare.config
+        config.L_bp_cycles = to_l_bp_cycles(max(bp_steps, config.H_cycles + 1), config)
+        self._note(bp_steps=bp_steps)
+
+    def _make_probe(self, health: HealthMonitor, batches: list[Any]) -> None:
+        rows: Any = self.eval_dataset if self.eval_dataset is not None else self.train_dataset
+        if not hasattr(rows, "__getitem__") or "labels" not in batches[0]:
+            return
+        batch = self.data_collator([rows[index] for index in range(min(PROBE_ROWS, len(rows)))])
+        between_logs = max(1, int(self.state.logging_steps or 1)) * sum(b["input_ids"].numel() for b in batches)
+        self._probe_every = math.ceil(batch["input_ids"].numel() / 3 / (PROBE_SHARE * between_logs))
+        health.probe = Probe(batch, self.compute_loss_context_manager, health.first_answers)
+        if health.probe.reference is None:  # the model as it is before this step
+            health.probe.divergence(self.accelerator.unwrap_model(self.model))
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """One forward and backward. A loss that is no number is told at the step's end, where all processes meet."""
+        loss = super().training_step(*args, **kwargs)
+        self._loss_is_finite = self._loss_is_finite and bool(torch.isfinite(loss))
+        return loss
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        value = float(norm) if norm is not None else 0.0
+        if not (self._loss_is_finite and math.isfinite(value)):
+            self._stop_at_nan()
+        if self.health is not None:
+            limit = self.args.max_grad_norm
+            self.health.measure_gradients(min(1.0, limit / (value + 1e-6)) if limit > 0 else 1.0)
+        return norm
+
+    def _stop_at_nan(self) -> None:
+        saved = checkpoints_in(Path(str(self.args.output_dir)))
+        last = f"The last checkpoint, {saved[0]}, is finite." if saved else "No checkpoint was saved before it."
+        raise RunError(
+            f"the {'gradient' if self._loss_is_finite else 'loss'} of step {self.state.global_step + 1} is no finite "
+            f"number: the run has stopped before the optimizer step. {last} Go on from there with a lower "
+            "--learning_rate, in bf16 rather than fp16, or without the rows of that step."
+        )
+
+    def after_optimizer_step(self) -> None:
+        """Take the new weights into the average; finish what health measures."""
+        if self.average is not None and not self.accelerator.optimizer_step_was_skipped:
+            self.average.update()
+        if self.health is None:
+            return
+        measured = self.health.end_step()
+        self._note(**{f"{HEALTH}{name}": value for name, value in measured.items()})
+        if measured and self.is_world_process_zero():
+            for sentence in self.health.alarms.check(self.state.global_step + 1, measured):
+                logger.warning(sentence)
+                append_json_line(Path(str(self.args.output_dir)) / "run" / "alarms.jsonl", {"alarm": sentence})
+
+    def _note(self, **values: float) -> None:
+        """Add to the metrics that TRL averages into the next log record."""
+        for name, value in values.items():
+            self._metrics["train"][name].append(value)
+
+    def evaluated_weights(self) -> AbstractContextManager[None]:
+        """A context in which the model has the weights to evaluate: the averaged ones if `ema_for_evaluation` is set."""
+        if self.average is None or not self.args.ema_for_evaluation:
+            return nullcontext()
+        return self.average.applied()
+
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+        sampler = super()._get_train_sampler(*args, **kwargs)
+        shuffles = isinstance(sampler, LengthGroupedSampler | RandomSampler) or (
+            isinstance(sampler, RepeatSampler) and sampler.shuffle
+        )
+        if not shuffles:
+            return sampler
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return EpochSeededSampler(sampler, seed, epoch=lambda: int(self.state.epoch or 0))
+
+
+class _AfterOptimizerStep(TrainerCallback):
+    """The trainer's loop has no method of its own between the optimizer step and the log."""
+
+    def __init__(self, trainer: Stabilised):
+        self._trainer = trainer
+
+    def on_optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        self._trainer.after_optimizer_step()

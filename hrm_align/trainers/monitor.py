@@ -1,0 +1,228 @@
+"""What a recurrent model's loss does not show, measured on the steps that are logged, as `health/...`.
+
+    residual_rms_h, residual_rms_l       RMS of the residual stream before the final norm of each stack, averaged over its
+                                         passes. Behind that norm it is 1 whatever happens.
+    grad_norm_{h,l,embedding,head}       of the gradients of a group, before clipping; grad_ratio_lh is L over H
+    update_ratio_{h,l,embedding,head}    RMS of what the optimizer step changed over RMS of the weights (a sample of them)
+    first_token_loss                     of first response tokens, in nats
+    first_token_entropy, rest_entropy    of the predicted distributions, in nats, on response tokens
+    first_token_accuracy                 share of first response tokens that would be sampled greedily
+    answer_accuracy                      share of answers whose every token would
+    probe_kl                             KL divergence from the run's first model on fixed rows, in nats a token
+
+Measured on each process's own rows; the main process's are logged. Norms and update ratios of sharded weights are those of
+all processes' slices. Takes under 3 % of a step (scripts/README.md).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hrm_align.models.recurrence import backbone_of
+from hrm_align.models.sharding import is_sharded, local_part
+from hrm_align.trainers.alarms import Alarms
+from hrm_align.trainers.probe import Probe
+
+logger = logging.getLogger(__name__)
+
+HEALTH_FILE = "health.safetensors"
+_GROUPS = {"H_module": "h", "L_module": "l", "embed_tokens": "embedding", "lm_head": "head"}
+_SAMPLED = 4096  # weights of a tensor, for the update ratio
+
+
+def group_of(name: str) -> str | None:
+    """The group of a parameter by its name: h, l, embedding or head."""
+    return next((group for part, group in _GROUPS.items() if part in name.split(".")), None)
+
+
+class HealthMonitor:
+    """Measures a trainer's model with hooks that rest on the steps between logs.
+
+    Args:
+        model: the outermost module below the trainer's own wrappers: an HRM-Text, or an adapter around it.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.model = model
+        backbone = backbone_of(model)
+        self.alarms = Alarms(backbone.config.vocab_size)
+        self.probe: Probe | None = None
+        self.first_answers: Tensor | None = None  # of a resumed run, until the probe is made
+        self._handles = [
+            model.register_forward_pre_hook(self._begin_forward),
+            model.register_forward_hook(self._see_outputs),
+            backbone.H_module.final_norm.register_forward_pre_hook(self._see_residual("h")),
+            backbone.L_module.final_norm.register_forward_pre_hook(self._see_residual("l")),
+        ]
+        self._measuring = self._probing = self._training = False
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums: dict[str, float | Tensor] = defaultdict(float)  # read once a step: a read waits for the GPU
+        self._measured: dict[str, float] = {}
+        self._before: dict[str, list[Tensor]] = {}
+
+    def begin_step(self, measuring: bool, probing: bool) -> None:
+        """Watch the coming optimizer step, or rest; with `probing`, measure the divergence too."""
+        self._clear()
+        self._measuring, self._probing = measuring, probing
+
+    def _groups(self) -> dict[str, list[nn.Parameter]]:
+        """Trained weights by group, as they are now: sharding has replaced those that the model began with."""
+        groups: dict[str, list[nn.Parameter]] = defaultdict(list)
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad and (group := group_of(name)):
+                groups[group].append(weight)
+        return groups
+
+    def _begin_forward(self, model: nn.Module, args: Any) -> None:
+        # Not what is merely scored: a reference with the adapter off, a rollout seen again.
+        self._training = model.training and torch.is_grad_enabled()
+
+    def _see_residual(self, stack: str) -> Any:
+        def see(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
+            if self._measuring and self._training:
+                self._sums[f"residual_{stack}"] += args[0].detach().float().square().mean().sqrt()
+                self._sums[f"passes_{stack}"] += 1
+
+        return see
+
+    def _see_outputs(self, model: nn.Module, args: Any, output: Any) -> None:
+        # The fused head of TRL gives these for each token; another head's output has none, and nothing is seen.
+        if not (self._measuring and self._training) or getattr(output, "label_mask", None) is None:
+            return
+        trained = output.label_mask.bool()
+        first = trained.clone()
+        first[:, 1:] &= ~trained[:, :-1]
+        if output.is_top1 is not None:  # in reinforcement learning there is no answer to be right about
+            self._see_accuracy(trained, first, output.is_top1.bool() | ~trained)
+        entropy = output.entropy.detach()
+        self._sums["answers"] += first.sum()
+        self._sums["first_loss"] -= (output.log_probs.detach() * first).sum()
+        self._sums["first_entropy"] += (entropy * first).sum()
+        self._sums["rest_entropy"] += (entropy * (trained & ~first)).sum()
+        self._sums["rest"] += (trained & ~first).sum()
+
+    def _see_accuracy(self, trained: Tensor, first: Tensor, right: Tensor) -> None:
+        # Answers are the runs of trained tokens: number them through the row, and find those with a wrong token.
+        number = first.long().cumsum(dim=1)
+        wrong = torch.zeros_like(number).scatter_reduce_(
+            1, number.clamp(max=number.shape[1] - 1), (~right).long(), "amax"
+        )
+        self._sums["wrong_answers"] += wrong.sum()
+        self._sums["first_right"] += (first & right).sum()
+
+    @torch.no_grad()
+    def measure_gradients(self, clipped_by: float) -> None:
+        """Called when the gradients of a step are complete.
+
+        Args:
+            clipped_by: the factor that clipping has multiplied them by, 1 for none.
+        """
+        if not self._measuring:
+            return
+        groups = self._groups()
+        norms = {group: _gradient_norm(weights) for group, weights in groups.items()}
+        if norms and is_sharded(self.model):
+            norms = _norms_over_processes(norms)
+        for group, norm in norms.items():
+            self._measured[f"grad_norm_{group}"] = norm.item() / clipped_by
+            self._before[group] = _samples(groups[group])
+        low, high = self._measured.get("grad_norm_l"), self._measured.get("grad_norm_h")
+        if low is not None and high:
+            self._measured["grad_ratio_lh"] = low / high
+
+    @torch.no_grad()
+    def end_step(self) -> dict[str, float]:
+        """The measurements of a step whose weights have been updated, by name; nothing on steps that are not logged."""
+        if not self._measuring:
+            return {}
+        self._measuring = False
+        sums = {name: float(value) for name, value in self._sums.items()}
+        for stack in ("h", "l"):
+            _put(self._measured, f"residual_rms_{stack}", sums.get(f"residual_{stack}"), sums.get(f"passes_{stack}"))
+        _put(self._measured, "first_token_loss", sums.get("first_loss"), sums.get("answers"))
+        _put(self._measured, "first_token_entropy", sums.get("first_entropy"), sums.get("answers"))
+        _put(self._measured, "rest_entropy", sums.get("rest_entropy"), sums.get("rest"))
+        _put(self._measured, "first_token_accuracy", sums.get("first_right"), sums.get("answers"))
+        if (answers := sums.get("answers")) and "wrong_answers" in sums:
+            self._measured["answer_accuracy"] = 1.0 - sums["wrong_answers"] / answers
+        groups = self._groups()
+        for group, before in self._before.items():
+            after = _samples(groups[group])
+            changes = [a - b for a, b in zip(after, before, strict=True)]
+            change, size = _rms(changes, is_sharded(self.model)), _rms(before, is_sharded(self.model))
+            if size > 0:  # an adapter's B begins at zero
+                self._measured[f"update_ratio_{group}"] = change / size
+        if self.probe is not None and self._probing:
+            self._measured["probe_kl"] = self.probe.divergence(self.model)
+        return self._measured
+
+    def save(self, folder: Path) -> None:
+        """Write what a resumed run must compare with: the first measurements and the probe's first answers."""
+        reference = self.probe.reference if self.probe is not None else self.first_answers
+        tensors = {} if reference is None else {"reference": reference.cpu().contiguous()}
+        told = {key: value for key, value in asdict(self.alarms).items() if key != "vocab_size"}
+        save_file(tensors, folder / HEALTH_FILE, metadata={"alarms": json.dumps(told)})
+
+    def load(self, folder: Path) -> None:
+        """Go on from a checkpoint; one without the file begins its comparison anew."""
+        if not (folder / HEALTH_FILE).is_file():
+            return
+        with safe_open(folder / HEALTH_FILE, framework="pt") as file:
+            told = json.loads(file.metadata()["alarms"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
+        self.alarms = replace(self.alarms, **told)
+        self.first_answers = tensors.get("reference")
+
+    def detach(self) -> None:
+        """Remove the hooks."""
+        for handle in self._handles:
+            handle.remove()
+
+
+def _put(measured: dict[str, float], name: str, total: float | None, count: float | None) -> None:
+    if total is not None and count:
+        measured[name] = total / count
+
+
+def _gradient_norm(weights: list[nn.Parameter]) -> Tensor:
+    gradients = [local_part(weight.grad) for weight in weights if weight.grad is not None]
+    if not gradients:
+        return torch.zeros((), device=weights[0].device)
+    return torch.stack(torch._foreach_norm(gradients)).norm()
+
+
+def _norms_over_processes(norms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Norms of whole gradients out of those of every process's slices. Collective."""
+    squares = torch.stack([*norms.values()]).square()
+    torch.distributed.all_reduce(squares)
+    return dict(zip(norms, squares.sqrt(), strict=True))
+
+
+def _samples(weights: Iterable[Tensor]) -> list[Tensor]:
+    """Evenly spaced entries of each tensor, copied; an odd distance, or all would come from a few columns."""
+    flat = [local_part(weight.detach()).flatten() for weight in weights]
+    return [tensor[:: math.ceil(len(tensor) / _SAMPLED) | 1].clone() for tensor in flat]
+
+
+def _rms(tensors: Iterable[Tensor], over_processes: bool) -> float:
+    parts = [tensor.float() for tensor in tensors]
+    if not over_processes:
+        return torch.cat(parts).square().mean().sqrt().item() if parts else 0.0
+    entries = torch.cat(parts)  # may be none on a process that holds no slice of a small weight
+    sums = torch.stack([entries.square().sum(), torch.full_like(entries.sum(), len(entries))])
+    torch.distributed.all_reduce(sums)
+    return (sums[0] / sums[1].clamp(min=1)).sqrt().item()
