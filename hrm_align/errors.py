@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """A mistake in a command, a setting or a data file. The command line prints it and exits with code 2.
@@ -23,3 +25,9 @@ PREEMPTED_CODE = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, start it aga
 
 class Interrupted(Exception):
     """Ends work that a preempted run does not finish before it saves: an evaluation, a rollout. Never reaches a user."""
+
+
+def some(names: Iterable[str], most: int = 4) -> str:
+    """The first names and how many more there are: `a, b, c, d and 7 more`."""
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")

@@ -24,13 +24,11 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from transformers import TrainerCallback
 
-from hrm_align.errors import Interrupted, Preempted, RunError, UserError
-from hrm_align.trainers.callbacks import MetricsFile
-from hrm_align.trainers.claim import Claim, ClaimWatch, claimed, sees_claim
-from hrm_align.trainers.preemption import Preemption, follow_launcher
+from hrm_align.errors import Interrupted, Preempted, RunError, UserError, some
 from hrm_align.run_folder import PREEMPTED, check_folder
+from hrm_align.trainers.callbacks import MetricsFile, Preemption, follow_launcher
+from hrm_align.trainers.claim import Claim, ClaimWatch, claimed, sees_claim
 from hrm_align.trainers.resume import AUTO, checkpoint_to_resume
-from hrm_align.wording import some
 
 SEEN_WITHIN = 15.0  # seconds, in which a network file system shows a new file
 

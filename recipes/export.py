@@ -20,11 +20,11 @@ from typing import Any
 from hrm_align.cli import exit_code_of
 from hrm_align.commands.common import PathParser, at_least
 from hrm_align.errors import UserError
-from hrm_align.export.pipeline import ExportOptions, export
+from hrm_align.evaluation.report import percent
 from hrm_align.export.folder import SHARD
 from hrm_align.export.hub import check_repo_id, push
+from hrm_align.export.pipeline import ExportOptions, export
 from hrm_align.models.loading import DTYPES
-from hrm_align.evaluation.report import percent
 from hrm_align.rewards.matching import MATCHERS
 
 

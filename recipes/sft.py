@@ -18,23 +18,22 @@ from peft import PeftModel
 from rich.console import Console
 from transformers import PreTrainedModel, set_seed
 
-from hrm_align.estimates.batch import settle_batch
 from hrm_align.cli import exit_code_of
 from hrm_align.config.arguments import SFTRecipe
-from hrm_align.data.preparation import RunData, read_data, tokenized, warnings_of
-from hrm_align.export.final_push import FinalPush
-from hrm_align.models.loading import load_config
-from hrm_align.models.trainable import load_trainable, parameters_told
 from hrm_align.config.parser import parse_sft, resolved
+from hrm_align.data.preparation import RunData, read_data, tokenized, warnings_of
+from hrm_align.estimates.batch import settle_batch
+from hrm_align.export.hub import FinalPush
+from hrm_align.models.loading import load_config
+from hrm_align.models.lora import load_trainable, parameters_told
 from hrm_align.run import Run, open_run
-from hrm_align.trainers.evals import generation_eval_of
-from hrm_align.trainers.guard import guard_of, report_guard
-from hrm_align.trainers.launch import check_launch
 from hrm_align.run_folder import write_records
+from hrm_align.trainers.callbacks import prepare_trackers
+from hrm_align.trainers.evals import generation_eval_of, guard_of, report_guard
+from hrm_align.trainers.launch import check_launch
 from hrm_align.trainers.restarts import separate_restart
 from hrm_align.trainers.same_run import check_same_run
 from hrm_align.trainers.sft import SFTTrainer
-from hrm_align.trainers.tracking import prepare_trackers
 
 
 def main(argv: Sequence[str]) -> None:

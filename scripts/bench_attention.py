@@ -21,11 +21,11 @@ from bench.shapes import PAD, documents, random_model
 from torch import Tensor
 
 from hrm_align.cli import exit_code_of
-from hrm_align.data.collators import PackedCollator
+from hrm_align.data.packing import PackedCollator
 from hrm_align.data.packing import pack as packed_rows
 from hrm_align.errors import RunError
 from hrm_align.models.recurrence import Horizon
-from hrm_align.trainers.shared_prompts import Group, pack
+from hrm_align.rollouts.logprobs import Group, pack
 
 OURS, DENSE, FLEX = "per_document", "sdpa", "flex_attention"
 SCALES = {"tiny": 0.1, "small": 1.0, "1b": 1.0}

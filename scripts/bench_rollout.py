@@ -23,9 +23,8 @@ from bench.shapes import END, RESPONSE_END, random_model
 from torch import Tensor
 
 from hrm_align.cli import exit_code_of
-from hrm_align.rollouts.generation import generate
-from hrm_align.rollouts.padding import left_padded
-from hrm_align.rollouts.local import Decoding, sample
+from hrm_align.rollouts.kv_cache import left_padded
+from hrm_align.rollouts.local import Decoding, generate, sample
 
 GROUP = 8
 OURS, DYNAMIC, STATIC = "hrm_align", "generate, dynamic cache", "generate, static cache"

@@ -39,8 +39,8 @@ from rich.table import Table
 from hrm_align.cli import exit_code_of
 from hrm_align.commands.common import at_least
 from hrm_align.errors import RunError
-from hrm_align.trainers.callbacks import append_json_line
 from hrm_align.run_folder import write_json
+from hrm_align.trainers.callbacks import append_json_line
 
 TRIALS = {"kills": kill_trial, "corruption": corruption_trial, "nan": nan_trial, "disk": disk_trial}
 

@@ -21,13 +21,13 @@ from pathlib import Path
 from hrm_align.cli import exit_code_of
 from hrm_align.errors import RunError, UserError
 from hrm_align.export import stock
-from hrm_align.export.parity import as_row
-from hrm_align.export.hub import check_export
 from hrm_align.export.eval_set import questions_of
-from hrm_align.export.source import Source
+from hrm_align.export.hub import check_export
+from hrm_align.export.parity import as_row
 from hrm_align.models.loading import load_config, load_tokenizer, resolve
 from hrm_align.rendering import DEFAULT_CONDITION
 from hrm_align.rewards.matching import MATCHERS
+from hrm_align.run_folder import Source
 
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 

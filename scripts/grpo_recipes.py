@@ -26,16 +26,15 @@ from transformers.utils.logging import disable_progress_bar
 
 from hrm_align.cli import exit_code_of
 from hrm_align.commands.common import at_least
-from hrm_align.data.examples import Example
+from hrm_align.config.parser import parse_grpo
 from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.data.examples import Example
 from hrm_align.evaluation.passk import SOLVED
 from hrm_align.models.adapters import base_of, load_adapted, open_adapter
-from hrm_align.config.parser import parse_grpo
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
-from hrm_align.rollouts.generation import generate
 from hrm_align.rollouts.groups import GroupSampler, pass_at_k
-from hrm_align.rollouts.local import Decoding
+from hrm_align.rollouts.local import Decoding, generate
 
 DATA = {"format": "plain_answers", "math": "word_problems", "sql": "sql", "code": "code"}
 # Where a recipe begins at the result of a fine-tuning: its recipe, cut short, because the whole of it leaves nothing to learn.

@@ -21,10 +21,9 @@ from torch.profiler import ProfilerActivity, profile
 from trl.trainer.utils import add_fused_lm_head
 
 from hrm_align.cli import exit_code_of
-from hrm_align.data.collators import PackedCollator
-from hrm_align.data.packing import pack
-from hrm_align.models.recurrence import Horizon
+from hrm_align.data.packing import PackedCollator, pack
 from hrm_align.models.lm_head import score_responses_only
+from hrm_align.models.recurrence import Horizon
 from hrm_align.rollouts.local import Decoding, sample
 
 # The first kind with a word in an operation's name has it.

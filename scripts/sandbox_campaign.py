@@ -40,7 +40,8 @@ from sandbox_cases.weak import Subprocess
 from hrm_align.cli import exit_code_of
 from hrm_align.commands.common import at_least
 from hrm_align.errors import RunError
-from hrm_align.sandbox import Sandbox, passed
+from hrm_align.rewards.code_rewards import passed
+from hrm_align.sandbox import Sandbox
 
 MEDIAN_MS = 50.0
 Figures = dict[str, Any]

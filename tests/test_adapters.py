@@ -13,7 +13,7 @@ from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import load_model, load_model_and_tokenizer, resolve
 from hrm_align.rendering import renderer_of
-from hrm_align.rollouts.generation import generate
+from hrm_align.rollouts.local import generate
 from tests.command_line import run
 from tests.trainers.recipe_runs import sft
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from hrm_align.config.arguments import SFTRecipe
-from hrm_align.errors import UserError
 from hrm_align.config.parser import parse_either, parse_grpo, parse_sft, resolved
+from hrm_align.errors import UserError
 
 BASE = "model_name_or_path: tiny\ndatasets: [{path: a.jsonl}]\noutput_dir: runs/x\n"
 SECRET = "hf_abcdefghijklmnop"

@@ -12,12 +12,12 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from hrm_align.data.examples import Example
+from hrm_align.config.yaml_file import mapping_or_text
 from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.models.adapters import BASE, base_of, is_adapter, load_adapted, named, open_adapter
 from hrm_align.models.loading import AUTO, default_device
-from hrm_align.config.yaml_file import mapping_or_text
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
 ADAPTER = "adapter"  # the name of one that was given as --model

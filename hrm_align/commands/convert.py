@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hrm_align.commands.common import PathParser
 from hrm_align.commands.doctor import report, show
 from hrm_align.errors import UserError
-from hrm_align.models.doctor.diagnosis import diagnose
+from hrm_align.models.doctor.fix import diagnose
 from hrm_align.models.official.convert import WEIGHTS, Converted, to_official, to_transformers
 
 

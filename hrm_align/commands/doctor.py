@@ -15,9 +15,8 @@ from rich.console import Console
 
 from hrm_align.commands.common import PathParser
 from hrm_align.errors import UserError
-from hrm_align.models.doctor.diagnosis import diagnose
-from hrm_align.models.doctor.findings import Finding
-from hrm_align.models.doctor.fix import mend
+from hrm_align.models.doctor.checkpoint import Finding
+from hrm_align.models.doctor.fix import diagnose, mend
 from hrm_align.models.loading import TINY, resolve
 
 FILES = ["*.json", "*.safetensors", "*.jinja"]  # what the doctor reads

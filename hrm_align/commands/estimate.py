@@ -12,12 +12,12 @@ from rich.table import Table
 
 from hrm_align.commands.common import PathParser, at_least
 from hrm_align.config.arguments import GRPORecipe
+from hrm_align.config.parser import parse_either
 from hrm_align.errors import UserError
 from hrm_align.estimates.model import GIB
 from hrm_align.estimates.rl import GRPOEstimate, estimate_grpo
 from hrm_align.estimates.sft import Estimate, estimate_sft
 from hrm_align.models.loading import load_config
-from hrm_align.config.parser import parse_either
 
 PROMPT_TOKENS = 256
 # What a recipe that leaves these open takes there.

@@ -27,7 +27,7 @@ from hrm_align.commands.common import (
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import Evaluation, Score, evaluate, few_shot, last_turns
 from hrm_align.models.prefix_mask import causal_prompt
-from hrm_align.rewards.json_fields import grade_fields, read_schema
+from hrm_align.rewards.json_rewards import grade_fields, read_schema
 from hrm_align.rewards.matching import MATCHERS
 
 ALL = "all"  # the row of the total, and the group of rows that name none

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hrm_align.commands.common import CommandParser, add_adapter_option, asked_in_turn, at_least, load
 from hrm_align.errors import UserError
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition, renderer_of
-from hrm_align.rollouts.generation import generate
+from hrm_align.rollouts.local import generate
 
 
 def main(argv: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
 from hrm_align.commands.common import CommandParser, add_schema_options, at_least, load, read_examples, schema_of
-from hrm_align.data.collators import PaddedCollator
+from hrm_align.data.packing import PaddedCollator
 from hrm_align.data.tokenize import Dropped, tokenize
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import load_tokenizer

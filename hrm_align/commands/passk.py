@@ -19,7 +19,7 @@ from hrm_align.commands.common import (
     schema_of,
 )
 from hrm_align.config.arguments import RewardEntry
-from hrm_align.data.prompts import answerable_prompts
+from hrm_align.data.tokenize import answerable_prompts
 from hrm_align.evaluation.passk import Headroom, measure_headroom
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from hrm_align.rollouts.local import Decoding

@@ -15,14 +15,13 @@ from rich.table import Table
 
 from hrm_align.commands.common import PathParser, add_schema_options, at_least, read_examples, schema_of
 from hrm_align.data.examples import Example
-from hrm_align.data.sources import read_rows
 from hrm_align.data.readers import BadRow
+from hrm_align.data.sources import read_rows
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.rendering import Message
-from hrm_align.rewards.base import options_of
+from hrm_align.rewards.base import REWARDS, options_of, reward_class
 from hrm_align.rewards.preflight import BATCH_ROWS, PreflightReport, preflight
-from hrm_align.rewards.registry import REWARDS, reward_class
 from hrm_align.rewards.scores import KINDS, Fault
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 

@@ -22,7 +22,6 @@ import yaml
 from transformers import HfArgumentParser
 
 from hrm_align.config.arguments import Entry, GRPORecipe, SFTRecipe
-from hrm_align.errors import UserError
 from hrm_align.config.rules import (
     ADAPTER_KEYS,
     GRPO,
@@ -33,9 +32,9 @@ from hrm_align.config.rules import (
     check_recipe,
     failing,
 )
-from hrm_align.config.yaml_file import Loader, mapping_or_text
 from hrm_align.config.runnable import check_runnable, reason_of
-from hrm_align.wording import some
+from hrm_align.config.yaml_file import Loader, mapping_or_text
+from hrm_align.errors import UserError, some
 
 FEW_CHOICES = 8  # that an error lists; of more it names the nearest
 

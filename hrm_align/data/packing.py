@@ -1,10 +1,24 @@
-"""Best-fit packing: documents into rows of `max_length` tokens, none cut, each keeping its own mask and positions."""
+"""Documents to batches: best-fit packing into rows of `max_length` tokens, none cut, and the collators.
+
+Labels are not shifted: the model and TRL shift them. Every batch has, all of shape (batch, seq) and int64:
+
+    input_ids       the tokens, padded on the right
+    attention_mask  1 on tokens, 0 on padding
+    token_type_ids  1 on the prefix, 0 on the response and the padding
+    labels          the response and its end token; -100 elsewhere
+    position_ids    packed rows only: counting from 0 in each document, which is what keeps the documents apart
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import torch
 from datasets import Dataset
+from torch import Tensor
 
 
 def best_fit(lengths: list[int], capacity: int) -> list[list[int]]:
@@ -54,3 +68,72 @@ def pack(documents: Dataset, max_length: int) -> Dataset:
             "length": [sum(len(ids[i]) for i in row) for row in rows],
         }
     )
+
+
+IGNORED = -100  # PyTorch's ignore_index
+_FILL = {"attention_mask": 0, "token_type_ids": 0, "labels": IGNORED, "position_ids": 0}
+
+
+@dataclass
+class PaddedCollator:
+    """One document a row, padded to the longest of the batch.
+
+    Args:
+        pad_id: token id of the padding.
+        pad_to_multiple_of: round the width up, which keeps GPU kernels and compiled shapes few.
+    """
+
+    pad_id: int
+    pad_to_multiple_of: int | None = None
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Collate rows with `input_ids` and `prefix_length`."""
+        tensors = [_document_tensors(row["input_ids"], row["prefix_length"]) for row in rows]
+        for row in tensors:
+            del row["position_ids"]
+        return _padded(tensors, self.pad_id, self.pad_to_multiple_of)
+
+
+@dataclass
+class PackedCollator:
+    """Several documents a row, none of which sees another.
+
+    Args:
+        pad_id: token id of the padding.
+        pad_to_multiple_of: round the width up; the row length itself makes every batch equally wide.
+    """
+
+    pad_id: int
+    pad_to_multiple_of: int | None = None
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Collate rows with `documents` and `prefix_lengths`."""
+        tensors = []
+        for row in rows:
+            parts = [_document_tensors(*pair) for pair in zip(row["documents"], row["prefix_lengths"], strict=True)]
+            tensors.append({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+        return _padded(tensors, self.pad_id, self.pad_to_multiple_of)
+
+
+def _document_tensors(ids: Sequence[int], prefix_length: int) -> dict[str, Tensor]:
+    input_ids = torch.tensor(ids)
+    is_prefix = torch.arange(len(ids)) < prefix_length
+    return {
+        "input_ids": input_ids,
+        "attention_mask": torch.ones_like(input_ids),
+        "token_type_ids": is_prefix.long(),
+        "labels": input_ids.masked_fill(is_prefix, IGNORED),
+        "position_ids": torch.arange(len(ids)),
+    }
+
+
+def _padded(rows: list[dict[str, Tensor]], pad_id: int, multiple: int | None) -> dict[str, Tensor]:
+    width = max(len(row["input_ids"]) for row in rows)
+    if multiple:
+        width = -(-width // multiple) * multiple
+    batch = {}
+    for name in rows[0]:
+        batch[name] = torch.full((len(rows), width), _FILL.get(name, pad_id))
+        for line, row in enumerate(rows):
+            batch[name][line, : len(row[name])] = row[name]
+    return batch

@@ -12,9 +12,8 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast, TrainingArguments
 
 from hrm_align.config.arguments import DataArguments
-from hrm_align.data.examples import Example
 from hrm_align.data.dataset import DatasetSpec, load_examples
-from hrm_align.data.split import split_by_content
+from hrm_align.data.examples import Example, split_by_content
 from hrm_align.data.tokenize import tokenize
 from hrm_align.rendering import renderer_of
 

@@ -1,17 +1,22 @@
-"""Examples to token ids; what cannot be trained on is dropped by name and counted, never silently changed."""
+"""Examples to token ids, for training and for prompts that are to be answered.
+
+What cannot be used (too long, no room for an answer) is dropped by name and counted, never silently changed.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from datasets import Dataset
+from transformers import PreTrainedTokenizerFast
 
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
-from hrm_align.rendering import Renderer
+from hrm_align.rendering import Renderer, renderer_of
 
 NAMED_ROWS = 5  # how many dropped rows an error or a report names
 REMEDIES = {  # by the reason for which an example is dropped
@@ -94,3 +99,36 @@ def _check_dropped(kept: int, dropped: Dropped, max_length: int, limit: float) -
         remedies.append(f"or allow a share with --max_dropped_fraction {share:g}")
     told = f"{lost} of {kept + lost} examples cannot be used" if kept else "no example is left to train on"
     raise UserError(f"{told}: {dropped}. Remedy: {'; '.join(remedies)}.")
+
+
+def answerable_prompts(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, longest: int, max_dropped_fraction: float
+) -> tuple[list[Example], dict[str, Any]]:
+    """The examples whose prompt has at most `longest` tokens; a longer one is dropped whole, because cut it would lose
+    its question.
+
+    Args:
+        examples: as read.
+        tokenizer: of the model.
+        longest: positions of the model, less those of the answer.
+        max_dropped_fraction: share above which it is an error.
+
+    Returns:
+        The prompts, and what became of the others, for run/data.json.
+
+    Raises:
+        UserError: if more was dropped, or nothing is left.
+    """
+    kept, dropped, render = [], Dropped(), renderer_of(tokenizer)
+    for example in examples:
+        if len(render.prompt(example.messages, example.condition)) <= longest:
+            kept.append(example)
+        else:
+            dropped.add("too_long", example.source)
+    if not kept or len(examples) - len(kept) > max_dropped_fraction * len(examples):
+        raise UserError(
+            f"{len(examples) - len(kept)} of {len(examples)} prompts are longer than {longest} tokens, which is what the "
+            f"answer (max_completion_length) leaves of the model's positions: {dropped}. Shorten one of them, or allow "
+            "more to be dropped with max_dropped_fraction."
+        )
+    return kept, {"kept": len(kept), "dropped": {"by_reason": dict(dropped.counts), "first_rows": dropped.sources}}

@@ -16,9 +16,9 @@ from trl.kernels.chunked_logprob import TOKEN_CHUNK_SIZE
 
 from hrm_align.config.arguments import LoraArguments, ModelArguments
 from hrm_align.estimates.live import Live
-from hrm_align.models.recurrence import backbone_of
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.lora import lora_config
+from hrm_align.models.recurrence import backbone_of
 
 COUNTED = "counted"  # the attention that only counts
 COUNTED_BY_DOCUMENT = "counted_by_document"  # which puts the outputs of all documents together

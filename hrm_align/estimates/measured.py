@@ -21,8 +21,8 @@ from hrm_align.estimates.activations import (
     head_temporaries,
     kept,
 )
-from hrm_align.models.recurrence import Horizon
 from hrm_align.models.loading import DTYPES
+from hrm_align.models.recurrence import Horizon
 
 FLOAT32 = 4
 HALF = 2  # bytes of a number in bfloat16 and float16

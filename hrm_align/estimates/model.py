@@ -17,9 +17,9 @@ from hrm_align.errors import UserError
 from hrm_align.estimates.activations import NOTHING, Linear
 from hrm_align.estimates.measured import HALF, LENGTHS, Head, Kind, measure
 from hrm_align.estimates.optimizer import optimizer_memory
-from hrm_align.models.recurrence import carrying_passes, longest
-from hrm_align.models.loading import DTYPES
 from hrm_align.models.attention import DENSE_ROW, PER_DOCUMENT
+from hrm_align.models.loading import DTYPES
+from hrm_align.models.recurrence import carrying_passes, longest
 from hrm_align.models.varlen import VARLEN
 from hrm_align.trainers.mixin import horizon_schedule
 

@@ -14,7 +14,7 @@ from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message, parse_condition, renderer_of
 from hrm_align.rewards.matching import MATCHERS
-from hrm_align.rollouts.generation import generate, share_out
+from hrm_align.rollouts.local import generate, share_out
 
 FEW_SHOT = (0, *range(2, 9))
 

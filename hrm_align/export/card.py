@@ -14,15 +14,15 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hrm_align._version import __version__
-from hrm_align.files import replace_file, replace_json
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import Evaluation
+from hrm_align.evaluation.report import percent
+from hrm_align.export.eval_set import Questions
 from hrm_align.export.folder import CARD, PUBLICATION
 from hrm_align.export.parity import ParityReport
-from hrm_align.export.eval_set import Questions
-from hrm_align.export.source import Source, is_result_of_a_run
+from hrm_align.files import replace_file, replace_json
 from hrm_align.models.loading import TINY
-from hrm_align.evaluation.report import percent
+from hrm_align.run_folder import Source, is_result_of_a_run
 
 PROMPT = "Hello."  # of the quickstart: none of the run's own, which may say what should stay
 

@@ -1,23 +1,27 @@
-"""Upload an exported folder to the Hub: one commit, whole or not at all."""
+"""Upload an exported folder to the Hub: one commit, whole or not at all.
+
+`push_to_hub` of a training recipe is one checked export at the end of the run, instead of the trainer's own uploads.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelInfo
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelInfo, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 
-from hrm_align.files import is_partial
 from hrm_align.errors import RunError, UserError
 from hrm_align.export.card import rename_card
 from hrm_align.export.folder import CARD, PUBLICATION, digests, is_allowed
 from hrm_align.export.parity import ParityReport
 from hrm_align.export.scan import require_clean
+from hrm_align.files import free_backup, is_partial
 from hrm_align.models.loading import TINY
 
 # What every error of the client's own HTTP library is, whichever that is.
@@ -176,3 +180,57 @@ def _unpublished(folder: Path, repo_id: str, reason: str) -> str:
         f"the push to {repo_id} did not end: {reason}. What is published there is whole, the earlier state or the new one. The "
         f"exported folder stays in {folder}; push again with `hrm-align export {folder} --push {repo_id}`."
     )
+
+
+EXPORT_FOLDER = "export"  # in the run's folder
+
+
+@dataclass(frozen=True)
+class FinalPush:
+    """Where a run is to be published when it has ended."""
+
+    repo_id: str
+    private: bool
+
+    @classmethod
+    def requested(cls, args: Any) -> FinalPush | None:
+        """Take `push_to_hub` out of the trainer's hands, which would upload pickled settings and optimizer states.
+
+        Args:
+            args: of the trainer; `push_to_hub` is False afterwards.
+
+        Returns:
+            What to do at the end; None if nothing is asked.
+
+        Raises:
+            UserError: for what could not be done when the run has ended: no name, or no token.
+        """
+        if not args.push_to_hub:
+            return None
+        args.push_to_hub = False
+        if not args.hub_model_id:
+            raise UserError("push_to_hub needs hub_model_id: OWNER/NAME, the repository to publish in.")
+        if get_token() is None:
+            raise UserError("push_to_hub finds no token: run `hf auth login`, or set HF_TOKEN; or leave it out.")
+        return cls(check_repo_id(args.hub_model_id, "hub_model_id"), bool(args.hub_private_repo))
+
+    def publish(self, run: Path, max_new_tokens: int) -> None:
+        """Export the run into its folder, and push it. A failure is told with the remedy and does not fail the run.
+
+        Args:
+            run: output_dir of the run, which has ended.
+            max_new_tokens: longest answer when the export is asked.
+        """
+        from hrm_align.export.hub import push
+        from hrm_align.export.pipeline import ExportOptions, export
+
+        folder = run / EXPORT_FOLDER
+        try:
+            if folder.exists():  # of the run before it was resumed
+                folder.rename(free_backup(folder))
+            export(ExportOptions(str(run), folder, max_new_tokens=max_new_tokens, name=self.repo_id))
+            print(f"published: {push(folder, self.repo_id, self.private)}")
+        except (UserError, RunError) as error:
+            logger.warning("the run is saved in %s, but it was not published: %s", run, error)
+        except Exception:  # out of memory, say: whatever it is, the run has ended well
+            logger.exception("the run is saved in %s, but it was not published; try `hrm-align export %s`", run, run)

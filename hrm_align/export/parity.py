@@ -27,7 +27,7 @@ from hrm_align.export import stock
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.rounding import Floor, in_evaluation, tie_margin
 from hrm_align.rendering import Document, Message, renderer_of
-from hrm_align.rollouts.generation import generate
+from hrm_align.rollouts.local import generate
 from hrm_align.rollouts.logprobs import response_logprobs
 
 BATCH = 64  # answers written side by side where memory does not matter

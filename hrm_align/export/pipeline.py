@@ -13,10 +13,10 @@ from transformers import HrmTextConfig, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from hrm_align._version import __version__
-from hrm_align.files import check_new, new_folder, replace_json
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import Evaluation, evaluate, graded
 from hrm_align.export.card import Publication, shown_name, write_card
+from hrm_align.export.eval_set import Questions, questions_of
 from hrm_align.export.folder import CARD, PUBLICATION, SHARD, digests, write_adapter, write_model
 from hrm_align.export.parity import (
     ParityReport,
@@ -29,10 +29,8 @@ from hrm_align.export.parity import (
     reference,
     side_by_side,
 )
-from hrm_align.export.eval_set import Questions, questions_of
 from hrm_align.export.scan import require_clean
-from hrm_align.export.source import Source, open_source, origin, public_name
-from hrm_align.models.merging import MergeReport, merge
+from hrm_align.files import check_new, new_folder, replace_json
 from hrm_align.models.adapters import base_of, load_adapted
 from hrm_align.models.loading import (
     DTYPES,
@@ -43,9 +41,11 @@ from hrm_align.models.loading import (
     load_tokenizer,
     resolve,
 )
+from hrm_align.models.merging import MergeReport, merge
 from hrm_align.models.rounding import cost_of_rounding, measure_floor
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.matching import MATCHERS
+from hrm_align.run_folder import Source, open_source, origin, public_name
 
 logger = logging.getLogger(__name__)
 

@@ -4,15 +4,15 @@ Who wraps a forward, from the outside in, and who takes the wrapper off again:
 
 | forward of | wrapped by | where | taken off by |
 | --- | --- | --- | --- |
-| the causal LM, one model | `score_responses_only`: labelled tokens alone go to the fused head | response_head | nobody: acts only on `fused_lm_head=True` |
+| the causal LM, one model | `score_responses_only`: labelled tokens alone go to the fused head | lm_head | nobody: acts only on `fused_lm_head=True` |
 | the causal LM, one model | TRL's `add_fused_lm_head` | trl.trainer.utils | nobody: the same |
 | the causal LM, one model | autocast, where FSDP2 shards it | trainers/fully_sharded | nobody: lasts as long as the trainer |
 | the backbone, the class | `prefix_mask.install`: builds the mask, takes the plan of a per-document attention along | prefix_mask | `prefix_mask.uninstall`, in tests |
-| both stacks | `Horizon`: hooks that switch gradients per pass | horizon | `Horizon.detach` |
-| each block | `compile_blocks`, in training and without a cache | compiled_blocks | nobody: evaluation passes it by |
+| both stacks | `Horizon`: hooks that switch gradients per pass | recurrence | `Horizon.detach` |
+| each block | `compile_blocks`, in training and without a cache | compile | nobody: evaluation passes it by |
 | linear layers | PEFT's LoRA layers | peft | `merge_and_unload` |
-| attention | `per_document` and `varlen`, chosen by `attn_implementation` | per_document, varlen | another `attn_implementation` |
+| attention | `per_document` and `varlen`, chosen by `attn_implementation` | attention, varlen | another `attn_implementation` |
 
-PEFT wraps the whole model last, outside of all of these, and calls the causal LM's forward. Hooks of `health` and of the
+PEFT wraps the whole model last, outside of all of these, and calls the causal LM's forward. Hooks of `trainers.monitor` and of the
 preemption only look. tests/models/test_forward_wrappers.py compares every combination with the unwrapped model.
 """

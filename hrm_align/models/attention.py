@@ -5,7 +5,7 @@ call of PyTorch's `scaled_dot_product_attention`; further answers have the promp
 cost grows with the documents' lengths, not with the row's, so that rows may be as long as memory allows.
 
 `attn_implementation: per_document` switches it on; `varlen` does the same in two calls a batch (see `varlen`). Calls with a cache,
-where one token is written at a time, take the usual mask, unless the caller brings a plan of its own (`rollouts.shared_cache`).
+where one token is written at a time, take the usual mask, unless the caller brings a plan of its own (`rollouts.kv_cache`).
 """
 
 from __future__ import annotations

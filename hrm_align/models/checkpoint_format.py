@@ -1,12 +1,14 @@
-"""Safetensors files, read and written without holding a model in memory.
+"""Safetensors files of an HRM-Text: tensor names in Transformers' and the official form, shapes, and streamed reading.
 
-The bytes go by in blocks and not through a map of the file, whose pages would count as memory in use.
+Files are read and written without holding a model in memory. The bytes go by in blocks and not through a map of the file,
+whose pages would count as memory in use.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
@@ -17,8 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from hrm_align.errors import UserError
-from hrm_align.wording import some
+from hrm_align.errors import UserError, some
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}  # safetensors' names
 BLOCK = 1 << 24  # bytes moved at a time
@@ -152,3 +153,64 @@ def write_safetensors(file: BinaryIO, tensors: Mapping[str, Incoming]) -> None:
     for _, tensor in ordered:
         for chunk in tensor.chunks():
             file.write(chunk)
+
+
+FUSED = {  # Transformers' fused name: the parts that its modules are made of, stacked in this order along dim 0
+    "attn.gqkv_proj": ("self_attn.gate_proj", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attn.o_proj": ("self_attn.o_proj",),
+    "mlp.gate_up_proj": ("mlp.gate_proj", "mlp.up_proj"),
+}
+
+
+def module_names(saved: str) -> list[str]:
+    """The model's own names of the tensors that lie in a saved one, in their order along dim 0.
+
+    >>> module_names("model.L_module.layers.0.mlp.gate_up_proj.weight")
+    ['model.L_module.layers.0.mlp.gate_proj.weight', 'model.L_module.layers.0.mlp.up_proj.weight']
+    """
+    for fused, parts in FUSED.items():
+        block, found, kind = saved.partition(f".{fused}.")
+        if found and (kind == "weight" or len(parts) == 1):
+            return [f"{block}.{part}.{kind}" for part in parts]
+    return [saved]
+
+
+def saved_name(name: str) -> str:
+    """The saved tensor in which one of the model's own lies: the other way of `module_names`."""
+    for fused, parts in FUSED.items():
+        for part in parts:
+            block, found, kind = name.partition(f".{part}.")
+            if found and (kind == "weight" or len(parts) == 1):
+                return f"{block}.{fused}.{kind}"
+    return name
+
+
+def saved_shapes(config: Mapping[str, Any], layers: int) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor that stock `save_pretrained` writes.
+
+    Args:
+        config: the keys of a config.json that give sizes.
+        layers: blocks in each of the two stacks.
+    """
+    hidden, heads = config["hidden_size"], config["num_attention_heads"] * config["head_dim"]
+    vocabulary, inner = (config["vocab_size"], hidden), config["intermediate_size"]
+    block = {
+        "attn.gqkv_proj": (4 * heads, hidden),
+        "attn.o_proj": (hidden, heads),
+        "mlp.gate_up_proj": (2 * inner, hidden),
+        "mlp.down_proj": (hidden, inner),
+    }
+    blocks = {
+        f"model.{stack}_module.layers.{layer}.{name}.weight": shape
+        for stack in "HL"
+        for layer in range(layers)
+        for name, shape in block.items()
+    }
+    ends = {"model.embed_tokens.weight": vocabulary, "lm_head.weight": vocabulary, "model.z_L_init": (hidden,)}
+    return ends | blocks
+
+
+def official_name(name: str) -> str:
+    """The official name of a tensor that is saved under `name` in Transformers' form."""
+    ends = {"model.embed_tokens.weight": "embed_tokens.embedding_weight", "model.z_L_init": "model.zL_init"}
+    return ends.get(name) or re.sub(r"^model\.([HL])_module\.", r"model.\1_level.core.", name)

@@ -22,10 +22,10 @@ from transformers import (
 )
 
 from hrm_align.errors import UserError
-from hrm_align.models.recurrence import from_l_bp_cycles, official, to_l_bp_cycles
 from hrm_align.models.attention import PER_DOCUMENT
-from hrm_align.models.prefix_mask import PREFIX_END_ID
 from hrm_align.models.checkpoint_format import Stored
+from hrm_align.models.prefix_mask import PREFIX_END_ID
+from hrm_align.models.recurrence import from_l_bp_cycles, official, to_l_bp_cycles
 from hrm_align.models.weight_files import first_dtype, from_pretrained, weights_of
 from hrm_align.rendering import chat_template, renderer_of
 

@@ -3,6 +3,8 @@
 A layer of the L stack runs 6 times in a forward and one of the H stack twice, so that one delta acts again and again.
 `per_application` divides the alpha of each module by its number of applications; PEFT's `alpha_pattern` carries it, so
 that a stock `PeftModel` loads the adapter as it was trained. Everything else is PEFT's own.
+
+`load_trainable` loads the model that a run begins with: a checkpoint, with a fresh adapter where the recipe has one.
 """
 
 from __future__ import annotations
@@ -19,13 +21,13 @@ import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
-from transformers import BitsAndBytesConfig, HrmTextForCausalLM, PreTrainedTokenizerFast
+from transformers import BitsAndBytesConfig, HrmTextForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.config.arguments import LoraArguments, ModelArguments
 from hrm_align.errors import UserError
 from hrm_align.models.adapter_record import remember_base
-from hrm_align.models.loading import DTYPES
 from hrm_align.models.layers import HEAD, applications, linear_layers
+from hrm_align.models.loading import DTYPES, check_context, load_model_and_tokenizer
 from hrm_align.rendering import renderer_of
 
 logger = logging.getLogger(__name__)
@@ -191,3 +193,39 @@ def expose_adapted_head(model: Any) -> None:
     if isinstance(model, PeftModel) and type(head := model.get_output_embeddings()) is not nn.Linear:
         view, base = AdaptedHead(head), cast(Any, model.get_base_model())
         base.get_output_embeddings = lambda: view
+
+
+def load_trainable(
+    args: ModelArguments, lora: LoraArguments, max_length: int | None = None
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerFast]:
+    """The model to train and its tokenizer.
+
+    Args:
+        args: what is trained.
+        lora: the adapter, if `use_peft` is set.
+        max_length: of the documents, in tokens.
+
+    Raises:
+        UserError: as `load_model` and `add_adapter`, or for documents longer than the model reads.
+    """
+    name = str(args.model_name_or_path)
+    model, tokenizer = load_model_and_tokenizer(
+        name,
+        tokenizer_name=args.tokenizer_name_or_path,
+        dtype=args.dtype,
+        attn_implementation=args.attn_implementation,
+        revision=args.model_revision,
+        quantization=quantization(args),
+    )
+    check_context(model.config, max_length)
+    return (add_adapter(model, tokenizer, name, lora) if lora.use_peft else model), tokenizer
+
+
+def parameters_told(model: PreTrainedModel | PeftModel) -> str | None:
+    """The size of an adapter in a sentence; None without one."""
+    if not isinstance(model, PeftModel):
+        return None
+    weights = list(model.parameters())
+    whole = sum(weight.numel() for weight in weights)
+    trained = sum(weight.numel() for weight in weights if weight.requires_grad)
+    return f"adapter: {trained:,} trained parameters, {100 * trained / (whole - trained):.2f} % of the base"

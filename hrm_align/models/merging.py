@@ -12,14 +12,13 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 
+from hrm_align.errors import RunError, UserError, some
 from hrm_align.files import new_folder, replace_json
-from hrm_align.errors import RunError, UserError
 from hrm_align.models.adapters import base_of, is_adapter, load_adapted, open_adapter
 from hrm_align.models.rounding import in_evaluation, measure_floor, tie_margin
 from hrm_align.models.weight_files import differing_tensors, save_whole
 from hrm_align.rendering import DEFAULT_CONDITION, Document, renderer_of
-from hrm_align.rollouts.generation import generate
-from hrm_align.wording import some
+from hrm_align.rollouts.local import generate
 
 RECORD = "merge.json"
 KEPT_LOGITS = 1 << 24  # that are held for the comparison, 64 MiB; where there are more, at evenly spaced positions

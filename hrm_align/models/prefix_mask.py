@@ -17,8 +17,8 @@ import transformers
 from torch import Tensor
 from transformers import Cache, GenerationMixin, HrmTextForCausalLM, HrmTextModel, PreTrainedConfig, PreTrainedModel
 
-from hrm_align.models.intervals import Intervals, PrefixMaskError, attention_mask_of, visible_intervals
 from hrm_align.models.attention import BY_DOCUMENT, PLAN, Plan, instead_of_a_mask, plan_of, register
+from hrm_align.models.intervals import Intervals, PrefixMaskError, attention_mask_of, visible_intervals
 
 # `<|im_end|>` of the published tokenizer. A checkpoint with another vocabulary carries `prefix_end_token_id` in its
 # config, because reference models that a trainer loads by path come without their tokenizer.

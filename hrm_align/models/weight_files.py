@@ -23,11 +23,17 @@ from transformers import GenerationConfig, HrmTextForCausalLM
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
 from transformers.utils.hub import get_checkpoint_shard_files
 
-from hrm_align.errors import UserError
-from hrm_align.models.checkpoint_format import DTYPES, Incoming, Stored, stored_tensors, write_safetensors
-from hrm_align.models.saved_names import module_names, saved_name
+from hrm_align.errors import UserError, some
+from hrm_align.models.checkpoint_format import (
+    DTYPES,
+    Incoming,
+    Stored,
+    module_names,
+    saved_name,
+    stored_tensors,
+    write_safetensors,
+)
 from hrm_align.models.sharding import fill, local_part
-from hrm_align.wording import some
 
 SHARD = "5GB"  # largest file, unless a caller says otherwise
 _SHARDS = "model{suffix}.safetensors"

@@ -1,11 +1,18 @@
-"""Rewards are dataclasses, and their fields are the options of a recipe: declared, checked, and listed for people."""
+"""The registry of rewards, their options, and one reward of a recipe: which, how much it counts, its options.
+
+Rewards are dataclasses whose fields are the options of a recipe: declared, checked, and listed for people. Each class is
+imported when it is requested. `corrupted` makes wrong answers of right ones, to check that a reward tells them apart.
+"""
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 from hrm_align.errors import UserError
@@ -90,3 +97,153 @@ def compiled(pattern: Any, name: str = "pattern", groups: int | None = None) -> 
             "other parentheses begin with (?:."
         )
     return found
+
+
+REWARDS = {
+    "math": "hrm_align.rewards.math_rewards:Math",
+    "exact": "hrm_align.rewards.text_rewards:Exact",
+    "numeric": "hrm_align.rewards.text_rewards:Numeric",
+    "answer": "hrm_align.rewards.text_rewards:Answer",
+    "json": "hrm_align.rewards.json_rewards:Json",
+    "json_fields": "hrm_align.rewards.json_rewards:JsonFields",
+    "sql": "hrm_align.rewards.code_rewards:Sql",
+    "code": "hrm_align.rewards.code_rewards:Code",
+    "format": "hrm_align.rewards.text_rewards:Format",
+    "length": "hrm_align.rewards.text_rewards:Length",
+}
+
+
+def reward_class(name: str) -> type:
+    """The class of a reward. Raises UserError for a name that does not exist."""
+    if name not in REWARDS:
+        hint = nearest(str(name), list(REWARDS))
+        raise UserError(f"there is no reward {name!r}: {hint}The rewards are {', '.join(REWARDS)}, or give a `file`.")
+    module, attribute = REWARDS[name].split(":")
+    return getattr(import_module(module), attribute)
+
+
+def create(name: str, options: Mapping[str, Any]) -> Reward:
+    """A reward with its options. Raises UserError for an option that does not exist or a value that cannot be."""
+    kind = reward_class(name)
+    known = [option for option, _, _ in options_of(kind)]
+    for option in options:
+        if option not in known:
+            has = f"It has {', '.join(known)}." if known else "It has none."
+            raise UserError(f"the reward {name} has no option `{option}`: {nearest(str(option), known)}{has}")
+    try:
+        return kind(**options)
+    except UserError as error:
+        raise UserError(f"the reward {name}: {error}") from None
+
+
+KEYS = ("name", "file", "function", "weight", "label")
+
+
+@dataclass(frozen=True)
+class RewardSpec:
+    """One reward of a suite.
+
+    Args:
+        name: one of `hrm_align.rewards.base.REWARDS`; of a user's own, the function.
+        weight: it counts with; 0 only looks at it, less than 0 punishes.
+        options: those of the named reward.
+        file: Python file of a user's own reward; `hrm_align.rewards.suite` says what the function is given.
+        label: its name in logs, if not `name`. Needed to use a reward twice.
+
+    Raises:
+        UserError: for a name, an option or a value that cannot be.
+    """
+
+    name: str
+    weight: float = 1.0
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    file: str | None = None
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.label or self.name)
+        weight = self.weight
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+            raise UserError(f"the reward {self.label} has the weight {weight!r}: give a number, such as 1 or 0.2.")
+        if not isinstance(self.label, str):
+            raise UserError(f"a reward has the label {self.label!r}: give a text.")
+        if self.file is None:
+            create(self.name, self.options)
+        elif not isinstance(self.file, str) or not self.file.endswith(".py") or not os.path.isfile(self.file):
+            raise UserError(
+                f"the reward file is {self.file!r}: there is no such Python file. Give its path, as mine.py."
+            )
+
+    @property
+    def function(self) -> str | None:
+        """The function of a user's own reward."""
+        return self.name if self.file is not None else None
+
+    @classmethod
+    def of(cls, entry: str | Mapping[str, Any]) -> RewardSpec:
+        """Read an entry of a recipe.
+
+        It is a name (`math`), a name with options (`{name: format, weight: 0.2, tags: [think]}`), or a function of the
+        user's own (`{file: mine.py, function: reward, weight: 1}`; the function is `reward` if it is not named).
+
+        Raises:
+            UserError: for an unknown name or key, with the nearest one, or a value that cannot be.
+        """
+        if isinstance(entry, str):
+            return cls(entry)
+        if not isinstance(entry, Mapping) or not ("name" in entry) ^ ("file" in entry):
+            raise UserError(
+                f"a reward is {entry!r}: give a name such as math, or an object with either `name` or `file`, as in "
+                "{name: format, weight: 0.2, tags: [think]} or {file: mine.py, function: reward}."
+            )
+        rest = {key: value for key, value in entry.items() if key not in KEYS}
+        common = {"weight": entry.get("weight", 1.0), "label": entry.get("label", "")}
+        if "file" not in entry:
+            if "function" in entry:
+                raise UserError(f"the reward {entry['name']} has a `function`, which goes with `file`: leave it out.")
+            return cls(entry["name"], options=rest, **common)
+        if rest:
+            key = str(next(iter(rest)))
+            raise UserError(
+                f"the reward of {entry['file']} has the key `{key}`: {nearest(key, KEYS)}"
+                "The keys are file, function, weight and label; other settings belong into the file."
+            )
+        return cls(entry.get("function", "reward"), file=entry["file"], **common)
+
+
+_DIGIT = re.compile(r"[0-9]")
+_LETTER = re.compile(r"\\[A-Za-z]+|(?P<letter>[A-Za-z])")  # not of a LaTeX command
+
+
+def changed_text(text: str) -> str:
+    """The text with its first digit changed, else its first letter, else with more text.
+
+    One place alone: 1/1 with every digit changed might be 2/2.
+
+    >>> changed_text("so 52"), changed_text("wolf"), changed_text("?")
+    ('so 62', 'xolf', '?1')
+    """
+    digit = _DIGIT.search(text)
+    if digit:
+        return text[: digit.start()] + str(int(digit[0]) % 9 + 1) + text[digit.end() :]
+    for found in _LETTER.finditer(text):
+        if found["letter"]:
+            following = {"z": "a", "Z": "A"}.get(found[0], chr(ord(found[0]) + 1))
+            return text[: found.start()] + following + text[found.end() :]
+    return text + "1"
+
+
+def restated(answer: str, wrong: str, text: str, pattern: str | None) -> str:
+    """A statement of a wrong answer: in a box, or in place of the answer in the text in which a pattern has found it."""
+    return f"\\boxed{{{wrong}}}" if pattern is None else text.replace(answer, wrong)
+
+
+def changed_json(value: Any) -> Any:
+    """The value with everything in it changed that is no list or object; what is empty gets something."""
+    if isinstance(value, dict):
+        return {key: changed_json(item) for key, item in value.items()} or {"corrupted": True}
+    if isinstance(value, list):
+        return [changed_json(item) for item in value] or ["corrupted"]
+    if isinstance(value, bool) or value is None:
+        return "corrupted"
+    return changed_text(value) if isinstance(value, str) else value + 1

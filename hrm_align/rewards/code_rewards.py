@@ -1,4 +1,8 @@
-"""Whether a program does what was asked for, by what its function returns for known arguments."""
+"""Rewards for answers that are run: programs by the row's tests, queries on the row's database.
+
+A program is right if its function returns what is expected for known arguments. The comparison stays outside of the sandbox:
+a program never meets the answers that are expected of it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,15 @@ from hrm_align.rewards.interpreter import Fault, Program
 
 if TYPE_CHECKING:
     from hrm_align.rewards.base import Row
+
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hrm_align.rewards.base import Row, checked_flag, option
+from hrm_align.rewards.sql_rewards import match_sql
+from hrm_align.rewards.text_rewards import visible
+from hrm_align.sandbox.jobs import RETURNED, Outcome
 
 Tests = Sequence[tuple[Sequence[Any], Any]]  # arguments and result
 
@@ -90,3 +103,79 @@ def _are_tests(tests: object) -> bool:
     if not isinstance(tests, list) or not tests:
         return False
     return all(isinstance(test, list) and len(test) == 2 and isinstance(test[0], list) for test in tests)
+
+
+@dataclass(frozen=True)
+class Sql:
+    """1 for a query that gives the rows of the right one, on the database that `grading.database` names."""
+
+    def __call__(self, completion: str, row: Row) -> float:
+        """0 or 1. Raises UserError for a row without a database, or whose own query fails on it."""
+        return float(match_sql(visible(completion), row))
+
+    def corrupted(self, row: Row) -> str:
+        """A query that finds nothing. It passes where the right one finds nothing either, as any such query would."""
+        return "SELECT NULL WHERE 0"
+
+
+@dataclass(frozen=True)
+class Code:
+    """1 for a program whose function passes the tests of `grading`: `{"call": "f", "tests": [[[1, 2], 3], ...]}`."""
+
+    sandbox: bool = option(
+        False, "run real Python in a sandbox, where the system can wall one off; else interpret a part"
+    )
+
+    def __post_init__(self) -> None:
+        checked_flag(self.sandbox, "sandbox")
+
+    def prepare(self) -> None:
+        """Start the sandbox. Raises UserError if no wall holds on this system."""
+        if self.sandbox:
+            _sandbox()
+
+    def __call__(self, completion: str, row: Row) -> float | None:
+        """0 or 1; None if the sandbox was lost. Raises UserError for a row without tests, or whose own program fails."""
+        if not self.sandbox:
+            return float(match_code(visible(completion), row))
+        from hrm_align.sandbox import Job
+
+        call, tests = tests_of(row)
+        (outcome,) = _sandbox().run([Job(visible(completion), call, [arguments for arguments, _ in tests])])
+        right = passed(
+            outcome, [expected for _, expected in tests]
+        )  # compared here: the program never meets the results
+        return None if right is None else float(right)
+
+    def corrupted(self, row: Row) -> str:
+        """A program that always gives the result of the first test. It passes where the tests expect nothing else."""
+        call, ((arguments, expected), *_) = tests_of(row)
+        names = ", ".join(f"argument{number}" for number in range(len(arguments)))
+        return f"def {call}({names}): return {expected!r}"
+
+
+@lru_cache(maxsize=1)
+def _sandbox() -> Any:
+    """The sandbox of this worker, which asks for one program at a time."""
+    from hrm_align.sandbox import Sandbox
+
+    return Sandbox(workers=1)
+
+
+def passed(outcome: Outcome, expected: Sequence[Any]) -> bool | None:
+    """Whether every call returned what is expected of it, by `hrm_align.rewards.code_rewards.same`: `True` is not 1.
+
+    A tuple is no JSON value, so a program that returns one has failed, as it has for `match: code`. Nothing to expect is
+    nothing passed. None if the job was lost: it cannot be graded.
+    """
+    share = share_passed(outcome, expected)
+    return None if share is None else share == 1.0
+
+
+def share_passed(outcome: Outcome, expected: Sequence[Any]) -> float | None:
+    """The share of the calls that returned what is expected; 0.0 for a failure of any kind, None if the job was lost."""
+    if outcome.kind == "lost":
+        return None
+    if outcome.kind != RETURNED or not expected or len(outcome.values) != len(expected):
+        return 0.0
+    return sum(map(same, outcome.values, expected)) / len(expected)

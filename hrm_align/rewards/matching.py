@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from hrm_align.data.strict_json import parse_value
 from hrm_align.errors import UserError
-from hrm_align.rewards.code_rewards import match_code
 from hrm_align.rewards.base import Row
+from hrm_align.rewards.code_rewards import match_code
 from hrm_align.rewards.sql_rewards import match_sql
 
 if TYPE_CHECKING:

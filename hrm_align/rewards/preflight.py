@@ -17,9 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.base import Verifiable
-from hrm_align.rewards.registry import create
-from hrm_align.rewards.spec import RewardSpec
+from hrm_align.rewards.base import RewardSpec, Verifiable, create
 from hrm_align.rewards.suite import RewardSuite
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ def load(start: Mapping[str, Any]) -> list[Grader]:
     try:
         if "file" in start:
             return [_of_file(start["file"], start["function"])]
-        from hrm_align.rewards.registry import create
+        from hrm_align.rewards.base import create
 
         return [_of_toolkit(create(name, options)) for name, options in start["rewards"]]
     except Failure:

@@ -28,9 +28,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.workers import Crew, Pool, Reply, Request, StartError
+from hrm_align.rewards.base import RewardSpec
 from hrm_align.rewards.scores import KINDS, Fault, Scores
-from hrm_align.rewards.spec import RewardSpec
+from hrm_align.rewards.workers import Crew, Pool, Reply, Request, StartError
 
 if TYPE_CHECKING:
     from hrm_align.data.examples import Example

@@ -1,6 +1,6 @@
 """The process that computes rewards for `hrm_align.rewards.workers`. It may hang, crash or be killed at any time.
 
-    python -I -S worker.py DESCRIPTOR
+    python -I -S worker_main.py DESCRIPTOR
 
 It is run by its path with the standard library alone (some 50 ms), and speaks lines of JSON over that socket:
 

@@ -41,7 +41,7 @@ class WorkerProcess:
         self._heard = bytearray()
         self._most = START_BYTES
         self._socket, theirs = socket.socketpair()
-        command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("worker.py")), str(theirs.fileno())]
+        command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("worker_main.py")), str(theirs.fileno())]
         with theirs:
             self._process = subprocess.Popen(
                 command,

@@ -26,11 +26,10 @@ from transformers import PreTrainedModel
 from transformers.models.hrm_text import modeling_hrm_text
 
 from hrm_align.errors import UserError
-from hrm_align.models.compile import reason_not_to_compile
 from hrm_align.models.attention import BY_DOCUMENT, PER_DOCUMENT, PLAN, instead_of_a_mask
+from hrm_align.models.compile import reason_not_to_compile
 from hrm_align.models.rounding import attention
-from hrm_align.rollouts.shared_cache import SharedCache, SharedLayer, attend_shared
-from hrm_align.rollouts.kv_cache import as_read
+from hrm_align.rollouts.kv_cache import SharedCache, SharedLayer, as_read, attend_shared
 from hrm_align.rollouts.writers import SharedPrompts
 
 ROOM = 64  # tokens of an answer for which there is room at first

@@ -27,7 +27,7 @@ from trl.trainer.utils import use_adapter
 
 from hrm_align.errors import RunError
 from hrm_align.models.rounding import FACTOR, attention, in_float32
-from hrm_align.rollouts.padding import left_padded
+from hrm_align.rollouts.kv_cache import left_padded
 from hrm_align.rollouts.local import Completion
 
 _Base: Any = trl.GRPOTrainer if TYPE_CHECKING else object

@@ -10,9 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hrm_align.models.attention import BY_DOCUMENT, PLAN, instead_of_a_mask
-from hrm_align.rollouts.padding import left_padded
-from hrm_align.rollouts.shared_cache import SharedCache
-from hrm_align.rollouts.kv_cache import slot_cache
+from hrm_align.rollouts.kv_cache import SharedCache, left_padded, slot_cache
 
 
 class Writer(Protocol):

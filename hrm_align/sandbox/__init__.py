@@ -5,9 +5,8 @@ Sandbox, Worker  --jobs-->   inside.zygote  --fork-->    inside.confinement, the
 answers, grading  <--------  bytes, unread  <--------    what the program has made of it
 """
 
-from hrm_align.sandbox.grading import passed, share_passed
 from hrm_align.sandbox.inside.limits import Limits
 from hrm_align.sandbox.jobs import Job, Outcome
 from hrm_align.sandbox.pool import Sandbox
 
-__all__ = ["Job", "Limits", "Outcome", "Sandbox", "passed", "share_passed"]
+__all__ = ["Job", "Limits", "Outcome", "Sandbox"]

@@ -15,11 +15,9 @@ from collections.abc import Collection
 from typing import Any
 
 from hrm_align.errors import UserError
-
-from hrm_align.sandbox.answers import outcome_of
 from hrm_align.sandbox.backends import BACKENDS, NO_WALL, Backend
 from hrm_align.sandbox.inside.limits import Limits
-from hrm_align.sandbox.jobs import RETURNED, Job
+from hrm_align.sandbox.jobs import RETURNED, Job, outcome_of
 from hrm_align.sandbox.worker import Lost, Worker
 
 _REMEDY = "Provide what one of the backends needs, or grade with --match code, whose interpreter runs no program."

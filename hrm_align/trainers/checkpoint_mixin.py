@@ -27,9 +27,10 @@ from hrm_align.models.adapters import WEIGHTS, Adapter, check_tensors, fill_adap
 from hrm_align.models.loading import DTYPES, load_config
 from hrm_align.models.sharding import gather, local_part, reshard
 from hrm_align.models.weight_files import load_weights, save_weights
+from hrm_align.run_folder import EMA_FOLDER, STAGING, note_preempted
+from hrm_align.trainers.callbacks import Preemption
 from hrm_align.trainers.checkpoints import (
     SEALED,
-    STAGING,
     checkpoints_in,
     publish,
     publish_files,
@@ -39,8 +40,6 @@ from hrm_align.trainers.checkpoints import (
     stage_of,
 )
 from hrm_align.trainers.optimizer_state import load_sharded, save_sharded
-from hrm_align.trainers.preemption import Preemption
-from hrm_align.run_folder import note_preempted
 from hrm_align.trainers.resume import checkpoint_to_resume
 
 logger = logging.getLogger(__name__)
@@ -49,7 +48,6 @@ _Base: Any = Trainer if TYPE_CHECKING else object
 
 Result = TypeVar("Result")
 
-EMA_FOLDER = "ema"  # the averaged weights of a finished run: a checkpoint of its own, beside the trained one
 _WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # what torch and safetensors make of a full disk
 
 

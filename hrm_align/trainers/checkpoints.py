@@ -26,10 +26,10 @@ from typing import Any
 
 from hrm_align._version import __version__
 from hrm_align.files import flush, flush_tree, replace_json
+from hrm_align.run_folder import STAGING
 
 MANIFEST = "manifest.json"
 SEALED = "sealed.json"
-STAGING = ".saving"
 _REPLACED = ".replaced"
 _NAME = re.compile(r"checkpoint-(\d+)")
 _BLOCK = 1 << 22  # bytes hashed at a time, during which other threads run

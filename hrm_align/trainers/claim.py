@@ -29,21 +29,16 @@ import psutil
 from transformers import TrainerCallback
 
 from hrm_align.errors import RunError, UserError
+from hrm_align.run_folder import CLAIM
 
 logger = logging.getLogger(__name__)
 
-CLAIM = "claim.json"
 RENEWED_EVERY = 10.0  # seconds, as are the others
 STALE_AFTER = 60.0
 WAITED_AT_MOST = 70.0
 _LOOKED_EVERY = 0.5
 _SETTLED_AFTER = 0.2
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # of file systems without hard links
-
-
-def is_of_claim(name: str) -> bool:
-    """Whether a file of this name is a claim, or what a killed process or NFS has left of one."""
-    return name == CLAIM or name.startswith((f".{CLAIM}.", ".nfs"))
 
 
 @dataclass(frozen=True)

@@ -28,20 +28,19 @@ from trl.models import unwrap_model_for_generation
 from hrm_align.config.arguments import GRPOArguments
 from hrm_align.data.examples import Example
 from hrm_align.errors import RunError, UserError
-from hrm_align.models.loading import check_horizon
 from hrm_align.models.attention import BY_DOCUMENT
+from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.groups import GroupSampler, Rollouts
 from hrm_align.rollouts.local import Decoding
+from hrm_align.rollouts.logprobs import CHUNK_TOKENS, Pack, score_in_chunks, score_packed
+from hrm_align.rollouts.parity import ParityGate
 from hrm_align.trainers.callbacks import append_json_line
+from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.importance_sampling import ImportanceSampling, summary
 from hrm_align.trainers.launch import NO_SHARDED_SAMPLING
-from hrm_align.rollouts.parity import ParityGate
-from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
-from hrm_align.trainers.shared_prompts import CHUNK_TOKENS, Pack, score_packed
 from hrm_align.trainers.mixin import Stabilised
-from hrm_align.trainers.trimmed_scoring import score_in_chunks
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from hrm_align.errors import RunError, UserError
+from hrm_align.run_folder import PREEMPTED, STAGING
 from hrm_align.trainers.checkpoints import (
-    STAGING,
     check_whole,
     checkpoints_in,
     is_stage,
@@ -22,7 +22,6 @@ from hrm_align.trainers.checkpoints import (
     stage_of,
     step_of,
 )
-from hrm_align.run_folder import PREEMPTED
 
 logger = logging.getLogger(__name__)
 

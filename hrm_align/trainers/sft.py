@@ -12,8 +12,7 @@ from peft import PeftModel
 from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
 from hrm_align.config.arguments import SFTArguments
-from hrm_align.data.collators import PackedCollator, PaddedCollator
-from hrm_align.data.packing import pack
+from hrm_align.data.packing import PackedCollator, PaddedCollator, pack
 from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import renderer_of
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints

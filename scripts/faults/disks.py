@@ -16,9 +16,9 @@ from typing import Any
 
 from faults.runs import LATEST, Result, arguments, differences, exit_code, not_whole, sft
 from hrm_align.errors import RunError, UserError
-from hrm_align.trainers.checkpoints import STAGING, checkpoints_in
-from hrm_align.run_folder import write_json
+from hrm_align.run_folder import STAGING, write_json
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
+from hrm_align.trainers.checkpoints import checkpoints_in
 
 CHECKPOINT = 9_600_000  # bytes of a checkpoint of the run
 

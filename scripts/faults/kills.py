@@ -11,7 +11,8 @@ from random import Random
 from typing import Any
 
 from faults.runs import AUTO, STEPS, Result, arguments, differences, records, started
-from hrm_align.trainers.checkpoints import STAGING, checkpoints_in
+from hrm_align.run_folder import STAGING
+from hrm_align.trainers.checkpoints import checkpoints_in
 
 SAVE_SECONDS = 0.1  # about how long a checkpoint of the run is written
 

@@ -18,8 +18,8 @@ from study.tables import middle, table
 from torch import Tensor, nn
 from transformers import HrmTextConfig, HrmTextForCausalLM, PreTrainedTokenizerFast, set_seed
 
-from hrm_align.models.recurrence import backbone_of
 from hrm_align.models.loading import load_tokenizer
+from hrm_align.models.recurrence import backbone_of
 from hrm_align.trainers.sft import SFTTrainer
 
 HORIZONS = (2, 3, 5, 8)

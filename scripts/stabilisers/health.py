@@ -17,8 +17,8 @@ from study.settings import documents_for
 from study.tables import middle, table
 from torch import nn
 
-from hrm_align.trainers.monitor import HealthMonitor
 from hrm_align.trainers.mixin import PROBE_SHARE
+from hrm_align.trainers.monitor import HealthMonitor
 from stabilisers.averages import DECAYS
 
 ROUNDS = 6

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
 
 from hrm_align.config.arguments import SFTArguments
-from hrm_align.data.collators import IGNORED, PaddedCollator
+from hrm_align.data.packing import IGNORED, PaddedCollator
 from hrm_align.rendering import renderer_of
 from hrm_align.trainers.sft import SFTTrainer
 from study.records import Records

@@ -2,9 +2,8 @@
 
 import random
 
-from hrm_align.data.collators import PackedCollator, PaddedCollator
 from hrm_align.data.examples import Example
-from hrm_align.data.packing import best_fit, pack
+from hrm_align.data.packing import PackedCollator, PaddedCollator, best_fit, pack
 from hrm_align.data.tokenize import tokenize
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.rendering import Message, renderer_of

@@ -11,8 +11,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from hrm_align.data.sources import read_rows
 from hrm_align.data.readers import MAX_LINE_BYTES, BadRow, Row
+from hrm_align.data.sources import read_rows
 from hrm_align.errors import UserError
 
 ROWS = [

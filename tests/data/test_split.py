@@ -1,7 +1,6 @@
 """Held-out rows are chosen by what they say."""
 
-from hrm_align.data.examples import Example
-from hrm_align.data.split import split_by_content
+from hrm_align.data.examples import Example, split_by_content
 from hrm_align.rendering import Message
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, HrmTextConfig
 
-from hrm_align.models.recurrence import Horizon
 from hrm_align.models.loading import load_model
+from hrm_align.models.recurrence import Horizon
 from tests.estimates.told import estimate, kept_by_autograd, main, size_without_weights
 from tests.trainers.recipe_runs import write_rows
 

@@ -6,8 +6,8 @@ from transformers import HrmTextConfig, HrmTextForCausalLM
 
 from hrm_align.config.arguments import LoraArguments
 from hrm_align.errors import UserError
-from hrm_align.models.lora import lora_config
 from hrm_align.models.layers import PRESETS, applications, linear_layers, preset_of
+from hrm_align.models.lora import lora_config
 
 LAYERS = 16
 ATTENTION, MLP = 5, 3  # projections: gate, query, key, value, output; gate, up, down

@@ -4,13 +4,13 @@ import pytest
 import torch
 from trl.trainer.utils import add_fused_lm_head
 
-from hrm_align.data.collators import PackedCollator
 from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.data.packing import PackedCollator
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.rendering import Document, renderer_of
-from hrm_align.rollouts.generation import generate
-from hrm_align.rollouts.padding import left_padded
+from hrm_align.rollouts.kv_cache import left_padded
+from hrm_align.rollouts.local import generate
 from hrm_align.rollouts.logprobs import cached_logprobs, parity, response_logprobs
 from tests.parity.reference import float64, reference_logits
 

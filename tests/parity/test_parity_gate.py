@@ -9,7 +9,7 @@ import torch
 import hrm_align.rollouts.groups as groups
 from hrm_align.errors import RunError
 from hrm_align.models.prefix_mask import PrefixMaskError, causal_prompt
-from hrm_align.rollouts.padding import left_padded
+from hrm_align.rollouts.kv_cache import left_padded
 from hrm_align.rollouts.local import Completion, sample
 from hrm_align.trainers.grpo import GRPOTrainer
 from tests.parity.reference import unpatched

@@ -5,9 +5,8 @@ import torch
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import DynamicCache, StaticCache
 
-from hrm_align.models import prefix_mask
-
 from hrm_align.models import attention as per_document
+from hrm_align.models import prefix_mask
 from hrm_align.models.intervals import PrefixMaskError, visible_intervals
 from hrm_align.models.prefix_mask import causal_prompt
 from tests.parity.reference import (

@@ -8,9 +8,9 @@ import torch
 from trl.trainer.utils import add_fused_lm_head
 
 from hrm_align.models.intervals import PrefixMaskError
-from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.models.lm_head import score_responses_only
-from hrm_align.trainers.shared_prompts import groups_of, pack, score_packed
+from hrm_align.models.prefix_mask import causal_prompt
+from hrm_align.rollouts.logprobs import groups_of, pack, score_packed
 from tests.parity.reference import drawn_mask, float64, reference_logits, small_model, trained_model, unpatched
 
 # Of the largest log-probability or logit, and of the norm of all gradients. Seen in float64: 5e-15; in float32, where the

@@ -11,9 +11,9 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
 from hrm_align.config.arguments import GRPORecipe, SFTRecipe
-from hrm_align.data.examples import Example
-from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.config.parser import parse_grpo, parse_sft, resolved
+from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.data.examples import Example
 from hrm_align.rewards.preflight import preflight
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 

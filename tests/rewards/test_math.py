@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from hrm_align.rewards.base import create
 from hrm_align.rewards.math_rewards import _math_verify, _parsed, same_answer
-from hrm_align.rewards.registry import create
 from tests.rewards.rows import row
 
 EQUAL = [

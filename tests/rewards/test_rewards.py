@@ -11,11 +11,9 @@ import pytest
 
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.errors import UserError
-from hrm_align.rewards.extraction import boxed, final_answer, stated, visible
+from hrm_align.rewards.base import REWARDS, Verifiable, create, options_of, reward_class
 from hrm_align.rewards.matching import MATCHERS, json_match
-from hrm_align.rewards.base import Verifiable, options_of
-from hrm_align.rewards.registry import REWARDS, create, reward_class
-from hrm_align.rewards.shape import overlong
+from hrm_align.rewards.text_rewards import boxed, final_answer, overlong, stated, visible
 from tests.rewards.rows import row
 
 DATA = Path(__file__).parents[2] / "data"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hrm_align.rewards.registry import REWARDS
+from hrm_align.rewards.base import REWARDS
 from tests.command_line import run
 
 

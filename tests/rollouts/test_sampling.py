@@ -10,9 +10,8 @@ import torch
 from hrm_align.errors import UserError
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import renderer_of
-from hrm_align.rollouts.generation import generate
-from hrm_align.rollouts.local import Decoding, sample
 from hrm_align.rollouts.kv_cache import SlotLayer
+from hrm_align.rollouts.local import Decoding, generate, sample
 from tests.parity.reference import reference_logits
 
 TEXTS = ["Write pig backwards.", "What is 9 minus 4?", "Sort the letters: d a c", "copy abc", "5 + 6 + 7 = ?"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hrm_align import free_memory
 from hrm_align.cli import dispatch, exit_code_of
+from hrm_align.estimates import batch as free_memory
 from hrm_align.models.loading import resolve
 from tests.trainers.recipe_runs import arguments, distance, launched_sft, metrics, sft, weights, write_rows
 

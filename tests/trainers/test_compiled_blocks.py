@@ -13,9 +13,9 @@ from transformers import HrmTextConfig, HrmTextForCausalLM
 
 from hrm_align.cli import dispatch, exit_code_of
 from hrm_align.models.compile import compile_blocks
-from hrm_align.models.recurrence import Horizon
 from hrm_align.models.loading import load_model, resolve
-from hrm_align.rollouts.generation import generate
+from hrm_align.models.recurrence import Horizon
+from hrm_align.rollouts.local import generate
 from tests.trainers.recipe_runs import arguments, distance, launched_sft, metrics, sft, weights, write_rows
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")

@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM
 from hrm_align.errors import Preempted, RunError, UserError
 from hrm_align.models.loading import resolve
 from hrm_align.rollouts.groups import GroupSampler
+from hrm_align.trainers.callbacks import Preemption
 from hrm_align.trainers.grpo import GRPOTrainer
-from hrm_align.trainers.preemption import Preemption
 from recipes.grpo import main as grpo_recipe
 from tests.trainers.grpo_runs import SMALL, grpo, prompts
 from tests.trainers.recipe_runs import ROOT, distance, metrics, sft, weights

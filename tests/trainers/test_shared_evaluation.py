@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hrm_align.rollouts import generation
+from hrm_align.rollouts import local as generation
 from hrm_align.trainers.sft import SFTTrainer
 from recipes.grpo import main as grpo_main
 from recipes.sft import main as sft_main

@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
-from hrm_align.trainers import tracking
-from hrm_align.trainers.tracking import prepare_trackers
+from hrm_align.trainers import callbacks as tracking
+from hrm_align.trainers.callbacks import prepare_trackers
 from tests.trainers.recipe_runs import arguments, metrics, sft, write_rows
 
 

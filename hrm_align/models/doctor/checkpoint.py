@@ -1,12 +1,15 @@
-"""A checkpoint as it lies on disk, read without believing it: the JSON files and the headers of the weights.
+"""A checkpoint as it lies on disk (JSON files and headers of the weights), and the findings of checks on it.
 
-Nothing is loaded through Transformers, so that what `load_config` refuses can be examined too.
+Nothing is loaded through Transformers, so that what `load_config` refuses can be examined too. A finding says what is wrong,
+what to do about it, and has a fix where there is one. Where two settings contradict each other and the weights cannot tell
+which is right, nothing is guessed: the finding has no fix and says what to look up.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,7 @@ SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_attention_heads"
 class Checkpoint:
     """A checkpoint as it lies on disk: its JSON files parsed, its tensors as headers.
 
-    Mends edit `documents`, `template` and `fuse`; `mending.save` writes what has changed.
+    Mends edit `documents`, `template` and `fuse`; `fix.save` writes what has changed.
     """
 
     folder: Path
@@ -100,3 +103,49 @@ def read_document(checkpoint: Checkpoint, name: str) -> None:
         checkpoint.damaged[name], content = f"is damaged ({error})", {}
     if name not in checkpoint.damaged or name != TOKENIZER:
         checkpoint.documents[name] = content
+
+
+GONE = object()  # the value of a key that is to be removed
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Args:
+        check: which check found it, a word for programs.
+        problem: what, and in which file.
+        remedy: what to do about it.
+        mend: does it, in memory; None where nobody but the user can.
+    """
+
+    check: str
+    problem: str
+    remedy: str
+    mend: Callable[[Checkpoint], None] | None = None
+
+
+Findings = Iterator[Finding]
+
+
+def mendable(check: str, document: str, problem: str, **values: Any) -> Finding:
+    """A finding that setting keys of a document mends."""
+    return Finding(check, f"{document}: {problem}", f"{_shown(values)}.", set_keys(document, **values))
+
+
+def set_keys(document: str, **values: Any) -> Callable[[Checkpoint], None]:
+    """A mend that sets keys of a document, or removes those that are `GONE`."""
+
+    def apply(checkpoint: Checkpoint) -> None:
+        content = checkpoint.documents.setdefault(document, {})
+        for key, value in values.items():
+            content.pop(key, None)
+            if value is not GONE:
+                content[key] = value
+
+    return apply
+
+
+def _shown(values: dict[str, Any]) -> str:
+    gone = [f"remove {key}" for key, value in values.items() if value is GONE]
+    return ", ".join([*gone, *(f"set {key} to {value}" for key, value in values.items() if value is not GONE)])

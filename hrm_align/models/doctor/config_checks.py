@@ -7,8 +7,19 @@ from typing import Any
 
 from transformers import HrmTextConfig
 
-from hrm_align.models.doctor.checkpoint import CONFIG, GENERATION, SIZES, TOKENIZER, TOKENIZER_CONFIG, Checkpoint
-from hrm_align.models.doctor.findings import GONE, Finding, Findings, mendable, set_keys
+from hrm_align.models.doctor.checkpoint import (
+    CONFIG,
+    GENERATION,
+    GONE,
+    SIZES,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    Checkpoint,
+    Finding,
+    Findings,
+    mendable,
+    set_keys,
+)
 from hrm_align.models.recurrence import from_l_bp_cycles, official, to_l_bp_cycles
 
 MOST_CYCLES = 64  # of either stack; the published model has 2 and 3

@@ -1,27 +1,27 @@
-"""Mending what the checks found, in the checkpoint's files, never in a weight's value.
+"""Run every check, and fix what they found in the checkpoint's files, never a weight's value.
 
 A file is written aside, flushed and renamed; what stood there is kept as `<name>.bak` (`.bak.1` if that is taken). A
-kill at any moment leaves the old checkpoint or the new one.
+kill at any moment leaves the old checkpoint or the new one. Checks run in the order in which their findings are fixed.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from hrm_align.files import replace_file, replace_json
 from hrm_align.errors import UserError
+from hrm_align.files import replace_file, replace_json
+from hrm_align.models.doctor import config_checks, token_checks, weight_checks
 from hrm_align.models.doctor.checkpoint import (
     DOCUMENTS,
     GENERATION,
     TEMPLATE,
     TOKENIZER_CONFIG,
     Checkpoint,
+    Finding,
     read,
     read_document,
 )
-from hrm_align.models.doctor.diagnosis import examine
-from hrm_align.models.doctor.findings import Finding
-from hrm_align.models.doctor.fusing import save_fused
+from hrm_align.models.doctor.weight_checks import save_fused
 
 SEAL = "manifest.json"  # the hashes of a run's checkpoint-N
 
@@ -90,3 +90,44 @@ def save(checkpoint: Checkpoint) -> list[str]:
             f"{checkpoint.folder} cannot be mended ({error.strerror or error}): nothing was lost."
         ) from error
     return written
+
+
+def diagnose(folder: Path) -> list[Finding]:
+    """Everything that is wrong with a checkpoint, in the order in which to mend it.
+
+    Args:
+        folder: of a saved model.
+
+    Raises:
+        UserError: if it is no HRM-Text at all.
+    """
+    checkpoint = read(folder)
+    return [*examine(checkpoint), *weight_checks.finite(checkpoint)]
+
+
+def examine(checkpoint: Checkpoint) -> list[Finding]:
+    """What every check finds but `weight_checks.finite`, which reads all weights and whose findings nothing mends."""
+    faults = [*config_checks.files(checkpoint), *config_checks.numbers(checkpoint)]
+    if any(finding.check == "numbers" for finding in faults):
+        return faults  # nothing else can be judged
+    checks = [
+        config_checks.architecture,
+        token_checks.token_ids,
+        config_checks.embedding_scale,
+        config_checks.layers,
+        config_checks.horizon,
+        token_checks.special_tokens,
+        token_checks.input_names,
+        token_checks.generation,
+    ]
+    if checkpoint.tensors:
+        checks += [
+            weight_checks.sizes,
+            weight_checks.fused_keys,
+            weight_checks.keys_and_shapes,
+            weight_checks.dtype,
+            weight_checks.start_state,
+        ]
+    if checkpoint.tokenizer:
+        checks += [token_checks.control_tokens, token_checks.template]
+    return faults + [finding for check in checks for finding in check(checkpoint)]

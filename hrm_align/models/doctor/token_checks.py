@@ -10,13 +10,16 @@ from hrm_align.errors import UserError
 from hrm_align.models.doctor.checkpoint import (
     CONFIG,
     GENERATION,
+    GONE,
     LEGACY_SPECIALS,
     TEMPLATE,
     TOKENIZER,
     TOKENIZER_CONFIG,
     Checkpoint,
+    Finding,
+    Findings,
+    mendable,
 )
-from hrm_align.models.doctor.findings import GONE, Finding, Findings, mendable
 from hrm_align.models.prefix_mask import PREFIX_END_ID
 from hrm_align.rendering import (
     BOX_END,

@@ -14,11 +14,10 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from transformers import HrmTextConfig
 
-from hrm_align.errors import UserError
-from hrm_align.models.recurrence import SHORTEST, from_l_bp_cycles, longest, official, to_l_bp_cycles
+from hrm_align.errors import UserError, some
 from hrm_align.models.official.reader import OfficialCheckpoint, section
+from hrm_align.models.recurrence import SHORTEST, from_l_bp_cycles, longest, official, to_l_bp_cycles
 from hrm_align.rendering import BOX_END, CONDITION_TOKENS, IM_END, IM_START
-from hrm_align.wording import some
 
 _REQUIRED: dict[
     str, tuple[Any, Any]

@@ -1,7 +1,7 @@
 """A program is run, and what its functions return is written as JSON.
 
 This is the side that a program can take over: it may tamper with all that is here, and then answers for itself, wrongly
-or rightly. So nothing here is relied upon; the answer is read with suspicion (`hrm_align.sandbox.answers`) and
+or rightly. So nothing here is relied upon; the answer is read with suspicion (`hrm_align.sandbox.jobs`) and
 compared elsewhere.
 """
 

@@ -24,13 +24,13 @@ from hrm_align.errors import RunError
 from hrm_align.export import stock
 from hrm_align.export.folder import write_model
 from hrm_align.export.parity import Reference, Tolerance, as_row, compare, published, reference
-from hrm_align.models.merging import merge
 from hrm_align.models.loading import DTYPES, load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
+from hrm_align.models.merging import merge
 from hrm_align.models.rounding import cost_of_rounding, measure_floor
 from hrm_align.rendering import Message, renderer_of
-from hrm_align.trainers.grpo import GRPOTrainer
 from hrm_align.rollouts.parity import Limit
+from hrm_align.trainers.grpo import GRPOTrainer
 from planted.sizes import ANSWER, TYPED, factor_on
 from recipes.grpo import main as grpo
 from tests.parity.faults import (

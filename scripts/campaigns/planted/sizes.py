@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hrm_align.rendering import Document, renderer_of
-from hrm_align.rollouts.generation import generate
+from hrm_align.rollouts.local import generate
 from tests.parity.faults import adapted_layers
 
 CHANGED = 0.01  # of greedy tokens

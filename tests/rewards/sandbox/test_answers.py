@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from hrm_align.sandbox.answers import outcome_of
+from hrm_align.sandbox.jobs import outcome_of
 
 ENDED = {"end": "exited", "status": 0, "seconds": 0.5, "reason": ""}
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from hrm_align.errors import UserError
-from hrm_align.sandbox import Job, Limits, Sandbox, passed, pool, worker
+from hrm_align.rewards.code_rewards import passed
+from hrm_align.sandbox import Job, Limits, Sandbox, pool, worker
 from hrm_align.sandbox.backends import BACKENDS
 
 from .conftest import LIMITS

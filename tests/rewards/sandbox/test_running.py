@@ -6,7 +6,8 @@ import time
 import pytest
 
 from hrm_align.errors import UserError
-from hrm_align.sandbox import Job, Limits, Sandbox, passed, share_passed
+from hrm_align.rewards.code_rewards import passed, share_passed
+from hrm_align.sandbox import Job, Limits, Sandbox
 from hrm_align.sandbox.self_test import choose
 from scripts.sandbox_cases.honest import honest_jobs
 from scripts.sandbox_cases.spoofs import spoofs

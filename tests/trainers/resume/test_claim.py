@@ -18,9 +18,10 @@ from pathlib import Path
 import pytest
 
 from hrm_align.errors import RunError, UserError
+from hrm_align.run_folder import CLAIM, is_of_claim
 from hrm_align.trainers import claim as claims
 from hrm_align.trainers.callbacks import MetricsFile
-from hrm_align.trainers.claim import CLAIM, Claim
+from hrm_align.trainers.claim import Claim
 from recipes import sft as recipe
 from tests.trainers.recipe_runs import ROOT, arguments, metrics, sft, write_rows
 from tests.trainers.resume.runs import (
@@ -109,7 +110,7 @@ def wait_for(condition, seconds: float = 60) -> None:
 
 def left(out: Path) -> list[str]:
     """Of claims, in a run's folder."""
-    return [path.name for path in out.rglob("*") if claims.is_of_claim(path.name)]
+    return [path.name for path in out.rglob("*") if is_of_claim(path.name)]
 
 
 # Two starts -----------------------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from hrm_align.errors import RunError
+from hrm_align.run_folder import STAGING
 from hrm_align.trainers.callbacks import append_json_line
-from hrm_align.trainers.checkpoints import STAGING, checkpoints_in
+from hrm_align.trainers.checkpoints import checkpoints_in
 from recipes.sft import main
 from tests.trainers.recipe_runs import arguments, metrics, sft
 from tests.trainers.resume.runs import BY_FOUR, LATEST, adapter_sft, assert_same, forked, trainer_of

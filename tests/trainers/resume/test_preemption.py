@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hrm_align.trainers.checkpoints import SEALED, checkpoints_in, seal, stage_of
 from hrm_align.run_folder import note_preempted
+from hrm_align.trainers.checkpoints import SEALED, checkpoints_in, seal, stage_of
 from hrm_align.trainers.resume import checkpoint_to_resume
 from tests.trainers.recipe_runs import ROOT, arguments, metrics, sft
 from tests.trainers.resume.runs import (
@@ -31,7 +31,7 @@ EVALUATED = ("--eval_strategy", "steps", "--eval_steps", "3", "--per_device_eval
              "--generation_eval_samples", "8")  # fmt: skip
 WITHIN = {
     "the loss of held-out rows": ("hrm_align.trainers.sft.SFTTrainer.prediction_step", 2),
-    "generated answers": ("hrm_align.rollouts.generation.sample", 1),
+    "generated answers": ("hrm_align.rollouts.local.sample", 1),
 }
 
 

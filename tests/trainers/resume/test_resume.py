@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch.utils.data import RandomSampler
 
-from hrm_align.trainers.checkpoints import STAGING, checkpoints_in
-from hrm_align.trainers.resume import checkpoint_to_resume
 from hrm_align.data.sampler import EpochSeededSampler
+from hrm_align.run_folder import STAGING
+from hrm_align.trainers.checkpoints import checkpoints_in
+from hrm_align.trainers.resume import checkpoint_to_resume
 from tests.trainers.recipe_runs import launched_sft, metrics, sft
 from tests.trainers.resume.runs import (
     ACCUMULATED,
