@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make demo    train the tiny base to chat and to write JSON, with scores before and after (minutes, no GPU)"
 	@echo "make test    run the tests (offline, CPU)"
-	@echo "make lint    style;  make types  type checks;  make format  rewrite the style"
+	@echo "make lint    style and the order of imports;  make types  type checks;  make format  rewrite the style"
 	@echo "make clean   remove the virtual environment (runs/ stays)"
 
 $(READY): constraints.txt pyproject.toml
@@ -29,6 +29,7 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 types: $(READY)
 	$(BIN)/mypy

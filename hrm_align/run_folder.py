@@ -26,11 +26,11 @@ from hrm_align.errors import PREEMPTED_CODE, UserError, some
 from hrm_align.files import replace_file, replace_json
 from hrm_align.models.adapters import Adapter, base_of, is_adapter, open_adapter
 from hrm_align.models.loading import HUB_ID, TINY, resolve
-from hrm_align.models.merging import RECORD as MERGE
 
 logger = logging.getLogger(__name__)
 
 PREEMPTED = "preempted.json"
+MERGE = "merge.json"  # beside merged weights: what they were merged from
 CLAIM = "claim.json"
 STAGING = ".saving"  # what is being written, and what is being removed
 EMA_FOLDER = "ema"  # the averaged weights of a finished run: a checkpoint of its own, beside the trained one

@@ -18,15 +18,14 @@ from rich.console import Console
 from transformers import PreTrainedTokenizerFast, set_seed
 
 from hrm_align.cli import exit_code_of
-from hrm_align.config.arguments import GRPORecipe
-from hrm_align.config.parser import parse_grpo, resolved
+from hrm_align.config.parser import resolved
 from hrm_align.data.examples import Example
 from hrm_align.data.preparation import RunData, read_data, warnings_of
 from hrm_align.data.tokenize import answerable_prompts
 from hrm_align.evaluation.passk import within_band
 from hrm_align.export.hub import FinalPush
+from hrm_align.export.merging import merged_start
 from hrm_align.models.lora import load_trainable, parameters_told
-from hrm_align.models.merging import merged_start
 from hrm_align.rewards.preflight import PreflightReport, preflight
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from hrm_align.run import Run, open_run
@@ -34,6 +33,7 @@ from hrm_align.run_folder import write_json, write_records
 from hrm_align.trainers.callbacks import prepare_trackers
 from hrm_align.trainers.evals import greedy_eval_of, guard_of, report_guard
 from hrm_align.trainers.grpo import GRPOTrainer
+from hrm_align.trainers.grpo_config import GRPORecipe, parse_grpo
 from hrm_align.trainers.launch import check_launch
 from hrm_align.trainers.restarts import separate_restart
 from hrm_align.trainers.same_run import check_same_run

@@ -19,8 +19,7 @@ from rich.console import Console
 from transformers import PreTrainedModel, set_seed
 
 from hrm_align.cli import exit_code_of
-from hrm_align.config.arguments import SFTRecipe
-from hrm_align.config.parser import parse_sft, resolved
+from hrm_align.config.parser import resolved
 from hrm_align.data.preparation import RunData, read_data, tokenized, warnings_of
 from hrm_align.estimates.batch import settle_batch
 from hrm_align.export.hub import FinalPush
@@ -34,6 +33,7 @@ from hrm_align.trainers.launch import check_launch
 from hrm_align.trainers.restarts import separate_restart
 from hrm_align.trainers.same_run import check_same_run
 from hrm_align.trainers.sft import SFTTrainer
+from hrm_align.trainers.sft_config import SFTRecipe, parse_sft
 
 
 def main(argv: Sequence[str]) -> None:

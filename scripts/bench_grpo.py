@@ -26,11 +26,11 @@ from bench_rollout import GROUP, SIZES, end_by_chance
 from datasets import Dataset
 
 from hrm_align.cli import exit_code_of
-from hrm_align.config.arguments import GRPOArguments
 from hrm_align.data.examples import Example, Message
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from hrm_align.trainers.grpo import GRPOTrainer
+from hrm_align.trainers.grpo_config import GRPOArguments
 
 OURS, STOCK = "hrm_align", "TRL"
 EVEN = "(..)*"

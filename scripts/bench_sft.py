@@ -24,9 +24,9 @@ from bench.shapes import documents, random_model
 from bench.training import take_turns
 
 from hrm_align.cli import exit_code_of
-from hrm_align.config.arguments import SFTArguments
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.trainers.sft import SFTTrainer
+from hrm_align.trainers.sft_config import SFTArguments
 
 ROWS, LONGEST = 8, 1024
 STEPS = 4  # of a round

@@ -26,7 +26,6 @@ from transformers.utils.logging import disable_progress_bar
 
 from hrm_align.cli import exit_code_of
 from hrm_align.commands.common import at_least
-from hrm_align.config.parser import parse_grpo
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example
 from hrm_align.evaluation.passk import SOLVED
@@ -35,6 +34,7 @@ from hrm_align.rendering import renderer_of
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from hrm_align.rollouts.groups import GroupSampler, pass_at_k
 from hrm_align.rollouts.local import Decoding, generate
+from hrm_align.trainers.grpo_config import parse_grpo
 
 DATA = {"format": "plain_answers", "math": "word_problems", "sql": "sql", "code": "code"}
 # Where a recipe begins at the result of a fine-tuning: its recipe, cut short, because the whole of it leaves nothing to learn.

@@ -20,7 +20,6 @@ import torch
 from base_tokenizer import train_tokenizer
 from transformers import HrmTextConfig, HrmTextForCausalLM, PreTrainedTokenizerFast, set_seed
 
-from hrm_align.config.arguments import SFTArguments
 from hrm_align.data.examples import Example
 from hrm_align.data.tokenize import tokenize
 from hrm_align.evaluation.evaluate import Score, evaluate
@@ -28,6 +27,7 @@ from hrm_align.evaluation.evaluate import few_shot as with_examples
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import Message, chat_template, renderer_of
 from hrm_align.trainers.sft import SFTTrainer
+from hrm_align.trainers.sft_config import SFTArguments
 
 HIDDEN = 128
 # 1,024 tokens a step, packed. Padded and grouped by length is 18 % faster, but a batch then holds little more than one

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hrm_align.config.arguments import SFTRecipe
-from hrm_align.config.parser import parse_either, parse_grpo, parse_sft, resolved
+from hrm_align.commands.estimate import parse_either
+from hrm_align.config.parser import resolved
 from hrm_align.errors import UserError
+from hrm_align.trainers.grpo_config import parse_grpo
+from hrm_align.trainers.sft_config import SFTRecipe, parse_sft
 
 BASE = "model_name_or_path: tiny\ndatasets: [{path: a.jsonl}]\noutput_dir: runs/x\n"
 SECRET = "hf_abcdefghijklmnop"

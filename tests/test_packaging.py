@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hrm_align.config.parser import parse_sft
+from hrm_align.trainers.sft_config import parse_sft
 
 ROOT = Path(__file__).parents[1]
 

@@ -19,9 +19,9 @@ from hrm_align.commands.common import PathParser, add_schema_options, at_least, 
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import evaluate, last_turns
+from hrm_align.export.merging import PROMPTS, merge, save_merged
 from hrm_align.models.adapters import CONFIG, WEIGHTS, Adapter, alike, base_of, load_adapted, named, open_adapter
 from hrm_align.models.layers import preset_of
-from hrm_align.models.merging import PROMPTS, merge, save_merged
 from hrm_align.models.rounding import FACTOR
 from hrm_align.rendering import DEFAULT_CONDITION, Message, renderer_of
 

@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from hrm_align.commands.common import PathParser, at_least
-from hrm_align.config.arguments import GRPORecipe
-from hrm_align.config.parser import parse_either
+from hrm_align.config.parser import keys_given, parse
 from hrm_align.errors import UserError
 from hrm_align.estimates.model import GIB
 from hrm_align.estimates.rl import GRPOEstimate, estimate_grpo
 from hrm_align.estimates.sft import Estimate, estimate_sft
 from hrm_align.models.loading import load_config
+from hrm_align.trainers.grpo_config import GRPO, GRPORecipe
+from hrm_align.trainers.sft_config import SFT, SFTRecipe
 
 PROMPT_TOKENS = 256
 # What a recipe that leaves these open takes there.
@@ -184,3 +185,18 @@ def _verdict_on_grpo(fits: int, rows: int, memory: float) -> str:
         "gradient_accumulation_steps or per_device_train_batch_size, or num_generations), a shorter max_completion_length, or "
         "train an adapter (use_peft: true) on a base in --dtype bfloat16."
     )
+
+
+def parse_either(argv: Sequence[str], unless_given: Mapping[str, str] | None = None) -> SFTRecipe | GRPORecipe:
+    """`parse`, not to run it, for a recipe of either kind: one that names rewards is of reinforcement learning.
+
+    Args:
+        argv: the words after the program's name.
+        unless_given: settings, as words, that count where neither file nor flags have them; those of the other kind do not.
+    """
+    keys = keys_given(GRPO, argv)
+    kind = GRPO if "rewards" in keys else SFT
+    known = kind.keys - keys
+    more = [f"--{key}={value}" for key, value in (unless_given or {}).items() if key in known]
+    recipe: SFTRecipe | GRPORecipe = parse(kind, [*argv, *more], to_run=False)
+    return recipe

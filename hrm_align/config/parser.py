@@ -1,6 +1,6 @@
 """Recipes in and out: a YAML file, then command-line flags, read strictly; and the resolved recipe written back.
 
-    recipe = parse_sft(["--config", "recipes/tiny/sft.yaml", "--learning_rate", "1e-3"])
+    recipe = parse(SFT, ["--config", "recipes/tiny/sft.yaml", "--learning_rate", "1e-3"])
     recipe.model, recipe.lora, recipe.data, recipe.training  # ModelArguments, LoraArguments, ...
 
 `HfArgumentParser` does the typing, for the file as for the flags. What this adds: nothing misspelt, renamed, duplicated,
@@ -21,17 +21,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 from transformers import HfArgumentParser
 
-from hrm_align.config.arguments import Entry, GRPORecipe, SFTRecipe
-from hrm_align.config.rules import (
-    ADAPTER_KEYS,
-    GRPO,
-    MOVED,
-    SFT,
-    RecipeKind,
-    Setting,
-    check_recipe,
-    failing,
-)
+from hrm_align.config.arguments import Entry
+from hrm_align.config.rules import ADAPTER_KEYS, KINDS, MOVED, RecipeKind, Setting, check_recipe, failing, kind_of
 from hrm_align.config.runnable import check_runnable, reason_of
 from hrm_align.config.yaml_file import Loader, mapping_or_text
 from hrm_align.errors import UserError, some
@@ -44,7 +35,7 @@ class _Parser(HfArgumentParser):
         schema: tuple[Any, ...] = kind.schema
         super().__init__(schema, allow_abbrev=False, exit_on_error=False, prog=f"hrm-align {kind.name}")
         self.add_argument("--config", metavar="FILE", help="The recipe; flags override it.")
-        self.other = GRPO if kind is SFT else SFT
+        self.kind = kind
         self.hints = {name: hint for cls in schema for name, hint in get_type_hints(cls).items()}
         self.hints = {f.name: self.hints[f.name] for cls in schema for f in fields(cls) if f.init}
         hidden = kind.hidden
@@ -78,8 +69,9 @@ class _Parser(HfArgumentParser):
         """Raise UserError unless the key exists. The value is not shown: it may be a secret under a wrong name."""
         if hint := MOVED.get(key):
             raise UserError(f"{where}: {key} is not a setting here: {hint}.")
-        if key not in self.hints and key in self.other.keys:
-            raise UserError(f"{where}: {key} is a setting of hrm-align {self.other.name}: leave it out here.")
+        for other in KINDS if key not in self.hints else ():
+            if other != self.kind.name and key in kind_of(other).keys:
+                raise UserError(f"{where}: {key} is a setting of hrm-align {other}: leave it out here.")
         if key not in self.hints:
             near = difflib.get_close_matches(key.lower().replace("-", "_"), self.hints, n=1)
             remedy = f"did you mean {near[0]}?" if near else "run with --help for the names."
@@ -130,43 +122,20 @@ def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
     return recipe
 
 
-def parse_sft(argv: Sequence[str]) -> SFTRecipe:
-    """`parse` for a recipe of supervised fine-tuning."""
-    recipe: SFTRecipe = parse(SFT, argv)
-    return recipe
-
-
-def parse_grpo(argv: Sequence[str]) -> GRPORecipe:
-    """`parse` for a recipe of reinforcement learning."""
-    recipe: GRPORecipe = parse(GRPO, argv)
-    return recipe
-
-
-def parse_either(argv: Sequence[str], unless_given: Mapping[str, str] | None = None) -> SFTRecipe | GRPORecipe:
-    """`parse`, not to run it, for a recipe of either kind: one that names rewards is of reinforcement learning.
-
-    Args:
-        argv: the words after the program's name.
-        unless_given: settings, as words, that count where neither file nor flags have them; those of the other kind do not.
-    """
-    flags, _ = _Parser(GRPO).read(argv, "command line")
+def keys_given(kind: RecipeKind, argv: Sequence[str]) -> set[str]:
+    """The settings that flags and file name, whether they belong to this kind or not."""
+    flags, _ = _Parser(kind).read(argv, "command line")
     config = flags.get("config")
-    keys = flags.keys() | (_load(Path(config.value))[1].keys() if config else set())
-    kind = GRPO if "rewards" in keys else SFT
-    known = kind.keys - keys
-    more = [f"--{key}={value}" for key, value in (unless_given or {}).items() if key in known]
-    recipe: SFTRecipe | GRPORecipe = parse(kind, [*argv, *more], to_run=False)
-    return recipe
+    return flags.keys() | (_load(Path(config.value))[1].keys() if config else set())
 
 
-def resolved(recipe: SFTRecipe | GRPORecipe) -> dict[str, Any]:
+def resolved(recipe: Any) -> dict[str, Any]:
     """Every setting with its value, as plain data that YAML and `parse` read back.
 
     Old names, settings that have no value here, and with them every token, are left out; so are those of an adapter where
     there is none.
     """
-    kind = SFT if isinstance(recipe, SFTRecipe) else GRPO
-    hidden = kind.hidden
+    hidden = kind_of(recipe.KIND).hidden
     if not recipe.lora.use_peft:
         hidden |= set(ADAPTER_KEYS)
     parts = vars(recipe).values()

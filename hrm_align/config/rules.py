@@ -1,6 +1,6 @@
 """What a recipe may say: names that have moved, settings that a trainer cannot honour, bounds, and combinations.
 
-One `RecipeKind` for each trainer; `hrm_align.config.parser` applies it.
+One `RecipeKind` for each trainer, beside it; `hrm_align.config.parser` applies it.
 """
 
 from __future__ import annotations
@@ -8,22 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from importlib import import_module
 from typing import Any
 
-from hrm_align.config.arguments import (
-    DataArguments,
-    GRPOArguments,
-    GRPORecipe,
-    LoraArguments,
-    ModelArguments,
-    RewardArguments,
-    SFTArguments,
-    SFTRecipe,
-)
+from hrm_align.config.arguments import DataArguments, LoraArguments, ModelArguments
 from hrm_align.errors import UserError
 from hrm_align.rendering import parse_condition
-from hrm_align.rewards.matching import MATCHERS
-from hrm_align.rewards.suite import RewardSpec
 
 Fail = Callable[[str, str], None]  # key and what is wrong with it; raises UserError with the key's place
 
@@ -73,10 +63,10 @@ Refused = Mapping[str, tuple[tuple[Any, ...], str]]
 
 ATTENTION = ("per_document", "sdpa", "eager", "flex_attention", "varlen")
 _LOADING = "set dtype, attn_implementation, model_revision and tokenizer_name_or_path instead"
-_LAYOUT = "the layout of a document and its end token are fixed by what HRM-Text was pretrained on"
+LAYOUT = "the layout of a document and its end token are fixed by what HRM-Text was pretrained on"
 _AT_THE_END = "a run is published once, at its end, when the export has been checked"
 _LIGER = "Liger has no kernels for HRM-Text"
-_REFUSED: Refused = {
+REFUSED: Refused = {
     "average_tokens_across_devices": ((True,), "without it the loss depends on how rows are spread over processes"),
     "hub_always_push": ((False,), _AT_THE_END),
     "hub_revision": ((None,), _AT_THE_END),
@@ -88,71 +78,21 @@ _REFUSED: Refused = {
     "trust_remote_code": ((False,), "HRM-Text is part of Transformers, and code from the Hub is never run"),
     "use_liger_kernel": ((False,), _LIGER),
 }
-_RESPONSE_LOSS = "the loss is always on the response, one row for each assistant turn"
-_REFUSED_SFT: Refused = {
-    "assistant_only_loss": ((False,), _RESPONSE_LOSS),
-    "chat_template_path": ((None,), _LAYOUT),
-    "completion_only_loss": ((None, True), _RESPONSE_LOSS),
-    "dataset_kwargs": ((None,), "rows are always rendered, tokenized and counted here"),
-    "dataset_text_field": ((), MOVED["formatting_func"]),
-    "eos_token": ((None,), _LAYOUT),
-    "packing_strategy": (("bfd",), "documents are packed whole, by best fit; they are never cut"),
-    "pad_token": ((None,), _LAYOUT),
-    "padding_free": ((False,), "it lets prefixes see each other; packing: true does it exactly"),
-    "truncation_mode": ((), "a row longer than max_length is dropped and counted; cut, it would lose its end token"),
-}
-_SAMPLER = "answers are sampled by this package's own sampler, which proves itself against the trainer"
-_VLLM = (
-    "vLLM reads an answer that it computes again as part of the prompt, and takes no adapter of this model: rollouts are "
-    "drawn by this package's own sampler"
-)
-_ROWS = "rewards see the rows of datasets; tools and environments are not built in"
-_REFUSED_GRPO: Refused = {
-    "cache_implementation": ((None,), _SAMPLER),
-    "chat_template_kwargs": ((None,), _LAYOUT),
-    "generation_kwargs": ((None,), _SAMPLER),
-    "group_by_length": ((False,), _SAMPLER),
-    "log_completions_hub_repo": ((None,), "answers stay in samples.jsonl and the trackers"),
-    "max_tool_calling_iterations": ((None,), _ROWS),
-    "min_p": ((None,), _SAMPLER),
-    "num_generations_eval": ((None, 1), "an evaluation answers greedily: set generation_eval_samples"),
-    "remove_unused_columns": ((False,), _ROWS),
-    "repetition_penalty": ((1.0,), _SAMPLER),
-    "train_sampling_strategy": (("random",), "prompts come in groups: shuffle_dataset and curriculum order them"),
-    "use_transformers_continuous_batching": ((False,), "it builds a causal mask of its own"),
-    "use_transformers_paged": ((False,), "it builds a causal mask of its own"),
-    "use_vllm": ((False,), _VLLM),
-}
 
 Bound = tuple[str, Callable[[Any], bool], tuple[str, ...]]  # what must hold in words, as a test, and of which keys
 
-_COUNT: tuple[str, Callable[[Any], bool]] = ("1 or more", lambda v: v >= 1)
-_COUNT_OR_NONE: tuple[str, Callable[[Any], bool]] = ("0 or more", lambda v: v >= 0)
-_SHARE: tuple[str, Callable[[Any], bool]] = ("between 0 and 1", lambda v: 0 <= v <= 1)
-_BOUNDS: tuple[Bound, ...] = (
+COUNT: tuple[str, Callable[[Any], bool]] = ("1 or more", lambda v: v >= 1)
+COUNT_OR_NONE: tuple[str, Callable[[Any], bool]] = ("0 or more", lambda v: v >= 0)
+SHARE: tuple[str, Callable[[Any], bool]] = ("between 0 and 1", lambda v: 0 <= v <= 1)
+BOUNDS: tuple[Bound, ...] = (
     ("a finite number, 0 or more", lambda v: 0 <= v < math.inf, ("learning_rate", "weight_decay", "max_grad_norm")),
     ("a finite number above 0", lambda v: 0 < v < math.inf, ("num_train_epochs",)),
     ("0 or more, and below 1", lambda v: 0 <= v < 1, ("adam_beta1", "adam_beta2", "eval_fraction", "lora_dropout")),
-    (*_SHARE, ("max_bad_fraction", "max_dropped_fraction", "label_smoothing_factor", "guard_margin")),
-    (*_COUNT_OR_NONE, ("generation_eval_samples", "log_samples", "guard_samples")),
-    (*_COUNT, ("lora_r", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")),
+    (*SHARE, ("max_bad_fraction", "max_dropped_fraction", "label_smoothing_factor", "guard_margin")),
+    (*COUNT_OR_NONE, ("generation_eval_samples", "log_samples", "guard_samples")),
+    (*COUNT, ("lora_r", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")),
     ("a finite number above 0", lambda v: v is None or 0 < v < math.inf, ("lora_alpha",)),
     ("1 or more, or -1 to go by num_train_epochs", lambda v: v == -1 or v >= 1, ("max_steps",)),
-)
-_BOUNDS_SFT: tuple[Bound, ...] = (
-    ("0 or more, and below 1", lambda v: 0 <= v < 1, ("replay_fraction",)),
-    (*_COUNT, ("max_new_tokens",)),
-    ("a number of GiB above 0", lambda v: v is None or 0 < v < math.inf, ("auto_batch_memory",)),
-    ("8 tokens or more", lambda v: v is not None and v >= 8, ("max_length",)),
-)
-_BOUNDS_GRPO: tuple[Bound, ...] = (
-    ("1 or more", lambda v: v is not None and v >= 1, ("max_completion_length", "num_iterations", "reward_workers")),
-    ("a finite number above 0", lambda v: 0 < v < math.inf, ("temperature", "reward_deadline")),
-    ("a number above 0", lambda v: v is None or v > 0, ("parity_tolerance",)),
-    ("above 0 and at most 1", lambda v: 0 < v <= 1, ("top_p",)),
-    (*_COUNT_OR_NONE, ("top_k", "max_resamples", "parity_every", "preflight_samples")),
-    (*_COUNT, ("parity_rows",)),
-    (*_SHARE, ("min_pass_rate", "max_pass_rate", "max_ungraded_fraction")),
 )
 
 
@@ -277,7 +217,7 @@ def _check_data(data: DataArguments, settings: Mapping[str, Setting]) -> None:
             raise UserError(f"{settings[key].where}: {key}: {error}") from None
 
 
-def _check_held_out(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> None:
+def check_held_out(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> None:
     data, training = recipe.data, recipe.training
     if data.eval_datasets and data.eval_fraction:
         fail("eval_fraction", "splits the training data, but eval_datasets is given too: keep one of them")
@@ -288,82 +228,11 @@ def _check_held_out(recipe: Any, settings: Mapping[str, Setting], fail: Fail) ->
             fail("generation_eval_samples", "needs held-out rows: set eval_datasets or eval_fraction")
 
 
-def _check_sft(recipe: SFTRecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
-    data, training = recipe.data, recipe.training
-    if training.generation_eval_match not in MATCHERS:
-        fail("generation_eval_match", f"is {training.generation_eval_match!r}: use one of {', '.join(MATCHERS)}")
-    if bool(data.replay_datasets) != bool(data.replay_fraction):
-        fail("replay_fraction" if data.replay_fraction else "replay_datasets", "needs the other: set replay_datasets "
-             "and replay_fraction, or neither")  # fmt: skip
-    if training.auto_batch_memory is not None and not training.auto_batch:
-        fail("auto_batch_memory", "is for auto_batch: set auto_batch: true, or leave it out")
-    if training.auto_batch and training.auto_find_batch_size:
-        fail(
-            "auto_find_batch_size",
-            "halves the rows of a step where memory runs out: keep auto_batch, which accumulates",
-        )
-    if training.auto_batch and training.dataloader_drop_last:
-        fail(
-            "dataloader_drop_last",
-            "drops as many rows as a forward has, which auto_batch decides: leave one of them out",
-        )
-    _check_held_out(recipe, settings, fail)
+# Where each trainer keeps its kind: named and not imported, because a trainer's settings stand above this.
+KINDS = {"sft": "hrm_align.trainers.sft_config", "grpo": "hrm_align.trainers.grpo_config"}
 
 
-def _check_grpo(recipe: GRPORecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
-    data, rewards, training = recipe.data, recipe.rewards, recipe.training
-    if not rewards.rewards:
-        fail("rewards", "is missing: say what an answer is paid for (`hrm-align rewards` lists the rewards)")
-    for entry in rewards.rewards:
-        try:
-            RewardSpec.of(entry)
-        except UserError as error:
-            raise UserError(f"{settings['rewards'].where}: rewards: {error}") from None
-    if data.replay_datasets or data.replay_fraction:
-        fail("replay_datasets", "is of fine-tuning on given answers: mix prompts in with another entry of datasets")
-    banded = rewards.curriculum or rewards.min_pass_rate > 0 or rewards.max_pass_rate < 1
-    if banded and rewards.headroom is None:
-        fail("headroom", "is missing: pass rates are measured by `hrm-align headroom --save FILE`")
-    if rewards.min_pass_rate > rewards.max_pass_rate:
-        fail("min_pass_rate", f"is above max_pass_rate {rewards.max_pass_rate}: no prompt is left")
-    groups = training.per_device_train_batch_size * int(training.steps_per_generation or 1)
-    if training.max_resamples and groups % int(training.num_generations or 1):
-        fail("max_resamples", f"replaces whole groups, and a process draws {groups} answers at a time: make "
-             f"per_device_train_batch_size a multiple of num_generations {training.num_generations}")  # fmt: skip
-    if training.share_prompts and not training.score_responses_only:
-        fail("share_prompts", "needs score_responses_only: several answers begin behind one token")
-    if training.beta and recipe.lora.use_peft and recipe.lora.init_lora_weights in ("olora", "pissa"):
-        fail("init_lora_weights", "changes the base that beta compares with: use true, gaussian or orthogonal")
-    _check_importance_sampling(training, fail)
-    if training.sync_ref_model and recipe.lora.use_peft:
-        fail("sync_ref_model", "needs a reference of its own; an adapter's is the base")
-    _check_held_out(recipe, settings, fail)
-
-
-def _check_importance_sampling(training: Any, fail: Fail) -> None:
-    """What TRL checks where vLLM samples; `None` is on in half precision."""
-    if training.vllm_importance_sampling_correction is False:
-        return
-    mode, low, high = (getattr(training, f"vllm_importance_sampling_{key}") for key in ("mode", "clip_min", "clip_max"))
-    if mode.endswith("truncate") and low is None and high is None:
-        fail("vllm_importance_sampling_clip_max", f"is unset, and {mode} needs a bound: use a number such as 3")
-    if mode.startswith("sequence") and training.loss_type == "vespo":
-        fail("vllm_importance_sampling_mode", f"is {mode!r}, and the vespo loss needs token_truncate or token_mask")
-
-
-SFT = RecipeKind(
-    "sft",
-    SFTRecipe,
-    (ModelArguments, LoraArguments, DataArguments, SFTArguments),
-    {**_REFUSED, **_REFUSED_SFT},
-    _BOUNDS + _BOUNDS_SFT,
-    _check_sft,
-)
-GRPO = RecipeKind(
-    "grpo",
-    GRPORecipe,
-    (ModelArguments, LoraArguments, DataArguments, RewardArguments, GRPOArguments),
-    {**_REFUSED, **_REFUSED_GRPO},
-    _BOUNDS + _BOUNDS_GRPO,
-    _check_grpo,
-)
+def kind_of(name: str) -> RecipeKind:
+    """The kind of this name: a key of `KINDS`."""
+    kind: RecipeKind = getattr(import_module(KINDS[name]), name.upper())
+    return kind

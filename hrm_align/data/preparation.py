@@ -6,16 +6,18 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast, TrainingArguments
 
-from hrm_align.config.arguments import DataArguments
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example, split_by_content
 from hrm_align.data.tokenize import tokenize
 from hrm_align.rendering import renderer_of
+
+if TYPE_CHECKING:
+    from hrm_align.config.arguments import DataArguments
 
 
 @dataclass

@@ -19,11 +19,11 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import HrmTextConfig
 
-from hrm_align.config.arguments import SFTArguments, SFTRecipe
 from hrm_align.errors import UserError
 from hrm_align.estimates.model import GIB
 from hrm_align.estimates.sft import estimate_sft
 from hrm_align.run_folder import record_of
+from hrm_align.trainers.sft_config import SFTArguments, SFTRecipe
 
 
 @dataclass(frozen=True)

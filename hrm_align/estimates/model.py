@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from transformers import HrmTextConfig
 
-from hrm_align.config.arguments import GRPORecipe, SFTRecipe
 from hrm_align.errors import UserError
 from hrm_align.estimates.activations import NOTHING, Linear
 from hrm_align.estimates.measured import HALF, LENGTHS, Head, Kind, measure
@@ -21,7 +20,9 @@ from hrm_align.models.attention import DENSE_ROW, PER_DOCUMENT
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.recurrence import carrying_passes, longest
 from hrm_align.models.varlen import VARLEN
+from hrm_align.trainers.grpo_config import GRPORecipe
 from hrm_align.trainers.mixin import horizon_schedule
+from hrm_align.trainers.sft_config import SFTRecipe
 
 Recipe = SFTRecipe | GRPORecipe
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from transformers import HrmTextConfig
 
-from hrm_align.config.arguments import GRPORecipe
 from hrm_align.estimates.measured import HALF
 from hrm_align.estimates.model import Costs, computes_in_half_precision, count, weights_of_a_stack
 from hrm_align.models.attention import BY_DOCUMENT
@@ -22,6 +21,7 @@ from hrm_align.models.recurrence import longest
 from hrm_align.rollouts.kv_cache import MORE_TOKENS
 from hrm_align.rollouts.local import SIDE_BY_SIDE
 from hrm_align.rollouts.parity import EXTRA_ANSWERS, EXTRA_PROMPTS, EXTRA_TOKENS
+from hrm_align.trainers.grpo_config import GRPORecipe
 
 SAMPLED = 28  # bytes for each logit of a draw: it and its logarithm in float32, probability and two sums in float64
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from transformers import HrmTextConfig
 
-from hrm_align.config.arguments import SFTRecipe
 from hrm_align.estimates.model import Costs, count
+from hrm_align.trainers.sft_config import SFTRecipe
 
 SCORED = 0.75  # tokens of a row that are of answers: two thirds on average in fine-tuning data, and a margin
 

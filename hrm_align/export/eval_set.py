@@ -14,8 +14,8 @@ from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import last_turns
+from hrm_align.export.merging import PROMPTS
 from hrm_align.export.parity import templated
-from hrm_align.models.merging import PROMPTS
 from hrm_align.rendering import DEFAULT_CONDITION, Message, renderer_of
 from hrm_align.run_folder import Source
 

@@ -18,6 +18,7 @@ from hrm_align.evaluation.evaluate import Evaluation, evaluate, graded
 from hrm_align.export.card import Publication, shown_name, write_card
 from hrm_align.export.eval_set import Questions, questions_of
 from hrm_align.export.folder import CARD, PUBLICATION, SHARD, digests, write_adapter, write_model
+from hrm_align.export.merging import MergeReport, merge
 from hrm_align.export.parity import (
     ParityReport,
     Published,
@@ -41,7 +42,6 @@ from hrm_align.models.loading import (
     load_tokenizer,
     resolve,
 )
-from hrm_align.models.merging import MergeReport, merge
 from hrm_align.models.rounding import cost_of_rounding, measure_floor
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.matching import MATCHERS

@@ -16,7 +16,7 @@ from peft import PeftModel
 from rich.table import Column, Table
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from hrm_align.config.arguments import DataArguments, GRPOArguments, SFTArguments
+from hrm_align.config.arguments import DataArguments
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import evaluate, last_turns
@@ -27,7 +27,9 @@ from hrm_align.rollouts.local import generate, share_out
 from hrm_align.run_folder import write_json
 from hrm_align.trainers.callbacks import append_json_line
 from hrm_align.trainers.grpo import GreedyEval
+from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.sft import GenerationEval
+from hrm_align.trainers.sft_config import SFTArguments
 
 
 def generation_eval_of(

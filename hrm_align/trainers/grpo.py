@@ -25,7 +25,6 @@ from torch import Tensor
 from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.models import unwrap_model_for_generation
 
-from hrm_align.config.arguments import GRPOArguments
 from hrm_align.data.examples import Example
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.attention import BY_DOCUMENT
@@ -38,6 +37,7 @@ from hrm_align.rollouts.logprobs import CHUNK_TOKENS, Pack, score_in_chunks, sco
 from hrm_align.rollouts.parity import ParityGate
 from hrm_align.trainers.callbacks import append_json_line
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
+from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.importance_sampling import ImportanceSampling, summary
 from hrm_align.trainers.launch import NO_SHARDED_SAMPLING
 from hrm_align.trainers.mixin import Stabilised

@@ -11,12 +11,12 @@ from datasets import Dataset
 from peft import PeftModel
 from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
-from hrm_align.config.arguments import SFTArguments
 from hrm_align.data.packing import PackedCollator, PaddedCollator, pack
 from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import renderer_of
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.mixin import Stabilised
+from hrm_align.trainers.sft_config import SFTArguments
 
 # Given a model, scores generated answers: metrics by name. Called at each evaluation, on every process.
 GenerationEval = Callable[[PreTrainedModel], dict[str, float]]

@@ -33,8 +33,7 @@ from transformers import PrinterCallback, TrainerCallback  # noqa: E402
 
 from bench.race import peak_memory  # noqa: E402
 from bench.shapes import END, config_of, documents, random_model  # noqa: E402
-from hrm_align.config.arguments import GRPOArguments, LoraArguments, SFTArguments  # noqa: E402
-from hrm_align.config.parser import parse_sft  # noqa: E402
+from hrm_align.config.arguments import LoraArguments  # noqa: E402
 from hrm_align.data.examples import Example, Message  # noqa: E402
 from hrm_align.estimates.model import weights_of_a_stack  # noqa: E402
 from hrm_align.estimates.sft import estimate_sft  # noqa: E402
@@ -45,7 +44,9 @@ from hrm_align.rewards.suite import RewardSpec, RewardSuite  # noqa: E402
 from hrm_align.rollouts.kv_cache import left_padded  # noqa: E402
 from hrm_align.rollouts.local import Decoding, sample  # noqa: E402
 from hrm_align.trainers.grpo import GRPOTrainer  # noqa: E402
+from hrm_align.trainers.grpo_config import GRPOArguments  # noqa: E402
 from hrm_align.trainers.sft import SFTTrainer  # noqa: E402
+from hrm_align.trainers.sft_config import SFTArguments, parse_sft  # noqa: E402
 
 ON_GPU = torch.cuda.is_available()
 GIB = 1 << 30

@@ -16,10 +16,10 @@ from peft import PeftModel
 from torch import nn
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
 
-from hrm_align.config.arguments import SFTArguments
 from hrm_align.data.packing import IGNORED, PaddedCollator
 from hrm_align.rendering import renderer_of
 from hrm_align.trainers.sft import SFTTrainer
+from hrm_align.trainers.sft_config import SFTArguments
 from study.records import Records
 from study.settings import Setting, documents_for
 

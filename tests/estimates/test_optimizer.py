@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from transformers import Trainer
 
-from hrm_align.config.arguments import SFTArguments
 from hrm_align.errors import UserError
 from hrm_align.estimates.optimizer import BLOCKS, optimizer_memory
 from hrm_align.trainers.mixin import optimizer_of
+from hrm_align.trainers.sft_config import SFTArguments
 
 MATRIX, VECTOR, EMBEDDING = (96, 64), (100,), (64, 96)
 TENSORS = Counter({(MATRIX, torch.float32, False): 2, (VECTOR, torch.float32, False): 1,

@@ -15,8 +15,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hrm_align.export import folder as folders
-from hrm_align.export import parity, stock
-from hrm_align.models import merging
+from hrm_align.export import merging, parity, stock
 from hrm_align.models.loading import load_model, resolve
 from recipes.export import main as export
 from tests.command_line import run

@@ -11,9 +11,9 @@ import hrm_align.rollouts.groups as groups
 import hrm_align.rollouts.parity as parity_gate
 from hrm_align.config.arguments import LoraArguments
 from hrm_align.errors import RunError
+from hrm_align.export.merging import merge
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
-from hrm_align.models.merging import merge
 from hrm_align.models.rounding import FACTOR, measure_floor
 from hrm_align.rendering import Document, renderer_of
 from hrm_align.rollouts.local import generate

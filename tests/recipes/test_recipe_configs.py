@@ -10,12 +10,13 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
-from hrm_align.config.arguments import GRPORecipe, SFTRecipe
-from hrm_align.config.parser import parse_grpo, parse_sft, resolved
+from hrm_align.config.parser import resolved
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example
 from hrm_align.rewards.preflight import preflight
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
+from hrm_align.trainers.grpo_config import GRPORecipe, parse_grpo
+from hrm_align.trainers.sft_config import SFTRecipe, parse_sft
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = Path(__file__).parent / "fixtures"

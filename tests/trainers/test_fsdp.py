@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from hrm_align.cli import exit_code_of
-from hrm_align.config.parser import parse_sft
 from hrm_align.errors import UserError
 from hrm_align.trainers.launch import check_launch
+from hrm_align.trainers.sft_config import parse_sft
 from recipes import grpo, sft
 from tests.trainers.recipe_runs import ROOT, arguments, metrics, weights, write_rows
 from tests.trainers.recipe_runs import sft as run_sft

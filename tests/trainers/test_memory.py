@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from hrm_align.config.arguments import LoraArguments
 from hrm_align.errors import UserError
+from hrm_align.export.merging import merge
 from hrm_align.models.loading import DTYPES, load_model, load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
-from hrm_align.models.merging import merge
 from hrm_align.models.weight_files import load_weights, save_weights
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints, all_finite
 from hrm_align.trainers.checkpoints import MANIFEST, check_whole, write_manifest

@@ -9,13 +9,13 @@ import torch
 from datasets import Dataset
 from safetensors.torch import load_file
 
-from hrm_align.config.arguments import SFTArguments
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.loading import load_model, load_model_and_tokenizer, resolve
 from hrm_align.rendering import renderer_of
 from hrm_align.trainers import mixin as stabilised
 from hrm_align.trainers.alarms import Alarms
 from hrm_align.trainers.sft import SFTTrainer
+from hrm_align.trainers.sft_config import SFTArguments
 from tests.parity.reference import drawn_mask, unpatched
 from tests.trainers.recipe_runs import distance, launched_sft, metrics, sft, weights, write_rows
 

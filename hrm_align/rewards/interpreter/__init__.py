@@ -30,10 +30,10 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-from hrm_align.rewards.interpreter.limits import Budget, Fault, Limits
-from hrm_align.rewards.interpreter.machine import _Machine
-from hrm_align.rewards.interpreter.syntax import check
-from hrm_align.rewards.interpreter.values import Scope
+from .limits import Budget, Fault, Limits
+from .machine import _Machine
+from .syntax import check
+from .values import Scope
 
 __all__ = ["Fault", "Limits", "Program"]
 

@@ -7,13 +7,13 @@ import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hrm_align.rewards.interpreter.limits import Fault
-from hrm_align.rewards.interpreter.methods import call_method
-from hrm_align.rewards.interpreter.natives import BUILTINS, _dict, _set
-from hrm_align.rewards.interpreter.operations import binary, text
-from hrm_align.rewards.interpreter.syntax import COMPARISONS, UNARY, bound_names
-from hrm_align.rewards.interpreter.values import Scope, _Builtin, _Function, _Stream
-from hrm_align.rewards.interpreter.walker import Walker
+from .limits import Fault
+from .methods import call_method
+from .natives import BUILTINS, _dict, _set
+from .operations import binary, text
+from .syntax import COMPARISONS, UNARY, bound_names
+from .values import Scope, _Builtin, _Function, _Stream
+from .walker import Walker
 
 
 class Expressions(Walker):

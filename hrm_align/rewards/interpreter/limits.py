@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hrm_align.rewards.interpreter.values import KINDS, ORDERED, VIEWS
+from .values import KINDS, ORDERED, VIEWS
 
 
 class Fault(Exception):

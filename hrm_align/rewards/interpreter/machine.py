@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from hrm_align.rewards.interpreter.expressions import Expressions
-from hrm_align.rewards.interpreter.operations import binary
-from hrm_align.rewards.interpreter.values import Scope
+from .expressions import Expressions
+from .operations import binary
+from .values import Scope
 
 
 # Its name shows in the fault of what only Python's compiler would refuse, such as `x = *x`.

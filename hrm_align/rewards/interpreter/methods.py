@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hrm_align.rewards.interpreter.limits import Fault
-from hrm_align.rewards.interpreter.natives import _sorted
+from .limits import Fault
+from .natives import _sorted
 
 if TYPE_CHECKING:
-    from hrm_align.rewards.interpreter.walker import Walker
+    from .walker import Walker
 
 _METHODS: dict[type, frozenset[str]] = {
     kind: frozenset(names.split())

@@ -6,12 +6,12 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hrm_align.rewards.interpreter.limits import Fault
-from hrm_align.rewards.interpreter.operations import binary, text
-from hrm_align.rewards.interpreter.values import NUMBERS, _Stream
+from .limits import Fault
+from .operations import binary, text
+from .values import NUMBERS, _Stream
 
 if TYPE_CHECKING:
-    from hrm_align.rewards.interpreter.walker import Walker
+    from .walker import Walker
 
 
 def _native(function: Callable[..., Any]) -> Callable[..., Any]:

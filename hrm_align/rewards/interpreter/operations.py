@@ -7,9 +7,9 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from hrm_align.rewards.interpreter.limits import Budget, Fault
-from hrm_align.rewards.interpreter.syntax import OPERATORS
-from hrm_align.rewards.interpreter.values import CONSTANTS, NUMBERS
+from .limits import Budget, Fault
+from .syntax import OPERATORS
+from .values import CONSTANTS, NUMBERS
 
 
 def binary(budget: Budget, kind: type[ast.operator], left: Any, right: Any, change: bool = False) -> Any:

@@ -7,8 +7,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from hrm_align.rewards.interpreter.limits import Fault, Limits
-from hrm_align.rewards.interpreter.values import CONSTANTS
+from .limits import Fault, Limits
+from .values import CONSTANTS
 
 OPERATORS = {
     ast.Add: "add",

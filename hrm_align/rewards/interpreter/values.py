@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hrm_align.rewards.interpreter.limits import Budget
+    from .limits import Budget
 
 NUMBERS = (int, float, bool)
 CONSTANTS = (*NUMBERS, str, type(None))

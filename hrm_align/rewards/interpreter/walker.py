@@ -6,10 +6,10 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hrm_align.rewards.interpreter.limits import Budget, Fault
-from hrm_align.rewards.interpreter.natives import BUILTINS
-from hrm_align.rewards.interpreter.syntax import bound_names
-from hrm_align.rewards.interpreter.values import ORDERED, Scope, _Builtin, _Function, _Stream
+from .limits import Budget, Fault
+from .natives import BUILTINS
+from .syntax import bound_names
+from .values import ORDERED, Scope, _Builtin, _Function, _Stream
 
 
 class Walker:

@@ -23,10 +23,10 @@ from hrm_align.data.examples import Example
 from hrm_align.errors import RunError
 from hrm_align.export import stock
 from hrm_align.export.folder import write_model
+from hrm_align.export.merging import merge
 from hrm_align.export.parity import Reference, Tolerance, as_row, compare, published, reference
 from hrm_align.models.loading import DTYPES, load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
-from hrm_align.models.merging import merge
 from hrm_align.models.rounding import cost_of_rounding, measure_floor
 from hrm_align.rendering import Message, renderer_of
 from hrm_align.rollouts.parity import Limit

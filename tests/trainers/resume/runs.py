@@ -16,11 +16,11 @@ from transformers import Trainer, set_seed
 from transformers.models.hrm_text.modeling_hrm_text import HrmTextModel
 
 from hrm_align.cli import exit_code_of
-from hrm_align.config.parser import parse_sft
 from hrm_align.data.preparation import read_data, tokenized
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.trainers.callbacks import MetricsFile
 from hrm_align.trainers.sft import SFTTrainer
+from hrm_align.trainers.sft_config import parse_sft
 from recipes.sft import main
 from tests.trainers.recipe_runs import arguments, metrics
 

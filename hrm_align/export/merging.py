@@ -19,8 +19,8 @@ from hrm_align.models.rounding import in_evaluation, measure_floor, tie_margin
 from hrm_align.models.weight_files import differing_tensors, save_whole
 from hrm_align.rendering import DEFAULT_CONDITION, Document, renderer_of
 from hrm_align.rollouts.local import generate
+from hrm_align.run_folder import MERGE
 
-RECORD = "merge.json"
 KEPT_LOGITS = 1 << 24  # that are held for the comparison, 64 MiB; where there are more, at evenly spaced positions
 # Compared on where no --data is given: short, of several kinds.
 PROMPTS = ("Hello.", "Add 12 and 30.", "What is the capital of France?", "Write a list of three animals.",
@@ -177,7 +177,7 @@ def save_merged(
     with new_folder(target, size) as folder:
         save_whole(merged, folder)
         tokenizer.save_pretrained(folder)
-        replace_json(folder / RECORD, {**origin, **asdict(report)})
+        replace_json(folder / MERGE, {**origin, **asdict(report)})
         if wrong := differing_tensors(merged, folder):
             raise RunError(f"{target} does not give back {some(wrong)} as saved: nothing was written.")
 

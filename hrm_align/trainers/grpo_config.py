@@ -1,0 +1,233 @@
+"""Reinforcement learning recipes (GRPO, Dr. GRPO, DAPO, RLOO): their keys, and which exclude each other.
+
+Importing this takes seconds: `GRPOArguments` is a subclass of TRL's `GRPOConfig`, so TRL must be imported first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from trl import GRPOConfig
+
+from hrm_align.config.arguments import (
+    DataArguments,
+    LoraArguments,
+    ModelArguments,
+    RewardArguments,
+    StabiliserArguments,
+    option,
+)
+from hrm_align.config.parser import parse
+from hrm_align.config.rules import (
+    BOUNDS,
+    COUNT,
+    COUNT_OR_NONE,
+    LAYOUT,
+    REFUSED,
+    SHARE,
+    Bound,
+    Fail,
+    RecipeKind,
+    Refused,
+    Setting,
+    check_held_out,
+)
+from hrm_align.errors import UserError
+from hrm_align.rewards.suite import RewardSpec
+
+# Shao et al. 2024 (GRPO), Liu et al. 2025 (Dr. GRPO), Yu et al. 2025 (DAPO), Ahmadian et al. 2024 (RLOO: the baseline of
+# an answer is the mean of the others; the trainer takes care of that).
+_PRESETS: dict[str, dict[str, Any]] = {
+    "grpo": {"loss_type": "grpo", "scale_rewards": "group", "mask_truncated_completions": False, "max_resamples": 0},
+    "dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
+    "dapo": {"loss_type": "dapo", "epsilon_high": 0.28, "mask_truncated_completions": True, "max_resamples": 3},
+    "rloo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
+}
+
+
+@dataclass
+class GRPOArguments(StabiliserArguments, GRPOConfig):
+    """TRL's `GRPOConfig` with the stabilisers, presets by name, and the gate between sampler and trainer."""
+
+    ALGORITHMS: ClassVar[tuple[str, ...]] = ("grpo", "dr_grpo", "dapo", "rloo")
+
+    algorithm: str = option(
+        "grpo",
+        "Preset of loss_type, scale_rewards, epsilon_high, mask_truncated_completions and max_resamples; a key that is "
+        "given itself wins.",
+        choices=list(ALGORITHMS),
+    )
+    # TRL's names, left open here so that the preset fills them in.
+    loss_type: str | None = option(None, "TRL's; unset for the preset's.")  # type: ignore[assignment]
+    scale_rewards: str | None = option(None, "group, batch or none; unset for the preset's.")  # type: ignore[assignment]
+    mask_truncated_completions: bool | None = option(  # type: ignore[assignment]
+        None, "Leave answers without an end out of the loss; unset for the preset's.", nargs="?", const=True
+    )
+    max_resamples: int | None = option(
+        None, "How often groups without a signal are replaced by other prompts; unset for the preset's."
+    )
+    log_completions: bool | None = option(  # type: ignore[assignment]
+        None,
+        "Tables of answers to the trackers and completions/; unset for on where wandb tracks.",
+        nargs="?",
+        const=True,
+    )
+    num_completions_to_print: int | None = option(0, "Answers printed at each log with log_completions.")
+    logging_steps: float = option(1, "Log every so many steps; below 1, a share of all of them.")
+    activation_checkpointing: bool | None = option(
+        False, "Recompute activations in the backward pass: less memory, slower.", nargs="?", const=True
+    )
+    share_prompts: bool | None = option(
+        None,
+        "Compute a prompt once for all its answers in the update; unset for on where it has been measured, on a CPU.",
+        nargs="?",
+        const=True,
+    )
+    cuda_graphs: bool = option(
+        False,
+        "Draw answers by a decoding step that is captured once and replayed for every token: on an H200 6 times as fast at "
+        "64 answers, on a CPU of no use.",
+    )
+    parity_every: int = option(20, "Rollouts between two checks of the sampler against the trainer; 0 for none.")
+    parity_rows: int = option(16, "Answers that are checked.")
+    parity_tolerance: float | None = option(
+        None,
+        "Largest difference allowed between their log-probabilities in float32, in nats; unset for 10 times what two "
+        "kernels give on this model, and 1e-3 at least.",
+    )
+    vllm_importance_sampling_correction: bool | None = option(  # type: ignore[assignment]
+        None,
+        "Weigh sampled tokens by the trainer's probability of them over the sampler's; here for the package's own sampler. "
+        "Unset for on in half precision, off in float32.",
+        nargs="?",
+        const=True,
+    )
+    vllm_importance_sampling_mode: str = option(
+        "token_truncate",
+        "A weight for each token, or for each answer the product over its tokens; beyond a bound it becomes the bound "
+        "(truncate) or 0 (mask).",
+        choices=["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"],
+    )
+    generation_eval_samples: int = option(0, "Held-out rows answered greedily at each evaluation; 0 for none.")
+    log_samples: int = option(4, "Answers of each rollout that go to samples.jsonl.")
+
+    def __post_init__(self) -> None:
+        preset = {**_PRESETS["grpo"], **_PRESETS[self.algorithm]} if self.algorithm in _PRESETS else {}
+        for key, value in preset.items():
+            if getattr(self, key) is None:
+                setattr(self, key, value)
+        if self.log_completions is None:
+            self.log_completions = "wandb" in (self.report_to or ())
+        self.num_generations_eval = 1  # an evaluation answers greedily, once
+        asked = self.score_responses_only
+        super().__post_init__()
+        if self.share_prompts is None:
+            self.share_prompts = bool(self.use_cpu) and asked is not False
+        if self.share_prompts and asked is None:
+            self.score_responses_only = True
+
+
+@dataclass
+class GRPORecipe:
+    """A parsed `grpo.yaml`: every value typed and checked."""
+
+    KIND: ClassVar[str] = "grpo"
+
+    model: ModelArguments
+    lora: LoraArguments
+    data: DataArguments
+    rewards: RewardArguments
+    training: GRPOArguments
+
+
+_SAMPLER = "answers are sampled by this package's own sampler, which proves itself against the trainer"
+_VLLM = (
+    "vLLM reads an answer that it computes again as part of the prompt, and takes no adapter of this model: rollouts are "
+    "drawn by this package's own sampler"
+)
+_ROWS = "rewards see the rows of datasets; tools and environments are not built in"
+_REFUSED_GRPO: Refused = {
+    "cache_implementation": ((None,), _SAMPLER),
+    "chat_template_kwargs": ((None,), LAYOUT),
+    "generation_kwargs": ((None,), _SAMPLER),
+    "group_by_length": ((False,), _SAMPLER),
+    "log_completions_hub_repo": ((None,), "answers stay in samples.jsonl and the trackers"),
+    "max_tool_calling_iterations": ((None,), _ROWS),
+    "min_p": ((None,), _SAMPLER),
+    "num_generations_eval": ((None, 1), "an evaluation answers greedily: set generation_eval_samples"),
+    "remove_unused_columns": ((False,), _ROWS),
+    "repetition_penalty": ((1.0,), _SAMPLER),
+    "train_sampling_strategy": (("random",), "prompts come in groups: shuffle_dataset and curriculum order them"),
+    "use_transformers_continuous_batching": ((False,), "it builds a causal mask of its own"),
+    "use_transformers_paged": ((False,), "it builds a causal mask of its own"),
+    "use_vllm": ((False,), _VLLM),
+}
+_BOUNDS_GRPO: tuple[Bound, ...] = (
+    ("1 or more", lambda v: v is not None and v >= 1, ("max_completion_length", "num_iterations", "reward_workers")),
+    ("a finite number above 0", lambda v: 0 < v < math.inf, ("temperature", "reward_deadline")),
+    ("a number above 0", lambda v: v is None or v > 0, ("parity_tolerance",)),
+    ("above 0 and at most 1", lambda v: 0 < v <= 1, ("top_p",)),
+    (*COUNT_OR_NONE, ("top_k", "max_resamples", "parity_every", "preflight_samples")),
+    (*COUNT, ("parity_rows",)),
+    (*SHARE, ("min_pass_rate", "max_pass_rate", "max_ungraded_fraction")),
+)
+
+
+def _check_grpo(recipe: GRPORecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
+    data, rewards, training = recipe.data, recipe.rewards, recipe.training
+    if not rewards.rewards:
+        fail("rewards", "is missing: say what an answer is paid for (`hrm-align rewards` lists the rewards)")
+    for entry in rewards.rewards:
+        try:
+            RewardSpec.of(entry)
+        except UserError as error:
+            raise UserError(f"{settings['rewards'].where}: rewards: {error}") from None
+    if data.replay_datasets or data.replay_fraction:
+        fail("replay_datasets", "is of fine-tuning on given answers: mix prompts in with another entry of datasets")
+    banded = rewards.curriculum or rewards.min_pass_rate > 0 or rewards.max_pass_rate < 1
+    if banded and rewards.headroom is None:
+        fail("headroom", "is missing: pass rates are measured by `hrm-align headroom --save FILE`")
+    if rewards.min_pass_rate > rewards.max_pass_rate:
+        fail("min_pass_rate", f"is above max_pass_rate {rewards.max_pass_rate}: no prompt is left")
+    groups = training.per_device_train_batch_size * int(training.steps_per_generation or 1)
+    if training.max_resamples and groups % int(training.num_generations or 1):
+        fail("max_resamples", f"replaces whole groups, and a process draws {groups} answers at a time: make "
+             f"per_device_train_batch_size a multiple of num_generations {training.num_generations}")  # fmt: skip
+    if training.share_prompts and not training.score_responses_only:
+        fail("share_prompts", "needs score_responses_only: several answers begin behind one token")
+    if training.beta and recipe.lora.use_peft and recipe.lora.init_lora_weights in ("olora", "pissa"):
+        fail("init_lora_weights", "changes the base that beta compares with: use true, gaussian or orthogonal")
+    _check_importance_sampling(training, fail)
+    if training.sync_ref_model and recipe.lora.use_peft:
+        fail("sync_ref_model", "needs a reference of its own; an adapter's is the base")
+    check_held_out(recipe, settings, fail)
+
+
+def _check_importance_sampling(training: Any, fail: Fail) -> None:
+    """What TRL checks where vLLM samples; `None` is on in half precision."""
+    if training.vllm_importance_sampling_correction is False:
+        return
+    mode, low, high = (getattr(training, f"vllm_importance_sampling_{key}") for key in ("mode", "clip_min", "clip_max"))
+    if mode.endswith("truncate") and low is None and high is None:
+        fail("vllm_importance_sampling_clip_max", f"is unset, and {mode} needs a bound: use a number such as 3")
+    if mode.startswith("sequence") and training.loss_type == "vespo":
+        fail("vllm_importance_sampling_mode", f"is {mode!r}, and the vespo loss needs token_truncate or token_mask")
+
+
+GRPO = RecipeKind(
+    "grpo",
+    GRPORecipe,
+    (ModelArguments, LoraArguments, DataArguments, RewardArguments, GRPOArguments),
+    {**REFUSED, **_REFUSED_GRPO},
+    BOUNDS + _BOUNDS_GRPO,
+    _check_grpo,
+)
+
+
+def parse_grpo(argv: Sequence[str]) -> GRPORecipe:
+    """`parse` for a recipe of reinforcement learning."""
+    recipe: GRPORecipe = parse(GRPO, argv)
+    return recipe
