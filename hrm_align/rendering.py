@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from tokenizers import Tokenizer
@@ -40,6 +40,34 @@ CONDITION_TOKENS = {
 DEFAULT_CONDITION = "direct"
 
 ROLES = ("system", "user", "assistant", "tool")
+
+
+class Layout(NamedTuple):
+    """Token ids of the control tokens that mask, samplers and checks know, by role.
+
+    A checkpoint whose vocabulary has other ids carries them in its config as `<role>_token_id`, because reference models
+    that a trainer loads by path come without their tokenizer.
+    """
+
+    message_start: int  # <|im_start|>
+    prefix_end: int  # <|im_end|>
+    answer_start: int  # <|box_start|>
+    answer_end: int  # <|box_end|>
+
+    @classmethod
+    def of(cls, config: Any) -> Layout:
+        """The layout of a model's config: what it names, and the published ids for what it does not name."""
+        named = (getattr(config, f"{role}_token_id", None) for role in cls._fields)
+        return cls(*(default if id is None else id for id, default in zip(named, PUBLISHED, strict=True)))
+
+    def store(self, config: Any) -> None:
+        """Name in a model's config the ids that are not the published ones."""
+        for role, id, default in zip(self._fields, self, PUBLISHED, strict=True):
+            if id != default or hasattr(config, f"{role}_token_id"):
+                setattr(config, f"{role}_token_id", id)
+
+
+PUBLISHED = Layout(message_start=6, prefix_end=7, answer_start=10, answer_end=11)  # of HRM-Text-1B's tokenizer
 
 
 def parse_condition(condition: str) -> tuple[str, ...]:
@@ -137,15 +165,13 @@ class Renderer:
         needed = [IM_START, IM_END, BOX_START, BOX_END, *CONDITION_TOKENS.values()]
         missing = [name for name in needed if name not in vocabulary]
         if missing:
-            raise UserError(
-                f"the tokenizer of {tokenizer.name_or_path or 'this model'} lacks {', '.join(missing)}: "
-                "it is no HRM-Text tokenizer. Use the one that was published with the checkpoint."
-            )
+            raise UserError(_foreign(tokenizer, missing))
         self._vocabulary = vocabulary
         self._plain = _plain_tokenizer(tokenizer)
         self.pad_id: int = vocabulary.get(PAD, tokenizer.pad_token_id)
-        self.prefix_end_id: int = vocabulary[IM_END]
-        self.response_end_id: int = vocabulary[BOX_END]
+        self.layout = Layout(*(vocabulary[name] for name in (IM_START, IM_END, BOX_START, BOX_END)))
+        self.prefix_end_id: int = self.layout.prefix_end
+        self.response_end_id: int = self.layout.answer_end
 
     def plain(self, text: str) -> list[int]:
         """Encode text as text: nothing in it becomes a control token."""
@@ -217,6 +243,22 @@ def _as_messages(messages: str | Iterable[Message | Mapping[str, Any]]) -> list[
     if isinstance(messages, str):
         return [Message("user", messages)]
     return [Message.of(message) for message in messages]
+
+
+def _foreign(tokenizer: PreTrainedTokenizerFast, missing: Sequence[str]) -> str:
+    """What to say of a tokenizer without HRM-Text's control tokens: most of them missing means another layout."""
+    name = tokenizer.name_or_path or "this model"
+    if IM_START not in missing and BOX_END not in missing:
+        return (
+            f"the tokenizer of {name} lacks {', '.join(missing)}: it is no HRM-Text tokenizer. Use the one that was published "
+            "with the checkpoint."
+        )
+    own = [str(token) for token in tokenizer.added_tokens_decoder.values() if "turn" in str(token)]
+    marks = f" (it has {', '.join(own[:3])})" if own else ""
+    return (
+        f"{name} has another prompt layout than HRM-Text's{marks}: its tokenizer lacks {', '.join(missing[:3])}, which mark "
+        "where the prompt ends and the answer begins. hrm_align trains checkpoints in the published layout only."
+    )
 
 
 def _plain_tokenizer(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:

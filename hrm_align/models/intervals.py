@@ -35,8 +35,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
-# `<|box_end|>` and `<|im_start|>` of the published tokenizer. No sampler writes the one behind the other.
-RESPONSE_END_ID, MESSAGE_START_ID = 11, 6
+from hrm_align.rendering import Layout
 
 
 class PrefixMaskError(ValueError):
@@ -58,7 +57,7 @@ class Intervals(NamedTuple):
 
 def visible_intervals(
     input_ids: Tensor | None,
-    end_id: int,
+    layout: Layout,
     attention_mask: Tensor | None = None,
     position_ids: Tensor | None = None,
     token_type_ids: Tensor | None = None,
@@ -71,7 +70,7 @@ def visible_intervals(
 
     Args:
         input_ids: (batch, seq), or None if only embeddings are known; then `token_type_ids` must be given.
-        end_id: token id of `<|im_end|>`.
+        layout: ids of the control tokens.
         attention_mask: (batch, seq), 1 on real tokens; None if all are real.
         position_ids: (batch or 1, seq); None if every row is one document.
         token_type_ids: (batch, seq), 1 on the prefix. Optional: it must say what the tokens say.
@@ -92,7 +91,7 @@ def visible_intervals(
     real = _real_tokens(shape_of, attention_mask)
     starts = _document_starts(real, position_ids)
     index = torch.arange(real.shape[1], device=real.device).expand_as(real)
-    ends = None if input_ids is None else real & (input_ids == end_id)
+    ends = None if input_ids is None else real & (input_ids == layout.prefix_end)
     again = _further_answers(ends, real, starts, position_ids)
     if again is not None:
         starts = starts & ~again  # they belong to the prompt's document
@@ -101,7 +100,7 @@ def visible_intervals(
     typed = None if token_type_ids is None else real & (token_type_ids == 1)
     prefix = _agreed_prefix(ruled, typed, real, starts)
     if input_ids is not None:
-        _check_one_document(input_ids, prefix, starts if again is None else starts | again)
+        _check_one_document(input_ids, layout, prefix, starts if again is None else starts | again)
     following = torch.ones_like(prefix)
     following[:, :-1] = starts[:, 1:] | ~prefix[:, 1:]
     closes = torch.where(prefix & following, index, real.shape[1])
@@ -167,9 +166,12 @@ def _real_tokens(shape_of: Tensor, attention_mask: Tensor | None) -> Tensor:
     return attention_mask.bool()
 
 
-def _check_one_document(input_ids: Tensor, prefix: Tensor, starts: Tensor) -> None:
-    """Behind its answer a document may not go on with a new message: that would be a second one, unseen."""
-    joint = (input_ids[:, :-1] == RESPONSE_END_ID) & (input_ids[:, 1:] == MESSAGE_START_ID)
+def _check_one_document(input_ids: Tensor, layout: Layout, prefix: Tensor, starts: Tensor) -> None:
+    """Behind its answer a document may not go on with a new message: that would be a second one, unseen.
+
+    No sampler writes the start of a message behind the end of an answer.
+    """
+    joint = (input_ids[:, :-1] == layout.answer_end) & (input_ids[:, 1:] == layout.message_start)
     if (row := _first_row(joint & ~prefix[:, :-1] & ~starts[:, 1:])) is not None:
         raise PrefixMaskError(
             f"row {row} holds several documents, but position_ids do not say where each begins, so they would see each "

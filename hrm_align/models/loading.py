@@ -24,7 +24,6 @@ from transformers import (
 from hrm_align.errors import UserError
 from hrm_align.models.attention import PER_DOCUMENT
 from hrm_align.models.checkpoint_format import Stored
-from hrm_align.models.prefix_mask import PREFIX_END_ID
 from hrm_align.models.recurrence import from_l_bp_cycles, official, to_l_bp_cycles
 from hrm_align.models.weight_files import first_dtype, from_pretrained, weights_of
 from hrm_align.rendering import chat_template, renderer_of
@@ -267,7 +266,7 @@ def load_model_and_tokenizer(
         tokenizer_name: if the tokenizer lives elsewhere.
 
     Returns:
-        Model and tokenizer; the model's config and generation config name the end, pad and prefix-end tokens.
+        Model and tokenizer; the model's config and generation config name the end, pad and other control tokens.
     """
     # a revision names a state of the model's own repository
     tokenizer = load_tokenizer(tokenizer_name or name, None if tokenizer_name else kwargs.get("revision"))
@@ -278,8 +277,7 @@ def load_model_and_tokenizer(
             f"the tokenizer of {tokenizer_name or name} has {len(tokenizer)} tokens and the model "
             f"{model.config.vocab_size}: they do not belong together."
         )
-    if renderer.prefix_end_id != PREFIX_END_ID:
-        model.config.prefix_end_token_id = renderer.prefix_end_id
+    renderer.layout.store(model.config)
     for settings in (model.config, model.generation_config):
         settings.eos_token_id = renderer.response_end_id
         settings.pad_token_id = renderer.pad_id

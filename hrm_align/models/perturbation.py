@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hrm_align.models.prefix_mask import prefix_end_id
 from hrm_align.models.rounding import measure_floor
-from hrm_align.rendering import Document
+from hrm_align.rendering import Document, Layout
 
 ROW_TOKENS = 1024  # of documents that are packed together
 COMPARED_TOKENS = 256  # of logits at a time
@@ -62,7 +61,7 @@ def prove(model: PreTrainedModel, documents: Sequence[Document], track: Track = 
         documents: prompt and response. A one-token prompt is skipped in the control.
         track: goes through the experiments, and may show how far it has come (`rich.progress.track`).
     """
-    end_id = prefix_end_id(model.config)
+    end_id = Layout.of(model.config).prefix_end
     experiments = [partial(_alone, model, document, end_id) for document in documents]
     experiments += [partial(_packed, model, row, end_id) for row in _rows(documents)]
     moved = [experiment() for experiment in track(experiments)]

@@ -15,23 +15,15 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 from torch import Tensor
-from transformers import Cache, GenerationMixin, HrmTextForCausalLM, HrmTextModel, PreTrainedConfig, PreTrainedModel
+from transformers import Cache, GenerationMixin, HrmTextForCausalLM, HrmTextModel, PreTrainedModel
 
 from hrm_align.models.attention import BY_DOCUMENT, PLAN, Plan, instead_of_a_mask, plan_of, register
 from hrm_align.models.intervals import Intervals, PrefixMaskError, attention_mask_of, visible_intervals
-
-# `<|im_end|>` of the published tokenizer. A checkpoint with another vocabulary carries `prefix_end_token_id` in its
-# config, because reference models that a trainer loads by path come without their tokenizer.
-PREFIX_END_ID = 7
+from hrm_align.rendering import Layout
 
 _CACHE_MARK = "hrm_prefix_length"  # set on a cache that was filled under the prefix mask
 _CONTINUOUS_BATCHING = ("generate_batch", "init_continuous_batching")
 _originals: dict[type, Callable[..., Any]] = {}
-
-
-def prefix_end_id(config: PreTrainedConfig) -> int:
-    """Token id that closes a prefix under this config."""
-    return getattr(config, "prefix_end_token_id", PREFIX_END_ID)
 
 
 def _cached_length(cache: Cache | None) -> int:
@@ -61,7 +53,7 @@ def _backbone_mask(
     if _cached_length(cache) > 0:
         _check_continuation(model, input_ids, cache, token_type_ids)
         return _Mask(attention_mask)  # answer tokens behind a whole prompt are causal
-    intervals = visible_intervals(input_ids, prefix_end_id(model.config), attention_mask, position_ids, token_type_ids)
+    intervals = visible_intervals(input_ids, Layout.of(model.config), attention_mask, position_ids, token_type_ids)
     tokens = input_ids if input_ids is not None else inputs_embeds
     assert tokens is not None  # else the intervals would have raised
     kv_length = None if cache is None else cache.get_mask_sizes(tokens.shape[1], 0)[0]
@@ -94,7 +86,7 @@ def _check_continuation(
     model: HrmTextModel, input_ids: Tensor | None, cache: Cache | None, token_type_ids: Tensor | None
 ) -> None:
     prefix_length = getattr(cache, _CACHE_MARK, None)
-    cached, end_id = _cached_length(cache), prefix_end_id(model.config)
+    cached, end_id = _cached_length(cache), Layout.of(model.config).prefix_end
     # Assisted decoding crops the prompt's last token and feeds it again: exact, because <|im_end|> sees all the same.
     if prefix_length == cached + 1 and input_ids is not None and (input_ids[:, 0] == end_id).all():
         return
@@ -217,7 +209,7 @@ def _prefill_mask(
             "(tokenizer.padding_side = 'left')."
         )
     positions, types = kwargs.get("position_ids"), kwargs.get("token_type_ids")
-    intervals = visible_intervals(input_ids, prefix_end_id(model.config), attention_mask, positions, types)
+    intervals = visible_intervals(input_ids, Layout.of(model.config), attention_mask, positions, types)
     if cache is None or not cache.is_compileable:
         return attention_mask
     kv_length, _ = cache.get_mask_sizes(input_ids.shape[1], 0)
@@ -228,7 +220,7 @@ def _check_live_prefill(
     model: HrmTextForCausalLM, input_ids: Tensor, length: int | None, is_first_iteration: bool | None
 ) -> None:
     new = input_ids if length is None else input_ids[:, -length:]
-    if is_first_iteration and (new == prefix_end_id(model.config)).any():
+    if is_first_iteration and (new == Layout.of(model.config).prefix_end).any():
         raise PrefixMaskError(
             "generate got a prompt on top of a live cache (a second turn, or prefill_chunk_size): it would be read "
             "causally. Render the whole conversation as one prompt, start from an empty cache, and leave "

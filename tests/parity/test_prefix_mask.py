@@ -9,6 +9,7 @@ from hrm_align.models import attention as per_document
 from hrm_align.models import prefix_mask
 from hrm_align.models.intervals import PrefixMaskError, visible_intervals
 from hrm_align.models.prefix_mask import causal_prompt
+from hrm_align.rendering import PUBLISHED
 from tests.parity.reference import (
     document,
     drawn_mask,
@@ -68,7 +69,7 @@ def test_the_drawing_in_the_docstring():
     a, b = [31, 7, 11], [32, 33, 7, 40, 11]
     ids = torch.tensor([a + b])
     positions = torch.tensor([[0, 1, 2, 0, 1, 2, 3, 4]])
-    first, last, *_ = visible_intervals(ids, 7, position_ids=positions)
+    first, last, *_ = visible_intervals(ids, PUBLISHED, position_ids=positions)
     assert first.tolist() == [[0, 0, 0, 3, 3, 3, 3, 3]]
     assert last.tolist() == [[1, 1, 2, 5, 5, 5, 6, 7]]
 

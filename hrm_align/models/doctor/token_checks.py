@@ -20,7 +20,6 @@ from hrm_align.models.doctor.checkpoint import (
     Findings,
     mendable,
 )
-from hrm_align.models.prefix_mask import PREFIX_END_ID
 from hrm_align.rendering import (
     BOX_END,
     BOX_START,
@@ -28,24 +27,29 @@ from hrm_align.rendering import (
     IM_END,
     IM_START,
     PAD,
+    PUBLISHED,
     TOOL_CALL,
     TOOL_CALL_END,
     TOOL_RESPONSE,
     TOOL_RESPONSE_END,
+    Layout,
     Renderer,
     chat_template,
 )
 
 CONTROL_IDS = {  # of the published tokenizer
-    PAD: 5, IM_START: 6, IM_END: PREFIX_END_ID, CONDITION_TOKENS["direct"]: 8, CONDITION_TOKENS["cot"]: 9, BOX_START: 10,
+    PAD: 5, IM_START: 6, IM_END: 7, CONDITION_TOKENS["direct"]: 8, CONDITION_TOKENS["cot"]: 9, BOX_START: 10,
     BOX_END: 11, CONDITION_TOKENS["noisy"]: 12, CONDITION_TOKENS["synth"]: 13, TOOL_CALL: 25, TOOL_CALL_END: 26,
     TOOL_RESPONSE: 27, TOOL_RESPONSE_END: 28, "<think>": 29, "</think>": 30,
 }  # fmt: skip
+LAYOUT = (IM_START, IM_END, BOX_START, BOX_END)  # in the order of Layout's roles
 SPECIALS = {"pad": PAD, "bos": IM_START, "eos": BOX_END}
 
 
 def token_ids(checkpoint: Checkpoint) -> Findings:
     """The ids that config.json names."""
+    if _has_another_layout(checkpoint):
+        return  # said once, by control_tokens
     ids = _expected_ids(checkpoint)
     wrong = {}
     for word, name in SPECIALS.items():
@@ -54,15 +58,17 @@ def token_ids(checkpoint: Checkpoint) -> Findings:
     if wrong:
         told = ", ".join(f"{key} is {checkpoint.config.get(key)}" for key in wrong)
         yield mendable("token_ids", CONFIG, told, **wrong)
-    end = checkpoint.config.get("prefix_end_token_id", PREFIX_END_ID)
-    if end != ids.get(IM_END):
-        problem = f"prefix_end_token_id is {end}, but {IM_END}, which closes a prefix, is {ids.get(IM_END)}"
-        yield mendable("token_ids", CONFIG, problem, prefix_end_token_id=GONE)
+    for role, name, default in zip(Layout._fields, LAYOUT, PUBLISHED, strict=True):
+        key, id = f"{role}_token_id", ids.get(name)
+        stated = checkpoint.config.get(key, default)
+        if stated != id:
+            problem = f"{key} is {stated}, but {name} is {id}"
+            yield mendable("token_ids", CONFIG, problem, **{key: GONE if id in (None, default) else id})
 
 
 def generation(checkpoint: Checkpoint) -> Findings:
     """The ids that generation_config.json names: with a wrong end, a generation never stops."""
-    if GENERATION not in checkpoint.documents:
+    if GENERATION not in checkpoint.documents or _has_another_layout(checkpoint):
         return  # generation then takes the config's ids
     stated, ids = checkpoint.documents[GENERATION], _expected_ids(checkpoint)
     wrong = {
@@ -77,6 +83,8 @@ def generation(checkpoint: Checkpoint) -> Findings:
 
 def special_tokens(checkpoint: Checkpoint) -> Findings:
     """The special tokens that the tokenizer's own config names, or the file in which it stood before."""
+    if _has_another_layout(checkpoint):
+        return
     for document in (TOKENIZER_CONFIG, LEGACY_SPECIALS):
         stated = checkpoint.documents.get(document, {} if document == TOKENIZER_CONFIG else None)
         if stated is None:
@@ -108,6 +116,14 @@ def control_tokens(checkpoint: Checkpoint) -> Findings:
     """Each control token must be encoded as its one id, and no text as any of them."""
     words, ids = checkpoint.tokenizer, _expected_ids(checkpoint)
     assert words is not None
+    if _has_another_layout(checkpoint):
+        try:
+            Renderer(PreTrainedTokenizerFast(tokenizer_object=words, name_or_path=str(checkpoint.folder)))
+        except UserError as error:
+            yield Finding(
+                "layout", str(error).split(" hrm_align trains")[0], "hrm_align trains the published layout only."
+            )
+        return
     added = {token["content"]: token for token in checkpoint.documents[TOKENIZER].get("added_tokens") or []}
     wrong = [
         name
@@ -127,7 +143,7 @@ def control_tokens(checkpoint: Checkpoint) -> Findings:
         yield Finding("control_tokens", problem, "add them under their ids.", apply)
     if lost:
         told = ", ".join(f"{name} is {words.token_to_id(name)}, not {ids[name]}" for name in lost[:4])
-        remedy = "use the tokenizer.json that was published with the model (one of its own: set prefix_end_token_id)."
+        remedy = "use the tokenizer.json that was published with the model (one of its own: set bos_token_id and eos_token_id to its ids)."
         yield Finding("control_tokens", f"{TOKENIZER}: {told}", remedy)
     if words.get_vocab_size() > checkpoint.size("vocab_size"):
         problem = f"{TOKENIZER} has {words.get_vocab_size()} tokens and the model {checkpoint.size('vocab_size')}"
@@ -158,10 +174,31 @@ def template(checkpoint: Checkpoint) -> Findings:
     yield Finding("chat_template", problem, "write hrm_align's (a template of your own stays as .bak).", apply)
 
 
+def _has_another_layout(checkpoint: Checkpoint) -> bool:
+    """Whether the tokenizer has neither end of HRM-Text's layout, and something else at their ids."""
+    words = checkpoint.tokenizer
+    return words is not None and all(
+        words.token_to_id(name) is None and words.id_to_token(CONTROL_IDS[name]) is not None
+        for name in (IM_START, BOX_END)
+    )
+
+
 def _expected_ids(checkpoint: Checkpoint) -> dict[str, int]:
-    """The id that each control token must have: the published one, or its own if the config declares a vocabulary."""
-    own, words = checkpoint.config.get("prefix_end_token_id", PREFIX_END_ID), checkpoint.tokenizer
-    if words is None or own == PREFIX_END_ID or words.token_to_id(IM_END) != own:
+    """The id that each control token must have: the published one, or its own if the config declares a vocabulary.
+
+    A config declares one by `prefix_end_token_id`, or by `bos_token_id` and `eos_token_id` that are those of the tokenizer.
+    """
+    config, words = checkpoint.config, checkpoint.tokenizer
+    if words is None:
+        return CONTROL_IDS
+    prefix_end = config.get("prefix_end_token_id", PUBLISHED.prefix_end)
+    declares_end = prefix_end != PUBLISHED.prefix_end and words.token_to_id(IM_END) == prefix_end
+    ends = (words.token_to_id(IM_START), words.token_to_id(BOX_END))
+    declares_both = ends != (PUBLISHED.message_start, PUBLISHED.answer_end) and ends == (
+        config.get("bos_token_id"),
+        config.get("eos_token_id"),
+    )
+    if not (declares_end or declares_both):
         return CONTROL_IDS
     return {name: id for name in CONTROL_IDS if (id := words.token_to_id(name)) is not None}
 
