@@ -25,7 +25,7 @@ def sft_commands():
                 yield line.strip()
 
 
-@pytest.mark.parametrize("line", sft_commands())
+@pytest.mark.parametrize("line", list(sft_commands()))
 def test_the_documented_training_commands_parse(line, monkeypatch):
     monkeypatch.chdir(ROOT)
     words = shlex.split(line, comments=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_align.rewards.matching import MATCHERS
-from tests.rewards.test_sql import example
+from tests.rewards.test_sql_rewards import example
 
 DATA = Path(__file__).parents[2] / "data" / "sql"
 SPLITS = ("train", "test")
