@@ -1,9 +1,13 @@
-"""A run opens its folder: one process claims it and finds the checkpoint to go on from, and all of them hear the same.
+"""A run of a recipe: it claims or resumes its folder, trains under preemption, saves, and publishes.
 
-From there to its end it listens to the signals that ask it to stop.
+with open_run(recipe) as run:
+    data = run.read_data()
+    ...
+    run.train(trainer, data)
+    run.publish(max_new_tokens)
 
-with open_run(recipe.training) as run:
-    train(recipe, run)
+One process claims the folder and finds the checkpoint to go on from, and all of them hear the same. To its end the run listens
+to the signals that ask it to stop.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +26,25 @@ from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
-from transformers import TrainerCallback
+from rich.console import Console
+from transformers import TrainerCallback, set_seed
 
+from hrm_align.config.parser import resolved
+from hrm_align.data.examples import Example
+from hrm_align.data.preparation import RunData, read_data, warnings_of
 from hrm_align.errors import Interrupted, Preempted, RunError, UserError, some
-from hrm_align.run_folder import PREEMPTED, check_folder
-from hrm_align.trainers.callbacks import MetricsFile, Preemption, follow_launcher
+from hrm_align.estimates.batch import settle_batch
+from hrm_align.export.hub import FinalPush
+from hrm_align.models.loading import load_config
+from hrm_align.models.lora import parameters_told
+from hrm_align.rewards.preflight import PreflightReport, preflight
+from hrm_align.rewards.suite import RewardSuite
+from hrm_align.run_folder import PREEMPTED, check_folder, write_json, write_records
+from hrm_align.trainers.callbacks import MetricsFile, Preemption, follow_launcher, prepare_trackers
 from hrm_align.trainers.claim import Claim, ClaimWatch, claimed, sees_claim
+from hrm_align.trainers.evals import ForgettingGuard, report_guard
 from hrm_align.trainers.resume import AUTO, checkpoint_to_resume
+from hrm_align.trainers.same_run import check_same_run
 
 SEEN_WITHIN = 15.0  # seconds, in which a network file system shows a new file
 
@@ -38,12 +54,18 @@ class Run:
     """An open run.
 
     Attributes:
+        recipe: as parsed.
+        settings: every key of it with its value, for the record.
+        push: what is to be published at the end; None for nothing.
         folder: its output_dir.
         resumed: the checkpoint that it goes on from, verified; None for a run from the start.
         claim: on the folder, held by the main process; None on the others.
         preemption: what it does with signals.
     """
 
+    recipe: Any
+    settings: dict[str, Any]
+    push: FinalPush | None
     folder: Path
     resumed: Path | None
     claim: Claim | None
@@ -55,18 +77,101 @@ class Run:
         metrics = MetricsFile(self.folder / "metrics.jsonl", self.resumed)
         return [ClaimWatch(self.claim), metrics, self.preemption]
 
+    def read_data(self) -> RunData:
+        """The rows of the recipe. Raises UserError if they, or the settings, are not those of the run that is resumed."""
+        data = read_data(self.recipe.data, self.recipe.training.seed, self.folder / "run")
+        check_same_run(self.resumed, self.settings, data.account, PartialState().num_processes)
+        return data
+
+    def check_rewards(self, suite: RewardSuite, prompts: Sequence[Example]) -> PreflightReport | None:
+        """Grade answers whose reward is known, and stop before a run that would be rewarded for nothing, or for anything.
+
+        Returns:
+            The report, for `train`; None on other processes, or where the recipe asks for none.
+
+        Raises:
+            UserError: as `PreflightReport.require`.
+        """
+        rewards = self.recipe.rewards
+        if not rewards.preflight_samples or not PartialState().is_main_process:
+            return None
+        report = preflight(suite, prompts, limit=rewards.preflight_samples, seed=self.recipe.training.seed)
+        Console().print(report.table())
+        report.require(rewards.max_ungraded_fraction)
+        return report
+
+    def train(
+        self,
+        trainer: Any,
+        data: RunData,
+        guard: ForgettingGuard | None = None,
+        checked: PreflightReport | None = None,
+    ) -> None:
+        """Record the run, train, save, and score its guard sets before and after.
+
+        Args:
+            trainer: with `callbacks`.
+            data: of `read_data`, with what became of its rows.
+            guard: sets that must not be forgotten; None for none.
+            checked: of `check_rewards`.
+
+        Raises:
+            Preempted: if a signal asked the run to stop; it has saved.
+        """
+        is_main = PartialState().is_main_process
+        if is_main:
+            self.check_claim()
+            write_records(self.folder / "run", self.settings, data.account)
+            if checked is not None:
+                write_json(self.folder / "run" / "preflight.json", checked.to_dict())
+            for line in (*told_of(trainer.model, data), *warnings_of(data, self.recipe.training)):
+                print(line)
+        if guard is not None:
+            trainer.call_with_model(guard.before)
+        trainer.train(resume_from_checkpoint=self.resumed)
+        self.preemption.raise_if_asked(self.folder, trainer.state.global_step)
+        trainer.save_model(str(self.folder))
+        trainer.save_state()
+        if guard is not None:
+            report = trainer.call_interruptibly(guard.after)
+            if is_main:
+                Console().print(report_guard(report, self.folder / "run"))
+
+    def publish(self, max_new_tokens: int) -> None:
+        """Say where the run is saved, and push it where the recipe asks for that.
+
+        Args:
+            max_new_tokens: longest answer when the export is compared with the run.
+        """
+        if not PartialState().is_main_process:
+            return
+        print(f"saved {self.folder}; score it: hrm-align evaluate --model {self.folder} --data HELD_OUT_ROWS")
+        if self.push is not None:
+            self.push.publish(self.folder, max_new_tokens)
+
     def check_claim(self) -> None:
         """Raise RunError if another run has taken the folder over."""
         if self.claim is not None:
             self.claim.check()
 
 
+def told_of(model: Any, data: RunData) -> list[str]:
+    """What is trained, and on how much, for people."""
+    lines = [parameters_told(model) or "all parameters are trained"]
+    for name, part in data.account.items():
+        if "kept" in part:
+            lines.append(f"{name}: {part['kept']} kept, dropped: {part['dropped']['by_reason'] or 'none'}")
+    return lines
+
+
 @contextmanager
-def open_run(args: Any) -> Iterator[Run]:
+def open_run(recipe: Any) -> Iterator[Run]:
     """Claim `output_dir`, before anything is read for the run or written there, until the run ends in whatever way.
 
+    Then the batch is settled (`auto_batch`), the seed set and the trackers started.
+
     Args:
-        args: the trainer's, with `output_dir`, `resume_from_checkpoint`, `preemption_dir` and `preemption_signal`.
+        recipe: as parsed; its training has `output_dir`, `resume_from_checkpoint`, `preemption_dir` and `preemption_signal`.
 
     Raises:
         UserError: on the main process, if another run has the folder, if it holds what may not be written over, or if there
@@ -74,6 +179,7 @@ def open_run(args: Any) -> Iterator[Run]:
         RunError: the same, if the checkpoint of a preempted run cannot be copied.
         Preempted: if a signal came when only the scores of the guard sets were missing.
     """
+    args = recipe.training
     state, folder, asked = PartialState(), Path(str(args.output_dir)), args.resume_from_checkpoint
     preemption = Preemption(args.preemption_signal)
     follow_launcher()
@@ -104,9 +210,21 @@ def open_run(args: Any) -> Iterator[Run]:
             sys.exit(code)
         try:
             with preemption:
-                yield Run(folder, resumed, claim, preemption)
+                if getattr(args, "auto_batch", False):
+                    _settle_batch(recipe, resumed)
+                settings, push = resolved(recipe), FinalPush.requested(args)
+                set_seed(args.seed)
+                prepare_trackers(args.report_to, folder)
+                yield Run(recipe, settings, push, folder, resumed, claim, preemption)
         except Interrupted as stop:
             raise Preempted(f"{folder} is saved, but for the scores of its guard sets after training.") from stop
+
+
+def _settle_batch(recipe: Any, resumed: Path | None) -> None:
+    config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
+    decided = settle_batch(recipe, config, resumed)
+    if PartialState().is_main_process:
+        print(decided)
 
 
 def _machines_apart(folder: Path, token: str) -> list[str]:

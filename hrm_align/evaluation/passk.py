@@ -17,6 +17,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.config.arguments import RewardArguments
 from hrm_align.data.examples import Example
+from hrm_align.data.preparation import RunData
+from hrm_align.data.tokenize import answerable_prompts
 from hrm_align.errors import UserError
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.suite import RewardSuite
@@ -118,6 +120,22 @@ def prompt_key(example: Example) -> str:
         *([m.role, m.content, [dict(call) for call in m.tool_calls]] for m in example.messages),
     ]
     return blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
+
+
+def prompts_to_train(recipe: Any, data: RunData, tokenizer: PreTrainedTokenizerFast, room: int) -> list[Example]:
+    """The prompts that leave room for an answer and are neither too hard nor too easy; the others are accounted for.
+
+    Args:
+        recipe: of reinforcement learning; a curriculum keeps its order.
+        data: whose account is added to.
+        tokenizer: of the model.
+        room: positions that a prompt may take.
+    """
+    prompts, data.account["prompts"] = answerable_prompts(data.train, tokenizer, room, recipe.data.max_dropped_fraction)
+    prompts, data.account["headroom"] = within_band(prompts, recipe.rewards)
+    if recipe.rewards.curriculum:
+        recipe.training.shuffle_dataset = False  # they are in order
+    return prompts
 
 
 def within_band(examples: Sequence[Example], rewards: RewardArguments) -> tuple[list[Example], dict[str, Any]]:

@@ -221,7 +221,6 @@ class FinalPush:
             run: output_dir of the run, which has ended.
             max_new_tokens: longest answer when the export is asked.
         """
-        from hrm_align.export.hub import push
         from hrm_align.export.pipeline import ExportOptions, export
 
         folder = run / EXPORT_FOLDER

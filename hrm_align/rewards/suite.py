@@ -67,6 +67,12 @@ class RewardSuite:
         except StartError as error:
             raise UserError(self._start_failed(error)) from None
 
+    @classmethod
+    def of(cls, rewards: Any) -> RewardSuite:
+        """The suite of a recipe's keys: `rewards`, `reward_workers` and `reward_deadline`."""
+        specs = [RewardSpec.of(entry) for entry in rewards.rewards]
+        return cls(specs, workers=rewards.reward_workers, deadline=rewards.reward_deadline)
+
     def __enter__(self) -> RewardSuite:
         return self
 

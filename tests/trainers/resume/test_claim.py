@@ -120,7 +120,7 @@ def exactly_one_runs(folder: Path, rows: Path, *before: str) -> None:
     """Two starts at once: one ends well, the other is refused, and the steps of one are logged."""
     out, logs = folder / "run", [folder / "0.log", folder / "1.log"]
     if before:  # a run that was killed while it read its data, and whose claim is still there
-        assert forked(folder / "log", dies, "recipes.sft.read_data", 1, out, rows, *SHORT) == [-signal.SIGKILL]
+        assert forked(folder / "log", dies, "hrm_align.run.read_data", 1, out, rows, *SHORT) == [-signal.SIGKILL]
         assert left(out) == [CLAIM]
     with running(logs[0], reads, 2, out, rows, *SHORT) as one, running(logs[1], reads, 2, out, rows, *SHORT) as two:
         pass
@@ -159,7 +159,7 @@ def test_of_two_commands_at_once_exactly_one_runs(rows, tmp_path, trial):
     """As a user gives them, seconds of imports included. Every second time a killed run has left its claim."""
     out = tmp_path / "run"
     if trial % 2:
-        assert forked(tmp_path / "log", dies, "recipes.sft.read_data", 1, out, rows, *SHORT) == [-signal.SIGKILL]
+        assert forked(tmp_path / "log", dies, "hrm_align.run.read_data", 1, out, rows, *SHORT) == [-signal.SIGKILL]
     command = [sys.executable, "-m", "hrm_align.cli", "sft", *arguments(out, rows, *SHORT)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     started = [
