@@ -40,8 +40,8 @@ from hrm_align.models.lora import parameters_told
 from hrm_align.rewards.preflight import PreflightReport, preflight
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.run_folder import PREEMPTED, check_folder, write_json, write_records
-from hrm_align.trainers.callbacks import MetricsFile, Preemption, follow_launcher, prepare_trackers
-from hrm_align.trainers.claim import Claim, ClaimWatch, claimed, sees_claim
+from hrm_align.trainers.callbacks import ClaimWatch, MetricsFile, Preemption, follow_launcher, prepare_trackers
+from hrm_align.trainers.claim import Claim, claimed, sees_claim
 from hrm_align.trainers.evals import ForgettingGuard, report_guard
 from hrm_align.trainers.resume import AUTO, checkpoint_to_resume
 from hrm_align.trainers.same_run import check_same_run

@@ -2,6 +2,7 @@
 
     local_part(weight)                   the slice of this process: what sums and copies work on
     gather_state(model, keep)            whole tensors on the CPU, one gathered at a time: what is saved
+    all_finite(tensors)                  whether the slices of this process are finite numbers
     fill(own, whole)                     the way back: what is loaded
     call_inside_forward(model, f)        f(model) as a forward of the root, which everything beside it must be
     call_with_whole_weights(model, f)    the same, and no collective inside f, so that f may generate
@@ -12,7 +13,7 @@ A model that is not sharded passes through all of them unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MethodType
 from typing import Any, TypeVar
 
@@ -61,6 +62,18 @@ def gather(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
         if keep:
             kept[name] = whole.cpu()
     return kept
+
+
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether floating point tensors hold neither NaN nor infinity, by one reduction of each and without a copy.
+
+    A NaN anywhere is both the least and the largest entry. `torch.isfinite` fills as many bytes as there are weights, and
+    takes twenty times as long or more on a CPU.
+    """
+    parts = (local_part(tensor.detach()) for tensor in tensors)
+    floats = [part for part in parts if part.is_floating_point() and part.numel()]
+    finite = [torch.isfinite(torch.stack(torch.aminmax(tensor))).all() for tensor in floats]
+    return not finite or bool(torch.stack(finite).all())  # read once: a read waits for the GPU
 
 
 def fill(own: Tensor, whole: Tensor) -> None:

@@ -162,6 +162,19 @@ def _place(tensor: Tensor) -> int | Tensor:
     return part.data_ptr() if part.numel() else tensor
 
 
+def is_plain(model: nn.Module) -> bool:
+    """Whether `save_weights` can write a model: whole weights of one known dtype, none of them tied or elsewhere."""
+    dtypes = {weight.dtype for weight in model.state_dict().values()}
+    return (
+        isinstance(model, HrmTextForCausalLM)
+        and not model.config.tie_word_embeddings
+        and not getattr(model, "is_quantized", False)
+        and not hasattr(model, "hf_device_map")
+        and len(dtypes) == 1
+        and dtypes <= set(DTYPES.values())
+    )
+
+
 def save_weights(weights: Mapping[str, Tensor], file: Path) -> None:
     """Write a model's weights as stock `save_pretrained` does, fused, without fusing them in memory first.
 

@@ -1,4 +1,4 @@
-"""Callbacks of a run: metrics and samples as JSON lines, preemption, and trackers.
+"""Callbacks of a run: metrics and samples as JSON lines, the claim, preemption, and trackers.
 
 `Preemption` saves and stops as soon as possible after SIGTERM, which schedulers send some time before they kill. Work that is
 not worth finishing then (evaluations, guards, rollouts) runs inside `interruptible` and ends with `Interrupted`.
@@ -38,6 +38,7 @@ from transformers import (
 )
 
 from hrm_align.errors import Interrupted, Preempted, RunError, UserError
+from hrm_align.trainers.claim import Claim
 
 HEALTH = "health/"
 # Prefixes of what goes to the trackers and metrics.jsonl, but not to the console.
@@ -135,6 +136,23 @@ def shorten_console(trainer: Trainer) -> None:
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 # Set by `accelerate launch` for each process that it starts, and by torchrun.
 _LAUNCHERS = ("ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID")
+
+
+class ClaimWatch(TrainerCallback):
+    """Stops a run that has lost its folder to another before it writes there again.
+
+    Args:
+        claim: of the main process; None on the others.
+    """
+
+    def __init__(self, claim: Claim | None):
+        self.claim = claim
+
+    def _check(self, *args: Any, **kwargs: Any) -> None:
+        if self.claim is not None:
+            self.claim.check()
+
+    on_train_begin = on_step_end = on_log = on_evaluate = on_train_end = _check  # before whatever is written next
 
 
 class Preemption(TrainerCallback):

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -16,7 +16,7 @@ from accelerate.utils import broadcast_object_list
 from peft import PeftModel
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast, Trainer
+from transformers import PreTrainedTokenizerFast, Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
@@ -24,9 +24,9 @@ from transformers.utils import logging as transformers_logging
 from hrm_align.errors import Interrupted, RunError, UserError
 from hrm_align.models.adapter_record import write_record
 from hrm_align.models.adapters import WEIGHTS, Adapter, check_tensors, fill_adapter
-from hrm_align.models.loading import DTYPES, load_config
-from hrm_align.models.sharding import gather, local_part, reshard
-from hrm_align.models.weight_files import load_weights, save_weights
+from hrm_align.models.loading import load_config
+from hrm_align.models.sharding import all_finite, gather, reshard
+from hrm_align.models.weight_files import is_plain, load_weights, save_weights
 from hrm_align.run_folder import EMA_FOLDER, STAGING, note_preempted
 from hrm_align.trainers.callbacks import Preemption
 from hrm_align.trainers.checkpoints import (
@@ -49,31 +49,6 @@ _Base: Any = Trainer if TYPE_CHECKING else object
 Result = TypeVar("Result")
 
 _WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # what torch and safetensors make of a full disk
-
-
-def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether floating point tensors hold neither NaN nor infinity, by one reduction of each and without a copy.
-
-    A NaN anywhere is both the least and the largest entry. `torch.isfinite` fills as many bytes as there are weights, and
-    takes twenty times as long or more on a CPU.
-    """
-    parts = (local_part(tensor.detach()) for tensor in tensors)
-    floats = [part for part in parts if part.is_floating_point() and part.numel()]
-    finite = [torch.isfinite(torch.stack(torch.aminmax(tensor))).all() for tensor in floats]
-    return not finite or bool(torch.stack(finite).all())  # read once: a read waits for the GPU
-
-
-def _is_plain(model: nn.Module) -> bool:
-    """Whether `save_weights` can write a model: whole weights of one known dtype, none of them tied or elsewhere."""
-    dtypes = {weight.dtype for weight in model.state_dict().values()}
-    return (
-        isinstance(model, HrmTextForCausalLM)
-        and not model.config.tie_word_embeddings
-        and not getattr(model, "is_quantized", False)
-        and not hasattr(model, "hf_device_map")
-        and len(dtypes) == 1
-        and dtypes <= set(DTYPES.values())
-    )
 
 
 @contextmanager
@@ -241,7 +216,7 @@ class SafeCheckpoints(_Base):
         # Transformers would fuse all weights in memory, which holds the model twice then.
         whole = state_dict if self.is_fsdp_enabled else None
         has_all = state_dict is None or whole is not None
-        streamed = has_all and output_dir is not None and not self.is_deepspeed_enabled and _is_plain(bare)
+        streamed = has_all and output_dir is not None and not self.is_deepspeed_enabled and is_plain(bare)
         with _silent_bar() if streamed else nullcontext():
             super()._save(output_dir, {} if streamed else state_dict)
         if streamed and self.args.should_save:

@@ -22,11 +22,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import psutil
-from transformers import TrainerCallback
 
 from hrm_align.errors import RunError, UserError
 from hrm_align.run_folder import CLAIM
@@ -318,23 +316,6 @@ def sees_claim(run: Path, token: str) -> bool:
     except OSError:
         return False
     return seen is not None and seen.owner.token == token
-
-
-class ClaimWatch(TrainerCallback):
-    """Stops a run that has lost its folder to another before it writes there again.
-
-    Args:
-        claim: of the main process; None on the others.
-    """
-
-    def __init__(self, claim: Claim | None):
-        self.claim = claim
-
-    def _check(self, *args: Any, **kwargs: Any) -> None:
-        if self.claim is not None:
-            self.claim.check()
-
-    on_train_begin = on_step_end = on_log = on_evaluate = on_train_end = _check  # before whatever is written next
 
 
 # Processes, jobs, files -----------------------------------------------------------------------------------------------

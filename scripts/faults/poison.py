@@ -53,8 +53,9 @@ class Poison(MetricsFile):
 
 def poisoned_sft(poison: dict[str, Any], argv: Sequence[str]) -> None:
     """The recipe, with a poisoned step."""
-    from hrm_align import run
     from hrm_align.recipes import sft as recipe
+
+    from hrm_align import run
 
     for name, value in poison.items():
         setattr(Poison, name, value)

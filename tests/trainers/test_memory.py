@@ -14,8 +14,9 @@ from hrm_align.errors import UserError
 from hrm_align.export.merging import merge
 from hrm_align.models.loading import DTYPES, load_model, load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
+from hrm_align.models.sharding import all_finite
 from hrm_align.models.weight_files import load_weights, save_weights
-from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints, all_finite
+from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.checkpoints import MANIFEST, check_whole, write_manifest
 from tests.memory import CLEAR, growth, medium_checkpoint, size_of
 from tests.trainers.recipe_runs import sft, write_rows
