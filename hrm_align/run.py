@@ -124,7 +124,7 @@ class Run:
             write_records(self.folder / "run", self.settings, data.account)
             if checked is not None:
                 write_json(self.folder / "run" / "preflight.json", checked.to_dict())
-            for line in (*told_of(trainer.model, data), *warnings_of(data, self.recipe.training)):
+            for line in (*summary_of(trainer.model, data), *warnings_of(data, self.recipe.training)):
                 print(line)
         if guard is not None:
             trainer.call_with_model(guard.before)
@@ -155,7 +155,7 @@ class Run:
             self.claim.check()
 
 
-def told_of(model: Any, data: RunData) -> list[str]:
+def summary_of(model: Any, data: RunData) -> list[str]:
     """What is trained, and on how much, for people."""
     lines = [parameters_told(model) or "all parameters are trained"]
     for name, part in data.account.items():

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from hrm_align import run
 from hrm_align.errors import RunError, UserError
 from hrm_align.run_folder import CLAIM, is_of_claim
 from hrm_align.trainers import claim as claims
@@ -61,14 +62,14 @@ def on_host(host: str, run, *args) -> None:
 
 def reads(seconds: float, out: Path, data: Path, *flags: str) -> None:
     """Run the recipe on data that take a while to read; a file beside the run's folder tells that they are being read."""
-    stock = recipe.read_data
+    stock = run.read_data
 
     def slow(*args, **kwargs):
         out.with_suffix(".reading").touch()
         time.sleep(seconds)
         return stock(*args, **kwargs)
 
-    recipe.read_data = slow
+    run.read_data = slow
     signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # which a test run in the background ignores, and its children too
