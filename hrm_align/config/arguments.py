@@ -117,7 +117,7 @@ class DataArguments:
         default_factory=list, metadata={"help": "What must not be forgotten: scored before and after the run."}
     )
     guard_samples: int = option(200, "Rows of each guard data set that are asked; 0 for all.")
-    guard_margin: float = option(0.05, "Drop in exact match, from 0 to 1, that is said out loud.")
+    guard_margin: float = option(0.05, "Drop in exact match, from 0 to 1, beyond which a warning is given.")
     condition: str = option(DEFAULT_CONDITION, "Condition of rows and data sets that name none: direct, synth,cot ...")
     max_bad_fraction: float = option(0.0, "Share of malformed rows above which the run stops.")
     max_dropped_fraction: float = option(
@@ -219,7 +219,7 @@ class StabiliserArguments:
 
 @dataclass
 class RewardArguments:
-    """What an answer is paid for, and what is checked before the first one is."""
+    """The rewards of an answer, and how they are checked before training."""
 
     rewards: list[RewardEntry] = field(
         default_factory=list,

@@ -114,7 +114,7 @@ def answerable_prompts(
         max_dropped_fraction: share above which it is an error.
 
     Returns:
-        The prompts, and what became of the others, for run/data.json.
+        The prompts, and counts of the dropped ones by reason, for run/data.json.
 
     Raises:
         UserError: if more was dropped, or nothing is left.

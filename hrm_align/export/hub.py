@@ -215,7 +215,7 @@ class FinalPush:
         return cls(check_repo_id(args.hub_model_id, "hub_model_id"), bool(args.hub_private_repo))
 
     def publish(self, run: Path, max_new_tokens: int) -> None:
-        """Export the run into its folder, and push it. A failure is told with the remedy and does not fail the run.
+        """Export the run into its folder, and push it. A failure is reported with the remedy and does not fail the run.
 
         Args:
             run: output_dir of the run, which has ended.

@@ -31,7 +31,7 @@ SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_attention_heads"
 class Checkpoint:
     """A checkpoint as it lies on disk: its JSON files parsed, its tensors as headers.
 
-    Mends edit `documents`, `template` and `fuse`; `fix.save` writes what has changed.
+    Fixes edit `documents`, `template` and `fuse`; `fix.save` writes what has changed.
     """
 
     folder: Path
