@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers.cache_utils import Cache, DynamicLayer
 
 MORE_TOKENS = 32  # of room, each time that it runs out
@@ -48,6 +49,18 @@ class SlotLayer(DynamicLayer):
         self._roomy = (keys, values)
         self.keys, self.values = keys[:, :, :length], values[:, :, :length]
 
+    def join(self, other: SlotLayer) -> None:
+        """Take another batch's rows behind the own ones, see `joined`."""
+        self._replace(joined(self.keys, other.keys), joined(self.values, other.values))
+
+    def drop_front(self, columns: int) -> None:
+        """Forget so many of the oldest tokens."""
+        assert self.keys is not None and self.values is not None
+        self._replace(self.keys[:, :, columns:], self.values[:, :, columns:])
+
+    def _replace(self, keys: Tensor, values: Tensor) -> None:
+        self.keys, self.values, self._roomy = keys, values, None
+
 
 def as_read(states: Tensor) -> Tensor:
     """In the precision that autocast gives attention: the rotary embedding leaves float32, which would be cast at each token."""
@@ -66,6 +79,16 @@ def _with_room(states: Tensor, end: int) -> Tensor:
 def slot_cache() -> Cache:
     """An empty cache of `SlotLayer`s, for sampling. Not to be cropped or reordered."""
     return Cache(layer_class_to_replicate=SlotLayer)
+
+
+def joined(states: Tensor | None, others: Tensor | None) -> Tensor:
+    """Two batches (batch, heads, seq, dim) as one, flush at the end; the shorter one is padded with zeros in front.
+
+    Zeros: what is hidden is multiplied by a weight of 0, which NaN would survive.
+    """
+    assert states is not None and others is not None
+    width = max(states.shape[2], others.shape[2])
+    return torch.cat([pad(part, (0, 0, width - part.shape[2], 0)) for part in (states, others)])
 
 
 def left_padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
@@ -90,6 +113,12 @@ class SharedLayer(SlotLayer):
         self.prompts = (self.keys, self.values)
         self.keys, self.values = (states.new_empty(answers, *states.shape[1:])[:, :, :0] for states in self.prompts)
 
+    def join(self, other: SlotLayer) -> None:
+        """Take another batch's prompts and answers behind the own ones."""
+        assert self.prompts is not None and isinstance(other, SharedLayer) and other.prompts is not None
+        super().join(other)
+        self.prompts = (joined(self.prompts[0], other.prompts[0]), joined(self.prompts[1], other.prompts[1]))
+
 
 def attend_shared(
     query: Tensor,
@@ -109,7 +138,7 @@ def attend_shared(
         prompts: keys and values, (prompts, heads, seq, dim).
         key, value: of the answers, (answers, heads, written, dim).
         hidden: (prompts, 1, 1, seq), padding of the prompts.
-        beyond: (1, 1, 1, written), places of answers that hold nothing yet; None where there are none.
+        beyond: (answers or 1, 1, 1, written), places of answers that hold nothing; None where there are none.
         places: (answers,) of each answer among prompts x group; None where every group is full.
         group: answers to a prompt, at most.
         scaling: of the scores.
@@ -156,7 +185,8 @@ class SharedCache(Cache):
     layers: Any  # of `layer_class`
     layer_class: type[SharedLayer] = SharedLayer
     attention = staticmethod(attend_shared)
-    beyond: Tensor | None = None  # places of answers that hold nothing yet, where there are some: (1, 1, 1, places)
+    beyond: Tensor | None = None  # places of answers that hold nothing, where there are some: (answers or 1, 1, 1, places)
+    _blank: Tensor | None = None  # (answers,), places in front of each answer that hold nothing; None before any `join`
 
     def __init__(self, mask: Tensor, prompt_of: Tensor):
         super().__init__(layer_class_to_replicate=self.layer_class)
@@ -182,6 +212,9 @@ class SharedCache(Cache):
         """Append to a layer, the one whose attention is asked for next."""
         written = super().update(key_states, value_states, layer_idx, *args, **kwargs)
         self._current = self.layers[layer_idx].prompts
+        width = written[0].shape[2]
+        if self._blank is not None and (self.beyond is None or self.beyond.shape[-1] != width):
+            self.beyond = torch.arange(width, device=self._blank.device) < self._blank[:, None, None, None]
         return written
 
     def keep(self, answers: Tensor) -> None:
@@ -194,6 +227,38 @@ class SharedCache(Cache):
             for layer in self.layers:
                 layer.prompts = tuple(states[left] for states in layer.prompts)
         self._regroup(prompt_of)
+        if self._blank is not None:
+            self._blank, self.beyond = self._blank[answers], None
+            self._trim()
+
+    def join(self, other: SharedCache) -> None:
+        """Take another cache's prompts and answers behind the own ones. Answers that are shorter get blank places in front."""
+        written, theirs = (cache.layers[0].keys.shape[2] for cache in (self, other))
+        blank, their_blank = (
+            torch.zeros_like(cache.prompt_of) if cache._blank is None else cache._blank for cache in (self, other)
+        )
+        longest = max(written, theirs)
+        self._blank, self.beyond = torch.cat([blank + longest - written, their_blank + longest - theirs]), None
+        for layer, more in zip(self.layers, other.layers, strict=True):
+            layer.join(more)
+        prompts, width = len(self._hidden), max(self._hidden.shape[-1], other._hidden.shape[-1])
+        self._hidden = torch.cat(
+            [pad(hidden, (width - hidden.shape[-1], 0), value=True) for hidden in (self._hidden, other._hidden)]
+        )
+        self._regroup(torch.cat([self.prompt_of, other.prompt_of + prompts]))
+
+    def _trim(self) -> None:
+        """Drop places in front that hold nothing in any prompt or any answer: batches that go on for hours stay small."""
+        assert self._blank is not None
+        blank, padding = int(self._blank.min()), int((~self._hidden).any(dim=0).flatten().int().argmax())
+        if blank:
+            self._blank = self._blank - blank
+        self._hidden = self._hidden[..., padding:]
+        for layer in self.layers:
+            if blank:
+                layer.drop_front(blank)
+            if padding:
+                layer.prompts = tuple(states[:, :, padding:] for states in layer.prompts)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float) -> Tensor:
         """Attention of one new token for each answer to its prompt and to what it has written.

@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from hrm_align.models.attention import BY_DOCUMENT, PLAN, instead_of_a_mask
@@ -23,6 +24,9 @@ class Writer(Protocol):
 
     def keep(self, answers: Tensor) -> None:
         """Go on with some of the answers only, named by their places, in order."""
+
+    def join(self, other: Any) -> bool:
+        """Take another writer's answers behind the own ones; whether it could, else both stay as they are."""
 
 
 def read(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Writer:
@@ -67,6 +71,15 @@ class SharedPrompts:
         self._cache.keep(answers)
         self._positions = self._positions[answers]
 
+    def join(self, other: Any) -> bool:
+        """See `Writer`."""
+        if type(self) is not SharedPrompts or type(other) is not SharedPrompts:
+            return False  # captured steps keep their places in memory
+        self._cache.join(other._cache)
+        self._positions = torch.cat([self._positions, other._positions])
+        self.logits = torch.cat([self.logits, other.logits])
+        return True
+
 
 class RepeatedPrompts:
     """Each answer has a copy of its prompt's keys and values, as any attention takes them. See `read`."""
@@ -77,7 +90,7 @@ class RepeatedPrompts:
         self._cache = slot_cache()
         self.logits = _prefill(model, ids, mask, self._cache)[reader]
         self._cache.batch_select_indices(reader)
-        self._mask = mask[reader]
+        self._mask, self._has_joined = mask[reader], False
 
     def write(self, tokens: Tensor) -> None:
         """See `Writer`."""
@@ -95,6 +108,22 @@ class RepeatedPrompts:
         """See `Writer`."""
         self._cache.batch_select_indices(answers)
         self._mask = self._mask[answers]
+        padding = int(self._mask.any(dim=0).int().argmax()) if len(answers) else 0
+        if self._has_joined and padding:
+            self._mask = self._mask[:, padding:]
+            for layer in cast(Any, self._cache.layers):
+                layer.drop_front(padding)
+
+    def join(self, other: Any) -> bool:
+        """See `Writer`."""
+        if not isinstance(other, RepeatedPrompts):
+            return False
+        for layer, more in zip(cast(Any, self._cache.layers), other._cache.layers, strict=True):
+            layer.join(more)
+        width = max(self._mask.shape[1], other._mask.shape[1])
+        self._mask = torch.cat([pad(mask, (width - mask.shape[1], 0)) for mask in (self._mask, other._mask)])
+        self.logits, self._has_joined = torch.cat([self.logits, other.logits]), True
+        return True
 
 
 def _batch(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
