@@ -33,7 +33,7 @@ from hrm_align.models.adapters import base_of, load_adapted, open_adapter
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from hrm_align.rollouts.groups import GroupSampler, pass_at_k
-from hrm_align.rollouts.local import Decoding, generate
+from hrm_align.rollouts.local import Decoding, LocalEngine, generate
 from hrm_align.trainers.grpo_config import parse_grpo
 
 DATA = {"format": "plain_answers", "math": "word_problems", "sql": "sql", "code": "code"}
@@ -80,12 +80,12 @@ def sampled(
     model: Any, rows: Sequence[Example], suite: RewardSuite, decoding: Decoding, renderer: Any, best: float
 ) -> list[int]:
     """How many of `SAMPLES` answers to each prompt are right."""
-    groups = GroupSampler(rows, renderer, suite, decoding, group_size=SAMPLES, seed=1)
+    groups = GroupSampler(LocalEngine(model), rows, renderer, suite, decoding, group_size=SAMPLES, seed=1)
     right = []
     for start in range(0, len(rows), 50):
         chosen = [row for row in range(start, min(start + 50, len(rows))) for _ in range(SAMPLES)]
-        totals = groups.draw(model, chosen, number=start).totals
-        solved = [(total or 0) >= best for total in totals]
+        rewards = groups.draw(chosen, number=start).rewards
+        solved = [(reward or 0) >= best for reward in rewards]
         right += [sum(solved[i : i + SAMPLES]) for i in range(0, len(solved), SAMPLES)]
     return right
 

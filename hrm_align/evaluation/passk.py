@@ -22,8 +22,9 @@ from hrm_align.data.tokenize import answerable_prompts
 from hrm_align.errors import UserError
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.suite import RewardSuite
+from hrm_align.rollouts.engine import Decoding
 from hrm_align.rollouts.groups import GroupSampler, pass_at_k, silent_groups
-from hrm_align.rollouts.local import Decoding
+from hrm_align.rollouts.local import LocalEngine
 
 SOLVED = 1.0 - 1e-6  # of the best weighted sum of rewards
 BANDS = ((0.0, 0.0), (0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0), (1.0, 1.0))
@@ -101,12 +102,14 @@ def measure_headroom(
         samples: answers to each.
         seed: of the draws.
     """
-    groups = GroupSampler(examples, renderer_of(tokenizer), suite, decoding, group_size=samples, seed=seed)
-    rollouts = groups.draw(model, [row for row in range(len(examples)) for _ in range(samples)], number=0)
+    groups = GroupSampler(
+        LocalEngine(model), examples, renderer_of(tokenizer), suite, decoding, group_size=samples, seed=seed
+    )
+    rewards = groups.draw([row for row in range(len(examples)) for _ in range(samples)], number=0).rewards
     best = SOLVED * sum(weight for weight in suite.weights if weight > 0)
-    found = Headroom(samples, silent=len(silent_groups(rollouts.totals, samples)))
+    found = Headroom(samples, silent=len(silent_groups(rewards, samples)))
     for row, example in enumerate(examples):
-        paid = [total for total in rollouts.totals[row * samples : (row + 1) * samples] if total is not None]
+        paid = [total for total in rewards[row * samples : (row + 1) * samples] if total is not None]
         found.solved.append(sum(total >= best for total in paid) if len(paid) == samples else None)
         found.keys.append(prompt_key(example))
         found.sources.append(example.source)

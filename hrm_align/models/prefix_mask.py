@@ -71,6 +71,12 @@ def _taken_as_given(mask: Any, model: HrmTextModel) -> Any:
     return torch.zeros_like(mask, dtype=model.dtype).masked_fill(~mask, torch.finfo(model.dtype).min)
 
 
+def mark_joined(cache: Cache) -> None:
+    """Record on a cache that it was put together of caches that each held whole prompts: only the caller's mask tells where
+    they end."""
+    setattr(cache, _CACHE_MARK, 0)
+
+
 def _mark(cache: Cache | None, intervals: Intervals | None) -> None:
     """Record on a cache that it holds a whole prompt, and how long that is (0 where the caller's own mask hides it)."""
     if cache is None or (intervals is None and hasattr(cache, _CACHE_MARK)):

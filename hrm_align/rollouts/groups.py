@@ -1,4 +1,4 @@
-"""Groups of answers to the same prompt, graded; groups in which every answer is paid alike are drawn again."""
+"""Groups of trajectories from the same prompt: drawn, graded, and drawn again where every answer is paid alike."""
 
 from __future__ import annotations
 
@@ -9,39 +9,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
-from transformers import PreTrainedModel
-
 from hrm_align.data.examples import Example
-from hrm_align.rendering import Renderer
+from hrm_align.rendering import Message, Renderer
 from hrm_align.rewards.suite import Fault, RewardSuite
-from hrm_align.rollouts.local import Completion, Decoding, sample
+from hrm_align.rollouts.engine import Decoding, Engine
+from hrm_align.rollouts.local import sample
+from hrm_align.rollouts.trajectories import Step, Trajectory
 
 ALIKE = 1e-6  # rewards of a group that differ by less teach nothing
 
 
 @dataclass
-class Rollouts:
-    """Graded answers, one entry each.
+class Rollout:
+    """Graded trajectories, and what it took to get them.
 
     Args:
-        rows: places of the prompts; the answers of a group stand next to each other.
-        completions: as sampled.
-        texts: as rewards and people read them.
-        rewards: by name of the reward; None where it cannot be graded.
-        totals: their weighted sums; None where no reward could be graded.
+        trajectories: those of a group stand next to each other.
         drawn: groups that were sampled, those that were replaced included.
         silent: groups among them in which every answer was paid alike.
-        graded, paid: graded answers of all those groups, and the sum of their totals. What is kept after a replacement has
+        graded, paid: graded answers of all those groups, and the sum of their rewards. What is kept after a replacement has
             been chosen by its rewards, and says nothing of how good the model is.
         faults: of rewards that failed.
         sampling_seconds, grading_seconds: what it took.
     """
 
-    rows: list[int] = field(default_factory=list)
-    completions: list[Completion] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    rewards: dict[str, list[float | None]] = field(default_factory=dict)
-    totals: list[float | None] = field(default_factory=list)
+    trajectories: list[Trajectory] = field(default_factory=list)
     drawn: int = 0
     silent: int = 0
     graded: int = 0
@@ -50,13 +42,15 @@ class Rollouts:
     sampling_seconds: float = 0.0
     grading_seconds: float = 0.0
 
-    def put(self, places: Sequence[int], other: Rollouts) -> None:
-        """Take the answers of other rollouts into these places."""
-        for source, place in enumerate(places):
-            self.rows[place], self.totals[place] = other.rows[source], other.totals[source]
-            self.completions[place], self.texts[place] = other.completions[source], other.texts[source]
-            for name, values in self.rewards.items():
-                values[place] = other.rewards[name][source]
+    @property
+    def rewards(self) -> list[float | None]:
+        """The weighted sum of each trajectory."""
+        return [trajectory.reward for trajectory in self.trajectories]
+
+    def replace(self, places: Sequence[int], other: Rollout) -> None:
+        """Take the trajectories of another rollout into these places."""
+        for place, trajectory in zip(places, other.trajectories, strict=True):
+            self.trajectories[place] = trajectory
         self.drawn, self.silent = self.drawn + other.drawn, self.silent + other.silent
         self.graded, self.paid = self.graded + other.graded, self.paid + other.paid
         self.faults += other.faults
@@ -65,11 +59,12 @@ class Rollouts:
 
 
 class GroupSampler:
-    """Samples and grades groups of answers.
+    """Samples and grades groups of trajectories.
 
     Args:
+        engine: that draws; `sync` it before each draw.
         examples: the prompts, with what their answers are graded by.
-        renderer: of the model's tokenizer.
+        renderer: of the model's tokenizer. Each prompt is rendered once.
         suite: the rewards.
         decoding: how answers are drawn.
         group_size: answers to a prompt.
@@ -80,6 +75,7 @@ class GroupSampler:
 
     def __init__(
         self,
+        engine: Engine,
         examples: Sequence[Example],
         renderer: Renderer,
         suite: RewardSuite,
@@ -89,72 +85,67 @@ class GroupSampler:
         max_resamples: int = 0,
         seed: int = 0,
     ):
-        self.examples, self.suite, self.decoding = examples, suite, decoding
+        self.engine, self.examples, self.suite, self.decoding = engine, examples, suite, decoding
         self.group_size, self.max_resamples, self._seed = group_size, max_resamples, seed
         self._renderer = renderer
-        self.prompts = [renderer.prompt(example.messages, example.condition) for example in examples]
+        self._prompts = [renderer.prompt(example.messages, example.condition) for example in examples]
 
-    def draw(self, model: PreTrainedModel, rows: Sequence[int], *, number: int, offset: int = 0) -> Rollouts:
-        """Answers to the prompts at `rows`.
+    def draw(self, rows: Sequence[int], *, number: int, offset: int = 0) -> Rollout:
+        """Graded answers to the prompts at `rows`.
 
         Args:
-            model: that answers.
             rows: places of prompts, each as often as it is to be answered.
             number: of this draw in the run. With the seed it fixes what is drawn.
             offset: place of the first row in the draw of all processes together.
 
         Returns:
-            As many answers as rows; those of replaced groups have other rows.
+            As many trajectories as rows; those of replaced groups have other rows.
         """
-        rollouts = self._graded(model, rows, f"{self._seed} {number} 0", offset)
+        rollout = self._graded(rows, f"{self._seed} {number} 0", offset)
         for attempt in range(1, self.max_resamples + 1):
-            silent = silent_groups(rollouts.totals, self.group_size)
+            silent = silent_groups(rollout.rewards, self.group_size)
             if not silent:
                 break
             key = f"{self._seed} {number} {attempt}"
             places = [group * self.group_size + i for group in silent for i in range(self.group_size)]
-            others = self._others(rollouts.rows, len(silent), f"{key} {offset}")
-            rollouts.put(places, self._graded(model, others, key, offset))
-        return rollouts
+            taken = {trajectory.row for trajectory in rollout.trajectories}
+            others = self._others(taken, len(silent), f"{key} {offset}")
+            rollout.replace(places, self._graded(others, key, offset))
+        return rollout
 
-    def draw_ungraded(
-        self, model: PreTrainedModel, rows: Sequence[int], *, number: int, max_new_tokens: int
-    ) -> list[Completion]:
+    def draw_ungraded(self, rows: Sequence[int], *, number: int, max_new_tokens: int) -> list[Trajectory]:
         """Answers for a comparison of models: drawn as those of a rollout, shorter, and not graded.
 
         Args:
-            model: that answers.
             rows: places of prompts, each as often as it is to be answered.
             number: of this draw in the run.
             max_new_tokens: of an answer; at most that of a rollout.
         """
         seeds = [_seed(f"{self._seed} {number} ungraded {place}") for place in range(len(rows))]
         shorter = min(max_new_tokens, self.decoding.max_new_tokens)
-        prompts = [self.prompts[row] for row in rows]
-        return sample(model, prompts, seeds, replace(self.decoding, max_new_tokens=shorter))
+        return self._drawn(rows, seeds, replace(self.decoding, max_new_tokens=shorter))
 
-    def _others(self, rows: Sequence[int], groups: int, key: str) -> list[int]:
+    def _others(self, taken: set[int], groups: int, key: str) -> list[int]:
         """Places of prompts that are not being answered yet, as far as there are any."""
-        rng, taken = random.Random(key), set(rows)
+        rng = random.Random(key)
         free = [row for row in range(len(self.examples)) if row not in taken] or list(range(len(self.examples)))
         chosen = rng.sample(free, groups) if len(free) >= groups else rng.choices(free, k=groups)
         return [row for row in chosen for _ in range(self.group_size)]
 
-    def _graded(self, model: PreTrainedModel, rows: Sequence[int], key: str, offset: int) -> Rollouts:
+    def _graded(self, rows: Sequence[int], key: str, offset: int) -> Rollout:
+        """Draw and grade."""
         start = time.perf_counter()
         seeds = [_seed(f"{key} {offset + place}") for place in range(len(rows))]
-        completions = sample(model, [self.prompts[row] for row in rows], seeds, self.decoding)
-        texts = [self._renderer.decode_response(completion.ids) for completion in completions]
+        trajectories = self._drawn(rows, seeds, self.decoding)
         sampled = time.perf_counter()
-        scores = self.suite.score(texts, [self.examples[row] for row in rows])
+        scores = self.suite.score([trajectory.text for trajectory in trajectories], [self.examples[row] for row in rows])
         totals = scores.totals(self.suite.weights)
         known = [total for total in totals if total is not None]
-        return Rollouts(
-            list(rows),
-            completions,
-            texts,
-            scores.values,
-            totals,
+        return Rollout(
+            [
+                replace(trajectory, rewards={name: values[i] for name, values in scores.values.items()}, reward=totals[i])
+                for i, trajectory in enumerate(trajectories)
+            ],
             drawn=len(rows) // self.group_size,
             silent=len(silent_groups(totals, self.group_size)),
             graded=len(known),
@@ -163,6 +154,20 @@ class GroupSampler:
             sampling_seconds=sampled - start,
             grading_seconds=time.perf_counter() - sampled,
         )
+
+    def _drawn(self, rows: Sequence[int], seeds: Sequence[int], decoding: Decoding) -> list[Trajectory]:
+        """Trajectories of one step, not graded."""
+        prompts = [self._prompts[row] for row in rows]
+        completions = sample(self.engine, prompts, seeds, decoding)
+        return [
+            Trajectory(
+                row,
+                (*self.examples[row].messages, Message("assistant", self._renderer.decode_response(completion.ids))),
+                (Step(prompt, completion.ids, completion.logprobs),),
+                completion.finish,
+            )
+            for row, prompt, completion in zip(rows, prompts, completions, strict=True)
+        ]
 
 
 def silent_groups(totals: Sequence[float | None], group_size: int) -> list[int]:

@@ -14,7 +14,7 @@ trainer in float32.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,7 @@ from trl.trainer.utils import use_adapter
 
 from hrm_align.errors import RunError
 from hrm_align.models.rounding import FACTOR, attention, in_float32
-from hrm_align.rollouts.kv_cache import left_padded
-from hrm_align.rollouts.local import Completion
+from hrm_align.rollouts.trajectories import PaddedSteps, pad_steps
 
 _Base: Any = trl.GRPOTrainer if TYPE_CHECKING else object
 
@@ -43,47 +42,7 @@ EXTRA_PROMPTS, EXTRA_ANSWERS, EXTRA_TOKENS = (
 )  # drawn again in float32: prompts, answers to each, tokens of each
 
 
-@dataclass(frozen=True)
-class ScoredTokens:
-    """Tokens of a rollout: ids and masks as TRL pads them, prompts on the left, completions on the right.
-
-    Args:
-        prompt_ids, prompt_mask: (batch, prompt).
-        completion_ids, completion_mask: (batch, completion); a row masked throughout is not compared.
-    """
-
-    prompt_ids: Tensor
-    prompt_mask: Tensor
-    completion_ids: Tensor
-    completion_mask: Tensor
-
-    @property
-    def ids(self) -> Tensor:
-        """(batch, prompt + completion)."""
-        return torch.cat([self.prompt_ids, self.completion_ids], dim=1)
-
-    @property
-    def mask(self) -> Tensor:
-        """(batch, prompt + completion), 1 for a token."""
-        return torch.cat([self.prompt_mask, self.completion_mask], dim=1)
-
-
-def scored_tokens(
-    prompts: Sequence[Sequence[int]], completions: Sequence[Completion], pad_id: int, device: torch.device
-) -> tuple[ScoredTokens, Tensor]:
-    """Prompts and completions as TRL pads them, and the sampler's log-probabilities (batch, completion)."""
-    prompt_ids, prompt_mask = left_padded(prompts, pad_id)
-    longest = max(len(completion.ids) for completion in completions)
-    ids, mask, logprobs = (torch.zeros(len(completions), longest) for _ in range(3))
-    for row, completion in enumerate(completions):
-        length = len(completion.ids)
-        ids[row, :length], mask[row, :length] = torch.tensor(completion.ids, dtype=ids.dtype), 1
-        ids[row, length:], logprobs[row, :length] = pad_id, torch.tensor(completion.logprobs)
-    padded = (prompt_ids, prompt_mask, ids.long(), mask.long())
-    return ScoredTokens(*(tensor.to(device) for tensor in padded)), logprobs.to(device)
-
-
-def drawn_mask(tokens: ScoredTokens) -> Tensor:
+def drawn_mask(tokens: PaddedSteps) -> Tensor:
     """Who sees whom, drawn from the rule, (batch, 1, seq, seq) bool:
 
            p p c c
@@ -104,7 +63,7 @@ def drawn_mask(tokens: ScoredTokens) -> Tensor:
 
 @torch.no_grad()
 def logprobs_under_drawn_mask(
-    model: nn.Module, tokens: ScoredTokens, temperature: float, autocast: Callable[[], AbstractContextManager]
+    model: nn.Module, tokens: PaddedSteps, temperature: float, autocast: Callable[[], AbstractContextManager]
 ) -> Tensor:
     """Log-probabilities (batch, completion) of the completions, nats, by one plain forward under `drawn_mask`.
 
@@ -221,7 +180,7 @@ _CAUSES = {
 class ParityGate(_Base):
     """A mixin over a GRPO trainer: compares sampler, trainer and reference on tokens of a rollout.
 
-    It takes from the trainer `groups` and `_rollouts` (what is drawn), `_get_per_token_logps_and_entropies` (what the update
+    It takes from the trainer `groups` and `_rollout` (what is drawn), `_get_per_token_logps_and_entropies` (what the update
     and the reference are scored by) and `ref_model`.
     """
 
@@ -231,14 +190,14 @@ class ParityGate(_Base):
         """Score some of the rollout's tokens again; stop the run on all processes beyond what rounding explains."""
         start, some = time.perf_counter(), slice(None, self.args.parity_rows)
         names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
-        tokens = ScoredTokens(*(output[name][some] for name in names))
+        tokens = PaddedSteps(*(output[name][some] for name in names))
         reference = output.get("ref_per_token_logps")
         local = self._differences(
             tokens, output["sampling_per_token_logps"][some], None if reference is None else reference[some]
         )
         half, requested = self._half_precision, self.args.parity_tolerance
         if half and reference is not None:
-            whole = ScoredTokens(*(output[name] for name in names))
+            whole = PaddedSteps(*(output[name] for name in names))
             again = self._reference_logprobs(whole)
             local[REPEATED] = Difference.of(reference, again, whole.completion_mask)
         found, floor = self._gathered(local, "", logged)
@@ -270,7 +229,7 @@ class ParityGate(_Base):
         return found, floor
 
     @torch.no_grad()
-    def _differences(self, tokens: ScoredTokens, sampled: Tensor, reference: Tensor | None) -> dict[str, Difference]:
+    def _differences(self, tokens: PaddedSteps, sampled: Tensor, reference: Tensor | None) -> dict[str, Difference]:
         """What the sampler, the trainer and the reference gave for tokens, and the drawn mask gives by two kernels."""
         bare, mask = self.accelerator.unwrap_model(self.model), tokens.completion_mask
 
@@ -295,22 +254,23 @@ class ParityGate(_Base):
     def _differences_in_float32(self, has_reference: bool) -> dict[str, Difference]:
         """The same for a few answers that are drawn and scored by the run's sampler and trainer in float32."""
         bare = self.accelerator.unwrap_model(self.model)
-        chosen = list(dict.fromkeys(self._rollouts.rows))[:EXTRA_PROMPTS]
+        chosen = list(dict.fromkeys(trajectory.row for trajectory in self._rollout.trajectories))[:EXTRA_PROMPTS]
         rows = [row for row in chosen for _ in range(EXTRA_ANSWERS)]
         with in_float32(bare, *([] if self.ref_model is None else [self.ref_model])):
-            drawn = self.groups.draw_ungraded(bare, rows, number=self.state.global_step, max_new_tokens=EXTRA_TOKENS)
-            prompts = [self.groups.prompts[row] for row in rows]
-            tokens, sampled = scored_tokens(prompts, drawn, self._renderer.pad_id, self.accelerator.device)
+            self.groups.engine.sync(bare)
+            drawn = self.groups.draw_ungraded(rows, number=self.state.global_step, max_new_tokens=EXTRA_TOKENS)
+            steps = [step for trajectory in drawn for step in trajectory.steps]
+            tokens, sampled = pad_steps(steps, self._renderer.pad_id, self.accelerator.device)
             reference = self._reference_logprobs(tokens) if has_reference else None
             return self._differences(tokens, sampled, reference)
 
-    def _logprobs(self, model: Any, tokens: ScoredTokens) -> Tensor:
+    def _logprobs(self, model: Any, tokens: PaddedSteps) -> Tensor:
         """Log-probabilities (batch, completion), nats, as the update computes them."""
         kept = tokens.completion_ids.shape[1]
         return self._get_per_token_logps_and_entropies(model, tokens.ids, tokens.mask, kept)[0]
 
     @torch.no_grad()
-    def _reference_logprobs(self, tokens: ScoredTokens) -> Tensor:
+    def _reference_logprobs(self, tokens: PaddedSteps) -> Tensor:
         """The same of the reference: a model of its own, or the policy without its adapter."""
         if self.ref_model is not None:
             return self._logprobs(self.ref_model, tokens)

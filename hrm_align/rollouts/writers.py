@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from hrm_align.models.attention import BY_DOCUMENT, PLAN, instead_of_a_mask
+from hrm_align.models.prefix_mask import mark_joined
 from hrm_align.rollouts.kv_cache import SharedCache, left_padded, slot_cache
 
 
@@ -122,6 +123,7 @@ class RepeatedPrompts:
             layer.join(more)
         width = max(self._mask.shape[1], other._mask.shape[1])
         self._mask = torch.cat([pad(mask, (width - mask.shape[1], 0)) for mask in (self._mask, other._mask)])
+        mark_joined(self._cache)
         self.logits, self._has_joined = torch.cat([self.logits, other.logits]), True
         return True
 

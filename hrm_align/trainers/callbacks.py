@@ -340,3 +340,26 @@ def _why_login_fails() -> str | None:
     if login.returncode == 0:
         return None
     return lines[-1].rstrip(".") if lines else "the login failed"
+
+
+class SaveBetweenRollouts(TrainerCallback):
+    """Puts a save, and a stop that was asked for, off until no rollout is half used: a run could not go on exactly there.
+
+    What is left of a rollout is not in a checkpoint, so that a resumed run would answer other prompts.
+
+    Args:
+        trainer: whose `between_rollouts` tells.
+    """
+
+    def __init__(self, trainer: Any):
+        self._trainer, self._wanted = trainer, False
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Called after every optimizer step, behind the callbacks that ask for saves and stops."""
+        over = state.global_step >= state.max_steps
+        self._wanted = self._wanted or control.should_save
+        if over or self._trainer.between_rollouts:
+            control.should_save, self._wanted = self._wanted, False
+        else:
+            control.should_save = control.should_training_stop = False
+        return control

@@ -31,11 +31,13 @@ from hrm_align.models.attention import BY_DOCUMENT
 from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.suite import RewardSuite
-from hrm_align.rollouts.groups import GroupSampler, Rollouts
-from hrm_align.rollouts.local import Decoding
+from hrm_align.rollouts.engine import Decoding
+from hrm_align.rollouts.groups import GroupSampler, Rollout
+from hrm_align.rollouts.local import LocalEngine
 from hrm_align.rollouts.logprobs import CHUNK_TOKENS, Pack, score_in_chunks, score_packed
 from hrm_align.rollouts.parity import ParityGate
-from hrm_align.trainers.callbacks import append_json_line
+from hrm_align.rollouts.trajectories import Step
+from hrm_align.trainers.callbacks import SaveBetweenRollouts, append_json_line
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.importance_sampling import ImportanceSampling, summary
@@ -87,6 +89,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         self._suite, self._greedy_eval, self._renderer = suite, greedy_eval, renderer_of(processing_class)
         assert args.max_completion_length and args.num_generations  # checked by parse_grpo
         self.groups = GroupSampler(
+            LocalEngine(),
             examples,
             self._renderer,
             suite,
@@ -97,7 +100,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             max_resamples=args.max_resamples or 0,
             seed=args.seed,
         )
-        self._rollouts = Rollouts()
+        self._rollout = Rollout()
         self._update_seconds = 0.0  # of the optimizer step that is under way
         self._silent_in_a_row, self._faults_told = 0, set[tuple[str, str]]()
         self._has_checked = False  # whether the parity gate has seen a rollout of this process
@@ -123,7 +126,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         self._importance_statistics: list[Tensor] = []  # of the optimizer step that is under way
         self._scored: tuple[Tensor, Tensor | None, Tensor | None] | None = None
         self._settle_reference()
-        self.add_callback(_SaveBetweenRollouts(self))
+        self.add_callback(SaveBetweenRollouts(self))
 
     def _settle_reference(self) -> None:
         """Make the reference the model that the run begins with, whatever TRL has taken for it."""
@@ -147,29 +150,39 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         return self._step % (int(self.args.steps_per_generation or 1) * self.num_iterations) == 0
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        """Draw, grade and weigh the answers of a rollout; TRL's own method finds its answers and rewards ready."""
-        number, dataset = self.state.global_step, cast(Dataset, self.train_dataset)
-        offset = self.accelerator.process_index * len(inputs)
+        """Draw and grade the trajectories of a rollout, weigh them, and note what they were like; TRL's update follows."""
+        self._rollout = self._draw([example["row"] for example in inputs])
+        output = self._weigh(self._rollout)
+        self._note_rollout(output)
+        if self.args.parity_every:
+            due = self._rollout_number % self.args.parity_every == 0
+            if due or not self._has_checked:  # a resumed run checks at once, and logs what the uninterrupted one logs
+                self._check_parity(output, logged=due)
+            self._has_checked = True
+        return output
+
+    def _draw(self, rows: Sequence[int]) -> Rollout:
+        """Sample and grade answers to the prompts at `rows`, this process's part of a rollout."""
+        number, offset = self.state.global_step, self.accelerator.process_index * len(rows)
         with (
             unwrap_model_for_generation(
                 self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
             ) as model,
             self._dist.summon_full_params(self.model_wrapped, recurse=False),
             self.accelerator.autocast(),
-        ):
-            rows = [example["row"] for example in inputs]
             # Between two steps nothing is lost that a resumed run would not draw again.
-            with self.interruptible(model) if self._is_between_steps else nullcontext():
-                self._rollouts = self.groups.draw(model, rows, number=number, offset=offset)
-        output = super()._generate_and_score_completions([dataset[row] for row in self._rollouts.rows])
+            self.interruptible(model) if self._is_between_steps else nullcontext(),
+        ):
+            self.groups.engine.sync(model)
+            return self.groups.draw(rows, number=number, offset=offset)
+
+    def _weigh(self, rollout: Rollout) -> dict[str, Any]:
+        """Advantages, old and reference log-probabilities of a rollout, padded: by TRL's method, which the overrides below
+        hand the trajectories instead of letting it sample and grade."""
+        dataset = cast(Dataset, self.train_dataset)
+        output = super()._generate_and_score_completions([dataset[t.row] for t in rollout.trajectories])
         if self.args.algorithm == "rloo":
             output["advantages"] *= self.num_generations / (self.num_generations - 1)  # the mean of the others
-        self._note_rollouts(output)
-        if self.args.parity_every:
-            due = self._rollout_number % self.args.parity_every == 0
-            if due or not self._has_checked:  # a resumed run checks at once, and logs what the uninterrupted one logs
-                self._check_parity(output, logged=due)
-            self._has_checked = True
         return output
 
     @property
@@ -178,28 +191,32 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         return round(self.state.global_step / steps)
 
     def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict[str, Any]]:
-        return [self.groups.prompts[row] for row in self._rollouts.rows], None, {}
+        return [list(step.prompt_ids) for step in self._drawn_steps], None, {}
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], list[list[float]]]:
-        completions = self._rollouts.completions
-        return [completion.ids for completion in completions], [completion.logprobs for completion in completions]
+        return [list(step.ids) for step in self._drawn_steps], [list(step.logprobs) for step in self._drawn_steps]
 
     def _generate(self, prompts: list) -> tuple:
         ids, completion_ids, tool_mask, _, *rest = super()._generate(prompts)
         # Decoded by the renderer: TRL skips special tokens, and with them the tags of tool calls and thoughts.
-        return ids, completion_ids, tool_mask, self._rollouts.texts, *rest
+        return ids, completion_ids, tool_mask, [trajectory.text for trajectory in self._rollout.trajectories], *rest
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
-        columns = [self._rollouts.rewards[name] for name in self._suite.names]
-        values = [[float("nan") if value is None else value for value in column] for column in columns]
-        rewards = torch.tensor(values, dtype=torch.float32, device=self.accelerator.device).T.contiguous()
+        rows = [[trajectory.rewards[name] for name in self._suite.names] for trajectory in self._rollout.trajectories]
+        values = [[float("nan") if value is None else value for value in row] for row in rows]
+        rewards = torch.tensor(values, dtype=torch.float32, device=self.accelerator.device)
         return cast(Tensor, self.accelerator.gather(rewards))
 
-    def _note_rollouts(self, output: dict[str, Any]) -> None:
+    @property
+    def _drawn_steps(self) -> list[Step]:
+        """Of the rollout: one a trajectory, as long as a conversation ends with the first answer."""
+        return [step for trajectory in self._rollout.trajectories for step in trajectory.steps]
+
+    def _note_rollout(self, output: dict[str, Any]) -> None:
         """Log what the rollout was like and write some of its answers to samples.jsonl."""
-        drawn = self._rollouts
-        ungraded = sum(total is None for total in drawn.totals)
-        counts = [drawn.drawn, drawn.silent, drawn.graded, drawn.paid, ungraded, len(drawn.rows)]
+        drawn = self._rollout
+        ungraded = sum(reward is None for reward in drawn.rewards)
+        counts = [drawn.drawn, drawn.silent, drawn.graded, drawn.paid, ungraded, len(drawn.trajectories)]
         local = [[*counts, drawn.sampling_seconds, drawn.grading_seconds]]
         table = self.accelerator.gather(torch.tensor(local, dtype=torch.float64, device=self.accelerator.device))
         groups, silent, graded, paid, ungraded, rows = table[:, :6].sum(dim=0).tolist()
@@ -219,7 +236,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
 
     def _note_faults(self) -> None:
         """Count what rewards have failed at; say each kind once."""
-        faults = self._rollouts.faults
+        faults = self._rollout.faults
         counts: Counter[str] = Counter()
         for part in gather_object([dict(Counter(f"{fault.reward}/{fault.kind}" for fault in faults))]):
             counts.update(part)
@@ -242,30 +259,31 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             )
 
     def _write_samples(self, advantages: list[float]) -> None:
-        drawn = self._rollouts
-        chosen = random.Random(self.state.global_step).sample(range(len(drawn.rows)), len(drawn.rows))
+        trajectories = self._rollout.trajectories
+        chosen = random.Random(self.state.global_step).sample(range(len(trajectories)), len(trajectories))
         for place in sorted(chosen[: self.args.log_samples]):
-            example = self.groups.examples[drawn.rows[place]]
+            trajectory = trajectories[place]
+            example = self.groups.examples[trajectory.row]
             record = {
                 "step": self.state.global_step,
                 "source": example.source,
                 "prompt": example.messages[-1].content,
                 "expected": example.reference,
-                "generated": drawn.texts[place],
-                "reward": drawn.totals[place],
-                "rewards": {name: values[place] for name, values in drawn.rewards.items()},
+                "generated": trajectory.text,
+                "reward": trajectory.reward,
+                "rewards": dict(trajectory.rewards),
                 "advantage": advantages[place],
             }
             append_json_line(Path(str(self.args.output_dir)) / "samples.jsonl", record)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """TRL's; the time that neither rollout nor rewards took is the update's."""
-        start, before = time.perf_counter(), self._rollouts
+        start, before = time.perf_counter(), self._rollout
         loss = super().training_step(*args, **kwargs)
         self._update_seconds += time.perf_counter() - start
-        if self._rollouts is not before:
+        if self._rollout is not before:
             self._update_seconds -= (
-                self._rollouts.sampling_seconds + self._rollouts.grading_seconds + self._parity_seconds
+                self._rollout.sampling_seconds + self._rollout.grading_seconds + self._parity_seconds
             )
         if self._step % self.current_gradient_accumulation_steps == 0:
             parity = {"seconds/parity": self._parity_seconds} if self._parity_seconds else {}
@@ -366,26 +384,6 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         self.model.train()
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-
-class _SaveBetweenRollouts(TrainerCallback):
-    """Puts a save, and a stop that was asked for, off until no rollout is half used: a run could not go on exactly there.
-
-    What is left of a rollout is not in a checkpoint, so that a resumed run would answer other prompts.
-    """
-
-    def __init__(self, trainer: GRPOTrainer):
-        self._trainer, self._wanted = trainer, False
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        """Called after every optimizer step, behind the callbacks that ask for saves and stops."""
-        over = state.global_step >= state.max_steps
-        self._wanted = self._wanted or control.should_save
-        if over or self._trainer.between_rollouts:
-            control.should_save, self._wanted = self._wanted, False
-        else:
-            control.should_save = control.should_training_stop = False
-        return control
 
 
 def _named(name: str) -> Callable[..., None]:

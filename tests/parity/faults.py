@@ -68,9 +68,9 @@ def shifted_positions(model: Any, size: float) -> Iterator[None]:
 def in_sampler(fault: Fault) -> Callable[..., Any]:
     """`hrm_align.rollouts.local.sample` under a fault, to stand in its place in `hrm_align.rollouts.groups`."""
 
-    def spoilt(model: Any, *args: Any, **kwargs: Any) -> Any:
-        with fault(model):
-            return sample(model, *args, **kwargs)
+    def spoilt(engine: Any, *args: Any, **kwargs: Any) -> Any:
+        with fault(engine.model):
+            return sample(engine, *args, **kwargs)
 
     return spoilt
 

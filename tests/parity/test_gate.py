@@ -38,17 +38,17 @@ def test_all_three_agree_and_the_log_says_by_how_much(flags, data, tmp_path):
     assert records[0]["kl"] < 1e-3, "policy and reference begin as one model"
 
 
-def causal_prefill(model, *args, **kwargs):
-    with causal_prompt(model):
-        return sample(model, *args, **kwargs)
+def causal_prefill(engine, *args, **kwargs):
+    with causal_prompt(engine.model):
+        return sample(engine, *args, **kwargs)
 
 
-def no_cache(model, rows, seeds, decoding, **_):
+def no_cache(engine, rows, seeds, decoding, **_):
     """Stock `generate` without a cache, without our patch: the answer joins the prefix as it grows."""
     ids, mask = left_padded(rows, 5)
     types = mask.clone()
     with unpatched():
-        out = model.generate(
+        out = engine.model.generate(
             input_ids=ids, attention_mask=mask, token_type_ids=types, use_cache=False, do_sample=True, top_k=0,
             temperature=decoding.temperature, max_new_tokens=decoding.max_new_tokens, output_logits=True,
             return_dict_in_generate=True,
@@ -63,8 +63,8 @@ def no_cache(model, rows, seeds, decoding, **_):
     return drawn
 
 
-def other_temperature(model, rows, seeds, decoding, **kwargs):
-    return sample(model, rows, seeds, type(decoding)(decoding.max_new_tokens, decoding.temperature * 1.1), **kwargs)
+def other_temperature(engine, rows, seeds, decoding, **kwargs):
+    return sample(engine, rows, seeds, type(decoding)(decoding.max_new_tokens, decoding.temperature * 1.1), **kwargs)
 
 
 @pytest.mark.parametrize("fault", [causal_prefill, no_cache, other_temperature])
@@ -78,11 +78,11 @@ def test_a_sampler_of_another_model_stops_the_run(fault, data, tmp_path, monkeyp
 def test_token_types_of_a_tokenizer_stop_the_run(data, tmp_path, monkeypatch):
     """Zeros, as a tokenizer made for other models emits them: the mask itself refuses what contradicts the tokens."""
 
-    def typed(model, *args, **kwargs):
-        forward = model.forward
+    def typed(engine, *args, **kwargs):
+        model, forward = engine.model, engine.model.forward
         model.forward = lambda **given: forward(**given, token_type_ids=torch.zeros_like(given["input_ids"]))
         try:
-            return sample(model, *args, **kwargs)
+            return sample(engine, *args, **kwargs)
         finally:
             model.forward = forward
 

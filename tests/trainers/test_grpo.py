@@ -232,11 +232,11 @@ def test_sigterm_while_answers_are_drawn_saves_at_once_and_goes_on_exactly(data,
     grpo(tmp_path / "whole", data, *steps)
     draw, forwards = GroupSampler.draw, []
 
-    def signalled(sampler, model, rows, *, number, offset):
+    def signalled(sampler, rows, *, number, offset):
         if number == 2 and not forwards:
             os.kill(os.getpid(), signal.SIGTERM)
-            model.register_forward_hook(lambda *_: forwards.append(1))
-        return draw(sampler, model, rows, number=number, offset=offset)
+            sampler.engine.model.register_forward_hook(lambda *_: forwards.append(1))
+        return draw(sampler, rows, number=number, offset=offset)
 
     monkeypatch.setattr(GroupSampler, "draw", signalled)
     with pytest.raises(Preempted, match="checkpoint-2"):

@@ -40,11 +40,11 @@ def planted(monkeypatch):
             completion.logprobs = [value - log(RATIOS[row % 4]) for value in completion.logprobs]
         return drawn
 
-    seen, note = [], GRPOTrainer._note_rollouts
+    seen, note = [], GRPOTrainer._note_rollout
     monkeypatch.setattr(groups, "sample", off)
     monkeypatch.setattr(
         GRPOTrainer,
-        "_note_rollouts",
+        "_note_rollout",
         lambda trainer, output: (seen.append(output["advantages"].clone()), note(trainer, output)),
     )
     return seen
