@@ -138,13 +138,15 @@ class GroupSampler:
         seeds = [_seed(f"{key} {offset + place}") for place in range(len(rows))]
         trajectories = self._drawn(rows, seeds, self.decoding)
         sampled = time.perf_counter()
-        scores = self.suite.score([trajectory.text for trajectory in trajectories], [self.examples[row] for row in rows])
+        texts = [trajectory.text for trajectory in trajectories]
+        scores = self.suite.score(texts, [self.examples[row] for row in rows])
         totals = scores.totals(self.suite.weights)
+        by_row = [{name: values[row] for name, values in scores.values.items()} for row in range(len(rows))]
         known = [total for total in totals if total is not None]
         return Rollout(
             [
-                replace(trajectory, rewards={name: values[i] for name, values in scores.values.items()}, reward=totals[i])
-                for i, trajectory in enumerate(trajectories)
+                replace(trajectory, rewards=rewards, reward=total)
+                for trajectory, rewards, total in zip(trajectories, by_row, totals, strict=True)
             ],
             drawn=len(rows) // self.group_size,
             silent=len(silent_groups(totals, self.group_size)),

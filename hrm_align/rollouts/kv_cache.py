@@ -185,8 +185,8 @@ class SharedCache(Cache):
     layers: Any  # of `layer_class`
     layer_class: type[SharedLayer] = SharedLayer
     attention = staticmethod(attend_shared)
-    beyond: Tensor | None = None  # places of answers that hold nothing, where there are some: (answers or 1, 1, 1, places)
-    _blank: Tensor | None = None  # (answers,), places in front of each answer that hold nothing; None before any `join`
+    beyond: Tensor | None = None  # (answers or 1, 1, 1, written), places that hold nothing; None where there are none
+    _blank: Tensor | None = None  # (answers,), how many such places stand in front of each answer; None before a `join`
 
     def __init__(self, mask: Tensor, prompt_of: Tensor):
         super().__init__(layer_class_to_replicate=self.layer_class)

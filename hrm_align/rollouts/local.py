@@ -221,7 +221,8 @@ class _Batch:
             return _draw(self._writer.logits, uniform, kinds[0])
         tokens, logprobs = torch.zeros_like(self._steps), torch.zeros(len(uniform), device=uniform.device)
         for kind in kinds:
-            rows = torch.tensor([p for p, slot in enumerate(self._slots) if slot.decoding == kind], device=uniform.device)
+            places = [place for place, slot in enumerate(self._slots) if slot.decoding == kind]
+            rows = torch.tensor(places, device=uniform.device)
             tokens[rows], logprobs[rows] = _draw(self._writer.logits[rows], uniform[rows], kind)
         return tokens, logprobs
 
