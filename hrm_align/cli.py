@@ -15,7 +15,9 @@ from importlib import import_module
 from pathlib import Path
 
 from hrm_align._version import __version__
+from hrm_align.config.schema import check_words, schema
 from hrm_align.errors import PREEMPTED_CODE, Preempted, RunError, UserError
+from hrm_align.output import emit, results_only
 
 INTERRUPTED_CODE = 130  # what a shell gives for a program that SIGINT has ended: 128 + 2
 
@@ -45,8 +47,11 @@ COMMANDS = {
     "doctor": ("hrm_align.commands.doctor", "check a checkpoint, and mend what can be mended: MODEL [--fix]"),
     "rewards": ("hrm_align.commands.rewards", "list the rewards, or grade answers: NAME --data FILE [--preflight]"),
     "convert": ("hrm_align.commands.convert", "official training checkpoints to Transformers' form, and back"),
+    "completion": ("hrm_align.commands.completion", "completion for a shell: eval \"$(hrm-align completion bash)\""),
 }
 
+
+RECIPES = ("sft", "grpo")
 
 def usage() -> str:
     """What `hrm-align --help` prints."""
@@ -61,16 +66,35 @@ def dispatch(argv: Sequence[str]) -> None:
         UserError: if it names none.
     """
     if not argv or argv[0] in ("-h", "--help", "help"):
-        print(usage())
+        emit(usage())
         return
     if argv[0] == "--version":
-        print(__version__)
+        emit(__version__)
         return
     if argv[0] not in COMMANDS:
         near = get_close_matches(argv[0], COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(COMMANDS)}."
         raise UserError(f"unknown command {argv[0]!r}: {hint}")
+    if answered_by_schema(argv):
+        return
     import_module(COMMANDS[argv[0]][0]).main(argv[1:])
+
+
+def answered_by_schema(argv: Sequence[str]) -> bool:
+    """Help of a command, and what is wrong with the words of a recipe, before anything is imported that takes seconds.
+
+    Raises:
+        UserError: see `hrm_align.config.schema.check_words`.
+    """
+    command, words = argv[0], argv[1:]
+    if command in RECIPES:
+        return check_words(command, words)
+    for name in (" ".join(argv[:2]), command):
+        known = schema()["commands"].get(name)
+        if known is not None and {"-h", "--help"} & {*words}:
+            emit(known["help"].rstrip("\n"))
+            return True
+    return False
 
 
 def _way_on(argv: Sequence[str]) -> str:
@@ -85,7 +109,8 @@ def exit_code_of(command: Callable[[Sequence[str]], None], argv: Sequence[str]) 
     """Run a command; a user's mistake is printed as one sentence and gives 2."""
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)  # raised inside PEFT
     try:
-        command(argv)
+        with results_only():
+            command(argv)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

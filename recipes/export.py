@@ -25,6 +25,7 @@ from hrm_align.export.folder import SHARD
 from hrm_align.export.hub import check_repo_id, push
 from hrm_align.export.pipeline import ExportOptions, export
 from hrm_align.models.loading import DTYPES
+from hrm_align.output import emit
 from hrm_align.rewards.matching import MATCHERS
 
 
@@ -42,10 +43,10 @@ def main(argv: Sequence[str]) -> None:
     if arguments.push:
         told["commit"] = push(folder, arguments.push, arguments.private, arguments.force == "parity")
     if arguments.json:
-        print(json.dumps({"folder": str(folder), **told}))
+        emit(json.dumps({"folder": str(folder), **told}))
         return
     lines = [f"exported to {folder}"] if arguments.to else []
-    print("\n".join(lines + [f"{name}: {words(name, value)}" for name, value in told.items()]))
+    emit("\n".join(lines + [f"{name}: {words(name, value)}" for name, value in told.items()]))
 
 
 def words(name: str, value: Any) -> str:

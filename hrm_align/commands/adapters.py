@@ -23,17 +23,26 @@ from hrm_align.export.merging import PROMPTS, merge, save_merged
 from hrm_align.models.adapters import CONFIG, WEIGHTS, Adapter, alike, base_of, load_adapted, named, open_adapter
 from hrm_align.models.layers import preset_of
 from hrm_align.models.rounding import FACTOR
+from hrm_align.output import emit, results
 from hrm_align.rendering import DEFAULT_CONDITION, Message, renderer_of
 
 ROWS = 200
 
 
+SUBCOMMANDS = ("list", "merge", "compare")
+
+
+def usage() -> str:
+    """What `hrm-align adapters --help` prints."""
+    return f"{__doc__}\n\n" + "\n".join(f"  hrm-align adapters {name} --help" for name in SUBCOMMANDS)
+
+
 def main(argv: Sequence[str]) -> None:
     """Run the subcommand that the first word names."""
-    commands = {"list": list_adapters, "merge": merge_adapter, "compare": compare_adapters}
+    commands = dict(zip(SUBCOMMANDS, (list_adapters, merge_adapter, compare_adapters), strict=True))
     if not argv or argv[0] not in commands:
         if argv and argv[0] in ("-h", "--help"):
-            print(f"{__doc__}\n\n" + "\n".join(f"  hrm-align adapters {name} --help" for name in commands))
+            emit(usage())
             return
         raise UserError(
             f"adapters {argv[0] if argv else ''}: use list, merge or compare (see hrm-align adapters --help)"
@@ -48,7 +57,7 @@ def list_adapters(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     adapters = [open_adapter(str(path.parent)) for folder in arguments.folders for path in _configs(Path(folder))]
     if arguments.json:
-        print(json.dumps([_described(adapter) for adapter in adapters]))
+        emit(json.dumps([_described(adapter) for adapter in adapters]))
         return
     # A path that is cut says nothing: all of them begin alike.
     paths = [Column(name, overflow="fold") for name in ("adapter", "base")]
@@ -57,7 +66,7 @@ def list_adapters(argv: Sequence[str]) -> None:
         told = _described(adapter)
         numbers = (str(told["r"]), told["alpha"], f"{told['parameters']:,}", f"{told['bytes'] / 1e6:.1f}")
         table.add_row(escape(str(adapter.folder)), escape(str(told["base"])), told["layers"], *numbers)
-    Console().print(table)
+    Console(file=results()).print(table)
 
 
 def _configs(folder: Path) -> list[Path]:
@@ -114,9 +123,9 @@ def merge_adapter(argv: Sequence[str]) -> None:
     target = Path(arguments.to)
     save_merged(merged, tokenizer, target, report, base=base, adapter=str(arguments.adapter))
     if arguments.json:
-        print(json.dumps({"folder": str(target), **vars(report)}))
+        emit(json.dumps({"folder": str(target), **vars(report)}))
         return
-    print(
+    emit(
         f"{target}: {base} with {arguments.adapter} merged. On {report.prompts} prompts and their answers "
         f"({report.tokens:,} tokens) logits differ by at most {report.largest_difference:.1e} of the largest (rounding alone "
         f"gives {report.floor:.1e} on this model; {report.tolerance:.1e} is allowed), and {report.other_answers} greedy answers."
@@ -154,9 +163,9 @@ def compare_adapters(argv: Sequence[str]) -> None:
     if arguments.data:
         told["answers"] = _answers(pair, arguments)
     if arguments.json:
-        print(json.dumps(told))
+        emit(json.dumps(told))
         return
-    console = Console()
+    console = Console(file=results())
     sides = [Column(name, overflow="fold") for name in ("a", "b")]  # paths among them
     settings = Table("setting", *sides, title="what differs", title_justify="left")
     for key, (one, other) in told["settings"].items():

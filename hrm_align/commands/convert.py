@@ -10,6 +10,7 @@ from hrm_align.commands.doctor import report, show
 from hrm_align.errors import UserError
 from hrm_align.models.doctor.fix import diagnose
 from hrm_align.models.official.convert import WEIGHTS, Converted, to_official, to_transformers
+from hrm_align.output import emit
 
 
 def main(argv: Sequence[str]) -> None:
@@ -44,9 +45,9 @@ def main(argv: Sequence[str]) -> None:
 def _tell(converted: Converted, more: dict, *, as_json: bool) -> None:
     size = {"tensors": converted.tensors, "parameters": converted.parameters, "dtype": converted.dtype}
     if as_json:
-        print(json.dumps({"folder": str(converted.folder), **size, **more}))
+        emit(json.dumps({"folder": str(converted.folder), **size, **more}))
         return
     kind = f", {more['weights']} weights" if more else ""
-    print(
+    emit(
         f"{converted.folder}: {converted.tensors} tensors, {converted.parameters:,} parameters, {converted.dtype}{kind}"
     )

@@ -18,6 +18,7 @@ from hrm_align.errors import UserError
 from hrm_align.models.doctor.checkpoint import Finding
 from hrm_align.models.doctor.fix import diagnose, mend
 from hrm_align.models.loading import TINY, resolve
+from hrm_align.output import emit, results
 
 FILES = ["*.json", "*.safetensors", "*.jinja"]  # what the doctor reads
 
@@ -33,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
     mended, written = mend(folder) if arguments.fix else ([], [])
     findings = diagnose(folder)
     if arguments.json:
-        print(json.dumps(report(arguments.model, findings, mended, written)))
+        emit(json.dumps(report(arguments.model, findings, mended, written)))
     else:
         show(arguments.model, findings, mended, written)
     if findings:
@@ -78,7 +79,7 @@ def _entry(finding: Finding) -> dict[str, Any]:
 
 def show(model: str, findings: list[Finding], mended: list[Finding], written: list[str]) -> None:
     """Print what was mended, what is left, and the verdict."""
-    console = Console(highlight=False)
+    console = Console(file=results(), highlight=False)
 
     def line(text: str, style: str = "") -> None:
         console.print(text, style=style, markup=False, soft_wrap=True)

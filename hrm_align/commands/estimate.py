@@ -17,6 +17,7 @@ from hrm_align.estimates.model import GIB
 from hrm_align.estimates.rl import GRPOEstimate, estimate_grpo
 from hrm_align.estimates.sft import Estimate, estimate_sft
 from hrm_align.models.loading import load_config
+from hrm_align.output import emit, results
 from hrm_align.trainers.grpo_config import GRPO, GRPORecipe
 from hrm_align.trainers.sft_config import SFT, SFTRecipe
 
@@ -48,20 +49,20 @@ def main(argv: Sequence[str]) -> None:
     if options.bandwidth:
         told["seconds_of_reading_per_step"] = told["bytes_read_per_step"] / 1e12 / options.bandwidth
     if options.json:
-        print(json.dumps(told))
+        emit(json.dumps(told))
         return
     show(found, on_gpu)
     if recipe.training.use_cpu and not options.gpu:
-        print("Counted as on this machine, which has no GPU: --gpu counts as on one that computes in bfloat16.")
+        emit("Counted as on this machine, which has no GPU: --gpu counts as on one that computes in bfloat16.")
     if options.tflops:
-        print(_time(told["seconds_per_step"], recipe.training.max_steps, options.tflops))
+        emit(_time(told["seconds_per_step"], recipe.training.max_steps, options.tflops))
     if options.bandwidth:
         seconds = told["seconds_of_reading_per_step"]
-        print(f"At {options.bandwidth:g} TB a second: {seconds:.3g} s a step to read what answers are written from.")
+        emit(f"At {options.bandwidth:g} TB a second: {seconds:.3g} s a step to read what answers are written from.")
     if options.memory:
         rows = recipe.training.per_device_train_batch_size
         verdict = _verdict if isinstance(found, Estimate) else _verdict_on_grpo
-        print(verdict(told["largest_batch"], rows, options.memory))
+        emit(verdict(told["largest_batch"], rows, options.memory))
 
 
 def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -129,7 +130,7 @@ def show(found: Estimate | GRPOEstimate, on_gpu: bool = True) -> None:
         add(found.update, "update: ")
         together, work = "together, rollout, gate or update", _work_of_grpo(found)
     table.add_row(together, f"{found.total / unit:.1f}", style="bold")
-    console = Console()
+    console = Console(file=results())
     console.print(table)
     top = ON_TOP if on_gpu else ON_A_CPU
     what = "Most is held" if isinstance(found, Estimate) else "An update holds most"

@@ -27,6 +27,7 @@ from hrm_align.commands.common import (
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import Evaluation, Score, evaluate, few_shot, last_turns
 from hrm_align.models.prefix_mask import causal_prompt
+from hrm_align.output import emit, results
 from hrm_align.rewards.json_rewards import grade_fields, read_schema
 from hrm_align.rewards.matching import MATCHERS
 
@@ -88,7 +89,7 @@ def main(argv: Sequence[str]) -> None:
         settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot", "match")}
         settings["mask"] = "causal" if arguments.causal_prompt else "prefix"
         told = {name: result.to_dict() | _fields(result, json_schema) for name, result in results.items()}
-        print(json.dumps({**({"adapters": told} if several else told[next(iter(told))]), **settings}))
+        emit(json.dumps({**({"adapters": told} if several else told[next(iter(told))]), **settings}))
         return
     for name, result in results.items():
         show(result, title=name if several else None)
@@ -109,12 +110,12 @@ def show_fields(report: dict[str, Any]) -> None:
     table = Table("field", "right", "n", title=f"{report['schema_valid']} of {n} valid under the schema")
     for name, part in report["fields"].items():
         table.add_row(escape(name), f"{100 * part['correct'] / part['n']:.1f} %", str(part["n"]))
-    Console().print(table)
+    Console(file=results()).print(table)
 
 
 def show(result: Evaluation, title: str | None = None) -> None:
     """Print the table of groups and the first wrong answers."""
-    console = Console()
+    console = Console(file=results())
     table = Table("group", "exact match", "95 % interval", "n", title=title and escape(title), title_justify="left")
     for name, score in sorted(result.groups.items() if result.groups.keys() != {ALL} else ()):
         table.add_row(escape(name), *_cells(score))

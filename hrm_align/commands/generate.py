@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from hrm_align.commands.common import CommandParser, add_adapter_option, asked_in_turn, at_least, load
 from hrm_align.errors import UserError
+from hrm_align.output import emit
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition, renderer_of
 from hrm_align.rollouts.local import generate
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     several = len(answers) > 1
     if arguments.json:
         (first, *_) = answers.values()
-        print(json.dumps({"adapters": answers} if several else first))
+        emit(json.dumps({"adapters": answers} if several else first))
         return
     for name, answer in answers.items():
-        print(f"{name}: {answer['text']}" if several else answer["text"])
+        emit(f"{name}: {answer['text']}" if several else answer["text"])

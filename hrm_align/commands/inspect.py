@@ -18,6 +18,7 @@ from hrm_align.data.tokenize import Dropped, tokenize
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.models.perturbation import Proof, prove
+from hrm_align.output import emit, results
 from hrm_align.rendering import Document, renderer_of
 
 PROVED_ROWS = 16
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
     if arguments.json:
         print_json(documents)
         return
-    console = Console()
+    console = Console(file=results())
     for row in documents.select(range(min(arguments.rows, len(documents)))):
         show_row(row, tokenizer, console)
     summarise(documents, dropped, len(last_turns(examples)), console)
@@ -65,7 +66,7 @@ def print_json(documents: Dataset) -> None:
     for row in documents:
         batch = collate([row])
         tensors = {name: batch[name][0].tolist() for name in ("input_ids", "token_type_ids", "labels")}
-        print(json.dumps({**tensors, "condition": row["condition"], "source": row["source"]}))
+        emit(json.dumps({**tensors, "condition": row["condition"], "source": row["source"]}))
 
 
 def show_row(row: dict, tokenizer: PreTrainedTokenizerFast, console: Console) -> None:

@@ -21,6 +21,7 @@ from hrm_align.commands.common import (
 from hrm_align.config.arguments import RewardEntry
 from hrm_align.data.tokenize import answerable_prompts
 from hrm_align.evaluation.passk import Headroom, measure_headroom
+from hrm_align.output import emit, results
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from hrm_align.rollouts.local import Decoding
 
@@ -62,14 +63,14 @@ def main(argv: Sequence[str]) -> None:
         lines = [json.dumps(row) + "\n" for row in found.rows()]
         Path(arguments.save).write_text("".join(lines), encoding="utf-8")
     if arguments.json:
-        print(json.dumps(found.to_dict()))
+        emit(json.dumps(found.to_dict()))
         return
     show(found)
 
 
 def show(found: Headroom) -> None:
     """Print pass@k, how many prompts are solved how often, and what that means for a run."""
-    told, console = found.to_dict(), Console()
+    told, console = found.to_dict(), Console(file=results())
     passes = ", ".join(f"{name} {100 * value:.1f} %" for name, value in told.items() if name.startswith("pass@"))
     console.print(f"{told['prompts']} prompts, {told['samples']} samples each: {passes}", highlight=False)
     table = Table("solved", "prompts")

@@ -19,6 +19,7 @@ from hrm_align.data.readers import BadRow
 from hrm_align.data.sources import read_rows
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import last_turns
+from hrm_align.output import emit, results
 from hrm_align.rendering import Message
 from hrm_align.rewards.base import REWARDS, options_of, reward_class
 from hrm_align.rewards.preflight import BATCH_ROWS, PreflightReport, preflight
@@ -55,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
             raise UserError(
                 f"--data {arguments.data} is to be graded by which reward? Name one of {', '.join(REWARDS)}."
             )
-        print(json.dumps(listing())) if arguments.json else show_listing()
+        emit(json.dumps(listing())) if arguments.json else show_listing()
         return
     spec = spec_of(arguments)
     if arguments.data is None:
@@ -187,9 +188,9 @@ def grade(suite: RewardSuite, completions: Sequence[str], examples: Sequence[Exa
 def show_grades(grades: dict[str, Any], as_json: bool) -> None:
     """Print what `grade` has found."""
     if as_json:
-        print(json.dumps(grades))
+        emit(json.dumps(grades))
         return
-    console = Console()
+    console = Console(file=results())
     mean = "" if grades["mean"] is None else f", mean {grades['mean']:.4f}"
     console.print(f"{grades['reward']}: {grades['graded']} of {grades['n']} answers graded{mean}", markup=False)
     table = Table("value", "answers")
@@ -210,9 +211,9 @@ def show_grades(grades: dict[str, Any], as_json: bool) -> None:
 def show_preflight(report: PreflightReport, as_json: bool) -> None:
     """Print what a preflight has found; the exit code is 2 if a row fails."""
     if as_json:
-        print(json.dumps(report.to_dict()))
+        emit(json.dumps(report.to_dict()))
     else:
-        Console().print(report.table())
+        Console(file=results()).print(report.table())
     report.require(None)
 
 
@@ -232,7 +233,7 @@ def show_listing() -> None:
     for reward in listing():
         options = "\n".join(f"{option['name']}: {option['help']}" for option in reward["options"])
         table.add_row(reward["name"], escape(reward["description"]), escape(options))
-    console = Console()
+    console = Console(file=results())
     console.print(table)
     console.print(
         "Your own: --file mine.py --function reward, for `def reward(prompts, completions, **columns)`.", markup=False

@@ -22,18 +22,23 @@ import yaml
 from transformers import HfArgumentParser
 
 from hrm_align.config.arguments import Entry
-from hrm_align.config.rules import ADAPTER_KEYS, KINDS, MOVED, RecipeKind, Setting, check_recipe, failing, kind_of
+from hrm_align.config.rules import ADAPTER_KEYS, RecipeKind, Setting, check_recipe, failing, kind_of
 from hrm_align.config.runnable import check_runnable, reason_of
-from hrm_align.config.yaml_file import Loader, mapping_or_text
+from hrm_align.config.schema import check_words
+from hrm_align.config.yaml_file import mapping_or_text, read_yaml
 from hrm_align.errors import UserError, some
 
 FEW_CHOICES = 8  # that an error lists; of more it names the nearest
 
 
-class _Parser(HfArgumentParser):
+class RecipeParser(HfArgumentParser):
+    """The parser of a kind's settings, as words of the command line or values of its file."""
+
     def __init__(self, kind: RecipeKind):
         schema: tuple[Any, ...] = kind.schema
-        super().__init__(schema, allow_abbrev=False, exit_on_error=False, prog=f"hrm-align {kind.name}")
+        super().__init__(
+            schema, allow_abbrev=False, exit_on_error=False, add_help=False, prog=f"hrm-align {kind.name}"
+        )
         self.add_argument("--config", metavar="FILE", help="The recipe; flags override it.")
         self.kind = kind
         self.hints = {name: hint for cls in schema for name, hint in get_type_hints(cls).items()}
@@ -65,18 +70,6 @@ class _Parser(HfArgumentParser):
         remedy = f"did you mean {near[0]}?" if near else f"use one that --help lists, such as {choices[0]}"
         raise argparse.ArgumentError(action, f"invalid choice: {value!r}: {remedy}")
 
-    def require(self, key: str, where: str) -> None:
-        """Raise UserError unless the key exists. The value is not shown: it may be a secret under a wrong name."""
-        if hint := MOVED.get(key):
-            raise UserError(f"{where}: {key} is not a setting here: {hint}.")
-        for other in KINDS if key not in self.hints else ():
-            if other != self.kind.name and key in kind_of(other).keys:
-                raise UserError(f"{where}: {key} is a setting of hrm-align {other}: leave it out here.")
-        if key not in self.hints:
-            near = difflib.get_close_matches(key.lower().replace("-", "_"), self.hints, n=1)
-            remedy = f"did you mean {near[0]}?" if near else "run with --help for the names."
-            raise UserError(f"{where}: unknown setting {key}: {remedy}")
-
 
 def _sentence(message: str) -> str:
     return message if message.endswith("?") else message.rstrip(".") + "."
@@ -100,14 +93,12 @@ def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
     Raises:
         UserError: for the first mistake found, with its place (`file:line` or `command line`) and the remedy.
     """
-    parser = _Parser(kind)
+    if check_words(kind.name, argv):
+        raise SystemExit(0)
+    parser = RecipeParser(kind)
     flags, rest = parser.read(argv, "command line")
-    for word in sorted(rest, key=lambda word: not word.startswith("--")):  # a misspelt flag before its value
-        if word.startswith("--"):
-            parser.require(word[2:].split("=")[0].replace("-", "_"), "command line")
+    for word in rest:
         raise UserError(f"command line: {word!r} belongs to no setting: write --setting value.")
-    for key in flags.keys() - {"config"}:
-        parser.require(key, "command line")
     config = flags.pop("config", None)
     settings = (_read_file(parser, Path(config.value)) if config else {}) | flags
     for key, (accepted, reason) in kind.refused.items():
@@ -124,9 +115,9 @@ def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
 
 def keys_given(kind: RecipeKind, argv: Sequence[str]) -> set[str]:
     """The settings that flags and file name, whether they belong to this kind or not."""
-    flags, _ = _Parser(kind).read(argv, "command line")
+    flags, _ = RecipeParser(kind).read(argv, "command line")
     config = flags.get("config")
-    return flags.keys() | (_load(Path(config.value))[1].keys() if config else set())
+    return flags.keys() | (read_yaml(Path(config.value))[1].keys() if config else set())
 
 
 def resolved(recipe: Any) -> dict[str, Any]:
@@ -154,52 +145,16 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 
-def _load(path: Path) -> tuple[yaml.MappingNode, dict[Any, Any]]:
-    """A recipe's keys and values, where they stand and what they are."""
-    text = _read_text(path)
-    try:
-        loader = Loader(text)
-        node = loader.get_single_node()
-        if not isinstance(node, yaml.MappingNode):
-            line = node.start_mark.line + 1 if node else 1
-            raise UserError(f"{path}:{line}: a recipe is a mapping: write lines of the form `key: value`.")
-        return node, loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem}.") from None
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise UserError(f"{path}:{line}: not valid YAML: {error.reason}.") from None
-
-
-def _read_file(parser: _Parser, path: Path) -> dict[str, Setting]:
-    node, values = _load(path)
+def _read_file(parser: RecipeParser, path: Path) -> dict[str, Setting]:
+    node, values = read_yaml(path)
     settings: dict[str, Setting] = {}
     for key_node, value_node in node.value:
         key, where = str(key_node.value), f"{path}:{key_node.start_mark.line + 1}"
-        parser.require(key, where)
         if isinstance(value_node, yaml.ScalarNode) and value_node.tag != "tag:yaml.org,2002:null":
             settings |= parser.read([f"--{key}={value_node.value}"], where)[0]  # as the same word in a flag
         else:
             settings[key] = Setting(_structured(key, values[key], parser.hints[key], where), where)
     return settings
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text: a recipe is a YAML file.") from None
-    except IsADirectoryError:
-        inside = some(sorted(file.name for file in path.glob("*.y*ml")))
-        remedy = f"name a file in it ({inside})" if inside else "give the path of a YAML file"
-        raise UserError(f"{path} is a folder, and a recipe is a file: {remedy} after --config.") from None
-    except OSError as error:
-        folder = path.parent
-        there = folder.glob("*.y*ml") if folder.is_dir() else folder.parent.glob("*/*.y*ml")
-        near = difflib.get_close_matches(str(path), sorted(map(str, there)), n=1, cutoff=0.4)
-        remedy = f"did you mean {near[0]}?" if near else "give the path of a YAML file after --config."
-        raise UserError(f"cannot read the recipe {path} ({error.strerror}): {remedy}") from None
 
 
 def _structured(key: str, value: Any, hint: Any, where: str) -> Any:

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from hrm_align.config.arguments import DataArguments, LoraArguments, ModelArguments
+from hrm_align.config.schema import MOVED
 from hrm_align.errors import UserError
 from hrm_align.rendering import parse_condition
 
@@ -25,38 +26,6 @@ class Setting:
     value: Any
     where: str
 
-
-_CHECKPOINTING = "its name is activation_checkpointing now"
-# Names that users bring along, with what to write instead.
-MOVED = {
-    "dataset_name": "write datasets: [{path: ...}]",
-    "env": "set environment variables in the shell",
-    "eval_dataset": "its name is eval_datasets",
-    "evaluation_strategy": "its name is eval_strategy now",
-    "formatting_func": "name the columns in an entry of datasets: columns: {prompt: ..., response: ...}",
-    "gradient_checkpointing": _CHECKPOINTING,
-    "gradient_checkpointing_kwargs": _CHECKPOINTING + "_kwargs",
-    "group_by_length": "write train_sampling_strategy: group_by_length",
-    "logging_dir": "it is gone upstream: set TENSORBOARD_LOGGING_DIR in the shell",
-    "max_prompt_length": "prompts are never cut; those that leave no room for max_completion_length are counted and dropped",
-    "max_seq_length": "its name is max_length now",
-    "no_cuda": "its name is use_cpu now",
-    "overwrite_output_dir": "it is gone upstream: choose another output_dir, or resume_from_checkpoint",
-    "reward_funcs": "its name is rewards",
-    "reward_weights": "write the weight beside its reward: rewards: [{name: math, weight: 1}]",
-    "save_safetensors": "it is gone upstream: checkpoints are always safetensors",
-    "streaming": "data sets are read whole",
-    "test_split_size": "its name is eval_fraction",
-    "tokenizer": "its name is tokenizer_name_or_path",
-    "torch_dtype": "its name is dtype now",
-    "lora_modules_to_save": "name `head` in lora_target_modules, or trainable_tokens",
-    "lora_target_parameters": "name the layers in lora_target_modules",
-    "lora_task_type": "the task is always CAUSAL_LM",
-    "use_bnb_nested_quant": "load_in_4bit quantises the constants too",
-    "bnb_4bit_quant_type": "load_in_4bit is nf4",
-    "bnb_4bit_quant_storage": "load_in_4bit stores what bitsandbytes does by default",
-    "warmup_ratio": "write warmup_steps: a number below 1 is a share of all steps",
-}
 
 # Settings that a trainer cannot honour: the values that change nothing, and the reason.
 Refused = Mapping[str, tuple[tuple[Any, ...], str]]
@@ -106,6 +75,8 @@ class RecipeKind:
         schema: dataclasses of its keys.
         refused: settings that the trainer cannot honour.
         bounds: of single values.
+        everyday: the settings that `--help` shows; `--help-all` shows all.
+        example: a recipe, for `--help`.
         check: combinations; called with the recipe, the settings that were given, and `Fail`.
     """
 
@@ -114,6 +85,8 @@ class RecipeKind:
     schema: tuple[type, ...]
     refused: Refused
     bounds: tuple[Bound, ...]
+    everyday: tuple[str, ...]
+    example: str
     check: Callable[[Any, Mapping[str, Setting], Fail], None]
 
     @property

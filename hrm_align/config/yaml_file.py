@@ -1,12 +1,16 @@
-"""YAML as a recipe has it, in a file and in one word of the command line."""
+"""YAML as a recipe has it, in a file and in one word of the command line. Imports nothing that takes time."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from hrm_align.errors import UserError, some
 
 
 class Loader(yaml.SafeLoader):
@@ -58,3 +62,42 @@ def mapping_or_text(word: str) -> dict[str, Any] | str:
         reason = getattr(error, "problem", None) or getattr(error, "reason", None)
         raise argparse.ArgumentTypeError(f"{word!r} is no mapping ({reason}): write '{{key: value}}'") from None
     return mapping
+
+
+def read_yaml(path: Path) -> tuple[yaml.MappingNode, dict[Any, Any]]:
+    """A recipe's keys and values, where they stand and what they are.
+
+    Raises:
+        UserError: for a file that is none, or is no mapping.
+    """
+    text = _read_text(path)
+    try:
+        loader = Loader(text)
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            line = node.start_mark.line + 1 if node else 1
+            raise UserError(f"{path}:{line}: a recipe is a mapping: write lines of the form `key: value`.")
+        return node, loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem}.") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UserError(f"{path}:{line}: not valid YAML: {error.reason}.") from None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text: a recipe is a YAML file.") from None
+    except IsADirectoryError:
+        inside = some(sorted(file.name for file in path.glob("*.y*ml")))
+        remedy = f"name a file in it ({inside})" if inside else "give the path of a YAML file"
+        raise UserError(f"{path} is a folder, and a recipe is a file: {remedy} after --config.") from None
+    except OSError as error:
+        folder = path.parent
+        there = folder.glob("*.y*ml") if folder.is_dir() else folder.parent.glob("*/*.y*ml")
+        near = difflib.get_close_matches(str(path), sorted(map(str, there)), n=1, cutoff=0.4)
+        remedy = f"did you mean {near[0]}?" if near else "give the path of a YAML file after --config."
+        raise UserError(f"cannot read the recipe {path} ({error.strerror}): {remedy}") from None

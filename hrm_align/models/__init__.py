@@ -16,3 +16,5 @@ Who wraps a forward, from the outside in, and who takes the wrapper off again:
 PEFT wraps the whole model last, outside of all of these, and calls the causal LM's forward. Hooks of `trainers.monitor` and of the
 preemption only look. tests/models/test_forward_wrappers.py compares every combination with the unwrapped model.
 """
+
+from hrm_align.models import prefix_mask as prefix_mask  # first of all, whichever module of this package is wanted

@@ -294,3 +294,6 @@ def causal_prompt(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         config.prefix_lm = before
+
+
+install()

@@ -217,12 +217,37 @@ def _check_importance_sampling(training: Any, fail: Fail) -> None:
         fail("vllm_importance_sampling_mode", f"is {mode!r}, and the vespo loss needs token_truncate or token_mask")
 
 
+_EVERYDAY = (
+    "model_name_or_path",
+    "datasets",
+    "eval_datasets",
+    "output_dir",
+    "rewards",
+    "algorithm",
+    "num_generations",
+    "max_completion_length",
+    "temperature",
+    "beta",
+    "use_peft",
+    "lora_r",
+    "learning_rate",
+    "max_steps",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "generation_eval_samples",
+    "save_steps",
+    "resume_from_checkpoint",
+    "push_to_hub",
+)
+
 GRPO = RecipeKind(
     "grpo",
     GRPORecipe,
     (ModelArguments, LoraArguments, DataArguments, RewardArguments, GRPOArguments),
     {**REFUSED, **_REFUSED_GRPO},
     BOUNDS + _BOUNDS_GRPO,
+    _EVERYDAY,
+    "recipes/tiny/math_grpo.yaml",
     _check_grpo,
 )
 

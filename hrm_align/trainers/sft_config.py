@@ -128,12 +128,37 @@ def _check_sft(recipe: SFTRecipe, settings: Mapping[str, Setting], fail: Fail) -
     check_held_out(recipe, settings, fail)
 
 
+_EVERYDAY = (
+    "model_name_or_path",
+    "datasets",
+    "eval_datasets",
+    "eval_fraction",
+    "output_dir",
+    "condition",
+    "max_length",
+    "packing",
+    "use_peft",
+    "lora_r",
+    "lora_alpha",
+    "learning_rate",
+    "num_train_epochs",
+    "max_steps",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "generation_eval_samples",
+    "save_steps",
+    "resume_from_checkpoint",
+    "push_to_hub",
+)
+
 SFT = RecipeKind(
     "sft",
     SFTRecipe,
     (ModelArguments, LoraArguments, DataArguments, SFTArguments),
     {**REFUSED, **_REFUSED_SFT},
     BOUNDS + _BOUNDS_SFT,
+    _EVERYDAY,
+    "recipes/tiny/sft.yaml",
     _check_sft,
 )
 

@@ -149,7 +149,7 @@ def test_a_recipe_may_be_all_flags() -> None:
     [
         ("lerning_rate: 1e-3", "unknown setting lerning_rate: did you mean learning_rate?"),
         ("learning-rate: 1e-3", "did you mean learning_rate?"),
-        ("qqqqqq: 1", "run with --help"),
+        ("qqqqqq: 1", "run with --help-all"),
         ("max_seq_length: 512", "max_length"),
         ("tokenizer: x", "tokenizer_name_or_path"),
         ("warmup_ratio: 0.1", "warmup_steps"),
@@ -323,7 +323,7 @@ def test_help_lists_what_can_be_set_in_its_own_words(
     read: Callable[..., object], name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        read(["--help"])
+        read(["--help-all"])
     told = capsys.readouterr().out
     words = " ".join(told.split())
     assert told.startswith(f"usage: hrm-align {name} ")
@@ -332,7 +332,7 @@ def test_help_lists_what_can_be_set_in_its_own_words(
     refused = ("gradient_checkpointing", "no_gradient_checkpointing", "gradient_checkpointing_kwargs", "truncation_mode",
                "dataset_text_field", "hub_token", "reward_weights", "env", "max_prompt_length")  # fmt: skip
     assert not flags & {f"--{key}" for key in refused}
-    assert "OptimizerNames" not in told and "{adam_atan2,adamw_torch,adamw_torch_fused," in told
+    assert "OptimizerNames" not in told and "--optim {adam_atan2,adamw_torch,adamw_torch_fused," in words
     assert "Publish the run once, at its end" in words and "every time the model is saved" not in words
     assert "latest for the newest whole one in output_dir" in words
 
