@@ -31,7 +31,7 @@ COMMANDS = {
         "memory and work of a recipe, before it is started: --config FILE [--gpu] [--memory GIB]",
     ),
     "headroom": ("hrm_align.commands.passk", "how often a model solves each prompt, before it is trained on them"),
-    "evaluate": ("hrm_align.commands.evaluate", "generated exact match on held-out rows, with intervals"),
+    "evaluate": ("hrm_align.commands.evaluate", "graded answers to held-out rows, with intervals"),
     "generate": ("hrm_align.commands.generate", "answer one prompt"),
     "inspect": ("hrm_align.commands.inspect", "show what training sees of your rows, and prove the mask on them"),
     "export": (
