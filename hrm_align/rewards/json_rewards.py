@@ -1,4 +1,4 @@
-"""Rewards for JSON: exact match, keeping to a schema, and the share of fields that are right."""
+"""Rewards for JSON: the same value, keeping to a schema, and the share of fields that are right."""
 
 from __future__ import annotations
 
@@ -130,13 +130,13 @@ _ABSENT = object()
 
 @dataclass
 class JsonReport:
-    """How a set of answers keeps to a schema, and its fields to the right ones.
+    """How a set of answers keeps to a schema, and its fields to those of the references.
 
     Args:
         n: answers.
         parsed: those that are JSON.
         valid: those that the schema allows.
-        fields: for each field of the right answers how often it was right, and how often asked for.
+        fields: for each field of the references how often it was right, and how often it was requested.
     """
 
     n: int = 0
@@ -168,10 +168,10 @@ def read_schema(path: Path) -> Draft202012Validator:
 
 
 def grade_fields(pairs: Iterable[tuple[str, str]], schema: Draft202012Validator) -> JsonReport:
-    """Grade answers against a schema, and field by field against the right answers.
+    """Grade answers against a schema, and field by field against the references.
 
     Args:
-        pairs: answer and right answer, both text; a right answer that is no object counts no field.
+        pairs: answer and reference, both text; a reference that is no object counts no field.
         schema: of the answers.
     """
     report = JsonReport()

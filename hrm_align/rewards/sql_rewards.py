@@ -32,7 +32,7 @@ def sql_match(completion: str, reference: str, database: str | os.PathLike[str])
 
     Args:
         completion: the query to grade: one SELECT, or WITH ... SELECT.
-        reference: the right one.
+        reference: the query whose rows are expected.
         database: a file of SQLite, or a dump: SQL text that creates and fills one. Neither is ever changed.
 
     Raises:
