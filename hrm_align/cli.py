@@ -33,7 +33,7 @@ COMMANDS = {
         "memory and work of a recipe, before it is started: --config FILE [--gpu] [--memory GIB]",
     ),
     "headroom": ("hrm_align.commands.passk", "how often a model solves each prompt, before it is trained on them"),
-    "evaluate": ("hrm_align.commands.evaluate", "generated exact match on held-out rows, with intervals"),
+    "evaluate": ("hrm_align.commands.evaluate", "graded answers to held-out rows, with intervals"),
     "generate": ("hrm_align.commands.generate", "answer one prompt"),
     "inspect": ("hrm_align.commands.inspect", "show what training sees of your rows, and prove the mask on them"),
     "export": (
@@ -47,11 +47,12 @@ COMMANDS = {
     "doctor": ("hrm_align.commands.doctor", "check a checkpoint, and mend what can be mended: MODEL [--fix]"),
     "rewards": ("hrm_align.commands.rewards", "list the rewards, or grade answers: NAME --data FILE [--preflight]"),
     "convert": ("hrm_align.commands.convert", "official training checkpoints to Transformers' form, and back"),
-    "completion": ("hrm_align.commands.completion", "completion for a shell: eval \"$(hrm-align completion bash)\""),
+    "completion": ("hrm_align.commands.completion", 'completion for a shell: eval "$(hrm-align completion bash)"'),
 }
 
 
 RECIPES = ("sft", "grpo")
+
 
 def usage() -> str:
     """What `hrm-align --help` prints."""

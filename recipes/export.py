@@ -26,7 +26,7 @@ from hrm_align.export.hub import check_repo_id, push
 from hrm_align.export.pipeline import ExportOptions, export
 from hrm_align.models.loading import DTYPES
 from hrm_align.output import emit
-from hrm_align.rewards.matching import MATCHERS
+from hrm_align.rewards.base import check_match, match_names
 
 
 def main(argv: Sequence[str]) -> None:
@@ -94,7 +94,7 @@ def parser() -> PathParser:
         "--data", action="append", default=[], metavar="FILE", help="held-out rows (default: the run's own)"
     )
     told.add_argument("--limit", type=int, default=300, help="only the first so many rows of each file (default 300)")
-    told.add_argument("--match", choices=MATCHERS, help="how answers are graded (default: as the run did)")
+    told.add_argument("--match", help=f"grader: {', '.join(match_names())} (default: as the run did)")
     told.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
     told.add_argument(
         "--base", help="where the base of an adapter, or the model before training, lies (default: as recorded)"
@@ -121,7 +121,7 @@ def options_of(arguments: argparse.Namespace, folder: Path) -> ExportOptions:
         dtype=arguments.dtype,
         data=arguments.data,
         limit=at_least(arguments.limit, 1, "--limit"),
-        match=arguments.match,
+        match=check_match(arguments.match, "--match") if arguments.match else None,
         max_new_tokens=at_least(arguments.max_new_tokens, 1, "--max_new_tokens"),
         base=arguments.base,
         base_model=check_repo_id(arguments.base_model, "--base_model") if arguments.base_model else None,

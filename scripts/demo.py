@@ -179,7 +179,7 @@ def main(argv: Sequence[str]) -> None:
     console.print()
     console.print(before_after_table(rows, f"held-out exact match (95 % interval), {OUT}"))
     console.print(before_after_table([reinforced], f"the base, by reinforcement learning, {OUT}/grpo"))
-    console.print(f"with a causal prompt instead of the prefix mask: {100 * causal['exact_match']:.1f} %")
+    console.print(f"with a causal prompt instead of the prefix mask: {100 * causal['score']:.1f} %")
     console.print(f"cached sampling and training agree to {agreement['max']:.0e} in log-probability")
     differing = published["parity"]["other_answers"]
     console.print(

@@ -24,7 +24,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from hrm_align.cli import exit_code_of
 from hrm_align.data.dataset import DatasetSpec, load_examples
-from hrm_align.evaluation.evaluate import Score, evaluate, last_turns
+from hrm_align.evaluation.evaluate import evaluate, last_turns
+from hrm_align.evaluation.report import score_of
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer
 
@@ -40,7 +41,7 @@ REPLAY = "data/base_families/train.jsonl"
 
 
 def score(model: Any, tokenizer: Any, domain: str) -> dict[str, Any]:
-    """Exact match of greedy answers to held-out rows."""
+    """The score of greedy answers to held-out rows."""
     folder, match = DOMAINS[domain]
     rows = last_turns(load_examples([DatasetSpec(path=f"data/{folder}/test.jsonl")])[0])[:ROWS]
     return evaluate(model, tokenizer, rows, max_new_tokens=64, batch_size=100, match=match).score.to_dict()
@@ -70,13 +71,13 @@ def train(domain: str, run: Path, flags: Sequence[str]) -> dict[str, Any]:
 
 def cell(result: dict[str, Any]) -> str:
     """Per cent and interval."""
-    low, high = Score(result["correct"], result["n"]).interval
-    return f"{100 * result['exact_match']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    low, high = result["interval"]
+    return f"{100 * score_of(result):.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def row(name: str, what: str, start: dict[str, Any], run: dict[str, Any]) -> list[str]:
     """One line of the table."""
-    guard = [f"{100 * run['guard'][side]['exact_match']:.0f}" for side in ("before", "after")]
+    guard = [f"{100 * score_of(run['guard'][side]):.0f}" for side in ("before", "after")]
     sizes = [f"{run['trained']:,}", f"{run['seconds']:.0f}"]
     return [name, what, *sizes, cell(start), cell(run), " to ".join(guard)]
 

@@ -20,13 +20,13 @@ from pathlib import Path
 
 from hrm_align.cli import exit_code_of
 from hrm_align.errors import RunError, UserError
+from hrm_align.evaluation.grading import grade_answers
 from hrm_align.export import stock
 from hrm_align.export.eval_set import questions_of
 from hrm_align.export.hub import check_export
 from hrm_align.export.parity import as_row
 from hrm_align.models.loading import load_config, load_tokenizer, resolve
 from hrm_align.rendering import DEFAULT_CONDITION
-from hrm_align.rewards.matching import MATCHERS
 from hrm_align.run_folder import Source
 
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
     if done.returncode:
         raise RunError(f"the folder cannot be used there: {done.stderr.strip()[-600:]}")
     answers = [json.loads(line)["text"] for line in done.stdout.splitlines()]
-    right = sum(MATCHERS[record["match"]](text, example) for text, example in zip(answers, examples, strict=True))
+    right = sum(grade.value == 1 for grade in grade_answers(record["match"], answers, examples))
     score = record["after"]
     print(f"{right} of {len(examples)} right in a fresh environment, {score['correct']} of {score['n']} in its card")
     if len(examples) != score["n"] or abs(right - score["correct"]) > ALLOWED_DIFFERENCE:

@@ -1,4 +1,4 @@
-"""`hrm-align evaluate --model M --data FILE`: generated exact match on held-out rows."""
+"""`hrm-align evaluate --model M --data FILE`: graded answers to held-out rows."""
 
 from __future__ import annotations
 
@@ -28,35 +28,36 @@ from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import Evaluation, Score, evaluate, few_shot, last_turns
 from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.output import emit, results
+from hrm_align.rewards.base import check_match, match_names, metric_name
 from hrm_align.rewards.json_rewards import grade_fields, read_schema
-from hrm_align.rewards.matching import MATCHERS
+from hrm_align.rewards.text_rewards import visible
 
 ALL = "all"  # the row of the total, and the group of rows that name none
 
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
-    parser = CommandParser("evaluate", "Generated exact match on held-out rows, with 95 % intervals.")
+    parser = CommandParser("evaluate", "Graded answers to held-out rows, with 95 % intervals.")
     parser.add_argument("--data", required=True, help="rows to ask, in any format that training reads")
     add_schema_options(parser)
     parser.add_argument("--split", help="of a directory or a Hub id (default test, of a file: all of it)")
     parser.add_argument("--condition", help="ask every row under this condition (default: the row's own, else direct)")
     parser.add_argument("--few_shot", type=int, default=0, help="solved examples in the prompt: 0, or 2 to 8")
     parser.add_argument("--few_shot_data", help="where they are drawn from (default: the other rows of --data)")
-    parser.add_argument("--match", default="exact", help=f"{', '.join(MATCHERS)} (default exact)")
+    parser.add_argument("--match", default="exact", help=f"grader: {', '.join(match_names())} (default exact)")
     parser.add_argument("--schema", help="with --match json: grade against this JSON schema and by field, too")
     parser.add_argument("--limit", type=int, help="ask only the first so many rows")
     parser.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
     parser.add_argument("--batch_size", type=int, default=64, help="prompts a batch (default 64)")
     parser.add_argument("--causal_prompt", action="store_true", help="run the prompt causally: what the mask is worth")
-    parser.add_argument("--save", help="write every question and answer to this new JSONL file")
+    parser.add_argument("--save", help="write every question, answer and its grade to this new JSONL file")
     add_adapter_option(parser)
     arguments = parser.parse_args(argv)
     for option, least in (("limit", 1), ("max_new_tokens", 1), ("batch_size", 1)):
         if getattr(arguments, option) is not None:
             at_least(getattr(arguments, option), least, f"--{option}")
     check_save(arguments.save)
-
+    check_match(arguments.match, "--match")
     if arguments.schema and arguments.match != "json":
         raise UserError(f"--schema grades JSON, and --match is {arguments.match}: add --match json.")
     json_schema = read_schema(Path(arguments.schema)) if arguments.schema else None
@@ -76,6 +77,7 @@ def main(argv: Sequence[str]) -> None:
                 max_new_tokens=arguments.max_new_tokens,
                 batch_size=arguments.batch_size,
                 match=arguments.match,
+                extract=arguments.save is not None,
             )
     several = len(results) > 1
     if arguments.save:
@@ -86,7 +88,7 @@ def main(argv: Sequence[str]) -> None:
         ]
         Path(arguments.save).write_text("".join(lines), encoding="utf-8")
     if arguments.json:
-        settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot", "match")}
+        settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot")}
         settings["mask"] = "causal" if arguments.causal_prompt else "prefix"
         told = {name: result.to_dict() | _fields(result, json_schema) for name, result in results.items()}
         emit(json.dumps({**({"adapters": told} if several else told[next(iter(told))]), **settings}))
@@ -100,7 +102,7 @@ def main(argv: Sequence[str]) -> None:
 def _fields(result: Evaluation, schema: Draft202012Validator | None) -> dict[str, Any]:
     if schema is None:
         return {}
-    pairs = [(sample["generated"], sample["expected"]) for sample in result.samples]
+    pairs = [(visible(sample["generated"]), sample["expected"]) for sample in result.samples]
     return {"json": grade_fields(pairs, schema).to_dict()}
 
 
@@ -116,7 +118,8 @@ def show_fields(report: dict[str, Any]) -> None:
 def show(result: Evaluation, title: str | None = None) -> None:
     """Print the table of groups and the first wrong answers."""
     console = Console(file=results())
-    table = Table("group", "exact match", "95 % interval", "n", title=title and escape(title), title_justify="left")
+    metric = metric_name(result.score.grader).replace("_", " ")
+    table = Table("group", metric, "95 % interval", "n", title=title and escape(title), title_justify="left")
     for name, score in sorted(result.groups.items() if result.groups.keys() != {ALL} else ()):
         table.add_row(escape(name), *_cells(score))
     table.add_section()

@@ -21,10 +21,9 @@ from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.output import emit, results
 from hrm_align.rendering import Message
-from hrm_align.rewards.base import REWARDS, options_of, reward_class
+from hrm_align.rewards.base import GRADERS, options_of, reward_class
 from hrm_align.rewards.preflight import BATCH_ROWS, PreflightReport, preflight
-from hrm_align.rewards.scores import KINDS, Fault
-from hrm_align.rewards.suite import RewardSpec, RewardSuite
+from hrm_align.rewards.suite import KINDS, Fault, RewardSpec, RewardSuite
 
 ANSWER_FIELDS = ("generated", "completion")  # of a row: what `hrm-align evaluate --save` writes, or any other
 MOST_VALUES = 8  # that are counted by themselves in the table
@@ -54,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
     if arguments.name is None and arguments.file is None:
         if arguments.data is not None:
             raise UserError(
-                f"--data {arguments.data} is to be graded by which reward? Name one of {', '.join(REWARDS)}."
+                f"--data {arguments.data} is to be graded by which reward? Name one of {', '.join(GRADERS)}."
             )
         emit(json.dumps(listing())) if arguments.json else show_listing()
         return
@@ -220,7 +219,7 @@ def show_preflight(report: PreflightReport, as_json: bool) -> None:
 def listing() -> list[dict[str, Any]]:
     """Every reward: `name, description, options`."""
     found = []
-    for name in REWARDS:
+    for name in GRADERS:
         kind = reward_class(name)
         options = [{"name": key, "default": default, "help": text} for key, default, text in options_of(kind)]
         found.append({"name": name, "description": " ".join((kind.__doc__ or "").split()), "options": options})

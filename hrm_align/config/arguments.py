@@ -117,7 +117,8 @@ class DataArguments:
         default_factory=list, metadata={"help": "What must not be forgotten: scored before and after the run."}
     )
     guard_samples: int = option(200, "Rows of each guard data set that are asked; 0 for all.")
-    guard_margin: float = option(0.05, "Drop in exact match, from 0 to 1, beyond which a warning is given.")
+    guard_match: str = option("exact", "How the answers to guard_datasets are graded: a grader such as json or sql.")
+    guard_margin: float = option(0.05, "Drop in the score, from 0 to 1, beyond which a warning is given.")
     condition: str = option(DEFAULT_CONDITION, "Condition of rows and data sets that name none: direct, synth,cot ...")
     max_bad_fraction: float = option(0.0, "Share of malformed rows above which the run stops.")
     max_dropped_fraction: float = option(

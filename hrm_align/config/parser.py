@@ -36,9 +36,7 @@ class RecipeParser(HfArgumentParser):
 
     def __init__(self, kind: RecipeKind):
         schema: tuple[Any, ...] = kind.schema
-        super().__init__(
-            schema, allow_abbrev=False, exit_on_error=False, add_help=False, prog=f"hrm-align {kind.name}"
-        )
+        super().__init__(schema, allow_abbrev=False, exit_on_error=False, add_help=False, prog=f"hrm-align {kind.name}")
         self.add_argument("--config", metavar="FILE", help="The recipe; flags override it.")
         self.kind = kind
         self.hints = {name: hint for cls in schema for name, hint in get_type_hints(cls).items()}

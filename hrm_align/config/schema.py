@@ -202,7 +202,10 @@ def _commands(modules: Mapping[str, str]) -> dict[str, Any]:
         raise _Captured(parser)
 
     found = {}
-    with patch.object(argparse.ArgumentParser, "parse_known_args", capture), patch.dict("os.environ", COLUMNS=str(HELP_WIDTH)):
+    with (
+        patch.object(argparse.ArgumentParser, "parse_known_args", capture),
+        patch.dict("os.environ", COLUMNS=str(HELP_WIDTH)),
+    ):
         for name, module in modules.items():
             command: Any = import_module(module)
             subcommands = getattr(command, "SUBCOMMANDS", ())

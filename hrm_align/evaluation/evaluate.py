@@ -1,4 +1,4 @@
-"""Held-out exact match of generated answers, by group and with intervals, in the prompts that training used."""
+"""Held-out scores of generated answers, by group and with intervals, in the prompts that training used."""
 
 from __future__ import annotations
 
@@ -12,43 +12,67 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
+from hrm_align.evaluation.grading import grade_answers
 from hrm_align.rendering import Message, parse_condition, renderer_of
-from hrm_align.rewards.matching import MATCHERS
+from hrm_align.rewards.base import check_match, metric_name
 from hrm_align.rollouts.local import generate, share_out
 
 FEW_SHOT = (0, *range(2, 9))
+Z = 1.959964  # of a 95 % interval
 
 
 @dataclass
 class Score:
-    """How many of `n` answers were right."""
+    """What a grader gave for `n` answers.
+
+    Args:
+        correct: answers with full marks, 1.
+        n: all answers.
+        grader: names the score, as in `sql_match`.
+        partial: values between 0 and 1.
+    """
 
     correct: int = 0
     n: int = 0
+    grader: str = "exact"
+    partial: list[float] = field(default_factory=list)
 
-    def add(self, right: bool) -> None:
-        """Count one answer."""
-        self.correct += right
+    def add(self, value: float) -> None:
+        """Count one answer, by its value from 0 to 1."""
         self.n += 1
+        self.correct += value == 1
+        if 0 < value < 1:
+            self.partial.append(value)
 
     @property
     def rate(self) -> float:
-        """Share of right answers, from 0 to 1."""
-        return self.correct / self.n if self.n else math.nan
+        """Mean value, from 0 to 1: the share of right answers, where a grader knows only right and wrong."""
+        return (self.correct + sum(self.partial)) / self.n if self.n else math.nan
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % Wilson score interval (Wilson 1927), which stays inside 0 to 1 at the ends."""
+        """95 % interval of the mean.
+
+        Of zeros and ones the Wilson score interval (Wilson 1927), which stays inside 0 to 1 at the ends. Of other values
+        the normal interval, cut at 0 and 1; 0 to 1 for a single value, which has no spread.
+        """
         if not self.n:
             return math.nan, math.nan
-        z = 1.959964
-        centre = (self.correct + z * z / 2) / (self.n + z * z)
-        spread = z / (self.n + z * z) * math.sqrt(self.rate * (self.n - self.correct) + z * z / 4)
-        return max(0.0, centre - spread), min(1.0, centre + spread)
+        if not self.partial:
+            centre = (self.correct + Z * Z / 2) / (self.n + Z * Z)
+            spread = Z / (self.n + Z * Z) * math.sqrt(self.rate * (self.n - self.correct) + Z * Z / 4)
+            return max(0.0, centre - spread), min(1.0, centre + spread)
+        if self.n == 1:
+            return 0.0, 1.0
+        squares = self.correct + sum(value * value for value in self.partial)
+        variance = max(0.0, squares - self.n * self.rate**2) / (self.n - 1)
+        spread = Z * math.sqrt(variance / self.n)
+        return max(0.0, self.rate - spread), min(1.0, self.rate + spread)
 
     def to_dict(self) -> dict[str, Any]:
-        """As the command line prints it."""
-        return {"exact_match": self.rate, "n": self.n, "correct": self.correct, "interval": list(self.interval)}
+        """As the command line prints it: `score`, the same under the grader's metric, `n`, `correct` and `interval`."""
+        values = {"score": self.rate, metric_name(self.grader): self.rate}
+        return {**values, "n": self.n, "correct": self.correct, "interval": list(self.interval)}
 
 
 @dataclass
@@ -58,7 +82,7 @@ class Evaluation:
     Args:
         score: over all rows.
         groups: the same by the rows' own label.
-        samples: one entry a row: source, prompt, expected, generated, correct.
+        samples: one entry a row: source, prompt, expected, generated, value, correct, and if requested extracted.
         unfinished: answers that had no end token within the limit.
     """
 
@@ -68,9 +92,10 @@ class Evaluation:
     unfinished: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """One object: `exact_match`, `n`, `interval`, `unfinished`, and the same per group."""
+        """One object: the `grader`, `Score.to_dict` over all rows, `unfinished`, and `Score.to_dict` of each group."""
         groups = {name: score.to_dict() for name, score in sorted(self.groups.items())}
-        return {**self.score.to_dict(), "unfinished": self.unfinished, "groups": groups}
+        total = {"grader": self.score.grader, **self.score.to_dict()}
+        return {**total, "unfinished": self.unfinished, "groups": groups}
 
 
 def last_turns(examples: Sequence[Example]) -> list[Example]:
@@ -127,25 +152,27 @@ def evaluate(
     batch_size: int = 64,
     match: str = "exact",
     share: bool = False,
+    extract: bool = False,
 ) -> Evaluation:
-    """Answer every example greedily and compare.
+    """Answer every example greedily and grade the answers.
 
     Args:
         model: an HRM-Text, with or without an adapter.
         tokenizer: its tokenizer.
-        examples: what to ask, and the expected answers.
+        examples: what to ask, and the references.
         condition: asks all of them under this condition instead of their own.
         max_new_tokens: the longest answer; a longer one counts as wrong and as unfinished.
         batch_size: prompts a batch.
-        match: how answers are compared: a key of `MATCHERS`.
+        match: the grader: one of `hrm_align.rewards.base.match_names`.
         share: whether all processes of a run are here, each of which then answers its part.
+        extract: add to each sample what the grader read of the answer.
 
     Raises:
-        UserError: for an unknown condition or match, a row that cannot be graded so, or a prompt that leaves no room for an
+        UserError: for an unknown condition or grader, a row that cannot be graded, or a prompt that leaves no room for an
             answer.
+        RunError: as `hrm_align.evaluation.grading.grade_answers`.
     """
-    if match not in MATCHERS:
-        raise UserError(f"unknown match {match!r}: use one of {', '.join(MATCHERS)}.")
+    check_match(match)
     if condition is not None:
         parse_condition(condition)
     renderer = renderer_of(tokenizer)
@@ -165,7 +192,7 @@ def evaluate(
         return generate(model, part, max_new_tokens=max_new_tokens, batch_size=batch_size)
 
     answers = share_out(prompts, answer) if share else answer(prompts)
-    return graded(examples, answers, tokenizer, match)
+    return graded(examples, answers, tokenizer, match, extract=extract)
 
 
 def graded(
@@ -173,26 +200,29 @@ def graded(
     answers: Sequence[Sequence[int]],
     tokenizer: PreTrainedTokenizerFast,
     match: str = "exact",
+    *,
+    extract: bool = False,
 ) -> Evaluation:
-    """Grade answers that have been generated; one without an end token counts as wrong.
+    """Grade answers that have been generated; one without an end token gets 0.
 
     Args:
         examples: what was asked.
         answers: token ids, one list an example.
         tokenizer: of the model.
-        match: one of `MATCHERS`.
+        match: one of `hrm_align.rewards.base.match_names`.
+        extract: add to each sample what the grader read of the answer.
 
     Raises:
-        UserError: for a row that cannot be graded so.
+        UserError, RunError: as `hrm_align.evaluation.grading.grade_answers`.
     """
-    renderer, result = renderer_of(tokenizer), Evaluation()
-    for example, ids in zip(examples, answers, strict=True):
-        text = renderer.decode_response(ids)
+    renderer, result = renderer_of(tokenizer), Evaluation(Score(grader=match))
+    texts = [renderer.decode_response(ids) for ids in answers]
+    grades = grade_answers(match, texts, examples, extract=extract)
+    for example, ids, text, grade in zip(examples, answers, texts, grades, strict=True):
         finished = renderer.response_end_id in ids
-        verdict = MATCHERS[match](text, example)
-        right = finished and verdict
-        result.score.add(right)
-        result.groups.setdefault(example.group or "all", Score()).add(right)
+        value = grade.value if finished else 0.0
+        result.score.add(value)
+        result.groups.setdefault(example.group or "all", Score(grader=match)).add(value)
         result.unfinished += not finished
         result.samples.append(
             {
@@ -200,7 +230,9 @@ def graded(
                 "prompt": example.messages[-1].content,
                 "expected": example.reference,
                 "generated": text,
-                "correct": right,
+                **({"extracted": grade.extracted} if extract else {}),
+                "value": value,
+                "correct": value == 1,
             }
         )
     return result

@@ -24,11 +24,16 @@ class BeforeAfter(NamedTuple):
 def percent(result: Mapping[str, Any]) -> str:
     """`87.3 %  (83.1 to 90.6)` of a score as `Score.to_dict` gives it."""
     low, high = result["interval"]
-    return f"{100 * result['exact_match']:.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{100 * score_of(result):.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def score_of(result: Mapping[str, Any]) -> float:
+    """The score of a result as `Score.to_dict` gives it, or of a record of an earlier version, which had no `score`."""
+    return float(result["score"] if "score" in result else result["exact_match"])
 
 
 def before_after_table(rows: Sequence[BeforeAfter], title: str) -> Table:
-    """A table of held-out exact match with 95 % intervals; the last row, the total, in bold."""
+    """A table of held-out scores with 95 % intervals; the last row, the total, in bold."""
     table = Table("task", "before", "after", "n", title=title, title_justify="left")
     for index, (name, before, after) in enumerate(rows):
         last = index == len(rows) - 1
@@ -60,7 +65,7 @@ def draw_before_after(rows: Sequence[BeforeAfter], metrics: Sequence[Mapping[str
         ("after", 0.19, AFTER, [row.after for row in rows]),
     )
     for label, offset, colour, results in sides:
-        values = [100 * result["exact_match"] for result in results]
+        values = [100 * score_of(result) for result in results]
         errors = [
             [value - 100 * result["interval"][0] for value, result in zip(values, results, strict=True)],
             [100 * result["interval"][1] - value for value, result in zip(values, results, strict=True)],
@@ -70,9 +75,7 @@ def draw_before_after(rows: Sequence[BeforeAfter], metrics: Sequence[Mapping[str
         for place, value, result in zip(places, values, results, strict=True):
             scores.text(place, 100 * result["interval"][1] + 1.5, f"{value:.1f}", ha="center", fontsize=9)
     scores.set_xticks(range(len(rows)), [row.name for row in rows])
-    scores.set(
-        ylim=(0, 122), yticks=range(0, 101, 20), ylabel="exact match, %", title="held-out answers, 95 % intervals"
-    )
+    scores.set(ylim=(0, 122), yticks=range(0, 101, 20), ylabel="score, %", title="held-out answers, 95 % intervals")
     scores.legend(frameon=False, loc="upper left", ncols=2)
     for key, colour, label in (("loss", AFTER, "training"), ("eval_loss", "#444444", "held out")):
         points = [(record["step"], float(record[key])) for record in metrics if key in record]

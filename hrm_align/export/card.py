@@ -22,6 +22,7 @@ from hrm_align.export.folder import CARD, PUBLICATION
 from hrm_align.export.parity import ParityReport
 from hrm_align.files import replace_file, replace_json
 from hrm_align.models.loading import TINY
+from hrm_align.rewards.base import metric_name
 from hrm_align.run_folder import Source, is_result_of_a_run
 
 PROMPT = "Hello."  # of the quickstart: none of the run's own, which may say what should stay
@@ -101,7 +102,7 @@ class Publication:
     @property
     def metric(self) -> str:
         """The name of the score."""
-        return "exact_match" if self.match == "exact" else f"{self.match}_match"
+        return metric_name(self.match)
 
 
 def write_card(publication: Publication) -> str:

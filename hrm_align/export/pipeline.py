@@ -44,7 +44,7 @@ from hrm_align.models.loading import (
 )
 from hrm_align.models.rounding import cost_of_rounding, measure_floor
 from hrm_align.rendering import renderer_of
-from hrm_align.rewards.matching import MATCHERS
+from hrm_align.rewards.base import check_match, match_names
 from hrm_align.run_folder import Source, open_source, origin, public_name
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class ExportOptions:
         dtype: type to publish whole weights in, one of `DTYPES`; None is float32.
         data: held-out rows; empty for those of the run.
         limit: only the first so many rows of each data set.
-        match: how answers are graded, one of `MATCHERS`; None for the run's own way.
+        match: how answers are graded, one of `hrm_align.rewards.base.match_names`; None for the run's own way.
         max_new_tokens: longest answer, in tokens.
         base: where the model before training lies; None for where the records say.
         base_model: Hub id that the card calls the base by; None for what the records prove.
@@ -122,6 +122,8 @@ def export(options: ExportOptions) -> dict[str, Any]:
         RunError: if the folder does not answer as the run does; nothing is written then.
     """
     check_new(options.to)
+    if options.match is not None:
+        check_match(options.match)
     run = _ask(options)
     base = _base(options, run.source) if run.form == "adapter" else None
     parameters = _parameters(run)
@@ -155,7 +157,7 @@ def _ask(options: ExportOptions) -> _Asked:
     form = _form(options, source)
     base_model = _base_model(options, source, form)
     dtype = _published_dtype(options, source, form)
-    match = options.match or (source.match if source.match in MATCHERS else "exact")
+    match = options.match or (source.match if source.match in match_names() else "exact")
     disable_progress_bar()
     config, tokenizer = _described(options, source)
     room = config.max_position_embeddings - options.max_new_tokens

@@ -1,7 +1,11 @@
-"""The registry of rewards, their options, and one reward of a recipe: which, how much it counts, its options.
+"""The registry of graders, their options, and one reward of a recipe: which grader, how much it counts, its options.
 
-Rewards are dataclasses whose fields are the options of a recipe: declared, checked, and listed for people. Each class is
-imported when it is requested. `corrupted` makes wrong answers of right ones, to check that a reward tells them apart.
+One registry serves rewards, `--match`, evaluations, guards, exports, pass@k and the preflight:
+
+    create("math", {}).grade("so 4", row)  ->  1.0 or 0.0; None if the row cannot be graded
+
+Graders are dataclasses whose fields are the options of a recipe: declared, checked, and listed for people. Each class is
+imported when it is requested. `corrupted` changes a reference into a wrong answer, to check that a grader tells them apart.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,11 +24,11 @@ from hrm_align.errors import UserError
 
 
 class Row(Protocol):
-    """What a reward may read beside the completion. `hrm_align.data.examples.Example` has it."""
+    """What a grader may read beside the completion. `hrm_align.data.examples.Example` has it."""
 
     @property
     def reference(self) -> str:
-        """The right answer."""
+        """The row's own answer."""
 
     @property
     def source(self) -> str:
@@ -34,23 +39,29 @@ class Row(Protocol):
         """The row's `grading` column."""
 
 
-class Reward(Protocol):
-    """A reward: a dataclass of its options that grades one completion. It may define `prepare`, called once in a worker."""
+class Grader(Protocol):
+    """A dataclass of its options that grades one completion. It may define `prepare`, called once in a worker process."""
 
-    def __call__(self, completion: str, row: Row) -> float | None:
+    def grade(self, completion: str, row: Row) -> float | None:
         """The value; None if the row cannot be graded. Raises UserError for such a row, too, to say why."""
+
+    def extracted(self, completion: str) -> str | None:
+        """What it reads of a completion, for people: the final answer, say. None if that is nothing, or all of it."""
 
 
 @runtime_checkable
-class Verifiable(Reward, Protocol):
-    """A reward that gives 1 to the right answer of every row that it can grade, and 0 to a wrong one."""
+class Verifiable(Grader, Protocol):
+    """A grader that gives 1 to the reference of every row that it can grade, and 0 to a wrong answer.
+
+    It may have a class attribute `needs`: what a reference must be, for the error of a row that gets None.
+    """
 
     def corrupted(self, row: Row) -> str:
-        """A wrong answer, as near to the right one as it can be made; the right one must be gradable."""
+        """A wrong answer, as close to the reference as possible; the reference must be gradable."""
 
 
 def option(default: Any, help: str) -> Any:
-    """A field of a reward that a recipe can set."""
+    """A field of a grader that a recipe can set."""
     return field(default=default, metadata={"help": help})
 
 
@@ -99,14 +110,14 @@ def compiled(pattern: Any, name: str = "pattern", groups: int | None = None) -> 
     return found
 
 
-REWARDS = {
+GRADERS = {
     "math": "hrm_align.rewards.math_rewards:Math",
     "exact": "hrm_align.rewards.text_rewards:Exact",
     "numeric": "hrm_align.rewards.text_rewards:Numeric",
     "answer": "hrm_align.rewards.text_rewards:Answer",
     "json": "hrm_align.rewards.json_rewards:Json",
     "json_fields": "hrm_align.rewards.json_rewards:JsonFields",
-    "sql": "hrm_align.rewards.code_rewards:Sql",
+    "sql": "hrm_align.rewards.sql_rewards:Sql",
     "code": "hrm_align.rewards.code_rewards:Code",
     "format": "hrm_align.rewards.text_rewards:Format",
     "length": "hrm_align.rewards.text_rewards:Length",
@@ -114,16 +125,46 @@ REWARDS = {
 
 
 def reward_class(name: str) -> type:
-    """The class of a reward. Raises UserError for a name that does not exist."""
-    if name not in REWARDS:
-        hint = nearest(str(name), list(REWARDS))
-        raise UserError(f"there is no reward {name!r}: {hint}The rewards are {', '.join(REWARDS)}, or give a `file`.")
-    module, attribute = REWARDS[name].split(":")
+    """The class of a grader. Raises UserError for a name that does not exist."""
+    if name not in GRADERS:
+        hint = nearest(str(name), list(GRADERS))
+        raise UserError(f"there is no reward {name!r}: {hint}The rewards are {', '.join(GRADERS)}, or give a `file`.")
+    module, attribute = GRADERS[name].split(":")
     return getattr(import_module(module), attribute)
 
 
-def create(name: str, options: Mapping[str, Any]) -> Reward:
-    """A reward with its options. Raises UserError for an option that does not exist or a value that cannot be."""
+@lru_cache
+def match_names() -> tuple[str, ...]:
+    """The graders that can evaluate answers (`--match`): those that tell a right answer from a wrong one."""
+    return tuple(name for name in GRADERS if issubclass(reward_class(name), Verifiable))
+
+
+def check_match(name: str, setting: str = "match") -> str:
+    """The name, if it is one of `match_names`. Raises UserError that names the nearest one."""
+    if fault := match_fault(name):
+        raise UserError(f"{setting} {fault}.")
+    return name
+
+
+def match_fault(name: str) -> str | None:
+    """Why a grader cannot evaluate answers, to follow the name of a setting; None if it can."""
+    if name in match_names():
+        return None
+    usable = f"use one of {', '.join(match_names())}"
+    if name in GRADERS:
+        return (
+            f"is {name!r}, which looks at the form of an answer and cannot tell a right one from a wrong one: {usable}"
+        )
+    return f"is {name!r}, which is no grader: {nearest(str(name), match_names())}{usable}"
+
+
+def metric_name(grader: str) -> str:
+    """The name of a grader's score in logs, results and model cards: `exact_match`, `sql_match`."""
+    return f"{grader}_match"
+
+
+def create(name: str, options: Mapping[str, Any]) -> Grader:
+    """A grader with its options. Raises UserError for an option that does not exist or a value that cannot be."""
     kind = reward_class(name)
     known = [option for option, _, _ in options_of(kind)]
     for option in options:
@@ -144,7 +185,7 @@ class RewardSpec:
     """One reward of a suite.
 
     Args:
-        name: one of `hrm_align.rewards.base.REWARDS`; of a user's own, the function.
+        name: one of `hrm_align.rewards.base.GRADERS`; of a user's own, the function.
         weight: it counts with; 0 only looks at it, less than 0 punishes.
         options: those of the named reward.
         file: Python file of a user's own reward; `hrm_align.rewards.suite` says what the function is given.

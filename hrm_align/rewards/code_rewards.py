@@ -1,4 +1,4 @@
-"""Rewards for answers that are run: programs by the row's tests, queries on the row's database.
+"""Rewards for programs, by the row's tests.
 
 A program is right if its function returns what is expected for known arguments. The comparison stays outside of the sandbox:
 a program never meets the answers that are expected of it.
@@ -7,20 +7,13 @@ a program never meets the answers that are expected of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-from hrm_align.errors import UserError
-from hrm_align.rewards.interpreter import Fault, Program
-
-if TYPE_CHECKING:
-    from hrm_align.rewards.base import Row
-
-
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
+from hrm_align.errors import UserError
 from hrm_align.rewards.base import Row, checked_flag, option
-from hrm_align.rewards.sql_rewards import match_sql
+from hrm_align.rewards.interpreter import Fault, Program
 from hrm_align.rewards.text_rewards import visible
 from hrm_align.sandbox.jobs import RETURNED, Outcome
 
@@ -72,21 +65,6 @@ def same(result: object, expected: object) -> bool:
     return result == expected
 
 
-def match_code(completion: str, example: Row) -> bool:
-    """`--match code`: by the tests of the row, `"grading": {"call": "f", "tests": [[[1, 2], 3], ...]}`.
-
-    Raises:
-        UserError: for a row without tests, or whose own answer, if it has one, fails them.
-    """
-    call, tests = tests_of(example)
-    wrong = failure(example.reference, call, tests) if example.reference.strip() else None
-    if wrong is not None:
-        raise UserError(
-            f"{example.source}: the row's own answer fails its tests: {wrong}. Correct the answer or the test."
-        )
-    return code_match(completion, call, tests)
-
-
 def tests_of(example: Row) -> tuple[str, Tests]:
     """The function that a row's tests call, and the tests. Raises UserError for a row without them."""
     call: Any = example.grading.get("call")
@@ -106,19 +84,6 @@ def _are_tests(tests: object) -> bool:
 
 
 @dataclass(frozen=True)
-class Sql:
-    """1 for a query that gives the rows of the right one, on the database that `grading.database` names."""
-
-    def __call__(self, completion: str, row: Row) -> float:
-        """0 or 1. Raises UserError for a row without a database, or whose own query fails on it."""
-        return float(match_sql(visible(completion), row))
-
-    def corrupted(self, row: Row) -> str:
-        """A query that finds nothing. It passes where the right one finds nothing either, as any such query would."""
-        return "SELECT NULL WHERE 0"
-
-
-@dataclass(frozen=True)
 class Code:
     """1 for a program whose function passes the tests of `grading`: `{"call": "f", "tests": [[[1, 2], 3], ...]}`."""
 
@@ -134,18 +99,27 @@ class Code:
         if self.sandbox:
             _sandbox()
 
-    def __call__(self, completion: str, row: Row) -> float | None:
+    def grade(self, completion: str, row: Row) -> float | None:
         """0 or 1; None if the sandbox was lost. Raises UserError for a row without tests, or whose own program fails."""
+        call, tests = tests_of(row)
         if not self.sandbox:
-            return float(match_code(visible(completion), row))
+            wrong = failure(row.reference, call, tests) if row.reference.strip() else None
+            if wrong is not None:
+                raise UserError(
+                    f"{row.source}: the row's own answer fails its tests: {wrong}. Correct the answer or the test."
+                )
+            return float(code_match(visible(completion), call, tests))
         from hrm_align.sandbox import Job
 
-        call, tests = tests_of(row)
         (outcome,) = _sandbox().run([Job(visible(completion), call, [arguments for arguments, _ in tests])])
         right = passed(
             outcome, [expected for _, expected in tests]
         )  # compared here: the program never meets the results
         return None if right is None else float(right)
+
+    def extracted(self, completion: str) -> str | None:
+        """The program: the text after all thinking."""
+        return visible(completion)
 
     def corrupted(self, row: Row) -> str:
         """A program that always gives the result of the first test. It passes where the tests expect nothing else."""

@@ -1,4 +1,4 @@
-"""Rewards for JSON: exact match, keeping to a schema, and the share of fields that are right."""
+"""Rewards for JSON: the same value, keeping to a schema, and the share of fields that are right."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
@@ -15,18 +15,23 @@ from jsonschema.exceptions import SchemaError
 from hrm_align.data.strict_json import parse_value
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import Row, changed_json, option
-from hrm_align.rewards.matching import json_match
 from hrm_align.rewards.text_rewards import visible
 
 
 @dataclass(frozen=True)
 class Json:
-    """1 for the same JSON value as the right answer, however it is spaced or ordered. 1 and 1.0 are not the same."""
+    """1 for the same JSON value as the reference, however it is spaced or ordered. 1 and 1.0 are not the same."""
 
-    def __call__(self, completion: str, row: Row) -> float | None:
-        """0 or 1; None if the right answer is no JSON."""
+    needs: ClassVar[str] = "JSON"
+
+    def grade(self, completion: str, row: Row) -> float | None:
+        """0 or 1; None if the reference is no JSON."""
         right = json_match(visible(completion), row.reference)
         return None if right is None else float(right)
+
+    def extracted(self, completion: str) -> str | None:
+        """The text after all thinking; None if it is no JSON."""
+        return _json_text(completion)
 
     def corrupted(self, row: Row) -> str:
         """The same structure with other values."""
@@ -35,8 +40,9 @@ class Json:
 
 @dataclass(frozen=True)
 class JsonFields:
-    """The share of right fields among those of the right object and of the answer, so that a field too many costs, too."""
+    """The share of right fields among those of the reference and of the answer, so that a field too many costs, too."""
 
+    needs: ClassVar[str] = "a JSON object with fields"
     schema: str | None = option(None, "file of a JSON schema; an answer that it does not allow gets 0")
 
     def __post_init__(self) -> None:
@@ -45,8 +51,8 @@ class JsonFields:
                 raise UserError(f"`schema` is {self.schema!r}: give the path of a JSON schema.")
             _validator(self.schema)
 
-    def __call__(self, completion: str, row: Row) -> float | None:
-        """0 to 1; None if the right answer is no JSON object with fields."""
+    def grade(self, completion: str, row: Row) -> float | None:
+        """0 to 1; None if the reference is no JSON object with fields."""
         expected = _object(row.reference)
         if not expected:
             return None
@@ -56,9 +62,46 @@ class JsonFields:
         right = sum(_same(given[name], expected[name]) for name in expected.keys() & given.keys())
         return right / len(expected.keys() | given.keys())
 
+    def extracted(self, completion: str) -> str | None:
+        """The text after all thinking; None if it is no JSON."""
+        return _json_text(completion)
+
     def corrupted(self, row: Row) -> str:
         """The same fields with other values."""
         return _changed(row.reference)
+
+
+def json_match(completion: str, reference: str) -> bool | None:
+    """The same JSON value, however it is spaced or ordered; None if the reference itself is no JSON.
+
+    What RFC 8259 does not allow is no JSON: two equal keys of which one is right, NaN, a number without end.
+    """
+    try:
+        expected = parse_value(reference.encode("utf-8"))
+    except ValueError:
+        return None
+    try:
+        return _typed(parse_value(completion.encode("utf-8"))) == _typed(expected)
+    except ValueError:
+        return False
+
+
+def _typed(value: object) -> object:
+    """JSON's types are told apart, unlike Python's `True == 1 == 1.0`."""
+    if isinstance(value, dict):
+        return {key: _typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_typed(item) for item in value]
+    return (type(value), value)
+
+
+def _json_text(completion: str) -> str | None:
+    text = visible(completion)
+    try:
+        parse_value(text.encode("utf-8"))
+    except ValueError:
+        return None
+    return text
 
 
 @lru_cache(maxsize=8)
@@ -87,13 +130,13 @@ _ABSENT = object()
 
 @dataclass
 class JsonReport:
-    """How a set of answers keeps to a schema, and its fields to the right ones.
+    """How a set of answers keeps to a schema, and its fields to those of the references.
 
     Args:
         n: answers.
         parsed: those that are JSON.
         valid: those that the schema allows.
-        fields: for each field of the right answers how often it was right, and how often asked for.
+        fields: for each field of the references how often it was right, and how often it was requested.
     """
 
     n: int = 0
@@ -125,10 +168,10 @@ def read_schema(path: Path) -> Draft202012Validator:
 
 
 def grade_fields(pairs: Iterable[tuple[str, str]], schema: Draft202012Validator) -> JsonReport:
-    """Grade answers against a schema, and field by field against the right answers.
+    """Grade answers against a schema, and field by field against the references.
 
     Args:
-        pairs: answer and right answer, both text; a right answer that is no object counts no field.
+        pairs: answer and reference, both text; a reference that is no object counts no field.
         schema: of the answers.
     """
     report = JsonReport()

@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from hrm_align.rewards.base import Row, changed_text, compiled, option, restated
 from hrm_align.rewards.text_rewards import check_reference, final_answer
@@ -36,6 +36,7 @@ class Math:
     r"""1 if the final answer equals the right one: the same number, or a formula that math-verify proves equal. Finds it in
     \boxed{}, after `the answer is`, `####` or `so`, or by a pattern."""
 
+    needs: ClassVar[str] = "one final answer"
     pattern: str | None = option(None, "regular expression with one group, around the answer")
 
     def __post_init__(self) -> None:
@@ -46,14 +47,18 @@ class Math:
         """Import what takes a second."""
         _math_verify()
 
-    def __call__(self, completion: str, row: Row) -> float | None:
-        """0 or 1; None if the right answer states none."""
+    def grade(self, completion: str, row: Row) -> float | None:
+        """0 or 1; None if the reference states no final answer, or a long one."""
         check_reference(row)
         expected = final_answer(row.reference, self.pattern)
         if expected is None or len(expected) > SHORT_CHARACTERS:
             return None
         given = final_answer(completion, self.pattern)
         return float(given is not None and same_answer(given, expected))
+
+    def extracted(self, completion: str) -> str | None:
+        """The final answer."""
+        return final_answer(completion, self.pattern)
 
     def corrupted(self, row: Row) -> str:
         """Another answer, stated as the right one is."""

@@ -1,4 +1,4 @@
-"""Whether a generated query gives the rows that the right one gives, on the row's own database.
+"""The reward for queries: the rows that the reference gives, on the row's own database.
 
 A completion may be hostile or merely absurd. It is run in a process that can only read (`sql_worker`), and is wrong if it
 is anything but one SELECT, fails, or takes too long; it is never an exception, and never changes a file.
@@ -11,13 +11,13 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hrm_align.errors import UserError
-
-if TYPE_CHECKING:
-    from hrm_align.rewards.base import Row
+from hrm_align.rewards.base import Row
+from hrm_align.rewards.text_rewards import visible
 
 REFERENCE_SECONDS = 60.0  # for opening the database and running the right query
 COMPLETION_SECONDS = 2.0  # or `SECONDS_PER_REFERENCE` times what the right query took, if that is longer
@@ -32,7 +32,7 @@ def sql_match(completion: str, reference: str, database: str | os.PathLike[str])
 
     Args:
         completion: the query to grade: one SELECT, or WITH ... SELECT.
-        reference: the right one.
+        reference: the query whose rows are expected.
         database: a file of SQLite, or a dump: SQL text that creates and fills one. Neither is ever changed.
 
     Raises:
@@ -57,23 +57,34 @@ def sql_match(completion: str, reference: str, database: str | os.PathLike[str])
         return reply is not None and reply["right"]
 
 
-def match_sql(completion: str, example: Row) -> bool:
-    """`sql_match` on the database that the row's `grading.database` names, from the folder of its data file.
+@dataclass(frozen=True)
+class Sql:
+    """1 for a query that gives the rows of the reference, on the database that `grading.database` names.
 
-    Raises:
-        UserError: if the row names no database, or cannot be graded on it.
+    The path counts from the folder of the data file.
     """
-    database = example.grading.get("database")
-    if not isinstance(database, str) or not database.strip():
-        raise UserError(
-            f"{example.source}: no database is named, so --match sql cannot grade it: "
-            'add "grading": {"database": "shop.sql"}, a dump or a SQLite file beside the data file.'
-        )
-    path = os.path.join(os.path.dirname(example.source), os.path.expanduser(database))  # of `rows.jsonl:3`
-    try:
-        return sql_match(completion, example.reference, path)
-    except UserError as error:
-        raise UserError(f"{example.source}: {error}") from None
+
+    def grade(self, completion: str, row: Row) -> float:
+        """0 or 1. Raises UserError for a row without a database, or whose own query fails on it."""
+        database = row.grading.get("database")
+        if not isinstance(database, str) or not database.strip():
+            raise UserError(
+                f"{row.source}: no database is named, so sql cannot grade the row: "
+                'add "grading": {"database": "shop.sql"}, a dump or a SQLite file beside the data file.'
+            )
+        path = os.path.join(os.path.dirname(row.source), os.path.expanduser(database))  # of `rows.jsonl:3`
+        try:
+            return float(sql_match(visible(completion), row.reference, path))
+        except UserError as error:
+            raise UserError(f"{row.source}: {error}") from None
+
+    def extracted(self, completion: str) -> str | None:
+        """The query: the text after all thinking."""
+        return visible(completion)
+
+    def corrupted(self, row: Row) -> str:
+        """A query that finds nothing. It passes where the reference finds nothing either, as any such query would."""
+        return "SELECT NULL WHERE 0"
 
 
 class _Worker:

@@ -24,23 +24,93 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import RewardSpec
-from hrm_align.rewards.scores import KINDS, Fault, Scores
 from hrm_align.rewards.workers import Crew, Pool, Reply, Request, StartError
 
 if TYPE_CHECKING:
     from hrm_align.data.examples import Example
 
-__all__ = ["Fault", "RewardSpec", "RewardSuite", "Scores"]
-
 MARGIN_SECONDS = 1.0  # by which a call may pass its deadline: workers are killed and started without waiting for them
 BATCH_SHARE = 0.5  # of the deadline, for a user's function on all rows; the rest is for the rows by themselves
 ROW_SHARE = 0.1  # of the deadline, for a user's function on a single row
 OWN_ROW_SHARE, OWN_ROW_SECONDS = 0.3, 3.0  # of the deadline, and at most, for a row of the toolkit's own rewards
+
+KINDS = {
+    "raised": "an exception, or sys.exit",
+    "timeout": "no reply within its limit; the worker was killed",
+    "died": "the worker ended: os._exit, a crash, no memory",
+    "garbled": "something else came where the reply should be",
+    "wrong_length": "not one value for each completion",
+    "not_a_number": "a value that is neither a finite number nor None",
+    "skipped": "not reached, or cut short, because the deadline of all rewards had passed",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A failure of a reward.
+
+    Args:
+        reward: its name.
+        kind: one of `KINDS`.
+        source: of the row that it failed on (`file:line`); None for a failure that no row by itself shows.
+        detail: for people.
+        row: its place in the call.
+    """
+
+    reward: str
+    kind: str
+    source: str | None
+    detail: str
+    row: int | None = None
+
+
+@dataclass
+class Scores:
+    """The values of every reward for a batch of completions.
+
+    Args:
+        values: by the name of the reward, one for each completion; None where it cannot be graded.
+        faults: failures; each has cost at most the value of its row.
+        why: by the name of the reward and the place of a row, why it cannot be graded, where the reward knows.
+        extracted: if requested, by the name of each of the toolkit's own rewards what it read of each completion, for
+            people; None where it read nothing or failed.
+        seconds: it took, by the clock.
+    """
+
+    values: dict[str, list[float | None]]
+    faults: list[Fault] = field(default_factory=list)
+    why: dict[str, dict[int, str]] = field(default_factory=dict)
+    extracted: dict[str, list[str | None]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def totals(self, weights: Sequence[float]) -> list[float | None]:
+        """The weighted sum for each completion, over the rewards that gave it a number; None if none did.
+
+        A reward of weight 0 is only looked at: its number makes no total.
+
+        Args:
+            weights: one for each reward, in their order.
+        """
+        weighted = [(weight, values) for weight, values in zip(weights, self.values.values(), strict=True) if weight]
+        totals: list[float | None] = []
+        for row in range(max(map(len, self.values.values()), default=0)):
+            given = [weight * value for weight, values in weighted if (value := values[row]) is not None]
+            totals.append(sum(given) if given else None)
+        return totals
+
+    def fault_counts(self) -> dict[str, dict[str, int]]:
+        """How often each reward failed, by kind."""
+        counts: dict[str, Any] = {}
+        for fault in self.faults:
+            counts.setdefault(fault.reward, Counter())[fault.kind] += 1
+        return {reward: dict(kinds) for reward, kinds in counts.items()}
 
 
 class RewardSuite:
@@ -50,16 +120,26 @@ class RewardSuite:
         specs: the rewards.
         workers: processes that share the toolkit's own rewards; each user's file has one more.
         deadline: seconds that `score` may take, whatever happens; up to `MARGIN_SECONDS` more on a busy machine.
+        row_seconds: that a row of the toolkit's own rewards may take at most, and never more than `OWN_ROW_SHARE` of the
+            deadline; a row that takes longer gets 0.
 
     Raises:
         UserError: for two rewards of one name, or a user's file that cannot be loaded.
     """
 
-    def __init__(self, specs: Sequence[RewardSpec], *, workers: int = 2, deadline: float = 10.0):
+    def __init__(
+        self,
+        specs: Sequence[RewardSpec],
+        *,
+        workers: int = 2,
+        deadline: float = 10.0,
+        row_seconds: float = OWN_ROW_SECONDS,
+    ):
         self.specs = list(specs)
         self.names = [spec.label for spec in specs]
         self.weights = [spec.weight for spec in specs]
         self.deadline = deadline
+        self.row_seconds = min(row_seconds, OWN_ROW_SHARE * deadline)
         self._check(workers)
         self._crews, self._places = _crews_of(self.specs, workers)
         try:
@@ -84,7 +164,12 @@ class RewardSuite:
         self._pool.close()
 
     def score(
-        self, completions: Sequence[str], examples: Sequence[Example], *, only: Collection[str] | None = None
+        self,
+        completions: Sequence[str],
+        examples: Sequence[Example],
+        *,
+        only: Collection[str] | None = None,
+        extract: bool = False,
     ) -> Scores:
         """Grade completions. It never fails, and never takes much longer than the deadline.
 
@@ -92,6 +177,7 @@ class RewardSuite:
             completions: the generated texts.
             examples: of the prompt of each.
             only: names of the rewards to ask; the others give None.
+            extract: give `Scores.extracted`, too.
 
         Returns:
             The values and faults; see `Scores`.
@@ -99,6 +185,8 @@ class RewardSuite:
         start = time.monotonic()
         rows = [_row(text, example) for text, example in zip(completions, examples, strict=True)]
         scores = Scores({name: [None] * len(rows) for name in self.names})
+        if extract:
+            scores.extracted = {spec.label: [None] * len(rows) for spec in self.specs if spec.file is None}
         call = _Call(self, rows, scores)
         if rows:
             asked = [index for index, name in enumerate(self.names) if only is None or name in only]
@@ -176,8 +264,7 @@ class _Call:
         rows, requests = range(len(self._rows)), []
         for index in rewards:
             if self._suite.specs[index].file is None:
-                seconds = min(OWN_ROW_SHARE * self._suite.deadline, OWN_ROW_SECONDS)
-                requests += [self._request(index, [row], seconds) for row in rows]
+                requests += [self._request(index, [row], self._suite.row_seconds) for row in rows]
             else:
                 requests.append(self._request(index, rows, BATCH_SHARE * self._suite.deadline))
         return requests
@@ -185,7 +272,7 @@ class _Call:
     def answered(self, request: Request, reply: Reply) -> list[Request]:
         """Take the values; ask for the rows of a batch that failed, one by one."""
         index, rows = request.tag
-        reply = self._sound(reply, len(rows))
+        reply = self._sound(reply, len(rows), request.extract)
         user = self._suite.specs[index].file is not None
         if reply.kind and user and reply.kind != "skipped" and len(rows) > 1:
             self._retried[index] = (reply, len(rows))
@@ -203,7 +290,8 @@ class _Call:
 
     def _request(self, index: int, rows: Sequence[int], seconds: float) -> Request:
         crew, place = self._suite.place_of(index)
-        return Request(crew, place, [self._rows[row] for row in rows], seconds, (index, rows))
+        extract = self._suite.names[index] in self._scores.extracted
+        return Request(crew, place, [self._rows[row] for row in rows], seconds, (index, rows), extract)
 
     def _take(self, index: int, rows: Sequence[int], body: Mapping[str, Any]) -> None:
         name = self._suite.names[index]
@@ -213,6 +301,8 @@ class _Call:
                 self._fault(index, "not_a_number", row, str(body["bad"][str(place)]))
             if str(place) in body["why"]:
                 self._scores.why.setdefault(name, {})[row] = str(body["why"][str(place)])
+            if name in self._scores.extracted:
+                self._scores.extracted[name][row] = body["extracted"][place]
 
     def _settle(self, index: int) -> None:
         """Once all rows of a failed batch are back: if none of them failed, the batch itself was the fault."""
@@ -226,16 +316,23 @@ class _Call:
             self._scores.faults.append(Fault(name, batch.kind, None, detail))
 
     def _fault(self, index: int, kind: str, row: int, detail: str) -> None:
-        self._scores.faults.append(Fault(self._suite.names[index], kind, self._rows[row]["source"], detail))
+        self._scores.faults.append(Fault(self._suite.names[index], kind, self._rows[row]["source"], detail, row))
 
     @staticmethod
-    def _sound(reply: Reply, n: int) -> Reply:
+    def _sound(reply: Reply, n: int, extract: bool) -> Reply:
         """The reply, if it is what a worker of ours would send. A user's code can write what it likes."""
         body = reply.body
         if reply.kind:
             return reply if reply.kind in KINDS else Reply(kind="garbled", detail="it sent a kind that does not exist")
         values, told = body.get("values"), (body.get("bad"), body.get("why"))
         right = isinstance(values, list) and len(values) == n and all(map(_is_value, values))
+        read = body.get("extracted") if extract else [None] * n
+        right = (
+            right
+            and isinstance(read, list)
+            and len(read) == n
+            and all(text is None or type(text) is str for text in read)
+        )
         if right and all(isinstance(by_row, dict) for by_row in told):
             return reply
         return Reply(kind="garbled", detail="it sent something else than the values of the rows")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import ClassVar
 
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import Row, changed_text, checked_number, compiled, option, restated
@@ -18,11 +19,15 @@ from hrm_align.rewards.base import Row, changed_text, checked_number, compiled, 
 
 @dataclass(frozen=True)
 class Exact:
-    """1 for the same text as the right answer, but for space around it."""
+    """1 for the same text as the reference, but for space around it."""
 
-    def __call__(self, completion: str, row: Row) -> float | None:
-        """0 or 1; None without a right answer."""
+    def grade(self, completion: str, row: Row) -> float | None:
+        """0 or 1; None without a reference."""
         return float(completion.strip() == row.reference.strip()) if row.reference.strip() else None
+
+    def extracted(self, completion: str) -> str | None:
+        """The text without the space around it."""
+        return completion.strip()
 
     def corrupted(self, row: Row) -> str:
         """Another text."""
@@ -31,8 +36,9 @@ class Exact:
 
 @dataclass(frozen=True)
 class Numeric:
-    r"""1 if the last number of the answer is that of the right answer. Looks into \boxed{} or after `the answer is` first."""
+    r"""1 if the last number of the answer is that of the reference. Looks into \boxed{} or after `the answer is` first."""
 
+    needs: ClassVar[str] = "a text with a last number that stands alone"
     pattern: str | None = option(None, "regular expression with one group, in which the number stands")
     tolerance: float = option(0.0, "largest difference that is still right")
 
@@ -41,14 +47,18 @@ class Numeric:
             compiled(self.pattern, groups=1)
         checked_number(self.tolerance, "tolerance")
 
-    def __call__(self, completion: str, row: Row) -> float | None:
-        """0 or 1; None if the right answer has no number that stands alone."""
+    def grade(self, completion: str, row: Row) -> float | None:
+        """0 or 1; None if the reference has no number that stands alone."""
         check_reference(row)
         expected = last_number(row.reference, self.pattern)
         if expected is None:
             return None
         given = last_number(completion, self.pattern)
         return float(given is not None and abs(given - expected) <= Decimal(str(self.tolerance)))
+
+    def extracted(self, completion: str) -> str | None:
+        """The number, as the text has it."""
+        return number_text(completion, self.pattern)
 
     def corrupted(self, row: Row) -> str:
         """Another number, beyond the tolerance, stated as the right one is."""
@@ -59,20 +69,25 @@ class Numeric:
 
 @dataclass(frozen=True)
 class Answer:
-    r"""1 if the final answer is the text of the right one. Finds it in \boxed{}, after `the answer is`, `####` or `so`,
+    r"""1 if the final answer is the text of the reference's. Finds it in \boxed{}, after `the answer is`, `####` or `so`,
     or by a pattern."""
 
+    needs: ClassVar[str] = "one final answer"
     pattern: str | None = option(None, "regular expression with one group, around the answer")
 
     def __post_init__(self) -> None:
         if self.pattern is not None:
             compiled(self.pattern, groups=1)
 
-    def __call__(self, completion: str, row: Row) -> float | None:
-        """0 or 1; None if the right answer states none."""
+    def grade(self, completion: str, row: Row) -> float | None:
+        """0 or 1; None if the reference states no final answer."""
         check_reference(row)
         expected = final_answer(row.reference, self.pattern)
         return float(final_answer(completion, self.pattern) == expected) if expected is not None else None
+
+    def extracted(self, completion: str) -> str | None:
+        """The final answer."""
+        return final_answer(completion, self.pattern)
 
     def corrupted(self, row: Row) -> str:
         """Another answer, stated as the right one is."""
@@ -215,11 +230,15 @@ class Format:
             raise UserError(f"`tags` is {list(tags)}: name each once.")
         object.__setattr__(self, "tags", tuple(tags))
 
-    def __call__(self, completion: str, row: Row) -> float:
+    def grade(self, completion: str, row: Row) -> float:
         """0 or 1."""
         if self.pattern is not None:
             return float(re.fullmatch(self.pattern, completion.strip(), re.DOTALL) is not None)
         return float(has_tags(completion, self.tags))
+
+    def extracted(self, completion: str) -> str | None:
+        """None: it looks at the whole completion."""
+        return None
 
 
 def has_tags(text: str, tags: Sequence[str]) -> bool:
@@ -263,12 +282,16 @@ class Length:
         if low is not None and high is not None and (low > high or (low == high and not bounds)):
             raise UserError(f"{'`least`' if bounds else '`soft`'} is {low} and the upper bound {high}: raise that.")
 
-    def __call__(self, completion: str, row: Row) -> float:
+    def grade(self, completion: str, row: Row) -> float:
         """0 or 1; or from -1 to 0."""
         length = len(completion) if self.unit == "characters" else len(completion.split())
         if self.soft is not None and self.hard is not None:
             return overlong(length, self.soft, self.hard)
         return float((self.least or 0) <= length and (self.most is None or length <= self.most))
+
+    def extracted(self, completion: str) -> str | None:
+        """None: it looks at the whole completion."""
+        return None
 
 
 def overlong(length: int, soft: int, hard: int) -> float:

@@ -19,7 +19,7 @@ END_SECONDS = 2.0  # for a guardian to clear up
 
 
 class Lost(Exception):
-    """A process that cannot be used any more. `kind` is one of `hrm_align.rewards.scores.KINDS`."""
+    """A process that cannot be used any more. `kind` is one of `hrm_align.rewards.suite.KINDS`."""
 
     def __init__(self, kind: str, detail: str):
         super().__init__(detail)
@@ -59,15 +59,19 @@ class WorkerProcess:
         """Readable when there is something to `receive`."""
         return self._socket.fileno()
 
-    def ask(self, reward: int, rows: list[dict[str, Any]], seconds: float) -> None:
-        """Send a request.
+    def ask(self, reward: int, rows: list[dict[str, Any]], seconds: float, *, extract: bool = False) -> None:
+        """Send a request. A reply that repeats parts of the completions (`extract`) may be as much longer.
 
         Raises:
             Lost: if the process has ended, or does not read it.
         """
         self._id, self._most = secrets.token_hex(8), START_BYTES + ROW_BYTES * len(rows)
+        message = {"id": self._id, "reward": reward, "rows": rows}
+        if extract:
+            message["extract"] = True
+            self._most += sum(len(json.dumps(row["completion"])) for row in rows)
         try:
-            self._send({"id": self._id, "reward": reward, "rows": rows}, seconds)
+            self._send(message, seconds)
         except TimeoutError:
             raise Lost("timeout", "it does not read what it is asked") from None
         except OSError:

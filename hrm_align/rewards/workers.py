@@ -41,6 +41,7 @@ class Request:
         rows: what the reward reads, row by row.
         seconds: it has for it.
         tag: the caller's own.
+        extract: whether to tell what the reward read of each completion, too.
     """
 
     crew: int
@@ -48,11 +49,12 @@ class Request:
     rows: list[dict[str, Any]]
     seconds: float
     tag: Any = None
+    extract: bool = False
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of a request: a body, or a kind of failure (`hrm_align.rewards.scores.KINDS`) and its detail."""
+    """What came of a request: a body, or a kind of failure (`hrm_align.rewards.suite.KINDS`) and its detail."""
 
     body: Mapping[str, Any] = field(default_factory=dict)
     kind: str = ""
@@ -216,7 +218,8 @@ class _Run:
                 now = time.monotonic()
                 worker.until = now + request.seconds
                 try:
-                    worker.process.ask(request.reward, request.rows, max(0.001, min(worker.until, self.end) - now))
+                    seconds = max(0.001, min(worker.until, self.end) - now)
+                    worker.process.ask(request.reward, request.rows, seconds, extract=request.extract)
                 except Lost as lost:
                     self._lose(worker, lost)
 

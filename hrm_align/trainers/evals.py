@@ -1,4 +1,4 @@
-"""Generated evaluations of a run: held-out exact match (SFT), greedy answers graded by the rewards (GRPO), guard sets.
+"""Generated evaluations of a run: graded held-out answers (SFT), greedy answers graded by the rewards (GRPO), guard sets.
 
 Guard sets hold what a run must not unlearn: they are scored before it and after it, and a drop is reported as a warning.
 """
@@ -20,8 +20,10 @@ from hrm_align.config.arguments import DataArguments
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import evaluate, last_turns
+from hrm_align.evaluation.grading import score_all
 from hrm_align.evaluation.report import percent
 from hrm_align.rendering import renderer_of
+from hrm_align.rewards.base import check_match, metric_name
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.local import generate, share_out
 from hrm_align.run_folder import write_json
@@ -30,6 +32,8 @@ from hrm_align.trainers.grpo import GreedyEval
 from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.sft import GenerationEval
 from hrm_align.trainers.sft_config import SFTArguments
+
+logger = logging.getLogger(__name__)
 
 
 def generation_eval_of(
@@ -59,11 +63,12 @@ def generation_eval_of(
 
     def score(model: PreTrainedModel) -> dict[str, float]:
         match, limit = args.generation_eval_match, args.max_new_tokens
-        result = evaluate(model, tokenizer, sample, max_new_tokens=limit, match=match, share=True)
+        shown = args.log_samples > 0
+        result = evaluate(model, tokenizer, sample, max_new_tokens=limit, match=match, share=True, extract=shown)
         if PartialState().is_main_process:
             for line in result.samples[: args.log_samples]:
                 append_json_line(Path(str(args.output_dir)) / "samples.jsonl", line)
-        return {"exact_match": result.score.rate, "unfinished": result.unfinished / wanted}
+        return {metric_name(match): result.score.rate, "unfinished": result.unfinished / wanted}
 
     return score
 
@@ -110,7 +115,12 @@ def greedy_eval_of(
         def answer_and_grade(part: Sequence[Example]) -> list[dict[str, float | None]]:
             prompts = [renderer.prompt(example.messages, example.condition) for example in part]
             answers = generate(model, prompts, max_new_tokens=limit, batch_size=128)
-            scores = suite.score([renderer.decode_response(ids) for ids in answers], part)
+            scores = score_all(suite, [renderer.decode_response(ids) for ids in answers], part)
+            if skipped := sum(fault.kind == "skipped" for fault in scores.faults):
+                logger.warning(
+                    "%d of %d values of the rewards are missing from this evaluation, because their workers cannot be started: "
+                    "look at the memory of the machine and at the reward's file.", skipped, len(part) * len(suite.names),
+                )  # fmt: skip
             columns: dict[str, Sequence[float | None]] = {
                 "reward": scores.totals(suite.weights),
                 "truncated": [float(renderer.response_end_id not in ids) for ids in answers],
@@ -129,23 +139,21 @@ def _mean(values: Sequence[float | None]) -> float:
     return sum(known) / len(known) if known else float("nan")
 
 
-logger = logging.getLogger(__name__)
-
-
 class ForgettingGuard:
-    """Scores guard sets by generated exact match, before and after a run.
+    """Scores the answers to guard sets, before and after a run.
 
     Args:
         sets: examples by the name of their set.
         tokenizer: of the model.
         samples: rows of each set that are asked, the same ones both times; 0 for all.
-        margin: drop in exact match, from 0 to 1, that is said out loud.
+        margin: drop in the score, from 0 to 1, beyond which a warning is given.
         max_new_tokens: longest answer.
         positions: of the model; longer prompts are left out.
+        match: the grader: one of `hrm_align.rewards.base.match_names`.
         seed: of the draw.
 
     Raises:
-        UserError: for a set of which no prompt leaves room for an answer.
+        UserError: for an unknown grader, or a set of which no prompt leaves room for an answer.
     """
 
     def __init__(
@@ -157,9 +165,11 @@ class ForgettingGuard:
         margin: float,
         max_new_tokens: int,
         positions: int,
+        match: str = "exact",
         seed: int = 0,
     ):
         self._tokenizer, self._margin, self._limit = tokenizer, margin, max_new_tokens
+        self._match = check_match(match, "guard_match")
         self._sets: dict[str, list[Example]] = {}
         for name, examples in sets.items():
             found = comparable(examples, tokenizer, positions - max_new_tokens)
@@ -169,8 +179,9 @@ class ForgettingGuard:
         self._before: dict[str, dict[str, Any]] = {}
 
     def _score(self, model: PreTrainedModel) -> dict[str, dict[str, Any]]:
+        settings: dict[str, Any] = {"max_new_tokens": self._limit, "match": self._match, "share": True}
         return {
-            name: evaluate(model, self._tokenizer, examples, max_new_tokens=self._limit, share=True).to_dict()
+            name: evaluate(model, self._tokenizer, examples, **settings).to_dict()
             for name, examples in self._sets.items()
         }
 
@@ -181,7 +192,7 @@ class ForgettingGuard:
     def after(self, model: PreTrainedModel) -> dict[str, Any]:
         """Score the result: the table for run/guard.json, with `dropped`, the sets that fell by more than the margin."""
         after = self._score(model)
-        changes = {name: after[name]["exact_match"] - self._before[name]["exact_match"] for name in after}
+        changes = {name: after[name]["score"] - self._before[name]["score"] for name in after}
         return {
             "margin": self._margin,
             "sets": {
@@ -221,6 +232,7 @@ def guard_of(
         margin=data.guard_margin,
         max_new_tokens=max_new_tokens,
         positions=model.config.max_position_embeddings,
+        match=data.guard_match,
         seed=seed,
     )
 
@@ -249,6 +261,6 @@ def report_guard(report: Mapping[str, Any], run: Path) -> Table:
         groups = scores["after"]["groups"]
         for group in groups if len(groups) > 1 else ():
             old, new = scores["before"]["groups"][group], groups[group]
-            difference = f"{100 * (new['exact_match'] - old['exact_match']):+.1f}"
+            difference = f"{100 * (new['score'] - old['score']):+.1f}"
             table.add_row(f"  {group}", percent(old), percent(new), difference, style="dim")
     return table

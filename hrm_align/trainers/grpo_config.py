@@ -36,7 +36,7 @@ from hrm_align.config.rules import (
     check_held_out,
 )
 from hrm_align.errors import UserError
-from hrm_align.rewards.suite import RewardSpec
+from hrm_align.rewards.base import RewardSpec, match_fault
 
 # Shao et al. 2024 (GRPO), Liu et al. 2025 (Dr. GRPO), Yu et al. 2025 (DAPO), Ahmadian et al. 2024 (RLOO: the baseline of
 # an answer is the mean of the others; the trainer takes care of that).
@@ -185,6 +185,8 @@ def _check_grpo(recipe: GRPORecipe, settings: Mapping[str, Setting], fail: Fail)
             RewardSpec.of(entry)
         except UserError as error:
             raise UserError(f"{settings['rewards'].where}: rewards: {error}") from None
+    if fault := match_fault(data.guard_match):
+        fail("guard_match", fault)
     if data.replay_datasets or data.replay_fraction:
         fail("replay_datasets", "is of fine-tuning on given answers: mix prompts in with another entry of datasets")
     banded = rewards.curriculum or rewards.min_pass_rate > 0 or rewards.max_pass_rate < 1

@@ -83,7 +83,7 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Loss on the held-out rows and, with `generation_eval`, generated exact match."""
+        """Loss on the held-out rows and, with `generation_eval`, the score of generated answers."""
         with self.evaluated_weights():
             metrics = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
             if self._generation_eval is not None:

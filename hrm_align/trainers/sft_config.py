@@ -28,7 +28,7 @@ from hrm_align.config.rules import (
     Setting,
     check_held_out,
 )
-from hrm_align.rewards.matching import MATCHERS
+from hrm_align.rewards.base import match_fault, match_names, metric_name
 
 
 @dataclass
@@ -67,7 +67,8 @@ class SFTArguments(StabiliserArguments, SFTConfig):
     )
     generation_eval_samples: int = option(0, "Held-out rows answered at each evaluation; 0 for none.")
     generation_eval_match: str = option(
-        "exact", "How those answers are graded: exact, math, numeric, answer, json, sql or code."
+        "exact",
+        f"How those answers are graded: {', '.join(match_names())}. The metric is named for it: eval_sql_match.",
     )
     max_new_tokens: int = option(256, "Longest answer that an evaluation generates, in tokens.")
     log_samples: int = option(3, "How many of those answers are logged as text.")
@@ -108,8 +109,11 @@ _BOUNDS_SFT: tuple[Bound, ...] = (
 
 def _check_sft(recipe: SFTRecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
     data, training = recipe.data, recipe.training
-    if training.generation_eval_match not in MATCHERS:
-        fail("generation_eval_match", f"is {training.generation_eval_match!r}: use one of {', '.join(MATCHERS)}")
+    if fault := match_fault(training.generation_eval_match):
+        fail("generation_eval_match", fault)
+    if fault := match_fault(data.guard_match):
+        fail("guard_match", fault)
+    _check_best_metric(training, fail)
     if bool(data.replay_datasets) != bool(data.replay_fraction):
         fail("replay_fraction" if data.replay_fraction else "replay_datasets", "needs the other: set replay_datasets "
              "and replay_fraction, or neither")  # fmt: skip
@@ -126,6 +130,15 @@ def _check_sft(recipe: SFTRecipe, settings: Mapping[str, Setting], fail: Fail) -
             "drops as many rows as a forward has, which auto_batch decides: leave one of them out",
         )
     check_held_out(recipe, settings, fail)
+
+
+def _check_best_metric(training: SFTArguments, fail: Fail) -> None:
+    """A metric that no evaluation of the run gives would stop it at the first evaluation."""
+    best = str(training.metric_for_best_model or "").removeprefix("eval_")
+    given = metric_name(training.generation_eval_match)
+    if best != given and best in map(metric_name, match_names()):
+        fail("metric_for_best_model", f"is {training.metric_for_best_model!r}, and generation_eval_match "
+             f"{training.generation_eval_match} gives {given}: name that, or change generation_eval_match")  # fmt: skip
 
 
 _EVERYDAY = (

@@ -35,7 +35,9 @@ def test_everyday_settings_are_settings_that_a_recipe_can_give(kind):
 def answered(*words, env=None):
     """Run the command line; its exit code, output, and whether torch was imported for it."""
     program = f"import sys; from hrm_align.cli import main; sys.argv = {['hrm-align', *words]!r}\ncode = main()\n{MODULES}; sys.exit(code)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **(env or {})})
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **(env or {})}
+    )
     return done.returncode, done.stdout, done.stderr
 
 

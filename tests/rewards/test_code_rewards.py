@@ -15,9 +15,9 @@ import pytest
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message
+from hrm_align.rewards.base import create
 from hrm_align.rewards.code_rewards import code_match
 from hrm_align.rewards.interpreter import Program
-from hrm_align.rewards.matching import MATCHERS
 
 DATA = Path(__file__).parents[2] / "data" / "code"
 
@@ -79,9 +79,9 @@ def example(answer: str, grading: dict[str, Any]) -> Example:
 
 def test_a_row_is_graded_by_its_tests():
     row = example("def f(x): return x * 2", {"call": "f", "tests": [[[1], 2], [[4], 8]]})
-    assert MATCHERS["code"]("def f(n):\n    return n + n", row)
-    assert not MATCHERS["code"]("def f(x): return x ** 2", row)
-    assert not MATCHERS["code"]("def f(x):\n    while True: pass", row)
+    assert create("code", {}).grade("def f(n):\n    return n + n", row)
+    assert not create("code", {}).grade("def f(x): return x ** 2", row)
+    assert not create("code", {}).grade("def f(x):\n    while True: pass", row)
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,15 @@ def test_a_row_is_graded_by_its_tests():
 )
 def test_a_row_without_tests_cannot_be_graded(grading: dict[str, Any]):
     with pytest.raises(UserError, match=r"rows:7.*tests"):
-        MATCHERS["code"]("def f(x): return 2", example("def f(x): return x * 2", grading))
+        create("code", {}).grade("def f(x): return 2", example("def f(x): return x * 2", grading))
 
 
 def test_a_row_whose_own_answer_fails_cannot_be_graded():
     row = example("def f(x): return x * 2", {"call": "f", "tests": [[[1], 2], [[3], 7]]})
     with pytest.raises(UserError, match=r"rows:7.*f\(3\) returns 6 and not 7"):
-        MATCHERS["code"]("def f(x): return x * 2", row)
+        create("code", {}).grade("def f(x): return x * 2", row)
     with pytest.raises(UserError, match=r"rows:7.*__import__ is not supported"):
-        MATCHERS["code"]("", example("def f(x): return __import__('os')", {"call": "f", "tests": [[[1], 2]]}))
+        create("code", {}).grade("", example("def f(x): return __import__('os')", {"call": "f", "tests": [[[1], 2]]}))
 
 
 SWAPPED_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)

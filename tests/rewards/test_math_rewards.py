@@ -69,7 +69,7 @@ def test_what_cannot_be_computed_is_wrong_at_once(expected: str, given: str):
 
 
 def test_a_row_whose_answer_states_none_cannot_be_graded():
-    reward = create("math", {})
+    reward = create("math", {}).grade
     assert [reward("5", row(text)) for text in ("", r"\boxed{3} or \boxed{4}", r"\boxed{}", "word " * 100)] == [
         None
     ] * 4
@@ -77,7 +77,7 @@ def test_a_row_whose_answer_states_none_cannot_be_graded():
 
 
 def test_a_plain_number_is_not_paid_by_its_question():
-    reward = create("math", {})
+    reward = create("math", {}).grade
     assert (
         reward("23 + 41", row("64")) == 0.0
         and reward("23 + 41 = 64", row("64")) == 0.0

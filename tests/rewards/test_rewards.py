@@ -11,8 +11,8 @@ import pytest
 
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.errors import UserError
-from hrm_align.rewards.base import REWARDS, Verifiable, create, options_of, reward_class
-from hrm_align.rewards.matching import MATCHERS, json_match
+from hrm_align.rewards.base import GRADERS, Verifiable, create, options_of, reward_class
+from hrm_align.rewards.json_rewards import json_match
 from hrm_align.rewards.text_rewards import boxed, final_answer, overlong, stated, visible
 from tests.rewards.rows import row
 
@@ -20,7 +20,7 @@ DATA = Path(__file__).parents[2] / "data"
 
 
 def value(name: str, completion: str, reference: str, **options: Any) -> float | None:
-    return create(name, options)(completion, row(reference))
+    return create(name, options).grade(completion, row(reference))
 
 
 # --- Where the answer is
@@ -238,7 +238,7 @@ def test_length_is_paid_within_bounds_and_punished_beyond_soft_ones():
 
 
 def test_every_reward_describes_itself_and_its_options():
-    for name in REWARDS:
+    for name in GRADERS:
         assert reward_class(name).__doc__.strip().endswith(".") or name == "length"
         assert all(text and not text.endswith(".") for _, _, text in options_of(reward_class(name)))
 
@@ -258,15 +258,8 @@ def test_shipped_answers_get_1_and_corrupted_ones_0(name: str):
     reward = create(name, {})
     assert isinstance(reward, Verifiable)
     for example in load_examples([DatasetSpec(str(DATA / SHIPPED[name] / "test.jsonl"))])[0][:100]:
-        assert reward(example.reference, example) == 1.0
-        assert reward(reward.corrupted(example), example) == 0.0
-
-
-@pytest.mark.parametrize("name", ["math", "numeric", "answer"])
-def test_evaluation_can_grade_by_these_rewards(name: str):
-    assert MATCHERS[name]("it is 3 + 2 = 5, so 5", row("5")) and not MATCHERS[name]("6", row("5"))
-    with pytest.raises(UserError, match=rf"rows.jsonl:1: .*so --match {name} cannot grade it"):
-        MATCHERS[name]("5", row(""))
+        assert reward.grade(example.reference, example) == 1.0
+        assert reward.grade(reward.corrupted(example), example) == 0.0
 
 
 @pytest.mark.parametrize("reference", ["so \x08oxed{5}", "so oxed{5}", "so boxed{5}"])

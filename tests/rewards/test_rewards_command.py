@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hrm_align.rewards.base import REWARDS
+from hrm_align.rewards.base import GRADERS
 from tests.command_line import run
 
 
@@ -25,7 +25,7 @@ def data(tmp_path: Path) -> Path:
 def test_every_reward_is_listed_with_its_options(capsys):
     code, out, _ = run(capsys, "rewards", "--json")
     listed = {reward["name"]: [option["name"] for option in reward["options"]] for reward in json.loads(out)}
-    assert code == 0 and listed.keys() == REWARDS.keys() and listed["numeric"] == ["pattern", "tolerance"]
+    assert code == 0 and listed.keys() == GRADERS.keys() and listed["numeric"] == ["pattern", "tolerance"]
     assert run(capsys, "rewards")[0] == 0
 
 

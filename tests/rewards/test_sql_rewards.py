@@ -16,7 +16,7 @@ from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message
 from hrm_align.rewards import sql_rewards as sql
-from hrm_align.rewards.matching import MATCHERS
+from hrm_align.rewards.base import create
 from hrm_align.rewards.sql_rewards import sql_match
 
 DUMP = """
@@ -249,9 +249,9 @@ def test_the_path_counts_from_the_folder_of_the_data_file(database: Path):
     folder.mkdir()
     for source in (folder / "train.jsonl:12", f"{folder}/train.parquet[3]"):
         row = example("SELECT name FROM items", source, database=f"../{database.name}")
-        assert MATCHERS["sql"]("SELECT name FROM items", row)
-        assert not MATCHERS["sql"]("SELECT shop FROM items", row)
-    assert MATCHERS["sql"]("SELECT 1", example("SELECT 1", "owner/name[train][3]", database=str(database)))
+        assert create("sql", {}).grade("SELECT name FROM items", row)
+        assert not create("sql", {}).grade("SELECT shop FROM items", row)
+    assert create("sql", {}).grade("SELECT 1", example("SELECT 1", "owner/name[train][3]", database=str(database)))
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_row_that_cannot_be_graded_says_why(tmp_path: Path, reference: str, gr
     (tmp_path / "broken.sql").write_text("CREATE THING;")
     (tmp_path / "attaching.sql").write_text(f"ATTACH '{tmp_path}/new.sqlite' AS new; CREATE TABLE new.t (a);")
     with pytest.raises(UserError, match=sentence):
-        MATCHERS["sql"]("SELECT 1", example(reference, tmp_path / "rows.jsonl:7", **grading))
+        create("sql", {}).grade("SELECT 1", example(reference, tmp_path / "rows.jsonl:7", **grading))
     assert not (tmp_path / "new.sqlite").exists()
 
 

@@ -9,7 +9,7 @@ from hrm_align.data.preparation import drawn
 from hrm_align.evaluation.evaluate import evaluate
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer
-from tests.trainers.recipe_runs import sft, write_rows
+from tests.trainers.recipe_runs import metrics, sft, write_rows
 
 # The base knows these; a run that learns to answer "no" to everything forgets them.
 KNOWN = [{"prompt": f"Add {a} and {b}.", "response": str(a + b), "group": f"{a}"} for a in (1, 2) for b in range(3, 9)]
@@ -56,6 +56,25 @@ def test_a_drop_within_the_margin_is_not(known, tmp_path, caplog, capsys, monkey
     assert "has fallen" not in caplog.text
     lines = [line.split("│")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
     assert str(known) in "".join(lines), "the path is whole in 80 columns"
+
+
+def test_scores_of_guards_and_evaluations_are_named_for_their_grader(known, tmp_path, capsys):
+    """A number is JSON, too: what the base knows is graded as JSON by the guard and at the evaluation."""
+    graded = ("--guard_datasets", str(known), "--guard_match", "json", "--eval_datasets", str(known), "--eval_strategy",
+              "steps", "--eval_steps", "1", "--generation_eval_samples", "6", "--generation_eval_match", "json",
+              "--log_samples", "2")  # fmt: skip
+    best = ("--metric_for_best_model", "eval_json_match", "--load_best_model_at_end", "true", "--save_strategy", "best")
+    sft(tmp_path / "run", known, *QUICK, "--max_steps", "1", *graded, *best)
+    scores = json.loads((tmp_path / "run/run/guard.json").read_text())["sets"][str(known)]
+    for side in ("before", "after"):
+        assert scores[side]["grader"] == "json" and scores[side]["score"] == scores[side]["json_match"] > 0.5
+        assert "exact_match" not in json.dumps(scores)
+    assert scores["change"] == scores["after"]["score"] - scores["before"]["score"]
+    assert f"{100 * scores['after']['score']:.1f} %" in capsys.readouterr().out
+    logged = {name for record in metrics(tmp_path / "run") for name in record}
+    assert "eval_json_match" in logged and "eval_exact_match" not in logged
+    samples = [json.loads(line) for line in (tmp_path / "run/samples.jsonl").read_text().splitlines()]
+    assert len(samples) == 2 and all({"value", "extracted"} <= sample.keys() for sample in samples)
 
 
 def test_replay_is_the_share_of_the_rows_that_was_asked_for(known, no, tmp_path):
