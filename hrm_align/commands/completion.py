@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 import shtab
 
@@ -33,7 +34,7 @@ def command_line() -> argparse.ArgumentParser:
         for flag in ["--help", "--help-all", *(f"--{setting}" for setting in recipe["settings"])]:
             choices = recipe["settings"].get(flag.removeprefix("--"), {}).get("choices")
             options.add_argument(flag, choices=choices)
-    groups = {}
+    groups: dict[str, Any] = {}
     for name, command in known["commands"].items():
         group, _, subcommand = name.partition(" ")
         if subcommand:

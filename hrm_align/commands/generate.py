@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from hrm_align.commands.common import CommandParser, add_adapter_option, asked_in_turn, at_least, load
 from hrm_align.errors import UserError
@@ -38,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
             f"the prompt has {len(prompt)} tokens and the model reads {model.config.max_position_embeddings}: shorten it."
         )
     limit = min(arguments.max_new_tokens, room)
-    answers = {}
+    answers: dict[str, dict[str, Any]] = {}
     for name in asked_in_turn(model):
         (ids,) = generate(model, [prompt], max_new_tokens=limit, temperature=arguments.temperature, seed=arguments.seed)
         reason = "stop" if ids[-1:] == [renderer.response_end_id] else "length"

@@ -3,7 +3,7 @@
 `schema.json` is generated from the dataclasses and parsers themselves. From it come `--help`, shell completion, and the answer
 to a misspelt setting, within a fraction of a second.
 
-    python -m hrm_align.config.schema  # writes it anew; tests/config/test_schema.py compares
+    python -m tests.golden.schema  # writes it anew; tests/config/test_schema.py compares
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -135,92 +134,3 @@ def recipe_help(kind: str, whole: bool) -> str:
 class _Wide(argparse.HelpFormatter):
     def __init__(self, prog: str):
         super().__init__(prog, max_help_position=32, width=HELP_WIDTH)
-
-
-# Generation: imports everything -----------------------------------------------------------------------------------------
-
-
-def generated() -> dict[str, Any]:
-    """The schema as the dataclasses and the commands' parsers have it. Takes seconds."""
-    from importlib.metadata import version
-
-    from hrm_align.cli import COMMANDS
-    from hrm_align.config.rules import KINDS
-
-    others = {name: module for name, (module, _) in COMMANDS.items() if name not in (*KINDS, "completion")}
-    made_with = {name: version(name) for name in ("transformers", "trl")}
-    return {"made_with": made_with, "recipes": {kind: _recipe(kind) for kind in KINDS}, "commands": _commands(others)}
-
-
-def _recipe(name: str) -> dict[str, Any]:
-    from hrm_align.config.parser import RecipeParser
-    from hrm_align.config.rules import kind_of
-
-    kind, parser = kind_of(name), RecipeParser(kind_of(name))
-    settings: dict[str, Any] = {}
-    for action in parser._actions:
-        if action.dest == "config" or action.dest in settings:  # the second one is `--no_...`
-            continue
-        known: dict[str, Any] = {"type": _type(action), "default": _default(action.default)}
-        if action.choices:
-            known["choices"] = [str(choice) for choice in action.choices]
-        if action.help == argparse.SUPPRESS:
-            known["hidden"] = True
-        else:
-            known["help"] = " ".join((action.help or "").replace("%%", "%").split())
-        settings[action.dest] = known
-    return {
-        "example": kind.example,
-        "everyday": list(kind.everyday),
-        "flags": sorted(flag for action in parser._actions for flag in action.option_strings),
-        "settings": settings,
-    }
-
-
-def _type(action: argparse.Action) -> str:
-    name = getattr(action.type, "__name__", "text")
-    plain = {"int": "int", "float": "number", "string_to_bool": "bool", "mapping_or_text": "mapping"}
-    return plain.get(name, name.removesuffix("Entry") if name.endswith("Entry") else "text")
-
-
-def _default(value: Any) -> Any:
-    if value is None or value == [] or isinstance(value, bool | int | float | str):
-        return None if value == [] else value
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-class _Captured(Exception):
-    """Carries a parser out of the command that has made it."""
-
-
-def _commands(modules: Mapping[str, str]) -> dict[str, Any]:
-    """Help and flags of the commands that are no recipes, from the parsers that they make."""
-    from importlib import import_module
-    from unittest.mock import patch
-
-    def capture(parser: argparse.ArgumentParser, *_: Any) -> None:
-        raise _Captured(parser)
-
-    found = {}
-    with (
-        patch.object(argparse.ArgumentParser, "parse_known_args", capture),
-        patch.dict("os.environ", COLUMNS=str(HELP_WIDTH)),
-    ):
-        for name, module in modules.items():
-            command: Any = import_module(module)
-            subcommands = getattr(command, "SUBCOMMANDS", ())
-            if subcommands:
-                found[name] = {"help": command.usage(), "flags": ["--help"]}
-            for words in [[name, sub] for sub in subcommands] or [[name]]:
-                try:
-                    command.main(words[1:])
-                except _Captured as captured:
-                    parser = captured.args[0]
-                    flags = sorted(flag for action in parser._actions for flag in action.option_strings)
-                    found[" ".join(words)] = {"help": parser.format_help(), "flags": flags}
-    return found
-
-
-if __name__ == "__main__":
-    FILE.write_text(json.dumps(generated(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"{FILE} written", file=sys.stderr)

@@ -11,14 +11,15 @@ import pytest
 from hrm_align.cli import COMMANDS
 from hrm_align.config import schema
 from hrm_align.config.rules import KINDS, kind_of
+from tests.golden.schema import generated
 
 MODULES = "import sys; sys.stderr.write(' '.join(sorted(sys.modules)))"
 EVERYDAY = 20  # settings that `--help` shows
 
 
 def test_the_file_is_what_the_dataclasses_say():
-    """Write it anew with `python -m hrm_align.config.schema`."""
-    stored, made = schema.schema(), schema.generated()
+    """Write it anew with `python -m tests.golden.schema`."""
+    stored, made = schema.schema(), generated()
     if stored["made_with"] != made["made_with"]:
         pytest.skip(f"made with {stored['made_with']}, and this is {made['made_with']}")
     assert stored == json.loads(json.dumps(made))
