@@ -14,10 +14,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from hrm_align.data.conversation import RowError
 from hrm_align.data.examples import Example
 from hrm_align.data.readers import BadRow, Row, bad_row
-from hrm_align.data.schemas import OPTIONAL, SCHEMAS, check_columns, detect_format, rename_columns
+from hrm_align.data.schemas import OPTIONAL, SCHEMAS, RowError, check_columns, detect_format, rename_columns
 from hrm_align.data.sources import DataFiles, local_files, read_rows
 from hrm_align.errors import UserError
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition

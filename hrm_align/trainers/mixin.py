@@ -20,7 +20,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl.trainer.utils import RepeatSampler
 
 from hrm_align.config.arguments import StabiliserArguments
-from hrm_align.data.sampler import EpochSeededSampler
+from hrm_align.data.packing import EpochSeededSampler
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.compile import compile_blocks
 from hrm_align.models.ema import WeightAverage

@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from hrm_align.data.conversation import RowError
 from hrm_align.data.examples import Example
-from hrm_align.data.schemas import SCHEMAS, check_columns, detect_format, rename_columns
+from hrm_align.data.schemas import SCHEMAS, RowError, check_columns, detect_format, rename_columns
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message
 
