@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from hrm_align.cli import exit_code_of
-from hrm_align.data.preparation import tokenized
+from hrm_align.data.tokenize import tokenized
 from hrm_align.models.lora import load_trainable
 from hrm_align.run import open_run
 from hrm_align.trainers.evals import generation_eval_of, guard_of

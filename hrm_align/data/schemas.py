@@ -172,36 +172,6 @@ def detect_format(columns: set[str]) -> str:
     )
 
 
-def check_columns(columns: Mapping[str, str]) -> None:
-    """Check the keys of a mapping of columns. Raises UserError for a name that no schema has."""
-    example = "{'prompt': 'question', 'response': 'answer'}"
-    if not isinstance(columns, Mapping) or not all(isinstance(theirs, str) for theirs in columns.values()):
-        raise UserError(f"`columns` is {columns!r}: give the names in your data by those of a schema, as in {example}.")
-    for name in columns:
-        if name not in COLUMNS:
-            hint = nearest_column(str(name), COLUMNS)
-            raise UserError(f"`columns` has the key {name!r}, which no schema knows ({hint}): write it as {example}.")
-
-
-def rename_columns(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
-    """A row under the names of its schema.
-
-    Args:
-        row: as in the file.
-        columns: from the names of the schema to those of the file: `{"prompt": "question", "response": "answer"}`.
-
-    Raises:
-        RowError: if a column is missing that is not optional.
-    """
-    renamed = {name: value for name, value in row.items() if name not in columns and name not in columns.values()}
-    for name, theirs in columns.items():
-        if theirs in row:
-            renamed[name] = row[theirs]
-        elif name not in OPTIONAL and name != "input":
-            raise RowError(f"column `{theirs}` is missing: {nearest_column(theirs, row)}")
-    return renamed
-
-
 def column(row: Mapping[str, Any], name: str) -> Any:
     """The value of a column that must be there."""
     if name not in row:
