@@ -44,8 +44,7 @@ from hrm_align.run_folder import PREEMPTED, check_folder, write_json, write_reco
 from hrm_align.trainers.callbacks import ClaimWatch, MetricsFile, Preemption, follow_launcher, prepare_trackers
 from hrm_align.trainers.claim import Claim, claimed, sees_claim
 from hrm_align.trainers.evals import ForgettingGuard, report_guard
-from hrm_align.trainers.resume import AUTO, checkpoint_to_resume
-from hrm_align.trainers.same_run import check_same_run
+from hrm_align.trainers.resume import AUTO, check_same_run, checkpoint_to_resume
 
 SEEN_WITHIN = 15.0  # seconds, in which a network file system shows a new file
 
