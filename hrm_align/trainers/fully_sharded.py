@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import Trainer
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
-from hrm_align.models.lora import head_as_a_layer, head_layer
+from hrm_align.models.lm_head import head_as_a_layer, head_layer
 from hrm_align.models.sharding import (
     call_with_whole_weights,
     gather_head_in_forward,
