@@ -27,11 +27,12 @@ from typing import Any
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from rich.console import Console
-from transformers import TrainerCallback, set_seed
+from transformers import TrainerCallback, TrainingArguments, set_seed
 
+from hrm_align.config.arguments import DataArguments
 from hrm_align.config.parser import resolved
-from hrm_align.data.examples import Example
-from hrm_align.data.preparation import RunData, read_data, warnings_of
+from hrm_align.data.dataset import DatasetSpec, drawn, load_examples, split_by_content
+from hrm_align.data.examples import Example, RunData
 from hrm_align.errors import Interrupted, Preempted, RunError, UserError, some
 from hrm_align.estimates.batch import settle_batch
 from hrm_align.export.hub import FinalPush
@@ -43,8 +44,7 @@ from hrm_align.run_folder import PREEMPTED, check_folder, write_json, write_reco
 from hrm_align.trainers.callbacks import ClaimWatch, MetricsFile, Preemption, follow_launcher, prepare_trackers
 from hrm_align.trainers.claim import Claim, claimed, sees_claim
 from hrm_align.trainers.evals import ForgettingGuard, report_guard
-from hrm_align.trainers.resume import AUTO, checkpoint_to_resume
-from hrm_align.trainers.same_run import check_same_run
+from hrm_align.trainers.resume import AUTO, check_same_run, checkpoint_to_resume
 
 SEEN_WITHIN = 15.0  # seconds, in which a network file system shows a new file
 
@@ -153,6 +153,58 @@ class Run:
         """Raise RunError if another run has taken the folder over."""
         if self.claim is not None:
             self.claim.check()
+
+
+def read_data(data: DataArguments, seed: int, quarantine: Path) -> RunData:
+    """Read every row, strictly; hold out what the recipe says.
+
+    Args:
+        data: the recipe's keys.
+        seed: chooses rows where a share of them is asked for.
+        quarantine: folder that gets the malformed rows, `quarantine_train.jsonl` and so on.
+
+    Raises:
+        UserError: as `load_examples`.
+    """
+    account: dict[str, Any] = {}
+
+    def read(specs: Sequence[DatasetSpec], name: str) -> list[Example]:
+        examples, counts = load_examples(
+            specs,
+            default_condition=data.condition,
+            seed=seed,
+            max_bad_fraction=data.max_bad_fraction,
+            quarantine=quarantine / f"quarantine_{name}.jsonl",
+        )
+        account[name] = counts.to_dict()
+        return examples
+
+    train = read(data.specs(), "train")
+    if data.eval_datasets:
+        held_out = read(data.eval_specs(), "eval")
+    else:
+        train, held_out = split_by_content(train, data.eval_fraction)
+    if data.replay_datasets:
+        train += drawn(read(data.replay_specs(), "replay"), data.replay_fraction, len(train), seed)
+        account["replay"]["share"] = data.replay_fraction
+    guard = {spec.path: read([spec], f"guard_{number}") for number, spec in enumerate(data.guard_specs(), start=1)}
+    return RunData(train, held_out, guard, account)
+
+
+def warnings_of(run: RunData, args: TrainingArguments) -> list[str]:
+    """What is to be said of the held-out rows: that nothing looks at them, or that they are learnt as well."""
+    said = []
+    if run.held_out and args.eval_strategy == "no" and not args.eval_on_start:
+        said.append(f"{len(run.held_out)} held-out documents are never looked at: set --eval_strategy.")
+    learnt = {*map(_text_of, run.train)}
+    both = sum(_text_of(example) in learnt for example in run.held_out)
+    if both:
+        said.append(f"{both} of {len(run.held_out)} held-out documents are trained on too: their scores say little.")
+    return said
+
+
+def _text_of(example: Example) -> tuple[str, ...]:
+    return (*(f"{message.role}: {message.content}" for message in example.messages), example.reference)
 
 
 def summary_of(model: Any, data: RunData) -> list[str]:

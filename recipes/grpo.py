@@ -23,8 +23,7 @@ from hrm_align.run import open_run
 from hrm_align.trainers.evals import greedy_eval_of, guard_of
 from hrm_align.trainers.grpo import GRPOTrainer
 from hrm_align.trainers.grpo_config import parse_grpo
-from hrm_align.trainers.launch import check_launch
-from hrm_align.trainers.restarts import separate_restart
+from hrm_align.trainers.launch import check_launch, separate_restart
 
 
 def main(argv: Sequence[str]) -> None:

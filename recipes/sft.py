@@ -14,12 +14,11 @@ import sys
 from collections.abc import Sequence
 
 from hrm_align.cli import exit_code_of
-from hrm_align.data.preparation import tokenized
+from hrm_align.data.tokenize import tokenized
 from hrm_align.models.lora import load_trainable
 from hrm_align.run import open_run
 from hrm_align.trainers.evals import generation_eval_of, guard_of
-from hrm_align.trainers.launch import check_launch
-from hrm_align.trainers.restarts import separate_restart
+from hrm_align.trainers.launch import check_launch, separate_restart
 from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.sft_config import parse_sft
 

@@ -1,23 +1,26 @@
-"""Data sets to the examples of a run: read, checked against their schemas, and mixed in the shares asked for."""
+"""Data sets to the examples of a run: read, checked against their schemas, mixed in the requested shares, and held out.
+
+Rows are held out by their content, so that a row and its copy never end on both sides.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from hrm_align.data.conversation import RowError
-from hrm_align.data.examples import Example
+from hrm_align.data.examples import DataCounts, DatasetCounts, Example
 from hrm_align.data.readers import BadRow, Row, bad_row
-from hrm_align.data.schemas import OPTIONAL, SCHEMAS, check_columns, detect_format, rename_columns
+from hrm_align.data.schemas import COLUMNS, OPTIONAL, SCHEMAS, RowError, detect_format, nearest_column
 from hrm_align.data.sources import DataFiles, local_files, read_rows
 from hrm_align.errors import UserError
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
@@ -81,67 +84,6 @@ class DatasetSpec:
         if "path" not in entry:
             raise UserError(f"a data set has no `path`, only {', '.join(entry) or 'nothing'}: say where its rows are.")
         return cls(**entry)
-
-
-@dataclass
-class DatasetCounts:
-    """What became of the rows of one data set.
-
-    Args:
-        path: as in its `DatasetSpec`.
-        format: the schema of its rows; None if no row could be read.
-        rows_read: all rows, bad ones included.
-        rows_bad: those that cannot be used.
-        examples: what its rows gave, after `fraction`.
-        bad_by_reason: bad rows by the kind of their fault.
-        unused_columns: columns that no schema reads.
-        fingerprint: 16 hexadecimal digits of the usable rows in their order, whatever file format they came in.
-        local: whether it is on this machine; else its path is an id of the Hub.
-        conditions: the examples, after `fraction`, by condition.
-    """
-
-    path: str
-    format: str | None = None
-    rows_read: int = 0
-    rows_bad: int = 0
-    examples: int = 0
-    bad_by_reason: dict[str, int] = field(default_factory=dict)
-    unused_columns: list[str] = field(default_factory=list)
-    fingerprint: str | None = None
-    local: bool = True
-    conditions: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass
-class DataCounts:
-    """What became of the rows of a mixture, data set by data set."""
-
-    datasets: list[DatasetCounts]
-
-    @property
-    def rows_read(self) -> int:
-        """All rows, bad ones included."""
-        return sum(counts.rows_read for counts in self.datasets)
-
-    @property
-    def rows_bad(self) -> int:
-        """Rows that cannot be used."""
-        return sum(counts.rows_bad for counts in self.datasets)
-
-    @property
-    def examples(self) -> int:
-        """Examples of the mixture."""
-        return sum(counts.examples for counts in self.datasets)
-
-    @property
-    def bad_by_reason(self) -> dict[str, int]:
-        """Bad rows by the kind of their fault, the most frequent first."""
-        return dict(sum((Counter(counts.bad_by_reason) for counts in self.datasets), Counter()).most_common())
-
-    def to_dict(self) -> dict[str, Any]:
-        """The counts as plain JSON, for run/data.json."""
-        totals = {name: getattr(self, name) for name in ("rows_read", "rows_bad", "examples", "bad_by_reason")}
-        return {**totals, "datasets": [asdict(counts) for counts in self.datasets]}
 
 
 @dataclass
@@ -300,3 +242,68 @@ def _choose(data: _Loaded, seed: int) -> list[Example]:
 
 def _rank(source: str, seed: int) -> bytes:
     return blake2b(f"{seed} {source.rsplit('/', 1)[-1]}".encode(), digest_size=16).digest()
+
+
+def drawn(replay: Sequence[Example], share: float, others: int, seed: int) -> list[Example]:
+    """As many replay examples as make up a share of the whole: each once before one comes twice.
+
+    Args:
+        replay: to draw from.
+        share: of all examples, replay included; 0 to below 1.
+        others: examples that are no replay.
+        seed: of the draw.
+    """
+    wanted = round(others * share / (1 - share))
+    copies, rest = divmod(wanted, len(replay))
+    return [*replay] * copies + random.Random(seed).sample(replay, rest)
+
+
+def split_by_content(examples: Sequence[Example], fraction: float) -> tuple[list[Example], list[Example]]:
+    """Split examples into training and held-out ones.
+
+    The choice hangs on the first message that is read, so all turns of a conversation, and every repetition of a
+    prompt, fall on the same side, in this run and in every other.
+
+    Args:
+        examples: to be split.
+        fraction: the share to hold out, 0 to 1; met to within sampling error.
+
+    Returns:
+        What to train on, and what is held out, both in the order given.
+    """
+    sides: tuple[list[Example], list[Example]] = ([], [])
+    for example in examples:
+        first = next((m for m in example.messages if m.role != "system"), example.messages[0])
+        digest = sha256(first.content.encode("utf-8", "surrogatepass")).digest()
+        sides[int.from_bytes(digest[:8], "big") < fraction * 2**64].append(example)
+    return sides
+
+
+def check_columns(columns: Mapping[str, str]) -> None:
+    """Check the keys of a mapping of columns. Raises UserError for a name that no schema has."""
+    example = "{'prompt': 'question', 'response': 'answer'}"
+    if not isinstance(columns, Mapping) or not all(isinstance(theirs, str) for theirs in columns.values()):
+        raise UserError(f"`columns` is {columns!r}: give the names in your data by those of a schema, as in {example}.")
+    for name in columns:
+        if name not in COLUMNS:
+            hint = nearest_column(str(name), COLUMNS)
+            raise UserError(f"`columns` has the key {name!r}, which no schema knows ({hint}): write it as {example}.")
+
+
+def rename_columns(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """A row under the names of its schema.
+
+    Args:
+        row: as in the file.
+        columns: from the names of the schema to those of the file: `{"prompt": "question", "response": "answer"}`.
+
+    Raises:
+        RowError: if a column is missing that is not optional.
+    """
+    renamed = {name: value for name, value in row.items() if name not in columns and name not in columns.values()}
+    for name, theirs in columns.items():
+        if theirs in row:
+            renamed[name] = row[theirs]
+        elif name not in OPTIONAL and name != "input":
+            raise RowError(f"column `{theirs}` is missing: {nearest_column(theirs, row)}")
+    return renamed

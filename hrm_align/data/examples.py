@@ -1,13 +1,10 @@
-"""A data set row before tokenization, and the held-out split.
-
-Rows are held out by their content, so that a row and its copy never end on both sides.
-"""
+"""A data set row before tokenization; the examples of a run, and the counts of the rows that they came from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hrm_align.rendering import Message, tool_call_text
@@ -40,22 +37,79 @@ class Example:
         return self.answer.content + calls
 
 
-def split_by_content(examples: Sequence[Example], fraction: float) -> tuple[list[Example], list[Example]]:
-    """Split examples into training and held-out ones.
-
-    The choice hangs on the first message that is read, so all turns of a conversation, and every repetition of a
-    prompt, fall on the same side, in this run and in every other.
+@dataclass
+class DatasetCounts:
+    """What became of the rows of one data set.
 
     Args:
-        examples: to be split.
-        fraction: the share to hold out, 0 to 1; met to within sampling error.
-
-    Returns:
-        What to train on, and what is held out, both in the order given.
+        path: as in its `DatasetSpec`.
+        format: the schema of its rows; None if no row could be read.
+        rows_read: all rows, bad ones included.
+        rows_bad: those that cannot be used.
+        examples: what its rows gave, after `fraction`.
+        bad_by_reason: bad rows by the kind of their fault.
+        unused_columns: columns that no schema reads.
+        fingerprint: 16 hexadecimal digits of the usable rows in their order, whatever file format they came in.
+        local: whether it is on this machine; else its path is an id of the Hub.
+        conditions: the examples, after `fraction`, by condition.
     """
-    sides: tuple[list[Example], list[Example]] = ([], [])
-    for example in examples:
-        first = next((m for m in example.messages if m.role != "system"), example.messages[0])
-        digest = sha256(first.content.encode("utf-8", "surrogatepass")).digest()
-        sides[int.from_bytes(digest[:8], "big") < fraction * 2**64].append(example)
-    return sides
+
+    path: str
+    format: str | None = None
+    rows_read: int = 0
+    rows_bad: int = 0
+    examples: int = 0
+    bad_by_reason: dict[str, int] = field(default_factory=dict)
+    unused_columns: list[str] = field(default_factory=list)
+    fingerprint: str | None = None
+    local: bool = True
+    conditions: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class DataCounts:
+    """What became of the rows of a mixture, data set by data set."""
+
+    datasets: list[DatasetCounts]
+
+    @property
+    def rows_read(self) -> int:
+        """All rows, bad ones included."""
+        return sum(counts.rows_read for counts in self.datasets)
+
+    @property
+    def rows_bad(self) -> int:
+        """Rows that cannot be used."""
+        return sum(counts.rows_bad for counts in self.datasets)
+
+    @property
+    def examples(self) -> int:
+        """Examples of the mixture."""
+        return sum(counts.examples for counts in self.datasets)
+
+    @property
+    def bad_by_reason(self) -> dict[str, int]:
+        """Bad rows by the kind of their fault, the most frequent first."""
+        return dict(sum((Counter(counts.bad_by_reason) for counts in self.datasets), Counter()).most_common())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts as plain JSON, for run/data.json."""
+        totals = {name: getattr(self, name) for name in ("rows_read", "rows_bad", "examples", "bad_by_reason")}
+        return {**totals, "datasets": [asdict(counts) for counts in self.datasets]}
+
+
+@dataclass
+class RunData:
+    """What a run learns from and is measured on.
+
+    Args:
+        train: examples to learn, replay among them.
+        held_out: examples to evaluate.
+        guard: examples that must not be forgotten, by the path of their data set.
+        account: what became of the rows, for run/data.json.
+    """
+
+    train: list[Example]
+    held_out: list[Example]
+    guard: dict[str, list[Example]] = field(default_factory=dict)
+    account: dict[str, Any] = field(default_factory=dict)

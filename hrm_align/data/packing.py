@@ -1,4 +1,4 @@
-"""Documents to batches: best-fit packing into rows of `max_length` tokens, none cut, and the collators.
+"""Documents to batches: best-fit packing into rows of `max_length` tokens, none cut; the collators; the order of the rows.
 
 Labels are not shifted: the model and TRL shift them. Every batch has, all of shape (batch, seq) and int64:
 
@@ -7,18 +7,21 @@ Labels are not shifted: the model and TRL shift them. Every batch has, all of sh
     token_type_ids  1 on the prefix, 0 on the response and the padding
     labels          the response and its end token; -100 elsewhere
     position_ids    packed rows only: counting from 0 in each document, which is what keeps the documents apart
+
+The order of the rows is a function of seed and epoch, so that a resumed run sees the rows of the uninterrupted one.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch import Tensor
+from torch.utils.data import Sampler
 
 
 def best_fit(lengths: list[int], capacity: int) -> list[list[int]]:
@@ -137,3 +140,34 @@ def _padded(rows: list[dict[str, Tensor]], pad_id: int, multiple: int | None) ->
         for line, row in enumerate(rows):
             batch[name][line, : len(row[name])] = row[name]
     return batch
+
+
+_EPOCHS = 1_000_003  # seeds of two runs stay apart for as many epochs
+
+
+class EpochSeededSampler(Sampler[int]):
+    """Draws another sampler's order from a generator of its own.
+
+    Transformers' length-grouped and random samplers draw from the global generator, whose state in the second epoch
+    depends on everything drawn before: after a resume the rows came in another order (weights off by 1e-3).
+
+    Args:
+        sampler: with an attribute `generator`.
+        seed: of the run.
+        epoch: tells the current epoch. Asked, not set: what a resumed loader wraps around a sampler in two processes
+            lets no `set_epoch` through.
+    """
+
+    def __init__(self, sampler: Sampler[int], seed: int, epoch: Callable[[], int]):
+        assert isinstance(sampler, Sized)
+        self.sampler, self.seed, self.epoch = sampler, seed, epoch
+        self._length = len(sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator()
+        generator.manual_seed(self.seed * _EPOCHS + self.epoch())
+        self.sampler.generator = generator  # type: ignore[attr-defined]
+        return iter(self.sampler)
+
+    def __len__(self) -> int:
+        return self._length

@@ -9,14 +9,17 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from hrm_align.data.examples import Example
+from hrm_align.data.examples import Example, RunData
 from hrm_align.errors import UserError
 from hrm_align.rendering import Renderer, renderer_of
+
+if TYPE_CHECKING:
+    from hrm_align.config.arguments import DataArguments
 
 NAMED_ROWS = 5  # how many dropped rows an error or a report names
 REMEDIES = {  # by the reason for which an example is dropped
@@ -132,3 +135,21 @@ def answerable_prompts(
             "more to be dropped with max_dropped_fraction."
         )
     return kept, {"kept": len(kept), "dropped": {"by_reason": dict(dropped.counts), "first_rows": dropped.sources}}
+
+
+def tokenized(
+    run: RunData, data: DataArguments, tokenizer: PreTrainedTokenizerFast, max_length: int
+) -> tuple[Dataset, Dataset | None]:
+    """Token ids of both sets; what is dropped, and why, goes into the account.
+
+    Raises:
+        UserError: as `tokenize`.
+    """
+    datasets: dict[str, Dataset] = {}
+    for name, examples in (("train", run.train), ("eval", run.held_out)):
+        if not examples and name == "eval":
+            continue
+        datasets[name], dropped = tokenize(examples, renderer_of(tokenizer), max_length, data.max_dropped_fraction)
+        run.account.setdefault(name, {})["kept"] = len(datasets[name])
+        run.account[name]["dropped"] = {"by_reason": dict(dropped.counts), "first_rows": dropped.sources}
+    return datasets["train"], datasets.get("eval")

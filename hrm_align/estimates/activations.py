@@ -1,8 +1,12 @@
-"""A model that has a shape and no content, and what autograd would keep of its forward for the backward."""
+"""A model that has a shape and no content, and what autograd would keep of its forward for the backward.
+
+`Live` counts the bytes of tensors that are held at a time while operations run on such tensors.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +14,13 @@ import torch
 from peft import get_peft_model
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch.utils import _pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AttentionInterface, AutoModelForCausalLM, HrmTextConfig
 from trl.kernels import ChunkedLogProbFunction
 from trl.kernels.chunked_logprob import TOKEN_CHUNK_SIZE
 
 from hrm_align.config.arguments import LoraArguments, ModelArguments
-from hrm_align.estimates.live import Live
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.lora import lora_config
 from hrm_align.models.recurrence import backbone_of
@@ -25,6 +30,45 @@ COUNTED_BY_DOCUMENT = "counted_by_document"  # which puts the outputs of all doc
 
 BLOCK_TOKENS = (1024, 2048)  # of the two blocks whose difference is what a token takes for a moment
 VOCAB_CHUNK = 32_768  # logits of a token that TRL's head computes at a time, of TOKEN_CHUNK_SIZE tokens
+
+
+class Live(TorchDispatchMode):
+    """A context in which the storages that operations make are counted until they are freed.
+
+    Args:
+        known: tensors that were there before and are not counted.
+
+    Attributes:
+        now: bytes that are held.
+        peak: the most that were held at a time; set it to `now` to measure a part by itself.
+    """
+
+    def __init__(self, known: Iterable[Tensor] = ()):
+        super().__init__()
+        self.now = self.peak = 0
+        self._known = [tensor.untyped_storage() for tensor in known]  # held, or their numbers would be used again
+        self._seen = {storage._cdata for storage in self._known}
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and count what it makes."""
+        before = {t.untyped_storage()._cdata for t in _pytree.tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        output = function(*args, **(kwargs or {}))
+        for tensor in _pytree.tree_leaves(output):
+            if not isinstance(tensor, Tensor):
+                continue
+            storage = tensor.untyped_storage()
+            number, size = storage._cdata, storage.nbytes()
+            if number in self._seen or number in before:
+                continue
+            self._seen.add(number)
+            self.now += size
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._free, number, size)
+        return output
+
+    def _free(self, number: int, size: int) -> None:
+        self._seen.discard(number)
+        self.now -= size
 
 
 class _Fused(torch.autograd.Function):

@@ -20,7 +20,7 @@ from transformers import Trainer
 from hrm_align.config.arguments import StabiliserArguments
 from hrm_align.config.runnable import reason_of
 from hrm_align.errors import UserError
-from hrm_align.estimates.live import Live
+from hrm_align.estimates.activations import Live
 from hrm_align.trainers.mixin import optimizer_of
 
 FLOAT32 = 4

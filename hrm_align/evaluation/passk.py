@@ -16,8 +16,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.config.arguments import RewardArguments
-from hrm_align.data.examples import Example
-from hrm_align.data.preparation import RunData
+from hrm_align.data.examples import Example, RunData
 from hrm_align.data.tokenize import answerable_prompts
 from hrm_align.errors import UserError
 from hrm_align.rendering import renderer_of

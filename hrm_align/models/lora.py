@@ -12,15 +12,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
-from peft.tuners.lora import LoraLayer
-from torch import Tensor, nn
 from transformers import BitsAndBytesConfig, HrmTextForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.config.arguments import LoraArguments, ModelArguments
@@ -136,63 +133,6 @@ def _token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
     if found == renderer_of(tokenizer).pad_id:
         raise UserError(f"trainable_tokens: {token!r} is the padding token, which gets no gradient: name another.")
     return found
-
-
-class AdaptedHead:
-    """The output embedding as TRL's fused head reads it: its weight with the adapter's delta, differentiable.
-
-    TRL multiplies by `get_output_embeddings().weight` and never calls the layer, so that an adapter of the head would be
-    neither used nor trained; it refuses one for that. LoRA's dropout does not reach the head on this way.
-    """
-
-    bias = None  # HRM-Text's head has none
-
-    def __init__(self, layer: Any):
-        self._layer = layer  # what PEFT has put in the place of the head
-
-    @property
-    def weight(self) -> Tensor:
-        """(vocab, hidden)."""
-        layer = self._layer
-        if not isinstance(layer, LoraLayer):  # trainable tokens: PEFT's wrapper gives the whole weight
-            return cast(Tensor, layer.weight)
-        weight: Tensor = layer.base_layer.weight  # type: ignore[assignment]
-        if layer.disable_adapters or layer.merged:
-            return weight
-        for name in layer.active_adapters:
-            if name in layer.lora_A:
-                weight = weight + self._layer.get_delta_weight(name).to(weight.dtype)
-        return weight
-
-    def __call__(self, hidden: Tensor) -> Tensor:
-        """Logits (..., vocab) of hidden states (..., hidden)."""
-        return cast(Tensor, self._layer(hidden))
-
-
-@contextmanager
-def head_as_a_layer(model: Any) -> Iterator[None]:
-    """Inside, `get_output_embeddings` gives the adapted layer again: accelerate shards it, and it must be a module."""
-    base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    exposed = vars(base).pop("get_output_embeddings", None)
-    try:
-        yield
-    finally:
-        if exposed is not None:
-            base.get_output_embeddings = exposed
-
-
-def head_layer(model: Any) -> nn.Module:
-    """The module that holds the weights of the head, its adapter's among them."""
-    with head_as_a_layer(model):
-        layer: nn.Module = model.get_output_embeddings()
-    return layer
-
-
-def expose_adapted_head(model: Any) -> None:
-    """Let trainers with a fused head train an adapter of the head; another model stays as it is."""
-    if isinstance(model, PeftModel) and type(head := model.get_output_embeddings()) is not nn.Linear:
-        view, base = AdaptedHead(head), cast(Any, model.get_base_model())
-        base.get_output_embeddings = lambda: view
 
 
 def load_trainable(

@@ -5,7 +5,7 @@ Sandbox, Worker  --jobs-->   inside.zygote  --fork-->    inside.confinement, the
 answers, grading  <--------  bytes, unread  <--------    what the program has made of it
 """
 
-from hrm_align.sandbox.inside.limits import Limits
+from hrm_align.sandbox.inside.protocol import Limits
 from hrm_align.sandbox.jobs import Job, Outcome
 from hrm_align.sandbox.pool import Sandbox
 

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
 from hrm_align.errors import RunError, UserError
-from hrm_align.sandbox.inside.limits import Limits
+from hrm_align.sandbox.inside.protocol import Limits
 from hrm_align.sandbox.jobs import Job, Outcome, outcome_of
 from hrm_align.sandbox.self_test import Targets, choose, fault_of
 from hrm_align.sandbox.worker import Lost, Worker

@@ -16,7 +16,7 @@ from typing import Any
 
 from hrm_align.errors import UserError
 from hrm_align.sandbox.backends import BACKENDS, NO_WALL, Backend
-from hrm_align.sandbox.inside.limits import Limits
+from hrm_align.sandbox.inside.protocol import Limits
 from hrm_align.sandbox.jobs import RETURNED, Job, outcome_of
 from hrm_align.sandbox.worker import Lost, Worker
 

@@ -13,8 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from hrm_align.sandbox.backends import Backend, environment
-from hrm_align.sandbox.inside.frames import framed, read_frame
-from hrm_align.sandbox.inside.limits import Limits
+from hrm_align.sandbox.inside.protocol import Limits, framed, read_frame
 
 START_SECONDS = 60.0  # to start Python and import; a tenth of a second, on a computer that has nothing else to do
 GRACE_SECONDS = 20.0  # beyond a job's wall time, for the zygote to tell

@@ -39,7 +39,7 @@ from hrm_align.trainers.checkpoints import (
     seal,
     stage_of,
 )
-from hrm_align.trainers.optimizer_state import load_sharded, save_sharded
+from hrm_align.trainers.fully_sharded import load_sharded, save_sharded
 from hrm_align.trainers.resume import checkpoint_to_resume
 
 logger = logging.getLogger(__name__)

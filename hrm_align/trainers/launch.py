@@ -1,16 +1,21 @@
-"""What a launch asks for that a run could not honour, refused in a sentence before a model or a row is read.
+"""Checks of a launch, before a model or a row is read, and the rendezvous of a restart.
 
-What accelerate's file asks for arrives as environment variables; a recipe's keys (`fsdp`, `deepspeed`) ask for the same.
+What accelerate's file asks for arrives as environment variables; a recipe's keys (`fsdp`, `deepspeed`) ask for the same. What a
+run could not honour is refused. A restart by `torchrun` or `accelerate launch --max_restarts` needs, beside a checkpoint, a
+rendezvous of its own.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
+from datetime import timedelta
 from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from torch.distributed import TCPStore
 from torch.distributed.fsdp import CPUOffloadPolicy
 
 from hrm_align.config.arguments import ModelArguments
@@ -123,3 +128,26 @@ def _check_settings(args: Any, model: ModelArguments) -> None:
             "--torch_compile (dynamo_config in accelerate's file) is not tested under FSDP: leave it out, or set "
             "--compile_blocks true."
         )
+
+
+_MINUTES = timedelta(minutes=10)
+
+
+def separate_restart() -> None:
+    """Let the processes of a restart meet in a new store, before the first of them opens a process group.
+
+    The launcher's store outlives its workers, and torch (2.13) puts the addresses of every attempt under the same keys: with
+    gloo a restarted process sometimes finds that of a dead one, and fails or waits without end.
+    """
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if attempt == "0" or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return
+    host = os.environ["MASTER_ADDR"]
+    launchers = TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False, timeout=_MINUTES)
+    key = f"hrm_align/attempt {attempt}/port"
+    if os.environ["RANK"] == "0":
+        with socket.socket() as free:
+            free.bind(("", 0))
+            launchers.set(key, str(free.getsockname()[1]))
+    os.environ["MASTER_PORT"] = launchers.get(key).decode()
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"  # the first process opens the new one there

@@ -20,12 +20,11 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl.trainer.utils import RepeatSampler
 
 from hrm_align.config.arguments import StabiliserArguments
-from hrm_align.data.sampler import EpochSeededSampler
+from hrm_align.data.packing import EpochSeededSampler
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.compile import compile_blocks
 from hrm_align.models.ema import WeightAverage
-from hrm_align.models.lm_head import score_responses_only
-from hrm_align.models.lora import expose_adapted_head
+from hrm_align.models.lm_head import expose_adapted_head, score_responses_only
 from hrm_align.models.recurrence import Horizon, HorizonSchedule, check_bp_steps, official, to_l_bp_cycles
 from hrm_align.trainers.callbacks import HEALTH, append_json_line, shorten_console
 from hrm_align.trainers.checkpoints import checkpoints_in

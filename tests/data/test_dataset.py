@@ -1,4 +1,4 @@
-"""No valid row is lost, no bad row is silent, and a mixture holds exactly the shares that were asked for."""
+"""No valid row is lost, no bad row is silent; a mixture holds exactly the requested shares; rows are held out by content."""
 
 import json
 import random
@@ -6,8 +6,10 @@ from collections import Counter
 
 import pytest
 
-from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.data.dataset import DatasetSpec, check_columns, load_examples, split_by_content
+from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
+from hrm_align.rendering import Message
 
 DEEP = "[" * 300 + "]" * 300
 
@@ -207,3 +209,34 @@ def test_a_mixture_of_nothing_is_refused(tmp_path):
         load_examples([])
     with pytest.raises(UserError, match=r"gives no example at the fraction 0\.01"):
         load_examples([DatasetSpec(numbered(tmp_path / "rows.jsonl", 3), fraction=0.01)])
+
+
+@pytest.mark.parametrize("columns", [["prompt"], {"prompt": 3}, {"promt": "question"}])
+def test_a_mapping_of_columns_must_lead_to_a_schema(columns):
+    with pytest.raises(UserError, match=r"give the names in your data|did you mean `prompt`"):
+        check_columns(columns)
+
+
+# What is held out ------------------------------------------------------------------------------------------------------
+
+
+def example(prompt, answer="a", system=None):
+    messages = [Message("user", prompt)] if system is None else [Message("system", system), Message("user", prompt)]
+    return Example(tuple(messages), Message("assistant", answer), "direct", f"f:{prompt}")
+
+
+def test_the_share_is_met_and_the_choice_is_the_same_in_any_order():
+    rows = [example(f"question {i}") for i in range(4000)]
+    train, held_out = split_by_content(rows, 0.1)
+    assert 340 < len(held_out) < 460 and len(train) + len(held_out) == 4000
+    assert {e.source for e in split_by_content(rows[::-1], 0.1)[1]} == {e.source for e in held_out}
+
+
+def test_copies_and_later_turns_stay_on_one_side():
+    rows = [example(f"question {i}", answer=f"{j}", system=f"be {j}") for i in range(200) for j in range(3)]
+    train, held_out = split_by_content(rows, 0.3)
+    assert not {e.source for e in train} & {e.source for e in held_out}
+
+
+def test_nothing_is_held_out_unless_asked():
+    assert split_by_content([example("a")], 0.0)[1] == []

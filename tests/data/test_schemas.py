@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from hrm_align.data.conversation import RowError
+from hrm_align.data.dataset import rename_columns
 from hrm_align.data.examples import Example
-from hrm_align.data.schemas import SCHEMAS, check_columns, detect_format, rename_columns
+from hrm_align.data.schemas import SCHEMAS, RowError, detect_format
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message
 
@@ -228,9 +228,3 @@ def test_a_prompt_alone_is_a_row_without_an_answer(prompt):
 def test_columns_that_fit_two_schemas_are_not_guessed():
     with pytest.raises(UserError, match="fit prompt_completion and prompt_response: say which with `format`"):
         detect_format({"prompt", "completion", "response"})
-
-
-@pytest.mark.parametrize("columns", [["prompt"], {"prompt": 3}, {"promt": "question"}])
-def test_a_mapping_of_columns_must_lead_to_a_schema(columns):
-    with pytest.raises(UserError, match=r"give the names in your data|did you mean `prompt`"):
-        check_columns(columns)

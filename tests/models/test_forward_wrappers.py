@@ -11,9 +11,8 @@ from trl.trainer.utils import add_fused_lm_head
 
 from hrm_align.models import attention as per_document
 from hrm_align.models.compile import compile_blocks
-from hrm_align.models.lm_head import score_responses_only
+from hrm_align.models.lm_head import expose_adapted_head, score_responses_only
 from hrm_align.models.loading import load_model
-from hrm_align.models.lora import expose_adapted_head
 from hrm_align.models.recurrence import Horizon
 
 # Noise seen: 4e-6 of a gradient. A causal prompt changes a gradient by its whole size, a horizon of one pass less by 0.2.

@@ -8,7 +8,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("seccomp is Linux", allow_module_level=True)
 
-from hrm_align.sandbox.inside.seccomp import ALLOWED, ALLOWED_UNLESS_EXECUTABLE, MACHINES, syscall_filter
+from hrm_align.sandbox.inside.confinement import ALLOWED, ALLOWED_UNLESS_EXECUTABLE, MACHINES, syscall_filter
 
 ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050001, 0x80000000
 

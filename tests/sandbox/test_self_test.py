@@ -37,28 +37,28 @@ def spoil(tmp_path, monkeypatch):
 
 FILTER = "    prctl(PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(_Program(len(code) // 8, code)))"
 CASES = {
-    "seccomp is not applied": ("seccomp.py", FILTER, "", "seccomp alone: the probe 'connect'"),
+    "seccomp is not applied": ("confinement.py", FILTER, "", "seccomp alone: the probe 'connect'"),
     "seccomp lets everything through": (
-        "seccomp.py",
+        "confinement.py",
         "    code += [(_RETURN, 0, 0, _REFUSE)]",
         "    code += [(_RETURN, 0, 0, _ALLOW)]",
         "seccomp alone: the probe 'connect'",
     ),
     "seccomp forgets sockets": (
-        "seccomp.py",
+        "confinement.py",
         '"read": (0, 63)',
         '"socket": (41, 198), "connect": (42, 203)',
         "connect",
     ),
-    "seccomp forgets opening": ("seccomp.py", '"read": (0, 63)', '"openat": (257, 56), "read": (0, 63)', "'read'"),
+    "seccomp forgets opening": ("confinement.py", '"read": (0, 63)', '"openat": (257, 56), "read": (0, 63)', "'read'"),
     "seccomp forgets processes": (
-        "seccomp.py",
+        "confinement.py",
         '"read": (0, 63)',
         '"clone": (56, 220)',
         "seccomp alone: the probe 'fork'",
     ),
     "seccomp forgets signals": (
-        "seccomp.py",
+        "confinement.py",
         '"read": (0, 63)',
         '"kill": (62, 129)',
         "seccomp alone: the probe 'signal'",
@@ -85,7 +85,7 @@ CASES = {
     "the environment is left": ("zygote.py", "os.environ.clear()", "pass", "'environment'"),
     "no program succeeds": ("program.py", "        values.append(value)", "        pass", "a harmless program fails"),
     "a layer cannot be had": (
-        "seccomp.py",
+        "confinement.py",
         "os.uname().machine)",
         "'s390x')",
         "could not be confined: .* no list of system calls for s390x",
@@ -120,7 +120,7 @@ def test_staying_root_is_found(one_backend, spoil):
 def test_a_spoiled_landlock_is_found_behind_a_sound_seccomp(backend, spoil, line, instead):
     if backend != "landlock":
         pytest.skip("it has no Landlock")
-    spoil("landlock.py", line, instead)
+    spoil("confinement.py", line, instead)
     with pytest.raises(UserError, match=r"landlock: its wall alone: the probe '(read|write)' is not stopped"):
         choose(LIMITS, "landlock")
 
@@ -179,7 +179,7 @@ def test_each_probe_manages_where_nothing_stops_it(probe, tmp_path):
 def test_without_any_wall_no_program_is_run(spoil, monkeypatch):
     """What a user without bubblewrap and Landlock reads."""
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    spoil("landlock.py", "    return system_call(_CREATE_RULESET", "    return system_call(9999")
+    spoil("confinement.py", "    return system_call(_CREATE_RULESET", "    return system_call(9999")
     with pytest.raises(UserError) as caught:
         Sandbox()
     text = str(caught.value)

@@ -1,9 +1,7 @@
 """The official form of an HRM-Text checkpoint, what its training writes, and its conversion to Transformers' and back.
 
-    checkpoint    the training folder on disk, read without executing anything in it
-    settings      its YAML files <-> a Transformers config
-    tokenizer     its tokenizer, proved to be that of HRM-Text's layout
-    conversion    both directions
+    reader     the training folder on disk, read without executing anything in it; its YAML files <-> a Transformers config
+    convert    both directions; its tokenizer, proved to be that of HRM-Text's layout
 
 Based on the public repository sapientinc/HRM-Text, read November 2026: `pretrain.py` (what is saved), `models/lm_head.py`,
 `models/baselines/hrm_nocarry_bp_warmup.py`, `models/layers.py` (names and shapes), `models/transformer.py` (settings),

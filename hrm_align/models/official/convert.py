@@ -35,8 +35,15 @@ from hrm_align.models.checkpoint_format import (
     write_safetensors,
 )
 from hrm_align.models.loading import load_config, resolve
-from hrm_align.models.official.reader import OfficialCheckpoint, one_process, open_official, section
-from hrm_align.models.official.settings import arch_of, config_of, metadata_of
+from hrm_align.models.official.reader import (
+    OfficialCheckpoint,
+    arch_of,
+    config_of,
+    metadata_of,
+    one_process,
+    open_official,
+    section,
+)
 from hrm_align.rendering import BOX_END, CONDITION_TOKENS, IM_END, IM_START, PAD, chat_template, renderer_of
 
 WEIGHTS = ("ema", "raw")

@@ -18,9 +18,8 @@ from functools import partial
 from typing import Any, NoReturn
 
 from .confinement import confine
-from .frames import framed, read_frame, write_all
-from .limits import Limits
 from .program import answer, load_modules
+from .protocol import Limits, framed, read_frame, write_all
 
 _TRAINER, _NULL, _ERRORS, _ANSWER = 0, 1, 2, 3
 _CONFINED = b"+"  # what a child writes before it has seen the program; what follows is the program's

@@ -16,8 +16,9 @@ from transformers import Trainer, set_seed
 from transformers.models.hrm_text.modeling_hrm_text import HrmTextModel
 
 from hrm_align.cli import exit_code_of
-from hrm_align.data.preparation import read_data, tokenized
+from hrm_align.data.tokenize import tokenized
 from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.run import read_data
 from hrm_align.trainers.callbacks import MetricsFile
 from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.sft_config import parse_sft

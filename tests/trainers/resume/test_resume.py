@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils.data import RandomSampler
 
-from hrm_align.data.sampler import EpochSeededSampler
+from hrm_align.data.packing import EpochSeededSampler
 from hrm_align.run_folder import STAGING
 from hrm_align.trainers.checkpoints import checkpoints_in
 from hrm_align.trainers.resume import checkpoint_to_resume
