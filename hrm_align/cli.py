@@ -110,8 +110,7 @@ def exit_code_of(command: Callable[[Sequence[str]], None], argv: Sequence[str]) 
     """Run a command; a user's mistake is printed as one sentence and gives 2."""
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)  # raised inside PEFT
     try:
-        with results_only():
-            command(argv)
+        command(argv)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -131,7 +130,8 @@ def exit_code_of(command: Callable[[Sequence[str]], None], argv: Sequence[str]) 
 
 def main() -> int:
     """Entry point of `hrm-align`."""
-    return exit_code_of(dispatch, sys.argv[1:])
+    with results_only():
+        return exit_code_of(dispatch, sys.argv[1:])
 
 
 if __name__ == "__main__":

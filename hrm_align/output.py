@@ -13,6 +13,9 @@ _RESULTS: list[TextIO] = []  # what standard output was before `results_only`
 @contextmanager
 def results_only() -> Iterator[None]:
     """Keep standard output for `emit`: what libraries print at their import, or while they work, goes to standard error."""
+    if _RESULTS:  # within a command that keeps to it already
+        yield
+        return
     _RESULTS.append(sys.stdout)
     try:
         with redirect_stdout(sys.stderr):

@@ -38,6 +38,7 @@ from hrm_align.estimates.batch import settle_batch
 from hrm_align.export.hub import FinalPush
 from hrm_align.models.loading import load_config
 from hrm_align.models.lora import parameters_told
+from hrm_align.output import results_only
 from hrm_align.rewards.preflight import PreflightReport, preflight
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.run_folder import PREEMPTED, check_folder, write_json, write_records
@@ -236,6 +237,7 @@ def open_run(recipe: Any) -> Iterator[Run]:
     preemption = Preemption(args.preemption_signal)
     follow_launcher()
     with ExitStack() as closing:
+        closing.enter_context(results_only())  # a run's result is its folder: what it says goes to standard error
         claim, resumed, refusal = None, None, None
         if state.is_main_process:
             try:

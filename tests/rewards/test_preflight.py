@@ -116,7 +116,7 @@ def test_a_reward_that_fails_on_every_row_is_refused_with_its_exception_whatever
 
 
 def test_a_reward_that_fails_on_some_rows_is_recorded_with_its_exception(capsys, tmp_path: Path):
-    code, out, err = grpo(capsys, tmp_path, "if '16' in reference: raise KeyError('nope')")
+    code, _, err = grpo(capsys, tmp_path, "if '16' in reference: raise KeyError('nope')")
     assert code == 0, err
     report = json.loads((tmp_path / "run/run/preflight.json").read_text())
     where = f"{tmp_path / 'prompts.jsonl'}:1: the reward failed (raised): own.py:2: KeyError: 'nope'"
@@ -124,7 +124,7 @@ def test_a_reward_that_fails_on_some_rows_is_recorded_with_its_exception(capsys,
         "ungradable": where
     }
     assert report["rewards"]["boom"]["failed"] == report["faults"]["boom"]["raised"] == 1
-    assert "own.py:2: KeyError: 'nope'" in out
+    assert "own.py:2: KeyError: 'nope'" in err
 
 
 def test_a_failing_reward_is_named_beside_the_rows_that_it_fails_on(capsys, tmp_path: Path):

@@ -48,7 +48,7 @@ def alone(model, request):
     return run(LocalEngine(model), [request])[0]
 
 
-def assert_same(drawn, expected):
+def assert_drawn_alike(drawn, expected):
     """The same tokens, and log-probabilities up to rounding: other batch shapes; seen 4e-6, a wrong mask gives 0.1 and more."""
     assert drawn.ids == expected.ids and drawn.finish == expected.finish
     assert torch.allclose(torch.tensor(drawn.logprobs), torch.tensor(expected.logprobs), atol=1e-4)
@@ -75,7 +75,7 @@ def test_one_request_is_cancelled_in_the_middle_and_others_are_added(tiny, promp
     assert max(len(drawn[first, index].ids) for index in range(3)) == 3, "no token after it was cancelled"
     for handle, request in ((second, requests[1]), (third, requests[2]), (fourth, requests[3])):
         for index, expected in enumerate(alone(model, request)):
-            assert_same(drawn[handle, index], expected)
+            assert_drawn_alike(drawn[handle, index], expected)
     assert engine.step() == [] and engine.step() == [], "and then nothing is left"
 
 
@@ -92,7 +92,7 @@ def test_a_stream_of_requests_does_not_grow_the_batch(tiny, prompts):
     while drawn.step(engine):
         widths.append(engine._batches[0]._writer._cache.layers[0].keys.shape[2])
     for handle, request in zip(handles, requests, strict=True):
-        assert_same(drawn[handle, 0], alone(model, request)[0])
+        assert_drawn_alike(drawn[handle, 0], alone(model, request)[0])
     assert max(widths) <= max(map(len, prompts)) + 10, "no wider than one prompt and one completion"
 
 
@@ -103,7 +103,7 @@ def test_requests_of_one_batch_may_be_drawn_in_different_ways(tiny, prompts):
     requests = [Request(prompt, (1, 2), way) for prompt, way in zip(prompts, ways, strict=True)]
     for request, drawn in zip(requests, run(LocalEngine(model), requests), strict=True):
         for completion, expected in zip(drawn, alone(model, request), strict=True):
-            assert_same(completion, expected)
+            assert_drawn_alike(completion, expected)
 
 
 def test_a_group_is_prefilled_once(tiny, prompts):
