@@ -1,14 +1,12 @@
 """Run the SFT recipe as a user does, and read back what it left."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from safetensors.torch import load_file
 
 from recipes.sft import main
+from tests.launching import launch
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,12 +28,8 @@ def sft(output_dir: Path, data: Path, *flags: str) -> None:
 
 
 def launched_sft(output_dir: Path, data: Path, *flags: str, config: str, script: Path | str = "recipes/sft.py") -> None:
-    """Run the recipe, or a script that runs it, by `accelerate launch`, as the README says."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", f"recipes/accelerate/{config}.yaml"]
-    command += [str(script), *arguments(output_dir, data, *flags)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
-    assert done.returncode == 0, done.stderr[-20000:]  # of all processes: the first error is the cause
+    """Run the recipe, or a script that runs it, on the processes of a file of recipes/accelerate."""
+    launch(ROOT / f"recipes/accelerate/{config}.yaml", script, arguments(output_dir, data, *flags))
 
 
 def weights(output_dir: Path) -> dict:

@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_accumulated_and_learns_the_same(data, taken, tmp_p
     three_rows = taken("--per_device_train_batch_size", 3)  # 3 divides no 8: two at a time
     sft(tmp_path / "whole", data, *SHORT, *WHOLE, *ONE_STEP)
     sft(tmp_path / "split", data, *with_memory(three_rows, *ONE_STEP))
-    assert "auto_batch: 2 rows a forward, 4 forwards a step; " in capsys.readouterr().out
+    assert "auto_batch: 2 rows a forward, 4 forwards a step; " in capsys.readouterr().err
     assert split_of(tmp_path / "split") == (2, 4, False)
     assert (
         distance(weights(tmp_path / "whole"), weights(tmp_path / "split"), weights(Path(resolve("tiny")))) < TOLERANCE
@@ -76,7 +76,7 @@ def test_rows_that_were_accumulated_are_put_together_where_they_fit(data, taken,
 def test_activations_are_recomputed_only_where_not_one_row_fits(data, taken, tmp_path, capsys):
     one_row = taken("--per_device_train_batch_size", 1)
     sft(tmp_path / "run", data, *with_memory(0.999 * one_row))
-    assert "activations computed again in the backward" in capsys.readouterr().out
+    assert "activations computed again in the backward" in capsys.readouterr().err
     rows, forwards, is_recomputed = split_of(tmp_path / "run")
     assert is_recomputed and rows * forwards == ROWS
 
@@ -99,7 +99,7 @@ def saved(data, tmp_path_factory):
 def test_a_resumed_run_keeps_its_split_where_it_fits(data, saved, tmp_path, capsys):
     resumed = ["--resume_from_checkpoint", str(saved / "checkpoint-1")]
     sft(tmp_path / "run", data, *with_memory(10.0, *THREE_STEPS, *resumed))
-    assert "4 rows a forward, 2 forwards a step; as before it was resumed" in capsys.readouterr().out
+    assert "4 rows a forward, 2 forwards a step; as before it was resumed" in capsys.readouterr().err
     assert distance(weights(saved), weights(tmp_path / "run"), weights(Path(resolve("tiny")))) == 0
     other = with_memory(10.0, "--per_device_train_batch_size", "5", *resumed)
     assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "other", data, *other)]) == 2

@@ -1,10 +1,7 @@
 """FSDP2 is DDP with less memory: the same gradients, losses, answers and checkpoints; what is not is refused in words."""
 
 import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,7 @@ from hrm_align.errors import UserError
 from hrm_align.trainers.launch import check_launch
 from hrm_align.trainers.sft_config import parse_sft
 from recipes import grpo, sft
+from tests.launching import launch as start
 from tests.trainers.recipe_runs import ROOT, arguments, metrics, weights, write_rows
 from tests.trainers.recipe_runs import sft as run_sft
 
@@ -48,11 +46,7 @@ def launch(folder: Path, runs: list[dict]) -> None:
     config |= {"use_cpu": True, "num_processes": 2, "main_process_port": 0}
     (folder / "fsdp2.yaml").write_text(yaml.safe_dump(config))
     (folder / "runs.json").write_text(json.dumps(runs))
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(folder / "fsdp2.yaml")]
-    command += ["tests/trainers/fsdp_launch.py", str(folder / "runs.json")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
-    assert done.returncode == 0, done.stderr[-20000:]
+    start(folder / "fsdp2.yaml", "tests/trainers/fsdp_launch.py", [str(folder / "runs.json")])
 
 
 def furthest_gradient(ours: Path, theirs: Path, step: int) -> float:

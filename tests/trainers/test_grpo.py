@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from hrm_align.rollouts.groups import GroupSampler
 from hrm_align.trainers.callbacks import Preemption
 from hrm_align.trainers.grpo import GRPOTrainer
 from recipes.grpo import main as grpo_recipe
+from tests.launching import launch
 from tests.trainers.grpo_runs import SMALL, grpo, prompts
 from tests.trainers.recipe_runs import ROOT, distance, metrics, sft, weights
 
@@ -250,12 +249,8 @@ def test_sigterm_while_answers_are_drawn_saves_at_once_and_goes_on_exactly(data,
 
 
 def launched(output_dir, data, *flags, config):
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", f"recipes/accelerate/{config}.yaml",
-               "recipes/grpo.py", "--model_name_or_path", "tiny", "--datasets", str(data), "--output_dir",
-               str(output_dir), *SMALL, *flags]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    words = ["--model_name_or_path", "tiny", "--datasets", str(data), "--output_dir", str(output_dir), *SMALL, *flags]
+    launch(ROOT / f"recipes/accelerate/{config}.yaml", "recipes/grpo.py", words)
 
 
 @pytest.mark.numeric

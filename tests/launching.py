@@ -1,0 +1,105 @@
+"""Runs on several processes without a launcher's twenty seconds: forked from a process that has imported everything already.
+
+`launch` gives each process the environment that `accelerate launch --config_file FILE` would give it, by accelerate's own
+functions. tests/test_launch.py, test_claim.py and test_preemption.py start the launchers themselves.
+"""
+
+import multiprocessing
+import os
+import runpy
+import socket
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import torch
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils.launch import prepare_multi_gpu_env
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 300
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tests.preloaded"])
+
+
+def launch(config: Path, script: Path | str, arguments: list[str], environment: dict[str, str] | None = None) -> None:
+    """Run a script on the processes of a launcher's file. Fails with what all of them said if one of them does.
+
+    Args:
+        config: as for `accelerate launch --config_file`.
+        script: its path, from the repository's root.
+        arguments: of the script.
+        environment: beside that of this process.
+    """
+    given = {**os.environ, **_environment(config, script), **(environment or {}), "OMP_NUM_THREADS": "1"}
+    count = int(given["WORLD_SIZE"])
+    with tempfile.TemporaryDirectory() as scratch:
+        logs = [Path(scratch) / str(rank) for rank in range(count)]
+        ranks = [
+            _FORKS.Process(
+                target=_rank, args=(str(script), arguments, given | {"RANK": str(r), "LOCAL_RANK": str(r)}, log)
+            )
+            for r, log in enumerate(logs)
+        ]
+        for process in ranks:
+            process.start()
+        try:
+            _wait_for(ranks)
+        finally:
+            for process in ranks:
+                process.kill()
+                process.join()
+        said = "\n".join(log.read_text(errors="replace")[-10_000:] for log in logs if log.exists())
+    assert all(process.exitcode == 0 for process in ranks), said
+
+
+def _wait_for(ranks) -> None:
+    """Until all have ended, or one has failed: the others would wait for it for minutes."""
+    waiting = list(ranks)
+    while waiting:
+        ended = multiprocessing.connection.wait([process.sentinel for process in waiting], SECONDS)
+        assert ended, f"not done within {SECONDS} seconds"
+        waiting = [process for process in waiting if process.sentinel not in ended]
+        if any(process.exitcode for process in ranks if process not in waiting):
+            return
+
+
+def _environment(config: Path, script: Path | str) -> dict[str, str]:
+    """What accelerate's launcher sets for all processes."""
+    parsed = launch_command_parser().parse_args(["--config_file", str(config), str(script)])
+    arguments, _, _ = _validate_launch_command(parsed)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    count = str(arguments.num_processes)
+    return prepare_multi_gpu_env(arguments) | {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": count,
+        "LOCAL_WORLD_SIZE": count,
+    }
+
+
+def _rank(script: str, arguments: list[str], environment: dict[str, str], log: Path) -> None:
+    """One process: the script, as `python script arguments` would run it."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    torch.set_num_threads(1)  # which the environment says too late: torch was imported before
+    sys.argv = [script, *arguments]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    else:
+        code = 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
