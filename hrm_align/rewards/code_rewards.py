@@ -111,7 +111,7 @@ class _Lost(Exception):
 
 @lru_cache(maxsize=CACHED_ROWS)
 def _require_reference(reference: str, call: str, tests_json: str, source: str) -> None:
-    """Run a row's reference. Only those that pass are cached, so a completion of another row or group costs one run.
+    """Run a row's reference, once for all its completions: calls that return are cached, calls that raise are not.
 
     Raises:
         UserError: if it fails the row's tests.
@@ -123,7 +123,10 @@ def _require_reference(reference: str, call: str, tests_json: str, source: str) 
         raise _Lost
     fault = _fault(outcome, call, tests)
     if fault is not None:
-        raise UserError(f"{source}: the row's own answer fails its tests: {fault}. Correct the answer or the test.")
+        elsewhere = ", or grade where a sandbox holds" if _runner().note else ""
+        raise UserError(
+            f"{source}: the row's own answer fails its tests: {fault}. Correct the answer or the test{elsewhere}."
+        )
 
 
 def _fault(outcome: Outcome, call: str, tests: Tests) -> str | None:
@@ -161,14 +164,18 @@ def _runner() -> _Runner:
             monty = Monty(LIMITS)
         except ImportError:
             raise no_wall from None
-        note = f"code is graded by pydantic-monty, which passes fewer right programs than the sandbox: {no_wall}"
+        note = (
+            f"{no_wall.reason}, so code is graded by pydantic-monty: right programs that use what it does not support get 0. "
+            f"To grade in the sandbox, {no_wall.remedy}."
+        )
         return _Runner(monty.run, note)
 
 
 def passed(outcome: Outcome, expected: Sequence[Any]) -> bool | None:
     """Whether every call returned what is expected of it, by `hrm_align.rewards.code_rewards.same`: `True` is not 1.
 
-    A tuple is no JSON value, so a program that returns one has failed. Nothing to expect is nothing passed. None if the job was lost: it cannot be graded.
+    A tuple is no JSON value, so a program that returns one has failed. Nothing to expect is nothing passed. None if the job
+    was lost: it cannot be graded.
     """
     share = share_passed(outcome, expected)
     return None if share is None else share == 1.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
+from importlib.metadata import files
 from typing import Any
 
 from hrm_align.errors import UserError
@@ -72,7 +73,9 @@ class Monty:
             )
         self.limits = limits or Limits()
         self._errors = pydantic_monty
-        self._pool = pydantic_monty.Monty(max_processes=1, feed_duration_limit_grace=_GRACE_SECONDS)
+        self._pool = pydantic_monty.Monty(
+            binary_path=_binary(), max_processes=1, feed_duration_limit_grace=_GRACE_SECONDS
+        )
         self._pool.__enter__()
 
     def __enter__(self) -> Monty:
@@ -134,6 +137,18 @@ class Monty:
             return ("timeout" if error.timed_out else "died"), [], message
         kinds = {"MemoryError": "memory", "TimeoutError": "timeout"}
         return kinds.get(message.partition(":")[0], "raised"), [], message
+
+
+def _binary() -> str:
+    """The program that runs programs. The package itself looks where `site` points, which reward workers start without.
+
+    Raises:
+        ImportError: if it is not installed.
+    """
+    for file in files("pydantic-monty-runtime") or ():
+        if file.stem == "monty" and "dist-info" not in str(file):
+            return str(file.locate())
+    raise ImportError("the program of pydantic-monty-runtime is not among its files")
 
 
 def _discard(stream: str, text: str) -> None:

@@ -24,7 +24,16 @@ _MONTY = "`pip install 'hrm_align[monty]'`, an interpreter that needs no sandbox
 
 
 class NoWall(UserError):
-    """No backend holds on this system."""
+    """No backend holds on this system.
+
+    Args:
+        reason: what is wrong.
+        remedy: what would give this system one that holds.
+    """
+
+    def __init__(self, reason: str, remedy: str):
+        super().__init__(f"{reason}, so no program is run: {remedy}, or {_MONTY}.")
+        self.reason, self.remedy = reason, remedy
 
 
 _HEAD = "import ctypes, errno, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
@@ -128,7 +137,7 @@ def choose(limits: Limits, name: str | None = None) -> tuple[Backend, list[str]]
     if name is not None and name not in [backend.name for backend in BACKENDS]:
         raise UserError(f"there is no backend {name}: name one of {', '.join(backend.name for backend in BACKENDS)}.")
     if sys.platform != "linux":
-        raise NoWall(f"the sandbox runs programs on Linux only, and this is {sys.platform}: use Linux, or {_MONTY}.")
+        raise NoWall(f"the sandbox works on Linux only and this is {sys.platform}", "use Linux")
     faults: list[tuple[Backend, str]] = []
     with Targets(limits) as targets:
         for backend in BACKENDS:
@@ -139,7 +148,7 @@ def choose(limits: Limits, name: str | None = None) -> tuple[Backend, list[str]]
                 faults.append((backend, fault))
     wrong = "; ".join(f"{backend.name}: {fault}" for backend, fault in faults)
     needs = "; ".join(f"for {backend.name} {backend.needs}" for backend, _ in faults)
-    raise NoWall(f"no sandbox holds on this system ({wrong}), so no program is run: provide {needs}; or {_MONTY}.")
+    raise NoWall(f"no sandbox holds on this system ({wrong})", f"provide {needs}")
 
 
 def fault_of(worker: Worker, targets: Targets, held: Collection[str] = tuple(PROBES)) -> str | None:

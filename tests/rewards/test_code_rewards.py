@@ -160,6 +160,8 @@ def test_a_row_whose_own_answer_fails_cannot_be_graded(runner: str):
 class Recorder:
     """Takes the place of the sandbox: keeps the jobs, and returns the same outcome for each."""
 
+    note = None
+
     def __init__(self, outcome: Outcome):
         self.outcome, self.jobs = outcome, list[Job]()
 
@@ -327,7 +329,11 @@ def test_without_a_sandbox_and_without_monty_nothing_is_graded(no_wall: None, mo
 def test_without_a_sandbox_monty_grades_and_the_user_is_warned(no_wall: None):
     pytest.importorskip("pydantic_monty", reason="pip install 'hrm_align[monty]'")
     (loaded,) = load({"rewards": [["code", {}]]})
-    assert loaded.note is not None and loaded.note.startswith("code is graded by pydantic-monty")
+    assert (
+        loaded.note is not None
+        and "so code is graded by pydantic-monty" in loaded.note
+        and "apt install bubblewrap" in loaded.note
+    )
     graded = {"reference": "", "source": "rows.jsonl:1", "grading": {"call": "f", "tests": [[[], 1]]}}
     told = serve(loaded, [{"completion": f"def f(): return {number}", **graded} for number in (1, 2)])
     assert told["values"] == [1.0, 0.0]
