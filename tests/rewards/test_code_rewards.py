@@ -288,7 +288,7 @@ def test_the_sandbox_is_started_again_under_the_workers_memory_limit_and_ends_wi
         assert suite.score(["def f(x): return 1", "def f(x): return 2"], [graded] * 2).values["code"] == [1.0, 0.0]
         after = [process for process in sandboxes() if process not in known]
         assert after and not set(after) & set(before)
-    gone, alive = psutil.wait_procs([*before, *after], timeout=5)
+    _, alive = psutil.wait_procs([*before, *after], timeout=5)
     assert alive == []
 
 
