@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,13 +16,13 @@ from typing import Any
 import psutil
 import pytest
 
+import hrm_align
 from hrm_align.errors import RunError, UserError
-from hrm_align.rewards import code_rewards
+from hrm_align.rewards import code_rewards, worker_process
 from hrm_align.rewards.base import create
 from hrm_align.rewards.code_rewards import passed
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from hrm_align.rewards.worker_main import Failure, load, serve
-from hrm_align.rewards.workers import Pool
 from hrm_align.sandbox import Job, Outcome, Sandbox, self_test
 from scripts.sandbox_cases.spoofs import spoofs
 from tests.rewards.rows import row, skip_without_sandbox
@@ -339,10 +340,38 @@ def test_without_a_sandbox_monty_grades_and_the_user_is_warned(no_wall: None):
     assert told["values"] == [1.0, 0.0]
 
 
-def test_warnings_of_rewards_reach_the_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
-    monkeypatch.setattr(Pool, "notes", ["code is graded by pydantic-monty"])
-    with RewardSuite([RewardSpec("exact")], workers=1):
-        assert [record.getMessage() for record in caplog.records] == ["code is graded by pydantic-monty"]
+@pytest.fixture
+def no_wall_in_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Reward workers load a copy of the package in which no backend passes its self-test. The folder to import from."""
+    source = Path(hrm_align.__file__).parent
+    shutil.copytree(source, tmp_path / "hrm_align", ignore=shutil.ignore_patterns("recipes", "__pycache__"))
+    with (tmp_path / "hrm_align/sandbox/self_test.py").open("a") as file:
+        file.write("\n\ndef fault_of_backend(*_):\n    return \"the probe 'read' is not stopped\"\n")
+    monkeypatch.setattr(worker_process, "__file__", str(tmp_path / "hrm_align/rewards/worker_process.py"))
+    (tmp_path / "first").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "first")
+    return tmp_path / "first"
+
+
+def test_rewards_without_a_sandbox_and_without_monty_do_not_start(no_wall_in_workers: Path):
+    (no_wall_in_workers / "pydantic_monty.py").write_text("raise ModuleNotFoundError('as if it were not installed')")
+    with pytest.raises(UserError) as caught:
+        RewardSuite([RewardSpec("code")])
+    text = str(caught.value)
+    assert text.startswith("the rewards code cannot be loaded: no sandbox holds on this system (bubblewrap: the probe")
+    assert "pip install 'hrm_align[monty]'" in text and text.endswith("a part of Python.")
+
+
+def test_rewards_without_a_sandbox_are_computed_by_monty_with_one_warning(
+    no_wall_in_workers: Path, caplog: pytest.LogCaptureFixture
+):
+    pytest.importorskip("pydantic_monty", reason="pip install 'hrm_align[monty]'")
+    graded = row("def f(x): return x", call="f", tests=[[[1], 1]])
+    with RewardSuite([RewardSpec("code")], workers=2) as suite:
+        scores = suite.score(["def f(x): return 1", "def f(x): return 2"], [graded] * 2)
+    assert scores.values["code"] == [1.0, 0.0] and not scores.faults
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "so code is graded by pydantic-monty" in message
 
 
 SWAPPED_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
