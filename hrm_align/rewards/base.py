@@ -40,7 +40,10 @@ class Row(Protocol):
 
 
 class Grader(Protocol):
-    """A dataclass of its options that grades one completion. It may define `prepare`, called once in a worker process."""
+    """A dataclass of its options that grades one completion.
+
+    It may define `prepare`, called once in a worker process, which may return a warning for the user.
+    """
 
     def grade(self, completion: str, row: Row) -> float | None:
         """The value; None if the row cannot be graded. Raises UserError for such a row, too, to say why."""

@@ -1,53 +1,28 @@
-"""Rewards for programs, by the row's tests.
+"""Rewards for programs, by the tests of the row.
 
-A program is right if its function returns what is expected for known arguments. The comparison stays outside of the sandbox:
-a program never meets the answers that are expected of it.
+    {"call": "double", "tests": [[[2], 4], [[0], 0]]}  ->  1.0 for a program whose double(2) is 4 and double(0) is 0
+
+Programs run in the sandbox (`hrm_align.sandbox`); what they return is compared here, outside: a program never meets the
+results that are expected of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from hrm_align.errors import UserError
+from hrm_align.errors import RunError, UserError
 from hrm_align.rewards.base import Row, checked_flag, option
-from hrm_align.rewards.interpreter import Fault, Program
 from hrm_align.rewards.text_rewards import visible
-from hrm_align.sandbox.jobs import RETURNED, Outcome
+from hrm_align.sandbox import Job, Limits, NoWall, Outcome, Sandbox
+from hrm_align.sandbox.jobs import RETURNED
 
 Tests = Sequence[tuple[Sequence[Any], Any]]  # arguments and result
-
-
-def code_match(completion: str, call: str, tests: Tests) -> bool:
-    """Whether a function returns the expected result of every test.
-
-    The program is interpreted, in a small part of Python and within fixed limits (`hrm_align.rewards.interpreter`); it is
-    not run. A program that is no Python, is not supported, fails, or passes a limit is wrong like any other. Each test
-    starts it anew.
-
-    Args:
-        completion: the whole program; nothing else may stand in the text.
-        call: the function of it to call.
-        tests: the arguments of a call and its result, as JSON holds them.
-    """
-    return failure(completion, call, tests) is None
-
-
-def failure(completion: str, call: str, tests: Tests) -> str | None:
-    """The first test that a program fails and how, or None. Takes what `code_match` takes."""
-    try:
-        program = Program(completion)
-        for arguments, expected in tests:
-            result = program.call(call, arguments)
-            if not same(result, expected):
-                shown = f"returns {result!r}" if isinstance(result, int | str) else f"returns a {type(result).__name__}"
-                given = ", ".join(map(repr, arguments))
-                return f"{call}({given:.100}) {shown:.100} and not {expected!r:.100}"
-    except Fault as fault:
-        return str(fault)
-    return None
+LIMITS = Limits(cpu_seconds=1, wall_seconds=2.5)  # below a row's 3 seconds in training, which would cost a new sandbox
+CACHED_ROWS = 4096  # whose references are known to pass
 
 
 def same(result: object, expected: object) -> bool:
@@ -87,34 +62,36 @@ def _are_tests(tests: object) -> bool:
 class Code:
     """1 for a program whose function passes the tests of `grading`: `{"call": "f", "tests": [[[1, 2], 3], ...]}`."""
 
-    sandbox: bool = option(
-        False, "run real Python in a sandbox, where the system can wall one off; else interpret a part"
-    )
+    sandbox: bool = option(True, "always true, and needless: recipes of earlier versions have it")
 
     def __post_init__(self) -> None:
-        checked_flag(self.sandbox, "sandbox")
+        if not checked_flag(self.sandbox, "sandbox"):
+            raise UserError(
+                "`sandbox` is false, which chose the built-in interpreter, and that was removed: leave the option out; "
+                "programs run in the sandbox."
+            )
 
-    def prepare(self) -> None:
-        """Start the sandbox. Raises UserError if no wall holds on this system."""
-        if self.sandbox:
-            _sandbox()
+    def prepare(self) -> str | None:
+        """Start the sandbox, or pydantic-monty, which is worth a warning. Raises UserError if there is neither."""
+        return _runner().note
 
     def grade(self, completion: str, row: Row) -> float | None:
-        """0 or 1; None if the sandbox was lost. Raises UserError for a row without tests, or whose own program fails."""
-        call, tests = tests_of(row)
-        if not self.sandbox:
-            wrong = failure(row.reference, call, tests) if row.reference.strip() else None
-            if wrong is not None:
-                raise UserError(
-                    f"{row.source}: the row's own answer fails its tests: {wrong}. Correct the answer or the test."
-                )
-            return float(code_match(visible(completion), call, tests))
-        from hrm_align.sandbox import Job
+        """0 or 1; None if the sandbox was lost.
 
-        (outcome,) = _sandbox().run([Job(visible(completion), call, [arguments for arguments, _ in tests])])
-        right = passed(
-            outcome, [expected for _, expected in tests]
-        )  # compared here: the program never meets the results
+        Raises:
+            UserError: for a row without tests, or whose reference fails them; or if the sandbox cannot be started again.
+        """
+        call, tests = tests_of(row)
+        arguments, expected = [given for given, _ in tests], [result for _, result in tests]
+        try:
+            if row.reference.strip():
+                _require_reference(visible(row.reference), call, json.dumps(tests), row.source)
+            (outcome,) = _runner().run([Job(visible(completion), call, arguments)])
+        except _Lost:
+            return None
+        except RunError as error:
+            raise UserError(f"{row.source}: the program was not graded: {error}") from None
+        right = passed(outcome, expected)
         return None if right is None else float(right)
 
     def extracted(self, completion: str) -> str | None:
@@ -128,19 +105,77 @@ class Code:
         return f"def {call}({names}): return {expected!r}"
 
 
-@lru_cache(maxsize=1)
-def _sandbox() -> Any:
-    """The sandbox of this worker, which asks for one program at a time."""
-    from hrm_align.sandbox import Sandbox
+class _Lost(Exception):
+    """The sandbox was lost over a reference, so nothing is known of it."""
 
-    return Sandbox(workers=1)
+
+@lru_cache(maxsize=CACHED_ROWS)
+def _require_reference(reference: str, call: str, tests_json: str, source: str) -> None:
+    """Run a row's reference, once for all its completions: calls that return are cached, calls that raise are not.
+
+    Raises:
+        UserError: if it fails the row's tests.
+        _Lost: if the sandbox was lost twice.
+    """
+    tests = json.loads(tests_json)
+    (outcome,) = _runner().run([Job(reference, call, [given for given, _ in tests])])
+    if outcome.kind == "lost":
+        raise _Lost
+    fault = _fault(outcome, call, tests)
+    if fault is not None:
+        elsewhere = ", or grade where a sandbox holds" if _runner().note else ""
+        raise UserError(
+            f"{source}: the row's own answer fails its tests: {fault}. Correct the answer or the test{elsewhere}."
+        )
+
+
+def _fault(outcome: Outcome, call: str, tests: Tests) -> str | None:
+    """The first test that a program failed and how, or None."""
+    if outcome.kind != RETURNED:
+        return outcome.message
+    for result, (given, expected) in zip(outcome.values, tests, strict=True):
+        if not same(result, expected):
+            shown = ", ".join(map(repr, given))
+            return f"{call}({shown:.100}) returns {f'{result!r}':.100} and not {f'{expected!r}':.100}"
+    return None
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """What runs the programs, and a warning for the user if that is not the sandbox."""
+
+    run: Callable[[Iterable[Job]], list[Outcome]]
+    note: str | None = None
+
+
+@lru_cache(maxsize=1)
+def _runner() -> _Runner:
+    """What runs the programs of this process, one at a time: started once, since a sandbox is tested at each start.
+
+    Raises:
+        UserError: if no wall holds on this system and pydantic-monty is not installed.
+    """
+    try:
+        return _Runner(Sandbox(LIMITS, workers=1).run)
+    except NoWall as no_wall:
+        try:
+            from hrm_align.sandbox.monty import Monty
+
+            monty = Monty(LIMITS)
+        except ImportError:
+            raise no_wall from None
+        note = (
+            f"{no_wall.reason}, so code is graded by pydantic-monty: right programs that use what it does not support get 0. "
+            f"To grade in the sandbox, {no_wall.remedy}."
+        )
+        return _Runner(monty.run, note)
 
 
 def passed(outcome: Outcome, expected: Sequence[Any]) -> bool | None:
     """Whether every call returned what is expected of it, by `hrm_align.rewards.code_rewards.same`: `True` is not 1.
 
-    A tuple is no JSON value, so a program that returns one has failed, as it has for `match: code`. Nothing to expect is
-    nothing passed. None if the job was lost: it cannot be graded.
+    A tuple is no JSON value, so a program that returns one has failed. Nothing to expect is nothing passed. None if the job
+    was lost: it cannot be graded.
     """
     share = share_passed(outcome, expected)
     return None if share is None else share == 1.0

@@ -21,6 +21,7 @@ if that fails, for each row alone, and a row that fails alone gets None.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -35,6 +36,8 @@ from hrm_align.rewards.workers import Crew, Pool, Reply, Request, StartError
 
 if TYPE_CHECKING:
     from hrm_align.data.examples import Example
+
+logger = logging.getLogger(__name__)
 
 MARGIN_SECONDS = 1.0  # by which a call may pass its deadline: workers are killed and started without waiting for them
 BATCH_SHARE = 0.5  # of the deadline, for a user's function on all rows; the rest is for the rows by themselves
@@ -146,6 +149,8 @@ class RewardSuite:
             self._pool = Pool(self._crews)
         except StartError as error:
             raise UserError(self._start_failed(error)) from None
+        for note in self._pool.notes:
+            logger.warning(note)
 
     @classmethod
     def of(cls, rewards: Any) -> RewardSuite:
@@ -221,7 +226,7 @@ class RewardSuite:
         spec = next(spec for spec, place in zip(self.specs, self._places, strict=True) if place[0] == error.crew)
         if spec.file is not None:
             return f"the reward {spec.label} of {spec.file} cannot be loaded: {error.detail}. Mend the file."
-        return f"the rewards {', '.join(self._names_of(error.crew))} cannot be loaded: {error.detail}."
+        return f"the rewards {', '.join(self._names_of(error.crew))} cannot be loaded: {error.detail.rstrip('.')}."
 
 
 def _crews_of(specs: Sequence[RewardSpec], workers: int) -> tuple[list[Crew], list[tuple[int, int]]]:

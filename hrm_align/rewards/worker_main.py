@@ -5,7 +5,7 @@
 It is run by its path with the standard library alone (some 50 ms), forks under a guardian before it imports anything large
 (so imports stand inside functions), and speaks lines of JSON over that socket:
 
-    {"path": [...], "rewards": [["math", {}], ["format", {"tags": ["think"]}]]}           ->  {"ready": true}
+    {"path": [...], "rewards": [["math", {}], ["format", {"tags": ["think"]}]]}           ->  {"ready": true, "notes": []}
     {"path": [...], "file": "mine.py", "function": "reward"}                              ->  {"fault": "no such file"}
     {"id": "7f3a", "reward": 0, "rows": [{"completion": "4", "reference": "4", ...}]}     ->  {"id": "7f3a", "values": [1.0],
         "bad": {}, "why": {}}, or {"id": "7f3a", "kind": "raised", "detail": "mine.py:7: KeyError: 'x'"}
@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 MEMORY_BYTES = 4 * 2**30  # of a worker for the toolkit's own rewards: 10 ** 10 ** 10 must not take the machine's
 DETAIL_CHARACTERS = 300
+REFUSAL_CHARACTERS = 2_000  # of a reward that cannot be started: it names what to install
 COLUMNS = ("messages", "reference", "condition", "group", "grading", "source")  # beside prompts and completions
 
 Row = Mapping[str, Any]
@@ -39,10 +40,12 @@ class Loaded(NamedTuple):
     Args:
         grade: rows in; values that are still to be checked out, and why rows by their place cannot be graded.
         extracted: what it reads of a completion, for people; None of a user's own reward, of which nobody knows.
+        note: a warning for the user.
     """
 
     grade: Callable[[Sequence[Row]], tuple[Any, dict[int, str]]]
     extracted: Callable[[str], str | None] | None = None
+    note: str | None = None
 
 
 def _import_without_package() -> None:
@@ -89,7 +92,7 @@ def main() -> None:
     except Failure as failure:
         reply({"fault": failure.detail})
         return
-    reply({"ready": True})
+    reply({"ready": True, "notes": [reward.note for reward in rewards if reward.note]})
     for line in requests:
         request = json.loads(line)
         told = serve(rewards[request["reward"]], request["rows"], bool(request.get("extract")))
@@ -99,9 +102,9 @@ def main() -> None:
 class Failure(Exception):
     """A call that gave no values. `kind` is one of `hrm_align.rewards.suite.KINDS`."""
 
-    def __init__(self, kind: str, detail: str):
+    def __init__(self, kind: str, detail: str, characters: int = DETAIL_CHARACTERS):
         super().__init__(detail)
-        self.kind, self.detail = kind, detail[:DETAIL_CHARACTERS]
+        self.kind, self.detail = kind, detail[:characters]
 
 
 def load(start: Mapping[str, Any]) -> list[Loaded]:
@@ -119,7 +122,10 @@ def load(start: Mapping[str, Any]) -> list[Loaded]:
     except Failure:
         raise
     except BaseException as error:  # sys.exit() too
-        raise Failure("died", _told(error, start.get("file"))) from None
+        from hrm_align.errors import UserError
+
+        told = str(error) if isinstance(error, UserError) else _told(error, start.get("file"))
+        raise Failure("died", told, REFUSAL_CHARACTERS) from None
 
 
 def serve(reward: Loaded, rows: Sequence[Row], extract: bool = False) -> dict[str, Any]:
@@ -146,7 +152,7 @@ def _extracted(reward: Loaded, completion: str) -> str | None:
 def _of_toolkit(grader: Any) -> Loaded:
     from hrm_align.errors import UserError
 
-    getattr(grader, "prepare", lambda: None)()
+    note = getattr(grader, "prepare", lambda: None)()
 
     def grade(rows: Sequence[Row]) -> tuple[Any, dict[int, str]]:
         values, why = [], {}
@@ -158,7 +164,7 @@ def _of_toolkit(grader: Any) -> Loaded:
                 why[place] = str(error)[:DETAIL_CHARACTERS]
         return values, why
 
-    return Loaded(grade, grader.extracted)
+    return Loaded(grade, grader.extracted, note)
 
 
 def _of_file(file: str, name: str) -> Loaded:

@@ -37,6 +37,7 @@ class WorkerProcess:
 
     def __init__(self, start: Mapping[str, Any]):
         self.ready = False
+        self.notes: list[str] = []  # warnings of its rewards, once it is ready
         self._id = ""  # of the request that it is at
         self._heard = bytearray()
         self._most = START_BYTES
@@ -109,7 +110,7 @@ class WorkerProcess:
             return message
         if "fault" in message:
             raise Lost("died", str(message["fault"]))
-        self.ready = True
+        self.ready, self.notes = True, [str(note) for note in message.get("notes", [])]
         return None
 
     def end(self) -> subprocess.Popen[bytes]:

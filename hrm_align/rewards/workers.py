@@ -148,6 +148,11 @@ class Pool:
         if again:
             self._workers.append(_Worker(worker.crew, WorkerProcess(self._crews[worker.crew].start)))
 
+    @property
+    def notes(self) -> list[str]:
+        """The warnings of the rewards, each once."""
+        return list(dict.fromkeys(note for worker in self._workers for note in worker.process.notes))
+
     def idle(self) -> list[_Worker]:
         """Those that could be asked something."""
         return [worker for worker in self._workers if worker.process.ready and worker.request is None]

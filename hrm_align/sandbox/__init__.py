@@ -3,10 +3,13 @@
 trainer                      zygote                      a process for each job
 Sandbox, Worker  --jobs-->   inside.zygote  --fork-->    inside.confinement, then inside.program
 answers, grading  <--------  bytes, unread  <--------    what the program has made of it
+
+`monty` runs a part of Python where a system offers no wall.
 """
 
 from hrm_align.sandbox.inside.protocol import Limits
 from hrm_align.sandbox.jobs import Job, Outcome
 from hrm_align.sandbox.pool import Sandbox
+from hrm_align.sandbox.self_test import NoWall
 
-__all__ = ["Job", "Limits", "Outcome", "Sandbox"]
+__all__ = ["Job", "Limits", "NoWall", "Outcome", "Sandbox"]

@@ -20,7 +20,21 @@ from hrm_align.sandbox.inside.protocol import Limits
 from hrm_align.sandbox.jobs import RETURNED, Job, outcome_of
 from hrm_align.sandbox.worker import Lost, Worker
 
-_REMEDY = "Provide what one of the backends needs, or grade with --match code, whose interpreter runs no program."
+_MONTY = "`pip install 'hrm_align[monty]'`, an interpreter that needs no sandbox and supports a part of Python"
+
+
+class NoWall(UserError):
+    """No backend holds on this system.
+
+    Args:
+        reason: what is wrong.
+        remedy: what would give this system one that holds.
+    """
+
+    def __init__(self, reason: str, remedy: str):
+        super().__init__(f"{reason}, so no program is run: {remedy}, or {_MONTY}.")
+        self.reason, self.remedy = reason, remedy
+
 
 _HEAD = "import ctypes, errno, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
 _ATTEMPT = """
@@ -117,21 +131,24 @@ def choose(limits: Limits, name: str | None = None) -> tuple[Backend, list[str]]
     """The first backend that passes its self-test, or the one named if it does, and what is wrong with those before it.
 
     Raises:
-        UserError: if there is none, with what is wrong with each.
+        NoWall: if there is none.
+        UserError: for a name that no backend has.
     """
     if name is not None and name not in [backend.name for backend in BACKENDS]:
         raise UserError(f"there is no backend {name}: name one of {', '.join(backend.name for backend in BACKENDS)}.")
     if sys.platform != "linux":
-        raise UserError(f"programs can be run on Linux only, and this is {sys.platform}. {_REMEDY}")
-    faults: list[str] = []
+        raise NoWall(f"the sandbox works on Linux only and this is {sys.platform}", "use Linux")
+    faults: list[tuple[Backend, str]] = []
     with Targets(limits) as targets:
         for backend in BACKENDS:
             if name in (None, backend.name):
                 fault = fault_of_backend(backend, limits, targets)
                 if fault is None:
-                    return backend, faults
-                faults.append(f"{backend.name}: {fault}. It needs {backend.needs}.")
-    raise UserError("\n  ".join(["no sandbox holds on this system, so no program is run:", *faults]) + f"\n{_REMEDY}")
+                    return backend, [f"{other.name}: {fault}. It needs {other.needs}." for other, fault in faults]
+                faults.append((backend, fault))
+    wrong = "; ".join(f"{backend.name}: {fault}" for backend, fault in faults)
+    needs = "; ".join(f"for {backend.name} {backend.needs}" for backend, _ in faults)
+    raise NoWall(f"no sandbox holds on this system ({wrong})", f"provide {needs}")
 
 
 def fault_of(worker: Worker, targets: Targets, held: Collection[str] = tuple(PROBES)) -> str | None:

@@ -21,7 +21,7 @@ from hrm_align.models.loading import load_tokenizer
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.suite import Fault, RewardSpec, RewardSuite, Scores
 from tests.command_line import run
-from tests.rewards.rows import row
+from tests.rewards.rows import row, skip_without_sandbox
 
 COUNT = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < {}) SELECT COUNT(*) FROM r"
 ENDLESS = COUNT.format(10**12)
@@ -103,6 +103,8 @@ def test_a_share_counts_as_such_and_full_marks_as_correct():
 
 @pytest.mark.parametrize("name, reference", [("json", "[1]"), ("sql", "SELECT 1"), ("code", "def f(): return 1")])
 def test_thinking_is_no_part_of_an_answer(folder: Path, name: str, reference: str):
+    if name == "code":
+        skip_without_sandbox()
     graded_row = row(reference, f"{folder}/rows.jsonl:1", database="t.sql", call="f", tests=[[[], 1]])
     texts = [f"<think>\nhm</think>\n{reference}", f"{reference} <think>", "<think>"]
     values = [grade.value for grade in grade_answers(name, texts, [graded_row] * 3)]
@@ -122,6 +124,8 @@ def test_thinking_is_no_part_of_an_answer(folder: Path, name: str, reference: st
     ],
 )
 def test_a_row_that_cannot_be_graded_is_named_with_the_reason(name: str, reference: str, sentence: str):
+    if name == "code":
+        skip_without_sandbox()
     good = row('{"a": 5}', database=os.devnull) if name.startswith("json") else row("5")
     rows = [good, row(reference, "rows.jsonl:2")] if name not in ("sql", "code") else [row(reference, "rows.jsonl:2")]
     with pytest.raises(UserError, match=sentence):

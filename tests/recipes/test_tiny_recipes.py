@@ -7,6 +7,7 @@ import pytest
 from hrm_align.cli import dispatch
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer
+from tests.rewards.rows import skip_without_sandbox
 
 FEW = ("--max_steps", "2", "--eval_strategy", "no", "--save_strategy", "no", "--generation_eval_samples", "0")
 
@@ -33,6 +34,8 @@ FEW_ROLLOUTS = ("--max_steps", "2", "--per_device_train_batch_size", "32", "--ma
 
 @pytest.mark.parametrize("task", ["format", "math", "sql", "code"])
 def test_a_recipe_of_reinforcement_learning_runs_to_a_loadable_checkpoint(task, tmp_path):
+    if task == "code":
+        skip_without_sandbox()
     start = tmp_path / "start"
     if task in ("sql", "code"):
         guard = ("--guard_samples", "1", "--max_new_tokens", "2")

@@ -13,7 +13,7 @@ from hrm_align.errors import UserError
 from hrm_align.rewards.preflight import preflight
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from tests.command_line import run
-from tests.rewards.rows import row
+from tests.rewards.rows import row, skip_without_sandbox
 from tests.trainers.grpo_runs import SMALL, prompts
 
 
@@ -57,6 +57,7 @@ def test_rows_on_which_a_wrong_answer_is_paid_are_caught(tmp_path: Path):
         row(program, f"{at}:{len(tests)}", call="f", tests=tests) for tests in ([[[1], 1]], [[[1], 1], [[2], 4]])
     ]
     by_heart = "def f(argument0): return 1"
+    skip_without_sandbox()
     for name, examples, place, wrong in (("sql", queries, 2, "SELECT NULL WHERE 0"), ("code", programs, 1, by_heart)):
         report = checked([name], examples)
         assert (report.failing, report.rewards[name].counts) == (1, {"corrupted_passes": 1})
