@@ -22,6 +22,7 @@ def script(name: str, *argv: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
 
 
+@pytest.mark.campaign
 def test_a_fault_of_each_kind_is_survived(tmp_path):
     """But for a full disk, which only root can make: tests/trainers/resume has one where it may."""
     done = script("fault_campaign", "--out", tmp_path, "--kills", 1, "--corruption", 2, "--nan", 3, "--disk", 0)
@@ -31,6 +32,7 @@ def test_a_fault_of_each_kind_is_survived(tmp_path):
     assert counted == {"kills": (1, 0), "corruption": (2, 0), "nan": (3, 0)}
 
 
+@pytest.mark.campaign
 def test_checks_with_a_measured_floor_pass_honest_models_and_stop_planted_faults(tmp_path):
     """A merge and a bfloat16 run of one random model of the published depth."""
     done = script("campaigns/planted_faults", "--out", tmp_path, "--quick")
@@ -53,6 +55,7 @@ def record_of(setting: str, keys: dict, value: dict) -> dict:
     return {"key": key, "value": value}
 
 
+@pytest.mark.campaign
 def test_a_study_goes_on_from_its_records_and_prints_a_markdown_table(tmp_path):
     """One arm is trained; three are known, with invented scores."""
     raw, falling, fast, slow = (
@@ -85,6 +88,7 @@ def test_a_study_goes_on_from_its_records_and_prints_a_markdown_table(tmp_path):
     assert {"0.99", "0.999", "loss"} < new["value"].keys()
 
 
+@pytest.mark.campaign
 @pytest.mark.numeric
 def test_variants_of_half_precision_are_compared_on_the_same_tokens():
     done = script("half_precision_study", "--only", "tiny", "--questions", 1)
@@ -107,6 +111,7 @@ def test_a_number_that_means_nothing_is_one_sentence(tmp_path, monkeypatch, caps
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(
     ("name", "arms"),
     [
@@ -127,6 +132,7 @@ def test_a_benchmark_races_all_arms_and_writes_what_it_saw(name, arms, tmp_path)
     assert all(arm in done.stdout for arm in arms)
 
 
+@pytest.mark.campaign
 def test_attention_is_compared_on_packed_rows_and_on_shared_prompts(tmp_path):
     """The script ends with 1 if kernels differ by more than another order of sums does."""
     flags = ("--shape", "tiny", "--rounds", 1, "--threads", 1, "--without_flex")  # tests/parity has flex_attention
@@ -137,6 +143,7 @@ def test_attention_is_compared_on_packed_rows_and_on_shared_prompts(tmp_path):
         assert set(apart) == {"per_document", "sdpa"} and apart["sdpa"] == 0
 
 
+@pytest.mark.campaign
 def test_a_profile_is_a_table_and_a_picture(tmp_path):
     done = script("profile_steps", "--shape", "tiny", "--threads", 1, "--out", tmp_path / "profile.png")
     assert done.returncode == 0, done.stderr[-3000:]

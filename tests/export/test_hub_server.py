@@ -18,7 +18,10 @@ from huggingface_hub.utils import get_session
 
 from .hub_server import HubServer
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content:DeprecationWarning")  # the client's own call of httpx2
+pytestmark = [
+    pytest.mark.campaign,  # it tests a part of the tests
+    pytest.mark.filterwarnings("ignore:Use 'content:DeprecationWarning"),  # the client's own call of httpx2
+]
 
 WEIGHTS = random.Random(0).randbytes(5000)
 FILES = {
