@@ -8,9 +8,19 @@ from huggingface_hub import constants, file_download, hf_api
 from huggingface_hub.utils import _http, close_session
 
 from hrm_align.export import hub as pushing
+from hrm_align.export import parity
 
+from . import stock_process
 from .hub_server import HubServer
 from .pushes import exported
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _stock_is_imported_once():
+    """See stock_process.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "subprocess", SimpleNamespace(run=stock_process.run))
+        yield
 
 
 @pytest.fixture

@@ -89,6 +89,14 @@ def test_a_whole_run(whole, exports, capsys):
     assert code == 0 and json.loads(out)["correct"] == told["after"]["correct"]
 
 
+@pytest.mark.numeric
+def test_a_process_of_its_own_says_the_same(whole, exports, tmp_path, monkeypatch, capsys):
+    """The other tests fork one that has imported Transformers already: see stock_process.py."""
+    monkeypatch.setattr(parity, "subprocess", subprocess)
+    told = exported(capsys, whole, "--to", tmp_path / "again", "--base_model", "someone/base")
+    assert told["parity"] == exports["full"][1]["parity"] and told["after"] == exports["full"][1]["after"]
+
+
 @pytest.mark.parametrize("form", ["full", "merged"])
 def test_the_doctor_finds_nothing(exports, capsys, form):
     code, out, _ = run(capsys, "doctor", exports[form][0], "--json")
