@@ -276,8 +276,13 @@ def test_the_sandbox_is_started_again_under_the_workers_memory_limit_and_ends_wi
     skip_without_sandbox()
 
     def sandboxes() -> list[psutil.Process]:
-        found = psutil.Process().children(recursive=True)
-        return [process for process in found if any("inside.zygote" in word for word in process.cmdline())]
+        return [process for process in psutil.Process().children(recursive=True) if is_zygote(process)]
+
+    def is_zygote(process: psutil.Process) -> bool:
+        try:
+            return any("inside.zygote" in word for word in process.cmdline())
+        except psutil.Error:  # it has just ended
+            return False
 
     graded = row("def f(x): return x", call="f", tests=[[[1], 1]])
     known = sandboxes()
