@@ -17,8 +17,10 @@ import transformers
 from torch import Tensor
 from transformers import Cache, GenerationMixin, HrmTextForCausalLM, HrmTextModel, PreTrainedModel
 
+from hrm_align.errors import UserError
 from hrm_align.models.attention import BY_DOCUMENT, PLAN, Plan, instead_of_a_mask, plan_of, register
 from hrm_align.models.intervals import Intervals, PrefixMaskError, attention_mask_of, visible_intervals
+from hrm_align.releases import supported
 from hrm_align.rendering import Layout
 
 # Transformers 5.24 renamed `past_key_values`: the name that forwards and their outputs have for the cache in this release.
@@ -252,9 +254,9 @@ def _refuse_continuous_batching(self: HrmTextForCausalLM, *args: Any, **kwargs: 
 def _check_signature(function: Callable[..., Any], needed: tuple[str, ...]) -> None:
     missing = [name for name in needed if name not in inspect.signature(function).parameters]
     if missing:
-        raise RuntimeError(
+        raise UserError(
             f"transformers {transformers.__version__} changed {function.__qualname__}: it no longer takes "
-            f"{', '.join(missing)}, so the prefix mask cannot be installed: try another release."
+            f"{', '.join(missing)}, so the prefix mask cannot be installed: try another release of {supported('transformers')}."
         )
 
 
@@ -262,7 +264,7 @@ def install() -> None:
     """Patch `HrmTextModel.forward` and `HrmTextForCausalLM.prepare_inputs_for_generation`; a second call does nothing.
 
     Raises:
-        RuntimeError: if this Transformers release has changed the signatures that are wrapped.
+        UserError: if this Transformers release has changed the signatures that are wrapped.
     """
     if _originals:
         return

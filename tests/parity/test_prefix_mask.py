@@ -5,6 +5,7 @@ import torch
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import DynamicCache, StaticCache
 
+from hrm_align.errors import UserError
 from hrm_align.models import attention as per_document
 from hrm_align.models import prefix_mask
 from hrm_align.models.intervals import PrefixMaskError, visible_intervals
@@ -366,6 +367,6 @@ def test_install_is_idempotent_and_removable():
 def test_a_changed_signature_is_named(monkeypatch):
     with unpatched():
         monkeypatch.setattr(prefix_mask.HrmTextModel, "forward", lambda self, input_ids: None)
-        with pytest.raises(RuntimeError, match="no longer takes attention_mask"):
+        with pytest.raises(UserError, match="no longer takes attention_mask"):
             prefix_mask.install()
         monkeypatch.undo()
