@@ -7,7 +7,9 @@ imported before a name is used that needs it.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from wrapt import register_post_import_hook
@@ -38,7 +40,20 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *_HOMES])
 
 
-# Importing the module installs the mask. It may be under way already, where it is what has imported the classes.
-register_post_import_hook(
-    lambda _: import_module("hrm_align.models.prefix_mask"), "transformers.models.hrm_text.modeling_hrm_text"
-)
+_CLASSES = "transformers.models.hrm_text.modeling_hrm_text"
+_came_first = _CLASSES in sys.modules
+
+
+def _install_mask(_: ModuleType) -> None:
+    """Importing the module installs the mask. It may be under way already, where it is what has imported the classes."""
+    try:
+        import_module("hrm_align.models.prefix_mask")
+    except BaseException:
+        # The import of the classes fails too. wrapt has forgotten this hook, and without it the next attempt would succeed.
+        if not _came_first:
+            sys.modules.pop(_CLASSES, None)
+            register_post_import_hook(_install_mask, _CLASSES)
+        raise
+
+
+register_post_import_hook(_install_mask, _CLASSES)

@@ -18,6 +18,7 @@ from hrm_align._version import __version__
 from hrm_align.config.schema import check_words, schema
 from hrm_align.errors import PREEMPTED_CODE, Preempted, RunError, UserError
 from hrm_align.output import emit, results_only
+from hrm_align.releases import check_releases
 
 INTERRUPTED_CODE = 130  # what a shell gives for a program that SIGINT has ended: 128 + 2
 
@@ -78,6 +79,8 @@ def dispatch(argv: Sequence[str]) -> None:
         raise UserError(f"unknown command {argv[0]!r}: {hint}")
     if answered_by_schema(argv):
         return
+    if argv[0] != "completion":  # which a shell reads at its start
+        check_releases()
     import_module(COMMANDS[argv[0]][0]).main(argv[1:])
 
 

@@ -15,6 +15,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -24,7 +25,7 @@ from transformers import HfArgumentParser
 from hrm_align.config.arguments import Entry
 from hrm_align.config.rules import ADAPTER_KEYS, RecipeKind, Setting, check_recipe, failing, kind_of
 from hrm_align.config.runnable import check_runnable, reason_of
-from hrm_align.config.schema import check_words
+from hrm_align.config.schema import check_words, schema
 from hrm_align.config.yaml_file import mapping_or_text, read_yaml
 from hrm_align.errors import UserError, some
 
@@ -96,6 +97,7 @@ def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
     parser = RecipeParser(kind)
     flags, rest = parser.read(argv, "command line")
     for word in rest:
+        _check_release(parser, word.partition("=")[0].removeprefix("--").replace("-", "_"), "command line")
         raise UserError(f"command line: {word!r} belongs to no setting: write --setting value.")
     config = flags.pop("config", None)
     settings = (_read_file(parser, Path(config.value)) if config else {}) | flags
@@ -148,11 +150,20 @@ def _read_file(parser: RecipeParser, path: Path) -> dict[str, Setting]:
     settings: dict[str, Setting] = {}
     for key_node, value_node in node.value:
         key, where = str(key_node.value), f"{path}:{key_node.start_mark.line + 1}"
+        _check_release(parser, key, where)
         if isinstance(value_node, yaml.ScalarNode) and value_node.tag != "tag:yaml.org,2002:null":
             settings |= parser.read([f"--{key}={value_node.value}"], where)[0]  # as the same word in a flag
         else:
             settings[key] = Setting(_structured(key, values[key], parser.hints[key], where), where)
     return settings
+
+
+def _check_release(parser: RecipeParser, key: str, where: str) -> None:
+    """Refuse a setting that the schema knows and the dataclasses here do not: one of another release."""
+    if key in schema()["recipes"][parser.kind.name]["settings"] and key not in parser.hints:
+        here = ", ".join(f"{package} {version(package)}" for package in schema()["made_with"])
+        there = ", ".join(f"{package} {release}" for package, release in schema()["made_with"].items())
+        raise UserError(f"{where}: {key} is a setting under {there}, and not under {here}: leave it out.")
 
 
 def _structured(key: str, value: Any, hint: Any, where: str) -> Any:

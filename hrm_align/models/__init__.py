@@ -17,4 +17,8 @@ PEFT wraps the whole model last, outside of all of these, and calls the causal L
 preemption only look. tests/models/test_forward_wrappers.py compares every combination with the unwrapped model.
 """
 
-from hrm_align.models import prefix_mask as prefix_mask  # first of all, whichever module of this package is wanted
+from hrm_align.releases import check_releases
+
+check_releases()
+
+from hrm_align.models import prefix_mask as prefix_mask  # noqa: E402  first of all, whichever module of this package is wanted

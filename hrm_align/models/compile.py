@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hrm_align.errors import UserError
+from hrm_align.models.prefix_mask import CACHE
 from hrm_align.models.recurrence import backbone_of
 
 VARIANTS = 64  # of a block: with gradient and without, one row and more, adapter on and off ...; the default is 8
@@ -59,9 +60,9 @@ def _compiled_in_training(block: Any) -> Any:
     compiled = torch.compile(inspect.unwrap(type(block).forward).__get__(block), dynamic=True)
 
     @functools.wraps(as_it_was)
-    def forward(*args: Any, past_key_values: Any = None, **kwargs: Any) -> Tensor:
-        if past_key_values is not None or not block.training:
-            return as_it_was(*args, past_key_values=past_key_values, **kwargs)
+    def forward(*args: Any, **kwargs: Any) -> Tensor:
+        if kwargs.get(CACHE) is not None or not block.training:
+            return as_it_was(*args, **kwargs)
         if block.gradient_checkpointing:
             return block._gradient_checkpointing_func(functools.partial(compiled, **kwargs), *args)
         return compiled(*args, **kwargs)

@@ -17,10 +17,14 @@ import transformers
 from torch import Tensor
 from transformers import Cache, GenerationMixin, HrmTextForCausalLM, HrmTextModel, PreTrainedModel
 
+from hrm_align.errors import UserError
 from hrm_align.models.attention import BY_DOCUMENT, PLAN, Plan, instead_of_a_mask, plan_of, register
 from hrm_align.models.intervals import Intervals, PrefixMaskError, attention_mask_of, visible_intervals
+from hrm_align.releases import supported
 from hrm_align.rendering import Layout
 
+# Transformers 5.24 renamed `past_key_values`: the name that forwards and their outputs have for the cache in this release.
+CACHE = "cache" if "cache" in inspect.signature(HrmTextModel.forward).parameters else "past_key_values"
 _CACHE_MARK = "hrm_prefix_length"  # set on a cache that was filled under the prefix mask
 _CONTINUOUS_BATCHING = ("generate_batch", "init_continuous_batching")
 _originals: dict[type, Callable[..., Any]] = {}
@@ -113,6 +117,12 @@ def _check_continuation(
         )
 
 
+def _under_either_name(cache: Cache | None, kwargs: dict[str, Any]) -> Cache | None:
+    """The cache, by whichever name a caller passes it: PEFT says `past_key_values` in every release."""
+    by_old_name = kwargs.pop("past_key_values", None)
+    return by_old_name if cache is None else cache
+
+
 def _patched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
     """The backbone's forward under the prefix mask.
 
@@ -126,17 +136,17 @@ def _patched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
         input_ids: Tensor | None = None,
         attention_mask: Any = None,
         position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         token_type_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         tokens_to_score: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
-        intervals = None
+        cache, intervals = _under_either_name(cache, kwargs), None
         if self.config.prefix_lm:
             attention_mask, intervals, plan = _backbone_mask(
-                self, input_ids, attention_mask, position_ids, past_key_values, token_type_ids, inputs_embeds
+                self, input_ids, attention_mask, position_ids, cache, token_type_ids, inputs_embeds
             )
             token_type_ids = None  # spent: they are in the mask
             if plan is not None:
@@ -146,15 +156,14 @@ def _patched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
             input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             token_type_ids=token_type_ids,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
+            **{CACHE: cache},
             **kwargs,
         )
         if self.config.prefix_lm:  # a cache filled under `causal_prompt` must not pass for one with the prefix mask
-            given = past_key_values is not None
-            _mark(past_key_values if given else getattr(output, "past_key_values", None), intervals)
+            _mark(getattr(output, CACHE, None) if cache is None else cache, intervals)
         if tokens_to_score is not None:
             output.last_hidden_state = output.last_hidden_state.flatten(0, 1)[tokens_to_score][None]
         return output
@@ -168,31 +177,32 @@ def _patched_prepare(original: Callable[..., Any]) -> Callable[..., Any]:
         self: HrmTextForCausalLM,
         input_ids: Tensor,
         next_sequence_length: int | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         attention_mask: Any = None,
         inputs_embeds: Tensor | None = None,
         is_first_iteration: bool | None = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
+        cache = _under_either_name(cache, kwargs)
         if self.config.prefix_lm and (inputs_embeds is None or not is_first_iteration):
             # `generate` grows the token types by their last value, 1: without a cache the answer would join the prefix.
             given = kwargs.pop("token_type_ids", None)
             decoding = next_sequence_length == 1 and not is_first_iteration
-            if not decoding and _cached_length(past_key_values) > 0:
+            if not decoding and _cached_length(cache) > 0:
                 _check_live_prefill(self, input_ids, next_sequence_length, is_first_iteration)
                 kwargs["token_type_ids"] = torch.zeros_like(input_ids)
             elif not decoding:
                 if is_first_iteration and given is not None:
                     kwargs["token_type_ids"] = given
-                attention_mask = _prefill_mask(self, input_ids, attention_mask, past_key_values, kwargs)
+                attention_mask = _prefill_mask(self, input_ids, attention_mask, cache, kwargs)
         return original(
             self,
             input_ids,
             next_sequence_length=next_sequence_length,
-            past_key_values=past_key_values,
             attention_mask=attention_mask,
             inputs_embeds=inputs_embeds,
             is_first_iteration=is_first_iteration,
+            **{CACHE: cache},
             **kwargs,
         )
 
@@ -244,9 +254,9 @@ def _refuse_continuous_batching(self: HrmTextForCausalLM, *args: Any, **kwargs: 
 def _check_signature(function: Callable[..., Any], needed: tuple[str, ...]) -> None:
     missing = [name for name in needed if name not in inspect.signature(function).parameters]
     if missing:
-        raise RuntimeError(
+        raise UserError(
             f"transformers {transformers.__version__} changed {function.__qualname__}: it no longer takes "
-            f"{', '.join(missing)}, so the prefix mask cannot be installed. Use the version range of pyproject.toml."
+            f"{', '.join(missing)}, so the prefix mask cannot be installed: try another release of {supported('transformers')}."
         )
 
 
@@ -254,7 +264,7 @@ def install() -> None:
     """Patch `HrmTextModel.forward` and `HrmTextForCausalLM.prepare_inputs_for_generation`; a second call does nothing.
 
     Raises:
-        RuntimeError: if this Transformers release has changed the signatures that are wrapped.
+        UserError: if this Transformers release has changed the signatures that are wrapped.
     """
     if _originals:
         return
@@ -263,9 +273,9 @@ def install() -> None:
     register()
     _check_signature(
         forward,
-        ("input_ids", "attention_mask", "position_ids", "past_key_values", "token_type_ids", "inputs_embeds"),
+        ("input_ids", "attention_mask", "position_ids", CACHE, "token_type_ids", "inputs_embeds"),
     )
-    _check_signature(prepare, ("input_ids", "next_sequence_length", "past_key_values", "is_first_iteration"))
+    _check_signature(prepare, ("input_ids", "next_sequence_length", CACHE, "is_first_iteration"))
     _originals.update({HrmTextModel: forward, HrmTextForCausalLM: prepare})
     setattr(HrmTextModel, "forward", _patched_forward(forward))  # noqa: B010  mypy knows methods are not assigned to
     setattr(HrmTextForCausalLM, "prepare_inputs_for_generation", _patched_prepare(prepare))  # noqa: B010

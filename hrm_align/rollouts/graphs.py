@@ -28,6 +28,7 @@ from transformers.models.hrm_text import modeling_hrm_text
 from hrm_align.errors import UserError
 from hrm_align.models.attention import BY_DOCUMENT, PER_DOCUMENT, PLAN, instead_of_a_mask
 from hrm_align.models.compile import reason_not_to_compile
+from hrm_align.models.prefix_mask import CACHE
 from hrm_align.models.rounding import attention
 from hrm_align.rollouts.kv_cache import SharedCache, SharedLayer, as_read, attend_shared
 from hrm_align.rollouts.writers import SharedPrompts
@@ -221,9 +222,8 @@ class CapturedAnswers(SharedPrompts):
                 input_ids=self._tokens,
                 attention_mask=instead_of_a_mask(),
                 position_ids=self._positions[:, None],
-                past_key_values=self._cache,
                 use_cache=True,
-                **{PLAN: self._cache},
+                **{CACHE: self._cache, PLAN: self._cache},
             )
         self._output = written.logits[:, -1]
         self._positions.add_(1)

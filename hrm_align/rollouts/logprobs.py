@@ -23,6 +23,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from hrm_align.data.packing import IGNORED, PaddedCollator
+from hrm_align.models.prefix_mask import CACHE
 from hrm_align.rendering import Document
 from hrm_align.rollouts.kv_cache import left_padded
 
@@ -68,8 +69,8 @@ def cached_logprobs(model: PreTrainedModel, documents: Sequence[Document]) -> li
             input_ids=padded[:, step : step + 1],
             attention_mask=mask,
             position_ids=mask.sum(dim=1, keepdim=True) - 1,
-            past_key_values=output.past_key_values,
             use_cache=True,
+            **{CACHE: output[CACHE]},
         )
     table = torch.cat(scores, dim=1).cpu()
     return [row[: len(answer)] for row, answer in zip(table, answers, strict=True)]

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from hrm_align.models.attention import BY_DOCUMENT, PLAN, instead_of_a_mask
-from hrm_align.models.prefix_mask import mark_joined
+from hrm_align.models.prefix_mask import CACHE, mark_joined
 from hrm_align.rollouts.kv_cache import SharedCache, left_padded, slot_cache
 
 
@@ -60,9 +60,8 @@ class SharedPrompts:
             input_ids=tokens[:, None],
             attention_mask=instead_of_a_mask(),  # the plan hides what is hidden
             position_ids=self._positions[:, None],
-            past_key_values=self._cache,
             use_cache=True,
-            **{PLAN: self._cache},
+            **{CACHE: self._cache, PLAN: self._cache},
         )
         self._positions = self._positions + 1
         self.logits = written.logits[:, -1]
@@ -100,8 +99,8 @@ class RepeatedPrompts:
             input_ids=tokens[:, None],
             attention_mask=self._mask,
             position_ids=self._mask.sum(dim=1, keepdim=True) - 1,
-            past_key_values=self._cache,
             use_cache=True,
+            **{CACHE: self._cache},
         )
         self.logits = written.logits[:, -1]
 
@@ -146,8 +145,8 @@ def _prefill(model: Any, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
         input_ids=ids,
         attention_mask=mask,
         position_ids=positions,
-        past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
+        **{CACHE: cache},
     )
     return cast(Tensor, read.logits[:, -1])

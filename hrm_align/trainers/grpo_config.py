@@ -77,9 +77,6 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
     )
     num_completions_to_print: int | None = option(0, "Answers printed at each log with log_completions.")
     logging_steps: float = option(1, "Log every so many steps; below 1, a share of all of them.")
-    activation_checkpointing: bool | None = option(
-        False, "Recompute activations in the backward pass: less memory, slower.", nargs="?", const=True
-    )
     share_prompts: bool | None = option(
         None,
         "Compute a prompt once for all its answers in the update; unset for on where it has been measured, on a CPU.",

@@ -53,10 +53,6 @@ class SFTArguments(StabiliserArguments, SFTConfig):
         "How rows are batched; grouping by length saves about half of the padding.",
         choices=["random", "sequential", "group_by_length", "batch_rebalance"],
     )
-    # TRL checkpoints by default, through the old name, which a value here overrules: 22 % more FLOPs, rarely needed.
-    activation_checkpointing: bool | None = option(
-        False, "Recompute activations in the backward pass: less memory, slower.", nargs="?", const=True
-    )
     auto_batch: bool = option(
         False,
         "Forward as many rows of an optimizer step at once as fit, and accumulate the others; activations are computed again "

@@ -5,10 +5,11 @@ import torch
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import DynamicCache, StaticCache
 
+from hrm_align.errors import UserError
 from hrm_align.models import attention as per_document
 from hrm_align.models import prefix_mask
 from hrm_align.models.intervals import PrefixMaskError, visible_intervals
-from hrm_align.models.prefix_mask import causal_prompt
+from hrm_align.models.prefix_mask import CACHE, causal_prompt
 from hrm_align.rendering import PUBLISHED
 from tests.parity.reference import (
     document,
@@ -219,9 +220,9 @@ def test_a_reset_static_cache_reads_its_next_prompt_whole(model):
     prompt = document(8, 0)[:-1]
     cache = StaticCache(model.config, max_cache_len=32)
     with torch.no_grad():
-        model(document(5, 0)[:-1][None], past_key_values=cache)
+        model(document(5, 0)[:-1][None], **{CACHE: cache})
         cache.reset()
-        logits = model(prompt[None], past_key_values=cache).logits[0]
+        logits = model(prompt[None], **{CACHE: cache}).logits[0]
     assert closeness(logits, reference_logits(model, prompt)) < TOLERANCE[model.dtype]
 
 
@@ -287,22 +288,45 @@ def test_chunked_prefill_is_refused(model):
 
 def test_a_second_turn_on_a_live_cache_is_refused(model):
     cache = DynamicCache(config=model.config)
-    first = model.generate(document(5, 0)[None, :-1], past_key_values=cache, max_new_tokens=3)
+    first = model.generate(document(5, 0)[None, :-1], **{CACHE: cache}, max_new_tokens=3)
     second = torch.cat([first, document(4, 0)[None, :-1]], dim=1)
     with pytest.raises(PrefixMaskError, match="live cache"):
-        model.generate(second, past_key_values=cache, max_new_tokens=3)
+        model.generate(second, **{CACHE: cache}, max_new_tokens=3)
     with torch.no_grad(), pytest.raises(PrefixMaskError, match="already holds a prompt"):
-        model(document(4, 0)[None, :-1], past_key_values=cache)
+        model(document(4, 0)[None, :-1], **{CACHE: cache})
+
+
+@pytest.mark.filterwarnings("ignore:.past_key_values. is deprecated:FutureWarning")
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_a_cache_is_seen_by_its_name_of_either_release(model, name):
+    """PEFT and callers' code have the one, Transformers from 5.24 on the other. Unseen, a second prompt would run causally."""
+    for runs in (model, model.model):
+        cache = DynamicCache(config=model.config)
+        with torch.no_grad():
+            runs(document(5, 0)[None, :-1], **{name: cache})
+            assert cache.get_seq_length() == len(document(5, 0)) - 1
+            with pytest.raises(PrefixMaskError, match="already holds a prompt"):
+                runs(document(4, 0)[None, :-1], **{name: cache})
+
+
+@pytest.mark.filterwarnings("ignore:.past_key_values. is deprecated:FutureWarning")
+def test_generate_takes_a_cache_by_its_old_name(model):
+    cache, prompt = DynamicCache(config=model.config), document(5, 0)[None, :-1]
+    answer = model.generate(prompt, past_key_values=cache, max_new_tokens=4, do_sample=False)
+    assert answer.tolist() == model.generate(prompt, max_new_tokens=4, do_sample=False).tolist()
+    with pytest.raises(PrefixMaskError, match="live cache"):
+        model.generate(torch.cat([answer, prompt], dim=1), past_key_values=cache, max_new_tokens=3)
 
 
 def test_a_cache_filled_causally_is_not_continued_under_the_mask(model):
     prompt = document(5, 0)[None, :-1]
     with torch.no_grad(), causal_prompt(model):
-        cache = model(prompt, use_cache=True).past_key_values
+        cache = model(prompt, use_cache=True)[CACHE]
     with torch.no_grad(), pytest.raises(PrefixMaskError, match="not filled by a whole prompt"):
-        model(torch.tensor([[40]]), past_key_values=cache)
+        model(torch.tensor([[40]]), **{CACHE: cache})
 
 
+@pytest.mark.filterwarnings("ignore:.past_key_values. is deprecated:FutureWarning")  # raised inside PEFT
 @pytest.mark.parametrize("config", [PromptTuningConfig, PrefixTuningConfig])
 def test_virtual_tokens_are_refused(rows, config):
     extra = {} if config is PromptTuningConfig else {"token_dim": 32, "num_layers": 16, "num_attention_heads": 2}
@@ -343,6 +367,6 @@ def test_install_is_idempotent_and_removable():
 def test_a_changed_signature_is_named(monkeypatch):
     with unpatched():
         monkeypatch.setattr(prefix_mask.HrmTextModel, "forward", lambda self, input_ids: None)
-        with pytest.raises(RuntimeError, match="no longer takes attention_mask"):
+        with pytest.raises(UserError, match="no longer takes attention_mask"):
             prefix_mask.install()
         monkeypatch.undo()

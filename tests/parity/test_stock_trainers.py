@@ -39,10 +39,8 @@ def forwards(monkeypatch):
     """Every prompt-reading call of any backbone: (ids, hidden states) of each document."""
     seen, patched = [], HrmTextModel.forward
 
-    def record(self, input_ids=None, attention_mask=None, past_key_values=None, **kwargs):
-        output = patched(
-            self, input_ids=input_ids, attention_mask=attention_mask, past_key_values=past_key_values, **kwargs
-        )
+    def record(self, input_ids=None, attention_mask=None, **kwargs):
+        output = patched(self, input_ids=input_ids, attention_mask=attention_mask, **kwargs)
         if input_ids.shape[1] > 1:
             mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
             for ids, keep, hidden in zip(input_ids, mask, output.last_hidden_state.detach(), strict=True):

@@ -106,8 +106,8 @@ def test_what_is_wrapped_has_the_parameters_that_are_relied_on(function, paramet
 def test_the_classes_that_the_seam_patches_have_what_it_replaces():
     originals = {cls: inspect.signature(method).parameters for cls, method in prefix_mask._originals.items()}
     forward, prepare = originals[modeling_hrm_text.HrmTextModel], originals[modeling_hrm_text.HrmTextForCausalLM]
-    assert {"input_ids", "attention_mask", "position_ids", "past_key_values", "token_type_ids"} <= set(forward)
-    assert {"input_ids", "next_sequence_length", "past_key_values", "is_first_iteration"} <= set(prepare)
+    assert {"input_ids", "attention_mask", "position_ids", prefix_mask.CACHE, "token_type_ids"} <= set(forward)
+    assert {"input_ids", "next_sequence_length", prefix_mask.CACHE, "is_first_iteration"} <= set(prepare)
     assert all(hasattr(transformers.GenerationMixin, name) for name in prefix_mask._CONTINUOUS_BATCHING)
 
 
