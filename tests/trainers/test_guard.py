@@ -42,7 +42,7 @@ def test_a_guard_set_that_is_forgotten_is_said_out_loud(known, no, tmp_path, cap
     assert scores["change"] == scores["after"]["exact_match"] - scores["before"]["exact_match"] < -0.1
     assert report["dropped"] == [str(known)]
     assert f"{known} has fallen by" in caplog.text and "replay_datasets" in caplog.text
-    assert "what the base knew" in capsys.readouterr().out
+    assert "what the base knew" in capsys.readouterr().err
     account = json.loads((tmp_path / "run/run/data.json").read_text())
     assert account["guard_1"]["rows_read"] == len(KNOWN)
 
@@ -53,7 +53,7 @@ def test_a_drop_within_the_margin_is_not(known, tmp_path, caplog, capsys, monkey
     report = json.loads((tmp_path / "run/run/guard.json").read_text())
     assert report["dropped"] == [] and report["sets"][str(known)]["after"]["n"] == 5
     assert "has fallen" not in caplog.text
-    lines = [line.split("│")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    lines = [line.split("│")[1].strip() for line in capsys.readouterr().err.splitlines() if line.startswith("│")]
     assert str(known) in "".join(lines), "the path is whole in 80 columns"
 
 
@@ -69,7 +69,7 @@ def test_scores_of_guards_and_evaluations_are_named_for_their_grader(known, tmp_
         assert scores[side]["grader"] == "json" and scores[side]["score"] == scores[side]["json_match"] > 0.5
         assert "exact_match" not in json.dumps(scores)
     assert scores["change"] == scores["after"]["score"] - scores["before"]["score"]
-    assert f"{100 * scores['after']['score']:.1f} %" in capsys.readouterr().out
+    assert f"{100 * scores['after']['score']:.1f} %" in capsys.readouterr().err
     logged = {name for record in metrics(tmp_path / "run") for name in record}
     assert "eval_json_match" in logged and "eval_exact_match" not in logged
     samples = [json.loads(line) for line in (tmp_path / "run/samples.jsonl").read_text().splitlines()]

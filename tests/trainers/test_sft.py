@@ -152,8 +152,8 @@ def test_fast_paths_leave_the_losses_as_they_are_and_the_record_says_which_ran(r
 
 def test_held_out_rows_that_say_nothing_are_told(rows, tmp_path, capsys):
     sft(tmp_path / "unused", rows, *STEPS, "--eval_fraction", "0.6")
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "held-out documents are never looked at: set --eval_strategy" in said and "trained on too" not in said
     sft(tmp_path / "learnt", rows, *STEPS, "--eval_datasets", str(rows), "--eval_strategy", "epoch")
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "16 of 16 held-out documents are trained on too" in said and "never looked at" not in said
