@@ -60,10 +60,11 @@ def test_document_by_document_and_recomputed_too(data, tmp_path, fast_compiler, 
     checkpoint = torch.utils.checkpoint.checkpoint
     monkeypatch.setattr(
         "transformers.modeling_utils.checkpoint",
-        lambda *args, **kwargs: recomputed.append(1) or checkpoint(*args, **kwargs),
+        lambda *args, **kwargs: recomputed.append(torch.is_grad_enabled()) or checkpoint(*args, **kwargs),
     )
     learns_the_same(data, tmp_path, "--attn_implementation", "per_document", "--activation_checkpointing", "true")
-    assert len(recomputed) == 2 * 8, "every pass, in the run that is compiled as in the other"
+    # Transformers before 5.24 asks for it in the three passes without gradient too.
+    assert sum(recomputed) == 2 * 5, "every pass with gradient, in the run that is compiled as in the other"
 
 
 RUN_GRAPHS_AS_THEY_ARE = """
