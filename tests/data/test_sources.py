@@ -23,9 +23,8 @@ ROWS = [
 
 
 def write(path, text):
-    (gzip.open if path.name.endswith(".gz") else open)(path, "wb").write(
-        text if isinstance(text, bytes) else text.encode()
-    )
+    with (gzip.open if path.name.endswith(".gz") else open)(path, "wb") as file:
+        file.write(text if isinstance(text, bytes) else text.encode())
     return str(path)
 
 
@@ -154,7 +153,7 @@ def test_a_faulty_element_of_a_list_leaves_the_others(tmp_path):
         ('{"a": 1}\n{"a": 2}\n', "name the file .jsonl"),
         ('{"a": [1], "b": [2]}', "single list"),
         ('{"prompt": "a"}', "single list"),
-        ('{"a": ' + '{"b":' * 9000 + "1" + "}" * 9000 + ', "rows": []}', "around the list"),
+        ('{"a": ' + '{"b":' * 90_000 + "1" + "}" * 90_000 + ', "rows": []}', "around the list"),
         ("[]", "holds no rows"),
     ],
 )
