@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from hrm_align.errors import UserError
 
-SUPPORTED = {"transformers": ("5.18", "5.25"), "trl": ("1.16", "1.17")}  # from, and below; as in pyproject.toml
+SUPPORTED = {"transformers": ("5.23", "5.25"), "trl": ("1.16", "1.17")}  # from, and below; as in pyproject.toml
 
 
 @cache
@@ -33,7 +33,7 @@ def check_releases() -> None:
 
 
 def supported(package: str) -> str:
-    """The releases in words: `5.18 to 5.24`."""
+    """The releases in words: `5.23 to 5.24`."""
     lowest, beyond = SUPPORTED[package]
     major, minor = _numbers(beyond)
     highest = f"{major}.{minor - 1}"
