@@ -1,5 +1,6 @@
 """Everything runs offline: a test that reaches for the network fails at once instead of waiting."""
 
+import gc
 import os
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", WANDB_MODE="disabled", TOKENIZERS_PARALLELISM="false")
@@ -8,6 +9,18 @@ import pytest
 import torch
 
 import hrm_align  # noqa: F401  installs the prefix mask
+
+
+def pytest_collection_finish(session):
+    """Every run collects garbage; what was imported is not looked through again each time, which took a third of a run."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch):
+    """Nobody else starts a run in a test's folder, so no start waits for another; test_claim.py has rivals, and waits."""
+    monkeypatch.setattr("hrm_align.trainers.claim._SETTLED_AFTER", 0)
 
 
 @pytest.fixture(autouse=True)

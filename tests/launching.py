@@ -19,8 +19,8 @@ from accelerate.utils.launch import prepare_multi_gpu_env
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 300
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.preloaded"])
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.preloaded"])
 
 
 def launch(config: Path, script: Path | str, arguments: list[str], environment: dict[str, str] | None = None) -> None:
@@ -37,7 +37,7 @@ def launch(config: Path, script: Path | str, arguments: list[str], environment: 
     with tempfile.TemporaryDirectory() as scratch:
         logs = [Path(scratch) / str(rank) for rank in range(count)]
         ranks = [
-            _FORKS.Process(
+            FORKS.Process(
                 target=_rank, args=(str(script), arguments, given | {"RANK": str(r), "LOCAL_RANK": str(r)}, log)
             )
             for r, log in enumerate(logs)

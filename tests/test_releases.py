@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hrm_align.releases import SUPPORTED
+from tests.forks import OFFLINE
 
 ROOT = Path(__file__).parents[1]
 UNSUPPORTED = [("transformers", "5.17.0"), ("transformers", "5.25.0.dev0"), ("transformers", "4.57.6"), ("trl", "1.15.0"), ("trl", "2.0.0")]  # fmt: skip
@@ -22,7 +23,10 @@ def in_a_process(folder, package, release, *command):
     record.mkdir()
     (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {release}\n")
     path = os.pathsep.join([str(folder), *filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])])
-    return subprocess.run([sys.executable, *command], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": path}
+    if command[0] == "-c":
+        return OFFLINE.run(command[1], env=environment, paths=path.split(os.pathsep))
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment)
 
 
 def sentence(package, release):

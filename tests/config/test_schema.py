@@ -14,6 +14,7 @@ from hrm_align.config import parser, schema
 from hrm_align.config.rules import KINDS, kind_of
 from hrm_align.errors import UserError
 from hrm_align.trainers.sft_config import parse_sft
+from tests.forks import OFFLINE
 from tests.golden.schema import generated
 
 MODULES = "import sys; sys.stderr.write(' '.join(sorted(sys.modules)))"
@@ -151,7 +152,7 @@ MASKED = "from transformers import HrmTextModel as M; sys.exit('prefix_mask' not
     ],
 )
 def test_stock_classes_have_the_mask_whatever_is_imported_first(program):
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = OFFLINE.run(program)
     assert done.returncode == 0, done.stderr
 
 
@@ -168,7 +169,7 @@ def test_public_names_load_when_they_are_used():
                                    "generate --model tiny --prompt hello --max_new_tokens 2 --json"])  # fmt: skip
 def test_standard_output_holds_json_alone(words):
     """Transformers prints a line there when it is imported with wandb offline."""
-    done = subprocess.run([sys.executable, "-m", "hrm_align.cli", *words.split()], capture_output=True, text=True,
-                          env={**os.environ, "WANDB_MODE": "offline"})  # fmt: skip
+    program = "import sys; from hrm_align.cli import main; sys.exit(main())"
+    done = OFFLINE.run(program, "hrm-align", *words.split(), env={**os.environ, "WANDB_MODE": "offline"})
     assert done.returncode == 0, done.stderr
     json.loads(done.stdout)

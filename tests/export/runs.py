@@ -2,11 +2,10 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from hrm_align.models.loading import resolve
+from tests.forks import STOCK
 from tests.trainers.recipe_runs import sft
 
 TASK = "data/json_extraction"
@@ -32,7 +31,7 @@ def card_metadata(folder: Path) -> dict:
 
 
 def quickstart(folder: Path, question: str, condition: str = "direct", beside: Path | None = None) -> str:
-    """What the code in the card prints for a question, run in a fresh process beside the folder."""
+    """What the code in the card prints for a question, run in a process of its own beside the folder."""
     text = (folder / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert f'condition="{condition}"' in code
@@ -40,8 +39,6 @@ def quickstart(folder: Path, question: str, condition: str = "direct", beside: P
         '"hrm_align/models/tiny"', json.dumps(resolve("tiny"))
     )
     code += '\nimport sys\nassert "hrm_align" not in sys.modules'
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", code], cwd=beside or folder.parent, capture_output=True, text=True
-    )
+    done = STOCK.run(code, folder=beside or folder.parent)
     assert done.returncode == 0, done.stderr
     return done.stdout.rstrip("\n")

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -20,6 +19,7 @@ from hrm_align.models.loading import load_model, resolve
 from recipes.export import main as export
 from tests.command_line import run
 from tests.export.runs import ASKED, LORA, ROWS, TASK, card_metadata, quickstart, trained
+from tests.forks import STOCK
 
 WHOLE = {"README.md", "chat_template.jinja", "config.json", "export.json", "generation_config.json", "model.safetensors",
          "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"}  # fmt: skip
@@ -312,16 +312,7 @@ def test_rows_are_scored_by_a_script_that_anyone_can_copy(exports, tmp_path):
     asked = [{"messages": [{"role": "user", "content": row["prompt"]}], "expected": row["response"],
               "condition": row.get("condition", "direct")} for row in rows]  # fmt: skip
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
-    command = [
-        sys.executable,
-        "-I",
-        stock.__file__,
-        folder,
-        tmp_path / "rows.jsonl",
-        "--max_new_tokens",
-        "24",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = STOCK.run(None, stock.__file__, str(folder), str(tmp_path / "rows.jsonl"), "--max_new_tokens", "24")
     assert f"exact match {told['after']['correct']} of 24" in done.stderr
     assert len(done.stdout.splitlines()) == 24
 

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -15,6 +13,7 @@ from hrm_align.models.loading import load_model, resolve
 from tests.command_line import run
 from tests.export.pushes import REPO, contents, exported, published, pushed
 from tests.export.runs import ROWS, quickstart, trained
+from tests.forks import PLAIN
 
 
 def test_a_push_a_download_and_a_load_give_the_same_bytes(signed_in, made, tmp_path, capsys):
@@ -174,12 +173,12 @@ def test_a_push_that_is_killed_leaves_nothing_half_and_succeeds_again(signed_in,
     """At three requests; scripts/export_campaign.py does it at twenty random ones."""
     program = "import sys; from hrm_align.cli import main; sys.exit(main())"
     environment = os.environ | signed_in.environment(tmp_path / "home", token="hf_good")
+    children = []
     for number, place in enumerate((2, 5, 7)):
         repo_id = f"alice/killed-{number}"
-        command = [sys.executable, "-c", program, "export", str(made), "--push", repo_id]
-        child = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-        signed_in.on_request = killing(child, place)
-        assert child.wait(timeout=120) == -9
+        signed_in.on_request = killing(children, place)
+        children.append(PLAIN.start(program, "hrm-align", "export", str(made), "--push", repo_id, env=environment))
+        assert children[-1].wait() == -9
         signed_in.on_request = None
         repo = signed_in.repos.get(repo_id)
         assert repo is None or len(repo.commits) == 1, "only the one that made the repository"
@@ -189,15 +188,14 @@ def test_a_push_that_is_killed_leaves_nothing_half_and_succeeds_again(signed_in,
         assert {name: data for name, data in files.items() if name != ".gitattributes"} == contents(made)
 
 
-def killing(child, place):
-    """Kill a process at its n-th request."""
+def killing(children, place):
+    """Kill the last process at its n-th request."""
     seen = []
 
     def on_request(method, path):
         seen.append(path)
         if len(seen) == place:
-            child.kill()
-            child.wait()
+            children[-1].kill()
 
     return on_request
 

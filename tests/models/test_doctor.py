@@ -1,8 +1,6 @@
 """The doctor finds each planted fault, mends it, and the mended checkpoint computes what the sound one computed."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from transformers import AutoTokenizer, HrmTextForCausalLM, LlamaConfig
 from hrm_align.models.doctor import weight_checks
 from hrm_align.models.loading import load_config, load_model_and_tokenizer, resolve
 from tests.command_line import examined, run
+from tests.forks import OFFLINE
 from tests.planted_faults import contents, copy_of_tiny, edit, exported, reweigh, split_keys, split_shards, stock_logits
 
 
@@ -247,8 +246,9 @@ def test_mistakes_are_one_sentence_and_exit_with_2(capsys, tmp_path, model):
 def test_people_are_told_in_words(capsys, model):
     assert run(capsys, "doctor", "tiny") == (0, "tiny is sound.\n", "")
     edit("config.json", num_hidden_layers=2, num_layers_per_stack=None)(model)
-    command = [sys.executable, "-m", "hrm_align.cli", "doctor", str(model)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = OFFLINE.run(
+        "import sys; from hrm_align.cli import main; sys.exit(main())", "hrm-align", "doctor", str(model)
+    )
     assert done.returncode == 1 and "Set num_layers_per_stack to 1, set num_hidden_layers to 8.  [--fix]" in done.stdout
     code, out, _ = run(capsys, "doctor", model, "--fix")
     assert code == 0 and "mended" in out and "is sound" in out

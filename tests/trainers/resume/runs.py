@@ -1,6 +1,5 @@
 """Runs that are stopped, killed or signalled in processes of their own, and what they left."""
 
-import multiprocessing
 import os
 import pkgutil
 import signal
@@ -23,6 +22,7 @@ from hrm_align.trainers.callbacks import MetricsFile
 from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.sft_config import parse_sft
 from recipes.sft import main
+from tests.launching import FORKS
 from tests.trainers.recipe_runs import arguments, metrics
 
 LATEST = ("--resume_from_checkpoint", "latest")
@@ -91,16 +91,8 @@ def child(environment: dict[str, str], log: Path, run, *args) -> None:
     sys.exit(exit_code_of(lambda _: run(*args), ()))
 
 
-def fork_server():
-    """Makes processes that have the seconds of imports behind them."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hrm_align.recipes.sft"])
-    return context
-
-
 def forked(log: Path, run, *args, ranks: int = 1) -> list[int]:
     """Call a function in processes of their own, as a launcher would, without its seconds of imports. Their exit codes."""
-    context = fork_server()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -110,7 +102,7 @@ def forked(log: Path, run, *args, ranks: int = 1) -> list[int]:
     for rank in range(ranks):
         own = {name: str(value) for name, value in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()}
         own = own if ranks > 1 else {}
-        processes.append(context.Process(target=child, args=(own, log, run, *args)))
+        processes.append(FORKS.Process(target=child, args=(own, log, run, *args)))
         processes[-1].start()
     for process in processes:
         process.join(120)

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from hrm_align import run
 from hrm_align.errors import RunError, UserError
@@ -24,6 +26,7 @@ from hrm_align.trainers import claim as claims
 from hrm_align.trainers.callbacks import MetricsFile
 from hrm_align.trainers.claim import Claim
 from recipes import sft as recipe
+from tests.launching import FORKS
 from tests.trainers.recipe_runs import ROOT, arguments, metrics, sft, write_rows
 from tests.trainers.resume.runs import (
     ACCUMULATED,
@@ -34,7 +37,6 @@ from tests.trainers.resume.runs import (
     child,
     curve,
     dies,
-    fork_server,
     forked,
     is_told_to_stop,
     resumed_step,
@@ -44,6 +46,13 @@ SHORT = (*BY_FOUR, "--max_steps", "2", "--save_strategy", "no")
 AT_STEP_2 = ("hrm_align.trainers.callbacks.MetricsFile.on_log", 2)  # step 1 is logged, nothing is saved
 AT_STEP_3 = ("hrm_align.trainers.callbacks.MetricsFile.on_log", 3)  # behind checkpoint-2
 STALE = 2.0  # seconds instead of 60
+SETTLED = claims._SETTLED_AFTER  # which is 0 for the tests of one run: see tests/conftest.py
+
+
+@pytest.fixture(autouse=True)
+def _rivals(monkeypatch):
+    monkeypatch.setattr(claims, "_SETTLED_AFTER", SETTLED)
+
 
 # What the processes do ------------------------------------------------------------------------------------------------
 
@@ -92,7 +101,7 @@ def pauses(step: int, out: Path, data: Path, *flags: str) -> None:
 @contextmanager
 def running(log: Path, run, *args, **environment):
     """A process that runs a function meanwhile; it has ended, or is killed, afterwards."""
-    process = fork_server().Process(target=child, args=(environment, log, run, *args))
+    process = FORKS.Process(target=child, args=(environment, log, run, *args))
     process.start()
     try:
         yield process
@@ -475,38 +484,43 @@ def test_a_run_that_was_suspended_finds_its_folder_taken_and_stops_in_words(rows
     assert_same(out, whole)
 
 
-LETHAL = """
-import os, signal, sys
-from pathlib import Path
-sys.path.insert(0, {root!r})
-from hrm_align.cli import exit_code_of
-from hrm_align.trainers.callbacks import MetricsFile
-from recipes.sft import main
+def under_an_agent(marker: Path, out: Path, data: Path, *flags: str) -> None:
+    """Two workers under the agent of torchrun and `accelerate launch`, which starts them once more if one of them dies."""
+    os.environ["ACCELERATE_USE_CPU"] = "true"
+    agent = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        run_id="claim",
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        max_restarts=1,
+        monitor_interval=0.1,
+        start_method="forkserver",
+    )
+    elastic_launch(agent, dies_once)(marker, out, data, *flags)
 
-stock, done = MetricsFile.on_log, Path({marker!r})
 
-def log(self, args, state, *rest, **kwargs):
-    stock(self, args, state, *rest, **kwargs)
-    if state.global_step == 3 and os.environ["RANK"] == "0" and not done.exists():
-        done.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
+def dies_once(marker: Path, out: Path, data: Path, *flags: str) -> None:
+    """Run the recipe; the first time, the main process gets SIGKILL behind step 3."""
+    torch.set_num_threads(1)
+    stock = MetricsFile.on_log
 
-MetricsFile.on_log = log
-if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
-"""
+    def lethal(self, args, state, *rest, **kwargs):
+        stock(self, args, state, *rest, **kwargs)
+        if state.global_step == 3 and os.environ["RANK"] == "0" and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    MetricsFile.on_log = lethal
+    recipe.main(arguments(out, data, *flags))
 
 
 def test_a_launcher_restarts_a_run_whose_worker_was_killed_and_it_ends_the_same(rows, tmp_path):
     """The one that holds the claim, and to which the others connected."""
-    whole, out, script, marker = (tmp_path / name for name in ("whole", "run", "lethal.py", "killed"))
+    whole, out, marker = (tmp_path / name for name in ("whole", "run", "killed"))
     assert forked(tmp_path / "log", sft, whole, rows, *ACCUMULATED, ranks=2) == [0, 0], (tmp_path / "log").read_text()
-    script.write_text(LETHAL.format(root=str(ROOT), marker=str(marker)))
-    launcher = ["--config_file", "recipes/accelerate/two_processes_cpu.yaml", "--max_restarts", "1"]
-    command = [sys.executable, "-m", "accelerate.commands.launch", *launcher, str(script)]
-    command += arguments(out, rows, *ACCUMULATED, *AUTO)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
-    assert done.returncode == 0 and marker.exists(), done.stderr[-5000:]
+    codes = forked(tmp_path / "agent.log", under_an_agent, marker, out, rows, *ACCUMULATED, *AUTO)
+    assert codes == [0] and marker.exists(), (tmp_path / "agent.log").read_text()[-5000:]
     assert resumed_step(out) == 2
     assert_same(out, whole)
