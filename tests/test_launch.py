@@ -12,7 +12,10 @@ import torch
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 
+from hrm_align import run
+from recipes.sft import main
 from tests.trainers.recipe_runs import ROOT, arguments, launched_sft, metrics, weights, write_rows
+from tests.trainers.resume.runs import forked
 
 STEPS = ("--max_steps", "2", "--per_device_train_batch_size", "2", "--learning_rate", "1e-3", "--logging_steps", "1",
          "--save_strategy", "steps", "--save_steps", "1", "--use_cpu", "true")  # fmt: skip
@@ -92,13 +95,20 @@ def test_two_nodes_are_one(rows, tmp_path):
     ]
 
 
-@needs_bash
+def on_a_node(folders: list[Path], data: Path, out: str, *flags: str) -> None:
+    """What the launch script starts on each of two nodes."""
+    run.SEEN_WITHIN = 1
+    os.chdir(folders[int(os.environ["RANK"])])
+    os.environ.update({"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"})
+    main(arguments(Path(out), data, *flags))
+
+
 def test_a_folder_for_each_node_is_refused(rows, tmp_path):
     folders = [tmp_path / "node0", tmp_path / "node1"]
     for folder in folders:
         folder.mkdir()
-    ended = two_nodes(folders, rows, "runs/mine", *STEPS)
-    said = "\n".join(text for _, text in ended)
-    assert all(code != 0 for code, _ in ended)
+    codes = forked(tmp_path / "log", on_a_node, folders, rows, "runs/mine", *STEPS, ranks=2)
+    said = (tmp_path / "log").read_text()
+    assert all(codes), said[-3000:]
     assert said.count("error: --output_dir runs/mine is not one folder") == 1, said[-3000:]
     assert not [path for folder in folders for path in folder.rglob("*") if path.is_file()], "nothing is left behind"

@@ -1,11 +1,10 @@
 """A tracker that nobody logged in to, or that cannot be reached, records offline: it never asks, and never stops a run."""
 
 import os
-import subprocess
-import sys
 
 from hrm_align.trainers import callbacks as tracking
 from hrm_align.trainers.callbacks import prepare_trackers
+from tests.forks import OFFLINE
 from tests.trainers.recipe_runs import arguments, metrics, sft, write_rows
 
 
@@ -25,11 +24,11 @@ def test_wandb_without_a_key_records_offline(monkeypatch, tmp_path):
 def test_training_goes_on_when_wandb_cannot_be_reached(tmp_path):
     """In a process of its own: wandb keeps one connection for life."""
     rows = write_rows(tmp_path / "rows.jsonl", [{"prompt": "a", "response": "b"}] * 4)
-    command = [sys.executable, "-m", "hrm_align.cli", "sft"]
-    command += arguments(tmp_path / "run", rows, "--max_steps", "1", "--save_strategy", "no", "--report_to", "wandb")
-    nobody_listens = {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    words = arguments(tmp_path / "run", rows, "--max_steps", "1", "--save_strategy", "no", "--report_to", "wandb")
+    nobody_listens = {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_HTTP_TIMEOUT": "1"}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")} | nobody_listens
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    program = "import sys; from hrm_align.cli import main; sys.exit(main())"
+    done = OFFLINE.run(program, "hrm-align", "sft", *words, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "127.0.0.1:9" in done.stderr, "it says why"
     assert "wandb sync" in done.stderr, "and what to do"
