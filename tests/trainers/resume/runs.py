@@ -110,17 +110,30 @@ def forked(log: Path, run, *args, ranks: int = 1) -> list[int]:
     return [process.exitcode for process in processes]
 
 
-def dies(where: str, call: int, out: Path, data: Path, *flags: str) -> None:
-    """Run the recipe until it uses a function for the nth time: there it gets SIGKILL."""
+def dies(where: str, named: str, out: Path, data: Path, *flags: str) -> None:
+    """Run the recipe until a function is called with this in one of its arguments: there it gets SIGKILL."""
     owner, name = pkgutil.resolve_name(where.rpartition(".")[0]), where.rpartition(".")[2]
-    stock, calls = getattr(owner, name), iter(range(1, call + 1))
+    stock = getattr(owner, name)
 
     def lethal(*args, **kwargs):
-        if next(calls) == call:
+        if any(named in str(argument) for argument in (*args, *kwargs.values())):
             os.kill(os.getpid(), signal.SIGKILL)
         return stock(*args, **kwargs)
 
     setattr(owner, name, lethal)
+    main(arguments(out, data, *flags))
+
+
+def dies_behind(step: int, out: Path, data: Path, *flags: str) -> None:
+    """Run the recipe until a step has been logged: there it gets SIGKILL, before anything is saved."""
+    stock = MetricsFile.on_log
+
+    def lethal(self, args, state, *rest, **kwargs):
+        stock(self, args, state, *rest, **kwargs)
+        if state.global_step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    MetricsFile.on_log = lethal
     main(arguments(out, data, *flags))
 
 
@@ -166,13 +179,13 @@ def is_signalled_at(where: str, call: int, number: int, out: Path, data: Path, *
     main(arguments(out, data, *flags))
 
 
-def is_stopped_and_dies(where: str, call: int, out: Path, data: Path, *flags: str) -> None:
-    """Run the recipe, send it SIGTERM behind step 3, and SIGKILL when it uses a function for the nth time from there on."""
+def is_stopped_and_dies(where: str, named: str, out: Path, data: Path, *flags: str) -> None:
+    """Run the recipe, send it SIGTERM behind step 3, and SIGKILL when a function is then called with this as an argument."""
     owner, name = pkgutil.resolve_name(where.rpartition(".")[0]), where.rpartition(".")[2]
-    stock, log, calls = getattr(owner, name), MetricsFile.on_log, iter(range(1, 1000))
+    stock, log = getattr(owner, name), MetricsFile.on_log
 
     def lethal(*args, **kwargs):
-        if next(calls) == call:
+        if any(named in str(argument) for argument in (*args, *kwargs.values())):
             os.kill(os.getpid(), signal.SIGKILL)
         return stock(*args, **kwargs)
 

@@ -37,14 +37,13 @@ from tests.trainers.resume.runs import (
     child,
     curve,
     dies,
+    dies_behind,
     forked,
     is_told_to_stop,
     resumed_step,
 )
 
 SHORT = (*BY_FOUR, "--max_steps", "2", "--save_strategy", "no")
-AT_STEP_2 = ("hrm_align.trainers.callbacks.MetricsFile.on_log", 2)  # step 1 is logged, nothing is saved
-AT_STEP_3 = ("hrm_align.trainers.callbacks.MetricsFile.on_log", 3)  # behind checkpoint-2
 STALE = 2.0  # seconds instead of 60
 SETTLED = claims._SETTLED_AFTER  # which is 0 for the tests of one run: see tests/conftest.py
 
@@ -130,7 +129,7 @@ def exactly_one_runs(folder: Path, rows: Path, *before: str) -> None:
     """Two starts at once: one ends well, the other is refused, and the steps of one are logged."""
     out, logs = folder / "run", [folder / "0.log", folder / "1.log"]
     if before:  # a run that was killed while it read its data, and whose claim is still there
-        assert forked(folder / "log", dies, "hrm_align.run.read_data", 1, out, rows, *SHORT) == [-signal.SIGKILL]
+        assert forked(folder / "log", dies, "hrm_align.run.read_data", "", out, rows, *SHORT) == [-signal.SIGKILL]
         assert left(out) == [CLAIM]
     with running(logs[0], reads, 2, out, rows, *SHORT) as one, running(logs[1], reads, 2, out, rows, *SHORT) as two:
         pass
@@ -169,7 +168,7 @@ def test_of_two_commands_at_once_exactly_one_runs(rows, tmp_path, trial):
     """As a user gives them, seconds of imports included. Every second time a killed run has left its claim."""
     out = tmp_path / "run"
     if trial % 2:
-        assert forked(tmp_path / "log", dies, "hrm_align.run.read_data", 1, out, rows, *SHORT) == [-signal.SIGKILL]
+        assert forked(tmp_path / "log", dies, "hrm_align.run.read_data", "", out, rows, *SHORT) == [-signal.SIGKILL]
     command = [sys.executable, "-m", "hrm_align.cli", "sft", *arguments(out, rows, *SHORT)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     started = [
@@ -375,8 +374,8 @@ def test_the_claim_is_removed_at_every_exit(rows, tmp_path):
 def test_auto_goes_on_from_nothing_and_from_what_a_kill_has_left(rows, whole, tmp_path):
     """The same command line three times: killed before the first checkpoint, behind it, and to the end."""
     out, flags = tmp_path / "run", (*BY_FOUR, *AUTO)
-    for where in (AT_STEP_2, AT_STEP_3):
-        assert forked(tmp_path / "log", dies, *where, out, rows, *flags) == [-signal.SIGKILL]
+    for step in (1, 3):  # nothing is saved yet; checkpoint-2 is
+        assert forked(tmp_path / "log", dies_behind, step, out, rows, *flags) == [-signal.SIGKILL]
         assert left(out) == [CLAIM]
     sft(out, rows, *flags)
     marks = [(record["step"], record["resumed_from"]) for record in metrics(out) if "resumed_from" in record]
@@ -426,7 +425,7 @@ def killed(rows, tmp_path):
     """A run under a job id that was killed behind its first checkpoint, on a host that nobody sees any more."""
     out = tmp_path / "run"
     with running(
-        tmp_path / "log", on_host, "gone", dies, *AT_STEP_3, out, rows, *BY_FOUR, SLURM_JOB_ID="42"
+        tmp_path / "log", on_host, "gone", dies_behind, 3, out, rows, *BY_FOUR, SLURM_JOB_ID="42"
     ) as process:
         pass
     assert process.exitcode == -signal.SIGKILL and left(out) == [CLAIM]

@@ -75,9 +75,9 @@ def test_an_earlier_signal_counts_where_it_is_named(rows, tmp_path):
 
 # A kill while it copies, while it hashes what needed no copy, and before either has its name.
 KILLS = {
-    "copying": ("hrm_align.trainers.checkpoints.copy_file", 3),
-    "before it is listed": ("hrm_align.trainers.checkpoints._list_files", 1),
-    "before it is named": ("hrm_align.trainers.checkpoints._take_name", 1),
+    "copying": ("hrm_align.trainers.checkpoints.copy_file", "checkpoint-4/optimizer.pt"),
+    "before it is listed": ("hrm_align.trainers.checkpoints._list_files", "checkpoint-4"),
+    "before it is named": ("hrm_align.trainers.checkpoints._take_name", "checkpoint-4"),
 }
 
 
@@ -93,12 +93,12 @@ def own_disk(request, tmp_path):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("where, call", KILLS.values(), ids=KILLS)
-def test_what_a_kill_has_cut_off_is_finished_by_the_next_start(rows, whole, tmp_path, own_disk, where, call):
+@pytest.mark.parametrize("where, named", KILLS.values(), ids=KILLS)
+def test_what_a_kill_has_cut_off_is_finished_by_the_next_start(rows, whole, tmp_path, own_disk, where, named):
     if "copy_file" in where and own_disk.is_relative_to(tmp_path):
         pytest.skip("nothing is copied on one disk")
     out, log, flags = tmp_path / "run", tmp_path / "log", (*BY_FOUR, "--preemption_dir", str(own_disk))
-    assert forked(log, is_stopped_and_dies, where, call, out, rows, *flags) == [-signal.SIGKILL], log.read_text()[
+    assert forked(log, is_stopped_and_dies, where, named, out, rows, *flags) == [-signal.SIGKILL], log.read_text()[
         -3000:
     ]
     assert checkpoints_in(out)[0].name == "checkpoint-2"

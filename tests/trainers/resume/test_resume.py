@@ -122,21 +122,21 @@ def test_only_the_process_that_saves_writes_an_adapter(rows, tmp_path):
 
 # Kills ----------------------------------------------------------------------------------------------------------------
 
-KILLS = {  # with --save_total_limit 1; counted so that the second checkpoint is hit, or the save at the run's end
-    "while it writes the optimizer": ("torch.save", 6),
-    "while it flushes": ("os.fsync", 26),
-    "before the rename": ("pathlib.Path.rename", 2),
-    "before the old checkpoint goes": ("pathlib.Path.rename", 3),
-    "while the old checkpoint goes": ("shutil.rmtree", 7),
-    "while it publishes the end": ("pathlib.Path.replace", 3),
+KILLS = {  # the call, and what is handed to it: of the second checkpoint, or of the save at the run's end
+    "while it writes the optimizer": ("torch.save", f"{STAGING}/checkpoint-4/optimizer.pt"),
+    "while it flushes": ("hrm_align.files.flush", f"{STAGING}/checkpoint-4/optimizer.pt"),
+    "before the rename": ("pathlib.Path.rename", f"{STAGING}/checkpoint-4"),
+    "before the old checkpoint goes": ("pathlib.Path.rename", f"{STAGING}/checkpoint-2.deleted"),
+    "while the old checkpoint goes": ("shutil.rmtree", f"{STAGING}/checkpoint-2.deleted"),
+    "while it publishes the end": ("pathlib.Path.replace", f"{STAGING}/final/generation_config.json"),
 }
 
 
-@pytest.mark.parametrize("where, call", KILLS.values(), ids=KILLS)
-def test_a_killed_run_loses_at_most_one_save_interval(rows, whole, tmp_path, where, call):
+@pytest.mark.parametrize("where, named", KILLS.values(), ids=KILLS)
+def test_a_killed_run_loses_at_most_one_save_interval(rows, whole, tmp_path, where, named):
     flags = (*BY_FOUR, "--save_total_limit", "1")
     out = tmp_path / "run"
-    assert forked(tmp_path / "log", dies, where, call, out, rows, *flags) == [-signal.SIGKILL]
+    assert forked(tmp_path / "log", dies, where, named, out, rows, *flags) == [-signal.SIGKILL]
     reached = max(curve(out))
     assert (out / STAGING).exists(), "it was killed while it saved"
     assert not (out / "config.json").exists(), "what is half published is no checkpoint to anyone"
