@@ -66,6 +66,7 @@ class WorkerProcess:
         self._id = ""  # of the request without a reply
         self._heard = bytearray()
         self._most = REPLY_BYTES
+        self._loss: Lost | None = None
         self._socket, theirs = socket.socketpair()
         with theirs:
             channel = theirs.fileno()
@@ -187,13 +188,15 @@ class WorkerProcess:
             self._process.wait()
 
     def _lost(self, kind: str, detail: str = "") -> Lost:
-        """The error, with the worker's last words instead if they are heard, as `bwrap: Creating new namespace failed`."""
-        detail = detail or self._how_it_ended()
-        if self._process.stderr:
-            self._kill()
-            lines = self._process.stderr.read(1 << 16).decode(errors="replace").strip().splitlines()
-            detail = lines[-1] if lines else detail
-        return Lost(kind, detail)
+        """The error, the same from now on. If its errors are heard, the last one tells more: `bwrap: Creating new namespace failed`."""
+        if self._loss is None:
+            detail = detail or self._how_it_ended()
+            if self._process.stderr:
+                self._kill()
+                lines = self._process.stderr.read(1 << 16).decode(errors="replace").strip().splitlines()
+                detail = lines[-1] if lines else detail
+            self._loss = Lost(kind, detail)
+        return self._loss
 
     def _how_it_ended(self) -> str:
         try:
