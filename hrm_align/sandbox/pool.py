@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from hrm_align.errors import RunError, UserError
 from hrm_align.processes import Lost, forget_in_forks
-from hrm_align.sandbox.inside.protocol import Limits
+from hrm_align.sandbox.inside import Limits
 from hrm_align.sandbox.jobs import Job, Outcome, outcome_of
 from hrm_align.sandbox.self_test import Targets, choose, fault_of
 from hrm_align.sandbox.worker import Worker
@@ -30,7 +30,7 @@ class Sandbox:
 
     Args:
         limits: what one job may use.
-        backend: the wall, by its name in `backends.BACKENDS`; by default the first that passes its self-test.
+        backend: the wall, by its name in `worker.BACKENDS`; by default the first that passes its self-test.
         workers: jobs that run at the same time.
 
     Attributes:

@@ -16,10 +16,9 @@ from typing import Any
 
 from hrm_align.errors import UserError
 from hrm_align.processes import Lost
-from hrm_align.sandbox.backends import BACKENDS, NO_WALL, Backend
-from hrm_align.sandbox.inside.protocol import Limits
+from hrm_align.sandbox.inside import Limits
 from hrm_align.sandbox.jobs import RETURNED, Job, outcome_of
-from hrm_align.sandbox.worker import Worker
+from hrm_align.sandbox.worker import BACKENDS, NO_WALL, Backend, Worker
 
 _MONTY = "`pip install 'hrm_align[monty]'`, an interpreter that needs no sandbox and supports a part of Python"
 

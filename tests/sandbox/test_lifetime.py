@@ -14,7 +14,7 @@ from hrm_align import processes
 from hrm_align.errors import UserError
 from hrm_align.rewards.code_rewards import passed
 from hrm_align.sandbox import Job, Limits, Sandbox, pool, worker
-from hrm_align.sandbox.backends import BACKENDS
+from hrm_align.sandbox.worker import BACKENDS
 
 from .conftest import LIMITS
 

@@ -21,9 +21,9 @@ import signal
 import time
 from typing import Any, NoReturn
 
+from . import Limits
 from .confinement import confine
 from .program import answer, load_modules
-from .protocol import Limits, write_all
 
 _TRAINER, _NULL, _ERRORS, _ANSWER = 0, 1, 2, 3
 _CONFINED = b"+"  # what a child writes before it has seen the program; what follows is the program's
@@ -37,7 +37,7 @@ class _Deserted(Exception):
 
 def main() -> None:
     """Answer requests until the other end closes."""
-    requests = map(json.loads, open(_TRAINER, "rb", closefd=False))
+    requests = map(json.loads, os.fdopen(_TRAINER, "rb", closefd=False))
     settings = next(requests)
     layers, limits = settings["layers"], Limits(**settings["limits"])
     load_modules()
@@ -55,7 +55,14 @@ def main() -> None:
 
 
 def _reply(request: dict[str, Any], message: dict[str, Any]) -> None:
-    write_all(_TRAINER, json.dumps({"id": request["id"], **message}).encode() + b"\n")
+    _write_all(_TRAINER, json.dumps({"id": request["id"], **message}).encode() + b"\n")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """`os.write`, until everything is written."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def _run(request: bytes, layers: list[str], limits: Limits) -> tuple[dict[str, Any], bytes]:
@@ -122,7 +129,7 @@ def _end_of(child: int, deadline: float) -> tuple[int | None, float]:
 
 def _be_the_child(request: bytes, layers: list[str], limits: Limits, parent: int, sink: int) -> NoReturn:
     """Never returns: whatever happens, this process must not go on as a second zygote."""
-    leave, write = os._exit, write_all
+    leave, write = os._exit, _write_all
     try:
         os.dup2(sink, _ANSWER)
         for descriptor in (_TRAINER, _ERRORS):
