@@ -90,7 +90,8 @@ class _Queries:
     """The process that runs the queries: started when first asked, and again after it was killed."""
 
     def __init__(self) -> None:
-        self.forget()
+        self.lock = threading.Lock()  # over a reference and its completion
+        self._worker: WorkerProcess | None = None
         forget_in_forks(self)
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
@@ -98,7 +99,8 @@ class _Queries:
         if self._worker is None or self._worker.ended:
             main = str(Path(__file__).with_name("sql_worker.py"))
             self._worker = WorkerProcess([sys.executable, "-I", "-S", main])
-        worker, reply = self._worker, None
+        worker = self._worker
+        reply: dict[str, Any] | None = None
         try:
             worker.ask(request, seconds)
             reply = worker.wait()
@@ -112,8 +114,7 @@ class _Queries:
 
     def forget(self) -> None:
         """In a forked process: leave the parent's to the parent."""
-        self.lock = threading.Lock()  # over a reference and its completion
-        self._worker: WorkerProcess | None = None
+        self.lock, self._worker = threading.Lock(), None
 
 
 _QUERIES = _Queries()
