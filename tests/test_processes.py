@@ -24,6 +24,8 @@ for line in channel.makefile("rb"):
     def reply(**message): channel.sendall(json.dumps({"id": request["id"], **message}).encode() + b"\\n")
     exec(request.get("do", ""))
 """
+# Ends with its lifeline, its standard input, and not with its channel.
+GUARDED = f"import os, sys, threading\nthreading.Thread(target=lambda: os._exit(len(sys.stdin.read()))).start()\n{ECHO}"
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_its_last_words_are_told_though_the_request_has_failed_before(start):
 def test_stopping_ends_the_whole_group_of_one_that_hangs(start, tmp_path: Path):
     worker = start(
         f"import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.fork()))\ntime.sleep(1000)"
+        f"if child := os.fork(): open({str(tmp_path / 'pid')!r}, 'w').write(str(child))\ntime.sleep(1000)"
     )
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         time.sleep(0.01)
@@ -143,7 +145,7 @@ def test_a_ctrl_c_is_not_for_it(start):
 
 @pytest.mark.parametrize("lifeline", [False, True])
 def test_a_forked_process_neither_uses_nor_ends_nor_keeps_it(start, lifeline: bool):
-    worker = start(lifeline=lifeline)
+    worker = start(GUARDED if lifeline else ECHO, lifeline=lifeline)
     told: list[str] = []
 
     class Holder:

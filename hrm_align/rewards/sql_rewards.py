@@ -21,6 +21,7 @@ from hrm_align.rewards.text_rewards import visible
 REFERENCE_SECONDS = 60.0  # for opening the database and running the right query
 COMPLETION_SECONDS = 2.0  # or `SECONDS_PER_REFERENCE` times what the right query took, if that is longer
 SECONDS_PER_REFERENCE = 5.0
+REPLY_BYTES = 10_000_000  # an error of SQLite repeats a part of the query
 
 
 def sql_match(completion: str, reference: str, database: str | os.PathLike[str]) -> bool:
@@ -102,7 +103,7 @@ class _Queries:
         worker = self._worker
         reply: dict[str, Any] | None = None
         try:
-            worker.ask(request, seconds)
+            worker.ask(request, seconds, REPLY_BYTES)
             reply = worker.wait()
         except Lost:
             pass
