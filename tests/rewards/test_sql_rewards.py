@@ -287,7 +287,7 @@ def test_a_right_query_that_does_not_end_is_an_error_and_no_hang(database: Path,
 
 
 def test_an_error_of_sqlite_is_told_whole_however_long_the_query(database: Path):
-    with pytest.raises(UserError, match="no such column: x{20000}"):
+    with pytest.raises(UserError, match=r"no such column: x{20000}"):
         sql_match("SELECT 1", f"SELECT {'x' * 20_000}", database)
 
 
