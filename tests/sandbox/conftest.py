@@ -6,7 +6,7 @@ import pytest
 
 from hrm_align.errors import UserError
 from hrm_align.sandbox import Limits, Sandbox
-from hrm_align.sandbox.backends import BACKENDS
+from hrm_align.sandbox.worker import BACKENDS
 
 LIMITS = Limits(cpu_seconds=1, wall_seconds=1.5, memory_bytes=256 * 2**20, output_bytes=100_000)
 
