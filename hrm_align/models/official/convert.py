@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,12 @@ from typing import Any
 import torch
 import torch.distributed.checkpoint as dcp
 import yaml
-from safetensors import safe_open
 from torch import Tensor
 from transformers import GenerationConfig, HrmTextConfig, PreTrainedTokenizerFast
 
 from hrm_align.errors import UserError, some
 from hrm_align.files import new_folder
 from hrm_align.models.checkpoint_format import (
-    BLOCK,
     DTYPES,
     Incoming,
     Stored,
@@ -99,7 +97,7 @@ def to_transformers(
     def incoming(name: str) -> Incoming:
         # Widening the bfloat16 start state to the others' dtype is exact.
         size = math.prod(shapes[name]) * DTYPES[dtype].itemsize
-        return Incoming(dtype, shapes[name], size, lambda: _blocks(checkpoint.read(keys[name]).to(DTYPES[dtype])))
+        return Incoming(dtype, shapes[name], size, lambda: [checkpoint.read(keys[name]).to(DTYPES[dtype])])
 
     tensors = {name: incoming(name) for name in shapes}
     with new_folder(Path(target), sum(tensor.size for tensor in tensors.values())) as folder:
@@ -154,12 +152,6 @@ def _one_dtype(checkpoint: OfficialCheckpoint, keys: Mapping[str, str]) -> str:
     return kind
 
 
-def _blocks(tensor: Tensor) -> Iterator[memoryview]:
-    data = memoryview(tensor.contiguous().view(torch.uint8).reshape(-1).numpy())  # type: ignore[arg-type]  # a Buffer
-    for start in range(0, len(data), BLOCK):
-        yield data[start : start + BLOCK]
-
-
 def to_official(source: str | Path, target: str | Path) -> Converted:
     """Write a checkpoint in Transformers' form as an official training folder, epoch 0, optimizer and EMA fresh.
 
@@ -181,7 +173,7 @@ def to_official(source: str | Path, target: str | Path) -> Converted:
     tensors = _whole(folder, config)
     if not (folder / "tokenizer.json").exists():
         raise UserError(f"{folder} holds no tokenizer.json, which the official form needs: copy it there.")
-    size = sum(tensor.end - tensor.start for tensor in tensors.values())
+    size = sum(tensor.size for tensor in tensors.values())
     target = Path(target).expanduser().absolute()
     with new_folder(target, 4 * size) as new:
         _write_dcp(new / "fsdp2_epoch_0", tensors)
@@ -220,7 +212,7 @@ def _write_dcp(folder: Path, tensors: Mapping[str, Stored]) -> None:
     state: dict[str, dict[str, Tensor]] = {}
     zeros = {tensor.shape: torch.zeros(tensor.shape, dtype=DTYPES[tensor.dtype]) for tensor in tensors.values()}
     for name, stored in tensors.items():
-        tensor = _mapped(name, stored)
+        tensor = stored.mapped()
         model[official_name(name)] = tensor
         if name != "model.z_L_init":
             moments = dict.fromkeys(("exp_avg", "exp_avg_sq"), zeros[stored.shape])
@@ -233,11 +225,6 @@ def _write_dcp(folder: Path, tensors: Mapping[str, Stored]) -> None:
     optim = {"state": state, "param_groups": [group | {"params": list(state)}]}
     with one_process():
         dcp.save({"model": model, "optim": optim}, storage_writer=dcp.FileSystemWriter(folder), no_dist=True)
-
-
-def _mapped(name: str, stored: Stored) -> Tensor:
-    with safe_open(stored.file, "pt") as file:
-        return file.get_tensor(name)
 
 
 def tokenizer_of(checkpoint: OfficialCheckpoint, given: str | None, config: HrmTextConfig) -> PreTrainedTokenizerFast:
