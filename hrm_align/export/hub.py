@@ -227,7 +227,7 @@ class FinalPush:
         try:
             if folder.exists():  # of the run before it was resumed
                 folder.rename(free_backup(folder))
-            export(ExportOptions(str(run), folder, max_new_tokens=max_new_tokens, name=self.repo_id))
+            export(ExportOptions(str(run), folder, max_new_tokens=max_new_tokens, push=self.repo_id))
             print(f"published: {push(folder, self.repo_id, self.private)}")
         except (UserError, RunError) as error:
             logger.warning("the run is saved in %s, but it was not published: %s", run, error)
