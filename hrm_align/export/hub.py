@@ -18,9 +18,8 @@ from huggingface_hub.utils import validate_repo_id
 
 from hrm_align.errors import RunError, UserError
 from hrm_align.export.card import rename_card
-from hrm_align.export.folder import CARD, PUBLICATION, digests, is_allowed
+from hrm_align.export.folder import CARD, PUBLICATION, digests, is_allowed, require_clean
 from hrm_align.export.parity import ParityReport
-from hrm_align.export.scan import require_clean
 from hrm_align.files import free_backup, is_partial
 from hrm_align.models.loading import TINY
 

@@ -19,7 +19,7 @@ from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import Evaluation, evaluate, graded
 from hrm_align.export.card import Publication, shown_name, write_card
 from hrm_align.export.eval_set import Questions, questions_of
-from hrm_align.export.folder import CARD, PUBLICATION, SHARD, digests, write_adapter, write_model
+from hrm_align.export.folder import CARD, PUBLICATION, SHARD, digests, require_clean, write_adapter, write_model
 from hrm_align.export.merging import MergeReport, merge
 from hrm_align.export.parity import (
     ParityReport,
@@ -32,7 +32,6 @@ from hrm_align.export.parity import (
     reference,
     side_by_side,
 )
-from hrm_align.export.scan import require_clean
 from hrm_align.files import check_new, new_folder, replace_json
 from hrm_align.models.adapters import base_of, load_adapted
 from hrm_align.models.loading import (
