@@ -150,7 +150,7 @@ def write_safetensors(file: BinaryIO, tensors: Mapping[str, Incoming]) -> None:
     file.write(len(text).to_bytes(8, "little") + text)
     for _, tensor in ordered:
         for part in tensor.parts():
-            file.write(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
+            file.write(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())  # type: ignore[call-overload]  # a Buffer
 
 
 FUSED = {  # Transformers' fused name: the parts that its modules are made of, stacked in this order along dim 0
