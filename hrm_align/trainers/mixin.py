@@ -178,7 +178,7 @@ class Stabilised(FullySharded):
         batch = self.data_collator([rows[index] for index in range(min(PROBE_ROWS, len(rows)))])
         between_logs = max(1, int(self.state.logging_steps or 1)) * sum(b["input_ids"].numel() for b in batches)
         self._probe_every = math.ceil(batch["input_ids"].numel() / 3 / (PROBE_SHARE * between_logs))
-        health.probe = Probe(batch, self.compute_loss_context_manager, health.first_answers)
+        health.probe = Probe(batch, self.compute_loss_context_manager, health.first_logprobs)
         if health.probe.reference is None:  # the model as it is before this step
             health.probe.divergence(self.accelerator.unwrap_model(self.model))
 

@@ -319,7 +319,7 @@ def test_rows_are_scored_by_a_script_that_anyone_can_copy(exports, tmp_path):
 
 def test_wrong_words_are_one_sentence(whole, adapter, tmp_path, capsys):
     new = ("--to", tmp_path / "mine")
-    assert "name the output_dir of a run" in refused(capsys, tmp_path / "nothing", *new)
+    assert "use the output_dir of a run" in refused(capsys, tmp_path / "nothing", *new)
     assert "is a whole checkpoint" in refused(capsys, whole, *new, "--merged")
     assert "Add --merged" in refused(capsys, adapter, *new, "--dtype", "bfloat16")
     assert "invalid choice" in refused(capsys, whole, *new, "--dtype", "int8")

@@ -161,7 +161,7 @@ def test_nothing_is_written_over(capsys, tmp_path, official, small):
         target.mkdir(exist_ok=True)
         (target / "mine.txt").write_text("mine")
         code, _, err = run(capsys, "convert", source, "--to", target, *flags)
-        assert code == 2 and "nothing is written over" in err and [p.name for p in target.iterdir()] == ["mine.txt"]
+        assert code == 2 and "nothing is overwritten" in err and [p.name for p in target.iterdir()] == ["mine.txt"]
         (target / "mine.txt").unlink()
         convert(capsys, source, "--to", target, *flags)  # an empty folder will do
         shutil.rmtree(target)
