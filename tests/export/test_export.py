@@ -58,7 +58,7 @@ def test_people_are_told_in_words(adapter, tmp_path, capsys):
     assert code == 0, err
     told = dict(line.split(": ", 1) for line in out.splitlines()[-5:])
     assert f"exported to {tmp_path / 'mine'}" in out and "{" not in out
-    assert told["form"] == "merged" and told["parity"].startswith("0 of 4 greedy answers are not the run's; ")
+    assert told["form"] == "merged" and told["parity"].startswith("0 of 4 greedy answers differ from the run's; ")
     assert told["merge"].startswith("0 of 4 greedy answers") and told["after"].endswith(" of 4 rows right")
     assert re.match(r"\d+\.\d %  \(\d+\.\d to \d+\.\d\)", told["before"])
 
@@ -327,8 +327,8 @@ def test_wrong_words_are_one_sentence(whole, adapter, tmp_path, capsys):
     assert "is no exported folder" in refused(capsys, whole, "--push", "alice/mine")
     assert "there already" in refused(capsys, whole, "--to", whole, *ASKED)
     assert "nowhere where others find it" in refused(capsys, adapter, *new, "--push", "alice/mine")
-    assert "'big' is no size" in refused(capsys, whole, *new, "--max_shard_size", "big")
-    assert "is no identifier" in refused(capsys, whole, *new, "--license", "Apache 2")
+    assert "--max_shard_size: 'big'. Use a number and a unit" in refused(capsys, whole, *new, "--max_shard_size", "big")
+    assert "--license: 'Apache 2'. Use an identifier" in refused(capsys, whole, *new, "--license", "Apache 2")
     assert "no averaged weights" in refused(capsys, resolve("tiny"), *new, "--ema")
     assert "no file" in refused(capsys, whole, *new, "--data", tmp_path / "none.jsonl")
     (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "response": "b"}\n{"prompt": "a"\n')

@@ -143,11 +143,11 @@ def test_a_container_has_what_its_limit_leaves_without_cache_that_can_go(tmp_pat
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [(["--auto_batch_memory", "8"], "is for auto_batch"),
+    [(["--auto_batch_memory", "8"], "set auto_batch: true"),
      (["--auto_batch", "true", "--auto_batch_memory", "0"], "it must be a number of GiB above 0"),
-     (["--auto_batch", "true", "--auto_find_batch_size", "true"], "keep auto_batch"),
-     (["--auto_batch", "true", "--dataloader_drop_last", "true"], "which auto_batch decides"),
-     (["--auto_batch", "true", "--attn_implementation", "eager"], "eager attention keeps all its scores"),
+     (["--auto_batch", "true", "--auto_find_batch_size", "true"], "use auto_batch alone"),
+     (["--auto_batch", "true", "--dataloader_drop_last", "true"], "auto_batch chooses"),
+     (["--auto_batch", "true", "--attn_implementation", "eager"], "eager attention keeps all attention scores"),
      (["--compile_blocks", "true", "--torch_compile", "true"], "keep compile_blocks")],
 )  # fmt: skip
 def test_contradictions_are_one_sentence(data, tmp_path, capsys, flags, words):
@@ -158,4 +158,4 @@ def test_contradictions_are_one_sentence(data, tmp_path, capsys, flags, words):
 def test_weights_that_are_split_are_refused(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *with_memory(10.0))]) == 2
-    assert "does not count weights that FSDP or DeepSpeed splits" in capsys.readouterr().err
+    assert "auto_batch cannot estimate the memory of sharded weights" in capsys.readouterr().err

@@ -409,7 +409,9 @@ def test_auto_begins_only_where_a_start_may_have_been(rows, tmp_path, name, acce
         sft(out, rows, *SHORT, *AUTO)
         assert [record["step"] for record in metrics(out) if "loss" in record] == [1, 2]
     else:
-        with pytest.raises(UserError, match=f"{name}, which an interrupted start does not leave behind.*: choose another --output_dir"):
+        with pytest.raises(
+            UserError, match=f"{name}, which an interrupted start does not leave behind.*: choose another --output_dir"
+        ):
             sft(out, rows, *SHORT, *AUTO)
         assert not left(out) and not (out / "metrics.jsonl").exists()
 
@@ -424,9 +426,7 @@ def test_auto_never_begins_again_beside_checkpoints_that_are_damaged(rows, tmp_p
 def killed(rows, tmp_path):
     """A run under a job id that was killed behind its first checkpoint, on a host that nobody sees any more."""
     out = tmp_path / "run"
-    with running(
-        tmp_path / "log", on_host, "gone", dies_behind, 3, out, rows, *BY_FOUR, SLURM_JOB_ID="42"
-    ) as process:
+    with running(tmp_path / "log", on_host, "gone", dies_behind, 3, out, rows, *BY_FOUR, SLURM_JOB_ID="42") as process:
         pass
     assert process.exitcode == -signal.SIGKILL and left(out) == [CLAIM]
     return out
