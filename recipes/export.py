@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
     report: dict[str, object] = {}
     if arguments.to:
         folder = Path(arguments.to).expanduser()
-        report = export(options_of(arguments, folder))
+        report = export(build_options(arguments, folder))
     else:
         folder = exported_before(arguments, argv)
     if arguments.push:
@@ -120,7 +120,7 @@ def parser() -> PathParser:
     return options
 
 
-def options_of(arguments: argparse.Namespace, folder: Path) -> ExportOptions:
+def build_options(arguments: argparse.Namespace, folder: Path) -> ExportOptions:
     """Check the arguments and convert them to export options."""
     return ExportOptions(
         run=arguments.run,

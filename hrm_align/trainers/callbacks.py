@@ -170,7 +170,7 @@ class Preemption(TrainerCallback):
 
     def __init__(self, earlier: str | None = None) -> None:
         self.agreed = False
-        self._signals = [signal.SIGTERM, *([signal_of(earlier)] if earlier else [])]
+        self._signals = [signal.SIGTERM, *([parse_signal(earlier)] if earlier else [])]
         self._received: int | None = None
         self._previous: dict[int, Any] = {}
         self._is_open = False
@@ -269,7 +269,7 @@ class Preemption(TrainerCallback):
         self._received = number
 
 
-def signal_of(name: str) -> signal.Signals:
+def parse_signal(name: str) -> signal.Signals:
     """Return the signal for a name such as USR1 or SIGUSR1. Raises UserError for an unsupported name."""
     full = name.upper() if name.upper().startswith("SIG") else f"SIG{name.upper()}"
     if full not in ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGCONT", "SIGXCPU"):

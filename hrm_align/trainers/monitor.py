@@ -42,7 +42,7 @@ _GROUPS = {"H_module": "h", "L_module": "l", "embed_tokens": "embedding", "lm_he
 _SAMPLED = 4096  # weights sampled from each tensor for the update ratio
 
 
-def group_of(name: str) -> str | None:
+def parameter_group(name: str) -> str | None:
     """Return the group of a parameter by its name: h, l, embedding or head; None for other parameters."""
     return next((group for part, group in _GROUPS.items() if part in name.split(".")), None)
 
@@ -85,7 +85,7 @@ class HealthMonitor:
         """Return the trained weights by group; read from the model each time, because sharding replaces the parameters."""
         groups: dict[str, list[nn.Parameter]] = defaultdict(list)
         for name, weight in self.model.named_parameters():
-            if weight.requires_grad and (group := group_of(name)):
+            if weight.requires_grad and (group := parameter_group(name)):
                 groups[group].append(weight)
         return groups
 

@@ -130,7 +130,9 @@ def _find_newest_intact(output_dir: Path, requested: str) -> Path:
         if fault is None:
             return folder
         faults.append(f"{folder.name}: {fault}")
-        logger.warning("%s is skipped: %s. An older checkpoint is used; delete this one if you do not need it.", folder, fault)
+        logger.warning(
+            "%s is skipped: %s. An older checkpoint is used; delete this one if you do not need it.", folder, fault
+        )
     if faults:
         raise UserError(
             f"--resume_from_checkpoint {requested}: no checkpoint in {output_dir} is intact ({'; '.join(faults)}). Restore one "

@@ -325,7 +325,7 @@ def test_wrong_words_are_one_sentence(whole, adapter, tmp_path, capsys):
     assert "invalid choice" in refused(capsys, whole, *new, "--dtype", "int8")
     assert "give --to DIR" in refused(capsys, whole)
     assert "is no exported folder" in refused(capsys, whole, "--push", "alice/mine")
-    assert "there already" in refused(capsys, whole, "--to", whole, *ASKED)
+    assert "already exists" in refused(capsys, whole, "--to", whole, *ASKED)
     assert "nowhere where others find it" in refused(capsys, adapter, *new, "--push", "alice/mine")
     assert "--max_shard_size: 'big'. Use a number and a unit" in refused(capsys, whole, *new, "--max_shard_size", "big")
     assert "--license: 'Apache 2'. Use an identifier" in refused(capsys, whole, *new, "--license", "Apache 2")

@@ -76,7 +76,7 @@ def test_rows_that_were_accumulated_are_put_together_where_they_fit(data, taken,
 def test_activations_are_recomputed_only_where_not_one_row_fits(data, taken, tmp_path, capsys):
     one_row = taken("--per_device_train_batch_size", 1)
     sft(tmp_path / "run", data, *with_memory(0.999 * one_row))
-    assert "activations computed again in the backward" in capsys.readouterr().err
+    assert "activations recomputed in the backward" in capsys.readouterr().err
     rows, forwards, is_recomputed = split_of(tmp_path / "run")
     assert is_recomputed and rows * forwards == ROWS
 
@@ -103,7 +103,7 @@ def test_a_resumed_run_keeps_its_split_where_it_fits(data, saved, tmp_path, caps
     assert distance(weights(saved), weights(tmp_path / "run"), weights(Path(resolve("tiny")))) == 0
     other = with_memory(10.0, "--per_device_train_batch_size", "5", *resumed)
     assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "other", data, *other)]) == 2
-    assert "is of a run with 8 rows a step on each device, this one has 5" in capsys.readouterr().err
+    assert "was trained with 8 rows per step on each device, but this run has 5" in capsys.readouterr().err
 
 
 @pytest.mark.numeric

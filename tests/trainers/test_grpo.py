@@ -294,7 +294,7 @@ def test_a_reward_that_fails_in_every_way_never_ends_the_run(data, tmp_path, cap
     assert len(records) == 3 and all(record["rewards/exact/mean"] is not None for record in records)
     faults = {name for record in records for name in record if name.startswith("rewards/faults/hostile/")}
     assert len(faults) >= 2, faults
-    assert "reward hostile" in caplog.text and "The run goes on" in caplog.text
+    assert "reward hostile" in caplog.text and "The run continues" in caplog.text
     assert all(record["seconds/reward"] < 4 for record in metrics(tmp_path / "run") if "loss" in record)
 
 

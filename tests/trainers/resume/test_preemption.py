@@ -76,8 +76,8 @@ def test_an_earlier_signal_counts_where_it_is_named(rows, tmp_path):
 # A kill while it copies, while it hashes what needed no copy, and before either has its name.
 KILLS = {
     "copying": ("hrm_align.trainers.checkpoints.copy_file", "checkpoint-4/optimizer.pt"),
-    "before it is listed": ("hrm_align.trainers.checkpoints._list_files", "checkpoint-4"),
-    "before it is named": ("hrm_align.trainers.checkpoints._take_name", "checkpoint-4"),
+    "before it is listed": ("hrm_align.trainers.checkpoints._write_digests", "checkpoint-4"),
+    "before it is named": ("hrm_align.trainers.checkpoints._rename_to", "checkpoint-4"),
 }
 
 
