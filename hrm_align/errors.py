@@ -1,4 +1,4 @@
-"""The errors that people are meant to read: a sentence that names the value, the setting and the remedy."""
+"""Exceptions whose messages are shown to users. A message names the value, the setting and the remedy."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in a command, a setting or a data file. The command line prints it and exits with code 2.
+    """A mistake in a command, a setting or a data file. The command line prints the message and exits with code 2.
 
-    The message must name what was wrong, where (file:line for data), and what to do about it.
+    The message must name the wrong value, its setting or place (file:line for data), and what to do about it.
     """
 
 
 class RunError(Exception):
-    """A run that had to stop: a loss that is no number, a full disk. The command line prints it and exits with code 1."""
+    """A failure during a run, such as a NaN loss or a full disk. The command line prints the message and exits with code 1."""
 
 
 class Preempted(Exception):
-    """A run that was asked to stop (SIGTERM) and has saved. The command line prints it and exits with `PREEMPTED_CODE`."""
+    """A run that was stopped by a signal (SIGTERM) and has saved. The command line exits with `PREEMPTED_CODE`."""
 
 
-PREEMPTED_CODE = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, start it again
+PREEMPTED_CODE = 75  # EX_TEMPFAIL of sysexits.h: a temporary failure, start the same command again
 
 
 class Interrupted(Exception):
-    """Ends work that a preempted run does not finish before it saves: an evaluation, a rollout. Never reaches a user."""
+    """Internal: ends an evaluation or a rollout that a preempted run does not finish before it saves. Never shown to users."""
 
 
 def some(names: Iterable[str], most: int = 4) -> str:
-    """The first names and how many more there are: `a, b, c, d and 7 more`."""
-    listed = list(names)
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+    """Join the first names and count the rest: `a, b, c, d and 7 more`."""
+    items = list(names)
+    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")

@@ -1,6 +1,6 @@
-"""Files and folders that are whole or absent: written aside, flushed to disk, renamed.
+"""Write files and folders atomically: write to a temporary name, flush to disk, rename.
 
-A kill at any moment leaves what was there before or what was to be there, never half of it under its name.
+After a kill at any moment, the path holds either the old content or the complete new content.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from hrm_align.errors import UserError
 
 @contextmanager
 def new_folder(target: Path, needed: int) -> Iterator[Path]:
-    """A folder to write into that takes its name in one rename when all is written and flushed.
+    """Yield a temporary folder to write into; at the end flush it and rename it to `target`.
 
     Args:
-        target: its name; nothing may stand there but an empty folder.
-        needed: bytes that will be written, checked against the free space.
+        target: path of the new folder; it must not exist, or be an empty folder.
+        needed: bytes that will be written, compared with the free space.
 
     Raises:
-        UserError: if something is there, or it cannot be written.
+        UserError: if the target is not empty, or cannot be written.
     """
     target = target.expanduser().absolute()
     check_new(target)
-    partial = target.with_name(f".{target.name}.partial")  # a killed run's is begun again
+    partial = target.with_name(f".{target.name}.partial")  # leftovers of a killed process are deleted
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -39,30 +39,30 @@ def new_folder(target: Path, needed: int) -> Iterator[Path]:
         flush_tree(partial)
         os.replace(partial, target)
     except OSError as error:
-        raise UserError(f"{target} cannot be written ({error.strerror or error}).") from error
+        raise UserError(f"{target} cannot be written ({error.strerror or error}): choose another folder.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_new(target: Path) -> None:
-    """Refuse a folder in which something stands. Raises UserError."""
+    """Refuse a path that exists, unless it is an empty folder. Raises UserError."""
     target = target.expanduser()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise UserError(f"{target} is there already, and nothing is written over: name a new folder.")
+        raise UserError(f"{target} already exists, and nothing is overwritten: choose a new folder.")
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object], keep: bool = True) -> None:
-    """Write a file aside, flush it, and rename it; what stood there is kept as `<name>.bak`.
+    """Write a file atomically; the old file is kept as `<name>.bak`.
 
     Args:
-        path: its name.
-        write: gets the file, open for writing bytes.
-        keep: false to keep no such copy.
+        path: path of the file.
+        write: function that writes the content into a file opened for binary writing.
+        keep: whether to keep the old file as a backup.
 
     Raises:
-        OSError: if the disk refuses; what stood there is not lost then.
+        OSError: if writing fails; the old file is unchanged then.
     """
-    partial = path.with_name(f".{path.name}.partial")  # a killed run's is written over
+    partial = path.with_name(f".{path.name}.partial")  # leftovers of a killed process are overwritten
     try:
         with partial.open("wb") as file:
             write(file)
@@ -70,7 +70,7 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object], keep: bool = T
         if path.exists():
             shutil.copymode(path, partial)
             if keep:
-                _keep(path)
+                _back_up(path)
         os.replace(partial, path)
         flush(path.parent)
     finally:
@@ -78,42 +78,45 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object], keep: bool = T
 
 
 def replace_json(path: Path, document: dict[str, Any], keep: bool = True) -> None:
-    """The same for a JSON document, indented as Transformers writes it."""
+    """Write a JSON document with `replace_file`, indented as Transformers writes it."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     replace_file(path, lambda file: file.write(text.encode()), keep)
 
 
 def is_partial(name: str) -> bool:
-    """Whether a file of this name is what a kill has left of a `replace_file`: the file itself is whole beside it."""
+    """Return whether a file of this name is a temporary file that a killed `replace_file` has left behind."""
     return name.startswith(".") and name.endswith(".partial")
 
 
-def _keep(path: Path) -> None:
-    """Give the present file a second name, at no cost; where the file system has no links, copy it."""
+def _back_up(path: Path) -> None:
+    """Hard-link the file to a backup name, or copy it if the file system has no hard links."""
     backup = free_backup(path)
     try:
         os.link(path, backup)
     except OSError:
-        copied = path.with_name(f".{backup.name}.partial")
-        shutil.copy2(path, copied)
-        copied.rename(backup)
+        copy = path.with_name(f".{backup.name}.partial")
+        shutil.copy2(path, copy)
+        copy.rename(backup)
 
 
 def free_backup(path: Path) -> Path:
-    """The first of `<name>.bak`, `<name>.bak.1`, ... that nothing has yet: no backup is ever written over."""
+    """Return the first of `<name>.bak`, `<name>.bak.1`, ... that does not exist: no backup is ever overwritten."""
     names = itertools.chain([f"{path.name}.bak"], (f"{path.name}.bak.{n}" for n in itertools.count(1)))
     return next(path.with_name(name) for name in names if not path.with_name(name).exists())
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Refuse to begin what the disk cannot hold."""
+    """Raise UserError if a folder's disk has less than `needed` bytes (and 64 MiB) free."""
     free = shutil.disk_usage(folder).free
     if free < needed + (1 << 26):
-        raise UserError(f"{folder} needs {needed / 1e9:.1f} GB of free space and has {free / 1e9:.1f}: make room.")
+        raise UserError(
+            f"{folder} needs {needed / 1e9:.1f} GB of free space and has {free / 1e9:.1f}: free some space, or choose a folder "
+            "on another disk."
+        )
 
 
 def flush(path: Path) -> None:
-    """Make the operating system write a file or folder to disk."""
+    """Flush a file or folder to disk (fsync)."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -122,6 +125,6 @@ def flush(path: Path) -> None:
 
 
 def flush_tree(folder: Path) -> None:
-    """Make the operating system write a folder and all files below it to disk."""
+    """Flush a folder and all files below it to disk (fsync)."""
     for path in [*folder.rglob("*"), folder]:
         flush(path)

@@ -1,4 +1,4 @@
-"""Standard output carries results only: a command's answer, which may be JSON that a program reads."""
+"""Standard output for results only: text or JSON that other programs can read. Everything else goes to standard error."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import TextIO
 
-_RESULTS: list[TextIO] = []  # what standard output was before `results_only`
+_RESULTS: list[TextIO] = []  # the real standard output while `results_only` redirects it
 
 
 @contextmanager
 def results_only() -> Iterator[None]:
-    """Keep standard output for `emit`: what libraries print at their import, or while they work, goes to standard error."""
-    if _RESULTS:  # within a command that keeps to it already
+    """Redirect to standard error what is printed, by libraries too; only `emit` still writes to standard output."""
+    if _RESULTS:  # an enclosing `results_only` redirects already
         yield
         return
     _RESULTS.append(sys.stdout)
@@ -25,10 +25,10 @@ def results_only() -> Iterator[None]:
 
 
 def results() -> TextIO:
-    """The stream of a command's results."""
+    """Return the stream for a command's results."""
     return _RESULTS[-1] if _RESULTS else sys.stdout
 
 
 def emit(text: str) -> None:
-    """Print a command's result."""
+    """Print the result of a command to standard output."""
     print(text, file=results())

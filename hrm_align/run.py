@@ -1,4 +1,4 @@
-"""A run of a recipe: it claims or resumes its folder, trains under preemption, saves, and publishes.
+"""Run a recipe: claim or resume its output folder, train, save, and publish.
 
 with open_run(recipe) as run:
     data = run.read_data()
@@ -6,8 +6,8 @@ with open_run(recipe) as run:
     run.train(trainer, data)
     run.publish(max_new_tokens)
 
-One process claims the folder and finds the checkpoint to go on from, and all of them hear the same. To its end the run listens
-to the signals that ask it to stop.
+The main process claims the folder and chooses the checkpoint to resume from; it broadcasts both to the other processes. While the
+run is open, SIGTERM (and `preemption_signal`) make it save a checkpoint and stop.
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ from hrm_align.trainers.claim import Claim, claimed, sees_claim
 from hrm_align.trainers.evals import ForgettingGuard, report_guard
 from hrm_align.trainers.resume import AUTO, check_same_run, checkpoint_to_resume
 
-SEEN_WITHIN = 15.0  # seconds, in which a network file system shows a new file
+SEEN_WITHIN = 15.0  # seconds a network file system may take until another machine sees a new file
 
 
 @dataclass(frozen=True)
 class Run:
-    """An open run.
+    """An open run: its recipe, its output folder, and the claim on that folder.
 
     Attributes:
-        recipe: as parsed.
-        settings: every key of it with its value, for the record.
-        push: what is to be published at the end; None for nothing.
-        folder: its output_dir.
-        resumed: the checkpoint that it goes on from, verified; None for a run from the start.
-        claim: on the folder, held by the main process; None on the others.
-        preemption: what it does with signals.
+        recipe: the parsed recipe.
+        settings: every setting of the recipe with its value, as written to run/resolved.yaml.
+        push: what to upload to the Hub at the end; None to upload nothing.
+        folder: output_dir.
+        resumed: the verified checkpoint to resume from; None for a run from the start.
+        claim: the claim on the folder on the main process; None on the other processes.
+        preemption: callback that turns a signal into a checkpoint and an early stop.
     """
 
     recipe: Any
@@ -74,24 +74,24 @@ class Run:
 
     @property
     def callbacks(self) -> list[TrainerCallback]:
-        """For its trainer: the claim is watched, metrics.jsonl written, and a signal becomes a checkpoint."""
+        """Callbacks for the trainer: check the claim, write metrics.jsonl, save and stop after a signal."""
         metrics = MetricsFile(self.folder / "metrics.jsonl", self.resumed)
         return [ClaimWatch(self.claim), metrics, self.preemption]
 
     def read_data(self) -> RunData:
-        """The rows of the recipe. Raises UserError if they, or the settings, are not those of the run that is resumed."""
+        """Read the rows of the recipe. Raises UserError if rows or settings differ from those of the resumed run."""
         data = read_data(self.recipe.data, self.recipe.training.seed, self.folder / "run")
         check_same_run(self.resumed, self.settings, data.account, PartialState().num_processes)
         return data
 
     def check_rewards(self, suite: RewardSuite, prompts: Sequence[Example]) -> PreflightReport | None:
-        """Grade answers whose reward is known, and stop before a run that would be rewarded for nothing, or for anything.
+        """Grade answers whose reward is known in advance, and fail if the rewards give other values.
 
         Returns:
-            The report, for `train`; None on other processes, or where the recipe asks for none.
+            The report, to pass to `train`; None on processes other than the main one, or if `preflight_samples` is 0.
 
         Raises:
-            UserError: as `PreflightReport.require`.
+            UserError: see `PreflightReport.require`.
         """
         rewards = self.recipe.rewards
         if not rewards.preflight_samples or not PartialState().is_main_process:
@@ -108,16 +108,16 @@ class Run:
         guard: ForgettingGuard | None = None,
         checked: PreflightReport | None = None,
     ) -> None:
-        """Record the run, train, save, and score its guard sets before and after.
+        """Write the run's records, train, save, and score the guard sets before and after.
 
         Args:
-            trainer: with `callbacks`.
-            data: of `read_data`, with what became of its rows.
-            guard: sets that must not be forgotten; None for none.
-            checked: of `check_rewards`.
+            trainer: built with `callbacks`.
+            data: returned by `read_data`.
+            guard: data sets whose scores should not drop; None for none.
+            checked: returned by `check_rewards`.
 
         Raises:
-            Preempted: if a signal asked the run to stop; it has saved.
+            Preempted: if a signal stopped the run; a checkpoint has been saved.
         """
         is_main = PartialState().is_main_process
         if is_main:
@@ -125,12 +125,12 @@ class Run:
             write_records(self.folder / "run", self.settings, data.account)
             if checked is not None:
                 write_json(self.folder / "run" / "preflight.json", checked.to_dict())
-            for line in (*summary_of(trainer.model, data), *warnings_of(data, self.recipe.training)):
+            for line in (*summarize_run(trainer.model, data), *find_eval_problems(data, self.recipe.training)):
                 print(line)
         if guard is not None:
             trainer.call_with_model(guard.before)
         trainer.train(resume_from_checkpoint=self.resumed)
-        self.preemption.raise_if_asked(self.folder, trainer.state.global_step)
+        self.preemption.raise_if_preempted(self.folder, trainer.state.global_step)
         trainer.save_model(str(self.folder))
         trainer.save_state()
         if guard is not None:
@@ -139,10 +139,10 @@ class Run:
                 Console().print(report_guard(report, self.folder / "run"))
 
     def publish(self, max_new_tokens: int) -> None:
-        """Say where the run is saved, and push it where the recipe asks for that.
+        """Print where the run is saved, and push it to the Hub if the recipe requests that.
 
         Args:
-            max_new_tokens: longest answer when the export is compared with the run.
+            max_new_tokens: longest completion, in tokens, when the export is compared with the run.
         """
         if not PartialState().is_main_process:
             return
@@ -151,65 +151,70 @@ class Run:
             self.push.publish(self.folder, max_new_tokens)
 
     def check_claim(self) -> None:
-        """Raise RunError if another run has taken the folder over."""
+        """Raise RunError if another run has taken over the folder."""
         if self.claim is not None:
             self.claim.check()
 
 
 def read_data(data: DataArguments, seed: int, quarantine: Path) -> RunData:
-    """Read every row, strictly; hold out what the recipe says.
+    """Read and validate all rows of a recipe; split off the held-out rows.
 
     Args:
-        data: the recipe's keys.
-        seed: chooses rows where a share of them is asked for.
-        quarantine: folder that gets the malformed rows, `quarantine_train.jsonl` and so on.
+        data: the data settings of the recipe.
+        seed: seed for choosing rows where only a share of a data set is used.
+        quarantine: folder for malformed rows; they are written to `quarantine_train.jsonl` and so on.
 
     Raises:
-        UserError: as `load_examples`.
+        UserError: see `load_examples`.
     """
-    account: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
 
-    def read(specs: Sequence[DatasetSpec], name: str) -> list[Example]:
-        examples, counts = load_examples(
+    def load(specs: Sequence[DatasetSpec], name: str) -> list[Example]:
+        examples, loaded = load_examples(
             specs,
             default_condition=data.condition,
             seed=seed,
             max_bad_fraction=data.max_bad_fraction,
             quarantine=quarantine / f"quarantine_{name}.jsonl",
         )
-        account[name] = counts.to_dict()
+        counts[name] = loaded.to_dict()
         return examples
 
-    train = read(data.specs(), "train")
+    train = load(data.specs(), "train")
     if data.eval_datasets:
-        held_out = read(data.eval_specs(), "eval")
+        held_out = load(data.eval_specs(), "eval")
     else:
         train, held_out = split_by_content(train, data.eval_fraction)
     if data.replay_datasets:
-        train += drawn(read(data.replay_specs(), "replay"), data.replay_fraction, len(train), seed)
-        account["replay"]["share"] = data.replay_fraction
-    guard = {spec.path: read([spec], f"guard_{number}") for number, spec in enumerate(data.guard_specs(), start=1)}
-    return RunData(train, held_out, guard, account)
+        train += drawn(load(data.replay_specs(), "replay"), data.replay_fraction, len(train), seed)
+        counts["replay"]["share"] = data.replay_fraction
+    guard = {spec.path: load([spec], f"guard_{number}") for number, spec in enumerate(data.guard_specs(), start=1)}
+    return RunData(train, held_out, guard, counts)
 
 
-def warnings_of(run: RunData, args: TrainingArguments) -> list[str]:
-    """What is to be said of the held-out rows: that nothing looks at them, or that they are learnt as well."""
-    said = []
+def find_eval_problems(run: RunData, args: TrainingArguments) -> list[str]:
+    """Return warnings about the held-out rows: if no evaluation uses them, or if the training set contains them."""
+    warnings = []
     if run.held_out and args.eval_strategy == "no" and not args.eval_on_start:
-        said.append(f"{len(run.held_out)} held-out documents are never looked at: set --eval_strategy.")
-    learnt = {*map(_text_of, run.train)}
-    both = sum(_text_of(example) in learnt for example in run.held_out)
-    if both:
-        said.append(f"{both} of {len(run.held_out)} held-out documents are trained on too: their scores say little.")
-    return said
+        warnings.append(
+            f"Nothing evaluates the {len(run.held_out)} held-out documents: add --eval_strategy steps --eval_steps 100."
+        )
+    train_keys = {*map(_content_key, run.train)}
+    overlap = sum(_content_key(example) in train_keys for example in run.held_out)
+    if overlap:
+        warnings.append(
+            f"{overlap} of {len(run.held_out)} held-out documents are also in the training set, so their scores mean little: "
+            "remove them from one of the two sets."
+        )
+    return warnings
 
 
-def _text_of(example: Example) -> tuple[str, ...]:
+def _content_key(example: Example) -> tuple[str, ...]:
     return (*(f"{message.role}: {message.content}" for message in example.messages), example.reference)
 
 
-def summary_of(model: Any, data: RunData) -> list[str]:
-    """What is trained, and on how much, for people."""
+def summarize_run(model: Any, data: RunData) -> list[str]:
+    """Return lines to print: the number of trained parameters, and the rows used and dropped of each data set."""
     lines = [parameters_told(model) or "all parameters are trained"]
     for name, part in data.account.items():
         if "kept" in part:
@@ -219,46 +224,49 @@ def summary_of(model: Any, data: RunData) -> list[str]:
 
 @contextmanager
 def open_run(recipe: Any) -> Iterator[Run]:
-    """Claim `output_dir`, before anything is read for the run or written there, until the run ends in whatever way.
+    """Claim `output_dir` before anything is read or written, and hold the claim until the run ends or fails.
 
-    Then the batch is settled (`auto_batch`), the seed set and the trackers started.
+    Then choose the batch split (`auto_batch`), set the seed and start the trackers.
 
     Args:
-        recipe: as parsed; its training has `output_dir`, `resume_from_checkpoint`, `preemption_dir` and `preemption_signal`.
+        recipe: the parsed recipe; its training settings have `output_dir`, `resume_from_checkpoint`, `preemption_dir` and
+            `preemption_signal`.
 
     Raises:
-        UserError: on the main process, if another run has the folder, if it holds what may not be written over, or if there
-            is no such checkpoint. The other processes exit with the same code and say nothing.
-        RunError: the same, if the checkpoint of a preempted run cannot be copied.
-        Preempted: if a signal came when only the scores of the guard sets were missing.
+        UserError: on the main process, if another run uses the folder, if the folder holds files of another run, or if the
+            checkpoint does not exist. The other processes exit with the same code and print nothing.
+        RunError: likewise, if the checkpoint of a preempted run cannot be copied.
+        Preempted: if a signal came after training, before the guard sets were scored.
     """
     args = recipe.training
-    state, folder, asked = PartialState(), Path(str(args.output_dir)), args.resume_from_checkpoint
+    state, folder, requested = PartialState(), Path(str(args.output_dir)), args.resume_from_checkpoint
     preemption = Preemption(args.preemption_signal)
     follow_launcher()
     with ExitStack() as closing:
-        closing.enter_context(results_only())  # a run's result is its folder: what it says goes to standard error
+        closing.enter_context(
+            results_only()
+        )  # the result of a run is its folder; everything printed goes to standard error
         claim, resumed, refusal = None, None, None
         if state.is_main_process:
             try:
-                claim = closing.enter_context(claimed(folder, patient=asked == AUTO))
-                closing.enter_context(_released_by_signals(claim))
-                resumed = checkpoint_to_resume(asked, folder, args.preemption_dir)
-                check_folder(folder, resumed, started_again=asked == AUTO)
-                (folder / "run" / PREEMPTED).unlink(missing_ok=True)  # what it told is settled
+                claim = closing.enter_context(claimed(folder, patient=requested == AUTO))
+                closing.enter_context(_release_on_signals(claim))
+                resumed = checkpoint_to_resume(requested, folder, args.preemption_dir)
+                check_folder(folder, resumed, started_again=requested == AUTO)
+                (folder / "run" / PREEMPTED).unlink(missing_ok=True)  # that checkpoint is published or lost by now
             except (UserError, RunError) as error:
                 refusal = error
         token = claim.owner.token if claim is not None else ""
         code = 0 if refusal is None else 2 if isinstance(refusal, UserError) else 1
         resumed, token, code = broadcast_object_list([resumed, token, code])
-        if not code and (apart := _machines_apart(folder, token)):
+        if not code and (apart := _find_separate_machines(folder, token)):
             code = 2
             refusal = UserError(
-                f"--output_dir {folder} is not one folder: {some(apart)} cannot see what {socket.gethostname()} writes there. "
-                "Give the path of a file system that all machines share."
+                f"--output_dir {folder} is not shared by all machines: {some(apart)} cannot see what {socket.gethostname()} "
+                "writes there. Use a path on a file system that all machines share."
             )
         if code:
-            state.wait_for_everyone()  # none may leave while another still waits for its answer
+            state.wait_for_everyone()  # a process that leaves early would break the collective calls of the others
             if refusal is not None and state.is_main_process:
                 raise refusal
             sys.exit(code)
@@ -271,18 +279,20 @@ def open_run(recipe: Any) -> Iterator[Run]:
                 prepare_trackers(args.report_to, folder)
                 yield Run(recipe, settings, push, folder, resumed, claim, preemption)
         except Interrupted as stop:
-            raise Preempted(f"{folder} is saved, but for the scores of its guard sets after training.") from stop
+            raise Preempted(
+                f"{folder} is saved; the guard sets were not scored after training. Score it with hrm-align evaluate."
+            ) from stop
 
 
 def _settle_batch(recipe: Any, resumed: Path | None) -> None:
     config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
-    decided = settle_batch(recipe, config, resumed)
+    decision = settle_batch(recipe, config, resumed)
     if PartialState().is_main_process:
-        print(decided)
+        print(decision)
 
 
-def _machines_apart(folder: Path, token: str) -> list[str]:
-    """The names of the machines on which the main process's claim is not to be seen, the same on every process."""
+def _find_separate_machines(folder: Path, token: str) -> list[str]:
+    """Return the host names of machines that do not see the main process's claim; the same list on every process."""
     if int(os.environ.get("LOCAL_WORLD_SIZE", PartialState().num_processes)) >= PartialState().num_processes:
         return []
     end = time.monotonic() + SEEN_WITHIN
@@ -292,20 +302,20 @@ def _machines_apart(folder: Path, token: str) -> list[str]:
 
 
 @contextmanager
-def _released_by_signals(claim: Claim) -> Iterator[None]:
-    """Let signals that end this process at once, as SIGTERM does outside of training, remove the claim first."""
+def _release_on_signals(claim: Claim) -> Iterator[None]:
+    """Remove the claim before SIGTERM or SIGHUP ends this process outside of training."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        claim.release()  # does nothing in a forked worker
+        claim.release()  # has no effect in a forked worker
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
-    for number in taken:
+    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in handled:
         signal.signal(number, end)
     try:
         yield
     finally:
-        for number in taken:
+        for number in handled:
             if signal.getsignal(number) is end:
                 signal.signal(number, signal.SIG_DFL)

@@ -1,7 +1,10 @@
-"""The files of a run: their names, the records in `output_dir/run`, and what a later command reads back from them.
+"""The files of a run: their names, the records in `output_dir/run`, and functions that read a finished run back.
 
-`resolved.yaml` holds the settings, `env.json` the machine and its versions, `data.json` the rows used. An export starts from
-these records: the checkpoint, its base, and where that base comes from.
+    run/resolved.yaml   every setting with its value
+    run/env.json        library versions and machine
+    run/data.json       data sets, rows used, rows dropped and why
+
+An export starts from these records: they name the checkpoint, its base model, and where that base model comes from.
 """
 
 from __future__ import annotations
@@ -30,49 +33,51 @@ from hrm_align.models.loading import HUB_ID, TINY, resolve
 logger = logging.getLogger(__name__)
 
 PREEMPTED = "preempted.json"
-MERGE = "merge.json"  # beside merged weights: what they were merged from
+MERGE = "merge.json"  # beside merged weights: the base model and the adapter they were merged from
 CLAIM = "claim.json"
-STAGING = ".saving"  # what is being written, and what is being removed
+STAGING = ".saving"  # folders that are being written or removed
 EMA_FOLDER = "ema"  # the averaged weights of a finished run: a checkpoint of its own, beside the trained one
 _LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "tokenizers")
 
 
 def is_of_claim(name: str) -> bool:
-    """Whether a file of this name is a claim, or what a killed process or NFS has left of one."""
+    """Return whether a file of this name is a claim, or a leftover of a claim from a killed process or from NFS."""
     return name == CLAIM or name.startswith((f".{CLAIM}.", ".nfs"))
 
 
 def check_folder(path: Path, resumed: Path | None, started_again: bool) -> None:
-    """Refuse a folder that holds what this run would write over.
+    """Refuse a folder that holds files this run would overwrite.
 
     Args:
-        path: of the run.
-        resumed: the checkpoint it goes on from; only its own run may be continued in place.
-        started_again: whether a run that was killed before its first checkpoint may have been here.
+        path: output_dir of the run.
+        resumed: the checkpoint to resume from; a run may only be continued in its own folder.
+        started_again: whether the run may have been killed here before its first checkpoint (`auto`).
 
     Raises:
-        UserError: if there are files of another run, or (`started_again`) any that no start leaves behind.
+        UserError: if the folder holds files of another run, or, with `started_again`, files that an interrupted start does
+            not leave behind.
     """
     if resumed is not None and resumed.resolve().parent == path.resolve():
         return
-    found = [file.relative_to(path) for file in path.rglob("*") if _is_of_a_run(file)]
+    present = [file.relative_to(path) for file in path.rglob("*") if _belongs_to_run(file)]
     if started_again:
-        found = [file for file in found if file.parts[0] not in _OF_A_START]
-    if not found:
+        present = [file for file in present if file.parts[0] not in _WRITTEN_BEFORE_CHECKPOINT]
+    if not present:
         return
     if started_again:
         raise UserError(
-            f"--resume_from_checkpoint auto: {path} holds no checkpoint to go on from, but {some(map(str, sorted(found)))}, which "
-            "no start leaves behind, and nothing is written over: choose another --output_dir, or move the folder away."
+            f"--resume_from_checkpoint auto: {path} holds no checkpoint to resume from, but "
+            f"{some(map(str, sorted(present)))}, which an interrupted start does not leave behind. Nothing is overwritten: "
+            "choose another --output_dir, or move the folder away."
         )
     raise UserError(
-        f"{path} already holds files, and nothing is written over: choose another --output_dir, go on with "
-        "--resume_from_checkpoint latest (or auto, which begins again where no checkpoint was saved), or move the folder away."
+        f"{path} already holds files, and nothing is overwritten: choose another --output_dir, continue the run with "
+        "--resume_from_checkpoint latest (or auto, which starts anew if no checkpoint was saved), or move the folder away."
     )
 
 
-# What a run writes before its first checkpoint: records, logs, trackers' files, the merge that GRPO begins with, half a save.
-_OF_A_START = (
+# What a run writes before its first checkpoint: records, logs, tracker files, the merged start of GRPO, an unfinished save.
+_WRITTEN_BEFORE_CHECKPOINT = (
     "run",
     "metrics.jsonl",
     "samples.jsonl",
@@ -85,13 +90,13 @@ _OF_A_START = (
 )
 
 
-def _is_of_a_run(path: Path) -> bool:
-    # A start that failed on a bad row leaves its quarantine file: with the row mended, the same command must work.
+def _belongs_to_run(path: Path) -> bool:
+    # A start that failed on a bad row leaves its quarantine file: after the row is fixed, the same command must work.
     return path.is_file() and not path.name.startswith("quarantine_") and not is_of_claim(path.name)
 
 
 def environment() -> dict[str, Any]:
-    """Versions and machine, as far as they change results."""
+    """Return library versions and machine: everything outside the recipe that can change results."""
     return {
         "hrm_align": __version__,
         "python": platform.python_version(),
@@ -104,17 +109,17 @@ def environment() -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write an object to be read by people and programs, whole or not at all."""
+    """Write a JSON object atomically."""
     replace_json(path, content, keep=False)
 
 
 def note_preempted(output_dir: Path, step: int, stage: Path | None) -> None:
-    """Write `run/preempted.json`, for schedulers, which see the launcher's exit code, and for the next start.
+    """Write `run/preempted.json`, for the next start and for schedulers that see only the launcher's exit code.
 
     Args:
-        output_dir: of the run.
-        step: of the checkpoint.
-        stage: where it is while it is not in `output_dir` yet.
+        output_dir: output_dir of the run.
+        step: optimizer step of the checkpoint.
+        stage: where the checkpoint is while it has not been copied to `output_dir`; None once it has.
     """
     content = {
         "checkpoint": f"checkpoint-{step}",
@@ -129,7 +134,7 @@ def note_preempted(output_dir: Path, step: int, stage: Path | None) -> None:
 
 
 def write_records(run: Path, settings: dict[str, Any], data: dict[str, Any]) -> None:
-    """Write `resolved.yaml`, `env.json` and `data.json`; those of a run that is resumed stay whole if this is killed."""
+    """Write `resolved.yaml`, `env.json` and `data.json`, each atomically: a kill leaves the records of the resumed run intact."""
     text = yaml.safe_dump(settings, sort_keys=False)
     replace_file(run / "resolved.yaml", lambda file: file.write(text.encode()), keep=False)
     write_json(run / "env.json", environment())
@@ -137,23 +142,27 @@ def write_records(run: Path, settings: dict[str, Any], data: dict[str, Any]) -> 
 
 
 def record_of(checkpoint: Path, name: str) -> dict[str, Any]:
-    """What the run of a checkpoint has recorded under this name; empty where that is gone or was never written."""
+    """Return the record `name` of the run that saved a checkpoint; empty if the file is missing or damaged."""
     path = checkpoint.parent / "run" / name
     if not path.is_file():
         return {}
     try:
         text = path.read_text(encoding="utf-8")
-        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError):
-        found = None
-    if isinstance(found, dict):
-        return found
-    logger.warning("%s is damaged: whether this is the same run is not compared with it", path)
+        content = None
+    if isinstance(content, dict):
+        return content
+    logger.warning(
+        "%s is damaged, so the settings and rows of the resumed run cannot be compared with it: restore it from a backup, or "
+        "check them yourself.",
+        path,
+    )
     return {}
 
 
-LONGEST_CHAIN = 16  # of runs, each begun where another ended
-CHECKPOINT, START = "checkpoint-", "start"  # folders of a run beside its result
+LONGEST_CHAIN = 16  # runs, each of which started from the weights of the one before
+CHECKPOINT, START = "checkpoint-", "start"  # folders in output_dir beside the final weights
 
 
 @dataclass(frozen=True)
@@ -162,11 +171,11 @@ class Source:
 
     Args:
         run: folder that the user named.
-        folder: of the weights: of the run, of one of its checkpoints, or of its averaged weights.
-        adapter: if that is what it holds.
-        averaged: whether the weights are the run's averages.
-        step: of a checkpoint of a run; None for its end.
-        settings: `run/resolved.yaml`; this and the next three are empty where there is no record of *these* weights.
+        folder: folder of the weights: output_dir, one of its checkpoints, or `ema/`.
+        adapter: the adapter, if the folder holds one.
+        averaged: whether the weights are the run's averaged weights.
+        step: step of the checkpoint, if the folder is a `checkpoint-N`; None for the final weights.
+        settings: `run/resolved.yaml`; settings, data, guard and environment are empty if these weights have no record.
         data: `run/data.json`.
         guard: `run/guard.json`.
         environment: `run/env.json`.
@@ -184,21 +193,21 @@ class Source:
 
     @property
     def base(self) -> str | None:
-        """The name of the model that training began with: of the adapter's base, or of the whole model; None if unknown."""
+        """Name of the model that training started from: the adapter's base, or the whole model; None if unknown."""
         if self.adapter is not None:
             return base_of(self.adapter)
-        name = self.settings.get("model_name_or_path") or _json(self.folder / MERGE).get("base")
+        name = self.settings.get("model_name_or_path") or _read_json(self.folder / MERGE).get("base")
         return str(name) if name else None
 
     @property
     def start(self) -> str | None:
-        """Where those weights are. GRPO begins at the merge of an adapter, which the run has kept."""
+        """Path or name of the weights that training started from: the merged adapter in `start/` (GRPO), else `base`."""
         merged = self.folder / START
         return str(merged) if self.adapter is None and merged.is_dir() else self.base
 
     @property
     def conditions(self) -> dict[str, int]:
-        """Conditions of the rows that were learnt, the most frequent first; empty where it was not recorded."""
+        """Conditions of the training rows with their counts, the most frequent first; empty if not recorded."""
         counts: Counter[str] = Counter()
         for part in self.data.get("train", {}).get("datasets", []):
             counts.update(part.get("conditions", {}))
@@ -206,12 +215,12 @@ class Source:
 
     @property
     def condition(self) -> str | None:
-        """The condition to ask under: of most rows, else the run's default; None without a record."""
+        """Condition for new prompts: the one of most training rows, else the run's default; None without a record."""
         return next(iter(self.conditions), self.settings.get("condition"))
 
     @property
     def match(self) -> str:
-        """How the run graded its own answers."""
+        """Name of the grader that the run used for its own answers."""
         names = [
             str(entry.get("name")) if isinstance(entry, dict) else str(entry)
             for entry in self.settings.get("rewards") or []
@@ -220,37 +229,37 @@ class Source:
 
 
 def open_source(name: str, averaged: bool = False) -> Source:
-    """Read a run.
+    """Open a run, one of its checkpoints, or any checkpoint or adapter, with its records.
 
     Args:
         name: output_dir of a run, one of its `checkpoint-N`, or any folder of a checkpoint or adapter.
-        averaged: take the averaged weights (`ema/`) of the run.
+        averaged: use the averaged weights (`ema/`) of the run.
 
     Raises:
-        UserError: if there is nothing to export, or a record is damaged.
+        UserError: if the folder holds no weights, or a record is damaged.
     """
     run = Path(name).expanduser()
     if not run.is_dir():
-        raise UserError(f"there is no folder {name}: name the output_dir of a run.")
+        raise UserError(f"there is no folder {name}: use the output_dir of a run.")
     folder = run / EMA_FOLDER if averaged else run
     if averaged and not folder.is_dir():
         raise UserError(f"{name} has no averaged weights ({EMA_FOLDER}/): train with ema_decay, or leave out --ema.")
     adapter = open_adapter(str(folder)) if is_adapter(str(folder)) else None
     if adapter is None:
-        resolve(str(folder))  # says what is missing
+        resolve(str(folder))  # raises UserError if a file is missing
     averaged = folder.name == EMA_FOLDER and (folder.parent / "run").is_dir()
     step = folder.name.removeprefix(CHECKPOINT) if folder.name.startswith(CHECKPOINT) else None
     records = (folder.parent if averaged or step else folder) / "run"
     settings, data, environment = (
-        _yaml(records / "resolved.yaml"),
-        _json(records / "data.json"),
-        _json(records / "env.json"),
+        _read_yaml(records / "resolved.yaml"),
+        _read_json(records / "data.json"),
+        _read_json(records / "env.json"),
     )
-    guard = {} if averaged or step else _json(records / "guard.json")  # it has scored the weights of the run's end
+    guard = {} if averaged or step else _read_json(records / "guard.json")  # scores of the final weights only
     return Source(run, folder, adapter, averaged, step, settings, data, guard, environment)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
@@ -259,7 +268,7 @@ def _json(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is damaged ({error}): move it away, or restore it from a backup.") from None
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
@@ -269,14 +278,14 @@ def _yaml(path: Path) -> dict[str, Any]:
 
 
 def origin(name: str | None) -> str | None:
-    """The base that a chain of runs began with: a Hub id or `tiny`; None where the chain breaks off.
+    """Return the published model that a chain of runs started from: a Hub id or `tiny`; None if the chain is broken.
 
     Args:
-        name: of a base as a run knows it, which may be the folder of an earlier run or merge.
+        name: base model of a run: a Hub id, or the folder of an earlier run or merge.
     """
     for _ in range(LONGEST_CHAIN):
-        if found := public_name(name):
-            return found
+        if published := public_name(name):
+            return published
         try:
             name = open_source(str(name)).base
         except UserError:
@@ -285,7 +294,7 @@ def origin(name: str | None) -> str | None:
 
 
 def is_result_of_a_run(name: str | None) -> bool:
-    """Whether a folder holds what an earlier run or merge has made, as its records say; a copied base has none."""
+    """Return whether a folder holds the result of a run or merge with its records; a copied base model has no records."""
     try:
         return name is not None and Path(name).expanduser().is_dir() and open_source(name).base is not None
     except UserError:
@@ -293,11 +302,11 @@ def is_result_of_a_run(name: str | None) -> bool:
 
 
 def public_name(name: str | None) -> str | None:
-    """The name, if others find the same weights under it: `tiny`, or an id that was fetched from the Hub.
+    """Return the name if other machines can load the same weights by it (`tiny`, or an id fetched from the Hub), else None.
 
-    `runs/mine` looks like an id, too, where that folder has gone: what was fetched is in the client's cache.
+    A missing folder `runs/mine` looks like a Hub id, so only ids that are in the Hub client's cache count.
     """
     if not name or Path(name).expanduser().exists():
         return None
-    fetched = name.count("/") == 1 and isinstance(try_to_load_from_cache(name, "config.json"), str)
-    return name if name in (TINY, HUB_ID) or fetched else None
+    is_fetched = name.count("/") == 1 and isinstance(try_to_load_from_cache(name, "config.json"), str)
+    return name if name in (TINY, HUB_ID) or is_fetched else None

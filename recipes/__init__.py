@@ -1,1 +1,1 @@
-"""The recipes, also importable as `hrm_align.recipes` once the package is installed."""
+"""Recipes: scripts and settings for training and export; an installed package imports them as `hrm_align.recipes`."""

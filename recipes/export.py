@@ -26,63 +26,63 @@ from hrm_align.output import emit
 
 
 def main(argv: Sequence[str]) -> None:
-    """Export, or push what was exported."""
+    """Export a run, or push a folder that was exported before."""
     arguments = parser().parse_args(argv)
     for option in ("push", "base_model"):  # before the work
         if getattr(arguments, option) is not None:
             check_repo_id(getattr(arguments, option), f"--{option}")
-    told: dict[str, object] = {}
+    report: dict[str, object] = {}
     if arguments.to:
         folder = arguments.to.expanduser()
-        told = export(options_from(arguments, ExportOptions))
+        report = export(options_from(arguments, ExportOptions))
     else:
         folder = exported_before(arguments, argv)
     if arguments.push:
-        told["commit"] = push(folder, arguments.push, arguments.private, arguments.force == "parity")
+        report["commit"] = push(folder, arguments.push, arguments.private, arguments.force == "parity")
     if arguments.json:
-        emit(json.dumps({"folder": str(folder), **told}))
+        emit(json.dumps({"folder": str(folder), **report}))
         return
     lines = [f"exported to {folder}"] if arguments.to else []
-    emit("\n".join(lines + [f"{name}: {words(name, value)}" for name, value in told.items()]))
+    emit("\n".join(lines + [f"{name}: {words(name, value)}" for name, value in report.items()]))
 
 
 def words(name: str, value: Any) -> str:
-    """What `export` tells under a name, for people; `--json` has the numbers."""
+    """Return one entry of the report as text; `--json` has the numbers."""
     if name in ("before", "after"):
         return f"{percent(value)} of {value['n']} rows right"
     if name == "parity":
         return (
-            f"{value['other_answers']} of {value['rows']} greedy answers are not the run's; log-probabilities of "
+            f"{value['other_answers']} of {value['rows']} greedy answers differ from the run's; log-probabilities of "
             f"{value['tokens']:,} tokens, computed in float32, differ by {value['mean_difference']:.1e} on average and "
             f"{value['largest_difference']:.1e} at most ({value['dtype']})"
         )
     if name == "merge":
         return (
-            f"{value['other_answers']} of {value['prompts']} greedy answers are not those of the adapter on its base; logits "
+            f"{value['other_answers']} of {value['prompts']} greedy answers differ from those of the adapter on its base; logits "
             f"of {value['tokens']:,} tokens differ by at most {value['largest_difference']:.1e} of the largest"
         )
     return str(value)
 
 
 def exported_before(arguments: argparse.Namespace, argv: Sequence[str]) -> Path:
-    """The folder to push. Raises UserError for options that it cannot honour any more."""
+    """Return the folder to push. Raises UserError for options that only an export takes."""
     if not arguments.push:
-        raise UserError("give --to DIR to export to; or, to push a folder that was exported before, that and --push.")
+        raise UserError("--to is missing: give --to DIR to export; to push a folder that was exported before, give --push.")
     known = ("--push", "--private", "--force", "--json")
     late = [word for word in argv if word.startswith("--") and word.split("=")[0] not in known]
     if late:
-        raise UserError(f"{late[0]} is for the export, which is done: give --to DIR to export anew, or leave it out.")
+        raise UserError(f"{late[0]} applies to an export, and --push alone only uploads: add --to DIR to export again, or leave it out.")
     return Path(arguments.run).expanduser()
 
 
 def parser() -> PathParser:
-    """The options."""
-    told = PathParser("export", "Make a folder of a run that others can use, prove it, and push it to the Hub.")
-    told.add_argument("run", help="output_dir of a run, a checkpoint of it, or (with --push alone) an exported folder")
-    told.add_argument("--to", type=Path, metavar="DIR", help="new folder")
-    add_options(told, ExportOptions)
-    told.add_argument("--private", action="store_true", help="make the repository private")
-    return told
+    """Return the parser of the command's options."""
+    options = PathParser("export", "Export a run to a folder that others can use, check it, and push it to the Hub.")
+    options.add_argument("run", help="output_dir of a run, a checkpoint of it, or (with --push alone) an exported folder")
+    options.add_argument("--to", type=Path, metavar="DIR", help="new folder")
+    add_options(options, ExportOptions)
+    options.add_argument("--private", action="store_true", help="make the repository private")
+    return options
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     accelerate launch recipes/grpo.py --config recipes/tiny/math_grpo.yaml [--learning_rate 1e-3]
     hrm-align grpo --config recipes/tiny/math_grpo.yaml
 
-Begins at a checkpoint, or at an adapter, which is merged into its base first (`start/`). Grades each prompt's own answer
-before anything is trained. Writes into `output_dir` what `recipes/sft.py` writes, and `run/preflight.json`.
+Starts from a checkpoint, or from an adapter, which is merged into its base first (`start/`). Before training it checks the rewards
+on each prompt's reference. Writes into `output_dir` what `recipes/sft.py` writes, and `run/preflight.json`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hrm_align.trainers.launch import check_launch, separate_restart
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse, open, read, check the rewards, load, train, save and publish."""
+    """Parse the settings, open the run, read data, check rewards, load the model, train, save and publish."""
     separate_restart()
     recipe = parse_grpo(argv)
     args, longest = recipe.training, int(recipe.training.max_completion_length or 0)

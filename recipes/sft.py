@@ -1,4 +1,4 @@
-"""Supervised fine-tuning, full or with an adapter, from rows to a checkpoint that others can load.
+"""Supervised fine-tuning, full or with an adapter, from rows of data to a checkpoint that others can load.
 
     accelerate launch recipes/sft.py --config recipes/tiny/sft.yaml [--learning_rate 1e-3]
     hrm-align sft --config recipes/tiny/sft.yaml
@@ -24,7 +24,7 @@ from hrm_align.trainers.sft_config import parse_sft
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse, open, load, read, train, save and publish."""
+    """Parse the settings, open the run, load the model, read data, train, save and publish."""
     separate_restart()
     recipe = parse_sft(argv)
     args = recipe.training

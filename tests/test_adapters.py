@@ -230,7 +230,7 @@ def test_wrong_words_are_one_sentence(chat, tmp_path, capsys):
         ("adapters",): "use list, merge or compare",
         ("adapters", "join"): "use list, merge or compare",
         ("adapters", "list", tmp_path): "holds no adapter",
-        (*merge, chat, "--to", chat): "is there already",
+        (*merge, chat, "--to", chat): "already exists",
         (*merge, "tiny", "--to", tmp_path / "m"): "there is no adapter at tiny",
         (*merge, resolve("tiny"), "--to", tmp_path / "m"): "name the folder of a run that had use_peft",
     }.items():

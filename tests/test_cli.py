@@ -144,7 +144,7 @@ def test_an_adapter_that_is_none_is_damaged(capsys, tmp_path):
 def test_a_run_is_not_written_over(capsys, tmp_path, good):
     (tmp_path / "run").mkdir()
     kept = write(tmp_path / "run/notes.txt", "mine")
-    assert "nothing is written over" in the_error(capsys, *sft_flags(tmp_path, good))
+    assert "nothing is overwritten" in the_error(capsys, *sft_flags(tmp_path, good))
     assert kept.read_text() == "mine" and list((tmp_path / "run").iterdir()) == [kept]
 
 

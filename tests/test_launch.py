@@ -110,5 +110,5 @@ def test_a_folder_for_each_node_is_refused(rows, tmp_path):
     codes = forked(tmp_path / "log", on_a_node, folders, rows, "runs/mine", *STEPS, ranks=2)
     said = (tmp_path / "log").read_text()
     assert all(codes), said[-3000:]
-    assert said.count("error: --output_dir runs/mine is not one folder") == 1, said[-3000:]
+    assert said.count("error: --output_dir runs/mine is not shared by all machines") == 1, said[-3000:]
     assert not [path for folder in folders for path in folder.rglob("*") if path.is_file()], "nothing is left behind"

@@ -1,1 +1,1 @@
-"""What a run will take, before it is started. Nothing is loaded and nothing is trained."""
+"""Estimate the memory and work of a run before it starts, without loading or training anything."""

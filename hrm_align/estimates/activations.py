@@ -1,6 +1,6 @@
-"""A model that has a shape and no content, and what autograd would keep of its forward for the backward.
+"""Count the memory of a forward and its backward on fake tensors, which have a shape but no data.
 
-`Live` counts the bytes of tensors that are held at a time while operations run on such tensors.
+`Live` counts the bytes of tensors that are alive at the same time while operations run.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from hrm_align.models.loading import DTYPES
 from hrm_align.models.lora import lora_config
 from hrm_align.models.recurrence import backbone_of
 
-COUNTED = "counted"  # the attention that only counts
-COUNTED_BY_DOCUMENT = "counted_by_document"  # which puts the outputs of all documents together
+COUNTED = "counted"  # attention that computes nothing but saves what the fused kernels save
+COUNTED_BY_DOCUMENT = "counted_by_document"  # the same, with a copy that concatenates the outputs of all documents
 
-BLOCK_TOKENS = (1024, 2048)  # of the two blocks whose difference is what a token takes for a moment
-VOCAB_CHUNK = 32_768  # logits of a token that TRL's head computes at a time, of TOKEN_CHUNK_SIZE tokens
+BLOCK_TOKENS = (1024, 2048)  # row lengths of two block runs, from which the temporaries per token are computed
+VOCAB_CHUNK = 32_768  # width of the tile of logits in TRL's head; its height is TOKEN_CHUNK_SIZE tokens
 
 
 class Live(TorchDispatchMode):
-    """A context in which the storages that operations make are counted until they are freed.
+    """Context that counts the bytes of storages created by operations, until they are freed.
 
     Args:
-        known: tensors that were there before and are not counted.
+        known: existing tensors, which are not counted.
 
     Attributes:
-        now: bytes that are held.
-        peak: the most that were held at a time; set it to `now` to measure a part by itself.
+        now: bytes alive now.
+        peak: largest number of bytes alive at the same time; set it to `now` to measure a part by itself.
     """
 
     def __init__(self, known: Iterable[Tensor] = ()):
         super().__init__()
         self.now = self.peak = 0
-        self._known = [tensor.untyped_storage() for tensor in known]  # held, or their numbers would be used again
+        self._known = [tensor.untyped_storage() for tensor in known]  # kept alive, so that their ids are not reused
         self._seen = {storage._cdata for storage in self._known}
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation and count what it makes."""
+        """Run an operation and count the storages it creates."""
         before = {t.untyped_storage()._cdata for t in _pytree.tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
         output = function(*args, **(kwargs or {}))
         for tensor in _pytree.tree_leaves(output):
@@ -72,7 +72,7 @@ class Live(TorchDispatchMode):
 
 
 class _Fused(torch.autograd.Function):
-    """Keeps for the backward what the fused kernels keep, makes gradients of the same size, and computes nothing."""
+    """Attention that saves what the fused kernels save for the backward and returns gradients of the same size."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -99,51 +99,53 @@ def _counted_by_document(*args: Any, **keywords: Any) -> tuple[Tensor, None]:
     return torch.cat([output], dim=1).clone(), None
 
 
-def empty_model(asked: ModelArguments, adapter: LoraArguments, config: HrmTextConfig, by_document: bool = False) -> Any:
-    """The model with its adapter; under `FakeTensorMode`, its weights have a shape and no content.
+def empty_model(
+    arguments: ModelArguments, adapter: LoraArguments, config: HrmTextConfig, by_document: bool = False
+) -> Any:
+    """Build the model with its adapter, without data in its weights; call it under `FakeTensorMode`.
 
     Args:
-        asked: the model.
-        adapter: around it.
-        config: of the model.
-        by_document: whether attention is cut into documents.
+        arguments: model settings.
+        adapter: adapter settings.
+        config: config of the model.
+        by_document: whether attention runs document by document.
     """
-    dtype = DTYPES[asked.dtype]
-    with torch.device("meta"), unset_fake_temporarily():  # PEFT cannot move fake layers
+    dtype = DTYPES[arguments.dtype]
+    with torch.device("meta"), unset_fake_temporarily():  # PEFT cannot move fake layers between devices
         AttentionInterface.register(COUNTED, _counted_attention)
         AttentionInterface.register(COUNTED_BY_DOCUMENT, _counted_by_document)
         attention = COUNTED_BY_DOCUMENT if by_document else COUNTED
         model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
         if adapter.use_peft:
-            keys = {**vars(adapter), "init_lora_weights": "true"}  # the others look at the weights
+            keys = {**vars(adapter), "init_lora_weights": "true"}  # other initialisations read the base weights
             model = get_peft_model(model, lora_config(model, LoraArguments(**keys)), autocast_adapter_dtype=False)
     for module in model.modules():
         for name, weight in module._parameters.items():
             if weight is not None:
-                of_adapter = adapter.use_peft and weight.requires_grad
-                empty = torch.empty(weight.shape, dtype=DTYPES[adapter.lora_dtype] if of_adapter else weight.dtype)
+                is_adapter = adapter.use_peft and weight.requires_grad
+                empty = torch.empty(weight.shape, dtype=DTYPES[adapter.lora_dtype] if is_adapter else weight.dtype)
                 module._parameters[name] = nn.Parameter(empty, requires_grad=weight.requires_grad)
         for name, buffer in module._buffers.items():
             module._buffers[name] = None if buffer is None else torch.empty(buffer.shape, dtype=buffer.dtype)
     return model
 
 
-def kept(model: Any, length: int, half: bool) -> int:
-    """Bytes that a forward of the backbone on a row of so many tokens keeps, parameters left out.
+def saved_bytes(model: Any, length: int, half: bool) -> int:
+    """Return the bytes that a backbone forward over a row of `length` tokens saves for the backward, without parameters.
 
-    Where all layers of a stack are alike, the first two of each are run, and say what the others keep.
+    If all layers of a stack are alike, only one and two layers of each stack are run, and the rest is extrapolated.
     """
     backbone = backbone_of(model)
     stacks = (backbone.H_module, backbone.L_module)
     whole = [stack.layers for stack in stacks]
     if not all(_are_alike(layers) for layers in whole):
-        return _kept(model, length, half)
+        return _count_saved(model, length, half)
     sizes = []
     try:
         for number in (1, 2):
             for stack, layers in zip(stacks, whole, strict=True):
                 stack.layers = layers[:number]
-            sizes.append(_kept(model, length, half))
+            sizes.append(_count_saved(model, length, half))
     finally:
         for stack, layers in zip(stacks, whole, strict=True):
             stack.layers = layers
@@ -153,18 +155,18 @@ def kept(model: Any, length: int, half: bool) -> int:
 
 @dataclass(frozen=True)
 class Linear:
-    """Bytes that grow with the tokens of a forward."""
+    """Bytes as a linear function of the tokens of a forward."""
 
     constant: int
     per_token: float
 
     def at(self, tokens: int) -> int:
-        """Of so many tokens; never less than none."""
+        """Return the bytes for so many tokens, at least 0."""
         return max(0, round(self.constant + self.per_token * tokens))
 
     @classmethod
     def through(cls, sizes: Mapping[int, int]) -> Linear:
-        """The line through two sizes, by their tokens."""
+        """Return the line through two points {tokens: bytes}."""
         (short, low), (long, high) = sorted(sizes.items())
         slope = (high - low) / (long - short)
         return cls(round(low - slope * short), slope)
@@ -174,38 +176,40 @@ NOTHING = Linear(0, 0)
 
 
 def block_temporaries(model: Any, half: bool) -> tuple[Linear, Linear]:
-    """What a block takes at most beyond what it keeps, in its forward and in its backward; gradients of weights left out."""
-    found = {tokens: _block_temporaries(model, tokens, half) for tokens in BLOCK_TOKENS}
-    forward, backward = (Linear.through({tokens: sizes[part] for tokens, sizes in found.items()}) for part in (0, 1))
+    """Return the peak bytes of a block's forward, and of its backward, beyond what is saved; without weight gradients."""
+    measured = {tokens: _block_temporaries(model, tokens, half) for tokens in BLOCK_TOKENS}
+    forward = Linear.through({tokens: sizes[0] for tokens, sizes in measured.items()})
+    backward = Linear.through({tokens: sizes[1] for tokens, sizes in measured.items()})
     return forward, backward
 
 
 def _block_temporaries(model: Any, tokens: int, half: bool) -> tuple[int, int]:
     backbone = backbone_of(model)
     block, dtype = backbone.L_module.layers[0], backbone.embed_tokens.weight.dtype
+    # hidden: (1, tokens, hidden_size)
     hidden = torch.empty(1, tokens, backbone.config.hidden_size, dtype=dtype, requires_grad=True)
     positions = backbone.rotary_emb(hidden.detach(), torch.zeros(1, tokens, dtype=torch.long))
     with Live([*model.parameters(), hidden, *positions]) as live:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             output = block(hidden, attention_mask=None, position_embeddings=positions)
-        kept = live.now
-        forward = live.peak - kept
+        saved = live.now
+        forward = live.peak - saved
         live.peak = live.now
         output.backward(torch.empty_like(output))
     for weight in block.parameters():
         weight.grad = None
-    return forward, live.peak - kept
+    return forward, live.peak - saved
 
 
 def head_temporaries(config: HrmTextConfig, dtype: torch.dtype, half: bool, is_trained: bool) -> tuple[Linear, Linear]:
-    """What TRL's head takes where PyTorch folds its tiles, as on a CPU: up to a tile's tokens, and for each one beyond."""
+    """Return the bytes of TRL's head on a CPU: for up to one tile of tokens, and for each token beyond the tile."""
     vocab, tile = config.vocab_size, TOKEN_CHUNK_SIZE
     weight = torch.empty(vocab, config.hidden_size, dtype=dtype, requires_grad=is_trained)
 
-    def taken(tokens: int) -> int:
+    def measure_peak(tokens: int) -> int:
         hidden = torch.empty(tokens, config.hidden_size, dtype=dtype, requires_grad=True)
         targets = torch.zeros(tokens, dtype=torch.long)
-        # A tile is as wide as VOCAB_CHUNK whatever the vocabulary; what no logit is written to never becomes resident.
+        # The tile has VOCAB_CHUNK columns, but columns without a logit never become resident memory.
         width = min(vocab, VOCAB_CHUNK)
         with Live([weight, hidden, targets]) as live, torch.autocast("cpu", torch.bfloat16, enabled=half):
             outputs = ChunkedLogProbFunction.apply(
@@ -215,35 +219,35 @@ def head_temporaries(config: HrmTextConfig, dtype: torch.dtype, half: bool, is_t
         weight.grad = None
         return live.peak
 
-    sizes = {tokens: taken(tokens) for tokens in (tile // 2, tile, 2 * tile)}
+    sizes = {tokens: measure_peak(tokens) for tokens in (tile // 2, tile, 2 * tile)}
     beyond = (sizes[2 * tile] - sizes[tile]) / tile
     return Linear.through({tile // 2: sizes[tile // 2], tile: sizes[tile]}), Linear(0, beyond)
 
 
 def _are_alike(layers: nn.ModuleList) -> bool:
-    """Whether there are several, of the same weights, trained or not."""
-    found = {
+    """Return whether there are at least two layers, all with the same weights by shape, type and requires_grad."""
+    signatures = {
         tuple((name, weight.shape, weight.dtype, weight.requires_grad) for name, weight in layer.named_parameters())
         for layer in layers
     }
-    return len(layers) > 1 and len(found) == 1
+    return len(layers) > 1 and len(signatures) == 1
 
 
-def _kept(model: Any, length: int, half: bool) -> int:
+def _count_saved(model: Any, length: int, half: bool) -> int:
     parameters = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
-    found: dict[int, tuple[int, Any]] = {}
+    saved: dict[int, tuple[int, Any]] = {}
 
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in parameters:
-            found[storage._cdata] = (storage.nbytes(), storage)  # held, or its number would be used again
+            saved[storage._cdata] = (storage.nbytes(), storage)  # kept alive, so that its id is not reused
         return tensor
 
     ids = torch.zeros(1, length, dtype=torch.long)
-    mask = torch.zeros(1, 1, length, length, dtype=torch.bool)  # of four dimensions: taken as given
+    mask = torch.zeros(1, 1, length, length, dtype=torch.bool)  # a 4-D mask is used as it is
     with (
         torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=half),
     ):
         _output = model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    return sum(size for size, _ in found.values())
+    return sum(size for size, _ in saved.values())

@@ -1,8 +1,8 @@
-"""What an optimizer holds for each weight, and what it takes besides during a step.
+"""Count the bytes of an optimizer's state, and of its temporaries during a step.
 
-The optimizer itself steps once on weights that have a shape and no content, so that its state is what it says. Those of
-bitsandbytes and torchao, whose kernels want content, are counted from the layout that they document: codes of 8 or 4 bits,
-a number in float32 for each block of them, and float32 for tensors that are too small.
+The optimizer makes steps on tensors without data, so the size of its state is read from the state itself. Optimizers of
+bitsandbytes and torchao, whose kernels need data, are counted from their documented layout: codes of 8 or 4 bits, one float32 scale
+for each block of codes, and float32 for small tensors.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from hrm_align.estimates.activations import Live
 from hrm_align.trainers.mixin import optimizer_of
 
 FLOAT32 = 4
-SMALL = 4096  # numbers below which a tensor's state stays in float32
+SMALL = 4096  # a smaller tensor keeps its state in float32
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Bytes that it holds from its first step on, and those of the temporaries of a step."""
+    """Bytes of an optimizer's state from its first step on, and of the temporaries of a step."""
 
     state: int
     temporaries: int
@@ -37,16 +37,16 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Blocks:
-    """State of which every block of numbers has codes and one scale.
+    """Layout of a quantised state: each block of numbers has codes and one scale.
 
     Args:
-        states: for each weight.
-        bits: of a code; 32 for whole numbers.
+        states: number of states per weight.
+        bits: bits of a code; 32 for a state that is not quantised.
         block: numbers that share a scale.
-        whole_blocks: whether a tensor that is no whole number of blocks stays in float32.
-        embeddings: whether those are held as codes too.
-        working: float32 numbers a weight that a step on a CPU takes for the tensor at hand, where codes are opened first;
-            a fused kernel on a GPU takes none.
+        whole_blocks: whether a tensor that does not divide into blocks stays in float32.
+        embeddings: whether embeddings are quantised too.
+        working: float32 numbers per weight that a step on a CPU needs for the current tensor to decode its codes; a fused GPU
+            kernel needs none.
     """
 
     states: int
@@ -57,16 +57,16 @@ class Blocks:
     working: int = 0
 
     def size(self, numbers: int, is_embedding: bool) -> int:
-        """Bytes for a tensor of so many numbers."""
+        """Return the bytes for a tensor of so many numbers."""
         is_whole = numbers < SMALL or (self.whole_blocks and numbers % self.block != 0)
         if self.bits == 32 or is_whole or (is_embedding and not self.embeddings):
             return self.states * FLOAT32 * numbers
         return self.states * (numbers * self.bits // 8 + FLOAT32 * ceil(numbers / self.block))
 
 
-# bitsandbytes: https://huggingface.co/docs/bitsandbytes/optimizers; Transformers has it hold embeddings in 32 bits.
-# Paged state is counted whole: it leaves the device only where that is full. A step on a CPU holds in float32 the opened
-# states, the scaled gradient, and two parts of the update (0.50, `_optimizer_update_8bit_blockwise_cpu`).
+# bitsandbytes: https://huggingface.co/docs/bitsandbytes/optimizers; Transformers keeps embeddings in 32 bits there.
+# Paged state is counted whole: it leaves the device only when that is full. A step on a CPU holds in float32 the decoded states,
+# the scaled gradient, and two parts of the update (0.50, `_optimizer_update_8bit_blockwise_cpu`).
 BLOCKS = {
     **dict.fromkeys(("adamw_bnb_8bit", "adamw_8bit", "paged_adamw_8bit"), Blocks(2, 8, working=5)),
     **dict.fromkeys(("lion_8bit", "paged_lion_8bit", "rmsprop_bnb_8bit"), Blocks(1, 8, working=4)),
@@ -78,22 +78,22 @@ BLOCKS = {
     "adamw_torch_8bit": Blocks(2, 8, whole_blocks=True, embeddings=True),
     "adamw_torch_4bit": Blocks(2, 4, block=128, whole_blocks=True, embeddings=True),
 }  # fmt: skip
-# The same state and update, but kernels that want a device.
+# Optimizers with AdamW's state and update whose kernels need a device.
 _AS_ADAMW = ("adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused")
 
 
 def optimizer_memory(
     args: Any, tensors: Mapping[tuple[tuple[int, ...], torch.dtype, bool], int], on_gpu: bool = False
 ) -> Optimizer:
-    """What `optim` takes for the weights that are trained.
+    """Count the bytes that `optim` needs for the trained weights.
 
     Args:
-        args: of a recipe, which says the optimizer and its arguments.
-        tensors: how many weights there are of a shape, a type, and as embeddings.
-        on_gpu: whether it steps there: bitsandbytes' kernels take nothing besides.
+        args: training settings with the optimizer and its arguments.
+        tensors: number of trained tensors by shape, type, and whether the tensor is an embedding.
+        on_gpu: whether the step runs on a GPU, where bitsandbytes' kernels need no temporaries.
 
     Raises:
-        UserError: for an optimizer whose package is not installed or that wants the whole model.
+        UserError: if the optimizer's package is not installed, or the optimizer needs the whole model.
     """
     if blocks := BLOCKS.get(name_of(args)):
         largest = max((prod(shape) for shape, _, _ in tensors), default=0)
@@ -103,50 +103,52 @@ def optimizer_memory(
         )
     state, temporaries = 0, 0
     for (shape, dtype, _), number in tensors.items():
-        one = _stepped(args, shape, dtype)
-        state += number * one.state
-        temporaries = max(temporaries, one.temporaries)
+        memory = _measure_step(args, shape, dtype)
+        state += number * memory.state
+        temporaries = max(temporaries, memory.temporaries)
     return Optimizer(state, 0 if name_of(args) in _AS_ADAMW else temporaries)
 
 
 def name_of(args: Any) -> str:
-    """`optim` as a recipe writes it; Transformers makes a member of its own enumeration of it."""
+    """Return `optim` as a recipe writes it; Transformers turns it into a member of an enumeration."""
     return str(getattr(args.optim, "value", args.optim))
 
 
-def _stepped(args: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Optimizer:
-    """Of one weight, from a step on the device that computes nothing."""
+def _measure_step(args: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Optimizer:
+    """Measure the state and temporaries of one weight with steps on the meta device."""
     weight = nn.Parameter(torch.empty(shape, dtype=dtype, device="meta"))
     weight.grad = torch.empty_like(weight)
-    optimizer = _made(args, weight)
+    optimizer = _make_optimizer(args, weight)
     try:
-        optimizer.step()  # the first step makes the state; the second takes nothing but temporaries
+        optimizer.step()  # the first step creates the state, the second only temporaries
         with Live() as live:
             optimizer.step()
     except (RuntimeError, NotImplementedError, TypeError, AttributeError) as error:
-        raise _uncounted(args, f"does not step without content ({reason_of(error)})") from error
+        raise _cannot_count(args, f"cannot step on tensors without data ({reason_of(error)})") from error
     held = {id(part): part for part in optimizer.state[weight].values() if isinstance(part, torch.Tensor)}
     return Optimizer(sum(part.nbytes for part in held.values()), live.peak)
 
 
-def _made(args: Any, weight: nn.Parameter) -> Any:
-    found = optimizer_of(args)
-    if found is None:
+def _make_optimizer(args: Any, weight: nn.Parameter) -> Any:
+    class_and_keywords = optimizer_of(args)
+    if class_and_keywords is None:
         args = copy.copy(args)
         args.optim = "adamw_torch" if name_of(args) in _AS_ADAMW else args.optim
         try:
             layer: Any = nn.Linear(1, 1)
-            found = Trainer.get_optimizer_cls_and_kwargs(args, layer)
+            class_and_keywords = Trainer.get_optimizer_cls_and_kwargs(args, layer)
         except ImportError as error:
-            raise _uncounted(args, f"needs a package that is not installed ({reason_of(error)})") from error
+            raise _cannot_count(args, f"needs a package that is not installed ({reason_of(error)})") from error
         except (ValueError, TypeError, NotImplementedError) as error:
-            raise _uncounted(args, f"cannot be made ({reason_of(error)})") from error
-    make, keywords = found
+            raise _cannot_count(args, f"cannot be created ({reason_of(error)})") from error
+    make, keywords = class_and_keywords
     if keywords.keys() & {"params", "model", "optimizer_dict"}:
-        raise _uncounted(args, "wants the whole model")
+        raise _cannot_count(args, "needs the whole model")
     return make([weight], **keywords)
 
 
-def _uncounted(args: Any, why: str) -> UserError:
-    another = f"such as {StabiliserArguments.ADAM_ATAN2}, sgd or adamw_8bit"
-    return UserError(f"the state of optim {name_of(args)} cannot be counted: it {why}. Estimate another, {another}.")
+def _cannot_count(args: Any, why: str) -> UserError:
+    return UserError(
+        f"the memory of optim {name_of(args)} cannot be estimated: it {why}. Set another optim, such as "
+        f"{StabiliserArguments.ADAM_ATAN2}, sgd or adamw_8bit."
+    )

@@ -1,6 +1,6 @@
-"""What a run of reinforcement learning will take: the memory of rollouts and of updates, and the work of both.
+"""Estimate of a reinforcement learning run: memory of rollouts and updates, and floating-point operations of both.
 
-Every prompt and every answer is taken to be as long as it may be, and no group to be drawn again.
+Assumes that every prompt and every answer has the maximal length, and that no group is replaced.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ from hrm_align.rollouts.local import SIDE_BY_SIDE
 from hrm_align.rollouts.parity import EXTRA_ANSWERS, EXTRA_PROMPTS, EXTRA_TOKENS
 from hrm_align.trainers.grpo_config import GRPORecipe
 
-SAMPLED = 28  # bytes for each logit of a draw: it and its logarithm in float32, probability and two sums in float64
+SAMPLED = (
+    28  # bytes per logit while sampling: logit and log-probability in float32, probability and two sums in float64
+)
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """The answers that a device draws at a time.
+    """The answers that a device samples in one rollout.
 
     Args:
-        prompt, answer: their tokens.
-        answers: how many.
-        group: of them to a prompt.
-        shares_prompts: whether a prompt's keys and values stand once for its answers.
-        cached: bytes of keys and values for each token.
-        drawn: bytes of a row of logits while a token is drawn from it.
-        weights: bytes that are read to write a token, once for all answers that are written side by side.
+        prompt, answer: tokens of a prompt, and of an answer.
+        answers: number of answers.
+        group: answers per prompt.
+        shares_prompts: whether the KV cache holds each prompt once for all its answers.
+        cached: bytes of keys and values per token.
+        drawn: bytes of a row of logits while a token is sampled.
+        weights: bytes of weights read for each decoding step, once for all answers that are decoded together.
     """
 
     prompt: int
@@ -51,49 +53,48 @@ class Rollout:
 
     @property
     def prompts(self) -> int:
-        """How many there are."""
+        """Number of prompts."""
         return ceil(self.answers / self.group)
 
     @property
     def parts(self) -> dict[str, int]:
-        """Bytes by name."""
-        written = min(self.answers, SIDE_BY_SIDE)
-        room = MORE_TOKENS + 1  # that answers grow by
-        tokens = self._prompts_of(written) * self.prompt + written * ceil(self.answer / room) * room
-        return {"keys and values": tokens * self.cached, "logits of a draw": written * self.drawn}
+        """Bytes by name of the part."""
+        together = min(self.answers, SIDE_BY_SIDE)
+        block = MORE_TOKENS + 1  # the KV cache grows in blocks of so many tokens
+        tokens = self._cached_prompts(together) * self.prompt + together * ceil(self.answer / block) * block
+        return {"keys and values": tokens * self.cached, "logits of a draw": together * self.drawn}
 
     @property
     def tokens(self) -> int:
-        """That are computed: each prompt once."""
+        """Tokens computed: each prompt once, and all answers."""
         return self.prompts * self.prompt + self.answers * self.answer
 
     @property
     def bytes_read(self) -> int:
-        """To write all answers: weights, prompts and half of the answers on average, for each token anew."""
+        """Bytes read to decode all answers: for each token the weights, the prompts, and on average half of the answers."""
         batches = ceil(self.answers / SIDE_BY_SIDE)
-        cached = self._prompts_of(self.answers) * self.prompt + self.answers * self.answer // 2
+        cached = self._cached_prompts(self.answers) * self.prompt + self.answers * self.answer // 2
         return self.answer * (batches * self.weights + cached * self.cached)
 
-    def _prompts_of(self, answers: int) -> int:
-        """That stand in the cache for so many answers."""
+    def _cached_prompts(self, answers: int) -> int:
+        """Return how many prompts the KV cache holds for so many answers."""
         return ceil(answers / self.group) if self.shares_prompts else answers
 
 
 @dataclass(frozen=True)
 class GRPOEstimate:
-    """Bytes on each device, and operations of an optimizer step on it.
+    """Bytes on each device, and floating-point operations of an optimizer step on it.
 
     Args:
-        costs: of the run, and of a token.
-        reference: bytes of the model that `beta` compares with; 0 where there is none of its own.
-        rollout: as it is drawn.
-        rollouts: of an optimizer step.
-        rows: answers of a forward of the update.
-        forwards: of an optimizer step.
-        shares_prompts: whether the update computes a prompt once for its answers.
-        scored: how often an answer is computed besides, without a backward: for the reference, and for the model before the
-            update.
-        gate: bytes by name, of the parity gate where it computes in float32 beside half precision.
+        costs: costs of the run and of a token.
+        reference: bytes of a separate reference model for `beta`; 0 without one.
+        rollout: the rollout of a device.
+        rollouts: rollouts per optimizer step.
+        rows: answers per forward of the update.
+        forwards: forwards per optimizer step.
+        shares_prompts: whether the update computes a prompt once for all its answers.
+        scored: additional forwards per answer without backward: for the reference, and for the old log-probabilities.
+        gate: bytes by name of the part, for the parity gate in float32 of a run in half precision.
     """
 
     costs: Costs
@@ -108,17 +109,17 @@ class GRPOEstimate:
 
     @property
     def fixed(self) -> dict[str, int]:
-        """Bytes by name, of what is held throughout."""
+        """Bytes by name of the part that are held throughout."""
         return {**self.costs.fixed, "reference": self.reference}
 
     @property
     def update(self) -> dict[str, int]:
-        """Bytes by name, of a forward and its backward."""
+        """Bytes by name of the part, of a forward and its backward."""
         return self._largest[1]
 
     @property
     def moment(self) -> str:
-        """Of an update, when most is held."""
+        """Description of the moment when an update peaks."""
         return self._largest[0]
 
     @property
@@ -128,7 +129,7 @@ class GRPOEstimate:
 
     @property
     def total(self) -> int:
-        """Bytes: what is held, and the largest of rollout, gate and update, which take turns."""
+        """Bytes at the peak: the fixed parts, and the largest of rollout, parity gate and update, which alternate."""
         return _sum(self.fixed) + max(map(_sum, (self.rollout.parts, self.gate, self.update)))
 
     @property
@@ -138,9 +139,9 @@ class GRPOEstimate:
 
     @property
     def update_flops(self) -> float:
-        """Floating-point operations of an optimizer step, its rollouts left out."""
-        learnt = (self.costs.forward + self.costs.backward) * self._tokens(self.rows) * self.forwards
-        return learnt + self.rollouts * self.scored * self.costs.forward * self._tokens(self.rollout.answers)
+        """Floating-point operations of an optimizer step, without its rollouts."""
+        trained = (self.costs.forward + self.costs.backward) * self._tokens(self.rows) * self.forwards
+        return trained + self.rollouts * self.scored * self.costs.forward * self._tokens(self.rollout.answers)
 
     @property
     def rollout_flops(self) -> float:
@@ -149,12 +150,12 @@ class GRPOEstimate:
 
     @property
     def bytes_read(self) -> float:
-        """To write the answers of an optimizer step: what bounds it where few answers are written side by side."""
+        """Bytes read to decode the answers of an optimizer step; the bottleneck if few answers are decoded together."""
         return self.rollouts * self.rollout.bytes_read
 
     @property
     def figures(self) -> dict[str, Any]:
-        """All of it, for programs."""
+        """All figures, for JSON output."""
         return {
             "bytes": {"held": self.fixed, "rollout": self.rollout.parts, "gate": self.gate, "update": self.update},
             "total": self.total,
@@ -169,12 +170,12 @@ class GRPOEstimate:
         }
 
     def largest_batch(self, memory: int) -> int:
-        """Rows of a forward that fit into so many bytes, of the same rollout; 0 if not even one does."""
+        """Return the number of rows per forward that fit into `memory` bytes, for the same rollout; 0 if none fits."""
         rows = range(1, self.rollout.answers + 1)
         return bisect_right(rows, memory, key=lambda rows: replace(self, rows=rows).total)
 
     def _tokens(self, answers: int) -> int:
-        """That so many answers are when they are scored; those of a rollout are shuffled before they are split."""
+        """Return the tokens of a forward over so many answers; the answers of a rollout are shuffled before it is split."""
         prompts = min(answers, self.rollout.prompts) if self.shares_prompts else answers
         return prompts * self.rollout.prompt + answers * self.rollout.answer
 
@@ -182,14 +183,14 @@ class GRPOEstimate:
 def estimate_grpo(
     recipe: GRPORecipe, config: HrmTextConfig, processes: int = 1, prompt: int = 256, on_gpu: bool = False
 ) -> GRPOEstimate:
-    """What a recipe takes on each device. See `count` for errors.
+    """Estimate what a recipe needs on each device. See `count` for errors.
 
     Args:
-        recipe: as parsed.
-        config: of its model.
-        processes: that train together.
+        recipe: the parsed recipe.
+        config: config of its model.
+        processes: number of processes that train together.
         prompt: tokens of the longest prompt.
-        on_gpu: whether device memory is counted.
+        on_gpu: whether to count device memory.
     """
     args, costs = recipe.training, count(recipe, config, processes, on_gpu)
     size = DTYPES[recipe.model.dtype].itemsize
@@ -210,12 +211,12 @@ def estimate_grpo(
     has_reference = bool(args.beta) and not recipe.lora.use_peft
     gate: dict[str, int] = {}
     if args.parity_every and (size == HALF or computes_in_half_precision(args)):
-        # Weights in half precision are held in float32 too meanwhile, those of a reference as well.
+        # Meanwhile the weights are held in float32 too, and those of a reference model as well.
         copies = costs.fixed["weights"] * (1 + has_reference) * 2 if size == HALF else 0
         tokens = EXTRA_PROMPTS * (prompt + EXTRA_ANSWERS * min(answer, EXTRA_TOKENS))
         gate = {"float32 weights": copies, "keys and values": 4 * states * tokens}
     every = per_generation * args.num_iterations
-    is_older = args.gradient_accumulation_steps % every != 0  # TRL scores the answers before the update then
+    is_older = args.gradient_accumulation_steps % every != 0  # then TRL also scores the answers before the update
     return GRPOEstimate(
         costs,
         costs.fixed["weights"] if has_reference else 0,

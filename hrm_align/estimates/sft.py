@@ -1,4 +1,4 @@
-"""What a fine-tuning run will take: memory by part, the rows that fit, and floating-point operations."""
+"""Estimate of a fine-tuning run: memory by part, the rows that fit, and floating-point operations."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from transformers import HrmTextConfig
 from hrm_align.estimates.model import Costs, count
 from hrm_align.trainers.sft_config import SFTRecipe
 
-SCORED = 0.75  # tokens of a row that are of answers: two thirds on average in fine-tuning data, and a margin
+SCORED = 0.75  # share of response tokens in a row: two thirds on average in fine-tuning data, and a margin
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes on each device, and operations of a step on it.
+    """Bytes on each device, and floating-point operations of an optimizer step on it.
 
     Args:
-        costs: of the run, and of a token.
-        rows: of a forward.
-        forwards: of an optimizer step.
+        costs: costs of the run and of a token.
+        rows: rows per forward.
+        forwards: forwards per optimizer step.
         length: tokens of a row, padding included.
-        scored: share of them that the head computes.
+        scored: share of tokens for which the head computes logits.
     """
 
     costs: Costs
@@ -35,17 +35,17 @@ class Estimate:
 
     @property
     def tokens(self) -> int:
-        """Of a forward."""
+        """Tokens per forward."""
         return self.rows * self.length
 
     @property
     def parts(self) -> dict[str, int]:
-        """Bytes by name."""
+        """Bytes by name of the part, at the moment of the peak."""
         return {**self.costs.fixed, **self._largest[1]}
 
     @property
     def moment(self) -> str:
-        """When most is held."""
+        """Description of the moment when memory peaks."""
         return self._largest[0]
 
     @property
@@ -54,7 +54,7 @@ class Estimate:
 
     @property
     def total(self) -> int:
-        """Bytes."""
+        """Bytes at the peak."""
         return sum(self.parts.values())
 
     @property
@@ -64,7 +64,7 @@ class Estimate:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """All of it, for programs."""
+        """All figures, for JSON output."""
         return {
             "bytes": self.parts,
             "total": self.total,
@@ -76,13 +76,13 @@ class Estimate:
         }
 
     def largest_batch(self, memory: int) -> int:
-        """Rows of a forward that fit into so many bytes; 0 if not even one does."""
+        """Return the number of rows per forward that fit into `memory` bytes; 0 if not even one fits."""
         too_many = int(memory // (self.costs.activation * self.length)) + 1
         return bisect_right(range(1, too_many + 1), memory, key=lambda rows: replace(self, rows=rows).total)
 
 
 def estimate_sft(recipe: SFTRecipe, config: HrmTextConfig, processes: int = 1, on_gpu: bool = False) -> Estimate:
-    """What a recipe takes on each device. See `count` for arguments and errors."""
+    """Estimate what a recipe needs on each device. See `count` for arguments and errors."""
     args = recipe.training
     costs = count(recipe, config, processes, on_gpu)
     return Estimate(
@@ -90,5 +90,5 @@ def estimate_sft(recipe: SFTRecipe, config: HrmTextConfig, processes: int = 1, o
         args.per_device_train_batch_size,
         args.gradient_accumulation_steps,
         int(args.max_length or 0),
-        SCORED if args.score_responses_only or on_gpu else 1.0,  # TRL does it itself where there is Triton
+        SCORED if args.score_responses_only or on_gpu else 1.0,  # with Triton (on a GPU) TRL scores only responses
     )

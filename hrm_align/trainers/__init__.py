@@ -1,5 +1,5 @@
-"""Training: TRL's trainers under the prefix mask, with the checks, the checkpoints and the measurements of this package."""
+"""Trainers: TRL's trainers under the prefix mask, with this package's checks, checkpoints and training metrics."""
 
 from hrm_align.releases import check_releases
 
-check_releases()  # before a module here imports pieces of TRL that another release lacks
+check_releases()  # before a module of this package imports names from TRL that another release does not have

@@ -1,4 +1,4 @@
-"""Checkpoints that a kill, a full disk or a flipped bit cannot turn into a silent loss: a mixin over TRL's trainers."""
+"""Trainer mixin for safe checkpoints: saved atomically, verified on resume, restored completely."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ _Base: Any = Trainer if TYPE_CHECKING else object
 
 Result = TypeVar("Result")
 
-_WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # what torch and safetensors make of a full disk
+_WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # what torch and safetensors raise on a full disk
 
 
 @contextmanager
-def _silent_bar() -> Iterator[None]:
-    """Without Transformers' bar over the shards it writes, of which there are none."""
+def _no_progress_bar() -> Iterator[None]:
+    """Hide Transformers' progress bar over weight shards, which `save_weights` does not write."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
@@ -64,30 +64,30 @@ def _silent_bar() -> Iterator[None]:
 
 
 class SafeCheckpoints(_Base):
-    """Saves aside, verifies on resume, and loads everything that was saved.
+    """Mixin that saves checkpoints atomically, verifies them on resume, and restores everything they hold.
 
     Raises:
-        UserError: a checkpoint to resume from that is missing, not whole, or of another tokenizer.
-        RunError: weights that are no finite numbers, or a disk without room.
+        UserError: if the checkpoint to resume from is missing or damaged, or was trained with another tokenizer.
+        RunError: if weights are not finite, or the disk is full.
     """
 
     control: Any  # Transformers' TrainerControl
     _staging: Path | None = None
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Train; `resume_from_checkpoint` is a folder, or `latest` for the newest whole checkpoint.
+        """Train; `resume_from_checkpoint` is a folder, or `latest` for the newest intact checkpoint.
 
-        A `Path` is taken as one that `checkpoint_to_resume` has verified.
+        A `Path` is not verified again: it comes from `checkpoint_to_resume`.
         """
         if not isinstance(resume_from_checkpoint, Path):
             resume_from_checkpoint = checkpoint_to_resume(resume_from_checkpoint, self._run_dir)
         if not resume_from_checkpoint:
             return super().train(None, *args, **kwargs)
-        begun = json.loads((resume_from_checkpoint / "trainer_state.json").read_text())["global_step"]
+        start = json.loads((resume_from_checkpoint / "trainer_state.json").read_text())["global_step"]
         result = super().train(str(resume_from_checkpoint), *args, **kwargs)
-        if self.state.global_step == begun:
-            logger.warning("%s is at the last step, %d: nothing was left to train. To go on, raise max_steps or "
-                           "num_train_epochs.", resume_from_checkpoint, begun)  # fmt: skip
+        if self.state.global_step == start:
+            logger.warning("%s is at the last step, %d, so nothing was trained. To train further, raise max_steps or "
+                           "num_train_epochs.", resume_from_checkpoint, start)  # fmt: skip
         return result
 
     @property
@@ -101,10 +101,10 @@ class SafeCheckpoints(_Base):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         final = self._run_dir / f"checkpoint-{self.state.global_step}"
-        stage = self._own_disk(final) if self._is_preempted else None
-        with self._written_aside(final, resumable=True, stage=stage) as staged:
+        stage = self._find_local_stage(final) if self._is_preempted else None
+        with self._stage_folder(final, resumable=True, stage=stage) as staged:
             super()._save_checkpoint(model, trial)
-            self._name_best(final)  # on every process: all of them load it at the end
+            self._name_best(final)  # on every process, because every process loads the best model at the end
             if self.args.should_save:
                 self._save_stabilisers(staged)
                 self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
@@ -116,18 +116,18 @@ class SafeCheckpoints(_Base):
 
     @property
     def _preemption(self) -> Preemption | None:
-        return next((one for one in self.callback_handler.callbacks if isinstance(one, Preemption)), None)
+        return next((c for c in self.callback_handler.callbacks if isinstance(c, Preemption)), None)
 
     @property
     def _is_preempted(self) -> bool:
         return self._preemption is not None and self._preemption.agreed
 
     def interruptible(self, model: nn.Module) -> AbstractContextManager[None]:
-        """A context for work that a preempted run does not finish: `Preemption.interruptible`, or nothing without it."""
+        """Context for work that a signal may interrupt: `Preemption.interruptible`, or nothing without that callback."""
         return nullcontext() if self._preemption is None else self._preemption.interruptible(model)
 
     def call_interruptibly(self, function: Callable[[Any], Result]) -> Result:
-        """`call_with_model`, for work that a preempted run does not finish."""
+        """Call `call_with_model` for work that a signal may interrupt."""
 
         def call(model: Any) -> Result:
             with self.interruptible(model):
@@ -136,24 +136,25 @@ class SafeCheckpoints(_Base):
         result: Result = self.call_with_model(call)
         return result
 
-    def _own_disk(self, final: Path) -> Path | None:
-        """A folder on this machine's own disk to save into first; None where the run's folder has to do.
+    def _find_local_stage(self, final: Path) -> Path | None:
+        """Return a folder on this machine's own disk to save into first; None to save into output_dir directly.
 
-        That is where the processes have no disk in common, where there is no room, or where the folder is refused.
+        None if the processes run on several machines, if the disk is too full, or if the folder cannot be used.
         """
         if int(os.environ.get("LOCAL_WORLD_SIZE", self.args.world_size)) < self.args.world_size:
             return None
         stage = None
         try:
-            found = stage_of(self._run_dir, self.args.preemption_dir)
-            stage = found if shutil.disk_usage(found).free > self._bytes_needed(resumable=True) else None
+            folder = stage_of(self._run_dir, self.args.preemption_dir)
+            stage = folder if shutil.disk_usage(folder).free > self._bytes_needed(resumable=True) else None
         except OSError as error:
-            logger.warning("%s is saved in the run's folder at once: %s", final.name, error)
-        chosen: Path | None = broadcast_object_list([stage])[0]  # the main process's choice: all write into one folder
+            logger.warning("%s is saved directly into --output_dir, which may take longer than the scheduler waits: %s. Set "
+                           "--preemption_dir to a folder on a local disk.", final.name, error)  # fmt: skip
+        chosen: Path | None = broadcast_object_list([stage])[0]  # the main process decides: all write into one folder
         return chosen
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """Train; work that a signal has interrupted between two steps is not finished before the checkpoint."""
+        """Train; after a signal that interrupted an evaluation or a rollout, save a checkpoint and stop."""
         try:
             return super()._inner_training_loop(*args, **kwargs)
         except Interrupted:
@@ -173,25 +174,24 @@ class SafeCheckpoints(_Base):
             return {}
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        if (
-            not metrics and self._is_preempted
-        ):  # the evaluation was interrupted; `save_strategy: best` saves where this is true
+        # An interrupted evaluation has no metrics; with `save_strategy: best`, True makes the trainer save.
+        if not metrics and self._is_preempted:
             return True
         return bool(super()._determine_best_metric(metrics, trial))
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the trained weights, and the averaged ones in `ema/`, so that every file is whole or absent."""
-        if _internal_call:  # part of a checkpoint, already written aside
+        """Save the trained weights, and the averaged weights in `ema/`, each file atomically."""
+        if _internal_call:  # part of a checkpoint, inside `_stage_folder`
             self._save_weights(output_dir)
             return
         target = Path(output_dir or self._run_dir)
-        with self._written_aside(None) as staged:
+        with self._stage_folder(None) as staged:
             self._save_weights(str(staged))
             if self.args.should_save:
                 target.mkdir(parents=True, exist_ok=True)
                 publish_files(staged, target)
         if self.average is not None:
-            with self.average.applied(), self._written_aside(target / EMA_FOLDER) as staged:
+            with self.average.applied(), self._stage_folder(target / EMA_FOLDER) as staged:
                 self._save_weights(str(staged))
 
     def _save_weights(self, output_dir: str | None) -> None:
@@ -201,7 +201,7 @@ class SafeCheckpoints(_Base):
             super().save_model(output_dir, _internal_call=True)
 
     def _saved_tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint holds, by the modules' names: all weights, or those of an adapter."""
+        """Return the tensors of a checkpoint by their module names: all weights, or only the adapter's."""
         state = self.model.state_dict()
         if not isinstance(self.model, PeftModel):
             return state
@@ -209,38 +209,38 @@ class SafeCheckpoints(_Base):
         return {name: tensor for name, tensor in state.items() if name in trained}
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: TRL's card shows a quickstart that runs the prompt causally."""
+        """Do nothing: the quickstart of TRL's model card would apply a causal mask to the prompt."""
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         bare = self.accelerator.unwrap_model(self.model)
-        # Transformers would fuse all weights in memory, which holds the model twice then.
+        # Transformers would fuse all weights in memory, which doubles the memory of the model.
         whole = state_dict if self.is_fsdp_enabled else None
         has_all = state_dict is None or whole is not None
         streamed = has_all and output_dir is not None and not self.is_deepspeed_enabled and is_plain(bare)
-        with _silent_bar() if streamed else nullcontext():
+        with _no_progress_bar() if streamed else nullcontext():
             super()._save(output_dir, {} if streamed else state_dict)
         if streamed and self.args.should_save:
             save_weights(bare.state_dict() if whole is None else whole, Path(str(output_dir)) / SAFE_WEIGHTS_NAME)
-        # Every process comes here, and Transformers makes the folder on the one that saves.
+        # Every process calls this; Transformers creates the folder only on the process that saves.
         if self.args.should_save and isinstance(bare, PeftModel) and output_dir is not None:
             write_record(bare, Path(output_dir))
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        computed = torch.serialization.get_crc32_options()
-        torch.serialization.set_crc32_options(False)  # takes as long as the writing, and the manifest has a SHA-256
+        crc32 = torch.serialization.get_crc32_options()
+        torch.serialization.set_crc32_options(False)  # as slow as writing, and the manifest has a SHA-256
         try:
             if self.is_fsdp_enabled:
                 save_sharded(self.optimizer, self.lr_scheduler, Path(output_dir), keep=self.args.should_save)
             else:
                 super()._save_optimizer_and_scheduler(output_dir)
         finally:
-            torch.serialization.set_crc32_options(computed)
+            torch.serialization.set_crc32_options(crc32)
 
     @contextmanager
-    def _written_aside(self, final: Path | None, resumable: bool = False, stage: Path | None = None) -> Iterator[Path]:
-        """A folder to write into; afterwards, on the main process, it is published as `final`.
+    def _stage_folder(self, final: Path | None, resumable: bool = False, stage: Path | None = None) -> Iterator[Path]:
+        """Yield a temporary folder to write into; afterwards the main process publishes it as `final`.
 
-        With `stage`, the folder lies there and is sealed before anything of it is written into the run's folder.
+        With `stage`, the temporary folder is in there, and it is sealed before it is copied to output_dir.
         """
         if self.is_fsdp_enabled:
             reshard(self.model)
@@ -249,7 +249,7 @@ class SafeCheckpoints(_Base):
         staged = staging / (final.name if final else "final")
         needed = self._bytes_needed(resumable)
         if self.args.should_save:
-            shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed while it saved
+            shutil.rmtree(staging, ignore_errors=True)  # leftovers of a run that was killed while it saved
             self._check_room(needed)
             staging.mkdir(parents=True)
         self.accelerator.wait_for_everyone()
@@ -273,19 +273,19 @@ class SafeCheckpoints(_Base):
             ) from error
         finally:
             self._staging = None
-            if self.args.should_save and not (staged / SEALED).exists():  # sealed: the next start publishes it
+            if self.args.should_save and not (staged / SEALED).exists():  # the next start publishes a sealed folder
                 shutil.rmtree(staging, ignore_errors=True)
         self.accelerator.wait_for_everyone()
 
     def _publish_preempted(self, staged: Path) -> None:
-        """Record where the checkpoint is, seal it, and publish it: a kill may come at any moment."""
-        note_preempted(self._run_dir, self.state.global_step, staged)  # without which the next start does not take it
+        """Record where the checkpoint is, seal it, and publish it, in this order, because a kill may come at any moment."""
+        note_preempted(self._run_dir, self.state.global_step, staged)  # the next start uses only a recorded checkpoint
         seal(staged)
         publish_sealed(staged, self._run_dir)
 
     def _save_stabilisers(self, staged: Path) -> None:
-        if self.args.include_num_input_tokens_seen == "no":  # else Transformers counts in its own way
-            # TRL keeps no count of its own: that of a resumed run began at zero.
+        if self.args.include_num_input_tokens_seen == "no":  # otherwise Transformers counts in its own way
+            # TRL does not save its token count, which would start at zero in a resumed run.
             self.state.num_input_tokens_seen = max(self.state.num_input_tokens_seen, self._total_train_tokens)
         if self.average is not None:
             self.average.save(staged)
@@ -293,26 +293,26 @@ class SafeCheckpoints(_Base):
             self.health.save(staged)
 
     def _name_best(self, final: Path) -> None:
-        """Name the best checkpoint where it will stand: Transformers has looked for it in the staging folder."""
+        """Set the path of the best checkpoint in output_dir: Transformers has set the path in the staging folder."""
         best = self._run_dir / f"checkpoint-{self.state.best_global_step}"
-        if best == final or best.is_dir():  # else the best step was not saved, and the best that was stays
+        if best == final or best.is_dir():  # otherwise the best step was not saved: keep the previous best
             self.state.best_model_checkpoint = str(best)
 
     def _check_finite(self) -> None:
         finite = all_finite(weight for weight in self.model.parameters() if weight.requires_grad)
-        if self.is_fsdp_enabled:  # each process has looked at its own slices
+        if self.is_fsdp_enabled:  # each process has checked its own shards
             finite = bool(self.accelerator.gather(torch.tensor([finite], device=self.accelerator.device)).all())
         if not finite:
             raise RunError(
-                f"after step {self.state.global_step} the weights hold numbers that are not finite; nothing was saved. "
-                f"{self._last_checkpoint()} Go on from there with a lower --learning_rate."
+                f"after step {self.state.global_step} some weights are not finite; nothing was saved. "
+                f"{self._last_checkpoint()} Resume from it with a lower --learning_rate."
             )
 
     def _bytes_needed(self, resumable: bool) -> int:
-        """Of the saved weights alone, or of a checkpoint to resume from; a little is added for the small files."""
+        """Return the bytes of the saved weights, or of a checkpoint to resume from; 1 % and 1 MiB for small files."""
         bare = self.accelerator.unwrap_model(self.model)
-        of_base = not isinstance(bare, PeftModel)  # an adapter is saved without it
-        tensors = [weight for weight in bare.parameters() if weight.requires_grad or of_base]
+        has_base = not isinstance(bare, PeftModel)  # an adapter is saved without its base
+        tensors = [weight for weight in bare.parameters() if weight.requires_grad or has_base]
         if resumable:
             tensors += self.average.average.values() if self.average is not None else ()
             states = self.optimizer.state.values() if self.optimizer is not None else ()
@@ -325,20 +325,20 @@ class SafeCheckpoints(_Base):
         if free < needed:
             raise RunError(
                 f"no room to save in {self._run_dir}: a checkpoint takes {needed:,} bytes and {free:,} are free. "
-                f"{self._last_checkpoint()} Make room, or lower --save_total_limit, and go on with "
+                f"{self._last_checkpoint()} Free some disk space, or lower --save_total_limit, and resume with "
                 "--resume_from_checkpoint latest."
             )
 
     def _last_checkpoint(self) -> str:
-        found = checkpoints_in(self._run_dir)
-        return f"{found[0]} is untouched." if found else "There was no checkpoint before."
+        saved = checkpoints_in(self._run_dir)
+        return f"{saved[0]} is untouched." if saved else "No checkpoint was saved before."
 
     # Resuming -----------------------------------------------------------------------------------------------------
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self._check_tokenizer(Path(resume_from_checkpoint))
-        # Saved weights have fused keys. The stock code loads them with strict=False into split ones: 14 of 19 tensors
-        # silently stay as they were (transformers #48805).
+        # Saved weights have fused keys. The stock code loads them with strict=False into split modules, which silently
+        # leaves 14 of 19 tensors unchanged (transformers #48805).
         folder, bare = Path(resume_from_checkpoint), self.accelerator.unwrap_model(model or self.model)
         if self.is_fsdp_enabled:
             reshard(bare)
@@ -354,7 +354,7 @@ class SafeCheckpoints(_Base):
         load_weights(bare, folder)
 
     def _check_tokenizer(self, checkpoint: Path) -> None:
-        """Refuse a tokenizer that has changed since: the rows would be other ids, and the run another run, in silence."""
+        """Refuse a tokenizer that has changed: the same rows would silently become other token ids."""
         file, tokenizer = checkpoint / "tokenizer.json", self.processing_class
         if not (file.is_file() and isinstance(tokenizer, PreTrainedTokenizerFast)):
             return
@@ -362,7 +362,7 @@ class SafeCheckpoints(_Base):
         if json.loads(saved)["model"] != json.loads(ours)["model"]:
             raise UserError(
                 f"{checkpoint} was trained with another tokenizer than this run has loaded: the base model's files have "
-                f"changed since. Go on with --tokenizer_name_or_path {checkpoint}."
+                f"changed since. Resume with --tokenizer_name_or_path {checkpoint}."
             )
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
@@ -386,15 +386,15 @@ class SafeCheckpoints(_Base):
             self.average.load(Path(best))
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        # A run that was stopped behind its last step: the stock loop looks at the step count only after one more.
+        # A run stopped after its last step: the stock loop would train one more step before it compares the step count.
         if self.state.global_step < self.state.max_steps:
             super()._run_epoch(*args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluate, drawing nothing from the random state of training.
+        """Evaluate without changing the random state of training.
 
-        A checkpoint at an epoch's end may be written before the evaluation of that epoch, whose data loader draws a
-        seed: dropout behind it differed in the resumed run.
+        A checkpoint at an epoch's end may be saved before that epoch's evaluation. The evaluation's data loader draws a
+        seed, so dropout in the uninterrupted run would differ from dropout in the resumed run.
         """
         with torch.random.fork_rng(devices=[]):
             return super().evaluate(*args, **kwargs)

@@ -1,11 +1,11 @@
-"""Checkpoint folders that are whole or absent: written aside, hashed, flushed to disk, renamed.
+"""Atomic checkpoint folders: write to a temporary folder, hash, flush to disk, rename.
 
-A checkpoint is written into `.saving/checkpoint-N`. When every file is there, `manifest.json` lists each with its bytes
-and SHA-256, all of it is flushed, and one rename makes it `checkpoint-N`. A kill at any moment leaves either the old
-state or the new; what a disk has damaged since, `check_whole` finds before a run goes on from it.
+A checkpoint is written into `.saving/checkpoint-N`. Then `manifest.json` lists every file with its size and SHA-256, everything is
+flushed, and one rename makes it `checkpoint-N`. A kill at any moment leaves either the old state or the new; `check_whole` detects
+files that were damaged on disk later.
 
-A run that is preempted has seconds. It writes its checkpoint to this machine's own disk (`stage_of`), and `seal` lists the
-files with their sizes: from there on `publish_sealed` can copy, hash and publish it, in this process or in the next one.
+A preempted run has only seconds. It writes its checkpoint to this machine's own disk (`stage_of`), and `seal` lists the files with
+their sizes. `publish_sealed` then copies, hashes and publishes the checkpoint, in the same process or at the next start.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ MANIFEST = "manifest.json"
 SEALED = "sealed.json"
 _REPLACED = ".replaced"
 _NAME = re.compile(r"checkpoint-(\d+)")
-_BLOCK = 1 << 22  # bytes hashed at a time, during which other threads run
+_BLOCK = 1 << 22  # bytes hashed at a time; other threads run meanwhile
 _FILES_AT_A_TIME = 4
 
 
 def checkpoints_in(output_dir: Path) -> list[Path]:
-    """The `checkpoint-N` folders of a run, the newest (largest N) first."""
+    """Return the `checkpoint-N` folders of a run, the newest (largest N) first."""
     return sorted((p for p in output_dir.glob("checkpoint-*") if _NAME.fullmatch(p.name)), key=step_of, reverse=True)
 
 
 def step_of(checkpoint: Path) -> int:
-    """The optimizer step of a `checkpoint-N` folder."""
+    """Return the optimizer step of a `checkpoint-N` folder."""
     return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def write_manifest(folder: Path) -> None:
-    """List every file below a folder with its size in bytes and SHA-256."""
+    """Write manifest.json: every file below a folder with its size in bytes and its SHA-256."""
     files = _files_below(folder)
-    with _hashed(files) as digests:
-        _list_files(folder, {path: digests[path].result() for path in files})
+    with _start_hashing(files) as digests:
+        _write_digests(folder, {path: digests[path].result() for path in files})
 
 
 def _files_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST, SEALED))
 
 
-def _list_files(folder: Path, digests: Mapping[Path, str]) -> None:
+def _write_digests(folder: Path, digests: Mapping[Path, str]) -> None:
     listed = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": digest}
         for path, digest in digests.items()
@@ -66,14 +66,14 @@ def _list_files(folder: Path, digests: Mapping[Path, str]) -> None:
 
 
 def _manifest(version: str, files: dict[str, Any]) -> str:
-    """The text of a manifest, which ends in a digest of itself: a bit that flips in it is found too."""
+    """Return the text of a manifest; it ends with a digest of itself, so that damage to the manifest is detected too."""
     content = {"hrm_align": version, "files": files}
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     return json.dumps({**content, "sha256": digest}, indent=1) + "\n"
 
 
 def check_whole(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, in words, or None if every listed file is as it was written."""
+    """Return what is wrong with a checkpoint, or None if every listed file is as it was written."""
     try:
         text = (folder / MANIFEST).read_text(encoding="utf-8")
         content = json.loads(text)
@@ -86,10 +86,10 @@ def check_whole(folder: Path) -> str | None:
         return f"its {MANIFEST} is damaged"
     paths = {name: folder / name for name in expected}
     try:
-        for name, path in paths.items():  # all sizes first: they cost nothing
+        for name, path in paths.items():  # compare all sizes first, which is fast
             if path.stat().st_size != expected[name][0]:
                 return f"{name} has {path.stat().st_size} bytes instead of {expected[name][0]}"
-        with _hashed(paths.values()) as digests:
+        with _start_hashing(paths.values()) as digests:
             for name, path in paths.items():
                 if digests[path].result() != expected[name][1]:
                     return f"{name} is not what was written (its SHA-256 differs)"
@@ -101,21 +101,21 @@ def check_whole(folder: Path) -> str | None:
 
 
 def publish(staged: Path, final: Path) -> None:
-    """Make a finished folder appear under its name: manifest, flush, rename.
+    """Publish a complete folder under its final name: manifest, flush, rename.
 
     Args:
-        staged: the folder as written, on the same file system.
-        final: its name; what stands there now (a damaged one that is written again) goes once the new one is whole.
+        staged: the complete folder, on the same file system.
+        final: the final path; a damaged folder there is replaced, and deleted afterwards.
     """
     with ThreadPoolExecutor(1) as pool:
-        flushed = pool.submit(flush_tree, staged)  # the disk writes what is being hashed
+        flushed = pool.submit(flush_tree, staged)  # flush while hashing
         write_manifest(staged)
         flushed.result()
-    _take_name(staged, final)
+    _rename_to(staged, final)
 
 
-def _take_name(staged: Path, final: Path) -> None:
-    """Rename a whole folder; a damaged one that has the name goes afterwards."""
+def _rename_to(staged: Path, final: Path) -> None:
+    """Rename a complete folder to its final name; a damaged folder with that name is deleted afterwards."""
     flush(staged / MANIFEST)
     flush(staged)
     replaced = staged.with_name(f"{staged.name}{_REPLACED}")
@@ -128,19 +128,19 @@ def _take_name(staged: Path, final: Path) -> None:
 
 
 def stage_of(output_dir: Path, preemption_dir: str | Path | None = None) -> Path:
-    """The folder on this machine's own disk for checkpoints of a run that is preempted.
+    """Return the folder on this machine's own disk for checkpoints of a preempted run; create it if needed.
 
     Args:
-        output_dir: of the run.
-        preemption_dir: where such folders stand; by default the temporary folder (`TMPDIR`).
+        output_dir: output_dir of the run.
+        preemption_dir: parent of such folders; by default the temporary folder (`TMPDIR`).
 
     Raises:
-        OSError: if it cannot be made, or belongs to another user: who could plant a checkpoint there.
+        OSError: if the folder cannot be created, or belongs to another user, who could plant a checkpoint there.
     """
     folder = Path(preemption_dir or tempfile.gettempdir()) / _stage_name(output_dir)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not is_stage(folder, output_dir):
-        raise OSError(errno.EPERM, "it is not a folder of this user alone", str(folder))
+        raise OSError(errno.EPERM, "the folder is writable by other users, or not this user's", str(folder))
     return folder
 
 
@@ -149,26 +149,26 @@ def _stage_name(output_dir: Path) -> str:
 
 
 def is_stage(folder: Path, output_dir: Path) -> bool:
-    """Whether this is a folder that `stage_of` has made for a run: nobody else can have written into it."""
+    """Return whether `stage_of` created this folder for the run, so that no other user can have written into it."""
     try:
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError:
         return False
-    is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022
     return is_own and folder.name == _stage_name(output_dir)
 
 
 def seal(folder: Path) -> None:
-    """Flush a checkpoint and list its files with their sizes: from here on it can be published by any process."""
+    """Flush a checkpoint and list its files with their sizes; from then on any process can publish it."""
     flush_tree(folder)
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files_below(folder)}
     replace_json(folder / SEALED, {"hrm_align": __version__, "bytes": sizes}, keep=False)
 
 
 def newest_sealed(folders: Iterable[Path]) -> Path | None:
-    """The sealed checkpoint of the latest step below some folders, if there is one with every file."""
-    found = [path for folder in folders if folder.is_dir() for path in checkpoints_in(folder) if _is_sealed(path)]
-    return max(found, key=step_of, default=None)
+    """Return the complete sealed checkpoint of the latest step in these folders; None if there is none."""
+    sealed = [path for folder in folders if folder.is_dir() for path in checkpoints_in(folder) if _is_sealed(path)]
+    return max(sealed, key=step_of, default=None)
 
 
 def _is_sealed(folder: Path) -> bool:
@@ -180,35 +180,35 @@ def _is_sealed(folder: Path) -> bool:
 
 
 def publish_sealed(sealed: Path, output_dir: Path) -> Path:
-    """Make a sealed checkpoint appear in a run's folder, and delete it where it was.
+    """Move a sealed checkpoint into a run's folder.
 
-    On the file system of `output_dir` it is renamed, otherwise copied. May be done again after a kill at any moment.
+    Renames it on the same file system as `output_dir`, otherwise copies it. Can be repeated after a kill at any moment.
 
     Returns:
-        the checkpoint's folder.
+        The folder of the published checkpoint.
 
     Raises:
-        OSError: from the disk; the sealed checkpoint is untouched then.
+        OSError: if writing fails; the sealed checkpoint is untouched then.
     """
     staged, final = output_dir / STAGING / sealed.name, output_dir / sealed.name
     staged.parent.mkdir(parents=True, exist_ok=True)
     if sealed.resolve() != staged.resolve():
-        shutil.rmtree(staged, ignore_errors=True)  # a copy that a kill has cut off
+        shutil.rmtree(staged, ignore_errors=True)  # an unfinished copy
         if sealed.stat().st_dev == staged.parent.stat().st_dev:
             sealed.rename(staged)
         else:
-            _list_files(staged, {staged / name: digest for name, digest in _copied(sealed, staged)})
+            _write_digests(staged, {staged / name: digest for name, digest in _copy_files(sealed, staged)})
             flush_tree(staged)
-            _take_name(staged, final)
+            _rename_to(staged, final)
             shutil.rmtree(sealed, ignore_errors=True)
             return final
     publish(staged, final)
-    (final / SEALED).unlink()  # not before: a kill while it is hashed must leave it sealed
+    (final / SEALED).unlink()  # last: a kill during hashing must leave the checkpoint sealed
     return final
 
 
-def _copied(folder: Path, into: Path) -> Iterator[tuple[str, str]]:
-    """Copy every file below a folder; yields the name of each, and its SHA-256."""
+def _copy_files(folder: Path, into: Path) -> Iterator[tuple[str, str]]:
+    """Copy every file below a folder; yield the relative path and the SHA-256 of each."""
     for path in _files_below(folder):
         name = path.relative_to(folder)
         (into / name).parent.mkdir(parents=True, exist_ok=True)
@@ -216,7 +216,7 @@ def _copied(folder: Path, into: Path) -> Iterator[tuple[str, str]]:
 
 
 def copy_file(source: Path, target: Path) -> str:
-    """Copy a file to a disk. Returns the SHA-256 of what was copied."""
+    """Copy a file and flush it to disk. Returns the SHA-256 of the copied bytes."""
     digest = hashlib.sha256()
     with source.open("rb") as reader, target.open("wb") as writer:
         while block := reader.read(_BLOCK):
@@ -227,19 +227,19 @@ def copy_file(source: Path, target: Path) -> str:
 
 
 def restore_replaced(output_dir: Path) -> None:
-    """Give a checkpoint its name back if a kill came between the two renames that replace it by a newer one."""
+    """Restore a checkpoint that was being replaced, if a kill came between the two renames of the replacement."""
     for path in (output_dir / STAGING).glob(f"checkpoint-*{_REPLACED}"):
         final = output_dir / path.name.removesuffix(_REPLACED)
         if not final.exists():
-            with suppress(OSError):  # another process of the run was quicker
+            with suppress(OSError):  # another process of the run may have restored it already
                 path.rename(final)
 
 
 def publish_files(staged: Path, into: Path) -> None:
-    """Move the files of a finished folder into another, each by one rename, the config last.
+    """Move the files of a complete folder into another, one rename each, the config last.
 
-    A folder without `config.json` (an adapter's: `adapter_config.json`) is no checkpoint to anyone, so a kill in the
-    middle leaves nothing half-new to load where there was nothing before.
+    A folder without `config.json` (or `adapter_config.json`) is not loaded as a checkpoint, so a kill halfway leaves nothing
+    that loads with missing files.
     """
     flush_tree(staged)
     for path in sorted(staged.iterdir(), key=lambda path: path.name in ("config.json", "adapter_config.json")):
@@ -248,18 +248,17 @@ def publish_files(staged: Path, into: Path) -> None:
 
 
 def rotate(output_dir: Path, limit: int | None, saved: Path, best: Path | None = None) -> None:
-    """Delete checkpoints until `limit` are left; `saved`, the one just written, and `best` always stay.
+    """Delete checkpoints until `limit` are left; `saved`, the newest one, and `best` are never deleted.
 
-    Those of later steps go first: the run has fallen back behind them, because they are damaged or not wanted. Then the
-    oldest.
+    Checkpoints of later steps than `saved` are deleted first: the run has resumed from before them. Then the oldest.
     """
     if not limit or limit < 0:
         return
-    kept = {path.resolve() for path in (saved, *([best] if best else []))}
-    spare = [path for path in checkpoints_in(output_dir) if path.resolve() not in kept]
-    spare.sort(key=lambda path: step_of(path) > step_of(saved))  # stable: the newest stay first
-    for path in spare[max(0, limit - len(kept)) :]:
-        # Renamed first: a kill in the middle of a deletion must not leave half a checkpoint under its name.
+    protected = {path.resolve() for path in (saved, *([best] if best else []))}
+    spare = [path for path in checkpoints_in(output_dir) if path.resolve() not in protected]
+    spare.sort(key=lambda path: step_of(path) > step_of(saved))  # stable sort: newer ones stay first
+    for path in spare[max(0, limit - len(protected)) :]:
+        # Renamed first: a kill during the deletion must not leave half a checkpoint under its name.
         doomed = output_dir / STAGING / f"{path.name}.deleted"
         doomed.parent.mkdir(exist_ok=True)
         path.rename(doomed)
@@ -267,8 +266,8 @@ def rotate(output_dir: Path, limit: int | None, saved: Path, best: Path | None =
 
 
 @contextmanager
-def _hashed(paths: Iterable[Path]) -> Iterator[dict[Path, Future[str]]]:
-    """The SHA-256 of files, several at a time; what nobody waits for any more is not begun."""
+def _start_hashing(paths: Iterable[Path]) -> Iterator[dict[Path, Future[str]]]:
+    """Yield futures of the SHA-256 of files, several at a time; at the end hashes that were not started are cancelled."""
     pool = ThreadPoolExecutor(_FILES_AT_A_TIME)
     try:
         yield {path: pool.submit(_sha256, path) for path in paths}

@@ -1,6 +1,7 @@
-"""Generated evaluations of a run: graded held-out answers (SFT), greedy answers graded by the rewards (GRPO), guard sets.
+"""Evaluations with generated answers during a run: held-out rows (SFT), rewards of greedy answers (GRPO), guard sets.
 
-Guard sets hold what a run must not unlearn: they are scored before it and after it, and a drop is reported as a warning.
+A guard set holds tasks that the base model can do. It is scored before and after the run, and a drop larger than the margin is
+reported as a warning.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ logger = logging.getLogger(__name__)
 def generation_eval_of(
     args: SFTArguments, room: int, tokenizer: PreTrainedTokenizerFast, held_out: Sequence[Example]
 ) -> GenerationEval | None:
-    """What scores generated answers, as a recipe asks; None if it asks for none.
+    """Build the function that scores generated answers at each evaluation; None if `generation_eval_samples` is 0.
 
     Args:
-        args: the recipe's keys.
-        room: positions of the model.
-        tokenizer: of the model.
-        held_out: what to draw the sample from.
+        args: training settings.
+        room: number of positions of the model.
+        tokenizer: the model's tokenizer.
+        held_out: rows to draw the evaluation sample from.
 
     Raises:
         UserError: if no prompt leaves room for an answer, or a row cannot be graded.
@@ -57,28 +58,28 @@ def generation_eval_of(
             f"no held-out prompt leaves room for --max_new_tokens {args.max_new_tokens} within the model's {room} tokens: "
             "lower it, or set --generation_eval_samples 0."
         )
-    wanted = min(args.generation_eval_samples, len(questions))
-    sample = random.Random(args.seed).sample(questions, wanted)
+    count = min(args.generation_eval_samples, len(questions))
+    sample = random.Random(args.seed).sample(questions, count)
 
     def score(model: PreTrainedModel) -> dict[str, float]:
         match, limit = args.generation_eval_match, args.max_new_tokens
-        shown = args.log_samples > 0
-        result = evaluate(model, tokenizer, sample, max_new_tokens=limit, match=match, share=True, extract=shown)
+        extract = args.log_samples > 0
+        result = evaluate(model, tokenizer, sample, max_new_tokens=limit, match=match, share=True, extract=extract)
         if PartialState().is_main_process:
             for line in result.samples[: args.log_samples]:
                 append_json_line(Path(str(args.output_dir)) / "samples.jsonl", line)
-        return {metric_name(match): result.score.rate, "unfinished": result.unfinished / wanted}
+        return {metric_name(match): result.score.rate, "unfinished": result.unfinished / count}
 
     return score
 
 
 def comparable(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, longest: int) -> list[Example]:
-    """Those of `answerable` that have an answer to compare with."""
+    """Return the rows of `answerable` that have a reference to compare with."""
     return [example for example in answerable(examples, tokenizer, longest) if example.reference.strip()]
 
 
 def answerable(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, longest: int) -> list[Example]:
-    """The last turn of each row whose prompt has at most so many tokens."""
+    """Return the last turn of each row, where its prompt has at most `longest` tokens."""
     prompt = renderer_of(tokenizer).prompt
     return [e for e in last_turns(examples) if len(prompt(e.messages, e.condition)) <= longest]
 
@@ -90,13 +91,13 @@ def greedy_eval_of(
     held_out: Sequence[Example],
     suite: RewardSuite,
 ) -> GreedyEval | None:
-    """What scores greedy answers, as a recipe asks; None if it asks for none.
+    """Build the function that grades greedy answers at each evaluation; None if `generation_eval_samples` is 0.
 
     Args:
-        args: the recipe's keys.
-        room: longest prompt, in tokens: positions of the model, less those of an answer.
-        tokenizer: of the model.
-        held_out: what to draw the sample from.
+        args: training settings.
+        room: longest prompt, in tokens: the model's positions less those of an answer.
+        tokenizer: the model's tokenizer.
+        held_out: rows to draw the evaluation sample from.
         suite: the rewards.
 
     Raises:
@@ -107,7 +108,9 @@ def greedy_eval_of(
     limit, renderer = int(args.max_completion_length or 0), renderer_of(tokenizer)
     questions = answerable(held_out, tokenizer, room)
     if not questions:
-        raise UserError(f"no held-out prompt leaves room for --max_completion_length {limit}: lower it.")
+        raise UserError(
+            f"no held-out prompt leaves room for --max_completion_length {limit}: lower it, or set --generation_eval_samples 0."
+        )
     chosen = random.Random(args.seed).sample(questions, min(args.generation_eval_samples, len(questions)))
 
     def score(model: PreTrainedModel) -> dict[str, float]:
@@ -117,8 +120,8 @@ def greedy_eval_of(
             scores = score_all(suite, [renderer.decode_response(ids) for ids in answers], part)
             if skipped := sum(fault.kind == "skipped" for fault in scores.faults):
                 logger.warning(
-                    "%d of %d values of the rewards are missing from this evaluation, because their workers cannot be started: "
-                    "look at the memory of the machine and at the reward's file.", skipped, len(part) * len(suite.names),
+                    "%d of %d reward values are missing from this evaluation, because reward workers cannot be started: check "
+                    "the free memory of the machine and the reward's file.", skipped, len(part) * len(suite.names),
                 )  # fmt: skip
             columns: dict[str, Sequence[float | None]] = {
                 "reward": scores.totals(suite.weights),
@@ -139,20 +142,20 @@ def _mean(values: Sequence[float | None]) -> float:
 
 
 class ForgettingGuard:
-    """Scores the answers to guard sets, before and after a run.
+    """Scores answers to guard sets before and after a run.
 
     Args:
         sets: examples by the name of their set.
-        tokenizer: of the model.
-        samples: rows of each set that are asked, the same ones both times; 0 for all.
-        margin: drop in the score, from 0 to 1, beyond which a warning is given.
-        max_new_tokens: longest answer.
-        positions: of the model; longer prompts are left out.
-        match: the grader: one of `hrm_align.rewards.base.match_names`.
-        seed: of the draw.
+        tokenizer: the model's tokenizer.
+        samples: number of rows of each set to use, the same ones before and after; 0 for all.
+        margin: drop of the score, from 0 to 1, above which a warning is given.
+        max_new_tokens: longest answer, in tokens.
+        positions: number of positions of the model; longer prompts are skipped.
+        match: name of the grader, one of `hrm_align.rewards.base.match_names`.
+        seed: seed for choosing the rows.
 
     Raises:
-        UserError: for an unknown grader, or a set of which no prompt leaves room for an answer.
+        UserError: for an unknown grader, or if no prompt of a set leaves room for an answer.
     """
 
     def __init__(
@@ -171,10 +174,13 @@ class ForgettingGuard:
         self._match = check_match(match, "guard_match")
         self._sets: dict[str, list[Example]] = {}
         for name, examples in sets.items():
-            found = comparable(examples, tokenizer, positions - max_new_tokens)
-            if not found:
-                raise UserError(f"guard_datasets: no prompt of {name} leaves room for {max_new_tokens} new tokens.")
-            self._sets[name] = random.Random(seed).sample(found, min(samples or len(found), len(found)))
+            usable = comparable(examples, tokenizer, positions - max_new_tokens)
+            if not usable:
+                raise UserError(
+                    f"guard_datasets: no prompt of {name} leaves room for {max_new_tokens} new tokens: lower "
+                    "--max_new_tokens (--max_completion_length in GRPO), or leave the set out."
+                )
+            self._sets[name] = random.Random(seed).sample(usable, min(samples or len(usable), len(usable)))
         self._before: dict[str, dict[str, Any]] = {}
 
     def _score(self, model: PreTrainedModel) -> dict[str, dict[str, Any]]:
@@ -185,11 +191,11 @@ class ForgettingGuard:
         }
 
     def before(self, model: PreTrainedModel) -> None:
-        """Score the model that the run begins with. A resumed run scores it too, before its checkpoint is loaded."""
+        """Score the base model. A resumed run scores the base model too, before its checkpoint is loaded."""
         self._before = self._score(model)
 
     def after(self, model: PreTrainedModel) -> dict[str, Any]:
-        """Score the result: the table for run/guard.json, with `dropped`, the sets that fell by more than the margin."""
+        """Score the trained model. Returns the content of run/guard.json; `dropped` lists sets below the margin."""
         after = self._score(model)
         changes = {name: after[name]["score"] - self._before[name]["score"] for name in after}
         return {
@@ -209,18 +215,18 @@ def guard_of(
     max_new_tokens: int,
     seed: int,
 ) -> ForgettingGuard | None:
-    """The guard over the sets that a recipe names, or None if it names none.
+    """Build the guard over the sets of `guard_datasets`; None without such sets.
 
     Args:
-        data: the recipe's keys.
+        data: data settings of the recipe.
         sets: examples by the name of their set.
-        model: that will be trained.
-        tokenizer: of the model.
-        max_new_tokens: longest answer.
-        seed: of the draw.
+        model: the model to train.
+        tokenizer: the model's tokenizer.
+        max_new_tokens: longest answer, in tokens.
+        seed: seed for choosing the rows.
 
     Raises:
-        UserError: as `ForgettingGuard`.
+        UserError: see `ForgettingGuard`.
     """
     if not sets:
         return None
@@ -237,22 +243,22 @@ def guard_of(
 
 
 def report_guard(report: Mapping[str, Any], run: Path) -> Table:
-    """Write `guard.json`, say what has dropped, and give the table to print.
+    """Write `guard.json`, warn about sets whose score has dropped, and return a table to print.
 
     Args:
-        report: of `ForgettingGuard.after`.
+        report: returned by `ForgettingGuard.after`.
         run: folder of the run's records.
     """
     write_json(run / "guard.json", dict(report))
     for name in report["dropped"]:
         change = report["sets"][name]["change"]
         logger.warning(
-            "%s has fallen by %.1f points in this run, more than the margin of %.1f: it is being forgotten. Mix rows like "
-            "it in (replay_datasets, replay_fraction), or train less: a lower rate, a smaller adapter, fewer steps.",
+            "the score on guard set %s dropped by %.1f points, more than the margin of %.1f: the model is forgetting it. Mix "
+            "similar rows in (replay_datasets, replay_fraction), or train less: a lower rate, a smaller adapter, fewer steps.",
             name, -100 * change, 100 * report["margin"],
         )  # fmt: skip
-    names = Column("guard set", overflow="fold")  # paths: cut, they would all look alike
-    table = Table(names, "before", "after", "change", title="what the base knew", title_justify="left")
+    names = Column("guard set", overflow="fold")  # folded, because truncated paths would look the same
+    table = Table(names, "before", "after", "change", title="scores on guard sets", title_justify="left")
     for name, scores in report["sets"].items():
         change = f"{100 * scores['change']:+.1f}"
         style = "red" if name in report["dropped"] else None

@@ -1,9 +1,9 @@
-"""Training under FSDP2 as under DDP: the same gradients, the same half precision. A mixin under `Stabilised`.
+"""Mixin for FSDP2: the same gradients and the same half precision as DDP, and optimizer checkpoints that any launch can read.
 
-Measured against DDP on two processes: tests/trainers/test_fsdp.py.
+tests/trainers/test_fsdp.py compares it with DDP on two processes.
 
-The state of an optimizer of sharded weights is saved whole, as one process would save it, and loaded into slices. FSDP's own
-format (`optimizer.bin`, keyed by name) is read by FSDP alone; from this one a run may go on sharded or not.
+The state of a sharded optimizer is saved whole, in the format of a single process, and split again when it is loaded. FSDP's own
+format (`optimizer.bin`, keyed by name) can be read by FSDP only; from ours a run can be resumed with or without FSDP.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 
 class FullySharded(_Base):
-    """What TRL's loop lacks where FSDP2 shards the model; without FSDP it changes nothing."""
+    """Mixin below `Stabilised` that makes TRL's trainers work with FSDP2; without FSDP it changes nothing."""
 
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
         if not self.is_fsdp_enabled:
@@ -42,15 +42,15 @@ class FullySharded(_Base):
         self._autocast_forward()
         with head_as_a_layer(self.model):
             prepared = super()._prepare_for_training(*args, **kwargs)
-        assert is_sharded(self.model)  # what compiles or wraps it besides is refused by check_launch
+        assert is_sharded(self.model)  # check_launch refuses torch.compile and other wrappers
         gather_head_in_forward(self.model, head_layer(self.model))
         return prepared
 
     def _autocast_forward(self) -> None:
-        """Let autocast decide what is computed in half precision, as accelerate does without FSDP.
+        """Let autocast choose what is computed in half precision, as accelerate does without FSDP.
 
-        Its FSDP policy instead casts every weight and the residual stream, and sums gradients over processes in bf16: 1.5 %
-        away from the DDP gradient of the tiny base, which itself is 1 % from float32's.
+        accelerate's FSDP policy casts every weight and the residual stream instead, and reduces gradients in bf16. On the tiny
+        base that gradient differs by 1.5 % from DDP's, which itself differs by 1 % from float32's.
         """
         self.accelerator.state.fsdp_plugin.mixed_precision_policy = None
         forward = self.model.forward
@@ -70,11 +70,11 @@ class FullySharded(_Base):
         return whole_tensor(norm) if isinstance(norm, Tensor) else norm
 
     def call_with_model(self, function: Callable[[Any], Result]) -> Result:
-        """`function(model)` with the bare model, its weights whole on every process; for answers, not for training."""
+        """Call `function(model)` with the unwrapped model and whole weights on every process; not for training."""
         bare = self.accelerator.unwrap_model(self.model)
         if not self.is_fsdp_enabled:
             return function(bare)
-        if not is_sharded(bare):  # before training, Transformers leaves it on the CPU for FSDP
+        if not is_sharded(bare):  # before training: Transformers leaves an FSDP model on the CPU until then
             bare.to(self.args.device)
             try:
                 return function(bare)
@@ -84,13 +84,13 @@ class FullySharded(_Base):
 
 
 def save_sharded(optimizer: torch.optim.Optimizer, scheduler: Any, folder: Path, keep: bool) -> None:
-    """Write the files of optimizer and scheduler that a run without FSDP writes. Collective.
+    """Write optimizer and scheduler in the files and format of a run without FSDP. Collective.
 
     Args:
-        optimizer: of sharded weights.
-        scheduler: of its rates.
-        folder: of the checkpoint.
-        keep: whether this process writes.
+        optimizer: optimizer of sharded weights.
+        scheduler: learning rate scheduler.
+        folder: folder of the checkpoint.
+        keep: whether this process writes the files.
     """
     state = gather_optimizer_state(optimizer, keep)
     if keep:
@@ -99,18 +99,18 @@ def save_sharded(optimizer: torch.optim.Optimizer, scheduler: Any, folder: Path,
 
 
 def load_sharded(optimizer: torch.optim.Optimizer, scheduler: Any, folder: Path) -> None:
-    """Resume from the files of `save_sharded`, or of a run without FSDP; each process reads its slices."""
+    """Load the files of `save_sharded`, or of a run without FSDP; each process keeps its shards."""
     saved = torch.load(folder / OPTIMIZER_NAME, map_location="cpu", weights_only=True, mmap=True)
     load_optimizer_state(optimizer, saved)
     scheduler.load_state_dict(torch.load(folder / SCHEDULER_NAME, weights_only=True))
 
 
 def gather_optimizer_state(optimizer: torch.optim.Optimizer, keep: bool) -> dict[str, Any]:
-    """`optimizer.state_dict()` with whole tensors on the CPU. Collective: every process must call it.
+    """Return `optimizer.state_dict()` with whole tensors on the CPU. Collective: every process must call it.
 
     Args:
-        optimizer: of sharded weights.
-        keep: whether this process wants it; the others get the same without tensors.
+        optimizer: optimizer of sharded weights.
+        keep: whether this process keeps the tensors; the other processes get the same dict without tensors.
     """
     saved = optimizer.state_dict()
     states: dict[int, dict[str, Any]] = {}
@@ -124,20 +124,20 @@ def gather_optimizer_state(optimizer: torch.optim.Optimizer, keep: bool) -> dict
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Load a whole state into an optimizer of sharded weights; each process takes its slices.
+    """Load a whole optimizer state into an optimizer of sharded weights; each process keeps its shards.
 
     Args:
-        optimizer: that has the same parameters in the same order.
-        saved: as `state_dict()` of one process gives it; every process has read it.
+        optimizer: an optimizer with the same parameters in the same order.
+        saved: the `state_dict()` of a single process, on every process.
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     states = {
-        index: {name: _cut(weights[index], value) for name, value in state.items()}
+        index: {name: _shard_state(weights[index], value) for name, value in state.items()}
         for index, state in saved["state"].items()
     }
     optimizer.load_state_dict({**saved, "state": states})
 
 
-def _cut(weight: Tensor, value: Any) -> Any:
-    is_per_entry = isinstance(value, Tensor) and value.shape == weight.shape  # a step count is not
+def _shard_state(weight: Tensor, value: Any) -> Any:
+    is_per_entry = isinstance(value, Tensor) and value.shape == weight.shape  # moments are, a step count is not
     return shard_like(weight, value) if is_per_entry else value

@@ -1,8 +1,8 @@
-"""Reinforcement learning: TRL's GRPOTrainer on rendered prompts. The mask needs nothing here: the seam gives it.
+"""Reinforcement learning: TRL's GRPOTrainer on rendered prompts. models/prefix_mask.py applies the prefix mask.
 
-What this adds to TRL's: answers from our own sampler, which draws the same whatever the batch and the process; rewards that
-cannot end a run; the gate between sampler, trainer and reference; other prompts for groups that teach nothing; checkpoints
-only where no rollout is half used; and what it all took.
+Changes to TRL's trainer: completions come from hrm_align's own sampler, whose draws do not depend on batch and process; a failing
+reward does not end the run; a parity gate compares sampler, trainer and reference; groups with zero reward variance can be replaced
+by other prompts; checkpoints are saved only between rollouts; and the time of each phase is logged.
 """
 
 from __future__ import annotations
@@ -46,28 +46,30 @@ from hrm_align.trainers.mixin import Stabilised
 
 logger = logging.getLogger(__name__)
 
-# Given a model, scores greedy answers to held-out prompts: metrics by name.
+# A function that scores greedy answers of a model to held-out prompts: metric values by name.
 GreedyEval = Callable[[PreTrainedModel], dict[str, float]]
 
-SILENT_ROLLOUTS = 20  # without any signal, in a row, that end a run
-REFERENCE_ADAPTER = "ref"  # TRL's copy of an adapter that it is handed
+MAX_ROLLOUTS_WITHOUT_SIGNAL = (
+    20  # the run ends after so many consecutive rollouts with zero reward variance in every group
+)
+REFERENCE_ADAPTER = "ref"  # name of TRL's copy of the adapter
 
 
 class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
-    """TRL's trainer with this project's rollouts, rewards, parity gate, stabilisers and checkpoints.
+    """TRL's GRPOTrainer with this package's rollouts, rewards, parity gate, stabilisers and checkpoints.
 
     Args:
         model: an HrmTextForCausalLM, or an adapter around one, in float32; `bf16` autocasts its forward.
-        args: settings.
-        examples: the prompts, with what their answers are graded by.
+        args: training settings.
+        examples: the prompts, with the references or tests that their completions are graded by.
         suite: the rewards.
         processing_class: the model's tokenizer.
         callbacks: Transformers callbacks.
-        greedy_eval: scores greedy answers at each evaluation; its metrics are logged as `eval_...`.
+        greedy_eval: function that scores greedy answers at each evaluation; its metrics are logged as `eval_...`.
 
     Raises:
-        UserError: if the checkpoint's `L_bp_cycles` is no official horizon, or a setting cannot be honoured.
-        RunError: beyond the parity tolerance; see also `Stabilised` and `SafeCheckpoints`.
+        UserError: if the checkpoint's `L_bp_cycles` is not an official horizon, or a setting is not supported.
+        RunError: if the parity tolerance is exceeded; see also `Stabilised` and `SafeCheckpoints`.
     """
 
     args: GRPOArguments
@@ -101,9 +103,9 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             seed=args.seed,
         )
         self._rollout = Rollout()
-        self._update_seconds = 0.0  # of the optimizer step that is under way
-        self._silent_in_a_row, self._faults_told = 0, set[tuple[str, str]]()
-        self._has_checked = False  # whether the parity gate has seen a rollout of this process
+        self._update_seconds = 0.0  # in the current optimizer step
+        self._silent_in_a_row, self._reported_faults = 0, set[tuple[str, str]]()  # rollouts without reward variance
+        self._has_checked = False  # whether the parity gate has checked a rollout in this process
         texts = [example.messages[-1].content for example in examples]
         rows = Dataset.from_dict({"prompt": texts, "row": list(range(len(examples)))})
         super().__init__(
@@ -111,7 +113,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             args=args,
             reward_funcs=[_named(name) for name in suite.names],
             train_dataset=rows,
-            eval_dataset=rows if greedy_eval is not None else None,  # must be there; `evaluate` is our own
+            eval_dataset=rows if greedy_eval is not None else None,  # TRL requires one; `evaluate` does not use it
             processing_class=processing_class,
             callbacks=[*callbacks],
         )
@@ -123,19 +125,19 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         if self._half_precision if wanted is None else wanted:
             bounds = (args.vllm_importance_sampling_clip_min, args.vllm_importance_sampling_clip_max)
             self._importance_sampling = ImportanceSampling(args.vllm_importance_sampling_mode, *bounds)
-        self._importance_statistics: list[Tensor] = []  # of the optimizer step that is under way
+        self._importance_statistics: list[Tensor] = []  # rows (8,) of the current optimizer step
         self._scored: tuple[Tensor, Tensor | None, Tensor | None] | None = None
         self._settle_reference()
         self.add_callback(SaveBetweenRollouts(self))
 
     def _settle_reference(self) -> None:
-        """Make the reference the model that the run begins with, whatever TRL has taken for it."""
+        """Set the reference to the model that the run starts from; TRL may have loaded another one."""
         bare = self.accelerator.unwrap_model(self.model)
         if self.ref_model is not None:
-            # TRL loads it from a path: that of the base, where the policy began as a merge of base and adapter.
+            # TRL loads it from the base model's path, but the policy may start from a merge of base and adapter.
             self.accelerator.unwrap_model(self.ref_model).load_state_dict(bare.state_dict(), strict=True)
         elif isinstance(bare, PeftModel) and REFERENCE_ADAPTER in bare.peft_config:
-            # A fresh adapter does nothing yet, so the base itself will do; TRL's copy would be saved with every checkpoint.
+            # A new adapter has no effect yet, so the base is the reference; TRL's copy would be saved in every checkpoint.
             bare.delete_adapter(REFERENCE_ADAPTER)
 
     # Rollouts -----------------------------------------------------------------------------------------------------
@@ -146,23 +148,25 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
 
     @property
     def between_rollouts(self) -> bool:
-        """Whether no rollout is half used: the next optimizer step draws a new one."""
+        """Whether no rollout is partly used: the next optimizer step starts with a new rollout."""
         return self._step % (int(self.args.steps_per_generation or 1) * self.num_iterations) == 0
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        """Draw and grade the trajectories of a rollout, weigh them, and note what they were like; TRL's update follows."""
+        """Sample and grade a rollout, compute its advantages, log it; returns the batch for TRL's update."""
         self._rollout = self._draw([example["row"] for example in inputs])
         output = self._weigh(self._rollout)
         self._note_rollout(output)
         if self.args.parity_every:
             due = self._rollout_number % self.args.parity_every == 0
-            if due or not self._has_checked:  # a resumed run checks at once, and logs what the uninterrupted one logs
+            if (
+                due or not self._has_checked
+            ):  # a resumed run checks at once, but logs only what an uninterrupted run logs
                 self._check_parity(output, logged=due)
             self._has_checked = True
         return output
 
     def _draw(self, rows: Sequence[int]) -> Rollout:
-        """Sample and grade answers to the prompts at `rows`, this process's part of a rollout."""
+        """Sample and grade completions for the prompts at `rows`: this process's part of a rollout."""
         number, offset = self.state.global_step, self.accelerator.process_index * len(rows)
         with (
             unwrap_model_for_generation(
@@ -170,19 +174,19 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             ) as model,
             self._dist.summon_full_params(self.model_wrapped, recurse=False),
             self.accelerator.autocast(),
-            # Between two steps nothing is lost that a resumed run would not draw again.
+            # Between optimizer steps an interrupted rollout loses nothing: the resumed run draws it again.
             self.interruptible(model) if self._is_between_steps else nullcontext(),
         ):
             self.groups.engine.sync(model)
             return self.groups.draw(rows, number=number, offset=offset)
 
     def _weigh(self, rollout: Rollout) -> dict[str, Any]:
-        """Advantages, old and reference log-probabilities of a rollout, padded: by TRL's method, which the overrides below
-        hand the trajectories instead of letting it sample and grade."""
+        """Compute advantages, old and reference log-probabilities of a rollout with TRL's method; the overrides below give
+        it the trajectories and rewards."""
         dataset = cast(Dataset, self.train_dataset)
         output = super()._generate_and_score_completions([dataset[t.row] for t in rollout.trajectories])
         if self.args.algorithm == "rloo":
-            output["advantages"] *= self.num_generations / (self.num_generations - 1)  # the mean of the others
+            output["advantages"] *= self.num_generations / (self.num_generations - 1)  # baseline: mean of the others
         return output
 
     @property
@@ -191,40 +195,40 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         return round(self.state.global_step / steps)
 
     def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict[str, Any]]:
-        return [list(step.prompt_ids) for step in self._drawn_steps], None, {}
+        return [list(step.prompt_ids) for step in self._rollout_steps], None, {}
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], list[list[float]]]:
-        return [list(step.ids) for step in self._drawn_steps], [list(step.logprobs) for step in self._drawn_steps]
+        return [list(step.ids) for step in self._rollout_steps], [list(step.logprobs) for step in self._rollout_steps]
 
     def _generate(self, prompts: list) -> tuple:
         ids, completion_ids, tool_mask, _, *rest = super()._generate(prompts)
-        # Decoded by the renderer: TRL skips special tokens, and with them the tags of tool calls and thoughts.
+        # Text decoded by our renderer: TRL skips special tokens, which removes the tags of tool calls and thoughts.
         return ids, completion_ids, tool_mask, [trajectory.text for trajectory in self._rollout.trajectories], *rest
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
         rows = [[trajectory.rewards[name] for name in self._suite.names] for trajectory in self._rollout.trajectories]
         values = [[float("nan") if value is None else value for value in row] for row in rows]
         rewards = torch.tensor(values, dtype=torch.float32, device=self.accelerator.device)
-        return cast(Tensor, self.accelerator.gather(rewards))
+        return cast(Tensor, self.accelerator.gather(rewards))  # (completions of all processes, rewards)
 
     @property
-    def _drawn_steps(self) -> list[Step]:
-        """Of the rollout: one a trajectory, as long as a conversation ends with the first answer."""
+    def _rollout_steps(self) -> list[Step]:
+        """Steps of the rollout: one for each trajectory, since a conversation ends with its first answer."""
         return [step for trajectory in self._rollout.trajectories for step in trajectory.steps]
 
     def _note_rollout(self, output: dict[str, Any]) -> None:
-        """Log what the rollout was like and write some of its answers to samples.jsonl."""
-        drawn = self._rollout
-        ungraded = sum(reward is None for reward in drawn.rewards)
-        counts = [drawn.drawn, drawn.silent, drawn.graded, drawn.paid, ungraded, len(drawn.trajectories)]
-        local = [[*counts, drawn.sampling_seconds, drawn.grading_seconds]]
+        """Log statistics of the rollout, and write some of its completions to samples.jsonl."""
+        rollout = self._rollout
+        ungraded = sum(reward is None for reward in rollout.rewards)
+        counts = [rollout.drawn, rollout.silent, rollout.graded, rollout.paid, ungraded, len(rollout.trajectories)]
+        local = [[*counts, rollout.sampling_seconds, rollout.grading_seconds]]  # (1, 8)
         table = self.accelerator.gather(torch.tensor(local, dtype=torch.float64, device=self.accelerator.device))
-        groups, silent, graded, paid, ungraded, rows = table[:, :6].sum(dim=0).tolist()
+        groups, without_signal, graded, total_reward, ungraded, rows = table[:, :6].sum(dim=0).tolist()
         sampling, grading = table[:, 6:].amax(dim=0).tolist()
         self._note(**{
             "groups/drawn": groups,
-            "groups/without_signal": silent / groups,
-            "rewards/drawn": paid / max(graded, 1),
+            "groups/without_signal": without_signal / groups,
+            "rewards/drawn": total_reward / max(graded, 1),
             "rewards/ungraded": ungraded / rows,
             "seconds/rollout": sampling,
             "seconds/reward": grading,
@@ -232,30 +236,30 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         self._note_faults()
         if self.accelerator.is_main_process:
             self._write_samples(output["advantages"].flatten().tolist())
-        self._stop_without_signal(silent == groups, paid / max(graded, 1))
+        self._stop_without_signal(without_signal == groups, total_reward / max(graded, 1))
 
     def _note_faults(self) -> None:
-        """Count what rewards have failed at; say each kind once."""
+        """Count the faults of rewards over all processes; warn once for each reward and kind of fault."""
         faults = self._rollout.faults
         counts: Counter[str] = Counter()
         for part in gather_object([dict(Counter(f"{fault.reward}/{fault.kind}" for fault in faults))]):
             counts.update(part)
         self._note(**{f"rewards/faults/{name}": count for name, count in counts.items()})
         for fault in faults:
-            if (fault.reward, fault.kind) not in self._faults_told:
-                self._faults_told.add((fault.reward, fault.kind))
+            if (fault.reward, fault.kind) not in self._reported_faults:
+                self._reported_faults.add((fault.reward, fault.kind))
                 where = f" at {fault.source}" if fault.source else ""
-                logger.warning("reward %s%s: %s (%s). The run goes on; see rewards/faults in metrics.jsonl.",
-                               fault.reward, where, fault.detail, fault.kind)  # fmt: skip
+                logger.warning("reward %s%s: %s (%s). The run continues; if rewards/faults in metrics.jsonl grows, stop it "
+                               "and fix the reward or the row.", fault.reward, where, fault.detail, fault.kind)  # fmt: skip
 
-    def _stop_without_signal(self, is_silent: bool, mean: float) -> None:
-        self._silent_in_a_row = self._silent_in_a_row + 1 if is_silent else 0
-        if self._silent_in_a_row >= SILENT_ROLLOUTS:
+    def _stop_without_signal(self, has_no_signal: bool, mean: float) -> None:
+        self._silent_in_a_row = self._silent_in_a_row + 1 if has_no_signal else 0
+        if self._silent_in_a_row >= MAX_ROLLOUTS_WITHOUT_SIGNAL:
             raise RunError(
-                f"in {SILENT_ROLLOUTS} rollouts in a row all answers to a prompt were paid alike (mean reward {mean:.3g}): "
-                "nothing can be learnt from them. Look at samples.jsonl: prompts that are always or never solved want another "
-                "band (`hrm-align headroom`), answers without an end a larger --max_completion_length, and rewards a look "
-                "with `hrm-align rewards`."
+                f"in {MAX_ROLLOUTS_WITHOUT_SIGNAL} rollouts in a row every group had zero reward variance (mean reward "
+                f"{mean:.3g}), so the advantages are zero and nothing is learnt. Look at samples.jsonl. If the prompts are "
+                "always or never solved, choose easier or harder ones (`hrm-align headroom`); if completions are truncated, "
+                "raise --max_completion_length; and check the rewards with `hrm-align rewards`."
             )
 
     def _write_samples(self, advantages: list[float]) -> None:
@@ -277,7 +281,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             append_json_line(Path(str(self.args.output_dir)) / "samples.jsonl", record)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        """TRL's; the time that neither rollout nor rewards took is the update's."""
+        """TRL's training step; also logs the time of the update, without rollout, rewards and parity checks."""
         start, before = time.perf_counter(), self._rollout
         loss = super().training_step(*args, **kwargs)
         self._update_seconds += time.perf_counter() - start
@@ -296,17 +300,17 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         return loss
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        """TRL's; with importance sampling, each token's policy term is weighted by trainer over sampler.
+        """TRL's loss; with importance sampling, each token's policy term is multiplied by its importance weight.
 
-        TRL multiplies by the weights for vLLM only. Every loss type but VESPO is linear in the advantages where their sign
-        does not change, so that weighted advantages give the same loss. TRL leaves `old_per_token_logps` out where the
-        policy that drew the rollout is the one that is trained: then this forward is its score, and none is repeated.
+        TRL applies the weights for vLLM only. Every loss type but VESPO is linear in the advantages as long as their signs do
+        not change, so weighted advantages give the same loss. TRL omits `old_per_token_logps` if the rollout was sampled by
+        the current policy; then the log-probabilities of this forward serve as the old ones too.
         """
         correction = self._importance_sampling
         if correction is None:
             return cast(Tensor, super()._compute_loss(model, inputs))
-        mask = inputs["completion_mask"]
-        ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
+        mask = inputs["completion_mask"]  # (batch, completion)
+        ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)  # (batch, prompt + completion)
         present = torch.cat([inputs["prompt_mask"], mask], dim=1)
         scored = self._get_per_token_logps_and_entropies(model, ids, present, mask.shape[1], compute_entropy=True)
         old = inputs.get("old_per_token_logps", scored[0])
@@ -325,27 +329,27 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """TRL's, with shared prompts, or in chunks of like length. Under DDP at once: one backward follows one forward."""
-        if self._scored is not None:  # by `_compute_loss`, whose weights need it first
+        """Return log-probabilities and entropies (batch, completion): with shared prompts, or in chunks of like length."""
+        if self._scored is not None:  # `_compute_loss` has run this forward already
             return self._scored
-        alone = self.accelerator.num_processes == 1
+        alone = self.accelerator.num_processes == 1  # DDP allows no chunks: one backward must follow one forward
         if self.args.share_prompts:
             return *self._score_packed(model, input_ids, attention_mask, logits_to_keep, in_chunks=alone), None
         whole = super()._get_per_token_logps_and_entropies
         if not alone:
             return cast(Any, whole(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs))
 
-        def score(ids: Tensor, mask: Tensor, kept: int) -> tuple[Tensor, Tensor | None]:
-            logprobs, entropies, _ = whole(model, ids, mask, kept, *args, **kwargs)
+        def score(ids: Tensor, mask: Tensor, length: int) -> tuple[Tensor, Tensor | None]:
+            logprobs, entropies, _ = whole(model, ids, mask, length, *args, **kwargs)
             return logprobs, entropies
 
         return *score_in_chunks(score, input_ids, attention_mask, logits_to_keep), None
 
     def _score_packed(
-        self, model: Any, ids: Tensor, mask: Tensor, kept: int, in_chunks: bool
+        self, model: Any, ids: Tensor, mask: Tensor, length: int, in_chunks: bool
     ) -> tuple[Tensor, Tensor | None]:
         kernel = self.accelerator.unwrap_model(model).config._attn_implementation
-        in_one_row = kernel in (*BY_DOCUMENT, "flex_attention")  # which do not compute what stands between documents
+        in_one_row = kernel in (*BY_DOCUMENT, "flex_attention")  # these kernels skip blocks between documents
 
         def run(pack: Pack, targets: Tensor) -> Any:
             with self.accelerator.autocast():
@@ -359,7 +363,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
                 )
 
         return score_packed(
-            run, ids, mask, kept, self._renderer.pad_id, in_one_row, CHUNK_TOKENS if in_chunks else None
+            run, ids, mask, length, self._renderer.pad_id, in_one_row, CHUNK_TOKENS if in_chunks else None
         )
 
     @property
@@ -371,15 +375,15 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Greedy answers to held-out prompts, graded: what the model would say, not what it would explore."""
+        """Grade greedy answers to held-out prompts with the rewards, and log the metrics."""
         if self._greedy_eval is None:
-            raise UserError("nothing is evaluated: set --generation_eval_samples, or leave --eval_strategy out.")
+            raise UserError("--eval_strategy has nothing to evaluate: set --generation_eval_samples, or leave it out.")
         with self.evaluated_weights():
             bare = self.accelerator.unwrap_model(self.model)
             with self.interruptible(bare):
                 scored = self._greedy_eval(bare)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scored.items()}
-        self.model.eval()  # else TRL adds what the training steps have noted
+        self.model.eval()  # otherwise `log` adds the metrics of training steps
         self.log(dict(metrics))
         self.model.train()
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -387,7 +391,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
 
 
 def _named(name: str) -> Callable[..., None]:
-    """A function that TRL takes the reward's name from; the reward itself is `RewardSuite`'s."""
+    """Return a function whose name TRL uses as the reward's name; `RewardSuite` computes the reward itself."""
 
     def reward(**kwargs: Any) -> None:
         raise AssertionError("rewards are computed by the suite")

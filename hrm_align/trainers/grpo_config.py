@@ -1,6 +1,6 @@
-"""Reinforcement learning recipes (GRPO, Dr. GRPO, DAPO, RLOO): their keys, and which exclude each other.
+"""Settings of reinforcement learning recipes (GRPO, Dr. GRPO, DAPO, RLOO), and the checks of their combinations.
 
-Importing this takes seconds: `GRPOArguments` is a subclass of TRL's `GRPOConfig`, so TRL must be imported first.
+Importing this module takes seconds: `GRPOArguments` is a subclass of TRL's `GRPOConfig`, so TRL must be imported first.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from hrm_align.config.rules import (
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import RewardSpec, match_fault
 
-# Shao et al. 2024 (GRPO), Liu et al. 2025 (Dr. GRPO), Yu et al. 2025 (DAPO), Ahmadian et al. 2024 (RLOO: the baseline of
-# an answer is the mean of the others; the trainer takes care of that).
+# Shao et al. 2024 (GRPO), Liu et al. 2025 (Dr. GRPO), Yu et al. 2025 (DAPO), Ahmadian et al. 2024 (RLOO: the baseline of an answer
+# is the mean reward of the others in its group; GRPOTrainer rescales the advantages for that).
 _PRESETS: dict[str, dict[str, Any]] = {
     "grpo": {"loss_type": "grpo", "scale_rewards": "group", "mask_truncated_completions": False, "max_resamples": 0},
     "dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
@@ -50,66 +50,66 @@ _PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass
 class GRPOArguments(StabiliserArguments, GRPOConfig):
-    """TRL's `GRPOConfig` with the stabilisers, presets by name, and the gate between sampler and trainer."""
+    """TRL's `GRPOConfig` with the stabilisers, presets by name, and the parity gate between sampler and trainer."""
 
     ALGORITHMS: ClassVar[tuple[str, ...]] = ("grpo", "dr_grpo", "dapo", "rloo")
 
     algorithm: str = option(
         "grpo",
-        "Preset of loss_type, scale_rewards, epsilon_high, mask_truncated_completions and max_resamples; a key that is "
-        "given itself wins.",
+        "Preset of loss_type, scale_rewards, epsilon_high, mask_truncated_completions and max_resamples; a setting given "
+        "explicitly overrides the preset.",
         choices=list(ALGORITHMS),
     )
-    # TRL's names, left open here so that the preset fills them in.
-    loss_type: str | None = option(None, "TRL's; unset for the preset's.")  # type: ignore[assignment]
+    # Settings of TRL, unset by default so that the preset sets them.
+    loss_type: str | None = option(None, "Loss type of TRL; unset for the preset's.")  # type: ignore[assignment]
     scale_rewards: str | None = option(None, "group, batch or none; unset for the preset's.")  # type: ignore[assignment]
     mask_truncated_completions: bool | None = option(  # type: ignore[assignment]
-        None, "Leave answers without an end out of the loss; unset for the preset's.", nargs="?", const=True
+        None, "Leave truncated answers out of the loss; unset for the preset's.", nargs="?", const=True
     )
     max_resamples: int | None = option(
-        None, "How often groups without a signal are replaced by other prompts; unset for the preset's."
+        None, "How often groups with zero reward variance are replaced by other prompts; unset for the preset's."
     )
     log_completions: bool | None = option(  # type: ignore[assignment]
         None,
-        "Tables of answers to the trackers and completions/; unset for on where wandb tracks.",
+        "Write tables of answers to the trackers and completions/; unset for on with wandb.",
         nargs="?",
         const=True,
     )
     num_completions_to_print: int | None = option(0, "Answers printed at each log with log_completions.")
-    logging_steps: float = option(1, "Log every so many steps; below 1, a share of all of them.")
+    logging_steps: float = option(1, "Log every so many steps; below 1, the share of all steps between logs.")
     share_prompts: bool | None = option(
         None,
-        "Compute a prompt once for all its answers in the update; unset for on where it has been measured, on a CPU.",
+        "Compute each prompt once for all its answers in the update; unset for on with --use_cpu, where it was measured.",
         nargs="?",
         const=True,
     )
     cuda_graphs: bool = option(
         False,
-        "Draw answers by a decoding step that is captured once and replayed for every token: on an H200 6 times as fast at "
-        "64 answers, on a CPU of no use.",
+        "Capture the decoding step in a CUDA graph and replay it for every token: 6 times as fast at 64 answers on an H200; "
+        "not faster on a CPU.",
     )
-    parity_every: int = option(20, "Rollouts between two checks of the sampler against the trainer; 0 for none.")
-    parity_rows: int = option(16, "Answers that are checked.")
+    parity_every: int = option(20, "Rollouts between two checks of sampler against trainer; 0 for none.")
+    parity_rows: int = option(16, "Number of answers in each of those checks.")
     parity_tolerance: float | None = option(
         None,
-        "Largest difference allowed between their log-probabilities in float32, in nats; unset for 10 times what two "
-        "kernels give on this model, and 1e-3 at least.",
+        "Largest difference allowed between sampler and trainer log-probabilities in float32, in nats; unset for 10 times the "
+        "difference between two attention kernels on this model, and at least 1e-3.",
     )
     vllm_importance_sampling_correction: bool | None = option(  # type: ignore[assignment]
         None,
-        "Weigh sampled tokens by the trainer's probability of them over the sampler's; here for the package's own sampler. "
-        "Unset for on in half precision, off in float32.",
+        "Weight each token by its probability under the trainer over that under hrm_align's sampler. Unset for on in half "
+        "precision, off in float32.",
         nargs="?",
         const=True,
     )
     vllm_importance_sampling_mode: str = option(
         "token_truncate",
-        "A weight for each token, or for each answer the product over its tokens; beyond a bound it becomes the bound "
-        "(truncate) or 0 (mask).",
+        "One weight for each token, or for each answer (the product over its tokens); a weight beyond a bound becomes the "
+        "bound (truncate) or 0 (mask).",
         choices=["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"],
     )
     generation_eval_samples: int = option(0, "Held-out rows answered greedily at each evaluation; 0 for none.")
-    log_samples: int = option(4, "Answers of each rollout that go to samples.jsonl.")
+    log_samples: int = option(4, "Number of answers of each rollout that are written to samples.jsonl.")
 
     def __post_init__(self) -> None:
         preset = {**_PRESETS["grpo"], **_PRESETS[self.algorithm]} if self.algorithm in _PRESETS else {}
@@ -118,12 +118,12 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
                 setattr(self, key, value)
         if self.log_completions is None:
             self.log_completions = "wandb" in (self.report_to or ())
-        self.num_generations_eval = 1  # an evaluation answers greedily, once
-        asked = self.score_responses_only
+        self.num_generations_eval = 1  # an evaluation generates one greedy answer
+        scores_responses_only = self.score_responses_only
         super().__post_init__()
         if self.share_prompts is None:
-            self.share_prompts = bool(self.use_cpu) and asked is not False
-        if self.share_prompts and asked is None:
+            self.share_prompts = bool(self.use_cpu) and scores_responses_only is not False
+        if self.share_prompts and scores_responses_only is None:
             self.score_responses_only = True
 
 
@@ -140,26 +140,29 @@ class GRPORecipe:
     training: GRPOArguments
 
 
-_SAMPLER = "answers are sampled by this package's own sampler, which proves itself against the trainer"
+_SAMPLER = "answers are sampled by hrm_align's own sampler, which is checked against the trainer"
 _VLLM = (
-    "vLLM reads an answer that it computes again as part of the prompt, and takes no adapter of this model: rollouts are "
-    "drawn by this package's own sampler"
+    "vLLM processes generated tokens as part of the prompt when it recomputes an answer, and supports no adapter of this "
+    "model: rollouts use hrm_align's own sampler"
 )
-_ROWS = "rewards see the rows of datasets; tools and environments are not built in"
+_ROWS = "rewards get the rows of datasets; tools and environments are not supported"
 _REFUSED_GRPO: Refused = {
     "cache_implementation": ((None,), _SAMPLER),
     "chat_template_kwargs": ((None,), LAYOUT),
     "generation_kwargs": ((None,), _SAMPLER),
     "group_by_length": ((False,), _SAMPLER),
-    "log_completions_hub_repo": ((None,), "answers stay in samples.jsonl and the trackers"),
+    "log_completions_hub_repo": ((None,), "answers are written to samples.jsonl and the trackers only"),
     "max_tool_calling_iterations": ((None,), _ROWS),
     "min_p": ((None,), _SAMPLER),
-    "num_generations_eval": ((None, 1), "an evaluation answers greedily: set generation_eval_samples"),
+    "num_generations_eval": ((None, 1), "an evaluation generates one greedy answer: set generation_eval_samples"),
     "remove_unused_columns": ((False,), _ROWS),
     "repetition_penalty": ((1.0,), _SAMPLER),
-    "train_sampling_strategy": (("random",), "prompts come in groups: shuffle_dataset and curriculum order them"),
-    "use_transformers_continuous_batching": ((False,), "it builds a causal mask of its own"),
-    "use_transformers_paged": ((False,), "it builds a causal mask of its own"),
+    "train_sampling_strategy": (
+        ("random",),
+        "prompts come in groups: use shuffle_dataset and curriculum for their order",
+    ),
+    "use_transformers_continuous_batching": ((False,), "it applies a causal mask to the prompt"),
+    "use_transformers_paged": ((False,), "it applies a causal mask to the prompt"),
     "use_vllm": ((False,), _VLLM),
 }
 _BOUNDS_GRPO: tuple[Bound, ...] = (
@@ -176,7 +179,7 @@ _BOUNDS_GRPO: tuple[Bound, ...] = (
 def _check_grpo(recipe: GRPORecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
     data, rewards, training = recipe.data, recipe.rewards, recipe.training
     if not rewards.rewards:
-        fail("rewards", "is missing: say what an answer is paid for (`hrm-align rewards` lists the rewards)")
+        fail("rewards", "is missing: name the rewards of an answer (`hrm-align rewards` lists them)")
     for entry in rewards.rewards:
         try:
             RewardSpec.of(entry)
@@ -185,35 +188,38 @@ def _check_grpo(recipe: GRPORecipe, settings: Mapping[str, Setting], fail: Fail)
     if fault := match_fault(data.guard_match):
         fail("guard_match", fault)
     if data.replay_datasets or data.replay_fraction:
-        fail("replay_datasets", "is of fine-tuning on given answers: mix prompts in with another entry of datasets")
+        fail("replay_datasets", "is for supervised fine-tuning only: add the prompts as another entry of datasets")
     banded = rewards.curriculum or rewards.min_pass_rate > 0 or rewards.max_pass_rate < 1
     if banded and rewards.headroom is None:
-        fail("headroom", "is missing: pass rates are measured by `hrm-align headroom --save FILE`")
+        fail("headroom", "is missing: measure pass rates with `hrm-align headroom --save FILE`, and give that file")
     if rewards.min_pass_rate > rewards.max_pass_rate:
-        fail("min_pass_rate", f"is above max_pass_rate {rewards.max_pass_rate}: no prompt is left")
+        fail("min_pass_rate", f"is above max_pass_rate {rewards.max_pass_rate}, so no prompt is left: lower it")
     groups = training.per_device_train_batch_size * int(training.steps_per_generation or 1)
     if training.max_resamples and groups % int(training.num_generations or 1):
-        fail("max_resamples", f"replaces whole groups, and a process draws {groups} answers at a time: make "
+        fail("max_resamples", f"replaces whole groups, but a process draws {groups} answers at a time: make "
              f"per_device_train_batch_size a multiple of num_generations {training.num_generations}")  # fmt: skip
     if training.share_prompts and not training.score_responses_only:
-        fail("share_prompts", "needs score_responses_only: several answers begin behind one token")
+        fail("share_prompts", "needs score_responses_only, because several answers follow one prompt: set it to true")
     if training.beta and recipe.lora.use_peft and recipe.lora.init_lora_weights in ("olora", "pissa"):
-        fail("init_lora_weights", "changes the base that beta compares with: use true, gaussian or orthogonal")
+        fail("init_lora_weights", "changes the base, which is the reference of beta: use true, gaussian or orthogonal")
     _check_importance_sampling(training, fail)
     if training.sync_ref_model and recipe.lora.use_peft:
-        fail("sync_ref_model", "needs a reference of its own; an adapter's is the base")
+        fail(
+            "sync_ref_model",
+            "needs a separate reference model, but with an adapter the base is the reference: leave it out",
+        )
     check_held_out(recipe, settings, fail)
 
 
 def _check_importance_sampling(training: Any, fail: Fail) -> None:
-    """What TRL checks where vLLM samples; `None` is on in half precision."""
+    """Check the settings that TRL checks only for vLLM. (None means on in half precision.)"""
     if training.vllm_importance_sampling_correction is False:
         return
     mode, low, high = (getattr(training, f"vllm_importance_sampling_{key}") for key in ("mode", "clip_min", "clip_max"))
     if mode.endswith("truncate") and low is None and high is None:
-        fail("vllm_importance_sampling_clip_max", f"is unset, and {mode} needs a bound: use a number such as 3")
+        fail("vllm_importance_sampling_clip_max", f"is unset, but {mode} needs a bound: use a number such as 3")
     if mode.startswith("sequence") and training.loss_type == "vespo":
-        fail("vllm_importance_sampling_mode", f"is {mode!r}, and the vespo loss needs token_truncate or token_mask")
+        fail("vllm_importance_sampling_mode", f"is {mode!r}, but the vespo loss needs token_truncate or token_mask")
 
 
 _EVERYDAY = (
@@ -252,6 +258,6 @@ GRPO = RecipeKind(
 
 
 def parse_grpo(argv: Sequence[str]) -> GRPORecipe:
-    """`parse` for a recipe of reinforcement learning."""
+    """Parse a reinforcement learning recipe."""
     recipe: GRPORecipe = parse(GRPO, argv)
     return recipe

@@ -1,14 +1,14 @@
 """Importance sampling between sampler and trainer: truncated weights for the tokens of a rollout.
 
-A rollout is drawn from the sampler's distribution, and the policy gradient is taken under the trainer's. In float32 the two
-are one. In bfloat16 a prompt read alone and the same prompt with its answer round differently, and 128 block passes make
-of it up to tenths of a nat a token (scripts/README.md). Each token's policy term is therefore multiplied by
+A rollout is sampled from the sampler's distribution, and the policy gradient is computed under the trainer's. In float32 the two
+are equal. In bfloat16, prefill with decoding rounds differently from one forward over prompt and completion, and over 128 block
+passes the difference reaches tenths of a nat per token (scripts/README.md). Each token's policy term is therefore multiplied by
 
     min(trainer's probability of the token / sampler's, clip_max)
 
-as in Yao et al. 2025 ("Your efficient RL framework secretly brings you off-policy RL training"), under the names and with
-the arithmetic of TRL, which applies it to vLLM alone. The trainer's probability is that of the policy which drew the
-rollout, and carries no gradient.
+as in Yao et al. 2025 ("Your efficient RL framework secretly brings you off-policy RL training"), with the metric names and the
+arithmetic of TRL, which applies the correction to vLLM only. The trainer's probability is that of the policy that sampled the
+rollout, without gradient.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import torch
 from torch import Tensor
 
 MODES = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
-METRICS = "sampling/"  # before TRL's names
+METRICS = "sampling/"  # prefix of TRL's metric names
 
 
 @dataclass(frozen=True)
 class ImportanceSampling:
-    """How the weights are computed.
+    """Mode and bounds of the importance weights.
 
     Args:
-        mode: `token_*` for a weight a token, `sequence_*` for the product over a completion; `*_truncate` moves a weight
-            to the nearest bound, `*_mask` sets one beyond a bound to 0.
-        clip_min, clip_max: the bounds; None for none.
+        mode: `token_*` for one weight per token, `sequence_*` for the product over a completion; `*_truncate` moves a weight
+            beyond a bound to the bound, `*_mask` sets the weight to 0.
+        clip_min, clip_max: the bounds; None for no bound.
     """
 
     mode: str
@@ -38,20 +38,20 @@ class ImportanceSampling:
 
     @property
     def is_of_sequences(self) -> bool:
-        """Whether a completion has one weight."""
+        """Whether all tokens of a completion share one weight."""
         return self.mode.startswith("sequence")
 
     def weights(self, trained: Tensor, sampled: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The weights and what is logged of them.
+        """Compute the importance weights and statistics about them.
 
         Args:
-            trained: log-probabilities (batch, completion) under the policy that drew the rollout, nats.
-            sampled: the sampler's.
-            mask: (batch, completion), 1 for a token that counts.
+            trained: log-probabilities (batch, completion) under the policy that sampled the rollout, in nats.
+            sampled: log-probabilities (batch, completion) of the sampler, in nats.
+            mask: (batch, completion), 1 for completion tokens, 0 for padding.
 
         Returns:
-            Weights (batch, completion), or (batch, 1) for a sequence mode, without a gradient; 1 where nothing counts.
-            And a row of statistics for `summary`.
+            Weights (batch, completion), or (batch, 1) for a sequence mode, without gradient; 1 at padding.
+            A row (8,) of statistics for `summary`.
         """
         counts = mask.bool()
         log_ratio = (trained.detach().float() - sampled).masked_fill(~counts, 0.0)
@@ -61,12 +61,12 @@ class ImportanceSampling:
         ratio = log_ratio.exp()
         low, high = self.clip_min or 0.0, float("inf") if self.clip_max is None else self.clip_max
         beyond = (ratio < low) | (ratio > high)
-        kept = ratio.masked_fill(beyond, 0.0) if self.mode.endswith("mask") else ratio.clamp(low, high)
-        return kept, _statistics(difference[counts], kept[counted], beyond[counted])
+        weights = ratio.masked_fill(beyond, 0.0) if self.mode.endswith("mask") else ratio.clamp(low, high)
+        return weights, _statistics(difference[counts], weights[counted], beyond[counted])
 
 
 def _statistics(difference: Tensor, ratio: Tensor, beyond: Tensor) -> Tensor:
-    """(8,) float64: sum, largest and number of differences; smallest, sum, largest and number of ratios; those beyond."""
+    """Return (8,) float64: sum, max and count of differences; min, sum, max and count of ratios; count beyond a bound."""
     difference, ratio = difference.double(), ratio.double()
     bounds = (ratio.min(), ratio.max()) if len(ratio) else (ratio.new_tensor(float("inf")), ratio.new_zeros(()))
     largest = difference.max() if len(difference) else difference.new_zeros(())
@@ -75,9 +75,9 @@ def _statistics(difference: Tensor, ratio: Tensor, beyond: Tensor) -> Tensor:
 
 
 def summary(statistics: Tensor) -> dict[str, float]:
-    """TRL's metrics by name, and the share of weights beyond a bound, from rows (any number, 8) of statistics.
+    """Return TRL's metrics by name, and the share of weights beyond a bound, from statistics (rows, 8).
 
-    The rows are those of the forwards and processes of one optimizer step; without a single token there is nothing to log.
+    Each row comes from one forward of one process in an optimizer step. Without any token the result is empty.
     """
     total, _, tokens, _, ratios, _, counted, beyond = statistics.sum(dim=0).tolist()
     if not tokens:

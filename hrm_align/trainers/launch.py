@@ -1,8 +1,8 @@
-"""Checks of a launch, before a model or a row is read, and the rendezvous of a restart.
+"""Checks of a launch before a model or a row is read, and a separate rendezvous for a restart.
 
-What accelerate's file asks for arrives as environment variables; a recipe's keys (`fsdp`, `deepspeed`) ask for the same. What a
-run could not honour is refused. A restart by `torchrun` or `accelerate launch --max_restarts` needs, beside a checkpoint, a
-rendezvous of its own.
+Settings of accelerate's config file arrive as environment variables; a recipe's settings (`fsdp`, `deepspeed`) mean the same. What
+is not supported is refused. A restart by `torchrun` or `accelerate launch --max_restarts` needs, besides a checkpoint, a rendezvous
+of its own.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from hrm_align.errors import UserError
 
 _FILES = "recipes/accelerate"
 NO_SHARDED_SAMPLING = (
-    "GRPO cannot sample from a model that FSDP or DeepSpeed has split: the answers of one process end before "
-    f"those of another, which then waits for its weights. Launch it with {_FILES}/multi_gpu.yaml."
+    "GRPO cannot sample from a model that FSDP or DeepSpeed shards: processes finish their answers at different times, and "
+    f"one process would wait for the weights of another. Launch it with {_FILES}/multi_gpu.yaml."
 )
 
 
 def check_launch(args: Any, model: ModelArguments, samples: bool = False) -> None:
-    """Refuse a launch under which a run would be another run, or could not be resumed.
+    """Refuse a launch that would silently train something else, or whose checkpoints could not be resumed.
 
-    Every process decides alike; all but the main one exit and say nothing.
+    All processes come to the same decision; all but the main process exit without a message.
 
     Args:
         args: settings of the trainer.
@@ -44,18 +44,18 @@ def check_launch(args: Any, model: ModelArguments, samples: bool = False) -> Non
     try:
         _check(args, model, samples)
     except UserError:
-        PartialState().wait_for_everyone()  # a launcher ends the others when the first one leaves
+        PartialState().wait_for_everyone()  # the launcher kills the other processes when the first exits
         if not PartialState().is_main_process:
             sys.exit(2)
         raise
 
 
 def _check(args: Any, model: ModelArguments, samples: bool) -> None:
-    asks_fsdp = bool(args.fsdp) or _is_set("ACCELERATE_USE_FSDP")
-    asks_deepspeed = bool(args.deepspeed) or _is_set("ACCELERATE_USE_DEEPSPEED")
-    if samples and (asks_fsdp or asks_deepspeed):
+    uses_fsdp = bool(args.fsdp) or _is_set("ACCELERATE_USE_FSDP")
+    uses_deepspeed = bool(args.deepspeed) or _is_set("ACCELERATE_USE_DEEPSPEED")
+    if samples and (uses_fsdp or uses_deepspeed):
         raise UserError(NO_SHARDED_SAMPLING)
-    if asks_deepspeed:
+    if uses_deepspeed:
         raise UserError(
             f"this launch uses DeepSpeed, whose checkpoints hrm_align cannot resume: launch with {_FILES}/fsdp2.yaml, which "
             f"shards weights, gradients and optimizer as ZeRO 3 does, or with {_FILES}/multi_gpu.yaml."
@@ -65,7 +65,7 @@ def _check(args: Any, model: ModelArguments, samples: bool) -> None:
             "this launch uses Megatron-LM or a parallelism_config, which is not tested with this model: launch with a file of "
             f"{_FILES}."
         )
-    if asks_fsdp:
+    if uses_fsdp:
         _check_settings(args, model)
         _check_plugin(FullyShardedDataParallelPlugin(**(args.fsdp_plugin_args or {})))
         _check_devices(PartialState())
@@ -79,7 +79,7 @@ def _check_devices(state: PartialState) -> None:
     if state.distributed_type in (DistributedType.NO, DistributedType.MULTI_CPU):
         where = "on the CPU" if state.device.type == "cpu" else "in one process"
         raise UserError(
-            f"this launch asks for FSDP {where}, where accelerate silently shards nothing: launch it on two or more GPUs, or "
+            f"this launch uses FSDP {where}, where accelerate silently shards nothing: launch it on two or more GPUs, or "
             f"with {_FILES}/one_gpu.yaml, cpu.yaml or two_processes_cpu.yaml."
         )
 
@@ -92,8 +92,8 @@ def _check_plugin(plugin: FullyShardedDataParallelPlugin) -> None:
         )
     if "FULL_STATE_DICT" not in str(plugin.state_dict_type):
         raise UserError(
-            f"fsdp_state_dict_type is {getattr(plugin.state_dict_type, 'name', plugin.state_dict_type)}, and a checkpoint is "
-            "saved whole, so that a run may go on with any number of processes: set fsdp_state_dict_type: FULL_STATE_DICT."
+            f"fsdp_state_dict_type is {getattr(plugin.state_dict_type, 'name', plugin.state_dict_type)}, but checkpoints are "
+            "saved whole, so that a run can resume with any number of processes: set fsdp_state_dict_type: FULL_STATE_DICT."
         )
     for key, is_on, instead in (
         ("fsdp_activation_checkpointing", plugin.activation_checkpointing, "set --activation_checkpointing true"),
@@ -113,10 +113,10 @@ def _check_plugin(plugin: FullyShardedDataParallelPlugin) -> None:
 def _check_settings(args: Any, model: ModelArguments) -> None:
     if args.auto_batch:
         raise UserError(
-            "auto_batch does not count weights that FSDP or DeepSpeed splits: set per_device_train_batch_size yourself."
+            "auto_batch cannot estimate the memory of sharded weights (FSDP): set per_device_train_batch_size yourself."
         )
     if args.ema_decay is not None:
-        raise UserError("--ema_decay keeps whole weights beside the model, which FSDP shards: leave one of them out.")
+        raise UserError("--ema_decay is not supported under FSDP, which shards the weights: leave one of the two out.")
     if args.fp16:
         raise UserError("--fp16 is not tested under FSDP: set --bf16 true instead.")
     if model.load_in_4bit or model.load_in_8bit:
@@ -130,24 +130,24 @@ def _check_settings(args: Any, model: ModelArguments) -> None:
         )
 
 
-_MINUTES = timedelta(minutes=10)
+_RENDEZVOUS_TIMEOUT = timedelta(minutes=10)
 
 
 def separate_restart() -> None:
-    """Let the processes of a restart meet in a new store, before the first of them opens a process group.
+    """Give the processes of a restart a new rendezvous store, before any of them opens a process group.
 
-    The launcher's store outlives its workers, and torch (2.13) puts the addresses of every attempt under the same keys: with
-    gloo a restarted process sometimes finds that of a dead one, and fails or waits without end.
+    The launcher's store outlives its workers, and torch (2.13) stores the addresses of every attempt under the same keys: with
+    gloo a restarted process sometimes gets the address of a dead process, and fails or hangs.
     """
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     if attempt == "0" or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return
     host = os.environ["MASTER_ADDR"]
-    launchers = TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False, timeout=_MINUTES)
+    launchers = TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False, timeout=_RENDEZVOUS_TIMEOUT)
     key = f"hrm_align/attempt {attempt}/port"
     if os.environ["RANK"] == "0":
         with socket.socket() as free:
             free.bind(("", 0))
             launchers.set(key, str(free.getsockname()[1]))
     os.environ["MASTER_PORT"] = launchers.get(key).decode()
-    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"  # the first process opens the new one there
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"  # rank 0 then opens the new store on that port

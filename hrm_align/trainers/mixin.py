@@ -1,6 +1,6 @@
-"""What every trainer of this project adds to TRL's loop: horizon, optimizer, weight average, health, an end at NaN.
+"""Mixin for all trainers of this package: backward horizon, optimizer, averaged weights, health metrics, stop at NaN.
 
-A mixin before any of TRL's trainers: `class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer)`.
+It stands before TRL's trainer in the bases: `class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer)`.
 """
 
 from __future__ import annotations
@@ -33,28 +33,30 @@ from hrm_align.trainers.monitor import HealthMonitor, Probe, logger
 from hrm_align.trainers.optim import AdamAtan2, check_rates, set_rates
 
 PROBE_ROWS = 4
-PROBE_SHARE = 0.004  # of the time between two logs where a forward is a third of a step; more at a short horizon
+PROBE_SHARE = 0.004  # largest share of the time between two logs for the probe, if a forward is a third of a step
 
 
 def optimizer_of(args: Any) -> tuple[type[torch.optim.Optimizer], dict[str, Any]] | None:
-    """Class and keywords of an optimizer that Transformers does not know, or None to let it make its own."""
+    """Return class and arguments of Adam-atan2; None for an optimizer that Transformers creates."""
     if args.optim != StabiliserArguments.ADAM_ATAN2:
         return None
     return AdamAtan2, {"lr": args.learning_rate, "betas": (args.adam_beta1, args.adam_beta2)}
 
 
 def horizon_schedule(args: Any, config: HrmTextConfig, total_steps: int) -> HorizonSchedule:
-    """The schedule that a run asks for; without any key, the official fine-tuning horizon throughout.
+    """Return the schedule of the backward horizon; by default the official fine-tuning horizon throughout.
 
     Raises:
-        UserError: for a horizon that the model does not have, or a warm-up to a shorter one.
+        UserError: if the model has no such horizon, or bp_min_steps is above bp_max_steps.
     """
     most = args.bp_steps or args.bp_max_steps or official(config)
     least = args.bp_min_steps if args.bp_min_steps is not None else most
     check_bp_steps(most, config, "bp_steps" if args.bp_steps else "bp_max_steps")
     check_bp_steps(least, config, "bp_min_steps")
     if least > most:
-        raise UserError(f"--bp_min_steps {least} is more than --bp_max_steps {most}: a warm-up lengthens the horizon.")
+        raise UserError(
+            f"--bp_min_steps {least} is above --bp_max_steps {most}: a warm-up can only lengthen the horizon."
+        )
     return HorizonSchedule(least, most, round(args.bp_warmup_ratio * total_steps))
 
 
@@ -62,29 +64,29 @@ def check_stabilisers(args: Any) -> None:
     """Refuse settings that contradict each other.
 
     Raises:
-        UserError: naming them.
+        UserError: naming the settings.
     """
     if args.bp_steps is not None and (args.bp_min_steps is not None or args.bp_max_steps is not None):
-        raise UserError(
-            "--bp_steps is a constant horizon: leave it out where --bp_min_steps and --bp_max_steps are given."
-        )
+        raise UserError("--bp_steps sets a constant horizon: leave it out to use --bp_min_steps and --bp_max_steps.")
     check_rates(args.module_learning_rates or {})
     if not 0.0 <= args.bp_warmup_ratio <= 1.0:
-        raise UserError(f"--bp_warmup_ratio is {args.bp_warmup_ratio}: it is a share of the steps, from 0 to 1.")
+        raise UserError(
+            f"invalid value for --bp_warmup_ratio: {args.bp_warmup_ratio}. Use a share of the steps, from 0 to 1."
+        )
     if args.ema_for_evaluation and args.ema_decay is None:
-        raise UserError("--ema_for_evaluation needs an average to evaluate: set --ema_decay, such as 0.999.")
+        raise UserError("--ema_for_evaluation needs averaged weights: set --ema_decay, such as 0.999.")
     if args.activation_checkpointing and (args.activation_checkpointing_kwargs or {}).get("use_reentrant"):
         raise UserError(
-            "reentrant checkpointing gives wrong gradients without an error (with an adapter on two processes, or a short "
+            "reentrant activation checkpointing silently gives wrong gradients (with an adapter on two processes, or a short "
             "horizon): leave use_reentrant out of --activation_checkpointing_kwargs."
         )
 
 
 class Stabilised(FullySharded):
-    """The mixin; the keys that it reads from `args` are those of `StabiliserArguments`.
+    """Mixin with the settings of `StabiliserArguments`.
 
     Raises:
-        RunError: a loss or gradient that is no finite number (before the optimizer step), a step without a trained token.
+        RunError: if a loss or gradient is not finite (before the optimizer step), or a step has no trained token.
     """
 
     def __init__(self, *, args: Any, **kwargs: Any):
@@ -95,11 +97,11 @@ class Stabilised(FullySharded):
             self._score_responses_only()
         if args.compile_blocks:
             compile_blocks(self.accelerator.unwrap_model(self.model))
-        self.optimizer_cls_and_kwargs = optimizer_of(args)  # not every trainer of TRL's takes it as an argument
+        self.optimizer_cls_and_kwargs = optimizer_of(args)  # not all of TRL's trainers take this as an argument
         bare = self.accelerator.unwrap_model(self.model)
         if args.ema_decay is not None and self.is_fsdp_enabled:
             raise UserError(
-                "--ema_decay keeps whole weights beside the model, which FSDP shards: leave one of them out."
+                "--ema_decay is not supported under FSDP, which shards the weights: leave one of the two out."
             )
         self.average = WeightAverage(bare, args.ema_decay) if args.ema_decay is not None else None
         self.health = HealthMonitor(bare) if args.health else None
@@ -107,7 +109,7 @@ class Stabilised(FullySharded):
         self._loss_is_finite, self._probe_every = True, 1
         self.add_callback(_AfterOptimizerStep(self))
         shorten_console(self)
-        horizon_schedule(args, bare.config, 1)  # a wrong key is told before anything is read or trained
+        horizon_schedule(args, bare.config, 1)  # raises for an invalid horizon before any data is read
 
     def _score_responses_only(self) -> None:
         for model in (self.model, getattr(self, "ref_model", None)):
@@ -116,7 +118,7 @@ class Stabilised(FullySharded):
                 score_responses_only(cast(Any, bare.get_base_model() if isinstance(bare, PeftModel) else bare))
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """The optimizer, with `module_learning_rates`."""
+        """Create the optimizer, with the learning rates of `module_learning_rates`."""
         is_new = self.optimizer is None
         optimizer: torch.optim.Optimizer = super().create_optimizer(model)
         if is_new and self.args.module_learning_rates:
@@ -134,7 +136,7 @@ class Stabilised(FullySharded):
                 self.health.detach()
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: Any) -> tuple[list, Any]:
-        """The batches of one optimizer step: it begins here."""
+        """Return the batches of the next optimizer step, and prepare that step."""
         batches, trained_tokens = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches:
             self._begin_step(batches, trained_tokens)
@@ -144,8 +146,8 @@ class Stabilised(FullySharded):
         step = self.state.global_step + 1
         if trained_tokens is not None and int(trained_tokens) == 0:
             raise RunError(
-                f"step {step} trains no token: every label of its {len(batches)} batches is masked. Look at the rows with "
-                "`hrm-align inspect`: prompts without an answer teach nothing."
+                f"step {step} trains no token: every label of its {len(batches)} batches is masked. Check the rows with "
+                "`hrm-align inspect`, and remove prompts without an answer."
             )
         self._loss_is_finite = True
         self._set_horizon(step)
@@ -166,7 +168,7 @@ class Stabilised(FullySharded):
         if self._horizon is None:
             self._horizon = Horizon(bare, bp_steps)
         self._horizon.set(bp_steps)
-        # A checkpoint says its horizon in the port's key. The port cannot say less than all H passes: the nearest then.
+        # The checkpoint stores the horizon as the port's L_bp_cycles, which includes at least all H passes: use the nearest.
         config = bare.config
         config.L_bp_cycles = to_l_bp_cycles(max(bp_steps, config.H_cycles + 1), config)
         self._note(bp_steps=bp_steps)
@@ -178,12 +180,12 @@ class Stabilised(FullySharded):
         batch = self.data_collator([rows[index] for index in range(min(PROBE_ROWS, len(rows)))])
         between_logs = max(1, int(self.state.logging_steps or 1)) * sum(b["input_ids"].numel() for b in batches)
         self._probe_every = math.ceil(batch["input_ids"].numel() / 3 / (PROBE_SHARE * between_logs))
-        health.probe = Probe(batch, self.compute_loss_context_manager, health.first_answers)
-        if health.probe.reference is None:  # the model as it is before this step
+        health.probe = Probe(batch, self.compute_loss_context_manager, health.first_logprobs)
+        if health.probe.reference is None:  # take the model before this step as the reference
             health.probe.divergence(self.accelerator.unwrap_model(self.model))
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        """One forward and backward. A loss that is no number is told at the step's end, where all processes meet."""
+        """Run one forward and backward. A loss that is not finite raises at the step's end, where all processes meet."""
         loss = super().training_step(*args, **kwargs)
         self._loss_is_finite = self._loss_is_finite and bool(torch.isfinite(loss))
         return loss
@@ -200,15 +202,15 @@ class Stabilised(FullySharded):
 
     def _stop_at_nan(self) -> None:
         saved = checkpoints_in(Path(str(self.args.output_dir)))
-        last = f"The last checkpoint, {saved[0]}, is finite." if saved else "No checkpoint was saved before it."
+        last = f"The last checkpoint, {saved[0]}, is finite." if saved else "No checkpoint was saved before."
         raise RunError(
-            f"the {'gradient' if self._loss_is_finite else 'loss'} of step {self.state.global_step + 1} is no finite "
-            f"number: the run has stopped before the optimizer step. {last} Go on from there with a lower "
-            "--learning_rate, in bf16 rather than fp16, or without the rows of that step."
+            f"the {'gradient' if self._loss_is_finite else 'loss'} of step {self.state.global_step + 1} is not finite, so "
+            f"the run has stopped before the optimizer step. {last} Resume from it with a lower "
+            "--learning_rate, in bf16 rather than fp16, or start again without the rows of that step."
         )
 
     def after_optimizer_step(self) -> None:
-        """Take the new weights into the average; finish what health measures."""
+        """Update the averaged weights, and log the health metrics of the step."""
         if self.average is not None and not self.accelerator.optimizer_step_was_skipped:
             self.average.update()
         if self.health is None:
@@ -221,12 +223,12 @@ class Stabilised(FullySharded):
                 append_json_line(Path(str(self.args.output_dir)) / "run" / "alarms.jsonl", {"alarm": sentence})
 
     def _note(self, **values: float) -> None:
-        """Add to the metrics that TRL averages into the next log record."""
+        """Add values to the metrics that TRL averages into the next log record."""
         for name, value in values.items():
             self._metrics["train"][name].append(value)
 
     def evaluated_weights(self) -> AbstractContextManager[None]:
-        """A context in which the model has the weights to evaluate: the averaged ones if `ema_for_evaluation` is set."""
+        """Context in which the model has the weights to evaluate: the averaged ones if `ema_for_evaluation` is set."""
         if self.average is None or not self.args.ema_for_evaluation:
             return nullcontext()
         return self.average.applied()
@@ -243,7 +245,7 @@ class Stabilised(FullySharded):
 
 
 class _AfterOptimizerStep(TrainerCallback):
-    """The trainer's loop has no method of its own between the optimizer step and the log."""
+    """Calls `after_optimizer_step`: the trainer has no overridable method between the optimizer step and the log."""
 
     def __init__(self, trainer: Stabilised):
         self._trainer = trainer

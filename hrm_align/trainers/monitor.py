@@ -1,17 +1,17 @@
-"""What a recurrent model's loss does not show, measured on the steps that are logged, as `health/...`.
+"""Health metrics of a recurrent model that its loss does not show; logged as `health/...`.
 
     residual_rms_h, residual_rms_l       RMS of the residual stream before the final norm of each stack, averaged over its
-                                         passes. Behind that norm it is 1 whatever happens.
-    grad_norm_{h,l,embedding,head}       of the gradients of a group, before clipping; grad_ratio_lh is L over H
-    update_ratio_{h,l,embedding,head}    RMS of what the optimizer step changed over RMS of the weights (a sample of them)
-    first_token_loss                     of first response tokens, in nats
-    first_token_entropy, rest_entropy    of the predicted distributions, in nats, on response tokens
-    first_token_accuracy                 share of first response tokens that would be sampled greedily
-    answer_accuracy                      share of answers whose every token would
-    probe_kl                             KL divergence from the run's first model on fixed rows, in nats a token
+                                         passes. (After that norm the RMS is always 1.)
+    grad_norm_{h,l,embedding,head}       gradient norm of a parameter group, before clipping; grad_ratio_lh is L over H
+    update_ratio_{h,l,embedding,head}    RMS of the optimizer step over RMS of the weights (on a sample of the weights)
+    first_token_loss                     loss of first response tokens, in nats
+    first_token_entropy, rest_entropy    entropy of the predictions for first and for later response tokens, in nats
+    first_token_accuracy                 share of first response tokens that greedy decoding would produce
+    answer_accuracy                      share of responses whose tokens are all the most probable ones
+    probe_kl                             KL divergence from the run's initial model on fixed rows, in nats per token
 
-Measured on each process's own rows; the main process's are logged. Norms and update ratios of sharded weights are those of
-all processes' slices. Takes under 3 % of a step (scripts/README.md).
+Each process measures its own rows, and the main process's values are logged. With sharded weights, norms and update ratios
+include the shards of all processes. The overhead is below 3 % of a step (scripts/README.md).
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ logger = logging.getLogger(__name__)
 
 HEALTH_FILE = "health.safetensors"
 _GROUPS = {"H_module": "h", "L_module": "l", "embed_tokens": "embedding", "lm_head": "head"}
-_SAMPLED = 4096  # weights of a tensor, for the update ratio
+_SAMPLED = 4096  # weights sampled from each tensor for the update ratio
 
 
-def group_of(name: str) -> str | None:
-    """The group of a parameter by its name: h, l, embedding or head."""
+def parameter_group(name: str) -> str | None:
+    """Return the group of a parameter by its name: h, l, embedding or head; None for other parameters."""
     return next((group for part, group in _GROUPS.items() if part in name.split(".")), None)
 
 
 class HealthMonitor:
-    """Measures a trainer's model with hooks that rest on the steps between logs.
+    """Measures a trainer's model with forward hooks, on logged steps only.
 
     Args:
         model: the outermost module below the trainer's own wrappers: an HRM-Text, or an adapter around it.
@@ -59,7 +59,7 @@ class HealthMonitor:
         backbone = backbone_of(model)
         self.alarms = Alarms(backbone.config.vocab_size)
         self.probe: Probe | None = None
-        self.first_answers: Tensor | None = None  # of a resumed run, until the probe is made
+        self.first_logprobs: Tensor | None = None  # (positions, vocab) from a checkpoint, until the probe is created
         self._handles = [
             model.register_forward_pre_hook(self._begin_forward),
             model.register_forward_hook(self._see_outputs),
@@ -70,43 +70,45 @@ class HealthMonitor:
         self._clear()
 
     def _clear(self) -> None:
-        self._sums: dict[str, float | Tensor] = defaultdict(float)  # read once a step: a read waits for the GPU
+        self._sums: dict[str, float | Tensor] = defaultdict(
+            float
+        )  # converted once a step: each conversion syncs the GPU
         self._measured: dict[str, float] = {}
         self._before: dict[str, list[Tensor]] = {}
 
     def begin_step(self, measuring: bool, probing: bool) -> None:
-        """Watch the coming optimizer step, or rest; with `probing`, measure the divergence too."""
+        """Turn measuring on or off for the coming optimizer step; with `probing`, also measure `probe_kl`."""
         self._clear()
         self._measuring, self._probing = measuring, probing
 
-    def _groups(self) -> dict[str, list[nn.Parameter]]:
-        """Trained weights by group, as they are now: sharding has replaced those that the model began with."""
+    def _trained_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the trained weights by group; read from the model each time, because sharding replaces the parameters."""
         groups: dict[str, list[nn.Parameter]] = defaultdict(list)
         for name, weight in self.model.named_parameters():
-            if weight.requires_grad and (group := group_of(name)):
+            if weight.requires_grad and (group := parameter_group(name)):
                 groups[group].append(weight)
         return groups
 
     def _begin_forward(self, model: nn.Module, args: Any) -> None:
-        # Not what is merely scored: a reference with the adapter off, a rollout seen again.
+        # Forwards that only score do not count: the reference with the adapter disabled, old log-probabilities of a rollout.
         self._training = model.training and torch.is_grad_enabled()
 
     def _see_residual(self, stack: str) -> Any:
-        def see(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
+        def record(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
             if self._measuring and self._training:
                 self._sums[f"residual_{stack}"] += args[0].detach().float().square().mean().sqrt()
                 self._sums[f"passes_{stack}"] += 1
 
-        return see
+        return record
 
     def _see_outputs(self, model: nn.Module, args: Any, output: Any) -> None:
-        # The fused head of TRL gives these for each token; another head's output has none, and nothing is seen.
+        # Only TRL's fused head returns label_mask, log_probs, entropy and is_top1, each (batch, seq).
         if not (self._measuring and self._training) or getattr(output, "label_mask", None) is None:
             return
-        trained = output.label_mask.bool()
-        first = trained.clone()
+        trained = output.label_mask.bool()  # (batch, seq)
+        first = trained.clone()  # first token of each run of trained tokens
         first[:, 1:] &= ~trained[:, :-1]
-        if output.is_top1 is not None:  # in reinforcement learning there is no answer to be right about
+        if output.is_top1 is not None:  # None in reinforcement learning, which has no reference response
             self._see_accuracy(trained, first, output.is_top1.bool() | ~trained)
         entropy = output.entropy.detach()
         self._sums["answers"] += first.sum()
@@ -116,7 +118,7 @@ class HealthMonitor:
         self._sums["rest"] += (trained & ~first).sum()
 
     def _see_accuracy(self, trained: Tensor, first: Tensor, right: Tensor) -> None:
-        # Answers are the runs of trained tokens: number them through the row, and find those with a wrong token.
+        # Each run of trained tokens is a response: number the responses of a row, and mark those with a wrong token.
         number = first.long().cumsum(dim=1)
         wrong = torch.zeros_like(number).scatter_reduce_(
             1, number.clamp(max=number.shape[1] - 1), (~right).long(), "amax"
@@ -126,14 +128,14 @@ class HealthMonitor:
 
     @torch.no_grad()
     def measure_gradients(self, clipped_by: float) -> None:
-        """Called when the gradients of a step are complete.
+        """Record gradient norms and a sample of the weights, once the gradients of a step are complete.
 
         Args:
-            clipped_by: the factor that clipping has multiplied them by, 1 for none.
+            clipped_by: factor by which clipping has scaled the gradients; 1 if they were not clipped.
         """
         if not self._measuring:
             return
-        groups = self._groups()
+        groups = self._trained_groups()
         norms = {group: _gradient_norm(weights) for group, weights in groups.items()}
         if norms and is_sharded(self.model):
             norms = _norms_over_processes(norms)
@@ -146,46 +148,47 @@ class HealthMonitor:
 
     @torch.no_grad()
     def end_step(self) -> dict[str, float]:
-        """The measurements of a step whose weights have been updated, by name; nothing on steps that are not logged."""
+        """Return the measurements by name, after the weights were updated; empty on steps that are not logged."""
         if not self._measuring:
             return {}
         self._measuring = False
         sums = {name: float(value) for name, value in self._sums.items()}
         for stack in ("h", "l"):
-            _put(self._measured, f"residual_rms_{stack}", sums.get(f"residual_{stack}"), sums.get(f"passes_{stack}"))
-        _put(self._measured, "first_token_loss", sums.get("first_loss"), sums.get("answers"))
-        _put(self._measured, "first_token_entropy", sums.get("first_entropy"), sums.get("answers"))
-        _put(self._measured, "rest_entropy", sums.get("rest_entropy"), sums.get("rest"))
-        _put(self._measured, "first_token_accuracy", sums.get("first_right"), sums.get("answers"))
+            total, passes = sums.get(f"residual_{stack}"), sums.get(f"passes_{stack}")
+            _add_mean(self._measured, f"residual_rms_{stack}", total, passes)
+        _add_mean(self._measured, "first_token_loss", sums.get("first_loss"), sums.get("answers"))
+        _add_mean(self._measured, "first_token_entropy", sums.get("first_entropy"), sums.get("answers"))
+        _add_mean(self._measured, "rest_entropy", sums.get("rest_entropy"), sums.get("rest"))
+        _add_mean(self._measured, "first_token_accuracy", sums.get("first_right"), sums.get("answers"))
         if (answers := sums.get("answers")) and "wrong_answers" in sums:
             self._measured["answer_accuracy"] = 1.0 - sums["wrong_answers"] / answers
-        groups = self._groups()
+        groups = self._trained_groups()
         for group, before in self._before.items():
             after = _samples(groups[group])
             changes = [a - b for a, b in zip(after, before, strict=True)]
             change, size = _rms(changes, is_sharded(self.model)), _rms(before, is_sharded(self.model))
-            if size > 0:  # an adapter's B begins at zero
+            if size > 0:  # an adapter's B is initialised to zero
                 self._measured[f"update_ratio_{group}"] = change / size
         if self.probe is not None and self._probing:
             self._measured["probe_kl"] = self.probe.divergence(self.model)
         return self._measured
 
     def save(self, folder: Path) -> None:
-        """Write what a resumed run must compare with: the first measurements and the probe's first answers."""
-        reference = self.probe.reference if self.probe is not None else self.first_answers
+        """Save what a resumed run compares with: the alarms' start values and the initial model's log-probabilities."""
+        reference = self.probe.reference if self.probe is not None else self.first_logprobs
         tensors = {} if reference is None else {"reference": reference.cpu().contiguous()}
-        told = {key: value for key, value in asdict(self.alarms).items() if key != "vocab_size"}
-        save_file(tensors, folder / HEALTH_FILE, metadata={"alarms": json.dumps(told)})
+        alarms = {key: value for key, value in asdict(self.alarms).items() if key != "vocab_size"}
+        save_file(tensors, folder / HEALTH_FILE, metadata={"alarms": json.dumps(alarms)})
 
     def load(self, folder: Path) -> None:
-        """Go on from a checkpoint; one without the file begins its comparison anew."""
+        """Restore the state of `save`; without the file, the comparison starts at the resumed step."""
         if not (folder / HEALTH_FILE).is_file():
             return
         with safe_open(folder / HEALTH_FILE, framework="pt") as file:
-            told = json.loads(file.metadata()["alarms"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
-        self.alarms = replace(self.alarms, **told)
-        self.first_answers = tensors.get("reference")
+            alarms = json.loads(file.metadata()["alarms"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+        self.alarms = replace(self.alarms, **alarms)
+        self.first_logprobs = tensors.get("reference")
 
     def detach(self) -> None:
         """Remove the hooks."""
@@ -193,7 +196,7 @@ class HealthMonitor:
             handle.remove()
 
 
-def _put(measured: dict[str, float], name: str, total: float | None, count: float | None) -> None:
+def _add_mean(measured: dict[str, float], name: str, total: float | None, count: float | None) -> None:
     if total is not None and count:
         measured[name] = total / count
 
@@ -206,14 +209,14 @@ def _gradient_norm(weights: list[nn.Parameter]) -> Tensor:
 
 
 def _norms_over_processes(norms: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Norms of whole gradients out of those of every process's slices. Collective."""
+    """Combine the norms of every process's shards into norms of whole gradients. Collective."""
     squares = torch.stack([*norms.values()]).square()
     torch.distributed.all_reduce(squares)
     return dict(zip(norms, squares.sqrt(), strict=True))
 
 
 def _samples(weights: Iterable[Tensor]) -> list[Tensor]:
-    """Evenly spaced entries of each tensor, copied; an odd distance, or all would come from a few columns."""
+    """Return copies of evenly spaced entries of each tensor; the stride is odd, so that all columns are sampled."""
     flat = [local_part(weight.detach()).flatten() for weight in weights]
     return [tensor[:: math.ceil(len(tensor) / _SAMPLED) | 1].clone() for tensor in flat]
 
@@ -222,22 +225,23 @@ def _rms(tensors: Iterable[Tensor], over_processes: bool) -> float:
     parts = [tensor.float() for tensor in tensors]
     if not over_processes:
         return torch.cat(parts).square().mean().sqrt().item() if parts else 0.0
-    entries = torch.cat(parts)  # may be none on a process that holds no slice of a small weight
+    entries = torch.cat(parts)  # empty on a process without a shard of a small weight
     sums = torch.stack([entries.square().sum(), torch.full_like(entries.sum(), len(entries))])
     torch.distributed.all_reduce(sums)
     return (sums[0] / sums[1].clamp(min=1)).sqrt().item()
 
 
-MAX_POSITIONS = 128  # in nats over the whole vocabulary each: 16 MB for the 1B model in half precision
+MAX_POSITIONS = 128  # times the vocabulary in half precision: 16 MB for the 1B model
 
 
 class Probe:
-    """KL divergence of the first model's next-token distributions from the present one's, on response tokens.
+    """KL divergence KL(initial model || current model) of next-token distributions, on fixed response tokens.
 
     Args:
-        batch: collated rows with labels; the first `MAX_POSITIONS` response tokens count.
-        autocast: the context of the trainer's own forward.
-        reference: log-probabilities (positions, vocab) of a resumed run's first model; None takes those of the first call.
+        batch: collated rows with labels; the first `MAX_POSITIONS` response tokens are compared.
+        autocast: context of the trainer's own forward.
+        reference: log-probabilities (positions, vocab) of the initial model of a resumed run; None to take them from the
+            first call.
     """
 
     def __init__(
@@ -254,7 +258,7 @@ class Probe:
 
     @torch.no_grad()
     def divergence(self, model: nn.Module) -> float:
-        """Mean KL(first || now) in nats a token. Draws nothing from a random state."""
+        """Return the mean KL(initial || current) in nats per token. Uses no random numbers."""
         now = self._log_probabilities(model)
         if self.reference is None:
             self.reference = now.half()
@@ -281,7 +285,7 @@ class Probe:
 
 
 def _chosen_positions(labels: Tensor) -> Tensor:
-    """Positions (batch, seq - 1) whose next token is a response token, the first `MAX_POSITIONS` of them."""
+    """Return a mask (batch, seq - 1) of the first `MAX_POSITIONS` positions whose next token is a response token."""
     trained = labels[:, 1:] != -100
     count = trained.flatten().long().cumsum(dim=0).view_as(trained)
     return trained & (count <= MAX_POSITIONS)

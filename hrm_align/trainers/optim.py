@@ -1,14 +1,14 @@
 """Adam-atan2 with decoupled weight decay, the optimizer that HRM-Text was trained with; and learning rates per module group.
 
-The official rule, whose update needs no epsilon and never passes lr * pi / 2 / (1 - beta1 ** t) an entry:
+The official update rule needs no epsilon, and bounds the change of an entry by lr * pi / 2 / (1 - beta1 ** t):
 
     p <- p * (1 - lr * weight_decay)
     m <- beta1 * m + (1 - beta1) * g;  v <- beta2 * v + (1 - beta2) * g ** 2
     p <- p - lr / (1 - beta1 ** t) * atan2(m, sqrt(v) / sqrt(1 - beta2 ** t))
 
 (Everett et al. 2024, "Scaling Exponents Across Parameterizations and Optimizers"; sapientinc/HRM-Text,
-models/adam_atan2.py.) Looked at and left: `adam-atan2-pytorch` scales by 1.27 and orders its state otherwise, 6 to 24 %
-of the path away after 60 steps.
+models/adam_atan2.py.) The package `adam-atan2-pytorch` is not used: it scales updates by 1.27 and has another state layout; after
+60 steps its weights differed by 6 to 24 % of the distance trained.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from hrm_align.models.layers import PRESETS, preset_has
 
 
 class AdamAtan2(Optimizer):
-    """Adam-atan2.
+    """Adam-atan2 optimizer.
 
     Args:
-        params: what to train.
+        params: parameters to train.
         lr: learning rate.
-        betas: decay of the two moments.
-        weight_decay: decoupled, per unit of learning rate.
+        betas: decay rates of the first and second moment.
+        weight_decay: decoupled weight decay, multiplied by the learning rate.
 
     Raises:
-        ValueError: for a number out of range.
+        ValueError: if an argument is out of range.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class AdamAtan2(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One update. Returns the closure's loss, if there is one."""
+        """Perform one update. Returns the closure's loss, or None without a closure."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -73,44 +73,44 @@ class AdamAtan2(Optimizer):
         mean = state["exp_avg"].lerp_(gradient, 1 - beta1)
         square = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         spread = square.sqrt().div_((1 - beta2 ** state["step"]) ** 0.5)
-        # Not `mul_(1 - lr * weight_decay)`: that factor, rounded to float32, errs the same way at every step.
+        # Not `mul_(1 - lr * weight_decay)`: the rounding error of that float32 factor has the same sign at every step.
         weight.add_(weight, alpha=-group["lr"] * group["weight_decay"])
         weight.add_(torch.atan2(mean, spread), alpha=-group["lr"] / (1 - beta1 ** state["step"]))
 
 
 def check_rates(rates: Mapping[str, float]) -> None:
-    """Refuse a group that is no preset, and a rate that is no number above zero.
+    """Check that every key is a preset of modules and every rate a finite number, 0 or more.
 
     Raises:
-        UserError: naming it.
+        UserError: naming the first invalid entry.
     """
     for name, rate in rates.items():
         if name not in PRESETS:
-            raise UserError(f"module_learning_rates: {name!r} is no group of modules: use {', '.join(PRESETS)}.")
+            raise UserError(f"invalid key in module_learning_rates: {name!r}. Use {', '.join(PRESETS)}.")
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < float("inf"):
-            raise UserError(f"module_learning_rates: the rate of {name} is {rate!r}: it must be a number, 0 or more.")
+            raise UserError(f"invalid value for module_learning_rates[{name}]: {rate!r}. Use a number, 0 or more.")
 
 
 def set_rates(optimizer: torch.optim.Optimizer, model: nn.Module, rates: Mapping[str, float]) -> None:
-    """Give parameters of named modules a rate of their own; the last preset that has a module counts.
+    """Set a separate learning rate for the parameters of named modules; of several matching presets the last one counts.
 
-    Every group of the optimizer is split by rate, before its first step. Weight decay and the rest stay.
+    Splits every parameter group of the optimizer by rate. Weight decay and the other options stay as they are.
 
     Args:
-        optimizer: one that has not stepped yet.
-        model: whose parameters it has.
-        rates: by preset; all others keep the optimizer's rate.
+        optimizer: an optimizer that has not made a step yet.
+        model: the model whose parameters the optimizer has.
+        rates: learning rate by preset; all other parameters keep the optimizer's rate.
     """
     names = {weight: name for name, weight in model.named_parameters()}
 
-    def rate_of(weight: nn.Parameter, usual: float) -> float:
-        own = [rate for preset, rate in rates.items() if preset_has(preset, names[weight])]
-        return float(own[-1]) if own else usual
+    def choose_rate(weight: nn.Parameter, default: float) -> float:
+        matching = [rate for preset, rate in rates.items() if preset_has(preset, names[weight])]
+        return float(matching[-1]) if matching else default
 
     groups = []
     for group in optimizer.param_groups:
         by_rate: dict[float, list[nn.Parameter]] = {}
         for weight in group["params"]:
-            by_rate.setdefault(rate_of(weight, group["lr"]), []).append(weight)
+            by_rate.setdefault(choose_rate(weight, group["lr"]), []).append(weight)
         groups += [{**group, "lr": rate, "params": weights} for rate, weights in by_rate.items()]
     optimizer.param_groups[:] = groups

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: TRL's SFTTrainer on rendered documents. The mask needs nothing here: the seam gives it."""
+"""Supervised fine-tuning: TRL's SFTTrainer on rendered documents. models/prefix_mask.py applies the prefix mask."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.mixin import Stabilised
 from hrm_align.trainers.sft_config import SFTArguments
 
-# Given a model, scores generated answers: metrics by name. Called at each evaluation, on every process.
+# A function that scores generated answers of a model: metric values by name. Called at each evaluation, on every process.
 GenerationEval = Callable[[PreTrainedModel], dict[str, float]]
 
 
 class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
-    """TRL's trainer with this project's collators, response-only labels, stabilisers and checkpoints.
+    """TRL's SFTTrainer with this package's collators, response-only labels, stabilisers and checkpoints.
 
-    The loss is the mean over all response tokens of a step, end tokens included, whatever the split into batches,
-    accumulation steps and processes.
+    The loss is the mean over all response tokens of an optimizer step, end tokens included. It does not depend on how the rows
+    are split into batches, accumulation steps and processes.
 
     Args:
         model: an HrmTextForCausalLM, or an adapter around one, in float32; `bf16` autocasts its forward.
-        args: settings.
-        train_dataset: columns `input_ids` and `prefix_length` (`hrm_align.data.tokenize.tokenize`).
-        eval_dataset: the same, held out; optional.
+        args: training settings.
+        train_dataset: dataset with columns `input_ids` and `prefix_length` (`hrm_align.data.tokenize.tokenize`).
+        eval_dataset: held-out dataset with the same columns; optional.
         processing_class: the model's tokenizer.
         callbacks: Transformers callbacks.
-        generation_eval: scores generated answers at each evaluation; its metrics join the log as `eval_...`.
+        generation_eval: function that scores generated answers at each evaluation; its metrics are logged as `eval_...`.
 
     Raises:
-        UserError: if the checkpoint's `L_bp_cycles` is no official horizon, or a setting cannot be honoured.
+        UserError: if the checkpoint's `L_bp_cycles` is not an official horizon, or a setting is not supported.
         RunError: see `Stabilised` and `SafeCheckpoints`.
     """
 

@@ -1,6 +1,6 @@
-"""Supervised fine-tuning recipes: their keys, what the trainer cannot honour, and which keys exclude each other.
+"""Settings of supervised fine-tuning recipes, the TRL settings that are refused, and the checks of their combinations.
 
-Importing this takes seconds: `SFTArguments` is a subclass of TRL's `SFTConfig`, so TRL must be imported first.
+Importing this module takes seconds: `SFTArguments` is a subclass of TRL's `SFTConfig`, so TRL must be imported first.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from hrm_align.rewards.base import match_fault, match_names, metric_name
 
 @dataclass
 class SFTArguments(StabiliserArguments, SFTConfig):
-    """TRL's `SFTConfig` with the defaults of the official HRM-Text SFT, the stabilisers, and three keys of its own.
+    """TRL's `SFTConfig` with the defaults of the official HRM-Text SFT, the stabilisers, and some settings of our own.
 
-    `bf16` unset means: on where the accelerator computes in bfloat16, off on a CPU. Without an accelerator `use_cpu` is
-    set, so that `bf16: true` works there too.
+    If `bf16` is unset, it is on where the accelerator computes in bfloat16, and off on a CPU. Without an accelerator,
+    `use_cpu` is set, so that `bf16: true` works there too.
     """
 
     learning_rate: float = option(3e-5, "Peak learning rate.")
@@ -55,19 +55,19 @@ class SFTArguments(StabiliserArguments, SFTConfig):
     )
     auto_batch: bool = option(
         False,
-        "Forward as many rows of an optimizer step at once as fit, and accumulate the others; activations are computed again "
-        "only where not one row fits. What a step learns from stays the same.",
+        "Choose the largest number of rows per forward that fits into memory, and accumulate gradients over the rest of the "
+        "optimizer step; recompute activations only if not even one row fits. The rows of a step stay the same.",
     )
     auto_batch_memory: float | None = option(
-        None, "GiB that it may take on each device; unset for 90 %% of what is free."
+        None, "Memory in GiB that auto_batch may use on each device; unset for 90 %% of the free memory."
     )
     generation_eval_samples: int = option(0, "Held-out rows answered at each evaluation; 0 for none.")
     generation_eval_match: str = option(
         "exact",
-        f"How those answers are graded: {', '.join(match_names())}. The metric is named for it: eval_sql_match.",
+        f"Grader of those answers: {', '.join(match_names())}. It names the metric: eval_sql_match.",
     )
-    max_new_tokens: int = option(256, "Longest answer that an evaluation generates, in tokens.")
-    log_samples: int = option(3, "How many of those answers are logged as text.")
+    max_new_tokens: int = option(256, "Longest answer of an evaluation, in tokens.")
+    log_samples: int = option(3, "Number of evaluation answers that are written to samples.jsonl.")
 
 
 @dataclass
@@ -82,18 +82,21 @@ class SFTRecipe:
     training: SFTArguments
 
 
-_RESPONSE_LOSS = "the loss is always on the response, one row for each assistant turn"
+_RESPONSE_LOSS = "the loss is always on the response only, with one row for each assistant turn"
 _REFUSED_SFT: Refused = {
     "assistant_only_loss": ((False,), _RESPONSE_LOSS),
     "chat_template_path": ((None,), LAYOUT),
     "completion_only_loss": ((None, True), _RESPONSE_LOSS),
-    "dataset_kwargs": ((None,), "rows are always rendered, tokenized and counted here"),
+    "dataset_kwargs": ((None,), "rows are always rendered, tokenized and counted by hrm_align"),
     "dataset_text_field": ((), MOVED["formatting_func"]),
     "eos_token": ((None,), LAYOUT),
-    "packing_strategy": (("bfd",), "documents are packed whole, by best fit; they are never cut"),
+    "packing_strategy": (("bfd",), "documents are packed whole, by best fit, and never truncated"),
     "pad_token": ((None,), LAYOUT),
-    "padding_free": ((False,), "it lets prefixes see each other; packing: true does it exactly"),
-    "truncation_mode": ((), "a row longer than max_length is dropped and counted; cut, it would lose its end token"),
+    "padding_free": ((False,), "it lets documents attend to each other's prefixes; packing: true keeps them apart"),
+    "truncation_mode": (
+        (),
+        "a row longer than max_length is dropped and counted; a truncated row would lose its end token",
+    ),
 }
 _BOUNDS_SFT: tuple[Bound, ...] = (
     ("0 or more, and below 1", lambda v: 0 <= v < 1, ("replay_fraction",)),
@@ -111,30 +114,30 @@ def _check_sft(recipe: SFTRecipe, settings: Mapping[str, Setting], fail: Fail) -
         fail("guard_match", fault)
     _check_best_metric(training, fail)
     if bool(data.replay_datasets) != bool(data.replay_fraction):
-        fail("replay_fraction" if data.replay_fraction else "replay_datasets", "needs the other: set replay_datasets "
+        fail("replay_fraction" if data.replay_fraction else "replay_datasets", "is set alone: set replay_datasets "
              "and replay_fraction, or neither")  # fmt: skip
     if training.auto_batch_memory is not None and not training.auto_batch:
-        fail("auto_batch_memory", "is for auto_batch: set auto_batch: true, or leave it out")
+        fail("auto_batch_memory", "has no effect without auto_batch: set auto_batch: true, or leave it out")
     if training.auto_batch and training.auto_find_batch_size:
         fail(
             "auto_find_batch_size",
-            "halves the rows of a step where memory runs out: keep auto_batch, which accumulates",
+            "changes the rows of an optimizer step when memory runs out: use auto_batch alone, which accumulates gradients",
         )
     if training.auto_batch and training.dataloader_drop_last:
         fail(
             "dataloader_drop_last",
-            "drops as many rows as a forward has, which auto_batch decides: leave one of them out",
+            "drops the rows of an incomplete last forward, whose size auto_batch chooses: leave one of the two out",
         )
     check_held_out(recipe, settings, fail)
 
 
 def _check_best_metric(training: SFTArguments, fail: Fail) -> None:
-    """A metric that no evaluation of the run gives would stop it at the first evaluation."""
+    """Refuse a metric that no evaluation of the run logs; the run would fail at its first evaluation."""
     best = str(training.metric_for_best_model or "").removeprefix("eval_")
-    given = metric_name(training.generation_eval_match)
-    if best != given and best in map(metric_name, match_names()):
-        fail("metric_for_best_model", f"is {training.metric_for_best_model!r}, and generation_eval_match "
-             f"{training.generation_eval_match} gives {given}: name that, or change generation_eval_match")  # fmt: skip
+    logged = metric_name(training.generation_eval_match)
+    if best != logged and best in map(metric_name, match_names()):
+        fail("metric_for_best_model", f"is {training.metric_for_best_model!r}, but generation_eval_match "
+             f"{training.generation_eval_match} logs {logged}: use that, or change generation_eval_match")  # fmt: skip
 
 
 _EVERYDAY = (
@@ -173,6 +176,6 @@ SFT = RecipeKind(
 
 
 def parse_sft(argv: Sequence[str]) -> SFTRecipe:
-    """`parse` for a recipe of supervised fine-tuning."""
+    """Parse a supervised fine-tuning recipe."""
     recipe: SFTRecipe = parse(SFT, argv)
     return recipe

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A SLURM job over two nodes that is requeued when it is preempted or when its time is over, and goes on where it was.
+# A SLURM job over two nodes that is requeued when it is preempted or when its time is over, and resumes the run.
 #
 #   sbatch recipes/launch/slurm.sh recipes/sft.py --config recipes/chat/sft.yaml --output_dir /shared/runs/chat
 #
@@ -15,7 +15,7 @@
 #SBATCH --output=%x-%j.log
 set -uo pipefail
 
-# torchrun passes SIGTERM on, and kills its processes 30 s later: they save to TMPDIR, the node's own disk, before they copy.
+# torchrun forwards SIGTERM, and kills its processes 30 s later. Until then they save to TMPDIR, the node's own disk, before they copy.
 HEAD="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1):29500"
 export HEAD NODES="$SLURM_JOB_NUM_NODES" GPUS="${SLURM_GPUS_ON_NODE:-8}" RUN_ID="$SLURM_JOB_ID" RESTARTS=0
 srun recipes/launch/torchrun.sh "$@"
@@ -26,7 +26,7 @@ while [ $# -gt 0 ]; do
   if [ "$1" = --output_dir ]; then output_dir="$2"; fi
   shift
 done
-# No launcher passes on exit code 75, which says that a run has saved and may be started again.
+# No launcher forwards exit code 75, which means that the run has saved and can be started again.
 if [ $status -ne 0 ] && [ -f "$output_dir/run/preempted.json" ]; then
   scontrol requeue "$SLURM_JOB_ID"
 fi

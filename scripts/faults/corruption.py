@@ -75,7 +75,7 @@ def _wrong_answers(run: Path, damaged: Sequence[Path], expected: Path) -> list[s
         wrong.append(f"latest is {chosen}")
     logger.removeHandler(heard)
     for folder in damaged:
-        if f"{folder} is passed over" not in heard.text:
+        if f"{folder} is skipped" not in heard.text:
             wrong.append(f"nothing was said of {folder.name}")
         try:
             checkpoint_to_resume(str(folder), run)

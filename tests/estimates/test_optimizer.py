@@ -115,5 +115,5 @@ def test_an_optimizer_that_cannot_be_counted_is_refused_in_one_sentence(tmp_path
     args.optim = "schedule_free_adamw"
     if importlib.util.find_spec("schedulefree") is not None:
         pytest.skip("schedulefree is installed")
-    with pytest.raises(UserError, match="the state of optim schedule_free_adamw cannot be counted: it needs a package"):
+    with pytest.raises(UserError, match="optim schedule_free_adamw cannot be estimated: it needs a package"):
         optimizer_memory(args, TENSORS)

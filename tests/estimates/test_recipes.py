@@ -8,7 +8,7 @@ import pytest
 from tests.estimates.told import estimate
 
 ROOT = Path(__file__).parents[2]
-SAYING = [path for path in sorted(ROOT.glob("recipes/*/*.yaml")) if "By count" in path.read_text()]
+SAYING = [path for path in sorted(ROOT.glob("recipes/*/*.yaml")) if "Estimated need" in path.read_text()]
 GB = 1e9
 
 
@@ -22,7 +22,7 @@ def test_every_recipe_of_the_published_model_says_what_it_needs():
 def test_a_recipe_needs_what_it_says(path, published, capsys):
     said = " ".join(path.read_text().replace("#", " ").split())
     asked = ("--gpu", "--model_name_or_path", published)
-    needed = float(re.search(r"By count ([\d.]+) GB", said)[1])
+    needed = float(re.search(r"Estimated need ([\d.]+) GB", said)[1])
     assert estimate(capsys, path, *asked)["total"] / GB == pytest.approx(needed, abs=0.6)
     assert needed < float(re.search(r"one GPU with (\d+) GB", said)[1])
     if checkpointed := re.search(r"with --activation_checkpointing ([\d.]+) GB", said):

@@ -92,7 +92,7 @@ def test_only_what_was_proven_is_pushed(signed_in, made, tmp_path, capsys):
     ):
         assert said in pushed(capsys, changed(change), code=2)
     for late in (("--merged",), ("--dtype", "bfloat16"), ("--data", "x")):
-        assert f"{late[0]} is for the export" in pushed(capsys, made, *late, code=2)
+        assert f"{late[0]} has no effect" in pushed(capsys, made, *late, code=2)
     assert not signed_in.received
     pushed(capsys, changed(lambda folder: edited(folder, parity={"mean_difference": 1.0})), "--force", "parity")
 

@@ -76,7 +76,7 @@ def test_rows_that_were_accumulated_are_put_together_where_they_fit(data, taken,
 def test_activations_are_recomputed_only_where_not_one_row_fits(data, taken, tmp_path, capsys):
     one_row = taken("--per_device_train_batch_size", 1)
     sft(tmp_path / "run", data, *with_memory(0.999 * one_row))
-    assert "activations computed again in the backward" in capsys.readouterr().err
+    assert "activations recomputed in the backward" in capsys.readouterr().err
     rows, forwards, is_recomputed = split_of(tmp_path / "run")
     assert is_recomputed and rows * forwards == ROWS
 
@@ -103,7 +103,7 @@ def test_a_resumed_run_keeps_its_split_where_it_fits(data, saved, tmp_path, caps
     assert distance(weights(saved), weights(tmp_path / "run"), weights(Path(resolve("tiny")))) == 0
     other = with_memory(10.0, "--per_device_train_batch_size", "5", *resumed)
     assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "other", data, *other)]) == 2
-    assert "is of a run with 8 rows a step on each device, this one has 5" in capsys.readouterr().err
+    assert "was trained with 8 rows per step on each device, but this run has 5" in capsys.readouterr().err
 
 
 @pytest.mark.numeric
@@ -143,11 +143,11 @@ def test_a_container_has_what_its_limit_leaves_without_cache_that_can_go(tmp_pat
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [(["--auto_batch_memory", "8"], "is for auto_batch"),
+    [(["--auto_batch_memory", "8"], "set auto_batch: true"),
      (["--auto_batch", "true", "--auto_batch_memory", "0"], "it must be a number of GiB above 0"),
-     (["--auto_batch", "true", "--auto_find_batch_size", "true"], "keep auto_batch"),
-     (["--auto_batch", "true", "--dataloader_drop_last", "true"], "which auto_batch decides"),
-     (["--auto_batch", "true", "--attn_implementation", "eager"], "eager attention keeps all its scores"),
+     (["--auto_batch", "true", "--auto_find_batch_size", "true"], "use auto_batch alone"),
+     (["--auto_batch", "true", "--dataloader_drop_last", "true"], "auto_batch chooses"),
+     (["--auto_batch", "true", "--attn_implementation", "eager"], "eager attention keeps all attention scores"),
      (["--compile_blocks", "true", "--torch_compile", "true"], "keep compile_blocks")],
 )  # fmt: skip
 def test_contradictions_are_one_sentence(data, tmp_path, capsys, flags, words):
@@ -158,4 +158,4 @@ def test_contradictions_are_one_sentence(data, tmp_path, capsys, flags, words):
 def test_weights_that_are_split_are_refused(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *with_memory(10.0))]) == 2
-    assert "does not count weights that FSDP or DeepSpeed splits" in capsys.readouterr().err
+    assert "auto_batch cannot estimate the memory of sharded weights" in capsys.readouterr().err

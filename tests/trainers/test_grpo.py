@@ -294,12 +294,12 @@ def test_a_reward_that_fails_in_every_way_never_ends_the_run(data, tmp_path, cap
     assert len(records) == 3 and all(record["rewards/exact/mean"] is not None for record in records)
     faults = {name for record in records for name in record if name.startswith("rewards/faults/hostile/")}
     assert len(faults) >= 2, faults
-    assert "reward hostile" in caplog.text and "The run goes on" in caplog.text
+    assert "reward hostile" in caplog.text and "The run continues" in caplog.text
     assert all(record["seconds/reward"] < 4 for record in metrics(tmp_path / "run") if "loss" in record)
 
 
 def test_a_run_in_which_nothing_can_be_learnt_stops_and_says_why(data, tmp_path):
-    with pytest.raises(RunError, match=r"20 rollouts in a row .*mean reward 0\): nothing can be learnt"):
+    with pytest.raises(RunError, match=r"20 rollouts in a row .*mean reward 0\), so the advantages are zero"):
         grpo(tmp_path / "run", data, "--max_steps", "50", "--rewards", '{"name": "format", "pattern": "never"}')
     assert len(losses(tmp_path / "run")) == 19
 
@@ -334,15 +334,15 @@ WRONG = {
     ("--rewards", "exakt"): "did you mean 'exact'",
     ("--rewards", '{"name": "exact", "wieght": 2}'): "wieght",
     ("--rewards", '{"file": "none.py"}'): "there is no such Python file",
-    ("--use_vllm", "true"): "rollouts are drawn by this package's own sampler",
+    ("--use_vllm", "true"): "rollouts use hrm_align's own sampler",
     ("--num_generations", "5"): "must be divisible by num_generations",
     ("--temperature", "0"): "it must be a finite number above 0",
     ("--max_prompt_length", "5"): "prompts are never cut",
     ("--curriculum", "true"): "headroom is missing",
     ("--headroom", "none.jsonl"): "cannot read none.jsonl",
-    ("--replay_datasets", "x.jsonl", "--replay_fraction", "0.5"): "mix prompts in",
+    ("--replay_datasets", "x.jsonl", "--replay_fraction", "0.5"): "add the prompts as another entry of datasets",
     ("--eval_strategy", "steps", "--eval_steps", "1"): "nothing is held out",
-    ("--use_peft", "true", "--init_lora_weights", "pissa", "--beta", "0.1"): "changes the base that beta compares with",
+    ("--use_peft", "true", "--init_lora_weights", "pissa", "--beta", "0.1"): "changes the base, which is the reference of beta",
     ("--max_completion_length", "5000"): "prompts are longer than",
     ("--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "2", "--max_resamples", "1",
      "--steps_per_generation", "2", "--num_generations", "4"): None,

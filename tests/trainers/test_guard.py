@@ -41,8 +41,8 @@ def test_a_guard_set_that_is_forgotten_is_said_out_loud(known, no, tmp_path, cap
         assert scores[side]["correct"] == expected["correct"] and scores[side]["n"] == len(KNOWN)
     assert scores["change"] == scores["after"]["exact_match"] - scores["before"]["exact_match"] < -0.1
     assert report["dropped"] == [str(known)]
-    assert f"{known} has fallen by" in caplog.text and "replay_datasets" in caplog.text
-    assert "what the base knew" in capsys.readouterr().err
+    assert f"guard set {known} dropped by" in caplog.text and "replay_datasets" in caplog.text
+    assert "scores on guard sets" in capsys.readouterr().err
     account = json.loads((tmp_path / "run/run/data.json").read_text())
     assert account["guard_1"]["rows_read"] == len(KNOWN)
 

@@ -176,7 +176,7 @@ def test_at_the_published_depth_the_weights_of_bfloat16_are_within_their_bound(d
 def test_a_truncation_without_a_bound_is_refused(data, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("vllm_importance_sampling_clip_max: null\n")
-    with pytest.raises(UserError, match="vllm_importance_sampling_clip_max is unset, and token_truncate needs a bound"):
+    with pytest.raises(UserError, match="vllm_importance_sampling_clip_max is unset, but token_truncate needs a bound"):
         grpo(tmp_path / "run", data, "--config", str(recipe))
     with pytest.raises(UserError, match="the vespo loss needs token_truncate or token_mask"):
         grpo(tmp_path / "run", data, "--loss_type", "vespo", "--vllm_importance_sampling_mode", "sequence_mask")

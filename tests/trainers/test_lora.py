@@ -179,8 +179,8 @@ def test_a_resumed_adapter_is_that_of_the_uninterrupted_run(rows, tmp_path):
         (["--trainable_tokens", "<tool>"], "'<tool>' is no token of this tokenizer"),
         (["--trainable_tokens", "<|endoftext|>"], "is the padding token"),
         (["--load_in_4bit", "true"], "need bitsandbytes and a GPU"),
-        (["--module_learning_rates", '{"heads": 1e-3}'], "'heads' is no group of modules"),
-        (["--module_learning_rates", '{"head": "fast"}'], "the rate of head is 'fast'"),
+        (["--module_learning_rates", '{"heads": 1e-3}'], "module_learning_rates: 'heads'. Use "),
+        (["--module_learning_rates", '{"head": "fast"}'], "invalid value for module_learning_rates.head.: 'fast'"),
         (["--module_learning_rates", "{head"], "module_learning_rates"),
     ],
 )

@@ -106,7 +106,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(rows, tmp_p
              "--train_sampling_strategy", "sequential", "--logging_steps", "1")  # fmt: skip
     sft(tmp_path / "whole", rows, *steps)
     sft(tmp_path / "resumed", rows, *steps, "--resume_from_checkpoint", str(tmp_path / "whole/checkpoint-2"))
-    with pytest.raises(UserError, match="nothing is written over"):  # another run's folder, not the checkpoint's own
+    with pytest.raises(UserError, match="nothing is overwritten"):  # another run's folder, not the checkpoint's own
         sft(tmp_path / "resumed", rows, *steps, "--resume_from_checkpoint", str(tmp_path / "whole/checkpoint-2"))
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "resumed")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
@@ -153,7 +153,7 @@ def test_fast_paths_leave_the_losses_as_they_are_and_the_record_says_which_ran(r
 def test_held_out_rows_that_say_nothing_are_told(rows, tmp_path, capsys):
     sft(tmp_path / "unused", rows, *STEPS, "--eval_fraction", "0.6")
     said = capsys.readouterr().err
-    assert "held-out documents are never looked at: set --eval_strategy" in said and "trained on too" not in said
+    assert "held-out documents: add --eval_strategy" in said and "training set" not in said
     sft(tmp_path / "learnt", rows, *STEPS, "--eval_datasets", str(rows), "--eval_strategy", "epoch")
     said = capsys.readouterr().err
-    assert "16 of 16 held-out documents are trained on too" in said and "never looked at" not in said
+    assert "16 of 16 held-out documents are also in the training set" in said and "Nothing evaluates" not in said

@@ -79,7 +79,7 @@ def test_the_default_is_the_official_horizon(rows, tmp_path):
     ("flags", "said"),
     [
         (["--bp_steps", "9"], "--bp_steps is 9: this model has 8 stack passes, so use 2 to 8"),
-        (["--bp_min_steps", "5", "--bp_max_steps", "3"], "a warm-up lengthens the horizon"),
+        (["--bp_min_steps", "5", "--bp_max_steps", "3"], "a warm-up can only lengthen the horizon"),
         (["--bp_steps", "3", "--bp_max_steps", "5"], "bp_steps"),
         (["--bp_warmup_ratio", "1.5"], "bp_warmup_ratio"),
         (["--ema_decay", "1"], "--ema_decay is 1.0: use a number between 0 and 1"),

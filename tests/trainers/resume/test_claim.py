@@ -386,7 +386,7 @@ def test_auto_goes_on_from_nothing_and_from_what_a_kill_has_left(rows, whole, tm
 
 def test_auto_on_a_finished_run_trains_nothing_and_ends_well(rows, whole, tmp_path, caplog):
     sft(whole, rows, *BY_FOUR, *AUTO)
-    assert "checkpoint-8 is at the last step, 8: nothing was left to train" in caplog.text
+    assert "checkpoint-8 is at the last step, 8, so nothing was trained" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -409,14 +409,16 @@ def test_auto_begins_only_where_a_start_may_have_been(rows, tmp_path, name, acce
         sft(out, rows, *SHORT, *AUTO)
         assert [record["step"] for record in metrics(out) if "loss" in record] == [1, 2]
     else:
-        with pytest.raises(UserError, match=f"{name}, which no start leaves behind, .*: choose another --output_dir"):
+        with pytest.raises(
+            UserError, match=f"{name}, which an interrupted start does not leave behind.*: choose another --output_dir"
+        ):
             sft(out, rows, *SHORT, *AUTO)
         assert not left(out) and not (out / "metrics.jsonl").exists()
 
 
 def test_auto_never_begins_again_beside_checkpoints_that_are_damaged(rows, tmp_path):
     (tmp_path / "run/checkpoint-2").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"auto: no checkpoint in .* is whole"):
+    with pytest.raises(UserError, match=r"auto: no checkpoint in .* is intact"):
         sft(tmp_path / "run", rows, *BY_FOUR, *AUTO)
 
 

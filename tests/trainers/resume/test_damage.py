@@ -42,7 +42,7 @@ def test_damage_to_any_file_of_a_checkpoint_is_found_and_passed_over(whole, tmp_
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             assert checkpoint_to_resume("latest", tmp_path) == tmp_path / "checkpoint-6"
-        assert "checkpoint-8 is passed over" in caplog.text and name in caplog.text
+        assert "checkpoint-8 is skipped" in caplog.text and name in caplog.text
         with pytest.raises(UserError, match=rf"checkpoint-8 cannot be resumed: .*{name}.* `latest`"):
             checkpoint_to_resume(str(newest), tmp_path)
         (newest / name).write_bytes(kept)

@@ -60,7 +60,7 @@ def test_before_the_first_step_there_is_nothing_to_save(rows, tmp_path):
     flags = (*BY_FOUR, *EVALUATED, "--eval_datasets", str(rows), "--eval_on_start", "true")
     where, call = WITHIN["the loss of held-out rows"]
     assert forked(log, is_signalled_at, where, call, signal.SIGTERM, out, rows, *flags) == [75], log.read_text()[-3000:]
-    assert checkpoints_in(out) == [] and "there was nothing to save" in log.read_text()
+    assert checkpoints_in(out) == [] and "nothing was saved" in log.read_text()
 
 
 def test_an_earlier_signal_counts_where_it_is_named(rows, tmp_path):
@@ -76,8 +76,8 @@ def test_an_earlier_signal_counts_where_it_is_named(rows, tmp_path):
 # A kill while it copies, while it hashes what needed no copy, and before either has its name.
 KILLS = {
     "copying": ("hrm_align.trainers.checkpoints.copy_file", "checkpoint-4/optimizer.pt"),
-    "before it is listed": ("hrm_align.trainers.checkpoints._list_files", "checkpoint-4"),
-    "before it is named": ("hrm_align.trainers.checkpoints._take_name", "checkpoint-4"),
+    "before it is listed": ("hrm_align.trainers.checkpoints._write_digests", "checkpoint-4"),
+    "before it is named": ("hrm_align.trainers.checkpoints._rename_to", "checkpoint-4"),
 }
 
 
@@ -138,12 +138,12 @@ def test_what_a_deleted_run_of_this_name_has_left_is_not_taken(whole, tmp_path):
 def test_a_folder_that_another_could_have_filled_is_not_read(tmp_path):
     own = stage_of(tmp_path / "run", tmp_path / "disk")
     own.chmod(0o777)
-    with pytest.raises(OSError, match="not a folder of this user alone"):
+    with pytest.raises(OSError, match="writable by other users"):
         stage_of(tmp_path / "run", tmp_path / "disk")
     shutil.rmtree(own)
     (tmp_path / "planted").mkdir()
     own.symlink_to(tmp_path / "planted")
-    with pytest.raises(OSError, match="not a folder of this user alone"):
+    with pytest.raises(OSError, match="writable by other users"):
         stage_of(tmp_path / "run", tmp_path / "disk")
 
 

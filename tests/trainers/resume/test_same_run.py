@@ -25,11 +25,11 @@ def recorded(run):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--learning_rate", "1e-5"), "learning_rate is 1e-05 here and 0.001 in the run that .*checkpoint-4 is of: its optimizer"),
-        (("--optim", "sgd"), "optim is sgd here and adamw_torch_fused"),
-        (("--seed", "7"), "seed is 7 here and 42 in the run .* other rows than it left off"),
-        (("--packing", "true"), "packing is True here and False"),
-        (("--gradient_accumulation_steps", "2"), "4 rows a step, this one has 8"),
+        (("--learning_rate", "1e-5"), "learning_rate is 1e-05 here but 0.001 in the run that saved .*checkpoint-4, and the resumed optimizer"),
+        (("--optim", "sgd"), "optim is sgd here but adamw_torch_fused"),
+        (("--seed", "7"), "seed is 7 here but 42 in the run .* other rows"),
+        (("--packing", "true"), "packing is True here but False"),
+        (("--gradient_accumulation_steps", "2"), "4 rows per optimizer step, but this run has 8"),
     ],
     ids=["rate", "optimizer", "seed", "packing", "rows of a step"],
 )  # fmt: skip
@@ -43,7 +43,7 @@ def test_what_would_make_another_run_of_it_is_refused(rows, stopped, flags, word
 def test_other_rows_are_refused_by_name_and_the_same_in_another_place_are_not(rows, stopped, tmp_path):
     before = recorded(stopped)
     other = write_rows(tmp_path / "other.jsonl", [{"prompt": f"{i}?", "response": "a"} for i in range(20)])
-    with pytest.raises(UserError, match=r"checkpoint-4 has learnt from .*rows.*, and this run has .*other\.jsonl"):
+    with pytest.raises(UserError, match=r"checkpoint-4 was trained on .*rows.*, but this run has .*other\.jsonl"):
         sft(stopped, other, *BY_FOUR, *LATEST)
     assert recorded(stopped) == before
     moved = tmp_path / "moved.jsonl"
@@ -56,10 +56,10 @@ def test_what_changes_no_step_may_change_and_a_run_that_is_over_says_so(rows, wh
     split = ("--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "2", "--save_steps", "3")
     again = ("--resume_from_checkpoint", str(whole / "checkpoint-8"))
     sft(tmp_path / "run", rows, *BY_FOUR, *split, *again)
-    assert "checkpoint-8 is at the last step, 8: nothing was left to train" in caplog.text
+    assert "checkpoint-8 is at the last step, 8, so nothing was trained" in caplog.text
     caplog.clear()
     sft(tmp_path / "longer", rows, *BY_FOUR, *again, "--max_steps", "9")
-    assert "nothing was left" not in caplog.text
+    assert "nothing was trained" not in caplog.text
 
 
 def test_a_record_that_a_disk_has_damaged_stops_no_resume(rows, whole, tmp_path, caplog):
