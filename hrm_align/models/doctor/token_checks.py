@@ -121,7 +121,7 @@ def control_tokens(checkpoint: Checkpoint) -> Findings:
             Renderer(PreTrainedTokenizerFast(tokenizer_object=words, name_or_path=str(checkpoint.folder)))
         except UserError as error:
             yield Finding(
-                "layout", str(error).split(" hrm_align trains")[0], "hrm_align trains the published layout only."
+                "layout", str(error).split(" Use a checkpoint")[0], "use a checkpoint in the published layout."
             )
         return
     added = {token["content"]: token for token in checkpoint.documents[TOKENIZER].get("added_tokens") or []}
