@@ -57,7 +57,7 @@ MISTAKES = {
     "rows that are all too long": ([{"prompt": "long " * 50, "response": "b"}], ["--max_length", "16"], "--max_length"),
     "answers that are all empty": ([{"prompt": "a", "response": " "}], [], "empty_response"),
     "another sampler of attention": (GOOD, ["--attn_implementation", "flash_attention_2"], "sdpa"),
-    "rows longer than the model reads": (GOOD, ["--max_length", "4096"], "reads 1024 tokens"),
+    "rows longer than the model reads": (GOOD, ["--max_length", "4096"], "Use at most 1024"),
     "a checkpoint that is none": (GOOD, ["--resume_from_checkpoint", "nowhere"], "is no checkpoint"),
     "a newest checkpoint where there is none": (GOOD, ["--resume_from_checkpoint", "latest"], "no checkpoint-N"),
     "loss on the prompt": (GOOD, ["--completion_only_loss", "false"], "response"),
@@ -100,9 +100,9 @@ def test_a_model_that_is_no_hrm_text_is_refused(capsys, tmp_path, good):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"L_bp_cycles": [2]}, "L_bp_cycles is [2]"),
+        ({"L_bp_cycles": [2]}, "L_bp_cycles: [2]"),
         ({"L_bp_steps": 5}, "L_bp_steps"),
-        ({"num_hidden_layers": 32}, "num_hidden_layers is 32"),
+        ({"num_hidden_layers": 32}, "num_hidden_layers: 32"),
     ],
 )
 def test_a_config_that_loads_as_another_model_is_refused(capsys, tmp_path, good, change, words):

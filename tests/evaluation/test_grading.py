@@ -114,7 +114,7 @@ def test_thinking_is_no_part_of_an_answer(folder: Path, name: str, reference: st
 @pytest.mark.parametrize(
     "name, reference, sentence",
     [
-        ("json", "no", r"^rows.jsonl:2: the reference 'no' is not JSON, so json cannot grade the row: correct"),
+        ("json", "no", r"^rows.jsonl:2: the reference 'no' is not JSON, so json cannot grade the row\. Correct the reference"),
         ("json_fields", "[]", r"^rows.jsonl:2: the reference '\[\]' is not a JSON object with fields, so json_fields"),
         ("numeric", "3 or 4", r"^rows.jsonl:2: the reference '3 or 4' is not a text with a last number"),
         ("math", r"\boxed{}", r"^rows.jsonl:2: the reference .* is not one final answer, so math"),
@@ -140,7 +140,7 @@ def test_an_answer_that_takes_too_long_gets_0_if_its_reference_does_not(folder: 
         grades = grade_answers("sql", ["SELECT 1", ENDLESS, "SELECT 1"], rows)
         assert [grade.value for grade in grades] == [1.0, 0.0, 1.0]
         slow = sql_row(folder, ENDLESS, 7)
-        with pytest.raises(UserError, match=r"rows.jsonl:7: sql cannot grade even the reference of the row \(timeout"):
+        with pytest.raises(UserError, match=r"rows.jsonl:7: sql cannot grade the row's own reference \(timeout"):
             grade_answers("sql", ["SELECT 1", "SELECT 1"], [rows[0], slow])
     finally:
         grading._suite_of("sql").close()

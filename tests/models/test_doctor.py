@@ -131,7 +131,7 @@ def half_precision(tensors) -> None:
 
 
 LOST = {
-    "a start state of zeros": (reweigh(lambda t: t["model.z_L_init"].zero_()), "z_L_init", "cannot be mended"),
+    "a start state of zeros": (reweigh(lambda t: t["model.z_L_init"].zero_()), "z_L_init", "copy model.z_L_init from the checkpoint"),
     "no start state": (reweigh(lambda t: t.pop("model.z_L_init")), "z_L_init", "missing"),
     "an infinite weight": (reweigh(one_infinite), "finite", "1 weights in 1 tensors"),
     "a missing tensor": (reweigh(lambda t: t.pop("lm_head.weight")), "keys", "lm_head.weight"),
@@ -148,7 +148,7 @@ LOST = {
     "two scales that contradict": (
         edit("config.json", embedding_scale=1.0, initializer_range=0.5),
         "embedding_scale",
-        "what it was trained with",
+        "the values of the training",
     ),
 }
 
@@ -232,11 +232,11 @@ def test_mistakes_are_one_sentence_and_exit_with_2(capsys, tmp_path, model):
         "no model at": [tmp_path / "nowhere"],
         "no HRM-Text": [tmp_path / "llama"],
         "is an adapter": [tmp_path / "adapter"],
-        "holds no config.json": [tmp_path / "empty"],
+        "has no config.json": [tmp_path / "empty"],
         "damaged": [model],
         "copy the model first": ["tiny", "--fix"],
         "download it": ["someone/else", "--fix"],
-        "neither a folder here nor reachable": ["someone/else"],
+        "there is no such folder, and the Hub does not deliver it": ["someone/else"],
         "arguments are required": [],
     }.items():
         code, _, err = run(capsys, "doctor", *argv)

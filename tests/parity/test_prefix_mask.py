@@ -346,7 +346,7 @@ def test_documents_in_a_row_without_positions_are_refused(model, rows):
     with pytest.raises(PrefixMaskError, match="several documents"):
         model(torch.cat(rows)[None])
     mask = torch.cat([torch.full_like(row, i + 1) for i, row in enumerate(rows)])[None]
-    with pytest.raises(PrefixMaskError, match="told apart by position_ids"):
+    with pytest.raises(PrefixMaskError, match="separated by position_ids"):
         model(torch.cat(rows)[None], attention_mask=mask)
 
 
