@@ -6,8 +6,9 @@ The grammar (`<|im_end|>` occurs exactly once, at the end of the prefix, where g
     document := prefix response <|box_end|>
 
 System, user and tool messages open with `<|im_start|>`; the first of them has the condition tokens. Earlier answers are
-enclosed in `<|box_start|>` and `<|box_end|>`. A single turn without a system text gives exactly the token ids of HRM-Text's
-pretraining layout. Text is encoded by a tokenizer without control tokens, so that no content can produce a control token.
+enclosed in `<|box_start|>` and `<|box_end|>`. A single turn without a system text gives exactly the token ids of
+HRM-Text's pretraining layout. Text is encoded by a tokenizer without control tokens, so that no content can produce a
+control token.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ ROLES = ("system", "user", "assistant", "tool")
 class Layout(NamedTuple):
     """Token ids of the control tokens that the prefix mask, samplers and checks use, by role.
 
-    A checkpoint whose vocabulary has other ids stores them in its config as `<role>_token_id`, because trainers load reference
-    models by path without their tokenizer.
+    A checkpoint whose vocabulary has other ids stores them in its config as `<role>_token_id`, because trainers load
+    reference models by path without their tokenizer.
     """
 
     message_start: int  # <|im_start|>
@@ -267,8 +268,9 @@ def _describe_missing_tokens(tokenizer: PreTrainedTokenizerFast, missing: Sequen
 def _plain_tokenizer(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
     """Copy the tokenizer so that the copy encodes control tokens as ordinary text.
 
-    The flag `encode_special_tokens` is shared state: set on the user's tokenizer, the flag would be saved with it and race
-    between threads. The flag does not apply to added tokens that are not `special`, so the copy makes all of them special.
+    The flag `encode_special_tokens` is shared state: set on the user's tokenizer, the flag would be saved with it and
+    race between threads. The flag does not apply to added tokens that are not `special`, so the copy makes all of them
+    special.
     """
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     for token in state["added_tokens"]:
@@ -324,8 +326,8 @@ def render_conversation(
 ) -> list[Document]:
     """Render a conversation to one training document per assistant turn, with the history before the turn as its prefix.
 
-    A single row with alternating masks would let an early answer attend to later questions. Separate documents have the mask of
-    inference.
+    A single row with alternating masks would let an early answer attend to later questions. Separate documents have the
+    mask of inference.
 
     Args:
         tokenizer: HRM-Text's fast tokenizer.

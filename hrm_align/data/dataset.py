@@ -89,7 +89,8 @@ class DatasetSpec:
                 raise UserError(f"unknown key `{key}` of a data set{hint} The keys are {', '.join(known)}.")
         if "path" not in entry:
             raise UserError(
-                f"a data set has no `path` (its keys: {', '.join(entry) or 'none'}). Set `path` to its file, directory or Hub id."
+                f"a data set has no `path` (its keys: {', '.join(entry) or 'none'}). Set `path` to its file, directory or "
+                "Hub id."
             )
         return cls(**entry)
 
@@ -118,10 +119,10 @@ def load_examples(
         specs: the data sets.
         default_condition: condition for rows and data sets without one.
         seed: seed for the choice of rows if a `fraction` is no whole number; independent for each data set.
-        max_bad_fraction: largest allowed share of bad rows among all rows. None means 0, for callers without such a setting:
-            the error then does not suggest it.
-        quarantine: JSONL file for all bad rows: `{"source", "reason", "text"}`. The file is written before an error is raised;
-            an existing file is emptied if no row is bad.
+        max_bad_fraction: largest allowed share of bad rows among all rows. None means 0, for callers without such a
+            setting: the error then does not suggest it.
+        quarantine: JSONL file for all bad rows: `{"source", "reason", "text"}`. The file is written before an error is
+            raised; an existing file is emptied if no row is bad.
 
     Returns:
         The examples, data set after data set, in the order of their rows; and the counts.
@@ -238,8 +239,8 @@ def _too_many_bad(bad: list[BadRow], rows_read: int, quarantine: str | os.PathLi
 def _choose(data: _Loaded, seed: int) -> list[Example]:
     """Choose rows by `fraction`: whole copies of the data set, then a seeded part of it.
 
-    The part has the rows with the smallest hashes. A row's hash does not depend on other rows, other data sets or the folder,
-    and a larger fraction chooses a superset of the rows.
+    The part has the rows with the smallest hashes. A row's hash does not depend on other rows, other data sets or the
+    folder, and a larger fraction chooses a superset of the rows.
     """
     copies = int(data.spec.fraction)
     rest = round(data.spec.fraction * len(data.good)) - copies * len(data.good)
@@ -272,8 +273,8 @@ def drawn(replay: Sequence[Example], share: float, others: int, seed: int) -> li
 def split_by_content(examples: Sequence[Example], fraction: float) -> tuple[list[Example], list[Example]]:
     """Split examples into training and held-out ones.
 
-    The split depends only on a hash of the first message that is not a system message. All turns of a conversation and all
-    repetitions of a prompt are therefore on the same side, in every run.
+    The split depends only on a hash of the first message that is not a system message. All turns of a conversation and
+    all repetitions of a prompt are therefore on the same side, in every run.
 
     Args:
         examples: examples to split.

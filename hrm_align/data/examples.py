@@ -20,7 +20,8 @@ class Example:
         condition: condition tag or composite (`"direct"`, `"synth,cot"`).
         source: place of the row: `file:line`, or `dataset[index]`.
         group: label of the row for tables of results (its `group` or `task` column), or None.
-        grading: data for a grader in addition to the reference (the row's `grading` column), such as a database or tests.
+        grading: data for a grader in addition to the reference (the row's `grading` column), such as a database or
+            tests.
     """
 
     messages: tuple[Message, ...]

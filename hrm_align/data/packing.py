@@ -1,15 +1,16 @@
 """Batches from documents: best-fit packing into rows of `max_length` tokens, collators, and the order of the rows.
 
-Packing never cuts a document. Labels are not shifted: the model and TRL shift them. Every batch has these tensors, all of shape
-(batch, seq) and int64:
+Packing never cuts a document. Labels are not shifted: the model and TRL shift them. Every batch has these tensors, all
+of shape (batch, seq) and int64:
 
     input_ids       the tokens, padded on the right
     attention_mask  1 on tokens, 0 on padding
     token_type_ids  1 on the prefix, 0 on the response and the padding
     labels          the response and its end token; -100 elsewhere
-    position_ids    packed rows only: counted from 0 in each document; the attention mask separates documents where they restart
+    position_ids    packed rows only: counted from 0 in each document, which separates the documents in the attention mask
 
-The order of the rows is a function of seed and epoch, so that a resumed run gets the same order as an uninterrupted run.
+The order of the rows is a function of seed and epoch, so that a resumed run gets the same order as an uninterrupted
+run.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from torch.utils.data import Sampler
 def best_fit(lengths: list[int], capacity: int) -> list[list[int]]:
     """Assign documents to rows by best-fit decreasing.
 
-    Documents are placed from the longest to the shortest, each into the fullest row that has room for it. This uses at most
-    11/9 of the fewest possible rows (Johnson 1974), and fills rows to 99.7 % on the length mix of fine-tuning data.
+    Documents are placed from the longest to the shortest, each into the fullest row that has room for it. This uses at
+    most 11/9 of the fewest possible rows (Johnson 1974), and fills rows to 99.7 % on the length mix of fine-tuning
+    data.
 
     Args:
         lengths: length of each document in tokens, none above `capacity`.
@@ -60,8 +62,8 @@ def pack(documents: Dataset, max_length: int) -> Dataset:
         max_length: tokens per row.
 
     Returns:
-        A data set with the columns `documents` (list of lists of ids) and `prefix_lengths` (list of int), with one entry per
-        document, and `length` (tokens in the row).
+        A data set with the columns `documents` (list of lists of ids) and `prefix_lengths` (list of int), with one
+        entry per document, and `length` (tokens in the row).
     """
     ids, prefixes = documents["input_ids"][:], documents["prefix_length"][:]  # lists: a lazy column is 60 times slower
     rows = best_fit([len(document) for document in ids], max_length)
@@ -84,7 +86,8 @@ class PaddedCollator:
 
     Args:
         pad_id: token id of the padding.
-        pad_to_multiple_of: round the width up to a multiple of this, so that GPU kernels and compiled graphs see few shapes.
+        pad_to_multiple_of: round the width up to a multiple of this, so that GPU kernels and compiled graphs see few
+            shapes.
     """
 
     pad_id: int
@@ -151,14 +154,14 @@ _EPOCHS = 1_000_003  # two seeds never give the same generator seed within this 
 class EpochSeededSampler(Sampler[int]):
     """Sampler whose order depends only on seed and epoch: wraps another sampler and gives it a generator seeded from both.
 
-    Transformers' length-grouped and random samplers draw from the global generator, whose state in the second epoch depends on
-    all draws before it: a resumed run got another row order (weights off by 1e-3).
+    Transformers' length-grouped and random samplers draw from the global generator, whose state in the second epoch
+    depends on all draws before it: a resumed run got another row order (weights off by 1e-3).
 
     Args:
         sampler: sampler with an attribute `generator`.
         seed: seed of the run.
-        epoch: function that returns the current epoch. A function, because `set_epoch` does not reach a sampler that a resumed
-            loader has wrapped in two processes.
+        epoch: function that returns the current epoch. A function, because `set_epoch` does not reach a sampler that a
+            resumed loader has wrapped in two processes.
     """
 
     def __init__(self, sampler: Sampler[int], seed: int, epoch: Callable[[], int]):

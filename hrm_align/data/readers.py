@@ -3,8 +3,8 @@
     rows.jsonl, line 3: {"prompt": "copy sun", "response": "sun"}  ->  Row({"prompt": ..., "response": ...}, "rows.jsonl:3")
     rows.jsonl, line 4: {"prompt": "copy                           ->  BadRow("rows.jsonl:4", "invalid JSON: ...", ...)
 
-A fault inside one row costs only that row. A fault that makes the rest of a file unreadable raises `UserError`, because the
-number of lost rows cannot be known.
+A fault inside one row costs only that row. A fault that makes the rest of a file unreadable raises `UserError`, because
+the number of lost rows cannot be known.
 """
 
 from __future__ import annotations
@@ -206,8 +206,8 @@ def _cells_fault(cells: list[str], header: list[str]) -> str | None:
 def _records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, str, list[str] | str]]:
     """Yield the line number, first line and cells of every record; instead of cells, the fault of a record that has one.
 
-    A stray quote makes a record swallow the lines after it. A fault therefore costs only the first line of its record, and
-    reading continues on the next line.
+    A stray quote makes a record swallow the lines after it. A fault therefore costs only the first line of its record,
+    and reading continues on the next line.
     """
     csv.field_size_limit(MAX_LINE_BYTES)  # the default, 128 KiB, is less than a long document
     lines = _Rewindable(text)

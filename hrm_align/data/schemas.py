@@ -2,8 +2,9 @@
 
     {"prompt": "copy sun", "response": "sun"}  ->  [Example((Message("user", "copy sun"),), Message("assistant", "sun"), ...)]
 
-Every schema also takes the columns `system` (a text in front of the conversation), `tools`, `condition`, `group` or `task` (a
-label for tables of results), and `grading` (data for a grader). An optional column that is null or blank counts as absent.
+Every schema also takes the columns `system` (a text in front of the conversation), `tools`, `condition`, `group` or
+`task` (a label for tables of results), and `grading` (data for a grader). An optional column that is null or blank
+counts as absent.
 """
 
 from __future__ import annotations

@@ -31,12 +31,13 @@ def read_rows(
     """Read every row of a file, a directory, a pattern of files, or a data set of the Hub.
 
     Args:
-        path: a file (.jsonl, .ndjson, .json, .csv or .tsv, each also with .gz, or .parquet); a directory, from which the
-            data files of one split are read; a pattern (`data/*.jsonl`); or a Hub id `owner/name`. A path that exists on
-            disk takes precedence over a Hub id.
+        path: a file (.jsonl, .ndjson, .json, .csv or .tsv, each also with .gz, or .parquet); a directory, from which
+            the data files of one split are read; a pattern (`data/*.jsonl`); or a Hub id `owner/name`. A path that
+            exists on disk takes precedence over a Hub id.
         name: configuration of a Hub data set.
         split: split, or slice of a split, of a Hub data set. In a directory: the files whose name contains the split
-            (test.jsonl, test-00001.parquet); for `train`, if no name contains it, the files whose name contains no split.
+            (test.jsonl, test-00001.parquet); for `train`, if no name contains it, the files whose name contains no
+            split.
         data_files: files or patterns inside the directory or the Hub data set.
         revision: branch, tag or commit of a Hub data set.
 

@@ -1,7 +1,7 @@
 """Strict JSON parser (RFC 8259): return a value unchanged, or raise `JsonFault` with a reason and a place.
 
-`json.loads` keeps the last of two equal keys, reads NaN and 1e999, builds strings that no tokenizer can encode, and raises
-RecursionError on deep nesting. This parser raises `JsonFault` in each of these cases.
+`json.loads` keeps the last of two equal keys, reads NaN and 1e999, builds strings that no tokenizer can encode, and
+raises RecursionError on deep nesting. This parser raises `JsonFault` in each of these cases.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def parse_value(raw: bytes) -> Any:
 def elements(raw: bytes) -> Iterator[tuple[int, bytes]]:
     """Split a JSON file into the elements of its list, and yield the line on which each starts, and its bytes.
 
-    The list is the file itself, or the only list among the values of one object. Only brackets and strings are parsed here, so
-    that a bad element leaves the others readable, unless its own brackets or quotes are wrong.
+    The list is the file itself, or the only list among the values of one object. Only brackets and strings are parsed
+    here, so that a bad element leaves the others readable, unless its own brackets or quotes are wrong.
 
     Raises:
         JsonFault: if the file has no such list, or if its brackets do not match.

@@ -1,7 +1,7 @@
 """Tokenization of examples: training documents, and prompts for generation.
 
-Unusable examples (too long, no answer, no room for an answer) are dropped whole and counted with their places, never silently
-truncated.
+Unusable examples (too long, no answer, no room for an answer) are dropped whole and counted with their places, never
+silently truncated.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def tokenize(
     Args:
         examples: examples to render.
         renderer: renderer of the model's tokenizer.
-        max_length: longest document in tokens. A longer document is dropped whole, because truncation would remove its end
-            token or its question.
+        max_length: longest document in tokens. A longer document is dropped whole, because truncation would remove its
+            end token or its question.
         max_dropped_fraction: largest share of examples that may be dropped without an error.
 
     Returns:

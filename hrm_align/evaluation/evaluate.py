@@ -57,8 +57,8 @@ class Score:
     def interval(self) -> tuple[float, float]:
         """95 % confidence interval of the mean.
 
-        If all values are 0 or 1: the Wilson score interval (Wilson 1927), which stays between 0 and 1. Otherwise: the normal
-        interval, clipped to 0 to 1; for a single value 0 to 1, because its variance cannot be estimated.
+        If all values are 0 or 1: the Wilson score interval (Wilson 1927), which stays between 0 and 1. Otherwise: the
+        normal interval, clipped to 0 to 1; for a single value 0 to 1, because its variance cannot be estimated.
         """
         if not self.n:
             return math.nan, math.nan
@@ -113,7 +113,8 @@ def few_shot(examples: Sequence[Example], pool: Sequence[Example], shots: int, s
     Args:
         examples: single-turn examples.
         pool: examples to draw the solved ones from; a question is never drawn for itself.
-        shots: number of solved examples, 0 or 2 to 8. The base model scores best with them under the condition `direct`.
+        shots: number of solved examples, 0 or 2 to 8. The base model scores best with them under the condition
+            `direct`.
         seed: seed of the draw.
 
     Raises:
@@ -167,15 +168,16 @@ def evaluate(
         tokenizer: the model's tokenizer.
         examples: prompts and references.
         condition: condition for all prompts, instead of the examples' own.
-        max_new_tokens: longest answer in tokens; an answer without an end token within them gets 0 and counts as unfinished.
+        max_new_tokens: longest answer in tokens; an answer without an end token within them gets 0 and counts as
+            unfinished.
         batch_size: prompts per batch.
         match: name of the grader, one of `hrm_align.rewards.base.match_names`.
         share: whether all processes of the run call this function; each of them then generates a part of the answers.
         extract: whether to add the part of the answer that the grader compared to each sample.
 
     Raises:
-        UserError: for an unknown condition or grader, a row that cannot be graded, or a prompt that leaves no room for an
-            answer.
+        UserError: for an unknown condition or grader, a row that cannot be graded, or a prompt that leaves no room for
+            an answer.
         RunError: as in `hrm_align.evaluation.grading.grade_answers`.
     """
     check_match(match)

@@ -2,7 +2,8 @@
 
     grade_answers("numeric", ["so 5", "6"], examples, extract=True)  ->  [Grade(1.0, "5"), Grade(0.0, "6")]
 
-A grader's workers keep running for later calls, so that a run with 20 evaluations starts them once. They end with this process.
+A grader's workers keep running for later calls, so that a run with 20 evaluations starts them once. They end with this
+process.
 """
 
 from __future__ import annotations

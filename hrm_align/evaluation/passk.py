@@ -1,7 +1,7 @@
 """pass@k of a model on prompts before a run (`hrm-align headroom`), and selection of training prompts by their pass rate.
 
-A prompt that the model always or never solves gives no gradient: all completions of its group get the same reward. With a
-start model that solved 87 of 100 two-operand sums, 71 to 75 % of the groups had zero reward variance.
+A prompt that the model always or never solves gives no gradient: all completions of its group get the same reward. With
+a start model that solved 87 of 100 two-operand sums, 71 to 75 % of the groups had zero reward variance.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Headroom:
 
     Args:
         samples: completions per prompt.
-        solved: number of completions with the full reward, one entry per prompt; None if not all of them could be graded.
+        solved: number of completions with the full reward, one entry per prompt; None if not all of them could be
+            graded.
         silent: number of prompts whose completions all got the same reward.
         keys: keys of the prompts (`prompt_key`), in the same order.
         sources: places of the prompts, in the same order.
@@ -148,8 +149,8 @@ def within_band(examples: Sequence[Example], rewards: RewardArguments) -> tuple[
         rewards: the recipe's keys `headroom`, `min_pass_rate`, `max_pass_rate` and `curriculum`.
 
     Returns:
-        The selected prompts, and counts of measured, unmeasured and selected prompts for run/data.json. Prompts without a
-        measured pass rate are dropped.
+        The selected prompts, and counts of measured, unmeasured and selected prompts for run/data.json. Prompts without
+        a measured pass rate are dropped.
 
     Raises:
         UserError: if the file `headroom` is missing or damaged, or no prompt is left.
@@ -177,7 +178,8 @@ def _read_rates(path: Path) -> dict[str, float | None]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise UserError(
-            f"headroom: cannot read {path} ({error.strerror}). Check the path, or make the file with `hrm-align headroom --save`."
+            f"headroom: cannot read {path} ({error.strerror}). Check the path, or make the file with "
+            "`hrm-align headroom --save`."
         ) from None
     for number, line in enumerate(lines, start=1):
         try:

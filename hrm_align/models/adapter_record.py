@@ -44,9 +44,9 @@ def fingerprint(model: HrmTextForCausalLM) -> str | None:
 def _sampled_places(entries: int) -> Tensor:
     """Return the indices, (n,) int64, of at most `_SAMPLED` evenly spaced entries, the first and the last included.
 
-    Up to 2^24 entries (the largest exact integers of float32) the indices are computed in float32, operation by operation,
-    because the fingerprints of existing adapters depend on this rounding; every processor gives the same indices
-    (`torch.linspace` does not). For larger tensors the indices are computed in integers.
+    Up to 2^24 entries (the largest exact integers of float32) the indices are computed in float32, operation by
+    operation, because the fingerprints of existing adapters depend on this rounding; every processor gives the same
+    indices (`torch.linspace` does not). For larger tensors the indices are computed in integers.
     """
     number, last = min(_SAMPLED, entries), entries - 1
     index = torch.arange(number)

@@ -1,7 +1,7 @@
 """Adapters on disk: open and check them, load one or several of them onto their base, and compare two of them.
 
-Loading raises an error for an adapter that does not fit its base. Norms and cosines of adapters are computed from their small
-matrices alone, without the base.
+Loading raises an error for an adapter that does not fit its base. Norms and cosines of adapters are computed from their
+small matrices alone, without the base.
 """
 
 from __future__ import annotations
@@ -224,7 +224,8 @@ def _check_targets(adapter: Adapter, layers: Sequence[str], base: str) -> None:
 def check_tensors(model: PeftModel, name: str, adapter: Adapter) -> None:
     """Check that an adapter's file has exactly the tensors of its config.
 
-    PEFT loads the tensors that exist: an adapter with missing tensors would be partly untrained, with a warning at most.
+    PEFT loads the tensors that exist: an adapter with missing tensors would be partly untrained, with a warning at
+    most.
 
     Args:
         model: model with an adapter of that name and the same config.

@@ -1,11 +1,13 @@
 """Per-document attention: no scores between documents are computed, where a dense mask computes and discards them.
 
-A batch is cut into runs: documents, further answers to a document's prompt (see `intervals`), and padding. Each run is one call
-of PyTorch's `scaled_dot_product_attention`; for a further answer, the prompt's keys and values are put before the answer's own.
-The cost grows with the lengths of the documents, not of the rows, so that rows may be as long as memory allows.
+A batch is cut into runs: documents, further answers to a document's prompt (see `intervals`), and padding. Each run is
+one call of PyTorch's `scaled_dot_product_attention`; for a further answer, the prompt's keys and values are put before
+the answer's own. The cost grows with the lengths of the documents, not of the rows, so that rows may be as long as
+memory allows.
 
-`attn_implementation: per_document` selects this attention; `varlen` does the same in two calls per batch (see `varlen`). Calls
-with a cache, which decode one token at a time, use the usual mask, unless the caller passes a plan (`rollouts.kv_cache`).
+`attn_implementation: per_document` selects this attention; `varlen` does the same in two calls per batch (see
+`varlen`). Calls with a cache, which decode one token at a time, use the usual mask, unless the caller passes a plan
+(`rollouts.kv_cache`).
 """
 
 from __future__ import annotations
@@ -127,7 +129,8 @@ def _cuts(intervals: Intervals) -> tuple[list[int], list[int], list[int], list[b
     """Find the runs of a batch.
 
     Returns:
-        For every run: its first token, the first token of its document (both as indices into the flattened rows), the length of
+        For every run: its first token, the first token of its document (both as indices into the flattened rows), the
+            length of
         the document's prompt, and whether the run is padding.
     """
     first, last, prompt_first, _ = intervals

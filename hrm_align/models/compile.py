@@ -1,9 +1,9 @@
 """Compilation of the blocks of both stacks for training: operations between matrix products and attention become few kernels.
 
 Each block is compiled separately, and blocks of one shape share the compiled code: depth and recurrence need no further
-compilation, the names of weights do not change, and hooks on stacks and model (mask, horizon, health) work as before. Forwards
-with a cache, and evaluations, are not compiled, because their shapes change with every token. A deep copy of a compiled model
-still runs the blocks of the original.
+compilation, the names of weights do not change, and hooks on stacks and model (mask, horizon, health) work as before.
+Forwards with a cache, and evaluations, are not compiled, because their shapes change with every token. A deep copy of a
+compiled model still runs the blocks of the original.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Exponential moving average (EMA) of the trained weights, as in the official optimizer.
 
 `ema = decay * ema + (1 - decay) * weight` after every optimizer step, starting from the weights before the first step
-(sapientinc/HRM-Text, models/adam_atan2.py). Rejected alternatives: `torch.optim.swa_utils.AveragedModel` computes the same average
-only if updated once before the first step, and copies a frozen base under an adapter; ema-pytorch's defaults compute another
-average.
+(sapientinc/HRM-Text, models/adam_atan2.py). Rejected alternatives: `torch.optim.swa_utils.AveragedModel` computes the
+same average only if updated once before the first step, and copies a frozen base under an adapter; ema-pytorch's
+defaults compute another average.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class WeightAverage:
         decay: share of the old average in each update. The official SFT uses 0.999, pretraining 0.9999.
 
     Raises:
-        UserError: for a decay outside 0 to 1, or weights in half precision, in which most updates of the average are rounded off.
+        UserError: for a decay outside 0 to 1, or weights in half precision, in which most updates of the average are
+            rounded off.
     """
 
     def __init__(self, model: nn.Module, decay: float):

@@ -1,8 +1,8 @@
 """Prefix mask as intervals: the keys that each token of a batch attends to, as a pure function of the tokens.
 
-HRM-Text attends bidirectionally within its prompt and causally within its answer. The prefix of a document is every token up to
-and including the first `<|im_end|>`. For two packed documents `a a A | b b b B B` (lower case: prefix, upper case: response), a
-query (row) attends to the keys (columns) marked x:
+HRM-Text attends bidirectionally within its prompt and causally within its answer. The prefix of a document is every
+token up to and including the first `<|im_end|>`. For two packed documents `a a A | b b b B B` (lower case: prefix,
+upper case: response), a query (row) attends to the keys (columns) marked x:
 
           a a A b b b B B
         a x x . . . . . .
@@ -14,12 +14,12 @@ query (row) attends to the keys (columns) marked x:
         B . . . x x x x .
         B . . . x x x x x
 
-Every row is one interval, `first <= key <= last`, so that a mask is two integers per token. Transformers' own builders turn the
-intervals into the form of each attention kernel (bool, float or BlockMask).
+Every row is one interval, `first <= key <= last`, so that a mask is two integers per token. Transformers' own builders
+turn the intervals into the form of each attention kernel (bool, float or BlockMask).
 
-A prompt may have several answers, as in the rollouts of reinforcement learning: a new answer begins where `position_ids` return
-to the prompt's length, and attends to the prompt and to itself. Its rows have a second interval, that of the prompt. For
-`a a A A` and another answer `C C` to `a a`, at the positions 0 1 2 3 2 3:
+A prompt may have several answers, as in the rollouts of reinforcement learning: a new answer begins where
+`position_ids` return to the prompt's length, and attends to the prompt and to itself. Its rows have a second interval,
+that of the prompt. For `a a A A` and another answer `C C` to `a a`, at the positions 0 1 2 3 2 3:
 
           a a A A C C
         C x x . . x .
@@ -45,8 +45,8 @@ class PrefixMaskError(ValueError):
 class Intervals(NamedTuple):
     """Visible keys of each query, as columns of its row; all tensors are (batch, seq), int64.
 
-    A query attends to the keys `first <= key <= last`. In a batch with further answers to a prompt, tokens of these answers also
-    attend to `prompt_first <= key <= prompt_last`; for all other tokens the two values are -1 and -2.
+    A query attends to the keys `first <= key <= last`. In a batch with further answers to a prompt, tokens of these
+    answers also attend to `prompt_first <= key <= prompt_last`; for all other tokens the two values are -1 and -2.
     """
 
     first: Tensor
@@ -64,9 +64,9 @@ def visible_intervals(
 ) -> Intervals:
     """Compute the visible keys of every token of a batch.
 
-    A document begins where `position_ids` do not increase by 1 (packed rows) or where `attention_mask` changes (padding). A
-    further answer begins where `position_ids` return to the length of the prompt. Each padding token is a document of its own
-    and attends only to itself, so that no row of the softmax is empty.
+    A document begins where `position_ids` do not increase by 1 (packed rows) or where `attention_mask` changes
+    (padding). A further answer begins where `position_ids` return to the length of the prompt. Each padding token is a
+    document of its own and attends only to itself, so that no row of the softmax is empty.
 
     Args:
         input_ids: (batch, seq); None if only embeddings are known, which requires `token_type_ids`.
@@ -79,8 +79,8 @@ def visible_intervals(
         The intervals, (batch, seq), int64.
 
     Raises:
-        PrefixMaskError: for a document without a prefix, token types that contradict the tokens, or positions that return to a
-            value that is neither 0 nor the length of the prompt.
+        PrefixMaskError: for a document without a prefix, token types that contradict the tokens, or positions that
+            return to a value that is neither 0 nor the length of the prompt.
     """
     tokens = input_ids if input_ids is not None else token_type_ids
     if tokens is None:

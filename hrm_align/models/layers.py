@@ -8,8 +8,8 @@
     all         `stacks` and `head`
     low.mlp     the layers that are in both presets
 
-A name may also be that of a layer, or its end: `self_attn.gate_proj`. The name `gate_proj` raises an error, because attention
-and MLP both have a layer of this name.
+A name may also be that of a layer, or its end: `self_attn.gate_proj`. The name `gate_proj` raises an error, because
+attention and MLP both have a layer of this name.
 """
 
 from __future__ import annotations

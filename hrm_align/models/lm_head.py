@@ -1,7 +1,8 @@
 """Output head on response tokens only, where TRL's fused head computes logits for every token of a batch.
 
 TRL skips prompt tokens on Triton devices only. Here the hidden states that predict scored tokens are gathered after the
-backbone, so that neither head nor softmax is computed for prompts and padding, and several answers may follow one token.
+backbone, so that neither head nor softmax is computed for prompts and padding, and several answers may follow one
+token.
 
 `AdaptedHead` makes an adapter of the output embedding visible to the fused head.
 """
@@ -25,10 +26,10 @@ IGNORED = -100  # PyTorch's ignore_index
 def score_responses_only(model: PreTrainedModel) -> None:
     """Restrict a model's fused head to labelled tokens, in place.
 
-    `model(..., labels=labels, fused_lm_head=True)` returns the same results as before, on every device. The model also takes
-    `targets`, labels (answers, tokens) with -100 where nothing is scored, together with `tokens_to_score`, (scored,), which has
-    for each scored label the index of the token before it in the flattened `input_ids` (batch * seq). The results then have the
-    shape of `targets`.
+    `model(..., labels=labels, fused_lm_head=True)` returns the same results as before, on every device. The model also
+    takes `targets`, labels (answers, tokens) with -100 where nothing is scored, together with `tokens_to_score`,
+    (scored,), which has for each scored label the index of the token before it in the flattened `input_ids` (batch *
+    seq). The results then have the shape of `targets`.
 
     Args:
         model: model with a fused head (`trl.trainer.utils.add_fused_lm_head`).
@@ -74,8 +75,8 @@ def score_responses_only(model: PreTrainedModel) -> None:
 class AdaptedHead:
     """View of an adapted output head for TRL's fused head: its `weight` includes the adapter's delta, differentiably.
 
-    TRL multiplies by `get_output_embeddings().weight` and never calls the layer. It therefore rejects an adapter of the head,
-    which would be neither used nor trained. LoRA's dropout is not applied to the head this way.
+    TRL multiplies by `get_output_embeddings().weight` and never calls the layer. It therefore rejects an adapter of the
+    head, which would be neither used nor trained. LoRA's dropout is not applied to the head this way.
     """
 
     bias = None  # HRM-Text's head has none

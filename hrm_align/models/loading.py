@@ -161,7 +161,8 @@ def check_context(config: HrmTextConfig, max_length: int | None) -> None:
     """Check that documents of `max_length` tokens fit the model's positions. Raises UserError if they do not."""
     if max_length is not None and max_length > config.max_position_embeddings:
         raise UserError(
-            f"invalid value for --max_length: {max_length}. Use at most {config.max_position_embeddings}, the model's positions."
+            f"invalid value for --max_length: {max_length}. Use at most {config.max_position_embeddings}, the positions of "
+            "the model."
         )
 
 
@@ -211,7 +212,8 @@ def load_model(
             master weights (bf16 weights lose nine of ten updates at lr 3e-5) and let the trainer autocast.
         attn_implementation: `per_document`, `sdpa`, `eager`, `flex_attention` or `varlen`; None or `auto` for
             `per_document` on a CPU and `sdpa` elsewhere. To compile the whole model into one graph, use `sdpa`.
-        device: device of the model; default the CPU, from which a trainer moves the model to the accelerator if there is one.
+        device: device of the model; default the CPU, from which a trainer moves the model to the accelerator if there
+            is one.
         revision: Hub revision.
         quantization: quantization of the weights under an adapter; None for unquantised weights.
 
@@ -285,7 +287,8 @@ def load_model_and_tokenizer(
         kwargs: further keywords of `load_model`.
 
     Returns:
-        Model and tokenizer. The model's config and generation config have the ids of the end, pad and other control tokens.
+        Model and tokenizer. The model's config and generation config have the ids of the end, pad and other control
+        tokens.
 
     Raises:
         UserError: as in `load_model` and `load_tokenizer`, or if the tokenizer has more tokens than the model.

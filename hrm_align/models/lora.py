@@ -1,8 +1,8 @@
 """LoRA adapters for recurrent stacks: target modules by preset, and a scale divided by the number of a module's applications.
 
-A layer of the L stack runs 6 times per forward and a layer of the H stack twice, so that the same delta is applied repeatedly.
-`per_application` divides the alpha of each module by its number of applications. PEFT's `alpha_pattern` stores the result, so
-that a stock `PeftModel` loads the adapter with the trained scale. Everything else is PEFT's own.
+A layer of the L stack runs 6 times per forward and a layer of the H stack twice, so that the same delta is applied
+repeatedly. `per_application` divides the alpha of each module by its number of applications. PEFT's `alpha_pattern`
+stores the result, so that a stock `PeftModel` loads the adapter with the trained scale. Everything else is PEFT's own.
 
 `load_trainable` loads the model of a run: a checkpoint, with a new adapter if the recipe has one.
 """
@@ -40,8 +40,8 @@ def quantization(args: ModelArguments) -> BitsAndBytesConfig | None:
         return None
     if importlib.util.find_spec("bitsandbytes") is None or not torch.cuda.is_available():
         raise UserError(
-            "load_in_4bit and load_in_8bit need bitsandbytes and a GPU. Use `pip install bitsandbytes` on a machine with a GPU, "
-            "or leave both settings out; a base in --dtype bfloat16 takes 2.4 GB."
+            "load_in_4bit and load_in_8bit need bitsandbytes and a GPU. Use `pip install bitsandbytes` on a machine with a "
+            "GPU, or leave both settings out; a base in --dtype bfloat16 takes 2.4 GB."
         )
     if args.load_in_8bit:
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=[HEAD])
@@ -119,7 +119,8 @@ def add_adapter(
 def _save_only_the_adapter(adapted: Any) -> None:
     """Keep PEFT from saving the base's head and a model card.
 
-    With an adapted head, PEFT would also save the base's whole head (200 MB for the 1B model). Its model card has no content.
+    With an adapted head, PEFT would also save the base's whole head (200 MB for the 1B model). Its model card has no
+    content.
     """
     adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
     adapted.create_or_update_model_card = lambda folder: None

@@ -50,11 +50,12 @@ class Proof:
 def prove(model: PreTrainedModel, documents: Sequence[Document], track: Track = iter) -> Proof:
     """Edit a token in the middle of every answer, and of every prompt in a packed row, and compare logits exactly.
 
-    Two runs differ only in the edited tokens, so that logits that do not depend on them are computed from the same numbers in
-    the same order, and are equal bit by bit.
+    Two runs differ only in the edited tokens, so that logits that do not depend on them are computed from the same
+    numbers in the same order, and are equal bit by bit.
 
-    Each document is run five times. Alone: unchanged, and with its answer edited. Packed: unchanged, with its own prompt edited
-    (the positive control; its neighbours must not change), and with its neighbours' prompts edited (it must not change).
+    Each document is run five times. Alone: unchanged, and with its answer edited. Packed: unchanged, with its own
+    prompt edited (the positive control; its neighbours must not change), and with its neighbours' prompts edited (it
+    must not change).
 
     Args:
         model: an HRM-Text under the prefix mask, in eval mode.

@@ -1,7 +1,8 @@
 """Prefix-mask patch of Transformers' HrmText classes, so that every trainer and sampler gets the prefix mask.
 
-The backbone class is patched, because TRL's fused head calls the backbone, TRL loads further models by name, and accelerate and
-PEFT wrap instances. If the prefix mask cannot be built, the forward raises PrefixMaskError; it never falls back to a causal mask.
+The backbone class is patched, because TRL's fused head calls the backbone, TRL loads further models by name, and
+accelerate and PEFT wrap instances. If the prefix mask cannot be built, the forward raises PrefixMaskError; it never
+falls back to a causal mask.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def _check_continuation(
 ) -> None:
     prefix_length = getattr(cache, _CACHE_MARK, None)
     cached, end_id = _cached_length(cache), Layout.of(model.config).prefix_end
-    # Assisted decoding crops the prompt's last token and feeds it again: exact, because <|im_end|> sees the whole prompt anyway.
+    # Assisted decoding crops the prompt's last token and feeds it again: exact, because <|im_end|> sees the whole prompt.
     if prefix_length == cached + 1 and input_ids is not None and (input_ids[:, 0] == end_id).all():
         return
     if prefix_length is None or cached < prefix_length:
@@ -112,8 +113,8 @@ def _check_continuation(
         return
     if (input_ids == end_id).any():
         raise PrefixMaskError(
-            "the tokens contain <|im_end|>, but the cache already holds a prompt: a second turn or a chunk of a prompt would get "
-            "a causal mask. Render the whole conversation as one prompt and start from an empty cache."
+            "the tokens contain <|im_end|>, but the cache already holds a prompt: a second turn or a chunk of a prompt would "
+            "get a causal mask. Render the whole conversation as one prompt and start from an empty cache."
         )
 
 
@@ -126,8 +127,9 @@ def _pop_cache(cache: Cache | None, kwargs: dict[str, Any]) -> Cache | None:
 def _patched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap the backbone's forward with the prefix mask.
 
-    The wrapped forward also takes `tokens_to_score`, (tokens,) indices into the flattened (batch * seq) tokens, in any order and
-    with repetitions. The head then gets the hidden states of these tokens only, (1, tokens, hidden), which saves memory and time.
+    The wrapped forward also takes `tokens_to_score`, (tokens,) indices into the flattened (batch * seq) tokens, in any
+    order and with repetitions. The head then gets the hidden states of these tokens only, (1, tokens, hidden), which
+    saves memory and time.
     """
 
     @functools.wraps(original)
@@ -221,8 +223,8 @@ def _prefill_mask(
         return attention_mask
     if attention_mask is not None and not attention_mask[:, -1].all():
         raise PrefixMaskError(
-            "the prompts are padded on the right, so the answer would begin after padding. For generation, pad them on the left "
-            "(tokenizer.padding_side = 'left')."
+            "the prompts are padded on the right, so the answer would begin after padding. For generation, pad them on the "
+            "left (tokenizer.padding_side = 'left')."
         )
     positions, types = kwargs.get("position_ids"), kwargs.get("token_type_ids")
     intervals = visible_intervals(input_ids, Layout.of(model.config), attention_mask, positions, types)
@@ -238,8 +240,8 @@ def _check_live_prefill(
     new = input_ids if length is None else input_ids[:, -length:]
     if is_first_iteration and (new == Layout.of(model.config).prefix_end).any():
         raise PrefixMaskError(
-            "generate got a prompt and a live cache (a second turn, or prefill_chunk_size): the prompt would get a causal mask. "
-            "Render the whole conversation as one prompt, start from an empty cache, and leave prefill_chunk_size unset."
+            "generate got a prompt and a live cache (a second turn, or prefill_chunk_size): the prompt would get a causal "
+            "mask. Render the whole conversation as one prompt, start from an empty cache, and leave prefill_chunk_size unset."
         )
 
 
@@ -254,8 +256,8 @@ def _check_signature(function: Callable[..., Any], needed: tuple[str, ...]) -> N
     missing = [name for name in needed if name not in inspect.signature(function).parameters]
     if missing:
         raise UserError(
-            f"the prefix mask cannot be installed: in transformers {transformers.__version__} {function.__qualname__} no longer "
-            f"takes {', '.join(missing)}. Try another release of {supported('transformers')}."
+            f"the prefix mask cannot be installed: in transformers {transformers.__version__} {function.__qualname__} no "
+            f"longer takes {', '.join(missing)}. Try another release of {supported('transformers')}."
         )
 
 

@@ -1,13 +1,13 @@
 """Gradient horizon: the number of stack passes, counted from the last, that carry gradient.
 
-A forward runs the L stack H_cycles x L_cycles times and the H stack H_cycles times (8 passes for H 2 x L 3). The official
-training backpropagates through the last `bp_steps` passes only: the last `min(H_cycles, bp_steps - 1)` H passes, and the last L
-passes for the rest. `bp_steps` is 5 for fine-tuning, and rises from 2 to 5 over the first fifth of pretraining
-(sapientinc/HRM-Text, models/baselines/hrm_nocarry_bp_warmup.py). Passes outside the horizon build no graph and need no
-activation memory.
+A forward runs the L stack H_cycles x L_cycles times and the H stack H_cycles times (8 passes for H 2 x L 3). The
+official training backpropagates through the last `bp_steps` passes only: the last `min(H_cycles, bp_steps - 1)` H
+passes, and the last L passes for the rest. `bp_steps` is 5 for fine-tuning, and rises from 2 to 5 over the first fifth
+of pretraining (sapientinc/HRM-Text, models/baselines/hrm_nocarry_bp_warmup.py). Passes outside the horizon build no
+graph and need no activation memory.
 
-Transformers' config key `L_bp_cycles` can express only horizons that include every H pass, and cannot change with the step.
-`Horizon` supports all horizons, by hooks on the two stacks of an unmodified model.
+Transformers' config key `L_bp_cycles` can express only horizons that include every H pass, and cannot change with the
+step. `Horizon` supports all horizons, by hooks on the two stacks of an unmodified model.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def from_l_bp_cycles(cycles: Sequence[int], config: HrmTextConfig) -> int | None
 class Horizon:
     """Gradient horizon of a model, by hooks on its two stacks; `detach` removes the hooks.
 
-    The hooks count no calls: the number of a pass follows from the `cycle_offset` that the model passes to each stack. The
-    horizon is therefore exact with and without non-reentrant checkpointing, adapters, DDP and compilation.
+    The hooks count no calls: the number of a pass follows from the `cycle_offset` that the model passes to each stack.
+    The horizon is therefore exact with and without non-reentrant checkpointing, adapters, DDP and compilation.
 
     Args:
         model: an HRM-Text, bare or wrapped.
@@ -155,9 +155,10 @@ class Horizon:
     def _passes_to_recast(self) -> frozenset[int]:
         """Return the first carrying pass of each stack, if the stack has a pass without gradient before it.
 
-        Autocast caches the cast of a weight at its first use. If the first use is in a pass without gradient, the cast is the
-        oldest node of the graph, and its gradient reaches the weight only after FSDP has reduced the block's gradients: that
-        gradient is silently lost (torch 2.13). The autocast cache is therefore cleared before these passes.
+        Autocast caches the cast of a weight at its first use. If the first use is in a pass without gradient, the cast
+        is the oldest node of the graph, and its gradient reaches the weight only after FSDP has reduced the block's
+        gradients: that gradient is silently lost (torch 2.13). The autocast cache is therefore cleared before these
+        passes.
         """
         cycle = self.backbone.config.L_cycles + 1
         is_high = [number % cycle == cycle - 1 for number in range(len(self._carries))]

@@ -1,12 +1,13 @@
 """Rounding floor of a model: the difference of the same logits between two correct ways to compute them.
 
-HRM-Text runs its layers 128 times, and each pass amplifies the rounding errors of the last: with one layer per stack two kernels
-differ by 6e-7 of the largest logit in float32, with the published 16 layers by 3e-5. A limit that was measured at one depth does
-not apply to another, so checks that compare two models (a merge, an export, a sampler) derive their limits from this floor.
+HRM-Text runs its layers 128 times, and each pass amplifies the rounding errors of the last: with one layer per stack
+two kernels differ by 6e-7 of the largest logit in float32, with the published 16 layers by 3e-5. A limit that was
+measured at one depth does not apply to another, so checks that compare two models (a merge, an export, a sampler)
+derive their limits from this floor.
 
-The measurement shares no code with those checks: the model's own modules run under a mask and positions that are built here,
-without a cache, and with an adapter unmerged. A fault in the prefix mask, a cache, a merge, a packed batch or a saved file
-therefore cannot raise its own limit.
+The measurement shares no code with those checks: the model's own modules run under a mask and positions that are built
+here, without a cache, and with an adapter unmerged. A fault in the prefix mask, a cache, a merge, a packed batch or a
+saved file therefore cannot raise its own limit.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from hrm_align.rendering import Document
 
 DOCUMENTS, TOKENS = 8, 128  # a floor is measured on this many documents, and response tokens of each
 LEAST = 1e-6  # smallest limit, as a fraction of the largest logit or in nats: the resolution of float32
-# Ratio of limit and floor. Of 50 correct merges one reached 9.3 floors (47 stayed below 3.7); the smallest faults that matter reach
-# 73 or more (scripts/README.md).
+# Ratio of limit and floor. Of 50 correct merges one reached 9.3 floors (47 stayed below 3.7); the smallest faults that
+# matter reach 73 or more (scripts/README.md).
 FACTOR = 30
 
 
@@ -79,8 +80,8 @@ def measure_floor(model: nn.Module, documents: Sequence[Document]) -> Floor:
     """Measure the rounding floor: compute the same logits with two kernels and two batch sizes, and compare.
 
     Args:
-        model: an HrmTextForCausalLM, or a PeftModel of one, in the precision of the check that uses the floor (under the
-            caller's autocast).
+        model: an HrmTextForCausalLM, or a PeftModel of one, in the precision of the check that uses the floor (under
+            the caller's autocast).
         documents: prefix and response; at most `DOCUMENTS` of them, evenly spaced, are used.
     """
     bare: Any = model.get_base_model() if isinstance(model, PeftModel) else model
@@ -198,8 +199,8 @@ def attention(model: Any, implementation: str) -> Iterator[None]:
 def in_float32(*models: nn.Module) -> Iterator[None]:
     """Use float32 weights and arithmetic for the models in a `with` block, whatever the run's precision.
 
-    Weights in half precision are held twice in the block. Every `torch.autocast` of the process has no effect in it, because
-    accelerate enters autocast inside the wrapped forward, where a caller cannot switch it off.
+    Weights in half precision are held twice in the block. Every `torch.autocast` of the process has no effect in it,
+    because accelerate enters autocast inside the wrapped forward, where a caller cannot switch it off.
     """
     originals = [
         (weight, weight.data)

@@ -53,8 +53,8 @@ def gather(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
 
     Args:
         tensors: tensors of a sharded model or optimizer, by name.
-        keep: whether this process keeps the whole tensors; otherwise it takes part and returns an empty dict. A device holds at
-            most one whole tensor at a time.
+        keep: whether this process keeps the whole tensors; otherwise it takes part and returns an empty dict. A device
+            holds at most one whole tensor at a time.
     """
     gathered = {}
     for name, tensor in tensors.items():
@@ -67,8 +67,8 @@ def gather(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
 def all_finite(tensors: Iterable[Tensor]) -> bool:
     """Return whether floating-point tensors have neither NaN nor infinity, by one reduction per tensor and without a copy.
 
-    If a tensor has a NaN, `torch.aminmax` returns NaN. `torch.isfinite` would allocate one byte per weight, and takes at least
-    twenty times as long on a CPU.
+    If a tensor has a NaN, `torch.aminmax` returns NaN. `torch.isfinite` would allocate one byte per weight, and takes
+    at least twenty times as long on a CPU.
     """
     parts = (local_part(tensor.detach()) for tensor in tensors)
     floats = [part for part in parts if part.is_floating_point() and part.numel()]
@@ -130,8 +130,8 @@ def call_with_whole_weights(
     Args:
         model: the root.
         function: function without gradients.
-        reshards_after_forward: whether submodules are configured to free their whole weights after each forward; this setting
-            is restored afterwards.
+        reshards_after_forward: whether submodules are configured to free their whole weights after each forward; this
+            setting is restored afterwards.
     """
     if not is_sharded(model):
         return function(model)
@@ -158,9 +158,10 @@ def _sharded_modules(model: nn.Module) -> list[FSDPModule]:
 def gather_head_in_forward(model: nn.Module, head: nn.Module) -> RemovableHandle | None:
     """Add a hook with which each forward of a sharded model gathers its output head first.
 
-    TRL's fused head uses the weight and never calls the layer, so that FSDP neither gathers the weight nor reduces its gradient.
-    TRL's own gathering loses the gradients of other processes (docs/upstream/trl_fused_head_fsdp2.md). With this hook the weight
-    is a plain parameter when TRL uses it, and FSDP reduces its gradient after the backward pass like all others.
+    TRL's fused head uses the weight and never calls the layer, so that FSDP neither gathers the weight nor reduces its
+    gradient. TRL's own gathering loses the gradients of other processes (docs/upstream/trl_fused_head_fsdp2.md). With
+    this hook the weight is a plain parameter when TRL uses it, and FSDP reduces its gradient after the backward pass
+    like all others.
 
     Args:
         model: the root.

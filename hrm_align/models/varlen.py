@@ -1,17 +1,19 @@
 """Per-document attention in two FlashAttention calls, through `torch.nn.attention.varlen` (PyTorch 2.11 or newer, on a GPU).
 
-FlashAttention has no prefix mask, but two calls give the same result: in the first, every prompt attends to itself without a
-mask; in the second, every response attends causally to the keys of its whole document. For `a a A A | b b b B` (lower case:
-prefix, upper case: response):
+FlashAttention has no prefix mask, but two calls give the same result: in the first, every prompt attends to itself
+without a mask; in the second, every response attends causally to the keys of its whole document. For `a a A A | b b b
+B` (lower case: prefix, upper case: response):
 
     first call, no mask      queries  a a | b b b      keys  a a | b b b
     second call, causal      queries  A A | B          keys  a a A A | b b b B
 
-In a causal call with fewer queries than keys, positions are aligned at the end, so that a response token attends to its prompt
-and to the response up to itself. A further answer to a prompt (see `intervals`) has the keys of that prompt and its own.
+In a causal call with fewer queries than keys, positions are aligned at the end, so that a response token attends to its
+prompt and to the response up to itself. A further answer to a prompt (see `intervals`) has the keys of that prompt and
+its own.
 
-`attn_implementation: varlen` selects this attention. FlashAttention computes in half precision on a GPU only. With float32
-products, or on a CPU, the same sequences run one by one through `scaled_dot_product_attention`, which is correct and slow.
+`attn_implementation: varlen` selects this attention. FlashAttention computes in half precision on a GPU only. With
+float32 products, or on a CPU, the same sequences run one by one through `scaled_dot_product_attention`, which is
+correct and slow.
 """
 
 from __future__ import annotations
@@ -36,10 +38,11 @@ class Sequences:
     """Arguments of one attention call: its query and key tokens, and the start of each sequence among them.
 
     Args:
-        queries, keys: (n,) and (m,) int64, indices into the flattened (batch * seq) tokens; a key may be in several sequences.
+        queries, keys: (n,) and (m,) int64, indices into the flattened (batch * seq) tokens; a key may be in several
+            sequences.
         query_starts, key_starts: (sequences + 1,) int32, start of each sequence in `queries` and `keys`, and the end.
-        longest: upper bound of a sequence's length in tokens: the length of a row, so that compiled code is valid for all batches
-            (a bound that is too high costs almost nothing).
+        longest: upper bound of a sequence's length in tokens: the length of a row, so that compiled code is valid for
+            all batches (a bound that is too high costs almost nothing).
         causal: whether a query attends to keys up to its own position, aligned at the end; otherwise to all keys.
     """
 

@@ -131,7 +131,11 @@ def half_precision(tensors) -> None:
 
 
 LOST = {
-    "a start state of zeros": (reweigh(lambda t: t["model.z_L_init"].zero_()), "z_L_init", "copy model.z_L_init from the checkpoint"),
+    "a start state of zeros": (
+        reweigh(lambda t: t["model.z_L_init"].zero_()),
+        "z_L_init",
+        "copy model.z_L_init from the checkpoint",
+    ),
     "no start state": (reweigh(lambda t: t.pop("model.z_L_init")), "z_L_init", "missing"),
     "an infinite weight": (reweigh(one_infinite), "finite", "1 weights in 1 tensors"),
     "a missing tensor": (reweigh(lambda t: t.pop("lm_head.weight")), "keys", "lm_head.weight"),
@@ -236,7 +240,7 @@ def test_mistakes_are_one_sentence_and_exit_with_2(capsys, tmp_path, model):
         "damaged": [model],
         "copy the model first": ["tiny", "--fix"],
         "download it": ["someone/else", "--fix"],
-        "there is no such folder, and the Hub does not deliver it": ["someone/else"],
+        "neither a folder here nor reachable": ["someone/else"],
         "arguments are required": [],
     }.items():
         code, _, err = run(capsys, "doctor", *argv)
@@ -255,5 +259,5 @@ def test_people_are_told_in_words(capsys, model):
 
 
 def test_the_port_keeps_the_start_state_frozen(capsys, monkeypatch):
-    monkeypatch.setattr(weight_checks, "_stock_freezes", lambda: False)
+    monkeypatch.setattr(weight_checks, "_transformers_freezes_start_state", lambda: False)
     assert examined(capsys, "tiny")[1]["findings"][0]["check"] == "z_L_init"

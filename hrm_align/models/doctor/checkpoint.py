@@ -1,8 +1,8 @@
 """Files of a checkpoint (JSON files, headers of the weights), read without Transformers, and the findings of checks on them.
 
-Checkpoints that `load_config` refuses can be checked too. A finding has a problem, a remedy and, if possible, a fix. If two
-settings contradict each other and the weights do not decide between them, the finding has no fix, and its remedy names the
-value to look up.
+Checkpoints that `load_config` refuses can be checked too. A finding has a problem, a remedy and, if possible, a fix. If
+two settings contradict each other and the weights do not decide between them, the finding has no fix, and its remedy
+names the value to look up.
 """
 
 from __future__ import annotations

@@ -70,8 +70,8 @@ def architecture(checkpoint: Checkpoint) -> Findings:
 def layers(checkpoint: Checkpoint) -> Findings:
     """Check the layer counts.
 
-    `num_hidden_layers` counts cache slots of all passes; only in a config without `num_layers_per_stack` it is the number of
-    layers in one stack.
+    `num_hidden_layers` counts cache slots of all passes; only in a config without `num_layers_per_stack` it is the
+    number of layers in one stack.
     """
     config, total = checkpoint.config, checkpoint.size("num_hidden_layers")
     saved = checkpoint.saved_layers()

@@ -1,8 +1,8 @@
 """Run all checks on a checkpoint, and fix their findings in its files. No weight's value is changed.
 
-Each changed file is written under a temporary name, flushed and renamed; the old file remains as `<name>.bak` (`.bak.1` if that
-exists). After a kill at any moment the folder has either the old or the new file. Checks run in the order in which their
-findings must be fixed.
+Each changed file is written under a temporary name, flushed and renamed; the old file remains as `<name>.bak` (`.bak.1`
+if that exists). After a kill at any moment the folder has either the old or the new file. Checks run in the order in
+which their findings must be fixed.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def save(checkpoint: Checkpoint) -> list[str]:
             written.append(TEMPLATE)
     except OSError as error:
         raise UserError(
-            f"{checkpoint.folder} cannot be fixed ({error.strerror or error}). No file was lost; check free space and permissions."
+            f"{checkpoint.folder} cannot be fixed ({error.strerror or error}). No file was lost; check the free space and "
+            "the permissions."
         ) from error
     return written
 

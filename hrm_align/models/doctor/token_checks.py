@@ -103,8 +103,8 @@ def special_tokens(checkpoint: Checkpoint) -> Findings:
 def input_names(checkpoint: Checkpoint) -> Findings:
     """Check that the tokenizer does not emit token types of 0, which mean that there is no prefix.
 
-    Without `model_input_names` Transformers emits no types. A list with `token_type_ids` gives zeros, except in an export, whose
-    tokenizer gives every token of a prompt the type 1.
+    Without `model_input_names` Transformers emits no types. A list with `token_type_ids` gives zeros, except in an
+    export, whose tokenizer gives every token of a prompt the type 1.
     """
     names = checkpoint.documents.get(TOKENIZER_CONFIG, {}).get("model_input_names", [])
     tokenizer = checkpoint.tokenizer
@@ -196,8 +196,8 @@ def _has_another_layout(checkpoint: Checkpoint) -> bool:
 def _expected_ids(checkpoint: Checkpoint) -> dict[str, int]:
     """Return the expected id of each control token: the published id, or the tokenizer's if the config declares its vocabulary.
 
-    A config declares another vocabulary by `prefix_end_token_id`, or by `bos_token_id` and `eos_token_id`, if these equal the
-    tokenizer's ids.
+    A config declares another vocabulary by `prefix_end_token_id`, or by `bos_token_id` and `eos_token_id`, if these
+    equal the tokenizer's ids.
     """
     config, tokenizer = checkpoint.config, checkpoint.tokenizer
     if tokenizer is None:

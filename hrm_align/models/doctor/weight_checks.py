@@ -1,7 +1,7 @@
 """Checks of the weights: names, shapes, dtype, start state and finite values; and the fusing of split weights.
 
-A plain `save_file(model.state_dict())` saves weights under the names of Transformers' modules. The fix stacks them, byte by
-byte, to the fused tensors that stock `save_pretrained` saves.
+A plain `save_file(model.state_dict())` saves weights under the names of Transformers' modules. The fix stacks them,
+byte by byte, to the fused tensors that stock `save_pretrained` saves.
 """
 
 from __future__ import annotations
