@@ -60,15 +60,20 @@ def test_evaluate_names_the_score_for_its_grader(capsys, folder: Path, name: str
     flags = ("--model", "tiny", "--data", data, "--match", name, "--max_new_tokens", 6)
     code, out, err = run(capsys, "evaluate", *flags, "--json", "--save", saved)
     assert code == 0, err
-    told = json.loads(out)
+    report = json.loads(out)
     known = name in ("math", "json", "exact")  # the base adds small numbers
-    assert told["grader"] == name and told["score"] == told[f"{name}_match"] == told["correct"] / 6
-    assert (told["score"] > 0.5) == known and told["n"] == 6 and len(told["interval"]) == 2 and "unfinished" in told
-    for part in (told, *told["groups"].values()):
+    assert report["grader"] == name and report["score"] == report[f"{name}_match"] == report["correct"] / 6
+    assert (
+        (report["score"] > 0.5) == known
+        and report["n"] == 6
+        and len(report["interval"]) == 2
+        and "unfinished" in report
+    )
+    for part in (report, *report["groups"].values()):
         metrics = {key for key in part if key.endswith("_match")}
         assert metrics == {f"{name}_match"} and {"score", "n", "correct", "interval"} <= part.keys()
     lines = [json.loads(line) for line in saved.read_text().splitlines()]
-    assert sum(line["value"] for line in lines) == told["correct"] == sum(line["correct"] for line in lines)
+    assert sum(line["value"] for line in lines) == report["correct"] == sum(line["correct"] for line in lines)
     if known:
         assert all(line["extracted"] == line["expected"] for line in lines if line["correct"])
     code, out, _ = run(capsys, "evaluate", *flags)
@@ -87,13 +92,13 @@ def test_a_share_counts_as_such_and_full_marks_as_correct():
     """Of 1, 0.5, 0.5 and 0 the mean is 0.5, the standard deviation sqrt(0.5 / 3), so 0.5 +- 1.96 * 0.2041 by hand."""
     tokenizer, answers = written(['{"a": 1, "b": 2}', '{"a": 1}', '{"b": 2}', "no"])
     rows = [row('{"a": 1, "b": 2}', f"rows.jsonl:{line}") for line in range(1, 5)]
-    told = graded(rows, answers, tokenizer, "json_fields", extract=True)
-    result = told.to_dict()
+    report = graded(rows, answers, tokenizer, "json_fields", extract=True)
+    result = report.to_dict()
     assert (result["score"], result["json_fields_match"], result["correct"], result["n"]) == (0.5, 0.5, 1, 4)
     assert result["interval"] == pytest.approx([0.0999, 0.9001], abs=1e-4)
-    assert [sample["value"] for sample in told.samples] == [1.0, 0.5, 0.5, 0.0]
-    assert [sample["correct"] for sample in told.samples] == [True, False, False, False]
-    assert [sample["extracted"] for sample in told.samples] == ['{"a": 1, "b": 2}', '{"a": 1}', '{"b": 2}', None]
+    assert [sample["value"] for sample in report.samples] == [1.0, 0.5, 0.5, 0.0]
+    assert [sample["correct"] for sample in report.samples] == [True, False, False, False]
+    assert [sample["extracted"] for sample in report.samples] == ['{"a": 1, "b": 2}', '{"a": 1}', '{"b": 2}', None]
     unfinished = graded(rows[1:2], [answers[1][:-1]], tokenizer, "json_fields")
     assert (unfinished.score.rate, unfinished.unfinished) == (0.0, 1) and "extracted" not in unfinished.samples[0]
 

@@ -1,4 +1,4 @@
-"""The doctor finds each planted fault, mends it, and the mended checkpoint computes what the sound one computed."""
+"""The doctor finds each planted fault and fixes it, and the fixed checkpoint computes what the sound one computed."""
 
 import json
 from pathlib import Path
@@ -163,8 +163,8 @@ def test_what_cannot_be_mended_is_told_and_nothing_is_written(capsys, model, fau
     plant(model)
     faulty = contents(model)
     code, result = examined(capsys, model, "--fix")
-    told = [f"{finding['problem']} {finding['remedy']}" for finding in result["findings"] if finding["check"] == check]
-    assert code == 1 and words in " ".join(told)
+    texts = [f"{finding['problem']} {finding['remedy']}" for finding in result["findings"] if finding["check"] == check]
+    assert code == 1 and words in " ".join(texts)
     assert contents(model) == faulty and result["written"] == []
 
 

@@ -258,7 +258,7 @@ def test_a_four_dimensional_mask_is_taken_as_it_is(model, rows):
     assert closeness(logits, reference_logits(model, rows[0])) < TOLERANCE[model.dtype]
 
 
-# What it must refuse, with the words that tell the user why.
+# Inputs that must be refused, with words of the message.
 
 
 def test_text_without_a_prompt_end_is_refused(model):

@@ -424,7 +424,9 @@ def test_auto_never_begins_again_beside_checkpoints_that_are_damaged(rows, tmp_p
 def killed(rows, tmp_path):
     """A run under a job id that was killed behind its first checkpoint, on a host that nobody sees any more."""
     out = tmp_path / "run"
-    with running(tmp_path / "log", on_host, "gone", dies_behind, 3, out, rows, *BY_FOUR, SLURM_JOB_ID="42") as process:
+    with running(
+        tmp_path / "log", on_host, "gone", dies_behind, 3, out, rows, *BY_FOUR, SLURM_JOB_ID="42"
+    ) as process:
         pass
     assert process.exitcode == -signal.SIGKILL and left(out) == [CLAIM]
     return out
