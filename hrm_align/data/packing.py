@@ -66,14 +66,13 @@ def pack(documents: Dataset, max_length: int) -> Dataset:
         entry per document, and `length` (tokens in the row).
     """
     ids, prefixes = documents["input_ids"][:], documents["prefix_length"][:]  # lists: a lazy column is 60 times slower
-    rows = best_fit([len(document) for document in ids], max_length)
-    return Dataset.from_dict(
-        {
-            "documents": [[ids[i] for i in row] for row in rows],
-            "prefix_lengths": [[prefixes[i] for i in row] for row in rows],
-            "length": [sum(len(ids[i]) for i in row) for row in rows],
-        }
-    )
+    lengths = [len(document) for document in ids]
+    packed: dict[str, list] = {"documents": [], "prefix_lengths": [], "length": []}
+    for row in best_fit(lengths, max_length):
+        packed["documents"].append([ids[i] for i in row])
+        packed["prefix_lengths"].append([prefixes[i] for i in row])
+        packed["length"].append(sum(lengths[i] for i in row))
+    return Dataset.from_dict(packed)
 
 
 IGNORED = -100  # PyTorch's ignore_index
@@ -118,7 +117,10 @@ class PackedCollator:
         tensors = []
         for row in rows:
             parts = [_document_tensors(*pair) for pair in zip(row["documents"], row["prefix_lengths"], strict=True)]
-            tensors.append({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+            joined = {}
+            for name in parts[0]:
+                joined[name] = torch.cat([part[name] for part in parts])
+            tensors.append(joined)
         return _pad_rows(tensors, self.pad_id, self.pad_to_multiple_of)
 
 

@@ -88,7 +88,7 @@ def _require_rows(rows: Iterator[Row | BadRow], path: str) -> Iterator[Row | Bad
 
 @contextmanager
 def _open_bytes(path: str) -> Iterator[io.BufferedReader | gzip.GzipFile]:
-    """Open a file's bytes, unzipped and behind the byte order mark. Raises UserError if the file cannot be read."""
+    """Open a file's bytes, unzipped and without the byte order mark. Raises UserError if the file cannot be read."""
     try:
         with gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb") as stream:
             head = stream.peek(3)

@@ -48,7 +48,7 @@ def grade_answers(
         UserError: for an unknown grader, or a row that cannot be graded (the message has its place).
         RunError: if answers remain ungraded because the workers cannot be started.
     """
-    suite = _suite_of(check_match(match))
+    suite = _get_suite(check_match(match))
     scores = score_all(suite, completions, examples, extract=extract)
     _require_graded(match, scores, examples)
     failed = [fault.row for fault in scores.faults if fault.kind in ("timeout", "died") and fault.row is not None]
@@ -161,7 +161,7 @@ _SUITES: dict[
 ] = {}  # by grader: the current folder at the start of its workers, and its suite
 
 
-def _suite_of(match: str) -> RewardSuite:
+def _get_suite(match: str) -> RewardSuite:
     """Return the workers of a grader; new ones if the current folder changed, from which rows' relative paths count."""
     folder = os.getcwd()
     if match in _SUITES and _SUITES[match][0] != folder:

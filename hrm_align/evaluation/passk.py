@@ -118,10 +118,10 @@ def measure_headroom(
 
 def prompt_key(example: Example) -> str:
     """Hash a prompt's content to 16 hexadecimal digits, independent of its file and line."""
-    content = [
-        example.condition,
-        *([m.role, m.content, [dict(call) for call in m.tool_calls]] for m in example.messages),
-    ]
+    content: list[Any] = [example.condition]
+    for message in example.messages:
+        calls = [dict(call) for call in message.tool_calls]
+        content.append([message.role, message.content, calls])
     return blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
 
 

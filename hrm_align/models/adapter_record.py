@@ -92,7 +92,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def check_base(model: HrmTextForCausalLM, folder: Path) -> None:
-    """Check that a base is the one that an adapter was trained on.
+    """Check that an adapter was trained on this base.
 
     Args:
         model: the base, after `remember_base`.

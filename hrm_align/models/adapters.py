@@ -214,7 +214,10 @@ def _check_targets(adapter: Adapter, layers: Sequence[str], base: str) -> None:
     targets = adapter.config.get("target_modules")
     if not isinstance(targets, list):
         return  # a pattern: `check_tensors` compares the keys after loading
-    unmatched = [name for name in targets if not any(f".{layer}".endswith(f".{name}") for layer in layers)]
+    unmatched = []
+    for name in targets:
+        if not any(f".{layer}".endswith(f".{name}") for layer in layers):
+            unmatched.append(name)
     if unmatched:
         raise UserError(
             f"{adapter.folder} does not fit {base}, which has no {some(unmatched, 3)}. Name the base of the adapter."

@@ -42,7 +42,7 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether both leaks are 0 and the positive control changed."""
+        """True if both leaks are 0 and the positive control exceeds the rounding."""
         return self.leak == 0 and self.packing_leak == 0 and self.bidirectional > self.rounding
 
 

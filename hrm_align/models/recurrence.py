@@ -171,7 +171,7 @@ class Horizon:
 
     @property
     def reaches_embedding(self) -> bool:
-        """Whether the embedding gets a gradient, which it does only from the first H pass."""
+        """True if the embedding gets a gradient, that is, if the first H pass carries gradient."""
         return self._carries[self.backbone.config.L_cycles]
 
     def detach(self) -> None:

@@ -138,8 +138,9 @@ def _response_keys(
     totals = prompt_lengths + counts
     sequence = torch.repeat_interleave(totals)
     number = torch.arange(len(sequence), device=starts.device) - _starts(totals)[:-1].long()[sequence]
-    behind = number - prompt_lengths[sequence]
-    return torch.where(behind < 0, prompt_starts[sequence] + number, starts[sequence] + behind), totals
+    in_response = number - prompt_lengths[sequence]  # below 0 for keys of the prompt
+    keys = torch.where(in_response < 0, prompt_starts[sequence] + number, starts[sequence] + in_response)
+    return keys, totals
 
 
 def _flatten(states: Tensor) -> Tensor:

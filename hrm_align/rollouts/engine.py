@@ -146,7 +146,9 @@ def run(engine: Engine, requests: Sequence[Request], *, batch_size: int = SIDE_B
     Returns:
         For each request its completions, in the order of its seeds.
     """
-    drawn = [[Completion() for _ in request.seeds] for request in requests]
+    drawn: list[list[Completion]] = []
+    for request in requests:
+        drawn.append([Completion() for _ in request.seeds])
     for batch in _batches(requests, batch_size):
         places = {engine.submit(requests[place]): place for place in batch}
         try:

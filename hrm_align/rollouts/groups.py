@@ -142,13 +142,12 @@ class GroupSampler:
         texts = [trajectory.text for trajectory in trajectories]
         scores = self.suite.score(texts, [self.examples[row] for row in rows])
         totals = scores.totals(self.suite.weights)
-        by_row = [{name: values[row] for name, values in scores.values.items()} for row in range(len(rows))]
         graded = [total for total in totals if total is not None]
+        for place, trajectory in enumerate(trajectories):
+            rewards = {name: values[place] for name, values in scores.values.items()}
+            trajectories[place] = replace(trajectory, rewards=rewards, reward=totals[place])
         return Rollout(
-            [
-                replace(trajectory, rewards=rewards, reward=total)
-                for trajectory, rewards, total in zip(trajectories, by_row, totals, strict=True)
-            ],
+            trajectories,
             drawn=len(rows) // self.group_size,
             silent=len(silent_groups(totals, self.group_size)),
             graded=len(graded),

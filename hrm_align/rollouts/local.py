@@ -339,7 +339,9 @@ def generate(
     # Greedy decoding draws no seeds, so that evaluations do not change a run's random state.
     seeds = torch.randint(2**62, (len(prompts),), generator=generator).tolist() if temperature else [0] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    drawn = sample(source, [prompts[i] for i in order], [seeds[i] for i in order], decoding, batch_size=batch_size)
+    ordered_prompts = [prompts[i] for i in order]
+    ordered_seeds = [seeds[i] for i in order]
+    drawn = sample(source, ordered_prompts, ordered_seeds, decoding, batch_size=batch_size)
     answers: list[list[int]] = [[] for _ in prompts]
     for place, completion in zip(order, drawn, strict=True):
         answers[place] = completion.ids
