@@ -1,13 +1,14 @@
-"""One renderer: every token id that a prompt or a document consists of comes from this file.
+"""Prompt rendering: the only code that makes the token ids of prompts and documents, for training, sampling and evaluation.
 
-The grammar (`<|im_end|>` stands exactly once: it is where the model begins to write):
+The grammar (`<|im_end|>` occurs exactly once, at the end of the prefix, where generation begins):
 
     prefix   := <|im_start|> condition* text ( <|im_start|> text | <|box_start|> text <|box_end|> )* <|im_end|>
     document := prefix response <|box_end|>
 
-Read messages (system, user, tool) open with `<|im_start|>`; the first of them carries the condition. Answers already
-given stand between `<|box_start|>` and `<|box_end|>`. A single turn without a system text is, id for id, the layout
-HRM-Text was pretrained on. Text is encoded by a tokenizer that knows no control tokens, so no content can forge one.
+System, user and tool messages open with `<|im_start|>`; the first of them has the condition tokens. Earlier answers are
+enclosed in `<|box_start|>` and `<|box_end|>`. A single turn without a system text gives exactly the token ids of
+HRM-Text's pretraining layout. Text is encoded by a tokenizer without control tokens, so that no content can produce a
+control token.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ TOOL_CALL, TOOL_CALL_END = "<tool_call>", "</tool_call>"
 TOOL_RESPONSE, TOOL_RESPONSE_END = "<tool_response>", "</tool_response>"
 PAD = "<|endoftext|>"
 
-# Legacy names: the official pipeline gave its four conditions to these tokens, not to `<|direct|>` and its like.
+# Legacy names: the official pipeline uses these tokens for its four conditions, instead of tokens such as `<|direct|>`.
 CONDITION_TOKENS = {
     "direct": "<|object_ref_start|>",
     "cot": "<|object_ref_end|>",
@@ -43,10 +44,10 @@ ROLES = ("system", "user", "assistant", "tool")
 
 
 class Layout(NamedTuple):
-    """Token ids of the control tokens that mask, samplers and checks know, by role.
+    """Token ids of the control tokens that the prefix mask, samplers and checks use, by role.
 
-    A checkpoint whose vocabulary has other ids carries them in its config as `<role>_token_id`, because reference models
-    that a trainer loads by path come without their tokenizer.
+    A checkpoint whose vocabulary has other ids stores them in its config as `<role>_token_id`, because trainers load
+    reference models by path without their tokenizer.
     """
 
     message_start: int  # <|im_start|>
@@ -56,12 +57,12 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, config: Any) -> Layout:
-        """The layout of a model's config: what it names, and the published ids for what it does not name."""
-        named = (getattr(config, f"{role}_token_id", None) for role in cls._fields)
-        return cls(*(default if id is None else id for id, default in zip(named, PUBLISHED, strict=True)))
+        """Return the layout of a model's config: its `<role>_token_id`s, and the published ids for roles without one."""
+        configured = (getattr(config, f"{role}_token_id", None) for role in cls._fields)
+        return cls(*(default if id is None else id for id, default in zip(configured, PUBLISHED, strict=True)))
 
     def store(self, config: Any) -> None:
-        """Name in a model's config the ids that are not the published ones."""
+        """Write the ids that differ from the published ones into a model's config."""
         for role, id, default in zip(self._fields, self, PUBLISHED, strict=True):
             if id != default or hasattr(config, f"{role}_token_id"):
                 setattr(config, f"{role}_token_id", id)
@@ -74,7 +75,7 @@ def parse_condition(condition: str) -> tuple[str, ...]:
     """Split a condition into its tags, in the order given: `"synth,cot"` is `("synth", "cot")`.
 
     Args:
-        condition: one tag, a comma-separated composite, or `""` for none.
+        condition: one tag, a comma-separated composite, or `""` for no condition.
 
     Raises:
         UserError: for an unknown or repeated tag.
@@ -83,11 +84,11 @@ def parse_condition(condition: str) -> tuple[str, ...]:
     for tag in tags:
         if tag not in CONDITION_TOKENS:
             raise UserError(
-                f"unknown condition {tag!r} in {condition!r}: the tags are {', '.join(CONDITION_TOKENS)}, "
-                "alone or joined by commas in the order they should stand (synth,cot)."
+                f"unknown condition {tag!r} in {condition!r}: use {', '.join(CONDITION_TOKENS)}, or several of them in order, "
+                "joined by commas (synth,cot)."
             )
     if len(set(tags)) != len(tags):
-        raise UserError(f"condition {condition!r} names a tag twice: name each tag once.")
+        raise UserError(f"condition {condition!r} has a repeated tag: use each tag once.")
     return tags
 
 
@@ -97,8 +98,8 @@ class Message:
 
     Args:
         role: `system`, `user`, `assistant` or `tool`.
-        content: the text, encoded as plain text whatever it contains.
-        tool_calls: for an assistant, the calls it makes: mappings with `name` and `arguments`.
+        content: the text; control tokens in it are encoded as ordinary text.
+        tool_calls: calls made by an assistant message: mappings with `name` and `arguments`.
     """
 
     role: str
@@ -107,7 +108,7 @@ class Message:
 
     @classmethod
     def of(cls, message: Message | Mapping[str, Any]) -> Message:
-        """Read a message of the OpenAI/TRL form: `{"role", "content", "tool_calls"?}`."""
+        """Make a message from the OpenAI/TRL form `{"role", "content", "tool_calls"?}`. Raises UserError if invalid."""
         if isinstance(message, Message):
             return message
         role = message.get("role")
@@ -142,8 +143,8 @@ class Document:
     """A rendered training document.
 
     Args:
-        input_ids: prefix, response and `<|box_end|>`.
-        prefix_length: how many of the ids the model only reads, `<|im_end|>` included.
+        input_ids: token ids of prefix, response and `<|box_end|>`.
+        prefix_length: number of token ids in the prefix, `<|im_end|>` included.
     """
 
     input_ids: list[int]
@@ -151,21 +152,21 @@ class Document:
 
 
 class Renderer:
-    """Messages to token ids, for one tokenizer. Immutable after construction, so safe to share between threads.
+    """Renderer of messages to token ids, for one tokenizer. Immutable after construction, so safe to share between threads.
 
     Args:
-        tokenizer: a fast tokenizer that holds HRM-Text's control tokens.
+        tokenizer: fast tokenizer with HRM-Text's control tokens.
 
     Raises:
-        UserError: if a control token is missing, or if plain text could still produce one.
+        UserError: if a control token is missing, or if plain text could produce a control token.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast):
         vocabulary = tokenizer.get_vocab()
-        needed = [IM_START, IM_END, BOX_START, BOX_END, *CONDITION_TOKENS.values()]
-        missing = [name for name in needed if name not in vocabulary]
+        required = [IM_START, IM_END, BOX_START, BOX_END, *CONDITION_TOKENS.values()]
+        missing = [name for name in required if name not in vocabulary]
         if missing:
-            raise UserError(_foreign(tokenizer, missing))
+            raise UserError(_describe_missing_tokens(tokenizer, missing))
         self._vocabulary = vocabulary
         self._plain = _plain_tokenizer(tokenizer)
         self.pad_id: int = vocabulary.get(PAD, tokenizer.pad_token_id)
@@ -174,28 +175,28 @@ class Renderer:
         self.response_end_id: int = self.layout.answer_end
 
     def plain(self, text: str) -> list[int]:
-        """Encode text as text: nothing in it becomes a control token."""
+        """Encode text without ever producing a control token."""
         return self._plain.encode(text, add_special_tokens=False).ids
 
     def prompt(self, messages: str | Iterable[Message | Mapping[str, Any]], condition: str) -> list[int]:
-        """The prefix that the model reads before it writes; see `render_prompt`."""
+        """Render the prefix, from `<|im_start|>` to `<|im_end|>`. Arguments and errors are those of `render_prompt`."""
         turns = _as_messages(messages)
         if not any(turn.content.strip() for turn in turns if turn.role != "assistant"):
-            raise UserError("a prompt needs at least one message to read (system, user or tool) that is not empty.")
+            raise UserError("empty prompt. Add a system, user or tool message that is not empty.")
         ids: list[int] = []
         opening = [self._id(CONDITION_TOKENS[tag]) for tag in parse_condition(condition)]
         for turn in turns:
             if turn.role == "assistant":
                 ids += [self._id(BOX_START), *self._answer(turn), self.response_end_id]
                 continue
-            ids += [self._id(IM_START), *opening, *self._read(turn)]
+            ids += [self._id(IM_START), *opening, *self._input_text(turn)]
             opening = []
         if turns[0].role == "assistant":
-            raise UserError("a conversation must open with a message that is read: put a system or user message first.")
+            raise UserError("the conversation opens with an assistant message. Put a system or user message first.")
         return [*ids, self.prefix_end_id]
 
     def response(self, answer: str | Message | Mapping[str, Any]) -> list[int]:
-        """The ids that the model writes: the answer and `<|box_end|>`."""
+        """Render an answer and `<|box_end|>`: the token ids that the model generates."""
         message = Message("assistant", answer) if isinstance(answer, str) else Message.of(answer)
         return [*self._answer(message), self.response_end_id]
 
@@ -205,18 +206,18 @@ class Renderer:
         answer: str | Message | Mapping[str, Any],
         condition: str = DEFAULT_CONDITION,
     ) -> Document:
-        """A prompt with the answer that belongs to it."""
+        """Render a prompt with its answer."""
         prefix = self.prompt(messages, condition)
         return Document(prefix + self.response(answer), len(prefix))
 
     def decode_response(self, ids: Sequence[int]) -> str:
-        """The text of a generated answer: everything before the end token, tool tags kept, padding dropped."""
+        """Decode a generated answer: the text before the end token or padding, tool tags included."""
         ids = list(ids)
         for stop in (self.response_end_id, self.pad_id):
             ids = ids[: ids.index(stop)] if stop in ids else ids
         return self._plain.decode(ids, skip_special_tokens=False)
 
-    def _read(self, message: Message) -> list[int]:
+    def _input_text(self, message: Message) -> list[int]:
         if message.role != "tool":
             return self.plain(message.content)
         return [self._id(TOOL_RESPONSE), *self.plain(message.content), self._id(TOOL_RESPONSE_END)]
@@ -231,11 +232,14 @@ class Renderer:
         try:
             return self._vocabulary[name]
         except KeyError:
-            raise UserError(f"the tokenizer has no {name} token, which tool messages need.") from None
+            raise UserError(
+                f"the tokenizer has no {name} token, which tool messages need. Use HRM-Text's tokenizer, or leave out the rows "
+                "with tools."
+            ) from None
 
 
 def tool_call_text(call: Mapping[str, Any]) -> str:
-    """The text between the tool-call tags, as Jinja's `tojson` writes it, so that the chat template agrees."""
+    """Return the text between the tool-call tags, identical to Jinja's `tojson` in the chat template."""
     return json.dumps({"name": call["name"], "arguments": call["arguments"]}, ensure_ascii=False)
 
 
@@ -245,27 +249,28 @@ def _as_messages(messages: str | Iterable[Message | Mapping[str, Any]]) -> list[
     return [Message.of(message) for message in messages]
 
 
-def _foreign(tokenizer: PreTrainedTokenizerFast, missing: Sequence[str]) -> str:
-    """What to say of a tokenizer without HRM-Text's control tokens: most of them missing means another layout."""
+def _describe_missing_tokens(tokenizer: PreTrainedTokenizerFast, missing: Sequence[str]) -> str:
+    """Describe a tokenizer without HRM-Text's control tokens; without both start and end token it has another layout."""
     name = tokenizer.name_or_path or "this model"
     if IM_START not in missing and BOX_END not in missing:
         return (
-            f"the tokenizer of {name} lacks {', '.join(missing)}: it is no HRM-Text tokenizer. Use the one that was published "
-            "with the checkpoint."
+            f"the tokenizer of {name} lacks {', '.join(missing)}, so it is not HRM-Text's. Use the tokenizer that was "
+            "published with the checkpoint."
         )
     own = [str(token) for token in tokenizer.added_tokens_decoder.values() if "turn" in str(token)]
     marks = f" (it has {', '.join(own[:3])})" if own else ""
     return (
         f"{name} has another prompt layout than HRM-Text's{marks}: its tokenizer lacks {', '.join(missing[:3])}, which mark "
-        "where the prompt ends and the answer begins. hrm_align trains checkpoints in the published layout only."
+        "where the prompt ends and the answer begins. Use a checkpoint in the published layout; hrm_align supports no other."
     )
 
 
 def _plain_tokenizer(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
-    """A copy of the tokenizer for which control tokens are ordinary text.
+    """Copy the tokenizer so that the copy encodes control tokens as ordinary text.
 
-    A copy, because the flag is shared state: set on the user's tokenizer it would persist into the saved files and
-    race between threads. Tokens that are added but not `special` would escape the flag, so all of them are made special.
+    The flag `encode_special_tokens` is shared state: set on the user's tokenizer, the flag would be saved with it and
+    race between threads. The flag does not apply to added tokens that are not `special`, so the copy makes all of them
+    special.
     """
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     for token in state["added_tokens"]:
@@ -277,8 +282,8 @@ def _plain_tokenizer(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
     forged = control.keys() & plain.encode(" ".join(control.values()) + "".join(control.values())).ids
     if forged:
         raise UserError(
-            f"text can forge the control tokens {', '.join(control[i] for i in forged)} in this tokenizer: "
-            "training on it is unsafe. Use the tokenizer.json that was published with HRM-Text."
+            f"unsafe tokenizer: plain text can produce its control tokens {', '.join(control[i] for i in forged)}. "
+            "Use the tokenizer.json that was published with HRM-Text."
         )
     return plain
 
@@ -287,7 +292,7 @@ _RENDERERS: WeakKeyDictionary[PreTrainedTokenizerFast, Renderer] = WeakKeyDictio
 
 
 def renderer_of(tokenizer: PreTrainedTokenizerFast) -> Renderer:
-    """The renderer of a tokenizer, made once."""
+    """Return the renderer of a tokenizer, from a cache if the tokenizer was used before."""
     if tokenizer not in _RENDERERS:
         _RENDERERS[tokenizer] = Renderer(tokenizer)
     return _RENDERERS[tokenizer]
@@ -298,18 +303,18 @@ def render_prompt(
     prompt: str | Iterable[Message | Mapping[str, Any]],
     condition: str = DEFAULT_CONDITION,
 ) -> list[int]:
-    """Token ids of a prompt, ready to be continued by the model.
+    """Render a prompt to token ids, ready for generation.
 
     Args:
         tokenizer: HRM-Text's fast tokenizer.
-        prompt: one user text, or messages `{"role", "content"}` of which the last need not be the user's.
-        condition: condition tag or composite (`"direct"`, `"synth,cot"`), or `""` for none.
+        prompt: one user text, or a list of messages `{"role", "content"}`; the last may have any role.
+        condition: condition tag or composite (`"direct"`, `"synth,cot"`), or `""` for no condition.
 
     Returns:
-        The prefix, from `<|im_start|>` to `<|im_end|>`.
+        Token ids of the prefix, from `<|im_start|>` to `<|im_end|>`.
 
     Raises:
-        UserError: for an unknown condition, role, or an empty prompt.
+        UserError: for an unknown condition or role, or an empty prompt.
     """
     return renderer_of(tokenizer).prompt(prompt, condition)
 
@@ -319,9 +324,10 @@ def render_conversation(
     messages: Iterable[Message | Mapping[str, Any]],
     condition: str = DEFAULT_CONDITION,
 ) -> list[Document]:
-    """One training document per assistant turn, the whole history inside its prefix.
+    """Render a conversation to one training document per assistant turn, with the history before the turn as its prefix.
 
-    One row with alternating masks would let an early answer attend to later questions; this is what inference sees.
+    A single row with alternating masks would let an early answer attend to later questions. Separate documents have the
+    mask of inference.
 
     Args:
         tokenizer: HRM-Text's fast tokenizer.
@@ -329,7 +335,7 @@ def render_conversation(
         condition: condition tag or composite for every document.
 
     Returns:
-        As many documents as there are assistant messages, in order.
+        One document per assistant message, in order.
 
     Raises:
         UserError: for an unknown condition or role, or a conversation that opens with an answer.
@@ -342,12 +348,12 @@ def render_conversation(
 
 
 def chat_template(tokenizer: PreTrainedTokenizerFast) -> str:
-    """The Jinja chat template that gives the same ids as `render_prompt` and `render_conversation` for clean text.
+    """Return the Jinja chat template, which renders the same ids as `render_prompt` for content without control tokens.
 
-    It takes `condition="synth,cot"` as a template variable and raises on content that holds a control token.
+    The template takes the variable `condition` (`"synth,cot"`) and raises on content that contains a control token.
 
     Args:
-        tokenizer: whose control tokens the template looks out for.
+        tokenizer: tokenizer whose control tokens the template rejects in content.
     """
     template = files("hrm_align").joinpath("chat_template.jinja").read_text(encoding="utf-8")
     control = [str(token) for token in tokenizer.added_tokens_decoder.values()]

@@ -1,4 +1,4 @@
-"""Before and after, for people: the table and the picture of `make demo`."""
+"""Reports of scores before and after training: a table for the terminal and a figure."""
 
 from __future__ import annotations
 
@@ -11,20 +11,31 @@ from rich.table import Table
 
 from hrm_align.evaluation.evaluate import percent, score_of
 
-# One colour for the start, one for the result: readable without colour vision, by lightness alone.
+# Two colours that differ in lightness, so that the bars are distinguishable without colour vision.
 BEFORE, AFTER = "#b8c4d0", "#1f5fa8"
 
 
 class BeforeAfter(NamedTuple):
-    """The score of one task at the start and at the end, each as `Score.to_dict` gives it."""
+    """Scores of one task before and after training, each in the form of `Score.to_dict`."""
 
     name: str
     before: Mapping[str, Any]
     after: Mapping[str, Any]
 
 
+def percent(result: Mapping[str, Any]) -> str:
+    """Format a score in the form of `Score.to_dict` as `87.3 %  (83.1 to 90.6)`."""
+    low, high = result["interval"]
+    return f"{100 * score_of(result):.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def score_of(result: Mapping[str, Any]) -> float:
+    """Return the score, from 0 to 1, in the form of `Score.to_dict` or of a record of an earlier version without `score`."""
+    return float(result["score"] if "score" in result else result["exact_match"])
+
+
 def before_after_table(rows: Sequence[BeforeAfter], title: str) -> Table:
-    """A table of held-out scores with 95 % intervals; the last row, the total, in bold."""
+    """Build a table of held-out scores with 95 % intervals; the last row, the total, is bold."""
     table = Table("task", "before", "after", "n", title=title, title_justify="left")
     for index, (name, before, after) in enumerate(rows):
         last = index == len(rows) - 1
@@ -33,21 +44,21 @@ def before_after_table(rows: Sequence[BeforeAfter], title: str) -> Table:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records of a `metrics.jsonl`."""
+    """Read the records of a `metrics.jsonl`."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def draw_before_after(rows: Sequence[BeforeAfter], metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Save a picture: scores with their intervals on the left, the loss of the run on the right.
+    """Save a figure: scores with their intervals on the left, the loss of the run on the right.
 
     Args:
-        rows: one pair of bars each.
+        rows: scores of each task, drawn as one pair of bars.
         metrics: records of the run's metrics.jsonl.
         path: a .png or .svg file.
     """
     import matplotlib
 
-    matplotlib.use("Agg")  # no display is needed, and none is looked for
+    matplotlib.use("Agg")  # works without a display
     import matplotlib.pyplot as plt
 
     figure, (scores, losses) = plt.subplots(1, 2, figsize=(10, 3.8), width_ratios=(3, 2), layout="constrained")

@@ -207,7 +207,7 @@ WRONG = {
     "another kind": (edit("adapter_config.json", peft_type="IA3"), "is a IA3 adapter"),
     "a damaged config": (lambda f: (f / "adapter_config.json").write_text("{"), "adapter_config.json is damaged"),
     "damaged weights": (lambda f: (f / "adapter_model.safetensors").write_bytes(b"x" * 99), "is damaged"),
-    "no weights": (lambda f: (f / "adapter_model.safetensors").unlink(), "holds no adapter_model.safetensors"),
+    "no weights": (lambda f: (f / "adapter_model.safetensors").unlink(), "has no adapter_model.safetensors"),
     "a damaged record": (lambda f: (f / "hrm_adapter.json").write_text("[]"), "hrm_adapter.json is damaged"),
 }
 
@@ -223,16 +223,16 @@ def test_wrong_words_are_one_sentence(chat, tmp_path, capsys):
     merge = ("adapters", "merge")
     for argv, said in {
         (*ask, "tiny", "--adapter", tmp_path / "none"): "there is no adapter at",
-        (*ask, "tiny", "--adapter", chat.parent): "name one of these",
+        (*ask, "tiny", "--adapter", chat.parent): "Name one of its adapters",
         (*ask, "tiny", "--adapter", resolve("tiny")): "is a whole checkpoint, no adapter",
-        (*ask, "tiny", "--adapter", chat, "--adapter", chat): "the name 'chat' is taken",
+        (*ask, "tiny", "--adapter", chat, "--adapter", chat): "the name 'chat' is in use",
         (*ask, chat, "--adapter", chat): "is an adapter itself",
         ("adapters",): "use list, merge or compare",
         ("adapters", "join"): "use list, merge or compare",
         ("adapters", "list", tmp_path): "holds no adapter",
         (*merge, chat, "--to", chat): "already exists",
         (*merge, "tiny", "--to", tmp_path / "m"): "there is no adapter at tiny",
-        (*merge, resolve("tiny"), "--to", tmp_path / "m"): "name the folder of a run that had use_peft",
+        (*merge, resolve("tiny"), "--to", tmp_path / "m"): "name the folder of a run with use_peft",
     }.items():
         told = sentence(capsys, *argv)
         assert said in told and ("adapters" not in argv or "--model" not in told), argv

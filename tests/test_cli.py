@@ -48,16 +48,16 @@ MISTAKES = {
     "a misspelt key": (GOOD, ["--learning_rat", "1e-3"], "did you mean learning_rate?"),
     "a renamed key": (GOOD, ["--max_seq_length", "64"], "max_length"),
     "a wrong type": (GOOD, ["--num_train_epochs", "three"], "num_train_epochs"),
-    "an unknown condition": (GOOD, ["--condition", "chat"], "the tags are direct, cot, noisy, synth"),
+    "an unknown condition": (GOOD, ["--condition", "chat"], "use direct, cot, noisy, synth"),
     "an unknown condition in a row": ([*GOOD, {**GOOD[0], "condition": "chat"}], [], "rows.jsonl:7"),
     "a malformed row": ('{"prompt": "a", "response": "b"}\n{"prompt": "a", "response"\n', [], "rows.jsonl:2"),
     "a wrong column": ([{"promt": "a", "response": "b"}], [], "prompt"),
     "a row without its column": ([*GOOD, {"prompt": "a"}], [], "rows.jsonl:7"),
-    "an empty file": ("", [], "holds no rows"),
+    "an empty file": ("", [], "has no rows"),
     "rows that are all too long": ([{"prompt": "long " * 50, "response": "b"}], ["--max_length", "16"], "--max_length"),
     "answers that are all empty": ([{"prompt": "a", "response": " "}], [], "empty_response"),
     "another sampler of attention": (GOOD, ["--attn_implementation", "flash_attention_2"], "sdpa"),
-    "rows longer than the model reads": (GOOD, ["--max_length", "4096"], "reads 1024 tokens"),
+    "rows longer than the model reads": (GOOD, ["--max_length", "4096"], "Use at most 1024"),
     "a checkpoint that is none": (GOOD, ["--resume_from_checkpoint", "nowhere"], "is no checkpoint"),
     "a newest checkpoint where there is none": (GOOD, ["--resume_from_checkpoint", "latest"], "no checkpoint-N"),
     "loss on the prompt": (GOOD, ["--completion_only_loss", "false"], "response"),
@@ -100,9 +100,9 @@ def test_a_model_that_is_no_hrm_text_is_refused(capsys, tmp_path, good):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"L_bp_cycles": [2]}, "L_bp_cycles is [2]"),
+        ({"L_bp_cycles": [2]}, "L_bp_cycles: [2]"),
         ({"L_bp_steps": 5}, "L_bp_steps"),
-        ({"num_hidden_layers": 32}, "num_hidden_layers is 32"),
+        ({"num_hidden_layers": 32}, "num_hidden_layers: 32"),
     ],
 )
 def test_a_config_that_loads_as_another_model_is_refused(capsys, tmp_path, good, change, words):
@@ -157,10 +157,10 @@ READERS = {
 
 
 @pytest.mark.parametrize("command", READERS)
-def test_a_bad_row_is_to_be_mended_where_no_share_can_be_allowed(capsys, tmp_path, command):
+def test_a_bad_row_is_to_be_fixed_where_no_share_can_be_allowed(capsys, tmp_path, command):
     data = write(tmp_path / "rows.jsonl", [*GOOD, {"prompt": "a"}])
     message = the_error(capsys, *READERS[command](data))
-    assert f"{data}:7: " in message and message.endswith("Mend the rows.\n") and "--max_" not in message
+    assert f"{data}:7: " in message and message.endswith("Fix the rows.\n") and "--max_" not in message
     assert "`--max_bad_fraction 0.143`" in the_error(capsys, *sft_flags(tmp_path, data))
 
 
@@ -175,7 +175,7 @@ def test_rows_in_columns_of_ones_own_are_read_as_a_recipe_reads_them(capsys, tmp
     assert out == expected
     for columns, words in (
         ("{prompt: [", "--columns: '{prompt: [' is no mapping"),
-        ("question", "give the names in your data by those of a schema"),
+        ("question", "Use a mapping from schema columns to your columns"),
         ("{promt: question}", "did you mean `prompt`"),
         ("{prompt: asked, response: answer}", "column `asked` is missing"),
     ):
@@ -184,7 +184,7 @@ def test_rows_in_columns_of_ones_own_are_read_as_a_recipe_reads_them(capsys, tmp
 
 def test_a_format_says_which_of_two_schemas_is_meant(capsys, tmp_path):
     argv = READERS["inspect"](write(tmp_path / "rows.jsonl", [{**row, "completion": "no"} for row in GOOD]))
-    assert "say which with `format`" in the_error(capsys, *argv)
+    assert "Set `format` to one of them" in the_error(capsys, *argv)
     out = run(capsys, *argv, "--format", "prompt_response", "--json")[1]
     assert out == run(capsys, *READERS["inspect"](write(tmp_path / "rows.jsonl", GOOD)), "--json")[1]
 
@@ -193,7 +193,7 @@ def test_the_remedy_for_dropped_rows_is_that_of_their_reason(capsys, tmp_path):
     prompts = write(tmp_path / "prompts.jsonl", [{"prompt": "a"}] * 2)
     for argv in (sft_flags(tmp_path, prompts), READERS["inspect"](prompts)):
         message = the_error(capsys, *argv)
-        assert "2 empty_response" in message and "prompts alone are for `hrm-align grpo`" in message
+        assert "2 empty_response" in message and "`hrm-align grpo`" in message
         assert "--max_" not in message, "neither length nor a share would help"
     blank, long = {"prompt": "a", "response": " "}, {"prompt": "long " * 60, "response": "b"}
     some = write(tmp_path / "some.jsonl", [*GOOD, blank])

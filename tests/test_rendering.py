@@ -158,8 +158,8 @@ def test_a_foreign_tokenizer_is_refused(tokenizer, tmp_path):
 @pytest.mark.parametrize(
     "messages, word",
     [
-        ([], "at least one"),
-        ([{"role": "assistant", "content": "x"}], "at least one"),
+        ([], "empty prompt"),
+        ([{"role": "assistant", "content": "x"}], "empty prompt"),
         ([{"role": "robot", "content": "x"}], "role"),
         ([{"role": "user", "content": 3}], "text"),
         ([{"role": "assistant", "content": "x"}, {"role": "user", "content": "y"}], "open"),

@@ -191,8 +191,8 @@ def test_another_layout_is_named_in_one_sentence(turns, tmp_path, capsys):
         ("evaluate", "--model", str(turns), "--data", str(rows)),
     ):
         assert run_cli(*words) == 2
-        told = capsys.readouterr().err.strip().splitlines()
-        assert len(told) == 1 and "another prompt layout" in told[0] and "<|turn>" in told[0], (words, told)
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1 and "another prompt layout" in lines[0] and "<|turn>" in lines[0], (words, lines)
     with pytest.raises(SystemExit):
         run_cli("doctor", str(turns), "--json")
     findings = json.loads(capsys.readouterr().out)["findings"]

@@ -6,9 +6,9 @@ One row:
 
     {"instruction": "1:27 plus 19 minutes is?", "response": "27+19=46, so 1:46", "condition": "cot", "group": "calendar"}
 
-test.jsonl is a guard against forgetting: held-out questions of the families on which the base is above chance.
-train.jsonl is for replay: the first rows that the base's own training drew, families, levels and conditions as they
-came.
+test.jsonl is a guard set against forgetting: held-out questions of the families on which the base is above chance.
+train.jsonl is for replay: the first rows of the base's own training, with its mixture of families, levels and
+conditions.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
-# The other generators stand alone. This one has to draw what the base was trained on, and a copy of those tasks would
-# drift from them, so it takes them from where scripts/make_tiny_base.py does. They are no installed package.
+# Unlike the other generators, this one imports the tasks of scripts/make_tiny_base.py, because a copy could diverge from the
+# tasks that the base was trained on. They are not an installed package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import base_tasks
 
-TRAIN_SEED = 0  # of scripts/make_tiny_base.py
+TRAIN_SEED = 0  # the seed of scripts/make_tiny_base.py
 TRAIN_ROWS = 4000
-TEST_SEEDS = {"direct": 2, "cot": 3}  # one seed would ask both conditions the same; 1 is the base's own score
+TEST_SEEDS = {"direct": 2, "cot": 3}  # different seeds give different questions; 1 is the seed of the base's own test
 TEST_ROWS_A_CELL = 10  # for each family, level and condition
-DRAWN_A_CELL = 2 * TEST_ROWS_A_CELL  # small families ask some questions under both seeds
-AT_CHANCE = ("counting", "lookup", "recall")  # hrm_align/models/tiny/README.md: there is nothing to forget
+DRAWN_A_CELL = 2 * TEST_ROWS_A_CELL  # small families have questions that occur under both seeds
+AT_CHANCE = ("counting", "lookup", "recall")  # at chance (hrm_align/models/tiny/README.md), so nothing can be forgotten
 
 Row = dict[str, str]
 
 
 def row(drawn: Row) -> Row:
-    """A row of `base_tasks` in the columns of the shipped data; its group is the family, without the level."""
+    """Convert a row of `base_tasks` to the columns of the shipped data; its group is the family, without the level."""
     family, _ = drawn["group"].split("/")
     return {
         "instruction": drawn["prompt"],
@@ -48,28 +48,28 @@ def row(drawn: Row) -> Row:
 
 
 def replay_rows() -> list[Row]:
-    """The first rows of the base's main training stage, without those whose prompt came before."""
-    found: dict[str, Row] = {}
+    """Return the first rows of the base's main training stage, without repeated prompts."""
+    by_prompt: dict[str, Row] = {}
     for drawn in base_tasks.training_rows(TRAIN_SEED, 2 * TRAIN_ROWS):
-        found.setdefault(drawn["prompt"], row(drawn))
-        if len(found) == TRAIN_ROWS:
+        by_prompt.setdefault(drawn["prompt"], row(drawn))
+        if len(by_prompt) == TRAIN_ROWS:
             break
-    return list(found.values())
+    return list(by_prompt.values())
 
 
 def guard_rows() -> list[Row]:
-    """As many held-out rows of each guarded family, level and condition, no prompt twice, in random order."""
-    found: dict[str, Row] = {}
+    """Return equally many held-out rows of each guarded family, level and condition, with distinct prompts, shuffled."""
+    by_prompt: dict[str, Row] = {}
     for condition, seed in TEST_SEEDS.items():
         counts: Counter[str] = Counter()
         for drawn in base_tasks.test_rows(seed, DRAWN_A_CELL, condition):
             made, cell = row(drawn), drawn["group"]
-            if made["group"] in AT_CHANCE or drawn["prompt"] in found or counts[cell] == TEST_ROWS_A_CELL:
+            if made["group"] in AT_CHANCE or drawn["prompt"] in by_prompt or counts[cell] == TEST_ROWS_A_CELL:
                 continue
-            found[drawn["prompt"]] = made
+            by_prompt[drawn["prompt"]] = made
             counts[cell] += 1
-    shuffle = Random("guard rows").random  # so that `evaluate --limit` asks a little of everything
-    return sorted(found.values(), key=lambda _: shuffle())
+    shuffle = Random("guard rows").random  # so that `evaluate --limit` gets rows of all families
+    return sorted(by_prompt.values(), key=lambda _: shuffle())
 
 
 def write(name: str, rows: Iterable[Row]) -> None:

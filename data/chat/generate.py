@@ -2,7 +2,7 @@
 
     python data/chat/generate.py
 
-One row (a conversation; the last assistant turn of a test row is the one that is graded):
+One row (a conversation; in a test row the last assistant turn is graded):
 
     {"messages": [{"role": "user", "content": "My sister Piri lives in Gimstad. Where does my sister live?"},
                   {"role": "assistant", "content": "Piri lives in Gimstad."}],
@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 SEED = 20260
 TRAIN_ROWS = {"single": 1150, "multi": 780, "system": 900, "unknown": 1000}
 TEST_ROWS = {"single": 150, "multi": 150, "system": 150, "unknown": 150}
-TRAIN_SHARE = 0.7  # of every pool that is split; the rest is for test rows alone
+TRAIN_SHARE = 0.7  # share of every split pool for training rows; the rest is only for test rows
 
 WORDS: dict[str, list[Any]] = json.loads(Path(__file__).with_name("words.json").read_text(encoding="ascii"))
 KIN = ("sister", "brother", "friend", "boss", "uncle", "aunt", "cousin", "son")
@@ -36,7 +36,7 @@ Turns = list[tuple[str, str]]  # (role, content)
 
 @dataclass(frozen=True)
 class Relation:
-    """One kind of fact: how it is told, asked for, and said to be unknown. `pool` names where its values come from."""
+    """One kind of fact: its statement, question and answer if unknown; `pool` is the pool of its values."""
 
     pool: str
     statement: str
@@ -56,7 +56,7 @@ RELATIONS = (
 
 @dataclass(frozen=True)
 class Fact:
-    """A relation that holds for a person; `kin` is what the person is to the user, or None."""
+    """A relation and its value for one person; `kin` is the person's relationship to the user, or None."""
 
     relation: Relation
     name: str
@@ -64,7 +64,7 @@ class Fact:
     kin: str | None
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         who = f"My {self.kin} {self.name}" if self.kin else self.name
         return self.relation.statement.format(who=who, value=self.value) + "."
 
@@ -74,7 +74,7 @@ class Fact:
 
 
 class Draw:
-    """Random choices from one side of the split. Only `random()` is used: Python promises its sequence for a seed."""
+    """Random choices from the pools of one split, by `random()` alone, whose sequence Python guarantees for a seed."""
 
     def __init__(self, seed: int, pools: Pools):
         self._random = random.Random(seed).random
@@ -90,24 +90,24 @@ class Draw:
         return sorted(items, key=lambda _: self._random())
 
     def pick_but(self, pool: str, *others: str) -> str:
-        """A value of a pool that is none of the others."""
+        """Choose a value of a pool that is not among `others`."""
         while (value := self.pick(self._pools[pool])) in others:
             pass
         return value
 
     def names(self, count: int) -> list[str]:
-        """Different names."""
+        """Choose distinct names."""
         chosen: list[str] = []
         while len(chosen) < count:
             chosen.append(self.pick_but("name", *chosen))
         return chosen
 
     def fact(self, relation: Relation, name: str, kin: str | None = None, but: str = "") -> Fact:
-        """A fact with a value other than `but`."""
+        """Choose a fact with a value other than `but`."""
         return Fact(relation, name, self.pick_but(relation.pool, but), kin)
 
     def facts(self) -> list[Fact]:
-        """Two facts, of which a question can pick one: two people, or two relations of one person."""
+        """Choose two facts that a question can distinguish: about two people, or two relations of one person."""
         first, second = self.shuffled(RELATIONS)[:2]
         kin, other_kin = self.shuffled(KIN)[:2]
         name, other = self.names(2)
@@ -117,13 +117,13 @@ class Draw:
         return [mine, self.fact(first if self.chance(0.3) else second, other, other_kin if self.chance(0.4) else None)]
 
     def question(self, fact: Fact) -> str:
-        """A question by name or, if the user said what the person is to them, by that word."""
+        """Ask for a fact by the person's name, or by the relationship to the user if it was given."""
         who = f"my {fact.kin}" if fact.kin and self.chance(0.5) else fact.name
         return fact.relation.question.format(who=who)
 
 
-def told(facts: Sequence[Fact]) -> str:
-    return " ".join(fact.told for fact in facts)
+def state(facts: Sequence[Fact]) -> str:
+    return " ".join(fact.sentence for fact in facts)
 
 
 def greeting(draw: Draw, name: str) -> Turns:
@@ -136,13 +136,13 @@ def greeting(draw: Draw, name: str) -> Turns:
 
 
 def single(draw: Draw) -> Turns:
-    """One exchange: a question about facts just given, a greeting, a request to greet, or a farewell."""
+    """Make one exchange: a question about facts in the same message, a greeting, a request to greet, or a farewell."""
     name, other = draw.names(2)
     kind = draw.pick(("question",) * 5 + ("hello", "greet", "greet two", "bye"))
     if kind == "question":
         facts = draw.facts()[: draw.pick((1, 2))]
         asked = draw.pick(facts)
-        return [("user", f"{told(facts)} {draw.question(asked)}"), ("assistant", asked.answer)]
+        return [("user", f"{state(facts)} {draw.question(asked)}"), ("assistant", asked.answer)]
     if kind == "hello":
         return greeting(draw, name)
     if kind == "greet":
@@ -153,25 +153,31 @@ def single(draw: Draw) -> Turns:
 
 
 def noted(fact: Fact) -> Turns:
-    return [("user", fact.told), ("assistant", f"Noted: {fact.answer}")]
+    return [("user", fact.sentence), ("assistant", f"Noted: {fact.answer}")]
 
 
 def multi(draw: Draw) -> Turns:
-    """Two or three exchanges whose last answer needs the history."""
+    """Make two or three exchanges whose last answer needs the history."""
     kind = draw.pick(("recall", "recall", "and", "correct", "my name", "farewell"))
     first, second = draw.facts()
     if kind == "recall":
         asked = draw.pick((first, second))
         if draw.chance(0.2):
             return [*noted(first), *noted(second), ("user", draw.question(asked)), ("assistant", asked.answer)]
-        return [*noted(first), ("user", f"{second.told} {draw.question(asked)}"), ("assistant", asked.answer)]
+        return [*noted(first), ("user", f"{second.sentence} {draw.question(asked)}"), ("assistant", asked.answer)]
     if kind == "and":
         return and_whom(draw)
     if kind == "correct":
-        mended = draw.fact(first.relation, first.name, but=first.value)
-        return [*noted(first), ("user", f"No, {mended.told} {draw.question(mended)}"), ("assistant", mended.answer)]
+        corrected = draw.fact(first.relation, first.name, but=first.value)
+        return [
+            *noted(first),
+            ("user", f"No, {corrected.sentence} {draw.question(corrected)}"),
+            ("assistant", corrected.answer),
+        ]
     me = draw.pick_but("name", first.name)
-    middle = [("user", f"{first.told} {draw.question(first)}"), ("assistant", first.answer)] if draw.chance(0.4) else []
+    middle = (
+        [("user", f"{first.sentence} {draw.question(first)}"), ("assistant", first.answer)] if draw.chance(0.4) else []
+    )
     if kind == "my name":
         return [*greeting(draw, me), *middle, ("user", "What is my name?"), ("assistant", f"Your name is {me}.")]
     farewell = draw.pick(("Thank you!", "Thanks, bye!"))
@@ -179,12 +185,12 @@ def multi(draw: Draw) -> Turns:
 
 
 def and_whom(draw: Draw) -> Turns:
-    """A question about one of two people, then `And Tom?`: the relation must be read from the history."""
+    """Ask about one of two people, then `And Tom?`, where the relation must be inferred from the history."""
     relation = draw.pick(RELATIONS)
     facts = [draw.fact(relation, name) for name in draw.names(2)]
     first, second = draw.shuffled(facts)
     return [
-        ("user", f"{told(facts)} {draw.question(first)}"),
+        ("user", f"{state(facts)} {draw.question(first)}"),
         ("assistant", first.answer),
         ("user", f"And {second.name}?"),
         ("assistant", second.answer),
@@ -192,7 +198,7 @@ def and_whom(draw: Draw) -> Turns:
 
 
 def system(draw: Draw) -> Turns:
-    """A system message that changes the manner of one answer, or of two in a row."""
+    """Make a conversation with a system message that sets the style of one answer, or of two consecutive answers."""
     asked, then = draw.shuffled(draw.facts())
     title = f"{draw.pick(('Captain', 'Doctor', 'Professor'))} {draw.pick_but('name')}"
     manners: tuple[tuple[str, Callable[[Fact], str]], ...] = (
@@ -202,8 +208,12 @@ def system(draw: Draw) -> Turns:
     )
     instruction, manner = draw.pick(manners)
     if draw.chance(0.5):
-        return [("system", instruction), ("user", f"{asked.told} {draw.question(asked)}"), ("assistant", manner(asked))]
-    given = told(draw.shuffled([asked, then]))
+        return [
+            ("system", instruction),
+            ("user", f"{asked.sentence} {draw.question(asked)}"),
+            ("assistant", manner(asked)),
+        ]
+    given = state(draw.shuffled([asked, then]))
     turns = [("system", instruction), ("user", f"{given} {draw.question(asked)}"), ("assistant", manner(asked))]
     if draw.chance(0.3):
         turns += [("user", draw.question(then)), ("assistant", manner(then))]
@@ -211,7 +221,7 @@ def system(draw: Draw) -> Turns:
 
 
 def unknown(draw: Draw) -> Turns:
-    """A question whose answer was not given: about somebody else, or a kind of fact that nobody told."""
+    """Make a question whose answer was not given: about another person, or about another relation."""
     facts = draw.facts()[: draw.pick((1, 2))]
     names = [fact.name for fact in facts]
     name = draw.pick(names) if draw.chance(0.5) else draw.pick_but("name", *names)
@@ -220,14 +230,14 @@ def unknown(draw: Draw) -> Turns:
     question, answer = relation.question.format(who=name), relation.unknown.format(who=name)
     if len(facts) == 1 and draw.chance(0.5):
         return [*noted(facts[0]), ("user", question), ("assistant", answer)]
-    return [("user", f"{told(facts)} {question}"), ("assistant", answer)]
+    return [("user", f"{state(facts)} {question}"), ("assistant", answer)]
 
 
 BUILDERS: dict[str, Callable[[Draw], Turns]] = {"single": single, "multi": multi, "system": system, "unknown": unknown}
 
 
 def split_pools() -> tuple[Pools, Pools]:
-    """The values of training rows and those of test rows: disjoint, in every pool but jobs and foods."""
+    """Split the values into pools of training rows and of test rows, which are disjoint except for jobs and foods."""
     cities = composed("city")
     split = {
         "name": sorted(set(composed("name")) - set(cities)),
@@ -247,19 +257,21 @@ def split_pools() -> tuple[Pools, Pools]:
 
 
 def composed(pool: str) -> list[str]:
-    """Invented names: every way to put their parts together. There must be thousands, or they are learnt by heart."""
+    """Compose all invented names from their parts; a model would memorise fewer than thousands of names."""
     return ["".join(parts).capitalize() for parts in product(*WORDS[f"{pool}_parts"])]
 
 
 def rows(draw: Draw, counts: dict[str, int]) -> list[dict[str, Any]]:
-    """Different conversations, in random order."""
-    found: dict[str, dict[str, Any]] = {}
+    """Make distinct conversations, in random order."""
+    by_prompt: dict[str, dict[str, Any]] = {}
     for group, count in counts.items():
-        wanted = len(found) + count
-        while len(found) < wanted:
+        wanted = len(by_prompt) + count
+        while len(by_prompt) < wanted:
             messages = [{"role": role, "content": content} for role, content in BUILDERS[group](draw)]
-            found.setdefault(json.dumps(messages[:-1]), {"messages": messages, "condition": "direct", "group": group})
-    return draw.shuffled(list(found.values()))
+            by_prompt.setdefault(
+                json.dumps(messages[:-1]), {"messages": messages, "condition": "direct", "group": group}
+            )
+    return draw.shuffled(list(by_prompt.values()))
 
 
 def main() -> None:

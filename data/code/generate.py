@@ -8,8 +8,8 @@ One row:
      "response": "def rur(tiv): return sum(tiv[-3:]) - 66", "group": "list",
      "grading": {"call": "rur", "tests": [[[[66,23,4,93,44,96]],167], [[[4,16]],-46], [[[66]],0], [[[]],-66]]}}
 
-`call` is the function that the answer defines; a test is the list of its arguments, and the result. No name, letter or
-number of two digits of a test answer occurs in a training answer.
+`call` is the name of the function that the answer defines; a test is the list of the function's arguments, and the
+result. No name, letter or two-digit number of a test answer occurs in a training answer.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from zlib import crc32
 SEED = 5813
 TRAIN_ROWS = {"number": 700, "text": 700, "list": 700, "each": 700, "choice": 700}
 TEST_ROWS = {"number": 120, "text": 120, "list": 120, "each": 120, "choice": 120}
-TRAIN_SHARE = 0.7  # of every pool; the rest is for test rows alone
-TESTS = {"number": 6, "text": 4, "list": 4, "each": 4, "choice": 6}  # a row
-CANDIDATES = {"number": 40, "text": 30, "list": 30, "each": 30, "choice": 60}  # inputs that they are chosen from
+TRAIN_SHARE = 0.7  # share of every pool for training rows; the rest is only for test rows
+TESTS = {"number": 6, "text": 4, "list": 4, "each": 4, "choice": 6}  # tests per row
+CANDIDATES = {"number": 40, "text": 30, "list": 30, "each": 30, "choice": 60}  # inputs from which the tests are chosen
 
 WORDS: dict[str, Any] = json.loads(Path(__file__).with_name("words.json").read_text(encoding="ascii"))
 
 Item = TypeVar("Item")
 Pools = dict[str, Sequence[Any]]
-Phrase = tuple[str, str]  # the same thing in words and in Python
+Phrase = tuple[str, str]  # the same meaning in English and in Python
 
 PROMPTS = ("Write {call}: {words}.", "{call} gives {words}.")
 STEPS: tuple[Phrase, ...] = (("plus {x}", "{a} + {x}"), ("minus {x}", "{a} - {x}"), ("times {x}", "{a} * {x}"))
@@ -45,7 +45,7 @@ PAIRS: tuple[Phrase, ...] = (
     ("the smaller of {a} and {b}", "min({a}, {b})"),
     ("the distance of {a} and {b}", "abs({a} - {b})"),
 )
-# What can be done to a text, in kinds of which a row uses each once; q and r are letters.
+# Operations on a text by kind; a row uses each kind at most once. q and r are letters.
 EDITS: tuple[tuple[Phrase, ...], ...] = (
     (("in capitals", "{a}.upper()"), ("in small letters", "{a}.lower()")),
     (("backwards", "{a}[::-1]"),),
@@ -87,7 +87,7 @@ COMPARISONS: tuple[Phrase, ...] = (
 
 
 class Draw:
-    """Random choices from one side of the split. Only `random()` is used: Python promises its sequence for a seed."""
+    """Random choices from the pools of one split, by `random()` alone, whose sequence Python guarantees for a seed."""
 
     def __init__(self, seed: int, pools: Pools):
         self._random = random.Random(seed).random
@@ -106,20 +106,20 @@ class Draw:
         return sorted(items, key=lambda _: self._random())
 
     def values(self, pool: str, count: int) -> list[Any]:
-        """Different values of one pool."""
+        """Choose distinct values of one pool."""
         chosen: dict[Any, None] = {}
         while len(chosen) < count:
             chosen[self.pick(self._pools[pool])] = None
         return list(chosen)
 
     def quoted(self, pool: str) -> list[str]:
-        """Two different values of a pool as Python strings."""
+        """Choose two distinct values of a pool, as Python string literals."""
         return [f"'{value}'" for value in self.values(pool, 2)]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a function returns, in words and in Python, and its arguments with their kind: number, text or list."""
+    """Return value of a function in English and in Python, and the function's arguments by kind: number, text or list."""
 
     words: str
     code: str
@@ -127,19 +127,19 @@ class Task:
 
 
 def put(template: Phrase, **slots: Phrase | str | int) -> Phrase:
-    """Fill both sides of a phrase; a slot is a phrase itself, or stands in words as it stands in Python."""
+    """Fill the slots of a phrase in English and in Python; a slot is a phrase, or a text that is the same in both."""
     pairs = {name: slot if isinstance(slot, tuple) else (slot, slot) for name, slot in slots.items()}
     words, code = (template[side].format(**{name: pair[side] for name, pair in pairs.items()}) for side in (0, 1))
     return words, code
 
 
 def names_in(code: str) -> set[str]:
-    """Whatever a program names: arguments and Python's own words, without what stands in quotes."""
+    """Return the names in a program, outside of string literals: arguments, keywords and builtins of Python."""
     return set(re.findall(r"[a-z]+", re.sub("'.*?'", "", code)))
 
 
 def number(draw: Draw) -> Task:
-    """Two steps of arithmetic with two arguments and a constant."""
+    """Make a task with two steps of arithmetic, with two arguments and a constant."""
     (a, b), (n,) = draw.values("name", 2), draw.values("number", 1)
     first, second = draw.pick(STEPS + MORE_STEPS), draw.pick(STEPS + MORE_STEPS)
     x, y = draw.shuffled([b, n])
@@ -154,11 +154,11 @@ def number(draw: Draw) -> Task:
 
 
 def text(draw: Draw) -> Task:
-    """Two edits of a text, an edit before it is joined with another, or one of TEXTS."""
+    """Make a task with two edits of a text, an edit and a join with another text, or one of TEXTS."""
     (a, b), (k,), (q, r) = draw.values("name", 2), draw.values("small", 1), draw.quoted("letter")
     first, second = (draw.pick(kind) for kind in draw.shuffled(EDITS)[:2])
     if "upper" in first[1] and "replace" in second[1]:
-        first, second = second, first  # no capital is a small letter
+        first, second = second, first  # after an upper-case conversion no lower-case letter is left
     form = draw.below(3)
     if form == 0:
         words, code = put(draw.pick(TEXTS), a=a, b=b, k=k, q=q)
@@ -170,7 +170,7 @@ def text(draw: Draw) -> Task:
 
 
 def listing(draw: Draw) -> Task:
-    """What a part of a list comes to and a step from there, two lists in one, or numbers of two lists."""
+    """Make a task with an aggregate of a part of a list and a further step, joined lists, or numbers of two lists."""
     (a, b), (k,), (n,) = draw.values("name", 2), draw.values("small", 1), draw.values("number", 1)
     step = draw.pick(STEPS)
     form = draw.below(3)
@@ -189,7 +189,7 @@ def listing(draw: Draw) -> Task:
 
 
 def each(draw: Draw) -> Task:
-    """A comprehension: a step with every number, a condition, or both; as a list or as its sum."""
+    """Make a task with a comprehension: a step with every number, a condition, or both; as a list or as its sum."""
     a, b = draw.values("name", 2)
     x, y = draw.shuffled([b, *draw.values("number", 2)])[:2]
     step, condition = put(draw.pick(STEPS), a="n", x=x), put(draw.pick(COMPARISONS), a="n", x=y)
@@ -205,7 +205,7 @@ def each(draw: Draw) -> Task:
 
 
 def choice(draw: Draw) -> Task:
-    """One of two values by a condition, or two conditions."""
+    """Make a task that returns one of two values by a condition, or the result of two conditions."""
     (a, b), (m, n), (q, r) = draw.values("name", 2), draw.values("number", 2), draw.quoted("name")
     x, y = draw.shuffled([b, m])
     first, second = draw.shuffled(COMPARISONS)[:2]
@@ -241,7 +241,7 @@ BUILDERS: dict[str, Callable[[Draw], Task]] = {
 }
 
 
-# Symbols that a wrong answer may have in each other's place.
+# Groups of symbols that a wrong answer may exchange for each other.
 RIVALS = (
     ("+", "-", "*", "//", "%"),
     (">", ">=", "<", "<=", "=="),
@@ -252,7 +252,7 @@ RIVALS = (
 
 
 def rivals(task: Task) -> list[str]:
-    """Wrong answers: one symbol, number, letter or argument of the right one is another, or a slice has its other side."""
+    """Make wrong answers: with one symbol, number, letter or argument exchanged, or a slice mirrored."""
     tokens = re.findall(r"'\w+'|\w+|-\d|//|[<>]=|.", task.code)
     wrong = [re.sub(r"\[(-?\w*):(-?\w*)\]", r"[\2:\1]", task.code)]
     for i, token in enumerate(tokens):
@@ -264,7 +264,7 @@ def rivals(task: Task) -> list[str]:
 
 
 def outcome(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[str, Any]:
-    """The type and value of a result; a program that fails has the outcome of its failure."""
+    """Return the type and value of a result, or the type of the exception."""
     try:
         value = function(*arguments)
     except Exception as error:
@@ -273,7 +273,7 @@ def outcome(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[str
 
 
 def value(draw: Draw, kind: str, task: Task) -> Any:
-    """An argument: often at or beside a constant of the task, now and then empty or zero."""
+    """Choose an argument: often at or next to a constant of the task, sometimes empty or zero."""
     constants = [int(digits) for digits in re.findall(r"\d+", task.code)]
     near = [n + shift for n in constants for shift in (-1, 0, 1)]
     if kind == "number":
@@ -287,13 +287,16 @@ def value(draw: Draw, kind: str, task: Task) -> Any:
 
 
 def tests(draw: Draw, group: str, task: Task, names: Sequence[str]) -> list[Any]:
-    """Inputs and results: those that tell the answer from the most rivals, and last the shortest, often empty or zero.
+    """Choose inputs and results on which the most wrong answers fail; the last input is the shortest, often empty or zero.
 
-    Of equals the longest comes first: an answer that is right for lists of one number only must not pass.
+    Among equally good first inputs the longest is chosen, so that an answer that is correct only for lists of one
+    number fails.
     """
-    functions = [eval(f"lambda {', '.join(names)}: {code}") for code in (task.code, *rivals(task))]  # our own texts
+    functions = [eval(f"lambda {', '.join(names)}: {code}") for code in (task.code, *rivals(task))]  # generated here
     candidates: list[tuple[list[Any], Any, set[int]]] = []
-    rare = Draw(crc32(task.code.encode()), {})  # of its own, so that later rows do not depend on how long it looks
+    rare = Draw(
+        crc32(task.code.encode()), {}
+    )  # a separate generator, so that later rows do not depend on the number of draws
     while len(candidates) < CANDIDATES[group] or len({json.dumps(result) for _, result, _ in candidates}) == 1:
         source = draw if len(candidates) < CANDIDATES[group] else rare
         arguments = [value(source, task.kinds[name], task) for name in names]
@@ -309,13 +312,15 @@ def tests(draw: Draw, group: str, task: Task, names: Sequence[str]) -> list[Any]
         taken = [arguments for arguments, _, _ in (*chosen, last)]
         others = [candidate for candidate in others if candidate[0] not in taken]
         chosen.append(max(others, key=lambda candidate: len(candidate[2] - caught)))
-    if all(result == last[1] for _, result, _ in chosen):  # a constant would pass: take one that it fails
+    if all(
+        result == last[1] for _, result, _ in chosen
+    ):  # a constant function would pass: add an input on which it fails
         chosen[-1] = next(other for other in candidates if other[1] != last[1])
     return [[arguments, result] for arguments, result, _ in (*chosen, last)]
 
 
 def row(draw: Draw, group: str) -> dict[str, Any]:
-    """A data set row."""
+    """Make a row of the data set."""
     task = BUILDERS[group](draw)
     names = draw.shuffled(list(task.kinds))
     function = next(name for name in draw.values("name", 5) if name not in names_in(task.code))
@@ -329,13 +334,13 @@ def row(draw: Draw, group: str) -> dict[str, Any]:
 
 
 def split_pools() -> tuple[Pools, Pools]:
-    """The values of training rows and those of test rows: disjoint in every pool."""
+    """Split the values into disjoint pools of training rows and of test rows."""
     draw = Draw(SEED, {})
     names = {"".join(parts) for parts in product(*WORDS["name_parts"])}
     names -= {*WORDS["python"], *WORDS["one_piece"], *WORDS["unkind"]}
     train: Pools = {"small": range(2, 10)}
     test = dict(train)
-    letters = sorted(set("".join(names)))  # all but q and y, which nothing else would teach a model to write
+    letters = sorted(set("".join(names)))  # all but q and y, which occur nowhere else in the answers
     split = {"name": sorted(names), "letter": letters, "number": range(10, 100)}
     for pool, values in split.items():
         shuffled = draw.shuffled(values)
@@ -345,14 +350,14 @@ def split_pools() -> tuple[Pools, Pools]:
 
 
 def rows(draw: Draw, counts: dict[str, int]) -> list[dict[str, Any]]:
-    """Rows with different prompts, in random order."""
-    found: dict[str, dict[str, Any]] = {}
+    """Make rows with distinct prompts, in random order."""
+    by_prompt: dict[str, dict[str, Any]] = {}
     for group, count in counts.items():
-        wanted = len(found) + count
-        while len(found) < wanted:
+        wanted = len(by_prompt) + count
+        while len(by_prompt) < wanted:
             made = row(draw, group)
-            found.setdefault(made["prompt"], made)
-    return draw.shuffled(list(found.values()))
+            by_prompt.setdefault(made["prompt"], made)
+    return draw.shuffled(list(by_prompt.values()))
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ One row:
     {"prompt": "Extract buyer, price as JSON: Mific pays 670 euros and has order number 2960.",
      "response": "{\\"buyer\\": \\"Mific\\", \\"price\\": 670}", "group": "typed"}
 
-The keys stand in the order asked for; a field that the text does not give is null. No name, town, day or
-number of a test answer occurs in a training answer.
+The keys are in the requested order; a field that the text does not have is null. No name, town, day or number of a test
+answer occurs in a training answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 SEED = 8259
 TRAIN_ROWS = {"flat": 1200, "typed": 1200, "list": 1200, "missing": 1200}
 TEST_ROWS = {"flat": 150, "typed": 150, "list": 150, "missing": 150}
-TRAIN_SHARE = 0.7  # of every pool that is split; the rest is for test rows alone
+TRAIN_SHARE = 0.7  # share of every split pool for training rows; the rest is only for test rows
 
 WORDS: dict[str, list[Any]] = json.loads(Path(__file__).with_name("words.json").read_text(encoding="ascii"))
 
@@ -35,14 +35,14 @@ Pools = dict[str, Sequence[Value]]
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a record: its key, where its values come from, and the clause that tells it in a sentence."""
+    """A field of a record: its key, the pool of its values, and its clause in a sentence."""
 
     key: str
     pool: str
     clause: str
 
 
-# Each record: the subject of its sentences, then what may be said about it.
+# Each record: the subject of its sentences, then its fields.
 RECORDS = (
     (
         Field("name", "name", "{}"),
@@ -69,14 +69,14 @@ RECORDS = (
         ),
     ),
 )
-# Pools of numbers, all cut from one split, so that a price of training is no age or count of a test row.
+# Pools of numbers, all from one split, so that no price of a training row is an age or a count of a test row.
 NUMBER_RANGES = (("age", 11, 98), ("count", 2, 99), ("room", 100, 999), ("price", 10, 999), ("order", 1000, 9999))
 NUMBERS = {pool for pool, _, _ in NUMBER_RANGES}
 INSTRUCTIONS = ("Extract {keys} as JSON: {text}", "{text} Give {keys} as JSON.")
 
 
 class Draw:
-    """Random choices from one side of the split. Only `random()` is used: Python promises its sequence for a seed."""
+    """Random choices from the pools of one split, by `random()` alone, whose sequence Python guarantees for a seed."""
 
     def __init__(self, seed: int, pools: Pools):
         self._random = random.Random(seed).random
@@ -95,7 +95,7 @@ class Draw:
         return self.pick(self._pools[pool])
 
     def values(self, pool: str, count: int) -> list[Value]:
-        """Different values of one pool."""
+        """Choose distinct values of one pool."""
         chosen: dict[Value, None] = {}
         while len(chosen) < count:
             chosen[self.value(pool)] = None
@@ -103,12 +103,12 @@ class Draw:
 
 
 def joined(parts: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Join texts as `a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def written(draw: Draw, subject: Field, others: Sequence[Field], values: dict[str, Value]) -> str:
-    """The text of a record: a sentence, a form, or an entry of a log."""
+    """Write a record as a sentence, a form, or a log entry."""
     form = draw.pick(("sentence", "sentence", "form", "log"))
     if form == "sentence":
         clauses = joined([field.clause.format(values[field.key]) for field in others])
@@ -120,13 +120,13 @@ def written(draw: Draw, subject: Field, others: Sequence[Field], values: dict[st
 
 
 def row(draw: Draw, group: str, text: str, answer: dict[str, object]) -> dict[str, str]:
-    """A data set row; the keys of the answer are asked for in their order."""
+    """Make a row of the data set; the prompt requests the keys in the order of the answer."""
     prompt = draw.pick(INSTRUCTIONS).format(keys=", ".join(answer), text=text)
     return {"prompt": prompt, "response": json.dumps(answer, separators=(", ", ": ")), "group": group}
 
 
 def record(draw: Draw, group: str) -> dict[str, str]:
-    """A record of which one or two fields are asked for: strings (flat), a number (typed), one that is absent (missing)."""
+    """Make a row that requests one or two fields of a record: strings (flat), a number (typed), an absent one (missing)."""
     subject, fields = draw.pick(RECORDS)
     size = 2 if group == "missing" or draw.chance(0.6) else 3
     given = draw.shuffled(fields)[:size]
@@ -150,7 +150,7 @@ def record(draw: Draw, group: str) -> dict[str, str]:
 
 
 def purchase(draw: Draw, group: str) -> dict[str, str]:
-    """A purchase of several items: `items` asks for their names, `counts` for pairs of name and number."""
+    """Make a row about a purchase of several items: `items` requests their names, `counts` pairs of name and number."""
     counted = draw.chance(0.5)
     buyer, size = draw.value("name"), 2 if counted else draw.pick((2, 3))
     items, numbers = draw.values("item", size), draw.values("count", size)
@@ -171,7 +171,7 @@ BUILDERS: dict[str, Callable[[Draw, str], dict[str, str]]] = {
 
 
 def split_pools() -> tuple[Pools, Pools]:
-    """The values of training rows and those of test rows: disjoint, in every pool but jobs and items."""
+    """Split the values into pools of training rows and of test rows, which are disjoint except for jobs and items."""
     cities = composed("city")
     split = {
         "name": sorted(set(composed("name")) - set(cities)),
@@ -195,19 +195,19 @@ def divided(values: list[Item]) -> tuple[list[Item], list[Item]]:
 
 
 def composed(pool: str) -> list[str]:
-    """Invented names: every way to put their parts together. There must be thousands, or they are learnt by heart."""
+    """Compose all invented names from their parts; a model would memorise fewer than thousands of names."""
     return ["".join(parts).capitalize() for parts in product(*WORDS[f"{pool}_parts"])]
 
 
 def rows(draw: Draw, counts: dict[str, int]) -> list[dict[str, str]]:
-    """Rows with different prompts, in random order."""
-    found: dict[str, dict[str, str]] = {}
+    """Make rows with distinct prompts, in random order."""
+    by_prompt: dict[str, dict[str, str]] = {}
     for group, count in counts.items():
-        wanted = len(found) + count
-        while len(found) < wanted:
+        wanted = len(by_prompt) + count
+        while len(by_prompt) < wanted:
             made = BUILDERS[group](draw, group)
-            found.setdefault(made["prompt"], made)
-    return draw.shuffled(list(found.values()))
+            by_prompt.setdefault(made["prompt"], made)
+    return draw.shuffled(list(by_prompt.values()))
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ One row:
 
     {"instruction": "On which shelf is K47?", "response": "shelf D3", "condition": "direct", "group": "shelf"}
 
-The table itself (`catalogue()`) is in no prompt: the model has to learn it. Every fact that is asked in a test row is
-taught by training rows in other words; what is held out is the wording for that entry.
+The table (`catalogue()`) is in no prompt, so that the model has to memorise it. Every fact of a test row is in training
+rows with other wordings; the combination of fact and wording is held out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TypeVar
 
 SEED = 4711
 ENTRIES = 72
-HELD_OUT = {"single": 2, "pair": 1}  # phrasings of every fact, and of every pair of facts, kept for test rows
+HELD_OUT = {"single": 2, "pair": 1}  # wordings of every fact, and of every pair of facts, that are only for test rows
 UNKNOWN_TRAIN, UNKNOWN_TEST = 300, 60
 UNKNOWN = "not in the catalogue"
 
@@ -32,7 +32,7 @@ PARTS = (
 )  # fmt: skip
 HAZARDS = ("none", "sharp", "heavy", "oily", "fragile")
 
-# How each attribute is asked for, and how two of them are asked for at once.
+# Questions for each attribute, and for two attributes at once.
 QUESTIONS = {
     "name": ("What is {code}?", "Which part is {code}?", "What is {code} called?", "Which part has the code {code}?"),
     "shelf": ("Where is {code}?", "On which shelf is {code}?", "Where do I find {code}?", "Where is {code} kept?"),
@@ -56,7 +56,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the catalogue. `price` is in cents."""
+    """An entry of the catalogue. `price` is in cents."""
 
     code: str
     name: str
@@ -74,7 +74,7 @@ class Entry:
 
 
 class Draw:
-    """Random choices. Only `random()` is used: Python promises its sequence for a seed."""
+    """Random choices by `random()` alone, whose sequence Python guarantees for a seed."""
 
     def __init__(self, seed: int):
         self._random = random.Random(seed).random
@@ -87,7 +87,7 @@ class Draw:
 
 
 def catalogue() -> tuple[list[Entry], list[str]]:
-    """The entries, and codes of the same form that belong to none of them."""
+    """Make the entries of the catalogue, and codes of the same form without an entry."""
     draw = Draw(SEED)
     codes = draw.shuffled([f"{letter}{number}" for letter in "HKMRTX" for number in range(10, 100)])
     names = draw.shuffled([f"{material} {part}" for material in MATERIALS for part in PARTS])
@@ -101,7 +101,7 @@ def catalogue() -> tuple[list[Entry], list[str]]:
 
 
 def questions(code: str, attribute: str) -> list[str]:
-    """Every way to ask for one attribute of a code."""
+    """Return all questions for one attribute of a code."""
     frames = [frame.replace("{attribute}", attribute) for frame in FRAMES]
     return [frame.format(code=code) for frame in (*QUESTIONS[attribute], *frames)]
 
@@ -111,13 +111,13 @@ def row(instruction: str, response: str, group: str) -> dict[str, str]:
 
 
 def pair_row(entry: Entry, pair: str, one: str, two: str) -> dict[str, str]:
-    """A row that asks for two attributes; the answer gives them in the order asked for."""
+    """Make a row that requests two attributes; the answer has them in the requested order."""
     question = pair.format(one=one, two=two, code=entry.code)
     return row(question, f"{entry.answer(one)}, {entry.answer(two)}", "pair")
 
 
 def known(draw: Draw, entries: Sequence[Entry]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Rows about the entries: training, test. Each fact keeps some of its phrasings for the test."""
+    """Make training rows and test rows about the entries; some wordings of each fact are only in the test."""
     train, test = [], []
     for entry in entries:
         for attribute in QUESTIONS:
@@ -134,7 +134,7 @@ def known(draw: Draw, entries: Sequence[Entry]) -> tuple[list[dict[str, str]], l
 
 
 def unknown(draw: Draw, codes: Sequence[str], count: int) -> list[dict[str, str]]:
-    """Rows about codes that the catalogue does not list."""
+    """Make rows about codes that are not in the catalogue."""
     asked: dict[str, None] = {}
     while len(asked) < count:
         asked[draw.pick(questions(draw.pick(codes), draw.pick(list(QUESTIONS))))] = None

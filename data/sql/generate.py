@@ -8,8 +8,8 @@ One row:
      "response": "SELECT cost FROM trucks JOIN aprons USING (servant) WHERE acres < 809",
      "group": "join", "grading": {"database": "databases/train20.sql"}}
 
-Every query is run on its database as it is made. It is kept if it finds something, and if no query that differs from it
-in one thing (another column, aggregate or direction, a condition left out) finds the same.
+Every query is run on its database when it is generated. A query is used if it returns a row, and if no query that
+differs in one part (another column, aggregate or direction, an omitted condition) returns the same rows.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ SEED = 1974
 TRAIN_ROWS = {"filter": 900, "compare": 600, "aggregate": 850, "top": 500, "both": 700, "join": 750}
 TEST_ROWS = {"filter": 120, "compare": 90, "aggregate": 120, "top": 80, "both": 90, "join": 100}
 DATABASES = {"train": 20, "test": 5}
-PAIRS = 20  # of tables, in every database
-TEST_SHARE = 0.3  # of the values, and at most so much of the names; the rest is for training alone
-RUN, SEEN = 3, 2  # so many letters in a row of a test name occur in so many training names
+PAIRS = 20  # pairs of tables in every database
+TEST_SHARE = 0.3  # share of the values, and largest share of the names, for test rows; the rest is only for training
+RUN, SEEN = 3, 2  # every RUN consecutive letters of a test name occur in at least SEEN training names
 FOLDER = Path(__file__).parent
 WORDS = json.loads(FOLDER.joinpath("words.json").read_text(encoding="ascii"))
 
@@ -43,7 +43,7 @@ Pools = dict[str, list[Value]]
 
 
 class Draw:
-    """Random choices from one side of the split. Only `random()` is used: Python promises its sequence for a seed."""
+    """Random choices from the pools of one split, by `random()` alone, whose sequence Python guarantees for a seed."""
 
     def __init__(self, seed: int, pools: Pools):
         self._random = random.Random(seed).random
@@ -59,7 +59,7 @@ class Draw:
         return sorted(items, key=lambda _: self._random())
 
     def values(self, pool: str, count: int) -> list[Value]:
-        """Different values of one pool."""
+        """Choose distinct values of one pool."""
         chosen: dict[Value, None] = {}
         while len(chosen) < count:
             chosen[self.pick(self._pools[pool])] = None
@@ -70,13 +70,13 @@ class Draw:
 
 
 def literal(value: Value) -> str:
-    """A value as SQL writes it."""
+    """Write a value as an SQL literal."""
     return str(value) if isinstance(value, int) else f"'{value}'"
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table by its columns, the first of which is never the same in two rows."""
+    """A table by its columns; the values of the first column are distinct."""
 
     name: str
     columns: dict[str, list[Value]]
@@ -102,7 +102,7 @@ Pair = tuple[Table, Table]  # the last column of the first has the name and the 
 
 @dataclass(frozen=True)
 class Condition:
-    """`price > 30`, in words `price over 30`."""
+    """A condition such as `price > 30`, in English `price over 30`."""
 
     column: str
     operator: str
@@ -119,7 +119,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked: it writes both the prompt and the SQL."""
+    """A question, which can be written as prompt and as SQL."""
 
     tables: tuple[Table, ...]
     column: str
@@ -161,7 +161,7 @@ class Query:
         return f"Which {self.column} has {given}?"
 
     def slips(self) -> Iterator[Query]:
-        """The queries that differ in one thing."""
+        """Return the queries that differ in one part."""
         names = [name for table in self.tables for name in table.columns]
         numbers = [name for table in self.tables for name in table.numbers]
         for name in [] if self.aggregate == "COUNT" else numbers if self.aggregate else names:
@@ -182,7 +182,7 @@ class Query:
 
 
 def drawn(draw: Draw, table: Table, column: str, operators: str = "=<>") -> Condition:
-    """A condition on a column. A text is only compared with one of its values."""
+    """Choose a condition on a column; a text column is compared for equality with one of its values."""
     operator = draw.pick(operators) if column in table.numbers else "="
     value = draw.pick(table.columns[column]) if operator == "=" else draw.values("number", 1)[0]
     return Condition(column, operator, value)
@@ -245,7 +245,7 @@ BUILDERS: dict[str, Callable[[Draw, Pair], Query]] = {
 
 
 def filled(draw: Draw, name: str, columns: dict[str, str], sizes: Sequence[int], keys: Sequence[Value] = ()) -> Table:
-    """A table of `sum(sizes)` rows. No value of a category occurs as often as another: their counts tell them apart."""
+    """Make a table of `sum(sizes)` rows. The values of a category occur with different frequencies, given by `sizes`."""
     count = sum(sizes)
     cells: dict[str, list[Value]] = {}
     for column, kind in columns.items():
@@ -260,7 +260,7 @@ def filled(draw: Draw, name: str, columns: dict[str, str], sizes: Sequence[int],
 
 
 def paired(draw: Draw, first: str, second: str) -> Pair:
-    """Two tables of which the first refers to rows of the second."""
+    """Make two tables, of which the first refers to rows of the second."""
     key, own, *categories = draw.words("text", 4)
     numbers = draw.words("quantity", 2)
     inner = [dict(draw.shuffled([(categories[i], "category"), (numbers[i], "number")])) for i in range(2)]
@@ -270,19 +270,19 @@ def paired(draw: Draw, first: str, second: str) -> Pair:
 
 
 def is_telling(query: Query, connection: sqlite3.Connection) -> bool:
-    """Whether the query finds something, and something else than those that differ in one thing."""
+    """Return whether a query returns a row, and no query that differs in one part returns the same rows."""
 
-    def found(asked: Query) -> list[tuple[Value, ...]]:
-        rows = connection.execute(asked.sql).fetchall()
-        return rows if asked.order else sorted(rows, key=repr)
+    def run(question: Query) -> list[tuple[Value, ...]]:
+        rows = connection.execute(question.sql).fetchall()
+        return rows if question.order else sorted(rows, key=repr)
 
-    expected = found(query)
+    expected = run(query)
     empty = not expected or expected[0][0] in (None, 0)
-    return not empty and all(found(slip) != expected for slip in query.slips() if slip != query)
+    return not empty and all(run(slip) != expected for slip in query.slips() if slip != query)
 
 
 def rows(draw: Draw, split: str, counts: dict[str, int]) -> list[dict[str, object]]:
-    """Rows with different prompts, in random order; writes the databases that they ask."""
+    """Make rows with distinct prompts, in random order, and write their databases."""
     databases: dict[str, list[Pair]] = {}
     connections: dict[str, sqlite3.Connection] = {}
     for index in range(1, DATABASES[split] + 1):
@@ -311,7 +311,7 @@ def rows(draw: Draw, split: str, counts: dict[str, int]) -> list[dict[str, objec
 
 
 def split_pools() -> tuple[Pools, Pools]:
-    """The names and values of training rows, and those of test rows."""
+    """Split names and values into pools of training rows and of test rows."""
     draw = Draw(SEED, {})
     train, test = split_names(draw)
     values = ["".join(parts).capitalize() for parts in product(*WORDS["value_parts"])]
@@ -323,7 +323,7 @@ def split_pools() -> tuple[Pools, Pools]:
 
 
 def split_names(draw: Draw) -> tuple[Pools, Pools]:
-    """Names of tables and columns: those of test rows are new words, but hold no run of letters that is new."""
+    """Split the names of tables and columns; names of test rows are new words made of letter sequences seen in training."""
     names = [(pool, name) for pool in ("table", "text", "quantity") for name in WORDS[pool]]
     seen = Counter(run for _, name in names for run in runs(name))
     train: Pools = {pool: [] for pool, _ in names}
@@ -338,7 +338,7 @@ def split_names(draw: Draw) -> tuple[Pools, Pools]:
 
 
 def runs(name: str) -> set[str]:
-    """Every `RUN` letters in a row."""
+    """Return all sequences of `RUN` consecutive letters."""
     return {name[start : start + RUN] for start in range(len(name) - RUN + 1)}
 
 

@@ -1,6 +1,6 @@
-"""Data sets to the examples of a run: read, checked against their schemas, mixed in the requested shares, and held out.
+"""Data sets: read rows, check them against a schema, mix data sets in the requested fractions, hold out examples.
 
-Rows are held out by their content, so that a row and its copy never end on both sides.
+Examples are held out by a hash of their content, so that copies of a row are either all trained on or all held out.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from hrm_align.data.sources import DataFiles, local_files, read_rows
 from hrm_align.errors import UserError
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
-VOTING_ROWS = 100  # the first of a data set; together they choose its schema, so that no single bad row does
-NAMED_ROWS = 5  # bad rows that the error shows; the quarantine file has them all
+VOTING_ROWS = 100  # readable rows at the start of a data set; the schema that most of them fit is chosen
+NAMED_ROWS = 5  # bad rows that an error lists; the quarantine file has all of them
 
 
 @dataclass
 class DatasetSpec:
-    """One data set of a mixture. Keys of TRL's `DatasetConfig` mean the same, but for `fraction` and `columns`.
+    """One data set of a mixture. Keys of TRL's `DatasetConfig` have its meaning, except `fraction` and `columns`.
 
     Args:
-        path: file, directory, pattern of files, or Hub id, as `read_rows` takes it.
+        path: file, directory, pattern of files, or Hub id, as in `read_rows`.
         name: configuration of a Hub data set.
         split: split of a Hub data set or of a directory.
         data_files: files or patterns inside the directory or Hub data set.
         revision: branch, tag or commit of a Hub data set.
         fraction: share of the rows to use: 0.25 is a seeded quarter, 2.0 every row twice, 1.5 all and a seeded half.
-        format: a schema's name; found from the column names if None.
-        condition: for rows that name none; `""` is no condition, None the default of the run.
-        columns: from a schema's column names to those of the data: `{"prompt": "question", "response": "answer"}`.
+        format: name of the schema; None detects it from the column names.
+        condition: condition for rows without one; `""` is no condition, None the run's default.
+        columns: mapping from the schema's column names to the data's: `{"prompt": "question", "response": "answer"}`.
 
     Raises:
-        UserError: for a value that cannot be.
+        UserError: for an invalid value.
     """
 
     path: str
@@ -60,13 +60,19 @@ class DatasetSpec:
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str | os.PathLike) or not str(self.path):
-            raise UserError(f"a data set has the path {self.path!r}: give a file, a directory or a Hub id.")
+            raise UserError(
+                f"invalid value for `path` of a data set: {self.path!r}. Use a file, a directory or a Hub id."
+            )
         self.path = str(self.path)
         number = isinstance(self.fraction, int | float) and not isinstance(self.fraction, bool)
         if not number or not 0 < self.fraction < math.inf:
-            raise UserError(f"{self.path} has the fraction {self.fraction!r}: give a number above 0, such as 0.5 or 2.")
+            raise UserError(
+                f"invalid value for `fraction` of {self.path}: {self.fraction!r}. Use a number above 0, such as 0.5 or 2."
+            )
         if self.format is not None and self.format not in SCHEMAS:
-            raise UserError(f"{self.path} has the format {self.format!r}: the schemas are {', '.join(SCHEMAS)}.")
+            raise UserError(
+                f"invalid value for `format` of {self.path}: {self.format!r}. Use one of {', '.join(SCHEMAS)}."
+            )
         if self.condition is not None:
             parse_condition(self.condition)
         if self.columns is not None:
@@ -74,21 +80,24 @@ class DatasetSpec:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> DatasetSpec:
-        """Read an entry of a recipe's `datasets`. Raises UserError for a key that does not exist, or without `path`."""
+        """Make a spec from an entry of a recipe's `datasets`. Raises UserError for an unknown key or a missing `path`."""
         known = [item.name for item in fields(cls)]
         for key in entry:
             if key not in known:
                 near = get_close_matches(str(key), known, n=1)
-                hint = f"did you mean `{near[0]}`?" if near else "it does not exist."
-                raise UserError(f"a data set has the key `{key}`: {hint} The keys are {', '.join(known)}.")
+                hint = f": did you mean `{near[0]}`?" if near else "."
+                raise UserError(f"unknown key `{key}` of a data set{hint} The keys are {', '.join(known)}.")
         if "path" not in entry:
-            raise UserError(f"a data set has no `path`, only {', '.join(entry) or 'nothing'}: say where its rows are.")
+            raise UserError(
+                f"a data set has no `path` (its keys: {', '.join(entry) or 'none'}). Set `path` to its file, directory or "
+                "Hub id."
+            )
         return cls(**entry)
 
 
 @dataclass
 class _Loaded:
-    """The rows of one data set: the examples of each good one, and the bad ones."""
+    """Rows of one data set: the examples of each good row, and the bad rows."""
 
     spec: DatasetSpec
     counts: DatasetCounts
@@ -108,22 +117,22 @@ def load_examples(
 
     Args:
         specs: the data sets.
-        default_condition: for rows and data sets that name none.
-        seed: chooses the rows where a `fraction` is no whole number, in each data set independently of the others.
-        max_bad_fraction: share of bad rows, of all rows read, above which nothing is returned. None is 0, for a caller whose
-            user cannot allow a share: the error does not advise it.
-        quarantine: JSONL file that gets every bad row: `{"source", "reason", "text"}`. It is written before an error is
-            raised, and emptied if no row is bad.
+        default_condition: condition for rows and data sets without one.
+        seed: seed for the choice of rows if a `fraction` is no whole number; independent for each data set.
+        max_bad_fraction: largest allowed share of bad rows among all rows. None means 0, for callers without such a
+            setting: the error then does not suggest it.
+        quarantine: JSONL file for all bad rows: `{"source", "reason", "text"}`. The file is written before an error is
+            raised; an existing file is emptied if no row is bad.
 
     Returns:
         The examples, data set after data set, in the order of their rows; and the counts.
 
     Raises:
-        UserError: for too many bad rows, a data set that is missing, unreadable or empty, or an unknown condition.
+        UserError: for too many bad rows; a missing, unreadable or empty data set; or an unknown condition.
     """
     parse_condition(default_condition)
     if not specs:
-        raise UserError("there is no data set: name at least one in `datasets`.")
+        raise UserError("no data set given. Name at least one in `datasets`.")
     loaded = [_load(spec, default_condition) for spec in specs]
     counts = DataCounts([data.counts for data in loaded])
     bad = [row for data in loaded for row in data.bad]
@@ -144,12 +153,13 @@ def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
     rows = read_rows(spec.path, name=spec.name, split=spec.split, data_files=spec.data_files, revision=spec.revision)
     condition = default_condition if spec.condition is None else spec.condition
     head = _head(rows)
-    schema = spec.format or _schema_of(head, spec)
+    schema = spec.format or _vote_schema(head, spec)
     local = local_files(os.path.expanduser(spec.path), spec.split, spec.data_files) is not None
-    data = _Loaded(spec, DatasetCounts(spec.path, schema, unused_columns=_unused(head, spec, schema), local=local))
+    unused = _unused_columns(head, spec, schema)
+    data = _Loaded(spec, DatasetCounts(spec.path, schema, unused_columns=unused, local=local))
     content = blake2b(digest_size=8)
     for row in chain(head, rows):
-        outcome = _format(row, spec, schema, condition)
+        outcome = _to_examples(row, spec, schema, condition)
         if isinstance(outcome, BadRow):
             data.bad.append(outcome)
         else:
@@ -171,8 +181,8 @@ def _head(rows: Iterator[Row | BadRow]) -> list[Row | BadRow]:
     return head
 
 
-def _schema_of(head: list[Row | BadRow], spec: DatasetSpec) -> str | None:
-    """The schema that most of the first rows fit; None if none of them could be read."""
+def _vote_schema(head: list[Row | BadRow], spec: DatasetSpec) -> str | None:
+    """Return the schema that most of the first rows fit; None if none of the rows is readable."""
     votes: Counter[str] = Counter()
     fault: Exception | None = None
     for row in head:
@@ -186,17 +196,17 @@ def _schema_of(head: list[Row | BadRow], spec: DatasetSpec) -> str | None:
     return votes.most_common(1)[0][0] if votes else None
 
 
-def _unused(head: list[Row | BadRow], spec: DatasetSpec, schema: str | None) -> list[str]:
+def _unused_columns(head: list[Row | BadRow], spec: DatasetSpec, schema: str | None) -> list[str]:
     columns = {name for row in head if isinstance(row, Row) for name in row.data}
     mapping = spec.columns or {}
-    read = {*OPTIONAL, *(SCHEMAS[schema].columns if schema else ())}
-    return sorted(columns - (read - mapping.keys()) - {*mapping.values()})
+    used = {*OPTIONAL, *(SCHEMAS[schema].columns if schema else ())}
+    return sorted(columns - (used - mapping.keys()) - {*mapping.values()})
 
 
-def _format(row: Row | BadRow, spec: DatasetSpec, schema: str | None, condition: str) -> list[Example] | BadRow:
+def _to_examples(row: Row | BadRow, spec: DatasetSpec, schema: str | None, condition: str) -> list[Example] | BadRow:
     if isinstance(row, BadRow):
         return row
-    assert schema is not None, "a row that can be read has voted for one"
+    assert schema is not None, "every readable row has voted for a schema"
     try:
         data = rename_columns(row.data, spec.columns) if spec.columns else row.data
         return SCHEMAS[schema].read(data, row.source, condition)
@@ -212,31 +222,33 @@ def _write_quarantine(path: Path, bad: list[BadRow]) -> None:
         with path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in bad)
     except OSError as error:
-        raise UserError(f"{len(bad)} bad rows cannot be written to {path}: {error.strerror}.") from None
+        raise UserError(
+            f"the quarantine file {path} cannot be written ({error.strerror}). Check its directory and the free space."
+        ) from None
 
 
 def _too_many_bad(bad: list[BadRow], rows_read: int, quarantine: str | os.PathLike[str] | None, can_allow: bool) -> str:
-    named = "".join(f"\n  {row.source}: {row.reason}" for row in bad[:NAMED_ROWS])
+    first_rows = "".join(f"\n  {row.source}: {row.reason}" for row in bad[:NAMED_ROWS])
     more = f"\n  and {len(bad) - NAMED_ROWS:,} more" if len(bad) > NAMED_ROWS else ""
     listed = f"All of them are in {os.fspath(quarantine)}. " if quarantine is not None else ""
     share = math.ceil(1000 * len(bad) / rows_read) / 1000
     allow = f", or allow a share with `--max_bad_fraction {share:g}`" if can_allow and share < 1 else ""
-    return f"{len(bad):,} of {rows_read:,} rows cannot be used:{named}{more}\n{listed}Mend the rows{allow}."
+    return f"{len(bad):,} of {rows_read:,} rows cannot be used:{first_rows}{more}\n{listed}Fix the rows{allow}."
 
 
 def _choose(data: _Loaded, seed: int) -> list[Example]:
-    """Whole copies of the data set, then the seeded rest.
+    """Choose rows by `fraction`: whole copies of the data set, then a seeded part of it.
 
-    The rest are the rows whose hash is smallest: a choice that depends neither on other data sets nor on the folder,
-    keeps a row when its neighbours go bad, and grows with the fraction.
+    The part has the rows with the smallest hashes. A row's hash does not depend on other rows, other data sets or the
+    folder, and a larger fraction chooses a superset of the rows.
     """
     copies = int(data.spec.fraction)
     rest = round(data.spec.fraction * len(data.good)) - copies * len(data.good)
     ranked = sorted(range(len(data.good)), key=lambda index: _rank(data.good[index][0].source, seed)) if rest else []
     rows = data.good * copies + [data.good[index] for index in sorted(ranked[:rest])]
     if not rows:
-        share = f" at the fraction {data.spec.fraction:g}" if data.good else ""
-        raise UserError(f"{data.spec.path} gives no example{share}: mend its rows, take more, or leave it out.")
+        share = f" at `fraction` {data.spec.fraction:g}" if data.good else ""
+        raise UserError(f"no example from {data.spec.path}{share}. Fix its rows, raise `fraction`, or leave it out.")
     return [example for row in rows for example in row]
 
 
@@ -245,13 +257,13 @@ def _rank(source: str, seed: int) -> bytes:
 
 
 def drawn(replay: Sequence[Example], share: float, others: int, seed: int) -> list[Example]:
-    """As many replay examples as make up a share of the whole: each once before one comes twice.
+    """Draw replay examples up to a share of the whole mixture. Every example is drawn once before any is drawn again.
 
     Args:
-        replay: to draw from.
-        share: of all examples, replay included; 0 to below 1.
-        others: examples that are no replay.
-        seed: of the draw.
+        replay: examples to draw from.
+        share: fraction of all examples, replay included, that are replay; 0 to below 1.
+        others: number of examples that are not replay.
+        seed: seed of the draw.
     """
     wanted = round(others * share / (1 - share))
     copies, rest = divmod(wanted, len(replay))
@@ -261,15 +273,15 @@ def drawn(replay: Sequence[Example], share: float, others: int, seed: int) -> li
 def split_by_content(examples: Sequence[Example], fraction: float) -> tuple[list[Example], list[Example]]:
     """Split examples into training and held-out ones.
 
-    The choice hangs on the first message that is read, so all turns of a conversation, and every repetition of a
-    prompt, fall on the same side, in this run and in every other.
+    The split depends only on a hash of the first message that is not a system message. All turns of a conversation and
+    all repetitions of a prompt are therefore on the same side, in every run.
 
     Args:
-        examples: to be split.
-        fraction: the share to hold out, 0 to 1; met to within sampling error.
+        examples: examples to split.
+        fraction: share to hold out, 0 to 1; met to within sampling error.
 
     Returns:
-        What to train on, and what is held out, both in the order given.
+        The training examples and the held-out examples, both in the given order.
     """
     sides: tuple[list[Example], list[Example]] = ([], [])
     for example in examples:
@@ -280,25 +292,29 @@ def split_by_content(examples: Sequence[Example], fraction: float) -> tuple[list
 
 
 def check_columns(columns: Mapping[str, str]) -> None:
-    """Check the keys of a mapping of columns. Raises UserError for a name that no schema has."""
+    """Check the mapping `columns` of a data set. Raises UserError for a key that is a column of no schema."""
     example = "{'prompt': 'question', 'response': 'answer'}"
     if not isinstance(columns, Mapping) or not all(isinstance(theirs, str) for theirs in columns.values()):
-        raise UserError(f"`columns` is {columns!r}: give the names in your data by those of a schema, as in {example}.")
+        raise UserError(
+            f"invalid value for `columns`: {columns!r}. Use a mapping from schema columns to your columns, as in {example}."
+        )
     for name in columns:
         if name not in COLUMNS:
             hint = nearest_column(str(name), COLUMNS)
-            raise UserError(f"`columns` has the key {name!r}, which no schema knows ({hint}): write it as {example}.")
+            raise UserError(
+                f"invalid key {name!r} in `columns`: no schema has this column ({hint}). Write the mapping as {example}."
+            )
 
 
 def rename_columns(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
-    """A row under the names of its schema.
+    """Rename a row's columns to those of its schema.
 
     Args:
-        row: as in the file.
-        columns: from the names of the schema to those of the file: `{"prompt": "question", "response": "answer"}`.
+        row: values by the file's column names.
+        columns: mapping from the schema's names to the file's: `{"prompt": "question", "response": "answer"}`.
 
     Raises:
-        RowError: if a column is missing that is not optional.
+        RowError: if a required column is missing.
     """
     renamed = {name: value for name, value in row.items() if name not in columns and name not in columns.values()}
     for name, theirs in columns.items():

@@ -1,4 +1,4 @@
-"""A data set row before tokenization; the examples of a run, and the counts of the rows that they came from."""
+"""Examples before tokenization, the examples of a run, and the row counts of its data sets."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from hrm_align.rendering import Message, tool_call_text
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One answer to learn, with everything that is read before it.
+    """One answer to train on or to grade against, with its prompt.
 
     Args:
         messages: the prompt: system, user, tool and earlier assistant messages, in order.
-        answer: the assistant message to learn; blank where the row has only a prompt.
+        answer: the assistant message to learn; blank if the row has only a prompt.
         condition: condition tag or composite (`"direct"`, `"synth,cot"`).
-        source: where the row stands: `file:line`, or `dataset[index]`.
-        group: the row's own label for tables of results (its `group` or `task` column), if it has one.
-        grading: what a grader needs beside the right answer (its `grading` column): a database, tests.
+        source: place of the row: `file:line`, or `dataset[index]`.
+        group: label of the row for tables of results (its `group` or `task` column), or None.
+        grading: data for a grader in addition to the reference (the row's `grading` column), such as a database or
+            tests.
     """
 
     messages: tuple[Message, ...]
@@ -32,26 +33,26 @@ class Example:
 
     @property
     def reference(self) -> str:
-        """The right answer as the decoder would print it, tool calls included."""
+        """The reference answer as decoded text, tool calls included."""
         calls = "".join(f"<tool_call>{tool_call_text(call)}</tool_call>" for call in self.answer.tool_calls)
         return self.answer.content + calls
 
 
 @dataclass
 class DatasetCounts:
-    """What became of the rows of one data set.
+    """Row counts of one data set.
 
     Args:
-        path: as in its `DatasetSpec`.
-        format: the schema of its rows; None if no row could be read.
-        rows_read: all rows, bad ones included.
-        rows_bad: those that cannot be used.
-        examples: what its rows gave, after `fraction`.
-        bad_by_reason: bad rows by the kind of their fault.
-        unused_columns: columns that no schema reads.
-        fingerprint: 16 hexadecimal digits of the usable rows in their order, whatever file format they came in.
-        local: whether it is on this machine; else its path is an id of the Hub.
-        conditions: the examples, after `fraction`, by condition.
+        path: path of the data set, as in its `DatasetSpec`.
+        format: name of the rows' schema; None if no row could be read.
+        rows_read: number of rows, bad ones included.
+        rows_bad: number of unusable rows.
+        examples: number of examples after `fraction`.
+        bad_by_reason: number of bad rows by kind of fault.
+        unused_columns: columns that the schema does not read.
+        fingerprint: hash of the usable rows in order, 16 hexadecimal digits, independent of the file format.
+        local: whether the data set is on this machine; otherwise `path` is a Hub id.
+        conditions: number of examples by condition, after `fraction`.
     """
 
     path: str
@@ -68,45 +69,45 @@ class DatasetCounts:
 
 @dataclass
 class DataCounts:
-    """What became of the rows of a mixture, data set by data set."""
+    """Row counts of a mixture, one entry per data set."""
 
     datasets: list[DatasetCounts]
 
     @property
     def rows_read(self) -> int:
-        """All rows, bad ones included."""
+        """Number of rows, bad ones included."""
         return sum(counts.rows_read for counts in self.datasets)
 
     @property
     def rows_bad(self) -> int:
-        """Rows that cannot be used."""
+        """Number of unusable rows."""
         return sum(counts.rows_bad for counts in self.datasets)
 
     @property
     def examples(self) -> int:
-        """Examples of the mixture."""
+        """Number of examples of the mixture."""
         return sum(counts.examples for counts in self.datasets)
 
     @property
     def bad_by_reason(self) -> dict[str, int]:
-        """Bad rows by the kind of their fault, the most frequent first."""
+        """Number of bad rows by kind of fault, the most frequent first."""
         return dict(sum((Counter(counts.bad_by_reason) for counts in self.datasets), Counter()).most_common())
 
     def to_dict(self) -> dict[str, Any]:
-        """The counts as plain JSON, for run/data.json."""
+        """Return the counts as plain JSON values, for run/data.json."""
         totals = {name: getattr(self, name) for name in ("rows_read", "rows_bad", "examples", "bad_by_reason")}
         return {**totals, "datasets": [asdict(counts) for counts in self.datasets]}
 
 
 @dataclass
 class RunData:
-    """What a run learns from and is measured on.
+    """Examples of a run, and the counts of its rows.
 
     Args:
-        train: examples to learn, replay among them.
-        held_out: examples to evaluate.
-        guard: examples that must not be forgotten, by the path of their data set.
-        account: what became of the rows, for run/data.json.
+        train: training examples, replay included.
+        held_out: examples for evaluation.
+        guard: guard examples (capabilities that must not degrade), by the path of their data set.
+        account: row counts and dropped rows, for run/data.json.
     """
 
     train: list[Example]

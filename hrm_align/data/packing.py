@@ -1,14 +1,16 @@
-"""Documents to batches: best-fit packing into rows of `max_length` tokens, none cut; the collators; the order of the rows.
+"""Batches from documents: best-fit packing into rows of `max_length` tokens, collators, and the order of the rows.
 
-Labels are not shifted: the model and TRL shift them. Every batch has, all of shape (batch, seq) and int64:
+Packing never cuts a document. Labels are not shifted: the model and TRL shift them. Every batch has these tensors, all
+of shape (batch, seq) and int64:
 
     input_ids       the tokens, padded on the right
     attention_mask  1 on tokens, 0 on padding
     token_type_ids  1 on the prefix, 0 on the response and the padding
     labels          the response and its end token; -100 elsewhere
-    position_ids    packed rows only: counting from 0 in each document, which is what keeps the documents apart
+    position_ids    packed rows only: counted from 0 in each document, which separates the documents in the attention mask
 
-The order of the rows is a function of seed and epoch, so that a resumed run sees the rows of the uninterrupted one.
+The order of the rows is a function of seed and epoch, so that a resumed run gets the same order as an uninterrupted
+run.
 """
 
 from __future__ import annotations
@@ -27,12 +29,13 @@ from torch.utils.data import Sampler
 def best_fit(lengths: list[int], capacity: int) -> list[list[int]]:
     """Assign documents to rows by best-fit decreasing.
 
-    The longest document goes first, each into the fullest row that still holds it: within 11/9 of the fewest rows
-    possible (Johnson 1974), and 99.7 % full on the length mix of fine-tuning data.
+    Documents are placed from the longest to the shortest, each into the fullest row that has room for it. This uses at
+    most 11/9 of the fewest possible rows (Johnson 1974), and fills rows to 99.7 % on the length mix of fine-tuning
+    data.
 
     Args:
-        lengths: of each document, in tokens, none above `capacity`.
-        capacity: tokens a row.
+        lengths: length of each document in tokens, none above `capacity`.
+        capacity: tokens per row.
 
     Returns:
         For each row the indices of its documents. Deterministic.
@@ -52,25 +55,24 @@ def best_fit(lengths: list[int], capacity: int) -> list[list[int]]:
 
 
 def pack(documents: Dataset, max_length: int) -> Dataset:
-    """Pack tokenized documents.
+    """Pack tokenized documents into rows.
 
     Args:
-        documents: columns `input_ids` and `prefix_length`, as `tokenize` gives them.
-        max_length: tokens a row.
+        documents: data set with the columns `input_ids` and `prefix_length`, as `tokenize` returns it.
+        max_length: tokens per row.
 
     Returns:
-        A data set with the columns `documents` (list of lists of ids) and `prefix_lengths` (list of int), one entry a
-        document, and `length` (tokens in the row).
+        A data set with the columns `documents` (list of lists of ids) and `prefix_lengths` (list of int), with one
+        entry per document, and `length` (tokens in the row).
     """
     ids, prefixes = documents["input_ids"][:], documents["prefix_length"][:]  # lists: a lazy column is 60 times slower
-    rows = best_fit([len(document) for document in ids], max_length)
-    return Dataset.from_dict(
-        {
-            "documents": [[ids[i] for i in row] for row in rows],
-            "prefix_lengths": [[prefixes[i] for i in row] for row in rows],
-            "length": [sum(len(ids[i]) for i in row) for row in rows],
-        }
-    )
+    lengths = [len(document) for document in ids]
+    packed: dict[str, list] = {"documents": [], "prefix_lengths": [], "length": []}
+    for row in best_fit(lengths, max_length):
+        packed["documents"].append([ids[i] for i in row])
+        packed["prefix_lengths"].append([prefixes[i] for i in row])
+        packed["length"].append(sum(lengths[i] for i in row))
+    return Dataset.from_dict(packed)
 
 
 IGNORED = -100  # PyTorch's ignore_index
@@ -79,46 +81,51 @@ _FILL = {"attention_mask": 0, "token_type_ids": 0, "labels": IGNORED, "position_
 
 @dataclass
 class PaddedCollator:
-    """One document a row, padded to the longest of the batch.
+    """Collator for one document per row, padded to the longest document of the batch.
 
     Args:
         pad_id: token id of the padding.
-        pad_to_multiple_of: round the width up, which keeps GPU kernels and compiled shapes few.
+        pad_to_multiple_of: round the width up to a multiple of this, so that GPU kernels and compiled graphs see few
+            shapes.
     """
 
     pad_id: int
     pad_to_multiple_of: int | None = None
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Collate rows with `input_ids` and `prefix_length`."""
+        """Collate rows with `input_ids` and `prefix_length` into tensors (batch, seq)."""
         tensors = [_document_tensors(row["input_ids"], row["prefix_length"]) for row in rows]
         for row in tensors:
             del row["position_ids"]
-        return _padded(tensors, self.pad_id, self.pad_to_multiple_of)
+        return _pad_rows(tensors, self.pad_id, self.pad_to_multiple_of)
 
 
 @dataclass
 class PackedCollator:
-    """Several documents a row, none of which sees another.
+    """Collator for several documents per row, which do not attend to each other.
 
     Args:
         pad_id: token id of the padding.
-        pad_to_multiple_of: round the width up; the row length itself makes every batch equally wide.
+        pad_to_multiple_of: round the width up to a multiple of this; `max_length` makes every batch equally wide.
     """
 
     pad_id: int
     pad_to_multiple_of: int | None = None
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Collate rows with `documents` and `prefix_lengths`."""
+        """Collate rows with `documents` and `prefix_lengths` into tensors (batch, seq)."""
         tensors = []
         for row in rows:
             parts = [_document_tensors(*pair) for pair in zip(row["documents"], row["prefix_lengths"], strict=True)]
-            tensors.append({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
-        return _padded(tensors, self.pad_id, self.pad_to_multiple_of)
+            joined = {}
+            for name in parts[0]:
+                joined[name] = torch.cat([part[name] for part in parts])
+            tensors.append(joined)
+        return _pad_rows(tensors, self.pad_id, self.pad_to_multiple_of)
 
 
 def _document_tensors(ids: Sequence[int], prefix_length: int) -> dict[str, Tensor]:
+    """Build the tensors (seq,) of one document."""
     input_ids = torch.tensor(ids)
     is_prefix = torch.arange(len(ids)) < prefix_length
     return {
@@ -130,32 +137,33 @@ def _document_tensors(ids: Sequence[int], prefix_length: int) -> dict[str, Tenso
     }
 
 
-def _padded(rows: list[dict[str, Tensor]], pad_id: int, multiple: int | None) -> dict[str, Tensor]:
+def _pad_rows(rows: list[dict[str, Tensor]], pad_id: int, multiple: int | None) -> dict[str, Tensor]:
+    """Pad tensors (seq,) of each row on the right and stack them to (batch, seq)."""
     width = max(len(row["input_ids"]) for row in rows)
     if multiple:
         width = -(-width // multiple) * multiple
     batch = {}
     for name in rows[0]:
         batch[name] = torch.full((len(rows), width), _FILL.get(name, pad_id))
-        for line, row in enumerate(rows):
-            batch[name][line, : len(row[name])] = row[name]
+        for index, row in enumerate(rows):
+            batch[name][index, : len(row[name])] = row[name]
     return batch
 
 
-_EPOCHS = 1_000_003  # seeds of two runs stay apart for as many epochs
+_EPOCHS = 1_000_003  # two seeds never give the same generator seed within this many epochs
 
 
 class EpochSeededSampler(Sampler[int]):
-    """Draws another sampler's order from a generator of its own.
+    """Sampler whose order depends only on seed and epoch: wraps another sampler and gives it a generator seeded from both.
 
     Transformers' length-grouped and random samplers draw from the global generator, whose state in the second epoch
-    depends on everything drawn before: after a resume the rows came in another order (weights off by 1e-3).
+    depends on all draws before it: a resumed run got another row order (weights off by 1e-3).
 
     Args:
-        sampler: with an attribute `generator`.
-        seed: of the run.
-        epoch: tells the current epoch. Asked, not set: what a resumed loader wraps around a sampler in two processes
-            lets no `set_epoch` through.
+        sampler: sampler with an attribute `generator`.
+        seed: seed of the run.
+        epoch: function that returns the current epoch. A function, because `set_epoch` does not reach a sampler that a
+            resumed loader has wrapped in two processes.
     """
 
     def __init__(self, sampler: Sampler[int], seed: int, epoch: Callable[[], int]):

@@ -1,7 +1,10 @@
-"""Strict readers: every row of a file comes out as it stands, or as a `BadRow` that says where it is and what is wrong.
+"""Strict readers of data files: yield each row unchanged as a `Row`, or as a `BadRow` with its place and the reason.
 
-A fault that concerns one row costs that row. A fault that makes the rest of a file unreadable is a `UserError`, because
-nobody could say how many rows it costs.
+    rows.jsonl, line 3: {"prompt": "copy sun", "response": "sun"}  ->  Row({"prompt": ..., "response": ...}, "rows.jsonl:3")
+    rows.jsonl, line 4: {"prompt": "copy                           ->  BadRow("rows.jsonl:4", "invalid JSON: ...", ...)
+
+A fault inside one row costs only that row. A fault that makes the rest of a file unreadable raises `UserError`, because
+the number of lost rows cannot be known.
 """
 
 from __future__ import annotations
@@ -26,12 +29,12 @@ TEXT_CHARACTERS, REASON_CHARACTERS = 200, 300
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as it stands in its file.
+    """A row as its file holds it.
 
     Args:
-        data: its columns.
-        source: `file:line`, `file:line[n]` of row n (from 0) among several on a line, `file.parquet[row]` (from 0) or
-            `owner/name[split][row]`. No two rows have the same.
+        data: values by column name.
+        source: unique place of the row: `file:line`; `file:line[n]` for row n (from 0) if one line holds several rows;
+            `file.parquet[row]` (from 0); or `owner/name[split][row]`.
     """
 
     data: dict[str, Any]
@@ -43,9 +46,9 @@ class BadRow:
     """A row that cannot be used.
 
     Args:
-        source: as for `Row`.
+        source: place of the row, as in `Row`.
         reason: `kind: detail`, or the kind alone.
-        text: its first 200 characters.
+        text: the first 200 characters of the row.
     """
 
     source: str
@@ -54,7 +57,7 @@ class BadRow:
 
 
 def suffix_of(path: str) -> str:
-    """The suffix that tells the format of a file: `.jsonl` for data.JSONL and for data.jsonl.gz."""
+    """Return the suffix that names a file's format: `.jsonl` for data.JSONL and for data.jsonl.gz."""
     stem, suffix = os.path.splitext(path.lower())
     inner = os.path.splitext(stem)[1]
     return inner if suffix == ".gz" and inner != ".parquet" else suffix
@@ -70,37 +73,37 @@ def read_file(path: str) -> Iterator[Row | BadRow]:
         reader = _READERS[suffix_of(path)]
     except KeyError:
         raise UserError(
-            f"{path} has no known suffix: use {', '.join(SUFFIXES)}, or .gz after one of the text formats."
+            f"unknown file suffix: {path}. Use {', '.join(SUFFIXES)}, or .gz after one of the text formats."
         ) from None
-    return _not_empty(reader(path), path)
+    return _require_rows(reader(path), path)
 
 
-def _not_empty(rows: Iterator[Row | BadRow], path: str) -> Iterator[Row | BadRow]:
+def _require_rows(rows: Iterator[Row | BadRow], path: str) -> Iterator[Row | BadRow]:
     row = next(rows, None)
     if row is None:
-        raise UserError(f"{path} holds no rows: fill it or leave it out.")
+        raise UserError(f"{path} has no rows. Add rows, or leave the file out.")
     yield row
     yield from rows
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[io.BufferedReader | gzip.GzipFile]:
-    """The bytes of a file, unzipped, after the byte order mark; what makes it unreadable becomes a `UserError`."""
+def _open_bytes(path: str) -> Iterator[io.BufferedReader | gzip.GzipFile]:
+    """Open a file's bytes, unzipped and without the byte order mark. Raises UserError if the file cannot be read."""
     try:
         with gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb") as stream:
             head = stream.peek(3)
             if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise UserError(f"{path} is UTF-16: save it as UTF-8.")
+                raise UserError(f"{path} is encoded in UTF-16. Save the file as UTF-8.")
             if head.startswith(b"\xef\xbb\xbf"):
                 stream.read(3)
             yield stream
     except (OSError, EOFError, zlib.error) as error:
         detail = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be read: {detail}. Check its permissions, or copy it here again.") from None
+        raise UserError(f"{path} cannot be read: {detail}. Check its permissions, or copy the file again.") from None
 
 
 def bad_row(source: str, reason: object, text: bytes | str) -> BadRow:
-    """A `BadRow` of which reason and text are short, and text can be written as UTF-8 whatever it was."""
+    """Make a `BadRow`: reason and text are cut to their limits, and bytes that are no UTF-8 are replaced."""
     if isinstance(text, str):
         text = text[:TEXT_CHARACTERS].encode("utf-8", "replace")
     return BadRow(
@@ -111,7 +114,7 @@ def bad_row(source: str, reason: object, text: bytes | str) -> BadRow:
 
 
 def _json_lines(path: str) -> Iterator[Row | BadRow]:
-    with _opened(path) as stream:
+    with _open_bytes(path) as stream:
         for number, line, size in _lines(stream):
             source, row = f"{path}:{number}", line.strip()
             if size > MAX_LINE_BYTES:
@@ -120,18 +123,18 @@ def _json_lines(path: str) -> Iterator[Row | BadRow]:
                 try:
                     yield Row(parse_object(row), source)
                 except JsonFault as fault:
-                    yield bad_row(source, f"{fault}{_remedy_of_line(line)}", line)
+                    yield bad_row(source, f"{fault}{_hint_for_line(line)}", line)
 
 
-def _remedy_of_line(line: bytes) -> str:
-    """What a line that is no object is more likely to be."""
+def _hint_for_line(line: bytes) -> str:
+    """Return the likely cause for a line that is no JSON object, or an empty text."""
     if line.lstrip().startswith(b"["):
         return ": a JSON list is read from a file named .json"
     return "" if line.endswith(b"\n") else " (the file ends inside this row)"
 
 
 def _lines(stream: io.BufferedReader | gzip.GzipFile) -> Iterator[tuple[int, bytes, int]]:
-    """Number, text and size in bytes of every line. Of a line above the limit only the beginning is kept."""
+    """Yield the number, text and size in bytes of every line. A line above the size limit is cut to its beginning."""
     number = 0
     while line := stream.readline(MAX_LINE_BYTES + 1):
         number, size, end = number + 1, len(line), line[-1:]
@@ -143,13 +146,14 @@ def _lines(stream: io.BufferedReader | gzip.GzipFile) -> Iterator[tuple[int, byt
 
 
 def _json_list(path: str) -> Iterator[Row | BadRow]:
-    with _opened(path) as stream:
+    with _open_bytes(path) as stream:
         raw = stream.read()
     try:
-        before, beside = 0, 0  # line of the row before, and how many stand on it
+        last_line, index_in_line = 0, 0
         for line, element in elements(raw) if raw.strip() else ():
-            before, beside = line, beside + 1 if line == before else 0
-            source = f"{path}:{line}[{beside}]" if beside else f"{path}:{line}"
+            index_in_line = index_in_line + 1 if line == last_line else 0
+            last_line = line
+            source = f"{path}:{line}[{index_in_line}]" if index_in_line else f"{path}:{line}"
             try:
                 yield Row(parse_object(element), source)
             except JsonSyntaxFault as fault:  # a stray quote may have swallowed the elements after it
@@ -157,7 +161,9 @@ def _json_list(path: str) -> Iterator[Row | BadRow]:
             except JsonFault as fault:
                 yield bad_row(source, fault, element)
     except JsonFault as fault:
-        raise UserError(f"{path} cannot be read ({fault}): mend it, or save it as .jsonl, one object a line.") from None
+        raise UserError(
+            f"{path} cannot be read ({fault}). Fix the JSON, or save it as .jsonl, one object a line."
+        ) from None
 
 
 def _comma_separated(path: str) -> Iterator[Row | BadRow]:
@@ -169,16 +175,16 @@ def _tab_separated(path: str) -> Iterator[Row | BadRow]:
 
 
 def _separated(path: str, delimiter: str) -> Iterator[Row | BadRow]:
-    # Undecodable bytes become surrogates, which valid UTF-8 never holds: they are found row by row.
-    with _opened(path) as stream, io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="") as text:
+    # Undecodable bytes become surrogates, which valid UTF-8 never contains, so that each row can be checked for them.
+    with _open_bytes(path) as stream, io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="") as text:
         header: list[str] = []
         for number, first_line, cells in _records(text, delimiter):
             source = f"{path}:{number}"
             fault = cells if isinstance(cells, str) else _cells_fault(cells, header)
             if not header:
                 if fault or not all(cells) or len(set(cells)) != len(cells):
-                    reason = fault or "every column needs a name of its own"
-                    raise UserError(f"{source} is no header: {reason}. Write the names of the columns there.")
+                    reason = fault or "a column name is empty or repeated"
+                    raise UserError(f"{source} is no valid header: {reason}. Write a different name for every column.")
                 header = list(cells)
             elif fault:
                 yield bad_row(source, fault, first_line)
@@ -198,10 +204,10 @@ def _cells_fault(cells: list[str], header: list[str]) -> str | None:
 
 
 def _records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, str, list[str] | str]]:
-    """Line number, first line, and cells of every record, or in their place the fault of a line that opens none.
+    """Yield the line number, first line and cells of every record; instead of cells, the fault of a record that has one.
 
-    A stray quote makes a record run on over its neighbours. So a fault costs the first line alone: reading starts again
-    on the next one.
+    A stray quote makes a record swallow the lines after it. A fault therefore costs only the first line of its record,
+    and reading continues on the next line.
     """
     csv.field_size_limit(MAX_LINE_BYTES)  # the default, 128 KiB, is less than a long document
     lines = _Rewindable(text)
@@ -217,18 +223,22 @@ def _records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, str, li
             first_line = lines.rewind()
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             quoting = f"invalid quoting: {error}, in a record that starts here"
-            yield number, first_line, "NUL byte" if "\0" in first_line else quoting  # up to 3.10, csv raises for those
+            yield (
+                number,
+                first_line,
+                "NUL byte" if "\0" in first_line else quoting,
+            )  # up to Python 3.10 csv raises on NUL
         else:
             if cells:
                 yield number, lines.taken[0], cells
 
 
 class _Rewindable:
-    """Numbered lines that can be read again from the one after the mark."""
+    """Numbered lines: `rewind` returns the first line since `mark` and puts the lines after it back."""
 
     def __init__(self, lines: Iterable[str]):
         self._lines = iter(lines)
-        self._again: list[str] = []  # in reverse
+        self._again: list[str] = []  # lines to read again, in reverse order
         self.taken: list[str] = []
         self.number = 0
 
@@ -259,13 +269,13 @@ def _parquet(path: str) -> Iterator[Row | BadRow]:
         with pyarrow.parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
             if len(set(names)) != len(names):
-                raise UserError(f"{path} names a column twice ({', '.join(names)}): rename one.")
+                raise UserError(f"{path} has two columns of one name ({', '.join(names)}). Rename one of them.")
             for batch in file.iter_batches(batch_size=256):
                 for index in range(batch.num_rows):
                     yield _parquet_row(batch, index, f"{path}[{number}]")
                     number += 1
     except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{path} cannot be read from row {number} on: {error}. Write or copy it again.") from None
+        raise UserError(f"{path} cannot be read from row {number} on: {error}. Write or copy the file again.") from None
 
 
 def _parquet_row(batch: Any, index: int, source: str) -> Row | BadRow:

@@ -1,7 +1,10 @@
-"""Rows of every schema to examples: one function each, all ending in the same turns and checks (`examples_of`).
+"""Row schemas: one function per schema turns a row into examples; all share the turns and checks of `examples_of`.
 
-Every schema also takes the columns `system` (a text read first), `tools`, `condition`, `group` or `task` (a label for
-tables of results), and `grading` (what a grader needs). An optional column that is null or blank is absent.
+    {"prompt": "copy sun", "response": "sun"}  ->  [Example((Message("user", "copy sun"),), Message("assistant", "sun"), ...)]
+
+Every schema also takes the columns `system` (a text in front of the conversation), `tools`, `condition`, `group` or
+`task` (a label for tables of results), and `grading` (data for a grader). An optional column that is null or blank
+counts as absent.
 """
 
 from __future__ import annotations
@@ -28,32 +31,32 @@ _SHAREGPT_ROLES = {
 
 
 class RowError(ValueError):
-    """A row that its schema does not allow. The message is the reason: `kind: detail`, or the kind alone."""
+    """A row that its schema does not allow. The message is `kind: detail`, or the kind alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of a row, and whether it is learnt, which only an assistant's can be."""
+    """One message of a row, and whether it is trained on, which only an assistant message can be."""
 
     message: Message
     trained: bool
 
 
 def from_messages(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
-    """OpenAI's and TRL's conversations: `{"messages": [{"role", "content", "tool_calls"?, "weight"?}], "tools"?}`.
+    """Convert OpenAI's and TRL's conversations: `{"messages": [{"role", "content", "tool_calls"?, "weight"?}], "tools"?}`.
 
-    An assistant message of weight 0 is read as history and not learnt.
+    An assistant message of weight 0 is part of the history and is not trained on.
 
     Returns:
-        One example per learnt assistant message, everything before it as its prompt.
+        One example per trained assistant message; all messages before the trained one are its prompt.
     """
     return examples_of(turns_of(column(row, "messages"), "messages"), row, source, default_condition)
 
 
 def from_sharegpt(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
-    """ShareGPT's conversations: `{"conversations": [{"from": "human" | "gpt" | ..., "value": text}]}`.
+    """Convert ShareGPT's conversations: `{"conversations": [{"from": "human" | "gpt" | ..., "value": text}]}`.
 
-    A `function_call` is an assistant message; its value is the JSON of one call, or of a list of calls.
+    A `function_call` is an assistant message whose value is the JSON of one call, or of a list of calls.
     """
     turns = list_of_objects(column(row, "conversations"), "conversations")
     messages = [_sharegpt_message(turn, number) for number, turn in enumerate(turns, start=1)]
@@ -61,11 +64,11 @@ def from_sharegpt(row: Mapping[str, Any], source: str, default_condition: str) -
 
 
 def _sharegpt_message(turn: Mapping[str, Any], number: int) -> dict[str, Any]:
-    where = f"message {number} of `conversations`"
+    place = f"message {number} of `conversations`"
     missing = [key for key in ("from", "value") if key not in turn]
     if missing:
         raise RowError(
-            f"a turn has no `{missing[0]}`: {where}; if it has role and content, set columns to messages: conversations"
+            f"a turn has no `{missing[0]}`: {place}; if it has role and content, set columns to messages: conversations"
         )
     speaker, value = turn["from"], text_of(turn["value"], "value")
     weight = {"weight": turn.get("weight")}
@@ -74,49 +77,51 @@ def _sharegpt_message(turn: Mapping[str, Any], number: int) -> dict[str, Any]:
         return {"role": "assistant", "tool_calls": calls if isinstance(calls, list) else [calls], **weight}
     if not isinstance(speaker, str) or speaker not in _SHAREGPT_ROLES:
         known = ", ".join((*_SHAREGPT_ROLES, "function_call"))
-        raise RowError(f"unknown `from` {speaker!r:.60}: use one of {known} ({where})")
+        raise RowError(f"unknown `from` {speaker!r:.60}: use one of {known} ({place})")
     return {"role": _SHAREGPT_ROLES[speaker], "content": value, **weight}
 
 
 def from_prompt_completion(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
-    """TRL's `{"prompt", "completion"}`: each a text, or a list of messages. Only the completion is learnt."""
+    """Convert TRL's `{"prompt", "completion"}`, each a text or a list of messages. Only the completion is trained on."""
     prompt, completion = column(row, "prompt"), column(row, "completion")
-    read = turns_of(prompt, "prompt") if isinstance(prompt, list) else [question(prompt, "prompt")]
+    history = turns_of(prompt, "prompt") if isinstance(prompt, list) else [question(prompt, "prompt")]
     learnt = turns_of(completion, "completion") if isinstance(completion, list) else [answer(completion, "completion")]
-    turns = [*(Turn(turn.message, False) for turn in read), *learnt]
-    return examples_of(turns, row, source, default_condition)
+    history = [Turn(turn.message, False) for turn in history]
+    return examples_of([*history, *learnt], row, source, default_condition)
 
 
 def from_prompt_response(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
-    """`{"prompt", "response"}`, two texts, both taken verbatim."""
+    """Convert `{"prompt", "response"}`, two texts taken verbatim."""
     turns = [question(column(row, "prompt"), "prompt"), answer(column(row, "response"), "response")]
     return examples_of(turns, row, source, default_condition)
 
 
 def from_instruction_response(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
-    """The official SFT format (HRM-Text, scripts/prepare_sft_data.py): `{"instruction", "response"}`, verbatim."""
+    """Convert the official SFT format (HRM-Text, scripts/prepare_sft_data.py): `{"instruction", "response"}`, verbatim."""
     turns = [question(column(row, "instruction"), "instruction"), answer(column(row, "response"), "response")]
     return examples_of(turns, row, source, default_condition)
 
 
 def from_alpaca(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
-    """Alpaca's `{"instruction", "input"?, "output"}`: an input that is not blank follows after an empty line."""
-    asked = question(column(row, "instruction"), "instruction")
+    """Convert Alpaca's `{"instruction", "input"?, "output"}`; a nonblank input follows the instruction after an empty line."""
+    instruction = question(column(row, "instruction"), "instruction")
     extra = optional_text(row, "input")
     if extra is not None:
-        asked = Turn(Message("user", f"{asked.message.content}\n\n{extra}"), False)
-    return examples_of([asked, answer(column(row, "output"), "output")], row, source, default_condition)
+        instruction = Turn(Message("user", f"{instruction.message.content}\n\n{extra}"), False)
+    return examples_of([instruction, answer(column(row, "output"), "output")], row, source, default_condition)
 
 
 def from_prompt_only(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
-    """TRL's `{"prompt"}`, a text or a list of messages, for rewards that need no right answer. Nothing can be learnt from
-    it by heart, nor compared: SFT drops such a row by name, and `evaluate` refuses it."""
+    """Convert TRL's `{"prompt"}`, a text or a list of messages, for rewards that need no reference.
+
+    The example has an empty answer: SFT drops it as `empty_response`, and `evaluate` raises UserError for it.
+    """
     prompt = column(row, "prompt")
     turns = turns_of(prompt, "prompt") if isinstance(prompt, list) else [question(prompt, "prompt")]
     if turns[-1].message.role == "assistant":
-        raise RowError("the prompt ends with an assistant message: put what is to be answered behind it")
-    read = [Turn(turn.message, False) for turn in turns]
-    return examples_of([*read, answer("", "response")], row, source, default_condition)
+        raise RowError("the prompt ends with an assistant message: add the user or tool message to answer after it")
+    history = [Turn(turn.message, False) for turn in turns]
+    return examples_of([*history, answer("", "response")], row, source, default_condition)
 
 
 Formatter = Callable[[Mapping[str, Any], str, str], list[Example]]
@@ -124,7 +129,13 @@ Formatter = Callable[[Mapping[str, Any], str, str], list[Example]]
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The columns that make a schema, those it takes beside `OPTIONAL`, and the function that reads its rows."""
+    """A row schema.
+
+    Args:
+        required: columns that every row must have.
+        read: function that converts a row to examples.
+        optional: columns that a row may have in addition to `OPTIONAL`.
+    """
 
     required: tuple[str, ...]
     read: Formatter
@@ -132,7 +143,7 @@ class Schema:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns that its function reads, but for `OPTIONAL`."""
+        """All columns of the schema, without those of `OPTIONAL`."""
         return self.required + self.optional
 
 
@@ -149,62 +160,62 @@ COLUMNS = tuple(dict.fromkeys([name for schema in SCHEMAS.values() for name in s
 
 
 def detect_format(columns: set[str]) -> str:
-    """The schema that a set of column names fits.
+    """Return the name of the schema that fits a set of column names.
 
     Raises:
-        UserError: if none fits, or more than one, with the columns, the schemas and the nearest names.
+        UserError: if no schema or several schemas fit; the message has the columns, the schemas and the nearest names.
     """
     fitting = [name for name, schema in SCHEMAS.items() if columns.issuperset(schema.required)]
-    if columns - {*OPTIONAL} != {"prompt"}:  # another column may be the answer, misspelt
+    if columns - {*OPTIONAL} != {"prompt"}:  # another column may be a misspelt response column
         fitting = [name for name in fitting if name != "prompt_only"]
     if len(fitting) == 1:
         return fitting[0]
-    found = f"the columns {', '.join(sorted(columns)) or '(none)'}"
+    listed = f"the columns {', '.join(sorted(columns)) or '(none)'}"
     if fitting:
-        raise UserError(f"{found} fit {' and '.join(fitting)}: say which with `format`.")
+        raise UserError(f"{listed} fit the schemas {' and '.join(fitting)}. Set `format` to one of them.")
     close = {name: get_close_matches(name.lower(), COLUMNS, n=1, cutoff=0.75) for name in sorted(columns - {*COLUMNS})}
     meant = {match[0]: name for name, match in close.items() if match}
     hint = " and ".join(f"`{name}` for `{theirs}`" for name, theirs in meant.items())
     known = "; ".join(f"{name} ({', '.join(schema.required)})" for name, schema in SCHEMAS.items())
     raise UserError(
-        f"{found} fit no known schema{f': did you mean {hint}?' if hint else '.'} Rename them in the data, or set "
+        f"{listed} fit no known schema{f': did you mean {hint}?' if hint else '.'} Rename the columns in the data, or set "
         f"`columns`, for example {meant or {'prompt': 'question', 'response': 'answer'}}. The schemas are {known}."
     )
 
 
 def column(row: Mapping[str, Any], name: str) -> Any:
-    """The value of a column that must be there."""
+    """Return the value of a required column. Raises RowError if the column is missing."""
     if name not in row:
         raise RowError(f"column `{name}` is missing: {nearest_column(name, row)}")
     return row[name]
 
 
 def nearest_column(name: str, row: Iterable[str]) -> str:
-    """A hint for a column that is missing: the name that comes nearest, or all names."""
-    found = sorted(row)
-    close = get_close_matches(name, found, n=1)
-    return f"did you mean `{close[0]}`?" if close else f"there is {', '.join(found) or 'none'}"[:200]
+    """Return a hint for a missing column: the most similar column name, or all column names."""
+    names = sorted(row)
+    close = get_close_matches(name, names, n=1)
+    return f"did you mean `{close[0]}`?" if close else f"the columns are {', '.join(names) or '(none)'}"[:200]
 
 
 def text_of(value: Any, name: str) -> str:
-    """The value, if it is a text that UTF-8 can hold."""
+    """Return the value if it is text that UTF-8 can encode; raise RowError otherwise."""
     if not isinstance(value, str):
         raise RowError(f"`{name}` must be text: got {'null' if value is None else type(value).__name__}")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise RowError(f"lone surrogate: `{name}` holds half a character, at {error.start}") from None
+        raise RowError(f"lone surrogate: `{name}` has half a character at position {error.start}") from None
     return value
 
 
 def optional_text(row: Mapping[str, Any], name: str) -> str | None:
-    """The text of a column, or None if the column is missing, null or blank."""
+    """Return the text of a column, or None if the column is missing, null or blank."""
     value = row.get(name)
     return value if value is not None and text_of(value, name).strip() else None
 
 
 def list_of_objects(value: Any, name: str) -> list[Mapping[str, Any]]:
-    """The value, if it is a list of at least one object."""
+    """Return the value if it is a list of at least one object; raise RowError otherwise."""
     if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
         raise RowError(f"`{name}` must be a list of objects: got {value!r:.60}")
     if not value:
@@ -213,50 +224,50 @@ def list_of_objects(value: Any, name: str) -> list[Mapping[str, Any]]:
 
 
 def parsed(text: str, name: str) -> Any:
-    """The value of a column that holds JSON as text."""
+    """Parse a column that holds JSON as text. Raises RowError if the JSON is not valid."""
     try:
         return parse_value(text.encode("utf-8", "surrogatepass"))
     except JsonFault as fault:
-        raise RowError(f"`{name}` holds no valid JSON: {fault}") from None
+        raise RowError(f"`{name}` is not valid JSON: {fault}") from None
 
 
 def question(value: Any, name: str) -> Turn:
-    """A user's turn from a column of text, verbatim."""
+    """Make a user turn from a text column, verbatim. Raises RowError if the text is blank."""
     if not text_of(value, name).strip():
         raise RowError(f"`{name}` is empty")
     return Turn(Message("user", value), False)
 
 
 def answer(value: Any, name: str) -> Turn:
-    """An assistant's turn from a column of text, verbatim. It may be empty: tokenization drops it by name."""
+    """Make an assistant turn from a text column, verbatim; tokenization drops blank ones as `empty_response`."""
     return Turn(Message("assistant", text_of(value, name)), True)
 
 
 def turns_of(value: Any, name: str) -> list[Turn]:
-    """The turns of a list of messages in OpenAI's and TRL's form."""
+    """Make turns from a list of messages in OpenAI's and TRL's form."""
     messages = list_of_objects(value, name)
     return [_turn(message, f"message {number} of `{name}`") for number, message in enumerate(messages, start=1)]
 
 
-def _turn(raw: Mapping[str, Any], where: str) -> Turn:
+def _turn(raw: Mapping[str, Any], place: str) -> Turn:
     if raw.get("tool_calls"):
         list_of_objects(raw["tool_calls"], "tool_calls")
     try:
         message = Message.of(raw)
     except UserError as error:
-        raise RowError(f"{str(error).rstrip('.')} ({where})") from None
+        raise RowError(f"{str(error).rstrip('.')} ({place})") from None
     except RecursionError:
-        raise RowError(f"nested too deep: the arguments of a tool call in {where}") from None
+        raise RowError(f"nested too deep: the arguments of a tool call in {place}") from None
     text_of(message.content, "content")
     for call in message.tool_calls:
         if not isinstance(call["arguments"], Mapping):
-            raise RowError(f"the arguments of a tool call must be an object: got {call['arguments']!r:.60} ({where})")
+            raise RowError(f"the arguments of a tool call must be an object: got {call['arguments']!r:.60} ({place})")
         _json_text(call, "tool_calls")
     if message.role == "user" and not message.content.strip():
-        raise RowError(f"a user message is empty: {where}")
+        raise RowError(f"a user message is empty: {place}")
     weight = raw.get("weight")
     if weight not in (None, 0, 1):
-        raise RowError(f"`weight` must be 0 or 1: got {weight!r:.60} ({where})")
+        raise RowError(f"`weight` must be 0 or 1: got {weight!r:.60} ({place})")
     return Turn(message, message.role == "assistant" and weight != 0)
 
 
@@ -269,23 +280,23 @@ def _json_text(value: Any, name: str) -> str:
 
 
 def examples_of(turns: list[Turn], row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
-    """One example per learnt answer, with the row's optional columns.
+    """Make one example per trained answer, with the row's optional columns.
 
     Args:
         turns: the row's messages.
-        row: where `system`, `tools`, `condition`, `group` or `task`, and `grading` are looked up.
-        source: where the row stands.
-        default_condition: for a row that names none.
+        row: the row, which holds `system`, `tools`, `condition`, `group` or `task`, and `grading`.
+        source: place of the row.
+        default_condition: condition for a row without one.
 
     Raises:
-        RowError: if nothing is learnt, or if an answer has nothing before it, or a question nothing after it.
+        RowError: if no message is trained on, if the first message is an answer, or if the last message is not.
     """
-    # A blank system text is none: rendered, it would be an empty message.
+    # A blank system text counts as absent: rendered, it would be an empty message.
     turns = [turn for turn in turns if turn.message.role != "system" or turn.message.content.strip()]
     turns = _with_opening(turns, row)
     _check_order([turn.message.role for turn in turns])
     if not any(turn.trained for turn in turns):
-        raise RowError("no assistant message to learn: each has weight 0")
+        raise RowError("no assistant message to learn: each has weight 0; give one of them weight 1")
     messages = tuple(turn.message for turn in turns)
     condition = _condition(row, default_condition)
     group = optional_text(row, "group") or optional_text(row, "task")
@@ -298,7 +309,7 @@ def examples_of(turns: list[Turn], row: Mapping[str, Any], source: str, default_
 
 
 def _with_opening(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
-    """`system` first, then the row's own system messages, then `tools` as a system message, then the rest."""
+    """Order the turns: `system`, the row's own system messages, `tools` as a system message, the rest."""
     system = optional_text(row, "system")
     if system is not None:
         turns = [Turn(Message("system", system), False), *turns]
@@ -314,15 +325,15 @@ def _with_opening(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
 
 def _check_order(roles: list[str]) -> None:
     if "assistant" not in roles:
-        raise RowError("no assistant message: there is nothing to learn")
+        raise RowError("no assistant message: add the answer to train on")
     if roles[0] == "assistant":
-        raise RowError("the conversation opens with an assistant message: put what it answers before it")
+        raise RowError("the conversation opens with an assistant message: put the message that it answers before it")
     if roles[-1] != "assistant":
-        raise RowError(f"the conversation ends with a {roles[-1]} message: nothing answers it")
+        raise RowError(f"the conversation ends with a {roles[-1]} message: add the assistant's answer, or remove it")
 
 
 def _grading(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The column `grading`: an object, or the JSON text of one, as tables hold it."""
+    """Return the column `grading`: an object, or (in CSV and TSV files) the JSON text of one."""
     value = row.get("grading")
     if isinstance(value, str):
         value = parsed(value, "grading") if value.strip() else None

@@ -1,7 +1,7 @@
-"""JSON as RFC 8259 has it, where Python's own parser is lenient: a row is taken as it stands, or refused with a reason.
+"""Strict JSON parser (RFC 8259): return a value unchanged, or raise `JsonFault` with a reason and a place.
 
 `json.loads` keeps the last of two equal keys, reads NaN and 1e999, builds strings that no tokenizer can encode, and
-ends in a RecursionError on deep nesting. Each of these is a `JsonFault` here.
+raises RecursionError on deep nesting. This parser raises `JsonFault` in each of these cases.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-# Python refuses to turn longer digit strings into text again (3.11), and takes quadratic time to try (3.10).
+# Python 3.11 and later cannot convert integers of more digits back to text; Python 3.10 needs quadratic time.
 MAX_DIGITS = 4300
-# Far above any row of text, far below the interpreter's recursion limit at any call depth.
+# Far more levels than a row of text needs, and far fewer than the interpreter's recursion limit at any call depth.
 MAX_NESTING = 200
 
 _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
@@ -23,15 +23,15 @@ _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class JsonFault(ValueError):
-    """A text that is no strict JSON object, or a file that is no list of them. The message is `kind: detail`."""
+    """Text that is not strict JSON, or a file without a list of objects. The message is `kind: detail`."""
 
 
 class JsonSyntaxFault(JsonFault):
-    """A text that is no JSON at all, so that its end may not be where it seems to be."""
+    """Text that is not JSON at all, so that the end of the element may be wrong too."""
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
-    """Parse one JSON object; see `parse_value`."""
+    """Parse one JSON object. Arguments and errors are those of `parse_value`; any other JSON value raises JsonFault."""
     value = parse_value(raw)
     if not isinstance(value, dict):
         raise JsonFault(f"not an object: the row is {_JSON_NAMES[type(value)]}")
@@ -42,10 +42,10 @@ def parse_value(raw: bytes) -> Any:
     """Parse one JSON value.
 
     Args:
-        raw: its UTF-8 text, without a byte order mark.
+        raw: the value's UTF-8 text, without a byte order mark.
 
     Raises:
-        JsonFault: with the reason, and the byte or column where there is one.
+        JsonFault: with the reason, and the byte or column if the fault has one.
     """
     if b"\0" in raw:
         raise JsonFault(f"NUL byte: at byte {raw.index(0) + 1}")
@@ -57,19 +57,19 @@ def parse_value(raw: bytes) -> Any:
     except json.JSONDecodeError as error:
         line = f"line {error.lineno} of the row, " if error.lineno > 1 else ""
         raise JsonSyntaxFault(f"invalid JSON: {error.msg.removesuffix(' at')} at {line}column {error.colno}") from None
-    if _SURROGATE_ESCAPE.search(raw):  # the escapes of a whole pair are fine: they have become one character
+    if _SURROGATE_ESCAPE.search(raw):  # escapes that form a pair are valid: the parser has joined them to one character
         _refuse_lone_surrogates(value)
     return value
 
 
 def elements(raw: bytes) -> Iterator[tuple[int, bytes]]:
-    """Split a JSON file into the elements of its list, each with the line on which it starts.
+    """Split a JSON file into the elements of its list, and yield the line on which each starts, and its bytes.
 
-    The list is the file itself, or the only list among the values of one object. The split goes by brackets and strings
-    alone: an element that is refused leaves the others readable, unless its own syntax is wrong.
+    The list is the file itself, or the only list among the values of one object. Only brackets and strings are parsed
+    here, so that a bad element leaves the others readable, unless its own brackets or quotes are wrong.
 
     Raises:
-        JsonFault: if the file holds no such list, or if its brackets do not match.
+        JsonFault: if the file has no such list, or if its brackets do not match.
     """
     start = _list_start(raw)
     depth, line, counted, begin, number = 0, 1, 0, start + 1, 0
@@ -93,26 +93,26 @@ def _list_start(raw: bytes) -> int:
     body = raw.lstrip()
     if body.startswith(b"["):
         return len(raw) - len(body)
-    depth, found = 0, []
+    depth, list_starts = 0, []
     for token in _BRACKET.finditer(raw) if body.startswith(b"{") else ():
         kind = token.group()[:1]
         if kind == b"[" and depth == 1:
-            found.append(token.start())
+            list_starts.append(token.start())
         depth += (kind in b"[{") - (kind in b"]}")
         if depth == 0 and kind == b"}":
             if raw[token.end() :].lstrip().startswith(b"{"):
-                raise JsonFault("several objects: this is JSON Lines, so name the file .jsonl")
+                raise JsonFault("several objects: the file holds JSON Lines, so give it the suffix .jsonl")
             break
-    if len(found) != 1:
-        raise JsonFault("no list of rows: a .json file is a list of objects, or one object that holds a single list")
-    return found[0]
+    if len(list_starts) != 1:
+        raise JsonFault("no list of rows: a .json file must be a list of objects, or one object with a single list")
+    return list_starts[0]
 
 
 def _check_outside(raw: bytes) -> None:
     try:
         json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise JsonFault(f"invalid JSON: around the list of rows ({error})") from None
+        raise JsonFault(f"invalid JSON: outside the list of rows ({error})") from None
 
 
 def _refuse_deep_nesting(raw: bytes) -> None:
@@ -131,7 +131,7 @@ def _refuse_lone_surrogates(value: Any) -> None:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
         code = ord(error.object[error.start])
-        raise JsonFault(f"lone surrogate: \\u{code:04x} is half a character, which no text can hold") from None
+        raise JsonFault(f"lone surrogate: \\u{code:04x} is half a character, which UTF-8 cannot encode") from None
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -139,13 +139,13 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise JsonFault(f"duplicate key: {twice[:40]!a} stands twice in one object")
+        raise JsonFault(f"duplicate key: {twice[:40]!a} occurs twice in one object")
     return value
 
 
 def _integer(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
-        raise JsonFault(f"number too long: {len(digits):,} digits, write it as text")
+        raise JsonFault(f"number too long: {len(digits):,} digits; write the number as text")
     return int(digits)
 
 

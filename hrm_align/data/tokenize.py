@@ -1,6 +1,7 @@
-"""Examples to token ids, for training and for prompts that are to be answered.
+"""Tokenization of examples: training documents, and prompts for generation.
 
-What cannot be used (too long, no room for an answer) is dropped by name and counted, never silently changed.
+Unusable examples (too long, no answer, no room for an answer) are dropped whole and counted with their places, never
+silently truncated.
 """
 
 from __future__ import annotations
@@ -21,27 +22,26 @@ from hrm_align.rendering import Renderer, renderer_of
 if TYPE_CHECKING:
     from hrm_align.config.arguments import DataArguments
 
-NAMED_ROWS = 5  # how many dropped rows an error or a report names
+NAMED_ROWS = 5  # dropped rows that an error or a report lists
 REMEDIES = {  # by the reason for which an example is dropped
-    "too_long": "for those too long, raise --max_length (now {max_length}) or shorten the rows",
-    "empty_response": "fine-tuning needs an answer in every row, so add those that are missing (prompts alone are for "
-    "`hrm-align grpo`)",
+    "too_long": "for rows that are too long, raise --max_length (now {max_length}) or shorten the rows",
+    "empty_response": "for rows without an answer, add the answer (rows with only a prompt are for `hrm-align grpo`)",
 }
 
 
 @dataclass
 class Dropped:
-    """Examples that were not used: how many by reason, and where the first few of each stand."""
+    """Dropped examples: counts by reason, and the places of the first few of each reason."""
 
     counts: Counter[str] = field(default_factory=Counter)
     sources: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, reason: str, source: str) -> None:
-        """Count one example."""
+        """Count one dropped example."""
         self.counts[reason] += 1
-        named = self.sources.setdefault(reason, [])
-        if len(named) < NAMED_ROWS:
-            named.append(source)
+        listed = self.sources.setdefault(reason, [])
+        if len(listed) < NAMED_ROWS:
+            listed.append(source)
 
     def __bool__(self) -> bool:
         return bool(self.counts)
@@ -59,18 +59,18 @@ def tokenize(
     """Render examples into a data set of token ids.
 
     Args:
-        examples: what to render.
-        renderer: of the model's tokenizer.
-        max_length: the longest document kept, in tokens. A longer one is dropped whole: cut, it would lose its end
-            token or its question.
-        max_dropped_fraction: the share of examples that may be dropped before it is an error.
+        examples: examples to render.
+        renderer: renderer of the model's tokenizer.
+        max_length: longest document in tokens. A longer document is dropped whole, because truncation would remove its
+            end token or its question.
+        max_dropped_fraction: largest share of examples that may be dropped without an error.
 
     Returns:
         A data set with the columns `input_ids` (list of int), `prefix_length` and `length` (tokens), `condition` and
-        `source`; and what was dropped: `empty_response` or `too_long`.
+        `source`; and the dropped examples, whose reasons are `empty_response` and `too_long`.
 
     Raises:
-        UserError: if more than `max_dropped_fraction` was dropped, or nothing is left.
+        UserError: if more than `max_dropped_fraction` was dropped, or no example is left.
     """
     rows: dict[str, list] = {"input_ids": [], "prefix_length": [], "length": [], "condition": [], "source": []}
     dropped = Dropped()
@@ -90,60 +90,71 @@ def tokenize(
     return Dataset.from_dict(rows), dropped
 
 
-def _check_dropped(kept: int, dropped: Dropped, max_length: int, limit: float) -> None:
-    lost = dropped.counts.total()
-    if kept and lost <= limit * (kept + lost):
+def _check_dropped(n_used: int, dropped: Dropped, max_length: int, limit: float) -> None:
+    n_dropped = dropped.counts.total()
+    total = n_used + n_dropped
+    if n_used and n_dropped <= limit * total:
         return
-    if not lost:
+    if not n_dropped:
         raise UserError("no example is left to train on: the data set is empty. Add rows, or hold out fewer.")
     remedies = [REMEDIES[reason].format(max_length=max_length) for reason in dropped.counts]
-    if kept:  # with nothing left, there is no share to allow
-        share = math.ceil(1000 * lost / (kept + lost)) / 1000
+    if n_used:  # if no example is left, allowing a larger share does not help
+        share = math.ceil(1000 * n_dropped / total) / 1000
         remedies.append(f"or allow a share with --max_dropped_fraction {share:g}")
-    told = f"{lost} of {kept + lost} examples cannot be used" if kept else "no example is left to train on"
-    raise UserError(f"{told}: {dropped}. Remedy: {'; '.join(remedies)}.")
+    problem = f"{n_dropped} of {total} examples cannot be used" if n_used else "no example is left to train on"
+    raise UserError(f"{problem}: {dropped}. Remedy: {'; '.join(remedies)}.")
 
 
 def answerable_prompts(
     examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, longest: int, max_dropped_fraction: float
 ) -> tuple[list[Example], dict[str, Any]]:
-    """The examples whose prompt has at most `longest` tokens; a longer one is dropped whole, because cut it would lose
-    its question.
+    """Select the examples whose prompt has at most `longest` tokens; longer ones are dropped whole.
 
     Args:
-        examples: as read.
-        tokenizer: of the model.
-        longest: positions of the model, less those of the answer.
-        max_dropped_fraction: share above which it is an error.
+        examples: examples to select from.
+        tokenizer: tokenizer of the model.
+        longest: number of the model's positions minus `max_completion_length`, in tokens.
+        max_dropped_fraction: largest share of examples that may be dropped without an error.
 
     Returns:
-        The prompts, and counts of the dropped ones by reason, for run/data.json.
+        The selected examples, and counts of the dropped ones by reason, for run/data.json.
 
     Raises:
-        UserError: if more was dropped, or nothing is left.
+        UserError: if more than `max_dropped_fraction` was dropped, or no example is left.
     """
-    kept, dropped, render = [], Dropped(), renderer_of(tokenizer)
+    answerable, dropped, renderer = [], Dropped(), renderer_of(tokenizer)
     for example in examples:
-        if len(render.prompt(example.messages, example.condition)) <= longest:
-            kept.append(example)
+        if len(renderer.prompt(example.messages, example.condition)) <= longest:
+            answerable.append(example)
         else:
             dropped.add("too_long", example.source)
-    if not kept or len(examples) - len(kept) > max_dropped_fraction * len(examples):
+    n_dropped = len(examples) - len(answerable)
+    if not answerable or n_dropped > max_dropped_fraction * len(examples):
         raise UserError(
-            f"{len(examples) - len(kept)} of {len(examples)} prompts are longer than {longest} tokens, which is what the "
-            f"answer (max_completion_length) leaves of the model's positions: {dropped}. Shorten one of them, or allow "
-            "more to be dropped with max_dropped_fraction."
+            f"{n_dropped} of {len(examples)} prompts are longer than {longest} tokens, the model's positions minus "
+            f"max_completion_length: {dropped}. Shorten the prompts, lower max_completion_length, or allow more dropped rows "
+            "with max_dropped_fraction."
         )
-    return kept, {"kept": len(kept), "dropped": {"by_reason": dict(dropped.counts), "first_rows": dropped.sources}}
+    counts = {"by_reason": dict(dropped.counts), "first_rows": dropped.sources}
+    return answerable, {"kept": len(answerable), "dropped": counts}
 
 
 def tokenized(
     run: RunData, data: DataArguments, tokenizer: PreTrainedTokenizerFast, max_length: int
 ) -> tuple[Dataset, Dataset | None]:
-    """Token ids of both sets; what is dropped, and why, goes into the account.
+    """Tokenize the training and the held-out examples, and record the dropped ones in `run.account`.
+
+    Args:
+        run: examples of the run.
+        data: the recipe's data settings (`max_dropped_fraction`).
+        tokenizer: tokenizer of the model.
+        max_length: longest document, in tokens.
+
+    Returns:
+        The training data set and the held-out one, each as from `tokenize`; None if no example is held out.
 
     Raises:
-        UserError: as `tokenize`.
+        UserError: as in `tokenize`.
     """
     datasets: dict[str, Dataset] = {}
     for name, examples in (("train", run.train), ("eval", run.held_out)):

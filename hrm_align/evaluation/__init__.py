@@ -1,1 +1,1 @@
-"""Held-out scores: greedy answers graded with intervals, pass@k, and how they are told."""
+"""Evaluation: grade greedy answers with confidence intervals, measure pass@k, and draw reports."""

@@ -1,4 +1,8 @@
-"""Held-out scores of generated answers, by group and with intervals, in the prompts that training used."""
+"""Held-out evaluation: generate greedy answers to the prompts of training's renderer, grade them, and score them by group.
+
+evaluate(model, tokenizer, examples, match="numeric").score.to_dict()
+    -> {"score": 0.87, "numeric_match": 0.87, "n": 100, "correct": 87, "interval": [0.79, 0.92]}
+"""
 
 from __future__ import annotations
 
@@ -18,18 +22,18 @@ from hrm_align.rewards.base import check_match, metric_name
 from hrm_align.rollouts.local import generate, share_out
 
 FEW_SHOT = (0, *range(2, 9))
-Z = 1.959964  # of a 95 % interval
+Z = 1.959964  # standard deviations on each side of a 95 % interval
 
 
 @dataclass
 class Score:
-    """What a grader gave for `n` answers.
+    """Score of `n` answers under one grader.
 
     Args:
-        correct: answers with full marks, 1.
-        n: all answers.
-        grader: names the score, as in `sql_match`.
-        partial: values between 0 and 1.
+        correct: number of answers with the value 1.
+        n: number of answers.
+        grader: name of the grader, from which the metric has its name (`sql_match`).
+        partial: the values between 0 and 1, exclusive.
     """
 
     correct: int = 0
@@ -38,7 +42,7 @@ class Score:
     partial: list[float] = field(default_factory=list)
 
     def add(self, value: float) -> None:
-        """Count one answer, by its value from 0 to 1."""
+        """Add the value of one answer, from 0 to 1."""
         self.n += 1
         self.correct += value == 1
         if 0 < value < 1:
@@ -46,15 +50,15 @@ class Score:
 
     @property
     def rate(self) -> float:
-        """Mean value, from 0 to 1: the share of right answers, where a grader knows only right and wrong."""
+        """Mean value, from 0 to 1; for a grader with the values 0 and 1 the share of correct answers. NaN without answers."""
         return (self.correct + sum(self.partial)) / self.n if self.n else math.nan
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the mean.
+        """95 % confidence interval of the mean.
 
-        Of zeros and ones the Wilson score interval (Wilson 1927), which stays inside 0 to 1 at the ends. Of other values
-        the normal interval, cut at 0 and 1; 0 to 1 for a single value, which has no spread.
+        If all values are 0 or 1: the Wilson score interval (Wilson 1927), which stays between 0 and 1. Otherwise: the
+        normal interval, clipped to 0 to 1; for a single value 0 to 1, because its variance cannot be estimated.
         """
         if not self.n:
             return math.nan, math.nan
@@ -70,7 +74,7 @@ class Score:
         return max(0.0, self.rate - spread), min(1.0, self.rate + spread)
 
     def to_dict(self) -> dict[str, Any]:
-        """As the command line prints it: `score`, the same under the grader's metric, `n`, `correct` and `interval`."""
+        """Return `score`, the same value under the grader's metric name, `n`, `correct` and `interval`."""
         values = {"score": self.rate, metric_name(self.grader): self.rate}
         return {**values, "n": self.n, "correct": self.correct, "interval": list(self.interval)}
 
@@ -88,13 +92,13 @@ def score_of(result: Mapping[str, Any]) -> float:
 
 @dataclass
 class Evaluation:
-    """The score of a data set.
+    """Scores of a data set.
 
     Args:
-        score: over all rows.
-        groups: the same by the rows' own label.
-        samples: one entry a row: source, prompt, expected, generated, value, correct, and if requested extracted.
-        unfinished: answers that had no end token within the limit.
+        score: score over all rows.
+        groups: scores by the rows' group label.
+        samples: one entry per row: source, prompt, expected, generated, value, correct, and if requested extracted.
+        unfinished: number of answers without an end token within the limit.
     """
 
     score: Score = field(default_factory=Score)
@@ -103,31 +107,32 @@ class Evaluation:
     unfinished: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """One object: the `grader`, `Score.to_dict` over all rows, `unfinished`, and `Score.to_dict` of each group."""
+        """Return `grader`, the entries of `Score.to_dict` over all rows, `unfinished`, and `groups` (a score per group)."""
         groups = {name: score.to_dict() for name, score in sorted(self.groups.items())}
         total = {"grader": self.score.grader, **self.score.to_dict()}
         return {**total, "unfinished": self.unfinished, "groups": groups}
 
 
 def last_turns(examples: Sequence[Example]) -> list[Example]:
-    """The last answer of each row: a conversation is graded once, with its history as given."""
+    """Select the example of the last answer of each row, so that a conversation is graded once, with its given history."""
     return list({example.source: example for example in examples}.values())
 
 
 def few_shot(examples: Sequence[Example], pool: Sequence[Example], shots: int, seed: int = 0) -> list[Example]:
-    """Put `shots` solved examples of the same group before each question, blank lines between.
+    """Put `shots` solved examples of the same group before each question, separated by blank lines.
 
     Args:
         examples: single-turn examples.
-        pool: where the solved ones are drawn from, never the question itself.
-        shots: how many, 0 or 2 to 8; `direct` with them is the base model's strongest setup.
-        seed: of the draw.
+        pool: examples to draw the solved ones from; a question is never drawn for itself.
+        shots: number of solved examples, 0 or 2 to 8. The base model scores best with them under the condition
+            `direct`.
+        seed: seed of the draw.
 
     Raises:
-        UserError: for a number outside the range, a conversation, or a pool too small.
+        UserError: for a number outside the range, a conversation, or a pool with too few examples.
     """
     if shots not in FEW_SHOT:
-        raise UserError(f"few_shot is {shots}: use 0, or 2 to 8 examples.")
+        raise UserError(f"invalid value for few_shot: {shots}. Use 0, or 2 to 8 examples.")
     if not shots:
         return list(examples)
     pools: dict[str | None, list[Example]] = {}
@@ -140,13 +145,15 @@ def few_shot(examples: Sequence[Example], pool: Sequence[Example], shots: int, s
 
 def _with_shots(example: Example, pool: list[Example], shots: int, rng: random.Random) -> Example:
     if len(example.messages) != 1:
-        raise UserError(f"{example.source}: few_shot needs single-turn rows without a system text.")
+        raise UserError(
+            f"{example.source}: few_shot needs single-turn rows without a system text. Leave the row out, or set few_shot to 0."
+        )
     question = example.messages[0].content
     others = [other for other in pool if other.messages[0].content != question]
     if len(others) < shots:
         raise UserError(
-            f"{example.source}: few_shot {shots} needs {shots} rows of group {example.group!r} with other questions, "
-            f"there are {len(others)}: name a larger --few_shot_data."
+            f"{example.source}: few_shot {shots} needs {shots} rows of group {example.group!r} with other questions, and "
+            f"there are {len(others)}. Use a larger --few_shot_data."
         )
     solved = [f"{other.messages[0].content}\n{other.reference}" for other in rng.sample(others, shots)]
     message = Message(example.messages[0].role, "\n\n".join([*solved, question]))
@@ -165,23 +172,24 @@ def evaluate(
     share: bool = False,
     extract: bool = False,
 ) -> Evaluation:
-    """Answer every example greedily and grade the answers.
+    """Generate a greedy answer to every example and grade the answers.
 
     Args:
         model: an HRM-Text, with or without an adapter.
-        tokenizer: its tokenizer.
-        examples: what to ask, and the references.
-        condition: asks all of them under this condition instead of their own.
-        max_new_tokens: the longest answer; a longer one counts as wrong and as unfinished.
-        batch_size: prompts a batch.
-        match: the grader: one of `hrm_align.rewards.base.match_names`.
-        share: whether all processes of a run are here, each of which then answers its part.
-        extract: add to each sample what the grader read of the answer.
+        tokenizer: the model's tokenizer.
+        examples: prompts and references.
+        condition: condition for all prompts, instead of the examples' own.
+        max_new_tokens: longest answer in tokens; an answer without an end token within them gets 0 and counts as
+            unfinished.
+        batch_size: prompts per batch.
+        match: name of the grader, one of `hrm_align.rewards.base.match_names`.
+        share: whether all processes of the run call this function; each of them then generates a part of the answers.
+        extract: whether to add the part of the answer that the grader compared to each sample.
 
     Raises:
-        UserError: for an unknown condition or grader, a row that cannot be graded, or a prompt that leaves no room for an
-            answer.
-        RunError: as `hrm_align.evaluation.grading.grade_answers`.
+        UserError: for an unknown condition or grader, a row that cannot be graded, or a prompt that leaves no room for
+            an answer.
+        RunError: as in `hrm_align.evaluation.grading.grade_answers`.
     """
     check_match(match)
     if condition is not None:
@@ -191,12 +199,12 @@ def evaluate(
     prompts = []
     for example in examples:
         if not example.reference.strip():
-            raise UserError(f"{example.source}: the row has no answer to compare with: add one, or leave the row out.")
+            raise UserError(f"{example.source}: the row has no reference answer. Add one, or leave the row out.")
         prompts.append(renderer.prompt(example.messages, example.condition if condition is None else condition))
         if len(prompts[-1]) > room:
             raise UserError(
-                f"{example.source}: the prompt has {len(prompts[-1])} tokens, and with {max_new_tokens} new ones it "
-                f"passes the model's {model.config.max_position_embeddings}: lower --max_new_tokens or shorten it."
+                f"{example.source}: the prompt has {len(prompts[-1])} tokens, and {max_new_tokens} new ones exceed the model's "
+                f"{model.config.max_position_embeddings} positions. Lower --max_new_tokens, or shorten the prompt."
             )
 
     def answer(part: Sequence[list[int]]) -> list[list[int]]:
@@ -214,17 +222,17 @@ def graded(
     *,
     extract: bool = False,
 ) -> Evaluation:
-    """Grade answers that have been generated; one without an end token gets 0.
+    """Grade generated answers; an answer without an end token gets 0.
 
     Args:
-        examples: what was asked.
-        answers: token ids, one list an example.
-        tokenizer: of the model.
-        match: one of `hrm_align.rewards.base.match_names`.
-        extract: add to each sample what the grader read of the answer.
+        examples: prompts and references.
+        answers: token ids, one list per example.
+        tokenizer: tokenizer of the model.
+        match: name of the grader, one of `hrm_align.rewards.base.match_names`.
+        extract: whether to add the part of the answer that the grader compared to each sample.
 
     Raises:
-        UserError, RunError: as `hrm_align.evaluation.grading.grade_answers`.
+        UserError, RunError: as in `hrm_align.evaluation.grading.grade_answers`.
     """
     renderer, result = renderer_of(tokenizer), Evaluation(Score(grader=match))
     texts = [renderer.decode_response(ids) for ids in answers]

@@ -1,8 +1,9 @@
-"""Grade many answers with one grader of the registry, in worker processes: for evaluations, guards and exports.
+"""Grading in worker processes: grade many answers with one grader of the registry, for evaluations, guards and exports.
 
     grade_answers("numeric", ["so 5", "6"], examples, extract=True)  ->  [Grade(1.0, "5"), Grade(0.0, "6")]
 
-The workers of a grader stay for the next call, so that a run with 20 evaluations starts them once. They end with this process.
+A grader's workers keep running for later calls, so that a run with 20 evaluations starts them once. They end with this
+process.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from hrm_align.rewards.base import RewardSpec, check_match, reward_class
 from hrm_align.rewards.preflight import BATCH_ROWS
 from hrm_align.rewards.suite import Fault, RewardSuite, Scores
 
-DEADLINE_SECONDS, ROW_SECONDS = 60.0, 10.0  # for BATCH_ROWS rows before the rest is requested again; for one row
+DEADLINE_SECONDS = 60.0  # for BATCH_ROWS rows; rows that are not graded by then are sent again
+ROW_SECONDS = 10.0  # for one row
 
 
 class Grade(NamedTuple):
-    """What a grader gives for an answer, from 0 to 1, and what it read of the answer, if requested."""
+    """Grade of one answer, from 0 to 1, and if requested the part of the answer that the grader compared."""
 
     value: float
     extracted: str | None = None
@@ -31,33 +33,36 @@ class Grade(NamedTuple):
 def grade_answers(
     match: str, completions: Sequence[str], examples: Sequence[Example], *, extract: bool = False
 ) -> list[Grade]:
-    """Grade answers. An answer on which the grader crashes or passes its time limit gets 0, as in training.
+    """Grade answers. An answer on which the grader crashes or exceeds its time limit gets 0, as in training.
 
     Args:
-        match: one of `hrm_align.rewards.base.match_names`.
-        completions: the answers.
-        examples: the row of each.
-        extract: tell what the grader read of each answer, too.
+        match: name of the grader, one of `hrm_align.rewards.base.match_names`.
+        completions: texts of the answers.
+        examples: the example of each answer.
+        extract: whether to return the part of each answer that the grader compared.
+
+    Returns:
+        One grade per answer, in order.
 
     Raises:
-        UserError: for an unknown grader, or a row that cannot be graded, which it names.
-        RunError: if answers stay ungraded because the workers cannot be started.
+        UserError: for an unknown grader, or a row that cannot be graded (the message has its place).
+        RunError: if answers remain ungraded because the workers cannot be started.
     """
-    suite = _suite_of(check_match(match))
+    suite = _get_suite(check_match(match))
     scores = score_all(suite, completions, examples, extract=extract)
     _require_graded(match, scores, examples)
-    lost = [fault.row for fault in scores.faults if fault.kind in ("timeout", "died") and fault.row is not None]
-    _require_references(match, suite, [examples[row] for row in lost])
-    read = scores.extracted.get(match) or [None] * len(completions)
-    return [Grade(value or 0.0, text) for value, text in zip(scores.values[match], read, strict=True)]
+    failed = [fault.row for fault in scores.faults if fault.kind in ("timeout", "died") and fault.row is not None]
+    _require_references(match, suite, [examples[row] for row in failed])
+    extracted = scores.extracted.get(match) or [None] * len(completions)
+    return [Grade(value or 0.0, text) for value, text in zip(scores.values[match], extracted, strict=True)]
 
 
 def score_all(
     suite: RewardSuite, completions: Sequence[str], examples: Sequence[Example], *, extract: bool = False
 ) -> Scores:
-    """`RewardSuite.score` for any number of rows, in batches with a deadline each; rows skipped by it are scored again.
+    """Score any number of rows with `RewardSuite.score`, in batches with a deadline each, and rescore skipped rows.
 
-    Only where the workers cannot be started any more do faults of the kind `skipped` stay.
+    Faults of the kind `skipped` remain only if the workers cannot be started any more.
     """
     whole = Scores({name: [] for name in suite.names})
     for start in range(0, len(completions), BATCH_ROWS):
@@ -76,7 +81,7 @@ def score_all(
 
 
 def _score_batch(suite: RewardSuite, completions: Sequence[str], examples: Sequence[Example], extract: bool) -> Scores:
-    """Score rows until the deadline skips none of them, or a call scores none of those that were left."""
+    """Score rows, and rescore those that the deadline skipped, until none is skipped or a call makes no progress."""
     scores = suite.score(completions, examples, extract=extract)
     while skipped := [fault for fault in scores.faults if fault.kind == "skipped" and fault.row is not None]:
         rows = sorted({fault.row for fault in skipped if fault.row is not None})
@@ -86,14 +91,21 @@ def _score_batch(suite: RewardSuite, completions: Sequence[str], examples: Seque
             only={fault.reward for fault in skipped},
             extract=extract,
         )
-        _take(scores, skipped, rows, again)
+        _merge_rescored(scores, skipped, rows, again)
         if len(again.faults) >= len(skipped) and all(fault.kind == "skipped" for fault in again.faults):
             break
     return scores
 
 
-def _take(scores: Scores, skipped: Sequence[Fault], rows: Sequence[int], again: Scores) -> None:
-    """Put the results of a second call in the place of what its first call skipped."""
+def _merge_rescored(scores: Scores, skipped: Sequence[Fault], rows: Sequence[int], again: Scores) -> None:
+    """Replace the results of skipped rows by those of a second call.
+
+    Args:
+        scores: results of the first call, changed in place.
+        skipped: faults of the rows that the first call skipped.
+        rows: rows that the second call scored, as numbers of the first call.
+        again: results of the second call.
+    """
     pairs = {(fault.reward, fault.row) for fault in skipped}
     scores.faults = [fault for fault in scores.faults if fault not in skipped]
     for fault in again.faults:
@@ -113,42 +125,44 @@ def _take(scores: Scores, skipped: Sequence[Fault], rows: Sequence[int], again: 
 
 
 def _require_graded(match: str, scores: Scores, examples: Sequence[Example]) -> None:
-    """Raises RunError for rows that were skipped for good, UserError for the first row that cannot be graded."""
+    """Raise RunError if rows were never scored, or UserError for the first row that cannot be graded."""
     skipped = [fault for fault in scores.faults if fault.kind == "skipped"]
     if skipped:
         raise RunError(
             f"{len(skipped)} of {len(examples)} answers were not graded by {match} (first {skipped[0].source}: "
-            f"{skipped[0].detail}). Nothing is scored without them: run it again with more free memory and processors."
+            f"{skipped[0].detail}), so there is no score. Run the evaluation again with more free memory and processors."
         )
     for row, value in enumerate(scores.values[match]):
         if value is None:
-            raise UserError(scores.why.get(match, {}).get(row) or _ungradable(match, examples[row]))
+            raise UserError(scores.why.get(match, {}).get(row) or _describe_ungradable(match, examples[row]))
 
 
-def _ungradable(match: str, example: Example) -> str:
+def _describe_ungradable(match: str, example: Example) -> str:
     needs = getattr(reward_class(match), "needs", "a text")
     return (
-        f"{example.source}: the reference {example.reference!r:.80} is not {needs}, so {match} cannot grade the row: "
-        "correct the reference, leave the row out, or grade with another --match."
+        f"{example.source}: the reference {example.reference!r:.80} is not {needs}, so {match} cannot grade the row. "
+        "Correct the reference, leave the row out, or use another --match."
     )
 
 
 def _require_references(match: str, suite: RewardSuite, examples: Sequence[Example]) -> None:
-    """Of rows on which the grader was lost: it must grade at least their references. Raises UserError if it does not."""
+    """Grade the references of rows on which the grader crashed or timed out. Raises UserError if one of them fails too."""
     scores = score_all(suite, [example.reference for example in examples], examples)
     for fault in scores.faults:
         if fault.row is not None:
             raise UserError(
-                f"{fault.source}: {match} cannot grade even the reference of the row ({fault.kind}: {fault.detail}): "
-                "make it cheaper to check, or leave the row out."
+                f"{fault.source}: {match} cannot grade the row's own reference ({fault.kind}: {fault.detail}). "
+                "Make the check cheaper, or leave the row out."
             )
 
 
-_SUITES: dict[str, tuple[str, RewardSuite]] = {}  # by grader: the folder that its workers started in, and the suite
+_SUITES: dict[
+    str, tuple[str, RewardSuite]
+] = {}  # by grader: the current folder at the start of its workers, and its suite
 
 
-def _suite_of(match: str) -> RewardSuite:
-    """The workers of a grader. Relative paths of rows count from the current folder, so another folder needs other workers."""
+def _get_suite(match: str) -> RewardSuite:
+    """Return the workers of a grader; new ones if the current folder changed, from which rows' relative paths count."""
     folder = os.getcwd()
     if match in _SUITES and _SUITES[match][0] != folder:
         _SUITES.pop(match)[1].close()

@@ -1,7 +1,7 @@
-"""How much a model has still to learn from prompts: how often it solves each of them before a run.
+"""pass@k of a model on prompts before a run (`hrm-align headroom`), and selection of training prompts by their pass rate.
 
-A prompt that is always solved, or never, teaches nothing: all answers of its group are paid alike. Of a start that solved
-two-operand sums in 87 of 100 cases, 71 to 75 % of the groups carried no signal.
+A prompt that the model always or never solves gives no gradient: all completions of its group get the same reward. With
+a start model that solved 87 of 100 two-operand sums, 71 to 75 % of the groups had zero reward variance.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from hrm_align.rollouts.engine import Decoding
 from hrm_align.rollouts.groups import GroupSampler, pass_at_k, silent_groups
 from hrm_align.rollouts.local import LocalEngine
 
-SOLVED = 1.0 - 1e-6  # of the best weighted sum of rewards
+SOLVED = 1.0 - 1e-6  # share of the highest possible weighted sum of rewards from which an answer counts as solved
 BANDS = ((0.0, 0.0), (0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0), (1.0, 1.0))
 
 
 @dataclass
 class Headroom:
-    """What a model makes of prompts.
+    """Pass rates of a model on prompts.
 
     Args:
-        samples: answers to each prompt.
-        solved: how many of them were paid in full, one entry a prompt; None where none could be graded.
-        silent: prompts whose answers were all paid alike.
-        keys: of the prompts (`prompt_key`), in the same order.
-        sources: where they stand.
+        samples: completions per prompt.
+        solved: number of completions with the full reward, one entry per prompt; None if not all of them could be
+            graded.
+        silent: number of prompts whose completions all got the same reward.
+        keys: keys of the prompts (`prompt_key`), in the same order.
+        sources: places of the prompts, in the same order.
     """
 
     samples: int
@@ -48,36 +49,36 @@ class Headroom:
     sources: list[str] = field(default_factory=list)
 
     def pass_at(self, k: int) -> float:
-        """Mean over prompts of the chance that one of `k` answers is right."""
-        known = [right for right in self.solved if right is not None]
-        return sum(pass_at_k(right, self.samples, k) for right in known) / len(known) if known else float("nan")
+        """Return pass@k: the probability that at least one of `k` completions is correct, averaged over graded prompts."""
+        graded = [correct for correct in self.solved if correct is not None]
+        return sum(pass_at_k(correct, self.samples, k) for correct in graded) / len(graded) if graded else float("nan")
 
     def bands(self) -> dict[str, int]:
-        """How many prompts are solved how often: never, always, and between, upper ends included."""
-        rates = [right / self.samples for right in self.solved if right is not None]
-        told = {}
+        """Count prompts by pass rate: never, always, and the bands between; a band includes its upper end."""
+        rates = [correct / self.samples for correct in self.solved if correct is not None]
+        counts = {}
         for low, high in BANDS:
             name = "never" if high == 0 else "always" if low == 1 else f"up to {100 * high:.0f} %"
             inside = [r for r in rates if (r == low == high) or (low < r <= high and not (high == 1 and r == 1))]
-            told[name if high < 1 or low == 1 else "below 100 %"] = len(inside)
-        return told
+            counts[name if high < 1 or low == 1 else "below 100 %"] = len(inside)
+        return counts
 
     def to_dict(self) -> dict[str, Any]:
-        """As the command line prints it."""
+        """Return the measures that the command prints."""
         return {
             "prompts": len(self.solved),
             "samples": self.samples,
             **{f"pass@{k}": self.pass_at(k) for k in (1, 2, 4, 8, 16, 32) if k <= self.samples},
-            "ungraded": sum(right is None for right in self.solved),
+            "ungraded": sum(correct is None for correct in self.solved),
             "without_signal": self.silent / len(self.solved) if self.solved else float("nan"),
             "bands": self.bands(),
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """One object a prompt, for `headroom:` in a recipe."""
+        """Return one object per prompt, as a recipe's `headroom:` file has them."""
         return [
-            {"key": key, "source": source, "pass_rate": None if right is None else right / self.samples}
-            for key, source, right in zip(self.keys, self.sources, self.solved, strict=True)
+            {"key": key, "source": source, "pass_rate": None if correct is None else correct / self.samples}
+            for key, source, correct in zip(self.keys, self.sources, self.solved, strict=True)
         ]
 
 
@@ -90,85 +91,85 @@ def measure_headroom(
     samples: int,
     seed: int = 0,
 ) -> Headroom:
-    """Answer every prompt several times.
+    """Sample several completions of every prompt, and count the solved ones.
 
     Args:
         model: an HRM-Text, with or without an adapter.
-        tokenizer: its tokenizer.
+        tokenizer: the model's tokenizer.
         examples: the prompts.
-        suite: what pays their answers; one that is paid the whole sum of the weights counts as solved.
-        decoding: how answers are drawn.
-        samples: answers to each.
-        seed: of the draws.
+        suite: rewards; a completion is solved if its reward is the sum of all positive weights.
+        decoding: sampling settings.
+        samples: completions per prompt.
+        seed: seed of the sampling.
     """
     groups = GroupSampler(
         LocalEngine(model), examples, renderer_of(tokenizer), suite, decoding, group_size=samples, seed=seed
     )
     rewards = groups.draw([row for row in range(len(examples)) for _ in range(samples)], number=0).rewards
-    best = SOLVED * sum(weight for weight in suite.weights if weight > 0)
-    found = Headroom(samples, silent=len(silent_groups(rewards, samples)))
+    threshold = SOLVED * sum(weight for weight in suite.weights if weight > 0)
+    difficulty = Headroom(samples, silent=len(silent_groups(rewards, samples)))
     for row, example in enumerate(examples):
-        paid = [total for total in rewards[row * samples : (row + 1) * samples] if total is not None]
-        found.solved.append(sum(total >= best for total in paid) if len(paid) == samples else None)
-        found.keys.append(prompt_key(example))
-        found.sources.append(example.source)
-    return found
+        graded = [reward for reward in rewards[row * samples : (row + 1) * samples] if reward is not None]
+        difficulty.solved.append(sum(reward >= threshold for reward in graded) if len(graded) == samples else None)
+        difficulty.keys.append(prompt_key(example))
+        difficulty.sources.append(example.source)
+    return difficulty
 
 
 def prompt_key(example: Example) -> str:
-    """A prompt's content in 16 hexadecimal digits, wherever it stands."""
-    content = [
-        example.condition,
-        *([m.role, m.content, [dict(call) for call in m.tool_calls]] for m in example.messages),
-    ]
+    """Hash a prompt's content to 16 hexadecimal digits, independent of its file and line."""
+    content: list[Any] = [example.condition]
+    for message in example.messages:
+        calls = [dict(call) for call in message.tool_calls]
+        content.append([message.role, message.content, calls])
     return blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
 
 
 def prompts_to_train(recipe: Any, data: RunData, tokenizer: PreTrainedTokenizerFast, room: int) -> list[Example]:
-    """The prompts that leave room for an answer and are neither too hard nor too easy; the others are accounted for.
+    """Select the training prompts that leave room for an answer and whose pass rate is inside the recipe's band.
 
     Args:
-        recipe: of reinforcement learning; a curriculum keeps its order.
-        data: whose account is added to.
-        tokenizer: of the model.
-        room: positions that a prompt may take.
+        recipe: a reinforcement-learning recipe; shuffling is switched off if it has a curriculum.
+        data: the run's examples; counts of the dropped prompts are added to `data.account`.
+        tokenizer: tokenizer of the model.
+        room: longest prompt, in tokens.
     """
     prompts, data.account["prompts"] = answerable_prompts(data.train, tokenizer, room, recipe.data.max_dropped_fraction)
     prompts, data.account["headroom"] = within_band(prompts, recipe.rewards)
     if recipe.rewards.curriculum:
-        recipe.training.shuffle_dataset = False  # they are in order
+        recipe.training.shuffle_dataset = False  # `within_band` has sorted the prompts
     return prompts
 
 
 def within_band(examples: Sequence[Example], rewards: RewardArguments) -> tuple[list[Example], dict[str, Any]]:
-    """The prompts that the start solves neither too often nor too seldom, easy ones first if the recipe asks for it.
+    """Select the prompts whose pass rate is between `min_pass_rate` and `max_pass_rate`; easy ones first for a curriculum.
 
     Args:
         examples: the prompts.
         rewards: the recipe's keys `headroom`, `min_pass_rate`, `max_pass_rate` and `curriculum`.
 
     Returns:
-        The prompts to train on, and what became of the others, for run/data.json. A prompt that was not measured is
-        left out.
+        The selected prompts, and counts of measured, unmeasured and selected prompts for run/data.json. Prompts without
+        a measured pass rate are dropped.
 
     Raises:
-        UserError: if the file is missing or damaged, or no prompt is left.
+        UserError: if the file `headroom` is missing or damaged, or no prompt is left.
     """
     if rewards.headroom is None:
         return list(examples), {}
     rates = _read_rates(Path(rewards.headroom))
-    known = [(rate, example) for example in examples if (rate := rates.get(prompt_key(example))) is not None]
-    kept = [pair for pair in known if rewards.min_pass_rate <= pair[0] <= rewards.max_pass_rate]
-    if not kept:
+    measured = [(rate, example) for example in examples if (rate := rates.get(prompt_key(example))) is not None]
+    in_band = [pair for pair in measured if rewards.min_pass_rate <= pair[0] <= rewards.max_pass_rate]
+    if not in_band:
         raise UserError(
-            f"headroom: of {len(examples)} prompts {len(known)} are measured in {rewards.headroom}, and none is solved in "
-            f"{rewards.min_pass_rate:g} to {rewards.max_pass_rate:g} of the cases: widen the band, or measure these "
-            "prompts."
+            f"headroom: no prompt has a pass rate from {rewards.min_pass_rate:g} to {rewards.max_pass_rate:g}; "
+            f"{rewards.headroom} has pass rates for {len(measured)} of {len(examples)} prompts. Widen min_pass_rate and "
+            "max_pass_rate, or measure these prompts with `hrm-align headroom --save`."
         )
     if rewards.curriculum:
-        kept.sort(key=lambda pair: -pair[0])
-    told = {"measured": len(known), "unmeasured": len(examples) - len(known), "in_band": len(kept)}
-    return [example for _, example in kept], told
+        in_band.sort(key=lambda pair: -pair[0])
+    counts = {"measured": len(measured), "unmeasured": len(examples) - len(measured), "in_band": len(in_band)}
+    return [example for _, example in in_band], counts
 
 
 def _read_rates(path: Path) -> dict[str, float | None]:
@@ -176,13 +177,16 @@ def _read_rates(path: Path) -> dict[str, float | None]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise UserError(f"headroom: cannot read {path} ({error.strerror}).") from None
+        raise UserError(
+            f"headroom: cannot read {path} ({error.strerror}). Check the path, or make the file with "
+            "`hrm-align headroom --save`."
+        ) from None
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
             rates[row["key"]] = row["pass_rate"]
         except (ValueError, KeyError, TypeError):
             raise UserError(
-                f"{path}:{number}: no line of `hrm-align headroom --save`: it needs key and pass_rate."
+                f"{path}:{number}: not a line of `hrm-align headroom --save`, which has key and pass_rate. Make the file again."
             ) from None
     return rates

@@ -1,4 +1,9 @@
-"""What an adapter's own config does not say, written beside it: which base exactly, and how often its stacks ran."""
+"""Adapter record `hrm_adapter.json`: identity of the base (name and fingerprint of its weights), cycles and horizon.
+
+    {"hrm_align": "1.0", "base": "tiny", "fingerprint": "0f3a...", "H_cycles": 2, "L_cycles": 3, "L_bp_cycles": [0, 3]}
+
+PEFT's own config has only the name of the base, from which a changed base cannot be noticed.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +21,14 @@ from hrm_align._version import __version__
 from hrm_align.errors import UserError
 
 RECORD = "hrm_adapter.json"
-_BASE = "hrm_align_base"  # attribute of a base model that carries an adapter
-_SAMPLED = 256  # entries of each tensor
+_BASE = "hrm_align_base"  # attribute of a base model with an adapter
+_SAMPLED = 256  # hashed entries of each tensor
 
 
 def fingerprint(model: HrmTextForCausalLM) -> str | None:
-    """Which weights a base has: 16 hexadecimal digits, the same for float32 and bfloat16 of one checkpoint.
+    """Hash a base's weights to 16 hexadecimal digits, the same for float32 and bfloat16 of one checkpoint.
 
-    Over evenly spaced entries of every tensor, so it takes milliseconds; None for a quantised base.
+    The hash covers evenly spaced entries of every tensor, and takes milliseconds. None for a quantised base.
     """
     if getattr(model, "is_quantized", False):
         return None
@@ -37,10 +42,11 @@ def fingerprint(model: HrmTextForCausalLM) -> str | None:
 
 
 def _sampled_places(entries: int) -> Tensor:
-    """Places (int64) of at most `_SAMPLED` evenly spaced entries, the first and the last among them.
+    """Return the indices, (n,) int64, of at most `_SAMPLED` evenly spaced entries, the first and the last included.
 
-    Up to 2^24 entries, in which float32 still counts, with its rounding operation by operation: existing adapters know
-    their bases by these places, and every processor gives the same ones (`torch.linspace` does not). Beyond, in integers.
+    Up to 2^24 entries (the largest exact integers of float32) the indices are computed in float32, operation by
+    operation, because the fingerprints of existing adapters depend on this rounding; every processor gives the same
+    indices (`torch.linspace` does not). For larger tensors the indices are computed in integers.
     """
     number, last = min(_SAMPLED, entries), entries - 1
     index = torch.arange(number)
@@ -53,26 +59,25 @@ def _sampled_places(entries: int) -> Tensor:
 
 
 def remember_base(model: HrmTextForCausalLM, name: str) -> None:
-    """Note what a base is before an adapter changes its modules."""
-    config = model.config
-    known = {"base": name, "fingerprint": fingerprint(model), "H_cycles": config.H_cycles, "L_cycles": config.L_cycles}
-    setattr(model, _BASE, known)
+    """Store a base's name, fingerprint and cycles on the model, before an adapter changes its modules."""
+    cycles = {"H_cycles": model.config.H_cycles, "L_cycles": model.config.L_cycles}
+    setattr(model, _BASE, {"base": name, "fingerprint": fingerprint(model), **cycles})
 
 
 def write_record(model: PeftModel, folder: Path) -> None:
-    """Write the record of an adapter's base, with the horizon it was trained under, beside the adapter."""
+    """Write the record of an adapter's base and training horizon into the adapter's folder."""
     base: Any = model.get_base_model()
-    known = getattr(base, _BASE, None)
-    if known is not None:
-        record = {"hrm_align": __version__, **known, "L_bp_cycles": base.config.L_bp_cycles}
+    identity = getattr(base, _BASE, None)
+    if identity is not None:
+        record = {"hrm_align": __version__, **identity, "L_bp_cycles": base.config.L_bp_cycles}
         (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The record of an adapter; empty for one that was trained elsewhere.
+    """Read the record of an adapter; empty for an adapter of another program.
 
     Raises:
-        UserError: if it is damaged.
+        UserError: if the record is damaged.
     """
     path = folder / RECORD
     if not path.is_file():
@@ -80,27 +85,31 @@ def read_record(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict):
-            raise ValueError("it holds no object")
+            raise ValueError("not a JSON object")
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}): copy the adapter again.") from None
+        raise UserError(f"{path} is damaged ({error}). Copy the adapter again.") from None
     return record
 
 
 def check_base(model: HrmTextForCausalLM, folder: Path) -> None:
-    """Refuse a base that is not the one an adapter was trained on.
+    """Check that an adapter was trained on this base.
+
+    Args:
+        model: the base, after `remember_base`.
+        folder: folder of the adapter.
 
     Raises:
-        UserError: saying what differs.
+        UserError: with the cycles or the weights that differ.
     """
     record = read_record(folder)
-    ours = getattr(model, _BASE)
-    cycles = {key: (record.get(key), ours[key]) for key in ("H_cycles", "L_cycles") if record.get(key) != ours[key]}
-    if record and cycles:
-        told = ", ".join(f"{key} {theirs}, and {ours['base']} has {own}" for key, (theirs, own) in cycles.items())
-        raise UserError(f"{folder} was trained with {told}: load the base with the cycles it was trained with.")
-    theirs, own = record.get("fingerprint"), ours["fingerprint"]
-    if theirs is not None and own is not None and theirs != own:
+    base = getattr(model, _BASE)
+    different = [key for key in ("H_cycles", "L_cycles") if record.get(key) != base[key]]
+    if record and different:
+        cycles = ", ".join(f"{key} {record.get(key)}, and {base['base']} has {base[key]}" for key in different)
+        raise UserError(f"{folder} was trained with {cycles}. Load the base with the cycles of the training.")
+    trained_on, given = record.get("fingerprint"), base["fingerprint"]
+    if trained_on is not None and given is not None and trained_on != given:
         raise UserError(
-            f"{folder} was trained on other weights than those of {ours['base']}: its base is {record.get('base')} "
-            f"(fingerprint {theirs}, here {own}). Name that base, or the checkpoint it was merged into."
+            f"{folder} was trained on other weights than those of {base['base']}: its base is {record.get('base')} "
+            f"(fingerprint {trained_on}, here {given}). Name that base, or the checkpoint it was merged into."
         )

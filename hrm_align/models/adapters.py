@@ -1,6 +1,7 @@
-"""Adapters on disk: which base they belong to, several of them on one base, their sizes and likeness.
+"""Adapters on disk: open and check them, load one or several of them onto their base, and compare two of them.
 
-An adapter that does not fit its base is refused. Norms and cosines of adapters come from their small matrices, without a base.
+Loading raises an error for an adapter that does not fit its base. Norms and cosines of adapters are computed from their
+small matrices alone, without the base.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ from hrm_align.models.sharding import fill
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FILES = [CONFIG, WEIGHTS, RECORD, "tokenizer*", "*.jinja"]
-BASE = "base"  # the name under which commands show the model without an adapter
+BASE = "base"  # name of the model without an adapter in the output of commands
 
 
 def is_adapter(name: str) -> bool:
-    """Whether a folder of this name holds an adapter."""
+    """Return whether the name is a folder with an adapter."""
     return (Path(name).expanduser() / CONFIG).is_file()
 
 
 def adapter_folder(name: str) -> Path:
-    """The folder of an adapter; a Hub id is downloaded.
+    """Return the folder of an adapter; an adapter named by a Hub id is downloaded.
 
     Raises:
-        UserError: if there is none, or it is a whole checkpoint.
+        UserError: if there is no such adapter, or the folder has a whole checkpoint.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -51,29 +52,32 @@ def adapter_folder(name: str) -> Path:
             return folder
         if (folder / "config.json").is_file():
             raise UserError(
-                f"{name} is a whole checkpoint, no adapter: use it by itself, as a model, or name the folder of a run that "
-                "had use_peft."
+                f"{name} is a whole checkpoint, no adapter. Use the checkpoint as a model, or name the folder of a run with "
+                "use_peft."
             )
         inside = sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))
-        hint = f"it has {some(inside, 3)}: name one of these" if inside else f"it holds no {CONFIG}"
-        raise UserError(f"{name} is no adapter: {hint}.")
+        hint = f"Name one of its adapters {some(inside, 3)}" if inside else "Name the folder of a run with use_peft"
+        raise UserError(f"{name} is no adapter: it has no {CONFIG}. {hint}.")
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise UserError(f"there is no adapter at {name}: name the folder of a run that had use_peft, or a Hub id.")
+        raise UserError(f"there is no adapter at {name}. Name the folder of a run with use_peft, or a Hub id.")
     try:
         return Path(snapshot_download(name, allow_patterns=FILES))
     except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(f"cannot load the adapter {name}: neither a folder here nor on the Hub ({reason}).") from error
+        raise UserError(
+            f"cannot load the adapter {name}: there is no such folder, and the Hub does not deliver it ({reason}). Check the "
+            "name and the network."
+        ) from error
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter as it lies on disk; no weights are read yet.
+    """An adapter on disk, without its weights.
 
     Args:
-        folder: where.
-        config: PEFT's, as plain data.
-        record: what was written beside it (`adapter_record`); empty for one trained elsewhere.
+        folder: folder of the adapter.
+        config: PEFT's config as plain JSON values.
+        record: the record of `adapter_record`; empty for an adapter of another program.
     """
 
     folder: Path
@@ -82,89 +86,97 @@ class Adapter:
 
     @property
     def base(self) -> str | None:
-        """The name of its base."""
+        """Name of the base, or None if neither record nor config has it."""
         return self.record.get("base") or self.config.get("base_model_name_or_path")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of its tensors.
+        """Return the shapes of the adapter's tensors by name, from the file's header.
 
         Raises:
             UserError: if the file is missing or damaged.
         """
         if not (self.folder / WEIGHTS).is_file():
-            raise UserError(f"{self.folder} holds no {WEIGHTS}: copy the adapter again, saved as safetensors.")
+            raise UserError(f"{self.folder} has no {WEIGHTS}. Copy the adapter again, saved as safetensors.")
         return {name: stored.shape for name, stored in header_of(self.folder / WEIGHTS).items()}
 
 
 def open_adapter(name: str) -> Adapter:
-    """Read what an adapter is.
+    """Open an adapter: read its config and record.
+
+    Args:
+        name: folder or Hub id.
 
     Raises:
-        UserError: if there is none, or it is not LoRA's.
+        UserError: if there is no such adapter, or its type is not LoRA.
     """
     folder = adapter_folder(name)
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         kind = config["peft_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / CONFIG} is damaged ({error}): copy the adapter again.") from None
+        raise UserError(f"{folder / CONFIG} is damaged ({error}). Copy the adapter again.") from None
     if kind != "LORA":
-        raise UserError(f"{folder} is a {kind} adapter: hrm_align knows LoRA (with rsLoRA and DoRA) only.")
+        raise UserError(
+            f"{folder} is a {kind} adapter. Use a LoRA adapter (also with rsLoRA or DoRA); no other is supported."
+        )
     return Adapter(folder, config, read_record(folder))
 
 
 def base_of(adapter: Adapter) -> str:
-    """The name of an adapter's base.
+    """Return the name of an adapter's base.
 
     Raises:
-        UserError: if nothing says it.
+        UserError: if neither the adapter's record nor its config names a base.
     """
     if not adapter.base:
-        # The one remedy that every command can follow: some take a --base, some a --model, some neither.
+        # This remedy works for every command; options such as --base and --model exist for some commands only.
         raise UserError(
-            f"{adapter.folder} does not say its base: write its folder or Hub id into {CONFIG}, as "
+            f"{adapter.folder} does not name its base. Write the base's folder or Hub id into {CONFIG}, as "
             "base_model_name_or_path."
         )
     return adapter.base
 
 
 def load_adapted(base: str, adapters: Mapping[str, Adapter], **kwargs: Any) -> tuple[Any, PreTrainedTokenizerFast]:
-    """A base with adapters around it (an HrmTextForCausalLM where there are none), and its tokenizer.
+    """Load a base with its adapters, and the tokenizer.
 
     Args:
         base: folder, Hub id, or `tiny`.
-        adapters: by the name to switch them by; the first is switched on.
-        kwargs: as for `load_model`.
+        adapters: adapters by the name for `PeftModel.set_adapter`; the first is active.
+        kwargs: further keywords of `load_model`.
+
+    Returns:
+        A PeftModel (an HrmTextForCausalLM if `adapters` is empty), and the tokenizer.
 
     Raises:
-        UserError: as `load_model_and_tokenizer` and `load_adapters`.
+        UserError: as in `load_model_and_tokenizer` and `load_adapters`.
     """
     model, tokenizer = load_model_and_tokenizer(base, **kwargs)
     return (load_adapters(model, base, adapters) if adapters else model), tokenizer
 
 
 def fill_adapter(model: PeftModel, folder: Path) -> None:
-    """Read an adapter's tensors into a model that has it and is sharded; PEFT would copy whole tensors into slices.
+    """Load an adapter's saved tensors into a sharded model that has the adapter; PEFT cannot load into sharded tensors.
 
     Args:
-        model: of which `check_tensors` has compared names and shapes.
-        folder: of the adapter.
+        model: model whose adapter `check_tensors` has compared with the saved one.
+        folder: folder of the adapter.
     """
     saved = load_file(folder / WEIGHTS)
-    for name, own in get_peft_model_state_dict(model, save_embedding_layers=False).items():
-        fill(own, saved[name])
+    for name, tensor in get_peft_model_state_dict(model, save_embedding_layers=False).items():
+        fill(tensor, saved[name])
 
 
 def load_adapters(model: HrmTextForCausalLM, base: str, adapters: Mapping[str, Adapter]) -> PeftModel:
-    """Put adapters around one base; the first is switched on (`PeftModel.set_adapter` switches).
+    """Load adapters onto one base; the first is active (`PeftModel.set_adapter` activates another).
 
     Args:
         model: the base.
-        base: its name, for messages.
-        adapters: by the name to switch them by.
+        base: name of the base, for messages.
+        adapters: adapters by the name for `PeftModel.set_adapter`; at least one.
 
     Raises:
-        UserError: for an adapter of another base, or one that does not fit.
+        UserError: for an adapter of another base, or an adapter that does not fit the base.
     """
     remember_base(model, base)
     for adapter in adapters.values():
@@ -172,7 +184,7 @@ def load_adapters(model: HrmTextForCausalLM, base: str, adapters: Mapping[str, A
     layers = linear_layers(model, ["all"])
     adapted: PeftModel | None = None
     for name, adapter in adapters.items():
-        adapter.shapes()  # says what is wrong with the file
+        adapter.shapes()  # raises UserError if the file is missing or damaged
         _check_targets(adapter, layers, base)
         try:
             config = LoraConfig.from_pretrained(str(adapter.folder))
@@ -185,77 +197,83 @@ def load_adapters(model: HrmTextForCausalLM, base: str, adapters: Mapping[str, A
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())[:160]
             raise UserError(
-                f"{adapter.folder} does not fit {base}: it was made for another model ({reason})."
+                f"{adapter.folder} does not fit {base}, but another model ({reason}). Name the base of the adapter."
             ) from None
         check_tensors(adapted, name, adapter)
-    assert adapted is not None, "one adapter at least"
+    assert adapted is not None, "at least one adapter"
     adapted.set_adapter(next(iter(adapters)))
     return adapted.eval()
 
 
 def _check_targets(adapter: Adapter, layers: Sequence[str], base: str) -> None:
-    """PEFT takes names that match nothing in silence as long as one matches."""
+    """Check that every target module exists: PEFT silently ignores names without a match if another name has one."""
     targets = adapter.config.get("target_modules")
     if not isinstance(targets, list):
-        return  # a pattern: the keys are compared after loading
-    lost = [name for name in targets if not any(f".{layer}".endswith(f".{name}") for layer in layers)]
-    if lost:
-        raise UserError(f"{adapter.folder} does not fit {base}, which has no {some(lost, 3)}: it is of another model.")
+        return  # a pattern: `check_tensors` compares the keys after loading
+    unmatched = []
+    for name in targets:
+        if not any(f".{layer}".endswith(f".{name}") for layer in layers):
+            unmatched.append(name)
+    if unmatched:
+        raise UserError(
+            f"{adapter.folder} does not fit {base}, which has no {some(unmatched, 3)}. Name the base of the adapter."
+        )
 
 
 def check_tensors(model: PeftModel, name: str, adapter: Adapter) -> None:
-    """Refuse an adapter whose file has not the tensors that it needs.
+    """Check that an adapter's file has exactly the tensors of its config.
 
-    PEFT loads what it finds: an adapter with missing tensors would be partly untrained, with a warning at most.
+    PEFT loads the tensors that exist: an adapter with missing tensors would be partly untrained, with a warning at
+    most.
 
     Args:
-        model: with an adapter of that name and the same config.
-        name: of the adapter in the model.
-        adapter: on disk.
+        model: model with an adapter of that name and the same config.
+        name: name of the adapter in the model.
+        adapter: the adapter on disk.
 
     Raises:
-        UserError: naming them.
+        UserError: with the names of missing, unexpected or misshapen tensors.
     """
-    needed = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
-    # Some write the embeddings of the base into the file too, which says nothing.
+    expected = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    # Ignored: weights of the base, which other programs save into the adapter's file too.
     extra = ("base_layer.weight", "embed_tokens.weight")
-    found = {key: shape for key, shape in adapter.shapes().items() if not key.endswith(extra)}
-    wrong = sorted(needed.keys() ^ found.keys())
-    wrong += [key for key, tensor in needed.items() if key in found and found[key] != tuple(tensor.shape)]
+    saved = {key: shape for key, shape in adapter.shapes().items() if not key.endswith(extra)}
+    wrong = sorted(expected.keys() ^ saved.keys())
+    wrong += [key for key, tensor in expected.items() if key in saved and saved[key] != tuple(tensor.shape)]
     if wrong:
         raise UserError(
-            f"{adapter.folder} does not fit its own config: {some(wrong, 3)} are missing, too many or of another "
-            "shape. Copy it again."
+            f"{adapter.folder} does not fit its own config: {some(wrong, 3)} are missing, unexpected or of another "
+            "shape. Copy the adapter again."
         )
 
 
 def named(words: Sequence[str]) -> dict[str, Adapter]:
-    """Adapters by name from `NAME=FOLDER` or `FOLDER`, whose own name then counts.
+    """Open the adapters of `--adapter NAME=FOLDER` or `--adapter FOLDER` (named by the folder), by name.
 
     Raises:
-        UserError: for two of one name, or a name that is none.
+        UserError: for two adapters of one name, or a folder without an adapter.
     """
-    found: dict[str, Adapter] = {}
+    adapters: dict[str, Adapter] = {}
     for word in words:
         given, place = re.fullmatch(r"(?:(\w[\w-]*)=)?(.+)", word, re.DOTALL).groups() if word else (None, "")  # type: ignore[union-attr]
         adapter = open_adapter(place)
         name = given or re.sub(r"\W+", "-", adapter.folder.resolve().name)
-        if name in found or name == BASE:
-            raise UserError(f"--adapter {word}: the name {name!r} is taken: write another before it, as NAME={place}.")
-        found[name] = adapter
-    return found
+        if name in adapters or name == BASE:
+            raise UserError(f"--adapter {word}: the name {name!r} is in use. Choose another name with NAME={place}.")
+        adapters[name] = adapter
+    return adapters
 
 
 _MATRIX = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 
 
 def deltas(adapter: Adapter) -> dict[str, tuple[Tensor, Tensor]]:
-    """A (r, in) and scale x B (out, r) of every adapted layer, by the layer's name in the base, in float64.
+    """Load A (r, in) and scale x B (out, r) of every adapted layer, by the layer's name in the base, in float64.
 
     Raises:
         UserError: if the weights are missing or damaged.
     """
-    adapter.shapes()  # says what is wrong
+    adapter.shapes()  # raises UserError if the file is missing or damaged
     pairs: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, tensor in load_file(adapter.folder / WEIGHTS).items():
         if match := _MATRIX.fullmatch(name):
@@ -264,7 +282,7 @@ def deltas(adapter: Adapter) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def _scale(adapter: Adapter, layer: str, rank: int) -> float:
-    """What B A is multiplied by in a layer, as PEFT computes it: alpha / r, or alpha / sqrt(r)."""
+    """Compute a layer's factor of B A as PEFT does: alpha / r, or alpha / sqrt(r) with rsLoRA."""
     config = adapter.config
     pattern = next(
         (value for key, value in config.get("alpha_pattern", {}).items() if re.match(rf"(.*\.)?({key})$", layer)), None
@@ -274,12 +292,16 @@ def _scale(adapter: Adapter, layer: str, rank: int) -> float:
 
 
 def inner(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> float:
-    """The Frobenius inner product of two deltas B A, through r x r matrices only."""
+    """Compute the Frobenius inner product of two deltas B A, with r x r matrices only.
+
+    Args:
+        one, other: A (r, in) and B (out, r) of each delta.
+    """
     return float(torch.sum((one[1].T @ other[1]) * (one[0] @ other[0].T)))
 
 
 def alike(one: Adapter, other: Adapter) -> dict[str, dict[str, float]]:
-    """For each kind of layer (`H.mlp`, `L.self_attn`, `lm_head`) the norms of both deltas and their cosine."""
+    """Compare two adapters: norms of both deltas and their cosine, for each kind of layer (`H.mlp`, `L.self_attn`, ...)."""
     first, second = deltas(one), deltas(other)
     sums: dict[str, dict[str, float]] = defaultdict(lambda: {"a": 0.0, "b": 0.0, "ab": 0.0})
     for layer in dict.fromkeys([*first, *second]):
@@ -287,10 +309,10 @@ def alike(one: Adapter, other: Adapter) -> dict[str, dict[str, float]]:
         part["a"] += inner(first[layer], first[layer]) if layer in first else 0.0
         part["b"] += inner(second[layer], second[layer]) if layer in second else 0.0
         part["ab"] += inner(first[layer], second[layer]) if layer in first and layer in second else 0.0
-    return {kind: _measures(part) for kind, part in sums.items()}
+    return {kind: _norms_and_cosine(part) for kind, part in sums.items()}
 
 
-def _measures(part: Mapping[str, float]) -> dict[str, float]:
+def _norms_and_cosine(part: Mapping[str, float]) -> dict[str, float]:
     norms = math.sqrt(part["a"]), math.sqrt(part["b"])
     cosine = part["ab"] / (norms[0] * norms[1]) if all(norms) else 0.0
     return {"norm_a": norms[0], "norm_b": norms[1], "cosine": cosine}

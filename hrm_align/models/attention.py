@@ -1,11 +1,13 @@
-"""Attention document by document: what lies between documents is not computed, where a dense mask computes and discards it.
+"""Per-document attention: no scores between documents are computed, where a dense mask computes and discards them.
 
-A batch is cut into runs: documents, further answers to a document's prompt (see `intervals`), and padding. Each run is one
-call of PyTorch's `scaled_dot_product_attention`; further answers have the prompt's keys and values put before their own. The
-cost grows with the documents' lengths, not with the row's, so that rows may be as long as memory allows.
+A batch is cut into runs: documents, further answers to a document's prompt (see `intervals`), and padding. Each run is
+one call of PyTorch's `scaled_dot_product_attention`; for a further answer, the prompt's keys and values are put before
+the answer's own. The cost grows with the lengths of the documents, not of the rows, so that rows may be as long as
+memory allows.
 
-`attn_implementation: per_document` switches it on; `varlen` does the same in two calls a batch (see `varlen`). Calls with a cache,
-where one token is written at a time, take the usual mask, unless the caller brings a plan of its own (`rollouts.kv_cache`).
+`attn_implementation: per_document` selects this attention; `varlen` does the same in two calls per batch (see
+`varlen`). Calls with a cache, which decode one token at a time, use the usual mask, unless the caller passes a plan
+(`rollouts.kv_cache`).
 """
 
 from __future__ import annotations
@@ -25,31 +27,31 @@ from hrm_align.models.intervals import Intervals
 from hrm_align.models.varlen import VARLEN, two_calls
 
 PER_DOCUMENT = "per_document"
-BY_DOCUMENT = (PER_DOCUMENT, VARLEN)  # implementations that take a plan and compute nothing between documents
-PLAN = "attention_plan"  # the keyword in which it reaches the attention
-DENSE_ROW = 256  # tokens; up to here cutting takes longer than it saves (scripts/README.md)
+BY_DOCUMENT = (PER_DOCUMENT, VARLEN)  # implementations that take a plan and compute no scores between documents
+PLAN = "attention_plan"  # keyword argument with which the plan reaches the attention
+DENSE_ROW = 256  # tokens; for rows up to this length a dense mask is faster (scripts/README.md)
 
 
 def instead_of_a_mask() -> Tensor:
-    """What a call with a plan passes as its mask: of four dimensions, so that it is taken as given and none is built."""
+    """Return a placeholder mask, (1, 1, 1, 1), for calls with a plan: Transformers uses a 4-D mask as given and builds none."""
     return torch.empty(1, 1, 1, 1)
 
 
 class Plan(Protocol):
-    """Computes the attention of one layer, all of (batch, heads, seq, dim), to (batch, seq, heads, dim)."""
+    """Attention plan of a batch: computes the attention of one layer without a mask."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float) -> Tensor:
-        """Called by every layer of every pass."""
+        """Compute attention from (batch, heads, seq, dim) to (batch, seq, heads, dim); every layer of every pass calls it."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """Tokens that are attended for in one call.
+    """Consecutive query tokens whose attention is computed in one call.
 
     Args:
-        mask: bool (tokens, keys), or None for padding, each token of which sees itself alone.
-        document: number of the run whose prompt comes before the own keys; None where nothing does.
-        prompt_length: of that prompt, in tokens.
+        mask: (tokens, keys) bool; None for padding, whose tokens attend only to themselves.
+        document: number of the run whose prompt's keys are put before the run's own keys; None for no such keys.
+        prompt_length: length of that prompt, in tokens.
     """
 
     mask: Tensor | None
@@ -59,27 +61,32 @@ class Run:
 
 @dataclass(frozen=True)
 class Runs:
-    """A batch cut into runs: their lengths in tokens, counted through all rows, and what they are."""
+    """Plan of a batch that is cut into runs.
+
+    Args:
+        lengths: number of tokens in each run, in the order of the flattened rows.
+        runs: the runs.
+    """
 
     lengths: list[int]
     runs: list[Run]
 
-    @torch.compiler.disable  # as many calls as there are documents: a compiler would start again with every batch
+    @torch.compiler.disable  # one call per document: every batch would need a new compilation
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float) -> Tensor:
-        """One call of PyTorch's attention for each run (see `Plan`)."""
-        queries, keys, values = (_cut(states, self.lengths) for states in (query, key, value))
+        """Call PyTorch's attention once per run (see `Plan`)."""
+        queries, keys, values = (_split_runs(states, self.lengths) for states in (query, key, value))
         outputs = []
         for number, run in enumerate(self.runs):
             if run.mask is None:
                 outputs.append(values[number])
                 continue
-            seen, read = keys[number], values[number]
+            run_keys, run_values = keys[number], values[number]  # (1, heads, length, dim)
             if run.document is not None:
-                seen = torch.cat([keys[run.document][:, :, : run.prompt_length], seen], dim=2)
-                read = torch.cat([values[run.document][:, :, : run.prompt_length], read], dim=2)
+                run_keys = torch.cat([keys[run.document][:, :, : run.prompt_length], run_keys], dim=2)
+                run_values = torch.cat([values[run.document][:, :, : run.prompt_length], run_values], dim=2)
             outputs.append(
                 scaled_dot_product_attention(
-                    queries[number], seen, read, attn_mask=run.mask, dropout_p=dropout, scale=scaling
+                    queries[number], run_keys, run_values, attn_mask=run.mask, dropout_p=dropout, scale=scaling
                 )
             )
         batch, heads, seq, dim = query.shape
@@ -87,28 +94,30 @@ class Runs:
 
 
 def plan_of(implementation: str, intervals: Intervals) -> Plan | None:
-    """How one of `BY_DOCUMENT` attends in a batch; None where it takes a mask instead."""
+    """Make the plan of a batch for an implementation of `BY_DOCUMENT`; None if the batch is to use a mask."""
     return two_calls(intervals) if implementation == VARLEN else runs_of(intervals)
 
 
 def runs_of(intervals: Intervals) -> Runs | None:
-    """Cut a batch into its runs, or None where its rows are so short that a dense mask is faster."""
+    """Cut a batch into runs; None if its rows are so short that a dense mask is faster."""
     batch, seq = intervals.first.shape
     if seq <= DENSE_ROW and intervals.prompt_first is None:
         return None
     starts, documents, prompts, padding = _cuts(intervals)
+    # Per run: its length, whether it is a further answer, and the number of its keys.
     lengths = [end - start for start, end in pairwise([*starts, batch * seq])]
     further = [document != start for document, start in zip(documents, starts, strict=True)]
     keys = [length + prompt * own for length, prompt, own in zip(lengths, prompts, further, strict=True)]
+    # All masks are parts of one causal mask; in a document's own mask the prompt is bidirectional.
     longest = max((count for count, single in zip(keys, padding, strict=True) if not single), default=0)
     causal = torch.ones(longest, longest, dtype=torch.bool, device=intervals.first.device).tril()
-    number_of = {start: number for number, start in enumerate(starts)}
+    run_by_start = {start: number for number, start in enumerate(starts)}
     runs = []
     for number, (document, prompt, seen) in enumerate(zip(documents, prompts, keys, strict=True)):
         if padding[number]:
             runs.append(Run(None))
         elif further[number]:
-            runs.append(Run(causal[prompt:seen, :seen], number_of[document], prompt))
+            runs.append(Run(causal[prompt:seen, :seen], run_by_start[document], prompt))
         else:
             mask = causal[:seen, :seen].clone()
             mask[:prompt, :prompt] = True
@@ -117,16 +126,19 @@ def runs_of(intervals: Intervals) -> Runs | None:
 
 
 def _cuts(intervals: Intervals) -> tuple[list[int], list[int], list[int], list[bool]]:
-    """Of every run: where it starts, where its document does, the length of that one's prompt, whether it is padding.
+    """Find the runs of a batch.
 
-    Places are counted through all rows.
+    Returns:
+        For every run: its first token, the first token of its document (both as indices into the flattened rows), the
+            length of
+        the document's prompt, and whether the run is padding.
     """
     first, last, prompt_first, _ = intervals
     seq = first.shape[1]
     index = torch.arange(seq, device=first.device).expand_as(first)
     begins = first if prompt_first is None else torch.where(prompt_first >= 0, prompt_first, first)
     padding = (begins == index) & (last == index)
-    padding[:, :-1] &= begins[:, 1:] != index[:, :-1]  # a prompt of one token is none
+    padding[:, :-1] &= begins[:, 1:] != index[:, :-1]  # a prompt of one token sees only itself too, but is no padding
     key = torch.where(padding, -1, first)
     change = torch.ones_like(padding)
     change[:, 1:] = key[:, 1:] != key[:, :-1]
@@ -147,10 +159,18 @@ def per_document_attention(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The attention function that Transformers calls; all of shape (batch, heads, seq, dim).
+    """Attention function for Transformers: use the plan if there is one, otherwise sdpa with the mask.
+
+    Args:
+        module: the attention layer.
+        query, key, value: (batch, heads, seq, dim).
+        attention_mask: (batch, 1, seq, keys), without a plan.
+        scaling: factor of the scores.
+        dropout: probability of dropout on the attention weights.
+        kwargs: further keywords of Transformers, among them the plan under `PLAN`.
 
     Returns:
-        (batch, seq, heads, dim), and no weights.
+        Output (batch, seq, heads, dim), and None for the attention weights.
     """
     plan: Plan | None = kwargs.pop(PLAN, None)
     if plan is not None:
@@ -158,15 +178,15 @@ def per_document_attention(
     return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
 
 
-def _cut(states: Tensor, lengths: list[int]) -> list[Tensor]:
-    """(batch, heads, seq, dim) to one (1, heads, length, dim) for each run."""
+def _split_runs(states: Tensor, lengths: list[int]) -> list[Tensor]:
+    """Split (batch, heads, seq, dim) into one (1, heads, length, dim) per run."""
     batch, heads, seq, dim = states.shape
     flat = states.transpose(1, 2).reshape(1, batch * seq, heads, dim)
     return [part.transpose(1, 2) for part in flat.split(lengths, dim=1)]
 
 
 def register() -> None:
-    """Make the implementations known to Transformers under their names."""
+    """Register the implementations with Transformers under their names."""
     for name in BY_DOCUMENT:
         AttentionInterface.register(name, per_document_attention)
         AttentionMaskInterface.register(name, sdpa_mask)

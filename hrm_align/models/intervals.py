@@ -1,8 +1,8 @@
-"""The rule of the prefix mask: which tokens each token of a batch may see. Pure functions of the tokens.
+"""Prefix mask as intervals: the keys that each token of a batch attends to, as a pure function of the tokens.
 
-HRM-Text reads its prompt bidirectionally and writes its answer causally. The prefix is a function of the tokens:
-everything up to and including the first `<|im_end|>` of a document. For two packed documents `a a A | b b b B B`
-(lower case read, upper case written) a query (row) sees the keys (columns) marked x:
+HRM-Text attends bidirectionally within its prompt and causally within its answer. The prefix of a document is every
+token up to and including the first `<|im_end|>`. For two packed documents `a a A | b b b B B` (lower case: prefix,
+upper case: response), a query (row) attends to the keys (columns) marked x:
 
           a a A b b b B B
         a x x . . . . . .
@@ -14,12 +14,12 @@ everything up to and including the first `<|im_end|>` of a document. For two pac
         B . . . x x x x .
         B . . . x x x x x
 
-Every row is one interval, `first <= key <= last`, so a mask is two integers a token; each attention kernel gets the form
-it wants (bool, float or BlockMask) from Transformers' own builders.
+Every row is one interval, `first <= key <= last`, so that a mask is two integers per token. Transformers' own builders
+turn the intervals into the form of each attention kernel (bool, float or BlockMask).
 
-Several answers may stand behind one prompt, as reinforcement learning draws them: where `position_ids` go back to the
-prompt's length another answer to it begins, which sees the prompt and itself. Its row has a second interval, the prompt's.
-For `a a A A` and another answer `C C` to `a a`, at the positions 0 1 2 3 2 3:
+A prompt may have several answers, as in the rollouts of reinforcement learning: a new answer begins where
+`position_ids` return to the prompt's length, and attends to the prompt and to itself. Its rows have a second interval,
+that of the prompt. For `a a A A` and another answer `C C` to `a a`, at the positions 0 1 2 3 2 3:
 
           a a A A C C
         C x x . . x .
@@ -39,14 +39,14 @@ from hrm_align.rendering import Layout
 
 
 class PrefixMaskError(ValueError):
-    """The prefix mask cannot be built for this input, and running it causally would be silently wrong."""
+    """The prefix mask cannot be built for this input; a causal mask instead would silently give wrong results."""
 
 
 class Intervals(NamedTuple):
-    """What each query may see: keys `first <= key <= last`, both of shape (batch, seq), in tokens of the row.
+    """Visible keys of each query, as columns of its row; all tensors are (batch, seq), int64.
 
-    In a batch with further answers to a prompt, those also see `prompt_first <= key <= prompt_last`, which are -1 and -2
-    for all other tokens.
+    A query attends to the keys `first <= key <= last`. In a batch with further answers to a prompt, tokens of these
+    answers also attend to `prompt_first <= key <= prompt_last`; for all other tokens the two values are -1 and -2.
     """
 
     first: Tensor
@@ -62,61 +62,64 @@ def visible_intervals(
     position_ids: Tensor | None = None,
     token_type_ids: Tensor | None = None,
 ) -> Intervals:
-    """Which keys every token of a batch may see.
+    """Compute the visible keys of every token of a batch.
 
-    A document begins where `position_ids` do not count on (packed rows) or where `attention_mask` changes (padding), and
-    another answer where they go back to the length of the prompt. Each padding token is a document of its own: it sees
-    itself alone, so no row of the softmax is empty.
+    A document begins where `position_ids` do not increase by 1 (packed rows) or where `attention_mask` changes
+    (padding). A further answer begins where `position_ids` return to the length of the prompt. Each padding token is a
+    document of its own and attends only to itself, so that no row of the softmax is empty.
 
     Args:
-        input_ids: (batch, seq), or None if only embeddings are known; then `token_type_ids` must be given.
+        input_ids: (batch, seq); None if only embeddings are known, which requires `token_type_ids`.
         layout: ids of the control tokens.
-        attention_mask: (batch, seq), 1 on real tokens; None if all are real.
+        attention_mask: (batch, seq), 1 on tokens, 0 on padding; None if there is no padding.
         position_ids: (batch or 1, seq); None if every row is one document.
-        token_type_ids: (batch, seq), 1 on the prefix. Optional: it must say what the tokens say.
+        token_type_ids: (batch, seq), 1 on the prefix; optional, and must agree with `input_ids`.
 
     Returns:
         The intervals, (batch, seq), int64.
 
     Raises:
-        PrefixMaskError: a document without a prefix, token types that contradict the tokens, or positions that go back to
-            what is neither 0 nor the length of the prompt.
+        PrefixMaskError: for a document without a prefix, token types that contradict the tokens, or positions that
+            return to a value that is neither 0 nor the length of the prompt.
     """
-    shape_of = input_ids if input_ids is not None else token_type_ids
-    if shape_of is None:
+    tokens = input_ids if input_ids is not None else token_type_ids
+    if tokens is None:
         raise PrefixMaskError(
-            "inputs_embeds came without token_type_ids, so the prompt cannot be told from the answer "
-            "(prompt tuning is not supported for a prefix-LM). Pass token_type_ids with 1 on the prompt."
+            "inputs_embeds without token_type_ids: the end of the prompt is unknown (prompt tuning is not supported for a "
+            "prefix-LM). Pass token_type_ids with 1 on the prompt."
         )
-    real = _real_tokens(shape_of, attention_mask)
+    # Where documents and further answers begin; every mask below is (batch, seq) bool.
+    real = _real_tokens(tokens, attention_mask)
     starts = _document_starts(real, position_ids)
     index = torch.arange(real.shape[1], device=real.device).expand_as(real)
     ends = None if input_ids is None else real & (input_ids == layout.prefix_end)
     again = _further_answers(ends, real, starts, position_ids)
     if again is not None:
-        starts = starts & ~again  # they belong to the prompt's document
+        starts = starts & ~again  # further answers belong to the prompt's document
+    # The prefix of each document, by the tokens and by the token types.
     first = _latest(starts, index)
     ruled = None if ends is None else _closed_prefix(ends, first, starts)
     typed = None if token_type_ids is None else real & (token_type_ids == 1)
     prefix = _agreed_prefix(ruled, typed, real, starts)
     if input_ids is not None:
         _check_one_document(input_ids, layout, prefix, starts if again is None else starts | again)
+    # A prefix token sees the whole prefix: the last visible key is where its prefix closes. A response token sees up to itself.
     following = torch.ones_like(prefix)
     following[:, :-1] = starts[:, 1:] | ~prefix[:, 1:]
     closes = torch.where(prefix & following, index, real.shape[1])
     next_close = closes.flip(1).cummin(dim=1).values.flip(1)
     last = torch.where(prefix, next_close, index)
     documents = Intervals(first, last)
-    return documents if again is None else _set_apart(documents, _latest(starts | again, index), again)
+    return documents if again is None else _separate_answers(documents, _latest(starts | again, index), again)
 
 
-def _set_apart(documents: Intervals, own: Tensor, again: Tensor) -> Intervals:
-    """The intervals with further answers cut from the document before them, of which they see the prompt.
+def _separate_answers(documents: Intervals, own: Tensor, again: Tensor) -> Intervals:
+    """Restrict further answers to the prompt and themselves.
 
     Args:
-        documents: in which a further answer still sees all that stands before it.
-        own: where each token's document or further answer begins.
-        again: where further answers begin.
+        documents: intervals in which a further answer still sees the whole document before it.
+        own: (batch, seq), column in which each token's document or further answer begins.
+        again: (batch, seq) bool, where further answers begin.
     """
     first, last = documents.first, documents.last
     is_further = again.gather(1, own)
@@ -125,12 +128,12 @@ def _set_apart(documents: Intervals, own: Tensor, again: Tensor) -> Intervals:
 
 
 def _latest(flags: Tensor, index: Tensor) -> Tensor:
-    """For every token the place of the last flag up to it."""
+    """Return for every token the column of the last true flag up to it, (batch, seq)."""
     return torch.where(flags, index, 0).cummax(dim=1).values
 
 
 def _further_answers(ends: Tensor | None, real: Tensor, starts: Tensor, position_ids: Tensor | None) -> Tensor | None:
-    """Where another answer to the prompt before it begins, or None if none does."""
+    """Return where further answers to a prompt begin, (batch, seq) bool, or None if there are none."""
     if position_ids is None or ends is None:
         return None
     positions = position_ids.expand(real.shape[0], -1)
@@ -144,38 +147,39 @@ def _further_answers(ends: Tensor | None, real: Tensor, starts: Tensor, position
     prefix = _closed_prefix(ends, first, documents)
     number = documents.cumsum(dim=1) - 1
     prompt_length = torch.zeros_like(number).scatter_add_(1, number, prefix.long()).gather(1, number)
-    found = back & (positions == prompt_length) & (positions.gather(1, first) == 0) & real.gather(1, first)
-    if not bool(found.any()):
+    # A further answer starts at the prompt's length, in a document whose own positions start at 0.
+    answers = back & (positions == prompt_length) & (positions.gather(1, first) == 0) & real.gather(1, first)
+    if not bool(answers.any()):
         return None
-    if (row := _first_row(back & ~found)) is not None:
+    if (row := _first_row(back & ~answers)) is not None:
         raise PrefixMaskError(
-            f"row {row}: position_ids go back to what is neither 0, where a document begins, nor the length of its prompt, "
-            "where another answer to it begins."
+            f"row {row}: position_ids go back to a value that starts neither a document (0) nor a further answer (the length "
+            "of its prompt). Start each document at 0, and each further answer at its prompt's length."
         )
-    return found
+    return answers
 
 
-def _real_tokens(shape_of: Tensor, attention_mask: Tensor | None) -> Tensor:
+def _real_tokens(tokens: Tensor, attention_mask: Tensor | None) -> Tensor:
     if attention_mask is None:
-        return torch.ones_like(shape_of, dtype=torch.bool)
-    if attention_mask.shape != shape_of.shape or (attention_mask.long() > 1).any():
+        return torch.ones_like(tokens, dtype=torch.bool)
+    if attention_mask.shape != tokens.shape or (attention_mask.long() > 1).any():
         raise PrefixMaskError(
-            f"attention_mask of shape {tuple(attention_mask.shape)} for {tuple(shape_of.shape)} tokens: pass 1 or 0 for "
-            "each token; packed documents are told apart by position_ids."
+            f"invalid attention_mask of shape {tuple(attention_mask.shape)} for {tuple(tokens.shape)} tokens. Pass 1 or 0 for "
+            "each token; packed documents are separated by position_ids."
         )
     return attention_mask.bool()
 
 
 def _check_one_document(input_ids: Tensor, layout: Layout, prefix: Tensor, starts: Tensor) -> None:
-    """Behind its answer a document may not go on with a new message: that would be a second one, unseen.
+    """Check that no document has a new message after its answer: that would be a second document without its own positions.
 
-    No sampler writes the start of a message behind the end of an answer.
+    No sampler generates the start of a message after the end of an answer.
     """
     joint = (input_ids[:, :-1] == layout.answer_end) & (input_ids[:, 1:] == layout.message_start)
     if (row := _first_row(joint & ~prefix[:, :-1] & ~starts[:, 1:])) is not None:
         raise PrefixMaskError(
-            f"row {row} holds several documents, but position_ids do not say where each begins, so they would see each "
-            "other (TRL's packing_strategy='wrapped'?). Pass position_ids that count from 0 in every document."
+            f"row {row} has several documents, and without a restart of position_ids they would attend to each other (TRL's "
+            "packing_strategy='wrapped'?). Pass position_ids that count from 0 in every document."
         )
 
 
@@ -190,13 +194,13 @@ def _document_starts(real: Tensor, position_ids: Tensor | None) -> Tensor:
 
 
 def _closed_prefix(ends: Tensor, first: Tensor, starts: Tensor) -> Tensor:
-    """Tokens up to and including the first end of their document; in a document without any, none."""
-    before = ends.cumsum(dim=1) - ends.long()  # ends strictly before a token, in its row
+    """Return the tokens up to and including the first prefix end of their document; none in a document without one."""
+    before = ends.cumsum(dim=1) - ends.long()  # number of ends before a token, in its row
     return (before == before.gather(1, first)) & _any_in_document(ends, starts)
 
 
 def _agreed_prefix(ruled: Tensor | None, typed: Tensor | None, real: Tensor, starts: Tensor) -> Tensor:
-    """The prefix by the tokens, by the token types, or by both when they agree; raises where there is none."""
+    """Return the prefix (batch, seq) by the tokens or by the token types; raise PrefixMaskError if both exist and disagree."""
     prefix = typed if ruled is None else ruled
     assert prefix is not None  # the caller has input_ids or token_type_ids
     if typed is not None and ruled is not None:
@@ -204,28 +208,28 @@ def _agreed_prefix(ruled: Tensor | None, typed: Tensor | None, real: Tensor, sta
         prefix = torch.where(no_end, typed, ruled)
         if (row := _first_row(prefix != typed)) is not None:
             raise PrefixMaskError(
-                f"row {row}: token_type_ids contradict the tokens: the prefix ends with the first <|im_end|> of a "
-                "document. Leave token_type_ids out, or set them to 1 up to there and 0 behind it (a tokenizer that "
-                'emits zeros: remove "token_type_ids" from its model_input_names).'
+                f"row {row}: token_type_ids contradict the tokens, by which the prefix ends with the first <|im_end|> of a "
+                "document. Leave token_type_ids out, or set them to 1 up to that token and to 0 after it (if a tokenizer emits "
+                'zeros, remove "token_type_ids" from its model_input_names).'
             )
     reopened = prefix.clone()
     reopened[:, 1:] &= ~prefix[:, :-1] & ~starts[:, 1:]
     reopened[:, 0] = False
     if typed is not None and (row := _first_row(reopened)) is not None:
         raise PrefixMaskError(
-            f"row {row}: token_type_ids mark a second prefix behind an answer, which would let the answer see it. "
+            f"row {row}: token_type_ids mark a second prefix after an answer, to which the answer would attend. "
             "Use one row per answer, with the whole history in its prefix (hrm_align.render_conversation)."
         )
     if (row := _first_row(real & ~_any_in_document(prefix, starts))) is not None:
         raise PrefixMaskError(
-            f"row {row} holds a document without <|im_end|>, so its prompt has no end: was it rendered by "
-            "hrm_align.render_prompt, cut by truncation, or fed in chunks (prefill_chunk_size)? A prompt must be "
-            "whole; it is never run causally in silence."
+            f"row {row} holds a document without <|im_end|>, so the end of its prompt is unknown (truncation, or a prompt in "
+            "chunks by prefill_chunk_size?). Render prompts with hrm_align.render_prompt and pass each prompt whole."
         )
     return prefix
 
 
 def _any_in_document(flags: Tensor, starts: Tensor) -> Tensor:
+    """Return for every token whether any flag of its document is true, (batch, seq) bool."""
     document = starts.cumsum(dim=1) - 1
     return torch.zeros_like(document).scatter_reduce_(1, document, flags.long(), "amax").gather(1, document).bool()
 
@@ -238,13 +242,13 @@ def _first_row(flags: Tensor) -> int | None:
 def attention_mask_of(
     intervals: Intervals, config: PreTrainedConfig, dtype: torch.dtype, kv_length: int | None = None
 ) -> Any:
-    """The intervals in the form that the configured attention kernel takes.
+    """Build the attention mask of the configured kernel from the intervals.
 
     Args:
-        intervals: of shape (batch, seq) each.
-        config: names the kernel: sdpa (bool mask), eager (float mask) or flex_attention (BlockMask).
-        dtype: of the hidden states; eager adds the mask to scores of this type.
-        kv_length: number of keys; more than seq for a preallocated cache. Default seq.
+        intervals: tensors of shape (batch, seq).
+        config: model config with the kernel: sdpa (bool mask), eager (float mask) or flex_attention (BlockMask).
+        dtype: dtype of the hidden states; eager adds the mask to scores of this dtype.
+        kv_length: number of keys; more than seq for a preallocated cache. Default: seq.
 
     Returns:
         A (batch, 1, seq, kv_length) mask, or the kernel's equivalent.
@@ -253,8 +257,8 @@ def attention_mask_of(
     kernel = config._attn_implementation
     if kernel not in ALL_MASK_ATTENTION_FUNCTIONS or "paged" in kernel or "flash" in kernel:
         raise PrefixMaskError(
-            f"attention implementation {kernel!r} cannot carry a prefix mask (paged continuous batching and "
-            "FlashAttention run the prompt causally): use sdpa, eager or flex_attention."
+            f"attention implementation {kernel!r} does not support a prefix mask (paged continuous batching and "
+            "FlashAttention apply a causal mask to the prompt). Use sdpa, eager or flex_attention."
         )
 
     def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The linear layers of an HRM-Text by name: presets such as `stacks` or `low.attention`, and how often each layer runs.
+"""Layer names of an HRM-Text: presets such as `stacks` or `low.attention`, and the number of applications of each layer.
 
     stacks      both Transformer stacks: `high` and `low`
     high, low   the H stack (slow), the L stack (fast)
@@ -6,10 +6,10 @@
     mlp         gate, up and down projections of both stacks
     head        the output embedding
     all         `stacks` and `head`
-    low.mlp     what is in both presets
+    low.mlp     the layers that are in both presets
 
-Beside presets a name may be that of a layer, or its end: `self_attn.gate_proj`. `gate_proj` alone is refused, because
-attention and MLP both have one.
+A name may also be that of a layer, or its end: `self_attn.gate_proj`. The name `gate_proj` raises an error, because
+attention and MLP both have a layer of this name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hrm_align.errors import UserError
 _STACK = re.compile(r"(?:^|\.)([HL])_module\.layers\.\d+\.(self_attn|mlp)\.")
 HEAD = "lm_head"
 
-# Preset: the stacks and the kinds of layer it has.
+# The kinds of layer of each preset.
 _PRESETS: dict[str, tuple[str, ...]] = {
     "stacks": ("H.self_attn", "H.mlp", "L.self_attn", "L.mlp"),
     "high": ("H.self_attn", "H.mlp"),
@@ -40,63 +40,63 @@ PRESETS = tuple(_PRESETS)
 
 
 def kind_of(name: str) -> str | None:
-    """`H.mlp`, `L.self_attn`, ..., or `lm_head`: what a layer or a parameter of this name belongs to."""
+    """Return the kind of a layer or parameter by its name: `H.mlp`, `L.self_attn`, ..., or `lm_head`; None for others."""
     if match := _STACK.search(name):
         return f"{match[1]}.{match[2]}"
     return HEAD if HEAD in name.split(".") else None
 
 
 def preset_of(names: Iterable[str]) -> str:
-    """The shortest way to say which kinds of layer the names are of: a preset, or the kinds themselves."""
+    """Summarise layer names: the preset that has exactly their kinds, or else the kinds."""
     kinds = {kind_of(name) or "tokens" for name in names}
     exact = [preset for preset, own in _PRESETS.items() if set(own) == kinds]
     return exact[0] if exact else ", ".join(sorted(kinds))
 
 
 def preset_has(preset: str, name: str) -> bool:
-    """Whether a preset has the layer or parameter of this name."""
+    """Return whether a preset contains the layer or parameter of this name."""
     return kind_of(name) in _PRESETS[preset]
 
 
 def applications(name: str, config: HrmTextConfig) -> int:
-    """How often a layer of this name runs in one forward: a change to its weights acts that many times."""
+    """Return how often a layer of this name is applied in one forward; a change of its weights acts as often."""
     stack = (kind_of(name) or "")[:2]
     return {"H.": config.H_cycles, "L.": config.H_cycles * config.L_cycles}.get(stack, 1)
 
 
 def linear_layers(model: nn.Module, names: Sequence[str]) -> list[str]:
-    """The full names of the layers that presets and names mean, in the model's order.
+    """Expand presets and layer names to the full names of linear layers, in the model's order.
 
     Args:
         model: an HRM-Text without an adapter.
-        names: presets, two of them joined by a dot, layer names, or their ends.
+        names: presets, pairs of presets joined by a dot, layer names, or ends of layer names.
 
     Raises:
-        UserError: for a name that means no layer, or layers of two kinds.
+        UserError: for a name that matches no layer, or layers of two kinds.
     """
     layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    chosen = {layer for name in names for layer in _meant(name, layers)}
+    chosen = {layer for name in names for layer in _expand_name(name, layers)}
     return [layer for layer in layers if layer in chosen]
 
 
-def _meant(name: str, layers: Sequence[str]) -> list[str]:
-    if kinds := _kinds(name):
+def _expand_name(name: str, layers: Sequence[str]) -> list[str]:
+    if kinds := _preset_kinds(name):
         return [layer for layer in layers if kind_of(layer) in kinds]
-    found = [layer for layer in layers if f".{layer}".endswith(f".{name}")]
-    if not found:
+    matches = [layer for layer in layers if f".{layer}".endswith(f".{name}")]
+    if not matches:
         ends = sorted({".".join(layer.split(".")[-2:]) for layer in layers})
         near = get_close_matches(name, [*PRESETS, *ends], n=1)
         hint = f"did you mean {near[0]}?" if near else f"use {', '.join(PRESETS)}, or an end such as {ends[0]}."
         raise UserError(f"{name!r} is no preset and no layer of this model: {hint}")
-    owners = sorted({layer.split(".")[-2] for layer in found})
+    owners = sorted({layer.split(".")[-2] for layer in matches})
     if len(owners) > 1:
-        told = " or ".join(f"{owner}.{name}" for owner in owners)
-        raise UserError(f"{name!r} means layers of two kinds, with two meanings: write {told}.")
-    return found
+        choices = " or ".join(f"{owner}.{name}" for owner in owners)
+        raise UserError(f"{name!r} is ambiguous: layers of two kinds have this name. Use {choices}.")
+    return matches
 
 
-def _kinds(name: str) -> set[str]:
-    """The kinds of a preset, or of what two presets have in common; none for another name."""
+def _preset_kinds(name: str) -> set[str]:
+    """Return the kinds of a preset, or the common kinds of two presets joined by a dot; empty for another name."""
     parts = name.split(".")
     if not all(part in _PRESETS for part in parts):
         return set()

@@ -1,9 +1,10 @@
-"""The output head on response tokens alone, where TRL's fused head would score every token of a batch.
+"""Output head on response tokens only, where TRL's fused head computes logits for every token of a batch.
 
-TRL leaves the others out on Triton devices only. Here the hidden states before the scored tokens are gathered behind the
-backbone, so that neither head nor softmax is computed for prompts and padding, and several answers may follow one token.
+TRL skips prompt tokens on Triton devices only. Here the hidden states that predict scored tokens are gathered after the
+backbone, so that neither head nor softmax is computed for prompts and padding, and several answers may follow one
+token.
 
-`AdaptedHead` shows the fused head an adapter of the output embedding.
+`AdaptedHead` makes an adapter of the output embedding visible to the fused head.
 """
 
 from __future__ import annotations
@@ -23,16 +24,17 @@ IGNORED = -100  # PyTorch's ignore_index
 
 
 def score_responses_only(model: PreTrainedModel) -> None:
-    """Let the fused head of a model score labelled tokens alone.
+    """Restrict a model's fused head to labelled tokens, in place.
 
-    `model(..., labels=labels, fused_lm_head=True)` gives what it gave before, whatever the device. It may also be called
-    with `targets`, the labels (answers, tokens) of what is to be scored, -100 elsewhere, and `tokens_to_score`, for each of
-    them the place of the token before it, counted through all rows of `input_ids`; the results have the shape of `targets`.
+    `model(..., labels=labels, fused_lm_head=True)` returns the same results as before, on every device. The model also
+    takes `targets`, labels (answers, tokens) with -100 where nothing is scored, together with `tokens_to_score`,
+    (scored,), which has for each scored label the index of the token before it in the flattened `input_ids` (batch *
+    seq). The results then have the shape of `targets`.
 
     Args:
-        model: with a fused head (`trl.trainer.utils.add_fused_lm_head`).
+        model: model with a fused head (`trl.trainer.utils.add_fused_lm_head`).
     """
-    whole = model.forward
+    original = model.forward
 
     @functools.wraps(type(model).forward)
     def forward(
@@ -45,14 +47,14 @@ def score_responses_only(model: PreTrainedModel) -> None:
         **kwargs: Any,
     ) -> Any:
         if not fused_lm_head or (labels is None and targets is None):
-            return whole(*args, fused_lm_head=fused_lm_head, labels=labels, **kwargs)
+            return original(*args, fused_lm_head=fused_lm_head, labels=labels, **kwargs)
         if targets is None:
             assert labels is not None
             targets = labels[:, 1:]
             rows, columns = (targets != IGNORED).nonzero(as_tuple=True)
             tokens_to_score = rows * labels.shape[1] + columns
         scored = targets != IGNORED
-        output = whole(
+        output = original(
             *args,
             fused_lm_head=True,
             shift_labels=targets[scored][None],
@@ -60,7 +62,9 @@ def score_responses_only(model: PreTrainedModel) -> None:
             **kwargs,
         )
         for name in ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1"):
-            if (values := getattr(output, name)) is not None:  # scattered: connected even where nothing is scored
+            if (
+                values := getattr(output, name)
+            ) is not None:  # a scatter, to stay in the graph even if nothing is scored
                 setattr(output, name, values.new_zeros(scored.shape).masked_scatter(scored, values))
         output.label_mask = scored
         return output
@@ -69,22 +73,22 @@ def score_responses_only(model: PreTrainedModel) -> None:
 
 
 class AdaptedHead:
-    """The output embedding as TRL's fused head reads it: its weight with the adapter's delta, differentiable.
+    """View of an adapted output head for TRL's fused head: its `weight` includes the adapter's delta, differentiably.
 
-    TRL multiplies by `get_output_embeddings().weight` and never calls the layer, so that an adapter of the head would be
-    neither used nor trained; it refuses one for that. LoRA's dropout does not reach the head on this way.
+    TRL multiplies by `get_output_embeddings().weight` and never calls the layer. It therefore rejects an adapter of the
+    head, which would be neither used nor trained. LoRA's dropout is not applied to the head this way.
     """
 
     bias = None  # HRM-Text's head has none
 
     def __init__(self, layer: Any):
-        self._layer = layer  # what PEFT has put in the place of the head
+        self._layer = layer  # the layer with which PEFT has replaced the head
 
     @property
     def weight(self) -> Tensor:
-        """(vocab, hidden)."""
+        """Weight of the head with the active adapters' deltas, (vocab, hidden)."""
         layer = self._layer
-        if not isinstance(layer, LoraLayer):  # trainable tokens: PEFT's wrapper gives the whole weight
+        if not isinstance(layer, LoraLayer):  # trainable tokens: the weight of PEFT's wrapper is complete
             return cast(Tensor, layer.weight)
         weight: Tensor = layer.base_layer.weight  # type: ignore[assignment]
         if layer.disable_adapters or layer.merged:
@@ -95,13 +99,13 @@ class AdaptedHead:
         return weight
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """Logits (..., vocab) of hidden states (..., hidden)."""
+        """Compute logits (..., vocab) from hidden states (..., hidden)."""
         return cast(Tensor, self._layer(hidden))
 
 
 @contextmanager
 def head_as_a_layer(model: Any) -> Iterator[None]:
-    """Inside, `get_output_embeddings` gives the adapted layer again: accelerate shards it, and it must be a module."""
+    """Let `get_output_embeddings` return the adapted layer in a `with` block: accelerate needs a module to shard."""
     base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     exposed = vars(base).pop("get_output_embeddings", None)
     try:
@@ -112,14 +116,14 @@ def head_as_a_layer(model: Any) -> Iterator[None]:
 
 
 def head_layer(model: Any) -> nn.Module:
-    """The module that holds the weights of the head, its adapter's among them."""
+    """Return the module with the weights of the head, its adapter included."""
     with head_as_a_layer(model):
         layer: nn.Module = model.get_output_embeddings()
     return layer
 
 
 def expose_adapted_head(model: Any) -> None:
-    """Let trainers with a fused head train an adapter of the head; another model stays as it is."""
+    """Make an adapter of the head visible to trainers with a fused head; a model without one is unchanged."""
     if isinstance(model, PeftModel) and type(head := model.get_output_embeddings()) is not nn.Linear:
         view, base = AdaptedHead(head), cast(Any, model.get_base_model())
         base.get_output_embeddings = lambda: view

@@ -1,4 +1,7 @@
-"""Load a checkpoint and its tokenizer, checked: an HRM-Text, whole, with a horizon that means something."""
+"""Loading of checkpoints and tokenizers, with checks: architecture, complete weights, config sizes, gradient horizon.
+
+model, tokenizer = load_model_and_tokenizer("tiny")
+"""
 
 from __future__ import annotations
 
@@ -33,32 +36,32 @@ logger = logging.getLogger(__name__)
 TINY = "tiny"  # the embedded base
 HUB_ID = "sapientinc/HRM-Text-1B"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-AUTO = "auto"  # for a dtype: the checkpoint's own; for the attention: what is fastest on the device
+AUTO = "auto"  # as a dtype: the checkpoint's own; as an attention: the fastest on the device
 
 
 def resolve(name: str, needed: str = "config.json") -> str:
-    """The folder or Hub id behind a model name; `tiny` is the base that ships with the package.
+    """Resolve a model name to a folder or a Hub id; `tiny` is the base that ships with the package.
 
     Args:
         name: folder, Hub id, or `tiny`.
-        needed: the file without which a folder is not what is looked for.
+        needed: file that a folder must contain.
 
     Raises:
-        UserError: if the name looks like a folder and there is none.
+        UserError: if the name is a path without a folder, or a folder without the file.
     """
     if not name.strip():
-        raise UserError(f"the model's name is empty: use a folder, a Hub id such as {HUB_ID}, or {TINY!r}.")
+        raise UserError(f"the model's name is empty. Use a folder, a Hub id such as {HUB_ID}, or {TINY!r}.")
     if name == TINY:
         return str(files("hrm_align.models").joinpath("tiny"))
     path = Path(name).expanduser()
     if path.exists():
         if (path / "adapter_config.json").exists():
             raise UserError(
-                f"{name} is an adapter, and a whole checkpoint is needed: merge it into its base (`hrm-align adapters "
+                f"{name} is an adapter, and a whole checkpoint is needed. Merge the adapter into its base (`hrm-align adapters "
                 f"merge {name} --to DIR`), or name the base."
             )
         if not (path / needed).exists():
-            raise UserError(f"{name} holds no {needed}. {_nearby_checkpoints(path)}")
+            raise UserError(f"the folder {name} has no {needed}. {_suggest_checkpoints(path)}")
         return str(path)
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
@@ -67,116 +70,128 @@ def resolve(name: str, needed: str = "config.json") -> str:
     return name
 
 
-def _nearby_checkpoints(path: Path) -> str:
-    found = sorted(child.parent.name for child in path.glob("*/config.json"))
-    return f"It has {', '.join(found)}: name one of these." if found else "Name the folder of a saved model."
+def _suggest_checkpoints(path: Path) -> str:
+    names = sorted(child.parent.name for child in path.glob("*/config.json"))
+    return f"It contains {', '.join(names)}; name one of these." if names else "Name the folder of a saved model."
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Turn what Transformers raises for an absent, damaged or foreign checkpoint into one sentence."""
+def _explain_errors(name: str) -> Iterator[None]:
+    """Raise UserError for what Transformers raises on a missing, damaged or foreign checkpoint."""
     try:
         yield
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         if name == TINY or Path(name).expanduser().exists():
             raise UserError(
-                f"{name} cannot be loaded: one of its files is missing, damaged, or of another kind of model "
-                f"({reason}). Copy it again, or name another checkpoint."
+                f"{name} cannot be loaded: one of its files is missing, damaged, or belongs to another kind of model "
+                f"({reason}). Copy the folder again, or name another checkpoint."
             ) from error
         raise UserError(
-            f"cannot load {name}: neither a folder here nor reachable on the Hub. Check the name, the network, and "
-            f"that you may read it (`hf auth login`). ({reason})"
+            f"cannot load {name}: there is no such folder, and the Hub does not deliver it ({reason}). Check the name, the "
+            "network, and your access (`hf auth login`)."
         ) from error
 
 
 def load_config(name: str, revision: str | None = None) -> HrmTextConfig:
-    """Read a checkpoint's config and refuse what is not a sound HRM-Text.
-
-    Raises:
-        UserError: another architecture, or a config that would load as a different model than was trained.
-    """
-    with _explained(name):
-        try:
-            config = AutoConfig.from_pretrained(resolve(name), revision=revision or "main")
-        except (ValueError, KeyError) as error:
-            raise UserError(f"{name} is no HRM-Text: {str(error).splitlines()[0][:160]}") from error
-    if not isinstance(config, HrmTextConfig):
-        raise UserError(
-            f"{name} is a {config.model_type!r} model, no HRM-Text: hrm_align trains hrm_text checkpoints only, such "
-            f"as {HUB_ID}."
-        )
-    if getattr(config, "quantization_config", None) is not None:
-        raise UserError(
-            f"{name} is quantised, and nothing can be trained into or merged into rounded weights: name the whole "
-            "checkpoint (an adapter can be trained on it with load_in_4bit: true)."
-        )
-    if getattr(config, "L_bp_steps", None) is not None:
-        raise UserError(
-            f"{name}: its config.json has `L_bp_steps`, which Transformers ignores (the official exporter writes it). "
-            f"Replace it by `L_bp_cycles`: {full_horizon(config)}, and check that num_hidden_layers is the number of "
-            "layers in one stack."
-        )
-    assert config.num_layers_per_stack is not None and config.L_bp_cycles is not None  # set by the config itself
-    slots = config.num_layers_per_stack * config.H_cycles * (config.L_cycles + 1)
-    if config.num_hidden_layers != slots:
-        raise UserError(
-            f"{name}: num_hidden_layers is {config.num_hidden_layers}, but {config.num_layers_per_stack} layers a "
-            f"stack x {config.H_cycles} H cycles x ({config.L_cycles} + 1) make {slots}: set it to {slots}."
-        )
-    return config
-
-
-def full_horizon(config: HrmTextConfig) -> list[int]:
-    """`L_bp_cycles` of the official fine-tuning horizon; [0, 3] for H 2 x L 3."""
-    cycles = to_l_bp_cycles(official(config), config)
-    assert cycles is not None  # it has every H pass
-    return cycles
-
-
-def check_horizon(config: HrmTextConfig, name: str) -> None:
-    """Refuse an `L_bp_cycles` that no official run uses: a stock trainer would follow it without a word.
-
-    Transformers' default [2] pads to [1, 2], for one (relative gradient error 0.27 to bp_steps 5).
-    """
-    if from_l_bp_cycles(config.L_bp_cycles or [], config) is None:
-        raise UserError(
-            f"{name}: L_bp_cycles is {config.L_bp_cycles}, which is no official horizon; fine-tuning has "
-            f"{full_horizon(config)} (the last {official(config)} stack passes): set it in the checkpoint's config.json."
-        )
-
-
-def check_context(config: HrmTextConfig, max_length: int | None) -> None:
-    """Refuse documents longer than the positions the model was made for."""
-    if max_length is not None and max_length > config.max_position_embeddings:
-        raise UserError(
-            f"--max_length is {max_length}, but this model reads {config.max_position_embeddings} tokens: lower it."
-        )
-
-
-def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerFast:
-    """Load HRM-Text's tokenizer, with the project's chat template where it has none.
+    """Read and check a checkpoint's config.
 
     Args:
         name: folder, Hub id, or `tiny`.
         revision: Hub revision.
 
     Raises:
-        UserError: if there is none, or it lacks HRM-Text's control tokens.
+        UserError: for another architecture, or a config that would load as a different model than was trained.
     """
-    with _explained(name):
+    with _explain_errors(name):
+        try:
+            config = AutoConfig.from_pretrained(resolve(name), revision=revision or "main")
+        except (ValueError, KeyError) as error:
+            raise UserError(
+                f"{name} is no HRM-Text ({str(error).splitlines()[0][:160]}). Name an hrm_text checkpoint, such as {HUB_ID}."
+            ) from error
+    if not isinstance(config, HrmTextConfig):
+        raise UserError(
+            f"{name} is a {config.model_type!r} model, no HRM-Text. Name an hrm_text checkpoint, such as {HUB_ID}."
+        )
+    if getattr(config, "quantization_config", None) is not None:
+        raise UserError(
+            f"{name} is quantised, and quantised weights can be neither trained nor merged into. Name the unquantised "
+            "checkpoint (load_in_4bit: true trains an adapter on it)."
+        )
+    if getattr(config, "L_bp_steps", None) is not None:
+        raise UserError(
+            f"{name}: its config.json has `L_bp_steps`, which the official exporter writes and Transformers ignores. "
+            f"Replace `L_bp_steps` by `L_bp_cycles`: {full_horizon(config)}, and check that num_hidden_layers is the number "
+            "of layers in one stack."
+        )
+    assert config.num_layers_per_stack is not None and config.L_bp_cycles is not None  # set by the config itself
+    slots = config.num_layers_per_stack * config.H_cycles * (config.L_cycles + 1)
+    if config.num_hidden_layers != slots:
+        raise UserError(
+            f"invalid value for num_hidden_layers: {config.num_hidden_layers} ({name}). {config.num_layers_per_stack} layers "
+            f"a stack x {config.H_cycles} H cycles x ({config.L_cycles} + 1) make {slots}: set it to {slots}."
+        )
+    return config
+
+
+def full_horizon(config: HrmTextConfig) -> list[int]:
+    """Return `L_bp_cycles` of the official fine-tuning horizon; [0, 3] for H 2 x L 3."""
+    cycles = to_l_bp_cycles(official(config), config)
+    assert cycles is not None  # the official horizon has every H pass
+    return cycles
+
+
+def check_horizon(config: HrmTextConfig, name: str) -> None:
+    """Check that `L_bp_cycles` is an official horizon; stock trainers silently follow any other.
+
+    Example: Transformers' default [2] is padded to [1, 2] (relative gradient error 0.27 to bp_steps 5).
+
+    Raises:
+        UserError: if the value is no official horizon.
+    """
+    if from_l_bp_cycles(config.L_bp_cycles or [], config) is None:
+        raise UserError(
+            f"invalid value for L_bp_cycles: {config.L_bp_cycles} ({name}) is no official horizon. Set L_bp_cycles to "
+            f"{full_horizon(config)} (fine-tuning: the last {official(config)} stack passes) in the checkpoint's config.json."
+        )
+
+
+def check_context(config: HrmTextConfig, max_length: int | None) -> None:
+    """Check that documents of `max_length` tokens fit the model's positions. Raises UserError if they do not."""
+    if max_length is not None and max_length > config.max_position_embeddings:
+        raise UserError(
+            f"invalid value for --max_length: {max_length}. Use at most {config.max_position_embeddings}, the positions of "
+            "the model."
+        )
+
+
+def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerFast:
+    """Load HRM-Text's tokenizer; a tokenizer without a chat template gets hrm_align's.
+
+    Args:
+        name: folder, Hub id, or `tiny`.
+        revision: Hub revision.
+
+    Raises:
+        UserError: if there is no tokenizer, or the tokenizer lacks HRM-Text's control tokens.
+    """
+    with _explain_errors(name):
         tokenizer = AutoTokenizer.from_pretrained(resolve(name, "tokenizer.json"), revision=revision)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise UserError(f"the tokenizer of {name} is a {type(tokenizer).__name__}: HRM-Text has a tokenizer.json.")
-    renderer_of(tokenizer)  # proves that the control tokens are there and that text cannot forge them
-    # Types emitted by a tokenizer cannot know where the prompt ends; the mask comes from the tokens.
+        raise UserError(
+            f"the tokenizer of {name} is a {type(tokenizer).__name__}, not a fast tokenizer. Add the tokenizer.json that was "
+            "published with the model."
+        )
+    renderer_of(tokenizer)  # raises if a control token is missing or can be produced by text
+    # No token types: a tokenizer cannot know where the prompt ends, and the mask is computed from the tokens.
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
     tokenizer.chat_template = tokenizer.chat_template or chat_template(tokenizer)
     return tokenizer
 
 
 def default_device() -> torch.device:
-    """The accelerator of this machine, or else the CPU."""
+    """Return this machine's accelerator, or the CPU if it has none."""
     return (torch.accelerator.is_available() and torch.accelerator.current_accelerator()) or torch.device("cpu")
 
 
@@ -193,55 +208,60 @@ def load_model(
 
     Args:
         name: folder, Hub id, or `tiny`.
-        dtype: `float32`, `bfloat16` or `float16`, or `auto` for what the checkpoint is saved in. For training keep
-            float32 master weights (bf16 ones lose nine of ten updates at lr 3e-5) and let the trainer autocast.
+        dtype: `float32`, `bfloat16` or `float16`, or `auto` for the dtype of the checkpoint. For training keep float32
+            master weights (bf16 weights lose nine of ten updates at lr 3e-5) and let the trainer autocast.
         attn_implementation: `per_document`, `sdpa`, `eager`, `flex_attention` or `varlen`; None or `auto` for
-            `per_document` on a CPU and `sdpa` elsewhere. To compile the whole model into one graph, take `sdpa`.
-        device: where to put it; default the CPU, from which a trainer moves it to the accelerator if there is one.
+            `per_document` on a CPU and `sdpa` elsewhere. To compile the whole model into one graph, use `sdpa`.
+        device: device of the model; default the CPU, from which a trainer moves the model to the accelerator if there
+            is one.
         revision: Hub revision.
-        quantization: how the weights are held under an adapter; None for whole ones.
+        quantization: quantization of the weights under an adapter; None for unquantised weights.
 
     Returns:
         The model in eval mode, `z_L_init` frozen.
 
     Raises:
-        UserError: absent, foreign or incomplete checkpoint, or an unknown dtype.
+        UserError: for a missing, foreign or incomplete checkpoint, or an unknown dtype.
     """
     if dtype not in (*DTYPES, AUTO):
-        raise UserError(f"unknown dtype {dtype!r}: use one of {', '.join(DTYPES)}, or {AUTO} for the checkpoint's own.")
+        raise UserError(f"unknown dtype {dtype!r}. Use one of {', '.join(DTYPES)}, or {AUTO} for the checkpoint's own.")
     config = load_config(name, revision)
     if attn_implementation in (None, AUTO):
         runs_on = torch.device(device) if device is not None else default_device()
         attn_implementation = PER_DOCUMENT if runs_on.type == "cpu" else "sdpa"
-    with _explained(name):
+    with _explain_errors(name):
         try:
             stored = weights_of(resolve(name), revision or "main")
-        except UserError:  # a damaged file, for all of which Transformers' error is explained here
+        except UserError:  # a damaged file: Transformers raises below, and `_explain_errors` explains the error
             stored = {}
         model, report = from_pretrained(
             resolve(name),
             revision or "main",
             stored,
             config=config,
-            # Loaded in the type, never cast: `.to(bfloat16)` would round the rotary frequencies too.
-            dtype=_precision(config, stored) if dtype == AUTO else DTYPES[dtype],
+            # Loaded in this dtype instead of cast later: `.to(bfloat16)` would round the rotary frequencies too.
+            dtype=_saved_dtype(config, stored) if dtype == AUTO else DTYPES[dtype],
             attn_implementation=attn_implementation,
             **({"quantization_config": quantization} if quantization else {}),
         )
     _check_whole(name, report)
     model.model.z_L_init.requires_grad_(False)
     if not model.model.z_L_init.any():
-        logger.warning("%s: z_L_init is all zeros, so its trained start state is missing from the checkpoint", name)
+        logger.warning(
+            "%s: z_L_init is all zeros, so the checkpoint has lost its trained start state: copy model.z_L_init from the "
+            "checkpoint that it was trained from",
+            name,
+        )
     if device is not None:
         model.to(torch.device(device))  # type: ignore[arg-type]  # wrapped by Transformers without its types
     return model
 
 
-def _precision(config: HrmTextConfig, stored: dict[str, Stored]) -> torch.dtype:
-    """What a checkpoint is saved in, by its config or else by its tensors; float32 where neither says one that is known."""
-    for said in (config.dtype, first_dtype(stored)):
-        if isinstance(said, torch.dtype) and said in DTYPES.values():
-            return said
+def _saved_dtype(config: HrmTextConfig, stored: dict[str, Stored]) -> torch.dtype:
+    """Return a checkpoint's dtype by its config, or else by its tensors; float32 if neither has a supported dtype."""
+    for candidate in (config.dtype, first_dtype(stored)):
+        if isinstance(candidate, torch.dtype) and candidate in DTYPES.values():
+            return candidate
     return torch.float32
 
 
@@ -252,30 +272,35 @@ def _check_whole(name: str, report: dict[str, Any]) -> None:
         listed = ", ".join((missing + unexpected)[:4])
         raise UserError(
             f"{name}: the weights do not fit the config ({len(missing)} missing or of another shape, "
-            f"{len(unexpected)} unexpected: {listed}, ...). The file is incomplete, or num_hidden_layers is wrong."
+            f"{len(unexpected)} unexpected: {listed}, ...). Copy the weights again, or correct num_hidden_layers."
         )
 
 
 def load_model_and_tokenizer(
     name: str, *, tokenizer_name: str | None = None, **kwargs: Any
 ) -> tuple[HrmTextForCausalLM, PreTrainedTokenizerFast]:
-    """Load both, made to agree on the tokens that the model's behaviour hangs on.
+    """Load a model and its tokenizer, and set the tokenizer's control tokens in the model's configs.
 
     Args:
-        name: as for `load_model`, which also takes the other keywords.
-        tokenizer_name: if the tokenizer lives elsewhere.
+        name: folder, Hub id, or `tiny`.
+        tokenizer_name: folder or Hub id of the tokenizer, if it is not that of the model.
+        kwargs: further keywords of `load_model`.
 
     Returns:
-        Model and tokenizer; the model's config and generation config name the end, pad and other control tokens.
+        Model and tokenizer. The model's config and generation config have the ids of the end, pad and other control
+        tokens.
+
+    Raises:
+        UserError: as in `load_model` and `load_tokenizer`, or if the tokenizer has more tokens than the model.
     """
-    # a revision names a state of the model's own repository
+    # A revision belongs to the model's repository, and not to that of another tokenizer.
     tokenizer = load_tokenizer(tokenizer_name or name, None if tokenizer_name else kwargs.get("revision"))
     model = load_model(name, **kwargs)
     renderer = renderer_of(tokenizer)
     if len(tokenizer) > model.config.vocab_size:
         raise UserError(
             f"the tokenizer of {tokenizer_name or name} has {len(tokenizer)} tokens and the model "
-            f"{model.config.vocab_size}: they do not belong together."
+            f"{model.config.vocab_size}, so they do not belong together. Use the tokenizer that was published with the model."
         )
     renderer.layout.store(model.config)
     for settings in (model.config, model.generation_config):

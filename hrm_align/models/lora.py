@@ -1,10 +1,10 @@
-"""Adapters that know the recurrence: LoRA on modules by preset, its scale divided by how often a module runs.
+"""LoRA adapters for recurrent stacks: target modules by preset, and a scale divided by the number of a module's applications.
 
-A layer of the L stack runs 6 times in a forward and one of the H stack twice, so that one delta acts again and again.
-`per_application` divides the alpha of each module by its number of applications; PEFT's `alpha_pattern` carries it, so
-that a stock `PeftModel` loads the adapter as it was trained. Everything else is PEFT's own.
+A layer of the L stack runs 6 times per forward and a layer of the H stack twice, so that the same delta is applied
+repeatedly. `per_application` divides the alpha of each module by its number of applications. PEFT's `alpha_pattern`
+stores the result, so that a stock `PeftModel` loads the adapter with the trained scale. Everything else is PEFT's own.
 
-`load_trainable` loads the model that a run begins with: a checkpoint, with a fresh adapter where the recipe has one.
+`load_trainable` loads the model of a run: a checkpoint, with a new adapter if the recipe has one.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ logger = logging.getLogger(__name__)
 
 
 def quantization(args: ModelArguments) -> BitsAndBytesConfig | None:
-    """How the base is held for QLoRA, or None.
+    """Return the quantization of the base for QLoRA, or None if the recipe has none.
 
     Raises:
-        UserError: where it cannot be.
+        UserError: if bitsandbytes or a GPU is missing.
     """
     if not (args.load_in_4bit or args.load_in_8bit):
         return None
     if importlib.util.find_spec("bitsandbytes") is None or not torch.cuda.is_available():
         raise UserError(
-            "load_in_4bit and load_in_8bit need bitsandbytes and a GPU: `pip install bitsandbytes` on a machine that has "
-            "one, or leave them out; a base in --dtype bfloat16 takes 2.4 GB."
+            "load_in_4bit and load_in_8bit need bitsandbytes and a GPU. Use `pip install bitsandbytes` on a machine with a "
+            "GPU, or leave both settings out; a base in --dtype bfloat16 takes 2.4 GB."
         )
     if args.load_in_8bit:
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=[HEAD])
@@ -55,29 +55,32 @@ def quantization(args: ModelArguments) -> BitsAndBytesConfig | None:
 
 
 def lora_config(model: HrmTextForCausalLM, args: LoraArguments, tokens: Sequence[int] = ()) -> LoraConfig:
-    """PEFT's config for what a recipe asks.
+    """Build PEFT's config from a recipe's adapter settings.
 
     Args:
         model: the base.
-        args: the recipe's keys.
-        tokens: ids whose embedding and output rows are trained too.
+        args: the recipe's adapter settings.
+        tokens: token ids whose embedding and output rows are trained too.
 
     Raises:
-        UserError: for a module that is not there, or options that exclude each other.
+        UserError: for an unknown module, or settings that exclude each other.
     """
     layers = linear_layers(model, args.lora_target_modules)
     alpha = float(args.lora_r if args.lora_alpha is None else args.lora_alpha)
     if args.use_dora and HEAD in layers:
-        raise UserError("use_dora cannot adapt the head: leave `head` and `all` out of lora_target_modules.")
+        raise UserError("use_dora cannot adapt the head. Leave `head` and `all` out of lora_target_modules.")
     if tokens and HEAD in layers:
-        raise UserError("trainable_tokens and an adapter of the head exclude each other: leave one of them out.")
+        raise UserError(
+            "trainable_tokens and an adapter of the head exclude each other. Leave trainable_tokens out, or `head` and `all` "
+            "out of lora_target_modules."
+        )
     pattern = {}
     if args.lora_scaling == LoraArguments.PER_APPLICATION:
         pattern = {re.escape(name): alpha / applications(name, model.config) for name in layers}
     return LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=args.lora_r,
-        lora_alpha=alpha,  # type: ignore[arg-type]  # PEFT divides it; a float is right
+        lora_alpha=alpha,  # type: ignore[arg-type]  # PEFT only divides alpha, so a float works
         alpha_pattern=pattern,
         target_modules=layers,
         lora_dropout=args.lora_dropout,
@@ -91,62 +94,65 @@ def lora_config(model: HrmTextForCausalLM, args: LoraArguments, tokens: Sequence
 def add_adapter(
     model: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str, args: LoraArguments
 ) -> PeftModel:
-    """Freeze the base and put a new adapter around it.
+    """Freeze the base and add a new adapter.
 
     Args:
-        model: the base; `z_L_init` stays frozen, as all of it.
-        tokenizer: its tokenizer, for `trainable_tokens`.
-        name: of the base, for those who load the adapter.
-        args: the recipe's keys.
+        model: the base; all its weights are frozen, `z_L_init` included.
+        tokenizer: the base's tokenizer, for `trainable_tokens`.
+        name: name of the base, which is saved with the adapter.
+        args: the recipe's adapter settings.
 
     Raises:
-        UserError: as `lora_config`; for a token that is not there.
+        UserError: as in `lora_config`, or for an unknown token in `trainable_tokens`.
     """
     config = lora_config(model, args, [_token_id(tokenizer, token) for token in args.trainable_tokens])
-    remember_base(model, name)  # before PiSSA and OLoRA change it
+    remember_base(model, name)  # before PiSSA and OLoRA change the base's weights
     adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
-    config.base_model_name_or_path = name  # PEFT writes the folder that `tiny` stands for on this machine
-    _save_the_adapter_alone(adapted)
+    config.base_model_name_or_path = name  # PEFT has set the folder on this machine instead of the name `tiny`
+    _save_only_the_adapter(adapted)
     for weight in adapted.parameters():
         if weight.requires_grad:
             weight.data = weight.data.to(DTYPES[args.lora_dtype])
     return adapted
 
 
-def _save_the_adapter_alone(adapted: Any) -> None:
-    """Keep PEFT from saving more.
+def _save_only_the_adapter(adapted: Any) -> None:
+    """Keep PEFT from saving the base's head and a model card.
 
-    With an adapted head it would write the whole head too, 200 MB for the 1B model, all of it the base's; and its card is
-    an empty form.
+    With an adapted head, PEFT would also save the base's whole head (200 MB for the 1B model). Its model card has no
+    content.
     """
     adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
     adapted.create_or_update_model_card = lambda folder: None
 
 
 def _token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
-    found: int | None = tokenizer.get_vocab().get(token)
-    if found is None:
+    id: int | None = tokenizer.get_vocab().get(token)
+    if id is None:
         raise UserError(
-            f"trainable_tokens: {token!r} is no token of this tokenizer. Name one that it has, such as <think>, or add "
-            "it to the tokenizer and the model first (`tokenizer.add_tokens`, `model.resize_token_embeddings`)."
+            f"invalid value for trainable_tokens: {token!r} is no token of this tokenizer. Use an existing token, such as "
+            "<think>, or add the token to the tokenizer and the model first (`tokenizer.add_tokens`, "
+            "`model.resize_token_embeddings`)."
         )
-    if found == renderer_of(tokenizer).pad_id:
-        raise UserError(f"trainable_tokens: {token!r} is the padding token, which gets no gradient: name another.")
-    return found
+    if id == renderer_of(tokenizer).pad_id:
+        raise UserError(
+            f"invalid value for trainable_tokens: {token!r} is the padding token, which gets no gradient. Use another token."
+        )
+    return id
 
 
 def load_trainable(
     args: ModelArguments, lora: LoraArguments, max_length: int | None = None
 ) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerFast]:
-    """The model to train and its tokenizer.
+    """Load the model to train, with a new adapter if `use_peft` is set, and its tokenizer.
 
     Args:
-        args: what is trained.
-        lora: the adapter, if `use_peft` is set.
-        max_length: of the documents, in tokens.
+        args: the recipe's model settings.
+        lora: the recipe's adapter settings.
+        max_length: longest document, in tokens.
 
     Raises:
-        UserError: as `load_model` and `add_adapter`, or for documents longer than the model reads.
+        UserError: as in `load_model` and `add_adapter`, or if `max_length` exceeds the model's positions.
     """
     name = str(args.model_name_or_path)
     model, tokenizer = load_model_and_tokenizer(
@@ -162,7 +168,7 @@ def load_trainable(
 
 
 def parameters_told(model: PreTrainedModel | PeftModel) -> str | None:
-    """The size of an adapter in a sentence; None without one."""
+    """Return a log line with the size of the model's adapter; None for a model without an adapter."""
     if not isinstance(model, PeftModel):
         return None
     weights = list(model.parameters())

@@ -1,4 +1,4 @@
-"""A proof of the mask on one's own rows: edit a token, and see which logits move."""
+"""Perturbation test of the prefix mask on a user's rows: change one token, and check which logits change."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from transformers import PreTrainedModel
 from hrm_align.models.rounding import measure_floor
 from hrm_align.rendering import Document, Layout
 
-ROW_TOKENS = 1024  # of documents that are packed together
-COMPARED_TOKENS = 256  # of logits at a time
-ROUNDING_DOCUMENTS = 2  # on which rounding is measured
+ROW_TOKENS = 1024  # tokens of documents that are packed into one row
+COMPARED_TOKENS = 256  # tokens whose logits are compared at a time
+ROUNDING_DOCUMENTS = 2  # documents on which the rounding floor is measured
 
 Track = Callable[[list[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
 class Proof:
-    """The largest movement of a logit in each experiment, over all documents.
+    """Largest change of a logit in each experiment, over all documents.
 
     Args:
-        documents: how many were tried.
-        leak: of logits before an edited answer token. Must be exactly 0.
-        bidirectional: of logits before an edited prompt token: the control, which must move by more than rounding does.
-        packing_leak: of one document's logits when its neighbour in a packed row is edited. Must be exactly 0.
-        rounding: what two kernels that both are right differ by.
+        documents: number of documents.
+        leak: change of logits before an edited answer token; must be exactly 0.
+        bidirectional: change of logits before an edited prompt token (the positive control); must exceed `rounding`.
+        packing_leak: change of a document's logits if its neighbours in a packed row are edited; must be exactly 0.
+        rounding: difference of two correct kernels.
     """
 
     documents: int
@@ -42,51 +42,53 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing moved that must not, and the control moved."""
+        """True if both leaks are 0 and the positive control exceeds the rounding."""
         return self.leak == 0 and self.packing_leak == 0 and self.bidirectional > self.rounding
 
 
 @torch.no_grad()
 def prove(model: PreTrainedModel, documents: Sequence[Document], track: Track = iter) -> Proof:
-    """Edit the middle of every answer, and of every prompt in a packed row, and compare logits.
+    """Edit a token in the middle of every answer, and of every prompt in a packed row, and compare logits exactly.
 
-    The comparison is exact: two runs differ in nothing but edited tokens, so a logit that cannot see them is computed from
-    the same numbers in the same order.
+    Two runs differ only in the edited tokens, so that logits that do not depend on them are computed from the same
+    numbers in the same order, and are equal bit by bit.
 
-    A document is run five times: twice alone, as it is and with its answer edited; three times packed, as it is, with its
-    own prompt edited (the control, and its neighbours must rest), and with its neighbours' prompts edited (it must rest).
+    Each document is run five times. Alone: unchanged, and with its answer edited. Packed: unchanged, with its own
+    prompt edited (the positive control; its neighbours must not change), and with its neighbours' prompts edited (it
+    must not change).
 
     Args:
         model: an HRM-Text under the prefix mask, in eval mode.
-        documents: prompt and response. A one-token prompt is skipped in the control.
-        track: goes through the experiments, and may show how far it has come (`rich.progress.track`).
+        documents: prompts and responses. A one-token prompt is skipped in the control.
+        track: wrapper of the iteration over experiments, for example to show progress (`rich.progress.track`).
     """
     end_id = Layout.of(model.config).prefix_end
     experiments = [partial(_alone, model, document, end_id) for document in documents]
     experiments += [partial(_packed, model, row, end_id) for row in _rows(documents)]
-    moved = [experiment() for experiment in track(experiments)]
-    leak, bidirectional, packing_leak = (max(column) for column in zip(*moved, strict=True))
+    changes = [experiment() for experiment in track(experiments)]
+    leak, bidirectional, packing_leak = (max(column) for column in zip(*changes, strict=True))
     rounding = measure_floor(model, documents[:ROUNDING_DOCUMENTS]).absolute
     return Proof(len(documents), leak, bidirectional, packing_leak, rounding)
 
 
-class _Moved(NamedTuple):
-    """What an experiment found, as in `Proof`."""
+class _Changes(NamedTuple):
+    """Changes of logits in one experiment; fields as in `Proof`."""
 
     leak: float = 0.0
     bidirectional: float = 0.0
     packing_leak: float = 0.0
 
 
-def _alone(model: PreTrainedModel, document: Document, end_id: int) -> _Moved:
+def _alone(model: PreTrainedModel, document: Document, end_id: int) -> _Changes:
+    """Edit a token in the middle of the answer of a single document."""
     ids, prefix = torch.tensor(document.input_ids), document.prefix_length
     in_answer = prefix + (len(ids) - prefix) // 2
     before, after = (_logits(model, [row]) for row in (ids, _edit(ids, in_answer, end_id)))
-    return _Moved(leak=_distance(before[:in_answer], after[:in_answer]))
+    return _Changes(leak=_distance(before[:in_answer], after[:in_answer]))
 
 
-def _packed(model: PreTrainedModel, row: Sequence[Document], end_id: int) -> _Moved:
-    """Edit the prompts of every other document, then those of the rest."""
+def _packed(model: PreTrainedModel, row: Sequence[Document], end_id: int) -> _Changes:
+    """Edit the prompts of every second document of a packed row, then the prompts of the others."""
     whole = [torch.tensor(document.input_ids) for document in row]
     edited = [_edit(ids, document.prefix_length // 2, end_id) for ids, document in zip(whole, row, strict=True)]
     lengths = [len(ids) for ids in whole]
@@ -103,11 +105,11 @@ def _packed(model: PreTrainedModel, row: Sequence[Document], end_id: int) -> _Mo
             else:
                 packing_leak.append(_distance(old, new))
         del after
-    return _Moved(bidirectional=max(bidirectional), packing_leak=max(packing_leak))
+    return _Changes(bidirectional=max(bidirectional), packing_leak=max(packing_leak))
 
 
 def _rows(documents: Sequence[Document]) -> list[list[Document]]:
-    """Neighbours to pack, at least two a row; a document that is the only one is its own neighbour."""
+    """Group documents into rows to pack, at least two per row; a single document is packed with itself."""
     rows: list[list[Document]] = []
     length = 0
     for document in documents:
@@ -123,7 +125,7 @@ def _rows(documents: Sequence[Document]) -> list[list[Document]]:
 
 
 def _logits(model: PreTrainedModel, row: Sequence[Tensor]) -> Tensor:
-    """(tokens, vocab) logits of one document, or of several that are packed."""
+    """Compute the logits (tokens, vocab) of one document, or of several packed documents."""
     device = next(model.parameters()).device
     positions = torch.cat([torch.arange(len(ids)) for ids in row])[None].to(device) if len(row) > 1 else None
     ids = torch.cat(list(row))[None].to(device)
@@ -131,7 +133,13 @@ def _logits(model: PreTrainedModel, row: Sequence[Tensor]) -> Tensor:
 
 
 def _edit(ids: Tensor, position: int, end_id: int) -> Tensor:
-    """The ids with one token exchanged for another of the same document. The end of the prompt stays where it is."""
+    """Replace the token at `position` by another token of the document; the prefix end is never changed.
+
+    Args:
+        ids: (tokens,).
+        position: index of the token; the token before it is replaced if this is the prefix end.
+        end_id: id of the prefix end.
+    """
     if ids[position] == end_id:
         position -= 1
     others = ids[(ids != ids[position]) & (ids != end_id)]
@@ -141,7 +149,7 @@ def _edit(ids: Tensor, position: int, end_id: int) -> Tensor:
 
 
 def _distance(before: Tensor, after: Tensor) -> float:
-    """The largest difference, without a float32 copy of all logits; infinite where one is no number."""
+    """Return the largest absolute difference of two (tokens, vocab) tensors in chunks of tokens; infinite if one has a NaN."""
     largest = 0.0
     for old, new in zip(before.split(COMPARED_TOKENS), after.split(COMPARED_TOKENS), strict=True):
         if not torch.equal(old, new):

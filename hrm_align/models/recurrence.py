@@ -1,12 +1,13 @@
-"""The gradient horizon: how many of the stack passes, counted from the last, carry gradient.
+"""Gradient horizon: the number of stack passes, counted from the last, that carry gradient.
 
-A forward runs the L stack H_cycles x L_cycles times and the H stack H_cycles times (8 passes for H 2 x L 3). The official
-training backpropagates through the last `bp_steps` of them only: H gets `min(H_cycles, bp_steps - 1)`, L the rest, always
-the last ones; 5 for fine-tuning, 2 rising to 5 over the first fifth of pretraining (sapientinc/HRM-Text,
-models/baselines/hrm_nocarry_bp_warmup.py). Passes outside the horizon build no graph: they cost no activation memory.
+A forward runs the L stack H_cycles x L_cycles times and the H stack H_cycles times (8 passes for H 2 x L 3). The
+official training backpropagates through the last `bp_steps` passes only: the last `min(H_cycles, bp_steps - 1)` H
+passes, and the last L passes for the rest. `bp_steps` is 5 for fine-tuning, and rises from 2 to 5 over the first fifth
+of pretraining (sapientinc/HRM-Text, models/baselines/hrm_nocarry_bp_warmup.py). Passes outside the horizon build no
+graph and need no activation memory.
 
-The port can say some horizons in its config (`L_bp_cycles`), but always differentiates every H pass, and cannot change
-with the step. `Horizon` does both with hooks on the two stacks of an unmodified model.
+Transformers' config key `L_bp_cycles` can express only horizons that include every H pass, and cannot change with the
+step. `Horizon` supports all horizons, by hooks on the two stacks of an unmodified model.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ SHORTEST = 2  # one pass of each stack
 
 @dataclass(frozen=True)
 class HorizonSchedule:
-    """`bp_steps` as a function of the step alone, so that a resumed run has the horizon of the uninterrupted one.
+    """`bp_steps` as a function of the optimizer step alone, so that a resumed run has the same horizon.
 
     Args:
-        min_steps: where the warm-up begins.
-        max_steps: where it ends; equal to `min_steps` for a constant horizon.
-        warmup_steps: optimizer steps over which it rises; 0 for none.
+        min_steps: `bp_steps` at the start of the warm-up.
+        max_steps: `bp_steps` at the end of the warm-up; equal to `min_steps` for a constant horizon.
+        warmup_steps: optimizer steps of the warm-up; 0 for none.
     """
 
     min_steps: int
@@ -41,30 +42,31 @@ class HorizonSchedule:
     warmup_steps: int = 0
 
     def at(self, step: int) -> int:
-        """`bp_steps` of an optimizer step, counted from 1."""
+        """Return `bp_steps` of an optimizer step, counted from 1."""
         share = 1.0 if self.warmup_steps <= 0 else min(1.0, step / self.warmup_steps)
         return self.min_steps + int(share * (self.max_steps - self.min_steps))
 
 
 def longest(config: HrmTextConfig) -> int:
-    """`bp_steps` that carries gradient through every pass."""
+    """Return the largest `bp_steps`, with which every pass carries gradient."""
     return config.H_cycles * (config.L_cycles + 1)
 
 
 def official(config: HrmTextConfig) -> int:
-    """`bp_steps` of the official fine-tuning: every H pass and the last cycle of L. 5 for H 2 x L 3."""
+    """Return `bp_steps` of the official fine-tuning: every H pass and the last cycle of L; 5 for H 2 x L 3."""
     return config.H_cycles + config.L_cycles
 
 
 def carrying_passes(bp_steps: int, config: HrmTextConfig) -> tuple[list[bool], list[list[bool]]]:
-    """Which passes carry gradient.
+    """Compute which passes carry gradient.
 
     Args:
-        bp_steps: how many of all passes.
-        config: of the model.
+        bp_steps: number of passes that carry gradient.
+        config: config of the model.
 
     Returns:
-        For each H pass whether it carries gradient, and for each H cycle the same for its L passes.
+        For each H pass whether it carries gradient (H_cycles,), and the same for the L passes of each H cycle
+        (H_cycles, L_cycles).
 
     Raises:
         UserError: if the model has no such horizon.
@@ -81,26 +83,31 @@ def carrying_passes(bp_steps: int, config: HrmTextConfig) -> tuple[list[bool], l
 
 
 def check_bp_steps(bp_steps: int, config: HrmTextConfig, key: str = "bp_steps") -> None:
-    """Refuse a horizon that the model does not have.
+    """Check that the model has a horizon of `bp_steps` passes.
+
+    Args:
+        bp_steps: number of passes that carry gradient.
+        config: config of the model.
+        key: name of the setting, for the message.
 
     Raises:
-        UserError: naming the key.
+        UserError: if `bp_steps` is out of range.
     """
     if not SHORTEST <= bp_steps <= longest(config):
         raise UserError(
-            f"--{key} is {bp_steps}: this model has {longest(config)} stack passes, so use {SHORTEST} to "
-            f"{longest(config)}; the official fine-tuning has {official(config)}."
+            f"invalid value for --{key}: {bp_steps}. This model has {longest(config)} stack passes, so use {SHORTEST} to "
+            f"{longest(config)}; the official fine-tuning uses {official(config)}."
         )
 
 
 def to_l_bp_cycles(bp_steps: int, config: HrmTextConfig) -> list[int] | None:
-    """The horizon as the port's config key `L_bp_cycles`, or None where it cannot say it (not every H pass carries)."""
+    """Convert a horizon to Transformers' `L_bp_cycles`; None if not every H pass carries gradient."""
     high, low = carrying_passes(bp_steps, config)
     return [sum(cycle) for cycle in low] if all(high) else None
 
 
 def from_l_bp_cycles(cycles: Sequence[int], config: HrmTextConfig) -> int | None:
-    """The official horizon that a config's `L_bp_cycles` stands for, or None if it is none, as the port's own [2]."""
+    """Convert a config's `L_bp_cycles` to `bp_steps`; None if it is no official horizon, such as Transformers' default [2]."""
     padded = [1] * max(0, config.H_cycles - len(cycles)) + list(cycles)
     for bp_steps in range(SHORTEST, longest(config) + 1):
         if to_l_bp_cycles(bp_steps, config) == padded:
@@ -109,14 +116,14 @@ def from_l_bp_cycles(cycles: Sequence[int], config: HrmTextConfig) -> int | None
 
 
 class Horizon:
-    """Drives the horizon of a model in place; `detach` puts the model back as it was.
+    """Gradient horizon of a model, by hooks on its two stacks; `detach` removes the hooks.
 
-    Exact with and without non-reentrant checkpointing, under adapters, DDP and compilation, because it keeps no counter:
-    the pass is read from the `cycle_offset` that the model gives each stack.
+    The hooks count no calls: the number of a pass follows from the `cycle_offset` that the model passes to each stack.
+    The horizon is therefore exact with and without non-reentrant checkpointing, adapters, DDP and compilation.
 
     Args:
         model: an HRM-Text, bare or wrapped.
-        bp_steps: the horizon to begin with; `set` changes it.
+        bp_steps: initial horizon; `set` changes it.
 
     Raises:
         UserError: if the model has no such horizon.
@@ -125,10 +132,12 @@ class Horizon:
     def __init__(self, model: nn.Module, bp_steps: int):
         self.backbone = backbone_of(model)
         self._original = self.backbone.L_bp_cycles_padded
-        self._inside: list[tuple[int, bool]] = []  # pass and the grad mode to return to; a raise unwinds it too
+        self._inside: list[
+            tuple[int, bool]
+        ] = []  # running passes, each with the grad mode to restore, also after an error
         config = self.backbone.config
         self.set(bp_steps)
-        # The port's own switch is opened: the hooks alone decide.
+        # Transformers' own switch lets every pass carry gradient, so that only the hooks decide.
         self.backbone.L_bp_cycles_padded = [config.L_cycles] * config.H_cycles
         self._handles = []
         for stack in (self.backbone.L_module, self.backbone.H_module):
@@ -139,16 +148,17 @@ class Horizon:
         """Use another horizon from the next forward on. Raises UserError if the model has no such horizon."""
         high, low = carrying_passes(bp_steps, self.backbone.config)
         self.bp_steps = bp_steps
-        # In the order of the passes: the L passes of a cycle, then its H pass.
+        # (passes,), in the order of execution: the L passes of a cycle, then its H pass.
         self._carries = [carries for cycle, last in zip(low, high, strict=True) for carries in (*cycle, last)]
-        self._recasts = self._first_carrying_behind_others() if is_sharded_inside(self.backbone) else frozenset()
+        self._recasts = self._passes_to_recast() if is_sharded_inside(self.backbone) else frozenset()
 
-    def _first_carrying_behind_others(self) -> frozenset[int]:
-        """The first carrying pass of each stack that has run without gradient before it.
+    def _passes_to_recast(self) -> frozenset[int]:
+        """Return the first carrying pass of each stack, if the stack has a pass without gradient before it.
 
-        Autocast keeps the cast of a weight from its first use on. Where that was a pass without gradient, the cast is the
-        oldest node of the graph, and its gradient reaches the weight only after FSDP has reduced those of the block: the
-        weight is then trained without it, without an error (torch 2.13).
+        Autocast caches the cast of a weight at its first use. If the first use is in a pass without gradient, the cast
+        is the oldest node of the graph, and its gradient reaches the weight only after FSDP has reduced the block's
+        gradients: that gradient is silently lost (torch 2.13). The autocast cache is therefore cleared before these
+        passes.
         """
         cycle = self.backbone.config.L_cycles + 1
         is_high = [number % cycle == cycle - 1 for number in range(len(self._carries))]
@@ -161,7 +171,7 @@ class Horizon:
 
     @property
     def reaches_embedding(self) -> bool:
-        """Whether the embedding gets a gradient: only the first H pass brings it one."""
+        """True if the embedding gets a gradient, that is, if the first H pass carries gradient."""
         return self._carries[self.backbone.config.L_cycles]
 
     def detach(self) -> None:
@@ -185,13 +195,14 @@ class Horizon:
         weight = self.backbone.embed_tokens.weight
         is_last = number == len(self._carries) - 1
         if output is None or not is_last or self.reaches_embedding or not (before and weight.requires_grad):
-            return None  # the output as it is
-        # DDP stops at a parameter without a gradient: give it a zero, on one process too, so that both update alike.
+            return None  # the output unchanged
+        # DDP fails on a parameter without a gradient, so the embedding gets a zero gradient; also on one process, so that the
+        # optimizer's updates are the same.
         return output + 0.0 * local_part(weight)[:1].sum()
 
 
 def backbone_of(model: nn.Module) -> HrmTextModel:
-    """The HRM-Text backbone inside a model, an adapter model or a wrapper."""
+    """Return the HRM-Text backbone inside a model, an adapter model or a wrapper."""
     for module in model.modules():
         if isinstance(module, HrmTextModel):
             return module

@@ -1,12 +1,13 @@
-"""The rounding floor of a model: how far two right ways of computing the same logits differ.
+"""Rounding floor of a model: the difference of the same logits between two correct ways to compute them.
 
-HRM-Text runs its layers 128 times, and each pass enlarges what the last one rounded: at one layer a stack two kernels differ
-by 6e-7 of the largest logit in float32, at the published 16 layers by 3e-5. A limit that was measured at one depth says
-nothing at another, so checks of one model against another (a merge, an export, a sampler) take theirs from here.
+HRM-Text runs its layers 128 times, and each pass amplifies the rounding errors of the last: with one layer per stack
+two kernels differ by 6e-7 of the largest logit in float32, with the published 16 layers by 3e-5. A limit that was
+measured at one depth does not apply to another, so checks that compare two models (a merge, an export, a sampler)
+derive their limits from this floor.
 
-What is compared here shares no code with what those checks judge: the model's own modules run under a mask that is drawn
-here, with positions counted here, without a cache, an adapter as it was trained. So a fault in the prefix mask, a cache, a
-merge, a packed batch or a saved file cannot raise its own limit.
+The measurement shares no code with those checks: the model's own modules run under a mask and positions that are built
+here, without a cache, and with an adapter unmerged. A fault in the prefix mask, a cache, a merge, a packed batch or a
+saved file therefore cannot raise its own limit.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ from torch import Tensor, nn
 
 from hrm_align.rendering import Document
 
-DOCUMENTS, TOKENS = 8, 128  # on which a floor is measured: documents, and response tokens of each
-LEAST = 1e-6  # of the largest logit, and nats: what float32 itself resolves
-# Between a floor and a limit. Of 50 honest merges one reached 9.3 floors (47 stayed below 3.7), and the smallest faults that matter
-# give 73 and more (scripts/README.md).
+DOCUMENTS, TOKENS = 8, 128  # a floor is measured on this many documents, and response tokens of each
+LEAST = 1e-6  # smallest limit, as a fraction of the largest logit or in nats: the resolution of float32
+# Ratio of limit and floor. Of 50 correct merges one reached 9.3 floors (47 stayed below 3.7); the smallest faults that
+# matter reach 73 or more (scripts/README.md).
 FACTOR = 30
 
 
 @dataclass(frozen=True)
 class Floor:
-    """How far right ways of computing differ, over all documents measured.
+    """Differences between correct ways of computation, over all measured documents.
 
     Args:
-        logits: largest difference of two logits, over the largest logit.
+        logits: largest difference of two logits, divided by the largest logit.
         absolute: largest difference of two logits.
-        nats: largest difference of two log-probabilities of a response token.
-        mean_nats: the same, the mean over response tokens.
+        nats: largest difference of two log-probabilities of a response token, in nats.
+        mean_nats: difference of two log-probabilities, averaged over response tokens, in nats.
     """
 
     logits: float
@@ -48,18 +49,24 @@ class Floor:
     mean_nats: float
 
     def limit(self, floor: float, least: float = LEAST) -> float:
-        """What a check allows, for one of the three floors: `FACTOR` times as much, and `least` at least."""
+        """Compute the limit of a check from one of the floors: `FACTOR` times the floor, but at least `least`."""
         return max(least, FACTOR * floor)
 
 
 def drawn_mask(prefix_length: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Who sees whom in one document, additive, (1, 1, query, key):
+    """Build the additive prefix mask of one document from the rule, (1, 1, query, key); `-` is the dtype's minimum:
 
        p p r r
-    p  0 0 - -      prefix tokens see the whole prefix,
+    p  0 0 - -      a prefix token attends to the whole prefix,
     p  0 0 - -
-    r  0 0 0 -      response tokens the prefix and what stands before them.
+    r  0 0 0 -      a response token to the prefix and to the response up to itself.
     r  0 0 0 0
+
+    Args:
+        prefix_length: tokens of the prefix.
+        length: tokens of the document.
+        dtype: dtype of the mask.
+        device: device of the mask.
     """
     index = torch.arange(length, device=device)
     seen = (index[:, None] >= index[None, :]) | (index[None, :] < prefix_length)
@@ -70,17 +77,17 @@ def drawn_mask(prefix_length: int, length: int, dtype: torch.dtype, device: torc
 
 @torch.no_grad()
 def measure_floor(model: nn.Module, documents: Sequence[Document]) -> Floor:
-    """Compute the same logits by two kernels and in two shapes of a batch, and compare.
+    """Measure the rounding floor: compute the same logits with two kernels and two batch sizes, and compare.
 
     Args:
-        model: an HrmTextForCausalLM, or a PeftModel of one, in the precision in which a check will run it (under the
-            caller's autocast).
-        documents: prefix and response; at most `DOCUMENTS` of them, evenly chosen, are computed.
+        model: an HrmTextForCausalLM, or a PeftModel of one, in the precision of the check that uses the floor (under
+            the caller's autocast).
+        documents: prefix and response; at most `DOCUMENTS` of them, evenly spaced, are used.
     """
     bare: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     shares, absolute, nats = [0.0], [0.0], list[Tensor]()
     with in_evaluation(model):
-        for document in _chosen(documents):
+        for document in _evenly_spaced(documents):
             with attention(bare, "sdpa"):
                 first, *others = plain_logits(model, document), plain_logits(model, document, rows=2)
             with attention(bare, "eager"):
@@ -89,23 +96,23 @@ def measure_floor(model: nn.Module, documents: Sequence[Document]) -> Floor:
             shares.append(absolute[-1] / float(first.abs().max()))
             scores = [response_logprobs_of(way, document) for way in (first, *others)]
             nats.append(torch.stack([(scores[0] - other).abs() for other in scores[1:]]).amax(dim=0))
-    apart = torch.cat(nats)
-    return Floor(max(shares), max(absolute), float(apart.max()), float(apart.mean()))
+    differences = torch.cat(nats)
+    return Floor(max(shares), max(absolute), float(differences.max()), float(differences.mean()))
 
 
 @torch.no_grad()
 def cost_of_rounding(model: nn.Module, documents: Sequence[Document], dtype: torch.dtype) -> float:
-    """How far log-probabilities move, in nats and on average, where products are computed in `dtype` (by autocast).
+    """Measure the mean change of response log-probabilities, in nats, if autocast computes products in `dtype`.
 
     Args:
-        model: in float32.
+        model: a model in float32.
         documents: as for `measure_floor`.
         dtype: bfloat16 or float16.
     """
     bare: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     device, nats = next(model.parameters()).device.type, list[Tensor]()
     with in_evaluation(model), attention(bare, "sdpa"):
-        for document in _chosen(documents):
+        for document in _evenly_spaced(documents):
             exact = response_logprobs_of(plain_logits(model, document), document)
             with torch.autocast(device, dtype=dtype, cache_enabled=False):
                 rounded = response_logprobs_of(plain_logits(model, document), document)
@@ -113,21 +120,21 @@ def cost_of_rounding(model: nn.Module, documents: Sequence[Document], dtype: tor
     return float(torch.cat(nats).mean())
 
 
-def _chosen(documents: Sequence[Document]) -> list[Document]:
+def _evenly_spaced(documents: Sequence[Document]) -> list[Document]:
     number = min(DOCUMENTS, len(documents))
     return [documents[i * len(documents) // number] for i in range(number)]
 
 
 def plain_logits(model: nn.Module, document: Document, rows: int = 1, longest: int | None = TOKENS) -> Tensor:
-    """Logits (tokens, vocab), float32, that predict a document's response tokens, under `drawn_mask`.
+    """Compute the logits (tokens, vocab), float32, that predict a document's response tokens, under `drawn_mask`.
 
-    No seam, no cache, no padding.
+    The prefix-mask patch, a cache and padding are not involved.
 
     Args:
         model: as for `measure_floor`.
-        document: what is read.
-        rows: copies of it in the batch, which make other shapes of the same products.
-        longest: response, in tokens; what stands behind is left out. None for all of it.
+        document: prefix and response.
+        rows: copies of the document in the batch; another number gives matrix products of other shapes.
+        longest: number of response tokens to use; None for all of them.
     """
     weight, start = next(model.parameters()), document.prefix_length
     length = len(document.input_ids) if longest is None else min(len(document.input_ids), start + longest)
@@ -143,7 +150,7 @@ def plain_logits(model: nn.Module, document: Document, rows: int = 1, longest: i
 
 
 def response_logprobs_of(logits: Tensor, document: Document) -> Tensor:
-    """Log-probabilities (tokens), nats, of a document's response tokens from the logits of `plain_logits`."""
+    """Compute log-probabilities (tokens,), nats, of a document's response tokens from the logits of `plain_logits`."""
     start = document.prefix_length
     ids = torch.tensor(document.input_ids[start : start + len(logits)], device=logits.device)
     return logits.log_softmax(-1).gather(-1, ids[:, None])[:, 0]
@@ -151,14 +158,17 @@ def response_logprobs_of(logits: Tensor, document: Document) -> Tensor:
 
 @torch.no_grad()
 def tie_margin(model: nn.Module, document: Document, other: Sequence[int]) -> float | None:
-    """How far apart two tokens' logits are where another greedy response parts from a document's; None where it does not.
+    """Measure the logit difference of the two tokens at which two greedy responses first differ; None if they are equal.
 
-    Two right ways of computing choose differently between tokens that are closer than rounding: that is no other model.
+    If the difference is below the rounding error, two correct computations of one model may choose either token.
 
     Args:
         model: as for `measure_floor`.
         document: prefix, and a greedy response to it.
-        other: ids of the other response.
+        other: ids of the other greedy response.
+
+    Returns:
+        The absolute difference; infinite if one response ends where the other continues.
     """
     start = document.prefix_length
     own = document.input_ids[start:]
@@ -166,17 +176,17 @@ def tie_margin(model: nn.Module, document: Document, other: Sequence[int]) -> fl
         if one == two:
             continue
         if one is None or two is None:
-            return float("inf")  # one went on where the other had ended: no tie
-        read = Document([*document.input_ids[: start + place], one], start)
+            return float("inf")  # one response has ended: no tie
+        common = Document([*document.input_ids[: start + place], one], start)
         with in_evaluation(model):
-            logits = plain_logits(model, read, longest=None)[-1]
+            logits = plain_logits(model, common, longest=None)[-1]
         return float((logits[one] - logits[two]).abs())
     return None
 
 
 @contextmanager
 def attention(model: Any, implementation: str) -> Iterator[None]:
-    """Another attention implementation for a while; `model` is an HrmTextForCausalLM."""
+    """Use another attention implementation in a `with` block; `model` is an HrmTextForCausalLM."""
     before = model.config._attn_implementation
     model.set_attn_implementation(implementation)
     try:
@@ -187,19 +197,19 @@ def attention(model: Any, implementation: str) -> Iterator[None]:
 
 @contextmanager
 def in_float32(*models: nn.Module) -> Iterator[None]:
-    """Weights and arithmetic of models in float32 for a while, whatever precision a run computes in.
+    """Use float32 weights and arithmetic for the models in a `with` block, whatever the run's precision.
 
-    Weights in half precision are held twice meanwhile, and every `torch.autocast` of the process does nothing: accelerate
-    enters one inside of the forward that it wraps, where no context of a caller reaches.
+    Weights in half precision are held twice in the block. Every `torch.autocast` of the process has no effect in it,
+    because accelerate enters autocast inside the wrapped forward, where a caller cannot switch it off.
     """
-    held = [
+    originals = [
         (weight, weight.data)
         for model in models
         for weight in model.parameters()
         if weight.dtype in (torch.bfloat16, torch.float16)
     ]
     try:
-        for weight, data in held:
+        for weight, data in originals:
             weight.data = data.float()
         with (
             patch.object(torch.autocast, "__enter__", lambda context: context),
@@ -207,13 +217,13 @@ def in_float32(*models: nn.Module) -> Iterator[None]:
         ):
             yield
     finally:
-        for weight, data in held:
+        for weight, data in originals:
             weight.data = data
 
 
 @contextmanager
 def in_evaluation(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while: no dropout."""
+    """Put the model into eval mode (no dropout) in a `with` block."""
     was_training = model.training
     model.eval()
     try:

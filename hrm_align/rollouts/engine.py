@@ -1,12 +1,12 @@
-"""Engine: the protocol behind every place that samples, be it training, evaluation, pass@k, guards, export or serving.
+"""Sampling engine: the protocol that training, evaluation, pass@k, guards, export and serving use to draw completions.
 
     engine.submit(Request(prompt_ids, seeds=(1, 2), decoding=Decoding(64)))  # two completions of one prompt
     while events := engine.step():
         for event in events:
             print(event.handle, event.index, event.token, event.logprob, event.finish)
 
-An engine takes requests at any time and gives each running completion one more token at each step, so that a request may be
-added or cancelled while others run. `run` is the helper for callers that know all their requests beforehand.
+An engine accepts requests at any time, and each step adds one token to every running completion, so that requests can
+be added or cancelled while others run. `run` is a helper for callers that know all their requests beforehand.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from hrm_align.errors import UserError
 
-SIDE_BY_SIDE = 256  # completions that run together
+SIDE_BY_SIDE = 256  # default number of completions that run in one batch
 
 Handle = int
 Finish = Literal["stop", "length"]  # the end token, or `max_new_tokens`
@@ -25,15 +25,19 @@ Finish = Literal["stop", "length"]  # the end token, or `max_new_tokens`
 
 @dataclass(frozen=True)
 class Decoding:
-    """How a completion is drawn.
+    """Sampling settings of a completion.
 
     Args:
-        max_new_tokens: the longest completion, in tokens.
-        temperature: above 0; what the logits are divided by.
-        top_k: only the so many likeliest tokens; 0 for all.
-        top_p: only the likeliest tokens that together have this probability; 1 for all.
-        greedy: always the likeliest token, whatever the seed.
-        cuda_graphs: capture the decoding step (`rollouts.graphs`); on a CPU the same step runs uncaptured.
+        max_new_tokens: longest completion, in tokens.
+        temperature: divisor of the logits, above 0.
+        top_k: sample from this many most probable tokens; 0 for all.
+        top_p: sample from the most probable tokens that together have this probability; 1 for all.
+        greedy: always choose the most probable token, whatever the seed.
+        cuda_graphs: capture the decoding step as a CUDA graph (`rollouts.graphs`); on a CPU the same step runs
+            uncaptured.
+
+    Raises:
+        UserError: for a value out of range.
     """
 
     max_new_tokens: int
@@ -46,12 +50,12 @@ class Decoding:
     def __post_init__(self) -> None:
         if not 0 < self.temperature < float("inf"):
             raise UserError(
-                f"temperature is {self.temperature}: sampling needs a number above 0; 1 is the model's own."
+                f"invalid value for temperature: {self.temperature}. Use a number above 0; 1 keeps the model's distribution."
             )
         if not 0 < self.top_p <= 1 or self.top_k < 0 or self.max_new_tokens < 1:
             raise UserError(
-                f"top_p {self.top_p}, top_k {self.top_k}, max_new_tokens {self.max_new_tokens}: top_p is above 0 and at "
-                "most 1, top_k 0 or more, and a completion has at least one token."
+                f"invalid value for top_p ({self.top_p}), top_k ({self.top_k}) or max_new_tokens ({self.max_new_tokens}). Use "
+                "top_p above 0 and at most 1, top_k 0 or more, and max_new_tokens 1 or more."
             )
 
 
@@ -60,9 +64,9 @@ class Completion:
     """One sampled completion.
 
     Args:
-        ids: its tokens, the end token included where there is one.
-        logprobs: natural logarithms of their probabilities at the temperature, before top_k and top_p.
-        finish: why it ended; None while it runs, and for one that was cancelled.
+        ids: token ids, the end token included if there is one.
+        logprobs: log-probabilities of the tokens in nats, at the temperature, before top_k and top_p.
+        finish: reason of the end; None while the completion runs, and after a cancellation.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -72,12 +76,12 @@ class Completion:
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt to complete, once for each seed. The prompt is prefilled once.
+    """A prompt to complete once per seed. The prompt is prefilled once.
 
     Args:
         prompt_ids: token ids from `render_prompt`.
-        seeds: of the random stream of each completion; their number is how many are drawn.
-        decoding: how to draw.
+        seeds: seed of each completion's random stream; one completion is drawn per seed.
+        decoding: sampling settings.
     """
 
     prompt_ids: Sequence[int]
@@ -90,11 +94,11 @@ class Event:
     """A new token of a completion.
 
     Args:
-        handle: of the request.
-        index: which of its completions.
-        token: the new token's id.
-        logprob: its natural logarithm, see `Completion`.
-        finish: why the completion ends with this token; None if it goes on.
+        handle: handle of the request.
+        index: number of the completion in the request.
+        token: id of the new token.
+        logprob: log-probability of the token, see `Completion`.
+        finish: reason if the completion ends with this token; None if it continues.
     """
 
     handle: Handle
@@ -106,43 +110,45 @@ class Event:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Draws completions. `hrm_align.rollouts.local.LocalEngine` is the one that runs the trainer's own model."""
+    """Protocol of sampling engines. `hrm_align.rollouts.local.LocalEngine` samples from a model of this process."""
 
     def submit(self, request: Request) -> Handle:
-        """Queue a request; `step` begins it as soon as there is room.
+        """Queue a request; `step` starts the request as soon as there is room.
 
         Raises:
-            UserError: for a request that can never run.
+            UserError: for an invalid request.
         """
 
     def step(self) -> list[Event]:
-        """One more token of every running completion; empty once nothing runs and nothing waits."""
+        """Add one token to every running completion; returns an empty list if no request runs or waits."""
 
     def cancel(self, handle: Handle) -> None:
-        """End all completions of a request: no further event names it. An unknown or finished handle is ignored."""
+        """End all completions of a request, which then has no further events. Unknown and finished handles are ignored."""
 
     def sync(self, weights: Any) -> None:
-        """Sample from these weights from now on: a model for a local engine, a checkpoint folder for a server."""
+        """Use new weights for sampling: a model for a local engine, a checkpoint folder for a server."""
 
     def close(self) -> None:
-        """Cancel everything and free what the engine holds. It may be called twice."""
+        """Cancel all requests and free the engine's memory. A second call does nothing."""
 
 
 def run(engine: Engine, requests: Sequence[Request], *, batch_size: int = SIDE_BY_SIDE) -> list[list[Completion]]:
     """Draw all completions of requests.
 
-    Batches are filled in the order of the requests, so that requests of like length should stand together. Should anything
-    raise, Ctrl-C included, what is under way is cancelled.
+    Batches are filled in the order of the requests, so requests of similar length should be next to each other. After
+    any exception, Ctrl-C included, the running requests are cancelled.
 
     Args:
-        engine: that draws; nobody else may step it meanwhile.
-        requests: what to complete.
-        batch_size: completions that run together; a request of more runs alone.
+        engine: engine to use; no other caller may step it meanwhile.
+        requests: requests to complete.
+        batch_size: completions per batch; a request with more completions runs alone.
 
     Returns:
         For each request its completions, in the order of its seeds.
     """
-    drawn = [[Completion() for _ in request.seeds] for request in requests]
+    drawn: list[list[Completion]] = []
+    for request in requests:
+        drawn.append([Completion() for _ in request.seeds])
     for batch in _batches(requests, batch_size):
         places = {engine.submit(requests[place]): place for place in batch}
         try:
@@ -160,7 +166,7 @@ def run(engine: Engine, requests: Sequence[Request], *, batch_size: int = SIDE_B
 
 
 def _batches(requests: Sequence[Request], batch_size: int) -> list[list[int]]:
-    """Places of requests whose completions run together."""
+    """Split the requests into batches of at most `batch_size` completions; returns the indices of each batch's requests."""
     batches: list[list[int]] = []
     running = 0
     for place, request in enumerate(requests):
@@ -175,13 +181,13 @@ def _batches(requests: Sequence[Request], batch_size: int) -> list[list[int]]:
 def requests_of(
     prompts: Sequence[Sequence[int]], seeds: Sequence[int], decoding: Decoding, most: int = SIDE_BY_SIDE
 ) -> list[Request]:
-    """Requests for given prompts: equal ones next to each other, as a group's are, become one.
+    """Build requests from prompts: consecutive equal prompts, such as those of a group, become one request.
 
     Args:
-        prompts: token ids, one entry a completion.
-        seeds: one a completion.
-        decoding: of all of them.
-        most: completions of a request.
+        prompts: token ids, one entry per completion.
+        seeds: one seed per completion.
+        decoding: sampling settings of all completions.
+        most: largest number of completions in a request.
     """
     requests: list[Request] = []
     for prompt, seed in zip(prompts, seeds, strict=True):

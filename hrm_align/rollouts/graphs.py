@@ -1,13 +1,14 @@
-"""Decoding in fixed shapes, replayed as a CUDA graph: one launch a token, where a token of the published model takes thousands.
+"""Decoding with CUDA graphs: each step has fixed shapes and is replayed with one launch per token instead of thousands.
 
-A graph repeats the same kernels on the same memory. So all that changes from token to token stands in tensors that stay where
-they are: the tokens, their positions, the place at which keys and values are written, and which places hold none yet. Answers
-that end are taken out, and room that is used up grows, as without a graph; both change shapes, and a graph is captured anew.
+A graph repeats the same kernels on the same memory. All values that change from token to token are therefore in tensors
+at fixed addresses: the tokens, their positions, the KV-cache slot of the next token, and the mask of slots that are
+still empty. As without a graph, completions that have ended are removed and a full cache grows. Both change shapes,
+after which a new graph is captured.
 
-A replayed step still runs each of its small kernels. What stands between the products of a block (norm, rotary embedding,
-activation, softmax) is therefore compiled, piece by piece and for all sizes at once.
+A replayed step still runs each of its small kernels. The operations between the matrix products of a block (norm,
+rotary embedding, activation, softmax) are therefore compiled, each separately and for all sizes.
 
-On a CPU the same steps run uncaptured and uncompiled: nothing is faster there, but what would be captured can be tested.
+On a CPU the same steps run uncaptured and uncompiled, which is not faster, but makes them testable.
 """
 
 from __future__ import annotations
@@ -30,31 +31,33 @@ from hrm_align.models.attention import BY_DOCUMENT, PER_DOCUMENT, PLAN, instead_
 from hrm_align.models.compile import reason_not_to_compile
 from hrm_align.models.prefix_mask import CACHE
 from hrm_align.models.rounding import attention
-from hrm_align.rollouts.kv_cache import SharedCache, SharedLayer, as_read, attend_shared
+from hrm_align.rollouts.kv_cache import SharedCache, SharedLayer, attend_shared, cast_like_autocast
 from hrm_align.rollouts.writers import SharedPrompts
 
-ROOM = 64  # tokens of an answer for which there is room at first
-GROWTH = 1.5  # of the room; 12 captures for 3,072 tokens, and at most a third of the places read in vain
-COMPILED_ON = ("cuda",)
+ROOM = 64  # initial KV-cache slots per completion
+GROWTH = (
+    1.5  # factor by which a full cache grows: 12 captures for 3,072 tokens, and at most a third of the slots are empty
+)
+COMPILED_ON = ("cuda",)  # device types on which the pieces of a block are compiled
 
 
 # Pieces of a block ----------------------------------------------------------------------------------------------------
 
 
 def _normed(states: Tensor, eps: float) -> Tensor:
-    """As `HrmTextRMSNorm`."""
+    """Compute `HrmTextRMSNorm`, (..., hidden) to (..., hidden)."""
     exact = states.float()
     return (exact * torch.rsqrt(exact.pow(2).mean(-1, keepdim=True) + eps)).type_as(states)
 
 
 def _gated(gate: Tensor, up: Tensor, act: Callable[[Tensor], Tensor]) -> Tensor:
-    """What `HrmTextMLP` projects down."""
+    """Compute the input of `HrmTextMLP`'s down projection, (..., intermediate)."""
     return act(gate) * up
 
 
 @cache
 def _compiled(piece: Callable[..., Any]) -> Callable[..., Any]:
-    """For all sizes; of 1 and more, with and without a mask and so on, a variant each."""
+    """Compile a function for all sizes; there are separate variants for size 1, with and without a mask, and so on."""
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
     return torch.compile(piece, dynamic=True)
 
@@ -63,13 +66,17 @@ def _compiled(piece: Callable[..., Any]) -> Callable[..., Any]:
 def _why_uncompiled(device: torch.device) -> str | None:
     reason = reason_not_to_compile(device)
     if reason is not None:
-        warnings.warn(f"cuda_graphs: kernels are not fused, which makes decoding slower: {reason}", stacklevel=2)
+        warnings.warn(
+            f"cuda_graphs: decoding is slower, because kernels cannot be compiled and fused ({reason.removesuffix('.')}). "
+            "Install these for full speed.",
+            stacklevel=2,
+        )
     return reason
 
 
 @contextmanager
 def _in_few_kernels(device: torch.device) -> Iterator[None]:
-    """Blocks run their compiled pieces, on devices of `COMPILED_ON` that can compile."""
+    """Run blocks with compiled pieces in a `with` block, if the device is in `COMPILED_ON` and can compile."""
     if device.type not in COMPILED_ON or _why_uncompiled(device) is not None:
         yield
         return
@@ -93,39 +100,49 @@ def _in_few_kernels(device: torch.device) -> Iterator[None]:
 
 
 class RoomyLayer(SharedLayer):
-    """Of one stack pass: the prompts' keys and values, and those of answers, (answers, heads, room, dim)."""
+    """KV cache of one stack pass: keys and values of the prompts, and of completions in fixed slots.
 
-    place: Tensor  # (1,), where the next token is written; the same for all layers
+    The completions' keys and values are (answers, heads, room, dim).
+    """
+
+    place: Tensor  # (1,), slot of the next token; all layers share this tensor
 
     def make_room(self, answers: int, room: int) -> None:
-        """Hold answers of no token yet. Zeros: what is hidden is multiplied by a weight of 0, which NaN would survive."""
+        """Allocate empty slots for completions. Zeros, because hidden slots are multiplied by 0, which NaN would survive."""
         self.begin_answers(answers)
-        self.keys, self.values = (_longer(states, room) for states in (self.keys, self.values))
+        self.keys, self.values = (_extend(states, room) for states in (self.keys, self.values))
 
     def grow(self, room: int) -> None:
-        """Hold the same in longer tensors."""
+        """Move the completions' keys and values to tensors with more slots."""
         self._roomy = None
-        self.keys, self.values = (_longer(states, room) for states in (self.keys, self.values))
+        self.keys, self.values = (_extend(states, room) for states in (self.keys, self.values))
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """Read the prompts, or write one token of each answer; returns all places, written or not."""
+        """Prefill the prompts, or write one token of each completion; returns all slots, written or not.
+
+        Args:
+            key_states, value_states: (prompts, heads, seq, dim), or (answers, heads, 1, dim).
+
+        Returns:
+            Keys and values, (prompts, heads, seq, dim), or (answers, heads, room, dim).
+        """
         if self.prompts is None:
             return super().update(key_states, value_states, *args, **kwargs)
         assert self.keys is not None and self.values is not None
-        self.keys.index_copy_(2, self.place, as_read(key_states))
-        self.values.index_copy_(2, self.place, as_read(value_states))
+        self.keys.index_copy_(2, self.place, cast_like_autocast(key_states))
+        self.values.index_copy_(2, self.place, cast_like_autocast(value_states))
         return self.keys, self.values
 
 
 class RoomyCache(SharedCache):
-    """The cache of prompts and their answers at fixed places. See `SharedCache`."""
+    """KV cache of prompts and their completions in slots at fixed addresses. See `SharedCache`."""
 
     layer_class = RoomyLayer
 
     def begin_answers(self) -> None:
-        """The prompts have been read: what comes is one token for every answer."""
+        """Start decoding after the prefill: from now on each call adds one token to every completion."""
         self._room, self._written = ROOM, 0
         self._place = torch.zeros(1, dtype=torch.long, device=self.prompt_of.device)
         for layer in self.layers:
@@ -134,7 +151,7 @@ class RoomyCache(SharedCache):
         self._hide()
 
     def has_room(self) -> bool:
-        """Make room for one more token; whether there was some, so that a graph of the step still holds."""
+        """Make room for one more token; returns whether there was room, so that a captured step remains valid."""
         if self._written < self._room:
             return True
         self._room = -(-int(GROWTH * self._room) // 8) * 8
@@ -144,24 +161,25 @@ class RoomyCache(SharedCache):
         return False
 
     def _hide(self) -> None:
+        """Allocate `beyond`, (1, 1, 1, room) bool, the mask of empty slots."""
         self._index = torch.arange(self._room, device=self._place.device)[None, None, None]
         self.beyond = self._index > self._place
 
     @property
     def state(self) -> tuple[Tensor, ...]:
-        """What a step changes apart from keys and values, which a repeated step overwrites with the same."""
+        """Tensors that a step changes, without keys and values: a repeated step overwrites those with the same values."""
         return (self._place,)
 
     def begin_step(self) -> None:
-        """Let the place that is written next be seen. Part of what is captured."""
+        """Unhide the slot of the next token. Part of the captured step."""
         torch.gt(self._index, self._place, out=self.beyond)
 
     def end_step(self) -> None:
-        """Move on to the next place. Part of what is captured."""
+        """Advance to the next slot. Part of the captured step."""
         self._place.add_(1)
 
     def count(self) -> None:
-        """A step has run or was replayed."""
+        """Count a step that has run or was replayed."""
         self._written += 1
 
 
@@ -169,12 +187,12 @@ class RoomyCache(SharedCache):
 
 
 class CapturedAnswers(SharedPrompts):
-    """Answers that are written by a step in fixed shapes. See `Writer`.
+    """Batched decoding state whose steps have fixed shapes and are captured as CUDA graphs. See `Writer`.
 
     Args:
-        model: an HrmTextForCausalLM in eval mode, or a PeftModel of one, under any attention: it reads the prompts by its own,
-            and tokens of answers by that of `SharedCache`.
-        prompts: token ids; equal ones next to each other are read once.
+        model: an HrmTextForCausalLM in eval mode, or a PeftModel of one. The prefill uses the model's own attention
+            implementation, whichever that is; decoding uses the attention of `SharedCache`.
+        prompts: token ids; consecutive equal prompts are prefilled once.
     """
 
     cache_class = RoomyCache
@@ -188,13 +206,13 @@ class CapturedAnswers(SharedPrompts):
         self._settle(self._positions)
 
     def _settle(self, positions: Tensor) -> None:
-        """Take new places in memory, for so many answers: a captured graph no longer fits."""
+        """Allocate the tensors of a step for these positions (answers,); invalidates a captured graph."""
         self._positions = positions.clone()
         self._tokens = torch.zeros_like(self._positions)[:, None]
         self._is_ready = False
 
     def write(self, tokens: Tensor) -> None:
-        """See `Writer`. `logits` are overwritten by the next call."""
+        """See `Writer`. The next call overwrites `logits`."""
         if not self._cache.has_room():
             self._is_ready = False
         self._tokens.copy_(tokens[:, None])
@@ -213,36 +231,38 @@ class CapturedAnswers(SharedPrompts):
         self._settle(self._positions[answers])
 
     def _step(self) -> None:
-        """One token of every answer. No shape depends on how many were written, and nothing waits for the device."""
+        """Run one decoding step. No shape depends on the number of written tokens, and nothing synchronises with the device."""
         self._cache.begin_step()
         has_plan = self._bare.config._attn_implementation in BY_DOCUMENT
         by_plan = nullcontext() if has_plan else attention(self._bare, PER_DOCUMENT)
         with by_plan, _in_few_kernels(self._tokens.device):
-            written = self._model(
-                input_ids=self._tokens,
+            output = self._model(
+                input_ids=self._tokens,  # (answers, 1)
                 attention_mask=instead_of_a_mask(),
                 position_ids=self._positions[:, None],
                 use_cache=True,
                 **{CACHE: self._cache, PLAN: self._cache},
             )
-        self._output = written.logits[:, -1]
+        self._output = output.logits[:, -1]  # (answers, vocab)
         self._positions.add_(1)
         self._cache.end_step()
 
     def _capture(self) -> None:
-        """Run a step aside, so that libraries allocate and kernels load, undo it, and record it.
+        """Capture the decoding step as a CUDA graph.
 
-        The last graph lives until the next one stands, whose memory it hands over.
+        The old graph is kept until the new one is captured, which uses the same memory pool.
         """
+        # Warm up on a side stream (libraries allocate, kernels load), and undo the step's changes.
         state = (self._positions, *self._cache.state)
         before = [tensor.clone() for tensor in state]
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
+        side_stream = torch.cuda.Stream()
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
             self._step()
-        torch.cuda.current_stream().wait_stream(aside)
+        torch.cuda.current_stream().wait_stream(side_stream)
         for tensor, value in zip(state, before, strict=True):
             tensor.copy_(value)
+        # Capture.
         graph = torch.cuda.CUDAGraph()
         pool = None if self._graph is None else self._graph.pool()
         try:
@@ -251,14 +271,14 @@ class CapturedAnswers(SharedPrompts):
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(
-                f"cuda_graphs: the decoding step cannot be captured ({reason}). A hook of yours that reads a value on the host "
-                "would be a cause: take it off while answers are drawn, or leave cuda_graphs out."
+                f"cuda_graphs: the decoding step cannot be captured ({reason}). If a hook of yours reads a tensor's value on "
+                "the CPU, remove the hook during sampling; otherwise leave cuda_graphs out."
             ) from error
         self._graph, self._is_ready = graph, True
 
 
-def _longer(states: Tensor | None, room: int) -> Tensor:
-    """The same states at the front of so many places; the others are zeros."""
+def _extend(states: Tensor | None, room: int) -> Tensor:
+    """Copy states (answers, heads, length, dim) to the front of a zero tensor (answers, heads, room, dim)."""
     assert states is not None
     answers, heads, length, dim = states.shape
     longer = states.new_zeros(answers, heads, room, dim)

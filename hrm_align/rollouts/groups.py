@@ -1,4 +1,4 @@
-"""Groups of trajectories from the same prompt: drawn, graded, and drawn again where every answer is paid alike."""
+"""Groups of trajectories of the same prompt: sample and grade them, and replace groups with zero reward variance."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from hrm_align.rollouts.engine import Decoding, Engine
 from hrm_align.rollouts.local import sample
 from hrm_align.rollouts.trajectories import Step, Trajectory
 
-ALIKE = 1e-6  # rewards of a group that differ by less teach nothing
+ALIKE = 1e-6  # a group whose rewards differ by less counts as one with zero reward variance
 
 
 @dataclass
 class Rollout:
-    """Graded trajectories, and what it took to get them.
+    """Graded trajectories, with counts and times of all sampled groups.
 
     Args:
-        trajectories: those of a group stand next to each other.
-        drawn: groups that were sampled, those that were replaced included.
-        silent: groups among them in which every answer was paid alike.
-        graded, paid: graded answers of all those groups, and the sum of their rewards. What is kept after a replacement has
-            been chosen by its rewards, and says nothing of how good the model is.
-        faults: of rewards that failed.
-        sampling_seconds, grading_seconds: what it took.
+        trajectories: the trajectories; those of a group are next to each other.
+        drawn: number of sampled groups, replaced ones included.
+        silent: number of sampled groups with zero reward variance.
+        graded, paid: number of graded completions in all sampled groups, and the sum of their rewards. Their quotient
+            is the model's mean reward; the mean over `trajectories` is biased, because groups are replaced by their
+            rewards.
+        faults: faults of rewards.
+        sampling_seconds, grading_seconds: time of sampling and of grading.
     """
 
     trajectories: list[Trajectory] = field(default_factory=list)
@@ -44,11 +45,11 @@ class Rollout:
 
     @property
     def rewards(self) -> list[float | None]:
-        """The weighted sum of each trajectory."""
+        """Weighted sum of rewards of each trajectory; None if it could not be graded."""
         return [trajectory.reward for trajectory in self.trajectories]
 
     def replace(self, places: Sequence[int], other: Rollout) -> None:
-        """Take the trajectories of another rollout into these places."""
+        """Replace the trajectories at `places` by those of another rollout, and add its counts and times."""
         for place, trajectory in zip(places, other.trajectories, strict=True):
             self.trajectories[place] = trajectory
         self.drawn, self.silent = self.drawn + other.drawn, self.silent + other.silent
@@ -62,15 +63,15 @@ class GroupSampler:
     """Samples and grades groups of trajectories.
 
     Args:
-        engine: that draws; `sync` it before each draw.
-        examples: the prompts, with what their answers are graded by.
-        renderer: of the model's tokenizer. Each prompt is rendered once.
+        engine: sampling engine; the caller must `sync` it before each draw.
+        examples: the prompts, with references and grading data.
+        renderer: renderer of the model's tokenizer. Each prompt is rendered once.
         suite: the rewards.
-        decoding: how answers are drawn.
-        group_size: answers to a prompt.
-        max_resamples: how often the silent groups of a draw are replaced by groups of other prompts (the dynamic sampling
-            of DAPO, Yu et al. 2025).
-        seed: of all draws.
+        decoding: sampling settings.
+        group_size: completions per prompt.
+        max_resamples: how often the groups with zero reward variance of a draw are replaced by groups of other prompts
+            (dynamic sampling of DAPO, Yu et al. 2025).
+        seed: seed of all draws.
     """
 
     def __init__(
@@ -91,49 +92,49 @@ class GroupSampler:
         self._prompts = [renderer.prompt(example.messages, example.condition) for example in examples]
 
     def draw(self, rows: Sequence[int], *, number: int, offset: int = 0) -> Rollout:
-        """Graded answers to the prompts at `rows`.
+        """Sample and grade completions of the prompts at `rows`.
 
         Args:
-            rows: places of prompts, each as often as it is to be answered.
-            number: of this draw in the run. With the seed it fixes what is drawn.
-            offset: place of the first row in the draw of all processes together.
+            rows: indices of prompts, each repeated once per completion.
+            number: number of this draw in the run; with the seed it determines the samples.
+            offset: index of the first row in the draw of all processes together.
 
         Returns:
-            As many trajectories as rows; those of replaced groups have other rows.
+            One trajectory per row; the trajectories of replaced groups have other rows.
         """
         rollout = self._graded(rows, f"{self._seed} {number} 0", offset)
         for attempt in range(1, self.max_resamples + 1):
-            silent = silent_groups(rollout.rewards, self.group_size)
-            if not silent:
+            flat_groups = silent_groups(rollout.rewards, self.group_size)
+            if not flat_groups:
                 break
             key = f"{self._seed} {number} {attempt}"
-            places = [group * self.group_size + i for group in silent for i in range(self.group_size)]
-            taken = {trajectory.row for trajectory in rollout.trajectories}
-            others = self._others(taken, len(silent), f"{key} {offset}")
+            places = [group * self.group_size + i for group in flat_groups for i in range(self.group_size)]
+            used = {trajectory.row for trajectory in rollout.trajectories}
+            others = self._choose_others(used, len(flat_groups), f"{key} {offset}")
             rollout.replace(places, self._graded(others, key, offset))
         return rollout
 
     def draw_ungraded(self, rows: Sequence[int], *, number: int, max_new_tokens: int) -> list[Trajectory]:
-        """Answers for a comparison of models: drawn as those of a rollout, shorter, and not graded.
+        """Sample completions without grading them, to compare models.
 
         Args:
-            rows: places of prompts, each as often as it is to be answered.
-            number: of this draw in the run.
-            max_new_tokens: of an answer; at most that of a rollout.
+            rows: indices of prompts, each repeated once per completion.
+            number: number of this draw in the run.
+            max_new_tokens: longest completion, in tokens; limited to that of a rollout.
         """
         seeds = [_seed(f"{self._seed} {number} ungraded {place}") for place in range(len(rows))]
         shorter = min(max_new_tokens, self.decoding.max_new_tokens)
         return self._drawn(rows, seeds, replace(self.decoding, max_new_tokens=shorter))
 
-    def _others(self, taken: set[int], groups: int, key: str) -> list[int]:
-        """Places of prompts that are not being answered yet, as far as there are any."""
+    def _choose_others(self, used: set[int], groups: int, key: str) -> list[int]:
+        """Choose the prompts of replacement groups at random, from the unused ones if there are any."""
         rng = random.Random(key)
-        free = [row for row in range(len(self.examples)) if row not in taken] or list(range(len(self.examples)))
+        free = [row for row in range(len(self.examples)) if row not in used] or list(range(len(self.examples)))
         chosen = rng.sample(free, groups) if len(free) >= groups else rng.choices(free, k=groups)
         return [row for row in chosen for _ in range(self.group_size)]
 
     def _graded(self, rows: Sequence[int], key: str, offset: int) -> Rollout:
-        """Draw and grade."""
+        """Sample and grade one completion per row."""
         start = time.perf_counter()
         seeds = [_seed(f"{key} {offset + place}") for place in range(len(rows))]
         trajectories = self._drawn(rows, seeds, self.decoding)
@@ -141,24 +142,23 @@ class GroupSampler:
         texts = [trajectory.text for trajectory in trajectories]
         scores = self.suite.score(texts, [self.examples[row] for row in rows])
         totals = scores.totals(self.suite.weights)
-        by_row = [{name: values[row] for name, values in scores.values.items()} for row in range(len(rows))]
-        known = [total for total in totals if total is not None]
+        graded = [total for total in totals if total is not None]
+        for place, trajectory in enumerate(trajectories):
+            rewards = {name: values[place] for name, values in scores.values.items()}
+            trajectories[place] = replace(trajectory, rewards=rewards, reward=totals[place])
         return Rollout(
-            [
-                replace(trajectory, rewards=rewards, reward=total)
-                for trajectory, rewards, total in zip(trajectories, by_row, totals, strict=True)
-            ],
+            trajectories,
             drawn=len(rows) // self.group_size,
             silent=len(silent_groups(totals, self.group_size)),
-            graded=len(known),
-            paid=sum(known),
+            graded=len(graded),
+            paid=sum(graded),
             faults=list(scores.faults),
             sampling_seconds=sampled - start,
             grading_seconds=time.perf_counter() - sampled,
         )
 
     def _drawn(self, rows: Sequence[int], seeds: Sequence[int], decoding: Decoding) -> list[Trajectory]:
-        """Trajectories of one step, not graded."""
+        """Sample one trajectory of one step per row, without grading."""
         prompts = [self._prompts[row] for row in rows]
         completions = sample(self.engine, prompts, seeds, decoding)
         return [
@@ -173,17 +173,23 @@ class GroupSampler:
 
 
 def silent_groups(totals: Sequence[float | None], group_size: int) -> list[int]:
-    """Numbers of the groups that teach nothing: every graded answer is paid alike, or fewer than two are graded."""
-    found = []
+    """Return the numbers of groups with zero reward variance, or with fewer than two graded completions."""
+    flat_groups = []
     for group in range(len(totals) // group_size):
-        paid = [total for total in totals[group * group_size : (group + 1) * group_size] if total is not None]
-        if not paid or max(paid) - min(paid) < ALIKE:
-            found.append(group)
-    return found
+        graded = [total for total in totals[group * group_size : (group + 1) * group_size] if total is not None]
+        if not graded or max(graded) - min(graded) < ALIKE:
+            flat_groups.append(group)
+    return flat_groups
 
 
 def pass_at_k(right: int, n: int, k: int) -> float:
-    """Unbiased estimate that one of `k` answers is right, from `right` of `n` samples (Chen et al. 2021)."""
+    """Estimate pass@k, the probability that at least one of `k` samples is correct, without bias (Chen et al. 2021).
+
+    Args:
+        right: number of correct samples.
+        n: number of samples.
+        k: number of tries.
+    """
     return 1.0 - math.comb(n - right, k) / math.comb(n, k)
 
 

@@ -1,8 +1,8 @@
-"""The local engine: completions from a model of this process, each distinct prompt prefilled once for all of its completions.
+"""Local engine: sample completions from a model of this process, prefilling each distinct prompt once.
 
-Every completion has a random stream of its own. What is drawn depends on its seed and on the model alone, not on the batch
-that it is drawn in, nor on the process, nor on a global random state: a resumed run samples what the uninterrupted one did,
-and two processes what one does. `sample` and `generate` answer many prompts in batches; `share_out` shares such work out
+Every completion has its own random stream. A completion depends only on its seed and the model, and not on its batch,
+its process or the global random state: a resumed run samples the same completions as an uninterrupted one, and two
+processes the same as one. `sample` and `generate` complete many prompts in batches; `share_out` distributes such work
 among the processes of a run.
 """
 
@@ -39,20 +39,21 @@ from hrm_align.rollouts.writers import Writer, read
 
 __all__ = ["Completion", "Decoding", "LocalEngine", "generate", "sample", "share_out"]
 
-# Completions that have ended are taken out of the batch once they are a quarter of it: taking them out copies the cache.
+# Ended completions are removed from the batch once they are a quarter of it, because each removal copies the cache.
 _STILL_RUNNING = 0.75
 
 
 class LocalEngine:
-    """An engine over a model of this process. See `Engine` for its methods.
+    """Engine that samples from a model of this process. See `Engine` for its methods.
 
-    Requests that arrive while others run are prefilled together and join their batch, but for those under `cuda_graphs`, which
-    step beside it: a captured step has fixed shapes.
+    Requests that arrive while others run are prefilled together and join the running batch. Requests with `cuda_graphs`
+    run in batches of their own, because a captured step has fixed shapes.
 
     Args:
-        model: an HrmTextForCausalLM, or a PeftModel of one. Its generation config names the end and the pad token. None until
-            `sync` names one.
-        max_running: completions that run together; further requests wait. A request of more runs alone.
+        model: an HrmTextForCausalLM, or a PeftModel of one, whose generation config has the end and the pad token. None
+            if `sync` is called before the first step.
+        max_running: completions that run at the same time; further requests wait. A request with more completions runs
+            alone.
     """
 
     def __init__(self, model: PreTrainedModel | None = None, *, max_running: int = SIDE_BY_SIDE):
@@ -63,15 +64,16 @@ class LocalEngine:
 
     @property
     def model(self) -> PreTrainedModel:
-        """That draws."""
-        assert self._model is not None, "sync it with a model first"
+        """The model that the engine samples from."""
+        assert self._model is not None, "call sync with a model first"
         return self._model
 
     def submit(self, request: Request) -> Handle:
         """See `Engine`. Raises UserError for an empty prompt or no seed."""
         if not request.prompt_ids or not request.seeds:
             raise UserError(
-                f"a request has {len(request.prompt_ids)} prompt tokens and {len(request.seeds)} seeds: give one of each at least."
+                f"invalid request with {len(request.prompt_ids)} prompt tokens and {len(request.seeds)} seeds. Use at least "
+                "one of each."
             )
         handle, self._next_handle = self._next_handle, self._next_handle + 1
         self._waiting[handle] = request
@@ -87,14 +89,16 @@ class LocalEngine:
             return [event for batch in self._batches for event in batch.draw(end_id)]
 
     def cancel(self, handle: Handle) -> None:
-        """See `Engine`. Room is freed at the next step."""
+        """See `Engine`. The next step frees the memory."""
         self._waiting.pop(handle, None)
         for batch in self._batches:
             batch.cancel(handle)
 
     def sync(self, weights: PreTrainedModel) -> None:
-        """Sample from this model from now on. Nothing may run: what it has read was read by other weights."""
-        assert not any(batch.running for batch in self._batches), "cancel what runs, or step until it has ended"
+        """Sample from this model from now on. No request may run, because its KV cache is that of the old weights."""
+        assert not any(batch.running for batch in self._batches), (
+            "cancel the running requests, or step until they have ended"
+        )
         self._model, self._batches = weights, []
 
     def close(self) -> None:
@@ -103,7 +107,7 @@ class LocalEngine:
         self._batches.clear()
 
     def _admit(self) -> None:
-        """Prefill the waiting requests that there is room for."""
+        """Prefill waiting requests up to `max_running` completions."""
         running = sum(batch.running for batch in self._batches)
         admitted: dict[Handle, Request] = {}
         for handle, request in self._waiting.items():
@@ -122,13 +126,13 @@ class LocalEngine:
 
 
 def _in_evaluation(model: PreTrainedModel) -> AbstractContextManager[None]:
-    """Evaluation mode, where the model is not in it: every module of it is visited for that."""
+    """Put a training model into eval mode in a `with` block; skipped in eval mode, because switching visits every module."""
     return in_evaluation(model) if model.training else nullcontext()
 
 
 @dataclass
 class _Slot:
-    """A completion that runs, or has ended and was not taken out yet."""
+    """A completion of a batch: running, or ended and not yet removed."""
 
     handle: Handle
     index: int
@@ -138,11 +142,11 @@ class _Slot:
 
 
 class _Batch:
-    """Completions that step together: prefilled, then in turns drawn (`draw`) and computed further (`advance`).
+    """Completions that step together: prefill at construction, then alternately sample (`draw`) and compute logits (`advance`).
 
     Args:
-        model: in eval mode.
-        requests: by handle, all captured or none.
+        model: model in eval mode.
+        requests: requests by handle, either all with `cuda_graphs` or none.
     """
 
     def __init__(self, model: PreTrainedModel, requests: dict[Handle, Request]):
@@ -158,11 +162,11 @@ class _Batch:
         device = next(model.parameters()).device
         self._uniform = _uniform(seeds, [slot.decoding for slot in self._slots]).to(device)
         self._steps = torch.zeros(len(prompts), dtype=torch.long, device=device)
-        self._drawn: Tensor | None = None  # tokens that were drawn and are not yet computed
+        self._drawn: Tensor | None = None  # (slots,), sampled tokens whose next logits are not computed yet
 
     @property
     def running(self) -> int:
-        """Completions that have not ended."""
+        """Number of completions that have not ended."""
         return sum(not slot.ended for slot in self._slots)
 
     def cancel(self, handle: Handle) -> None:
@@ -171,23 +175,23 @@ class _Batch:
             slot.ended = slot.ended or slot.handle == handle
 
     def advance(self) -> bool:
-        """Compute the logits behind the tokens that were drawn last; whether anything still runs."""
+        """Compute the logits after the last sampled tokens; returns whether any completion still runs."""
         running = [place for place, slot in enumerate(self._slots) if not slot.ended]
         if not running:
             return False
         if len(running) <= _STILL_RUNNING * len(self._slots):
-            kept = torch.tensor(running, device=self._steps.device)
-            self._writer.keep(kept)
+            rows = torch.tensor(running, device=self._steps.device)
+            self._writer.keep(rows)
             self._slots = [self._slots[place] for place in running]
-            self._uniform, self._steps = self._uniform[kept], self._steps[kept]
-            self._drawn = None if self._drawn is None else self._drawn[kept]
+            self._uniform, self._steps = self._uniform[rows], self._steps[rows]
+            self._drawn = None if self._drawn is None else self._drawn[rows]
         if self._drawn is not None:
             self._writer.write(self._drawn)
             self._drawn = None
         return True
 
     def draw(self, end_id: int) -> list[Event]:
-        """The next token of each running completion."""
+        """Sample the next token of each running completion."""
         self._drawn, logprobs = self._tokens()
         self._steps += 1
         events = []
@@ -202,7 +206,7 @@ class _Batch:
         return events
 
     def join(self, other: _Batch) -> bool:
-        """Take the completions of a batch that was prefilled and not drawn from; whether that can be done."""
+        """Append the completions of a batch after its prefill; returns False if the two batches cannot be joined."""
         assert self._drawn is None and other._drawn is None
         if not self._writer.join(other._writer):
             return False
@@ -213,8 +217,8 @@ class _Batch:
         return True
 
     def _tokens(self) -> tuple[Tensor, Tensor]:
-        """A token and its log-probability for every slot."""
-        last = self._uniform.shape[1] - 1  # of a slot that has ended, which steps on until it is taken out
+        """Sample a token for every slot; returns tokens and log-probabilities, both (slots,)."""
+        last = self._uniform.shape[1] - 1  # limit for ended slots, whose steps are counted until their removal
         uniform = self._uniform.gather(1, self._steps.clamp(max=last)[:, None])[:, 0]
         kinds = list(dict.fromkeys(slot.decoding for slot in self._slots))
         if len(kinds) == 1:
@@ -228,7 +232,7 @@ class _Batch:
 
 
 def _uniform(seeds: Sequence[int], decodings: Sequence[Decoding]) -> Tensor:
-    """Numbers from 0 to 1 (completions, steps), float64, each row from a generator of its own."""
+    """Draw uniform random numbers (completions, steps), float64, each row from a generator with its own seed."""
     rows = torch.zeros(len(seeds), max(decoding.max_new_tokens for decoding in decodings), dtype=torch.float64)
     for row, (seed, decoding) in enumerate(zip(seeds, decodings, strict=True)):
         if not decoding.greedy:
@@ -238,10 +242,18 @@ def _uniform(seeds: Sequence[int], decodings: Sequence[Decoding]) -> Tensor:
 
 
 def _draw(logits: Tensor, uniform: Tensor, decoding: Decoding) -> tuple[Tensor, Tensor]:
-    """A token for each row of logits (rows, vocab) by inversion of its distribution, and the token's log-probability.
+    """Sample a token per row by inversion of the cumulative distribution.
 
-    Tokens stand in the order of their ids, not of their probabilities: a rounding error in the logits moves the borders
-    between them by as little, where two that change places in a ranking would be swapped.
+    The cumulative distribution is in the order of the token ids, not of the probabilities: a rounding error of the
+    logits then shifts its steps only slightly, whereas in a ranking two tokens could change places.
+
+    Args:
+        logits: (rows, vocab).
+        uniform: (rows,), random numbers from 0 to 1.
+        decoding: sampling settings.
+
+    Returns:
+        Tokens (rows,), and their log-probabilities (rows,) before top_k and top_p.
     """
     logprobs = (logits.float() / decoding.temperature).log_softmax(dim=-1)
     if decoding.greedy:
@@ -255,12 +267,12 @@ def _draw(logits: Tensor, uniform: Tensor, decoding: Decoding) -> tuple[Tensor, 
 
 
 def _last_possible(probabilities: Tensor) -> Tensor:
-    """For each row the last token that is not impossible: where rounding would put a draw behind all of them."""
+    """Return the last token with a probability above 0 in each row, (rows,): the limit of a draw that rounds beyond it."""
     return probabilities.shape[-1] - 1 - (probabilities > 0).flip(-1).int().argmax(dim=-1)
 
 
 def _restricted(logprobs: Tensor, decoding: Decoding) -> Tensor:
-    """The log-probabilities, minus infinity outside of top_k and top_p."""
+    """Apply top_k and top_p: set the log-probabilities (rows, vocab) of excluded tokens to minus infinity."""
     if decoding.top_k and decoding.top_k < logprobs.shape[-1]:
         least = logprobs.topk(decoding.top_k, dim=-1).values[:, -1:]
         logprobs = logprobs.masked_fill(logprobs < least, float("-inf"))
@@ -280,20 +292,22 @@ def sample(
     *,
     batch_size: int = SIDE_BY_SIDE,
 ) -> list[Completion]:
-    """Draw one completion for every prompt.
+    """Sample one completion per prompt.
 
     Args:
         source: an engine; or a model, for a `LocalEngine` over it.
-        prompts: token ids from `render_prompt`. Equal ones next to each other are prefilled once for all of them.
-        seeds: one for each prompt, of its random stream.
-        decoding: how to draw.
-        batch_size: completions that run together.
+        prompts: token ids from `render_prompt`. Consecutive equal prompts are prefilled once.
+        seeds: seed of each completion's random stream, one per prompt.
+        decoding: sampling settings.
+        batch_size: completions per batch.
 
     Returns:
         The completions in the order of the prompts.
     """
     engine: Engine = source if isinstance(source, Engine) else LocalEngine(source, max_running=batch_size)
-    with _in_evaluation(engine.model) if isinstance(engine, LocalEngine) else nullcontext():  # once, not at every step
+    with (
+        _in_evaluation(engine.model) if isinstance(engine, LocalEngine) else nullcontext()
+    ):  # once instead of every step
         drawn = run(engine, requests_of(prompts, seeds, decoding, batch_size), batch_size=batch_size)
     return [completion for group in drawn for completion in group]
 
@@ -307,25 +321,27 @@ def generate(
     temperature: float = 0.0,
     seed: int | None = None,
 ) -> list[list[int]]:
-    """Continue every prompt until its end token or `max_new_tokens`.
+    """Generate a completion of every prompt, until the end token or `max_new_tokens`.
 
     Args:
         source: an engine; or a model, for a `LocalEngine` over it.
         prompts: token ids from `render_prompt`.
-        max_new_tokens: the longest completion, in tokens.
-        batch_size: prompts a batch; prompts of like length share one.
-        temperature: 0 decodes greedily, above 0 samples.
-        seed: for sampling; None draws one from the global generator.
+        max_new_tokens: longest completion, in tokens.
+        batch_size: prompts per batch; prompts of similar length share a batch.
+        temperature: 0 for greedy decoding, above 0 for sampling.
+        seed: seed of the sampling; None draws a seed from the global generator.
 
     Returns:
-        The generated ids of each prompt, in the order given: the end token included where there is one, no padding.
+        The generated ids of each prompt, in the given order: with the end token if there is one, without padding.
     """
     decoding = Decoding(max_new_tokens, temperature) if temperature else Decoding(max_new_tokens, greedy=True)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    # A greedy answer needs no seed, and a run's random state must not depend on whether it was evaluated.
+    # Greedy decoding draws no seeds, so that evaluations do not change a run's random state.
     seeds = torch.randint(2**62, (len(prompts),), generator=generator).tolist() if temperature else [0] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    drawn = sample(source, [prompts[i] for i in order], [seeds[i] for i in order], decoding, batch_size=batch_size)
+    ordered_prompts = [prompts[i] for i in order]
+    ordered_seeds = [seeds[i] for i in order]
+    drawn = sample(source, ordered_prompts, ordered_seeds, decoding, batch_size=batch_size)
     answers: list[list[int]] = [[] for _ in prompts]
     for place, completion in zip(order, drawn, strict=True):
         answers[place] = completion.ids
@@ -337,20 +353,21 @@ Result = TypeVar("Result")
 
 
 def share_out(items: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[Result]]) -> list[Result]:
-    """Let every process of a run do its part of some work, and give the results of all to each.
+    """Distribute work among the processes of a run, and gather all results on each of them.
 
-    All processes must call it with the same items. A failure on one of them ends it on all.
+    All processes must call this function with the same items. If the work of one process fails, the call raises on all
+    of them.
 
     Args:
-        items: process k takes every n-th, from the k-th on.
-        work: returns one result an item; results are pickled.
+        items: items of the work; process k of n gets the items k, k + n, k + 2n, ...
+        work: function that returns one result per item; results are pickled.
 
     Returns:
         The results in the order of the items.
 
     Raises:
-        Interrupted: if the work of any process was.
-        RunError: if that of another process has failed; the process itself raises what it failed with.
+        Interrupted: if the work of any process was interrupted.
+        RunError: if the work of another process failed; a process raises its own error unchanged.
     """
     state = PartialState()
     count = state.num_processes
@@ -359,16 +376,16 @@ def share_out(items: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[R
     part, own, failure = items[state.process_index :: count], list[Result](), None
     try:
         own = list(work(part)) if part else []
-    except Exception as error:  # told to the others, who would wait for this one, and raised again
+    except Exception as error:  # raised again below, after the other processes know, which would wait otherwise
         failure = error
-    told = None if failure is None else (isinstance(failure, Interrupted), f"{type(failure).__name__}: {failure}")
-    parts = gather_object([(own, told)])
+    report = None if failure is None else (isinstance(failure, Interrupted), f"{type(failure).__name__}: {failure}")
+    parts = gather_object([(own, report)])
     if failure is not None:
         raise failure
     for number, (_, fault) in enumerate(parts):
         if fault is not None:
             raise Interrupted if fault[0] else RunError(f"process {number} has failed: {fault[1]}")
     results: list[Result] = [None] * len(items)  # type: ignore[list-item]
-    for number, (theirs, _) in enumerate(parts):
-        results[number::count] = theirs
+    for number, (part_results, _) in enumerate(parts):
+        results[number::count] = part_results
     return results

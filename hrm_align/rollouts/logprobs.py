@@ -1,12 +1,12 @@
-"""Log-probabilities of given answers, the way training sees them and the way sampling does; and two faster ways to them.
+"""Log-probabilities of given answers, computed as in training and as in sampling, and two faster ways for training.
 
-Shared prompts: a rollout's rows, each a prompt and an answer, become packs of groups: prompt, answer, answer, ... at the
-positions that each answer has behind its prompt alone. The seam reads from the positions that every answer sees the prompt and
-itself (`models.intervals`). Log-probabilities and gradients are those of separate rows.
+Shared prompts: the rows of a rollout (a prompt and an answer each) become packs of groups: prompt, answer, answer, ...,
+where each answer has the positions that it has in a row of its own. The prefix mask recognises further answers by these
+positions (`models.intervals`). Log-probabilities and gradients are the same as for separate rows.
 
-Trimmed chunks: rows are scored in chunks of like length, without the padding that all of a chunk share. A rollout is padded to
-its longest prompt and its longest answer, which are seldom the same row's: of word problems 4 slots in 10 are padding, and
-HRM-Text runs 8 stack passes over each of them.
+Trimmed chunks: rows are scored in chunks of similar length, without the padding columns that are common to a chunk. A
+rollout is padded to its longest prompt and its longest answer, which are seldom in the same row: for word problems 4 of
+10 positions are padding, and HRM-Text runs 8 stack passes on each of them.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from hrm_align.rollouts.kv_cache import left_padded
 
 @torch.no_grad()
 def response_logprobs(model: PreTrainedModel, documents: Sequence[Document]) -> list[Tensor]:
-    """Teacher-forced log-probabilities of each document's response, end token included.
+    """Compute log-probabilities of each document's response as in training: one right-padded batch, no cache.
 
     Args:
-        model: an HRM-Text, run as training runs it: one right-padded batch, no cache.
-        documents: prompt and response.
+        model: an HRM-Text.
+        documents: prompts and responses.
 
     Returns:
-        For each document a float32 tensor (response length), natural logarithm.
+        For each document a float32 tensor (response tokens,), in nats, end token included.
     """
     device = next(model.parameters()).device
     collate = PaddedCollator(model.generation_config.pad_token_id)
@@ -51,13 +51,23 @@ def response_logprobs(model: PreTrainedModel, documents: Sequence[Document]) -> 
 
 @torch.no_grad()
 def cached_logprobs(model: PreTrainedModel, documents: Sequence[Document]) -> list[Tensor]:
-    """The same, as sampling computes them: a left-padded prefill, then one cached step a token."""
+    """Compute the same log-probabilities as in sampling: a left-padded prefill, then one step per token with a cache.
+
+    Args:
+        model: an HRM-Text.
+        documents: prompts and responses.
+
+    Returns:
+        For each document a float32 tensor (response tokens,), in nats, end token included.
+    """
     device = next(model.parameters()).device
     prompts = [d.input_ids[: d.prefix_length] for d in documents]
     answers = [d.input_ids[d.prefix_length :] for d in documents]
     ids, mask = (tensor.to(device) for tensor in left_padded(prompts, model.generation_config.pad_token_id))
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)  # counted from each prompt's own start, as `generate` does
+    # Prefill; positions are counted from each prompt's own start, as in `generate`.
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     output = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True)
+    # One step per token; shorter answers repeat their last token, and the extra scores are cut off below.
     steps = max(map(len, answers))
     padded = torch.tensor([answer + [answer[-1]] * (steps - len(answer)) for answer in answers], device=device)
     scores = []
@@ -78,7 +88,7 @@ def cached_logprobs(model: PreTrainedModel, documents: Sequence[Document]) -> li
 
 @dataclass(frozen=True)
 class Parity:
-    """How far the sampler's log-probabilities are from the trainer's, over all response tokens."""
+    """Absolute differences of the sampler's and the trainer's log-probabilities over all response tokens, in nats."""
 
     max_difference: float
     mean_difference: float
@@ -93,12 +103,12 @@ def parity(model: PreTrainedModel, documents: Sequence[Document]) -> Parity:
     return Parity(difference.max().item(), difference.mean().item(), len(difference))
 
 
-CHUNK_TOKENS = 4096
+CHUNK_TOKENS = 4096  # tokens of a chunk of groups that is scored in one forward
 
 
 @dataclass(frozen=True)
 class Group:
-    """A prompt (tokens,) and its answers, (tokens,) each, with the rows that they come from."""
+    """A prompt (tokens,) and its answers, (tokens,) each, with the answers' rows in the rollout."""
 
     prompt: Tensor
     answers: list[Tensor]
@@ -110,12 +120,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Pack:
-    """Groups as the model takes them.
+    """Groups as model inputs.
 
     Args:
         input_ids, attention_mask, position_ids: (rows of the pack, seq).
-        tokens_to_score: for every answer token, in the order of `rows`, the place of the token before it.
-        rows: of the rollout, whose answers are in the pack.
+        tokens_to_score: (answer tokens,), for every answer token, in the order of `rows`, the index of the token before
+            it in the flattened `input_ids`.
+        rows: rows of the rollout whose answers are in the pack.
     """
 
     input_ids: Tensor
@@ -125,27 +136,35 @@ class Pack:
     rows: list[int]
 
 
-def groups_of(ids: Tensor, mask: Tensor, kept: int) -> list[Group]:
-    """The groups of a rollout, rows of equal prompts together wherever they stand.
+def groups_of(ids: Tensor, mask: Tensor, answer_width: int) -> list[Group]:
+    """Group the rows of a rollout by equal prompts; the rows of a group need not be next to each other.
 
     Args:
         ids: (rows, seq), prompts padded on the left and answers on the right.
-        mask: (rows, seq), 1 for a token. Rows whose answer is masked out as a whole are left out.
-        kept: how many of the last positions are the answers'.
+        mask: (rows, seq), 1 for a token. Rows with a completely masked answer are left out.
+        answer_width: width of the answers: the number of last columns that belong to them.
     """
     prompts, members = {}, defaultdict(list)
-    for row, answer in enumerate(mask[:, -kept:].bool().any(dim=1).tolist()):
-        prompt = ids[row, :-kept][mask[row, :-kept].bool()]
+    for row, answer in enumerate(mask[:, -answer_width:].bool().any(dim=1).tolist()):
+        prompt = ids[row, :-answer_width][mask[row, :-answer_width].bool()]
         key = tuple(prompt.tolist())
         prompts[key] = prompt
         if answer:
             members[key].append(row)
-    answers = {key: [ids[row, -kept:][mask[row, -kept:].bool()] for row in rows] for key, rows in members.items()}
+    answers = {
+        key: [ids[row, -answer_width:][mask[row, -answer_width:].bool()] for row in rows]
+        for key, rows in members.items()
+    }
     return [Group(prompt, answers.get(key, []), members.get(key, [])) for key, prompt in prompts.items()]
 
 
 def chunks(groups: Sequence[Group], tokens: int | None = CHUNK_TOKENS) -> Iterator[list[Group]]:
-    """Groups of like length together, of at most so many tokens unless a single one has more; None for all at once."""
+    """Split groups, sorted by length, into chunks of at most `tokens` tokens; a longer group is a chunk of its own.
+
+    Args:
+        groups: the groups.
+        tokens: largest chunk; None for a single chunk.
+    """
     chunk: list[Group] = []
     for group in sorted(groups, key=len):
         if chunk and tokens is not None and sum(map(len, chunk)) + len(group) > tokens:
@@ -157,13 +176,20 @@ def chunks(groups: Sequence[Group], tokens: int | None = CHUNK_TOKENS) -> Iterat
 
 
 def pack(groups: Sequence[Group], pad_id: int, in_one_row: bool) -> Pack:
-    """Put groups into one row, or into a row each where attention computes the whole row for every token."""
+    """Build model inputs from groups.
+
+    Args:
+        groups: the groups.
+        pad_id: token id of the padding.
+        in_one_row: put all groups into one row; otherwise one row per group, which is better for attention with a dense
+            mask.
+    """
     ids = [torch.cat([group.prompt, *group.answers]) for group in groups]
     positions = [_positions(group) for group in groups]
     lengths = [len(row) for row in ids]
     width = sum(lengths) if in_one_row else max(lengths)
     starts = [sum(lengths[:number]) if in_one_row else number * width for number in range(len(groups))]
-    before = torch.cat([start + _before(group) for start, group in zip(starts, groups, strict=True)])
+    before = torch.cat([start + _previous_tokens(group) for start, group in zip(starts, groups, strict=True)])
     if in_one_row:
         ids, positions = [torch.cat(ids)], [torch.cat(positions)]
     return Pack(
@@ -176,13 +202,14 @@ def pack(groups: Sequence[Group], pad_id: int, in_one_row: bool) -> Pack:
 
 
 def _positions(group: Group) -> Tensor:
+    """Return `position_ids` (tokens,) of a group: each answer starts at the prompt's length."""
     start, device = len(group.prompt), group.prompt.device
     parts = [torch.arange(start, start + len(answer), device=device) for answer in group.answers]
     return torch.cat([torch.arange(start, device=device), *parts])
 
 
-def _before(group: Group) -> Tensor:
-    """For every answer token the place of the token before it: the first of each answer follows the prompt."""
+def _previous_tokens(group: Group) -> Tensor:
+    """Return for every answer token the index of the token before it; for the first of an answer, the prompt's last token."""
     places, start = [], len(group.prompt)
     for answer in group.answers:
         places.append(torch.arange(start - 1, start - 1 + len(answer), device=answer.device))
@@ -191,74 +218,83 @@ def _before(group: Group) -> Tensor:
     return torch.cat(places) if places else torch.zeros(0, dtype=torch.long, device=group.prompt.device)
 
 
-def targets_of(pack: Pack, ids: Tensor, mask: Tensor, kept: int) -> Tensor:
-    """The answer tokens of a pack's rows (rows of the pack, kept), -100 where there is none."""
+def targets_of(pack: Pack, ids: Tensor, mask: Tensor, answer_width: int) -> Tensor:
+    """Return the answer tokens of a pack's rows, (rows of the pack, answer_width), with -100 in padding."""
     rows = torch.tensor(pack.rows, dtype=torch.long, device=ids.device)
-    return ids[rows, -kept:].masked_fill(mask[rows, -kept:] == 0, IGNORED)
+    return ids[rows, -answer_width:].masked_fill(mask[rows, -answer_width:] == 0, IGNORED)
 
 
 def score_packed(
     run: Callable[[Pack, Tensor], Any],
     ids: Tensor,
     mask: Tensor,
-    kept: int,
+    answer_width: int,
     pad_id: int,
     in_one_row: bool,
     tokens: int | None = CHUNK_TOKENS,
 ) -> tuple[Tensor, Tensor | None]:
-    """Log-probabilities and entropies (rows, kept) of a rollout's answers, each prompt computed once.
+    """Compute log-probabilities and entropies of a rollout's answers, with one forward per distinct prompt.
 
     Args:
-        run: given a pack and its targets, what a head of `models.lm_head` gives.
-        ids, mask, kept: see `groups_of`.
-        pad_id: of padding.
-        in_one_row: see `pack`.
-        tokens: of a chunk, see `chunks`.
+        run: function of a pack and its targets (rows of the pack, answer_width); returns the output of a head of
+            `models.lm_head`.
+        ids, mask, answer_width: as in `groups_of`.
+        pad_id: token id of the padding.
+        in_one_row: as in `pack`.
+        tokens: as in `chunks`.
 
     Returns:
-        0 outside of answers; the entropies None where `run` gives none.
+        Log-probabilities and entropies, (rows, answer_width), 0 in padding; None for entropies if `run` returns none.
     """
     logprobs, entropies, rows = [], [], list[int]()
-    for groups in chunks(groups_of(ids, mask, kept), tokens):
+    for groups in chunks(groups_of(ids, mask, answer_width), tokens):
         packed = pack(groups, pad_id, in_one_row)
-        output = run(packed, targets_of(packed, ids, mask, kept))
+        output = run(packed, targets_of(packed, ids, mask, answer_width))
         logprobs.append(output.log_probs)
         entropies.append(output.entropy)
         rows += packed.rows
-    place = torch.full((len(ids),), len(rows), dtype=torch.long, device=ids.device)  # of rows that have no answer
+    # Back to the order of the rollout; rows without an answer get an additional row of zeros.
+    place = torch.full((len(ids),), len(rows), dtype=torch.long, device=ids.device)
     place[rows] = torch.arange(len(rows), device=ids.device)
-    scored, spread = (None if parts[0] is None else _with_empty_row(parts)[place] for parts in (logprobs, entropies))
-    return cast(Tensor, scored), spread
+    scored, entropy = (None if parts[0] is None else _append_zero_row(parts)[place] for parts in (logprobs, entropies))
+    return cast(Tensor, scored), entropy
 
 
-def _with_empty_row(parts: Sequence[Tensor]) -> Tensor:
+def _append_zero_row(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat([*parts, parts[0].new_zeros(1, parts[0].shape[1])])
 
 
-CHUNK_ROWS = 32
+CHUNK_ROWS = 32  # rows of a chunk that `score_in_chunks` scores in one forward
 
-# Ids and mask (rows, seq), and how many of the last positions are scored; log-probabilities and entropies (rows, kept).
+# From ids and mask (rows, seq) and the number of scored last columns to log-probabilities and entropies (rows, answer_width).
 Score = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor | None]]
 
 
-def score_in_chunks(score: Score, ids: Tensor, mask: Tensor, kept: int) -> tuple[Tensor, Tensor | None]:
-    """What `score` gives for all rows at once; 0 where a row has no token.
+def score_in_chunks(score: Score, ids: Tensor, mask: Tensor, answer_width: int) -> tuple[Tensor, Tensor | None]:
+    """Score rows in chunks of similar length without their common padding; the results equal those of a single call.
 
     Args:
-        score: scores a chunk.
+        score: function that scores a chunk.
         ids: (rows, seq), padded on the left and on the right.
         mask: (rows, seq), 1 for a token.
-        kept: how many of the last positions are scored.
+        answer_width: number of last columns that are scored.
+
+    Returns:
+        Log-probabilities and entropies, (rows, answer_width), 0 in the trimmed padding; None for entropies if `score`
+        returns none.
     """
     order = mask.sum(dim=1).argsort(stable=True)
     logprobs, entropies = [], []
     for rows in order.split(CHUNK_ROWS):
         columns = mask[rows].any(dim=0).nonzero().flatten()
-        first, last = int(columns[0]), max(int(columns[-1]) + 1, mask.shape[1] - kept + 1)  # at least one is scored
-        behind = mask.shape[1] - last
-        scored, entropy = score(ids[rows, first:last], mask[rows, first:last], kept - behind)
-        logprobs.append(pad(scored, (0, behind)))
+        first, last = (
+            int(columns[0]),
+            max(int(columns[-1]) + 1, mask.shape[1] - answer_width + 1),
+        )  # at least one scored column
+        trimmed = mask.shape[1] - last
+        scored, entropy = score(ids[rows, first:last], mask[rows, first:last], answer_width - trimmed)
+        logprobs.append(pad(scored, (0, trimmed)))
         if entropy is not None:
-            entropies.append(pad(entropy, (0, behind)))
-    back = order.argsort()
-    return torch.cat(logprobs)[back], torch.cat(entropies)[back] if entropies else None
+            entropies.append(pad(entropy, (0, trimmed)))
+    inverse = order.argsort()
+    return torch.cat(logprobs)[inverse], torch.cat(entropies)[inverse] if entropies else None

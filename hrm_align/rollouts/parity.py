@@ -1,14 +1,14 @@
-"""Whether sampler, trainer and reference mean the same model: the same tokens, scored three ways.
+"""Parity check of sampler, trainer and reference model: score the same tokens in three ways and compare log-probabilities.
 
-Reinforcement learning multiplies log-probabilities of the trainer by rewards of the sampler's tokens. Where one of them
-reads the prompt causally, the loss looks healthy and the model learns something else. So the tokens of a rollout are scored
-as the sampler scored them, as the trainer does, and under a mask that is drawn here token by token and handed to the model
-as it is; policy and reference alike.
+Reinforcement learning multiplies log-probabilities of the trainer by rewards of the sampler's tokens. If one of them
+applies a causal mask to the prompt, the loss looks normal and the model learns something else. The tokens of a rollout
+are therefore scored by the sampler, by the trainer, and under a mask that is built in this module from the rule; the
+reference model likewise.
 
-How much rounding alone moves log-probabilities is measured beside it: two kernels under the drawn mask. In float32 that is
-little at any depth, and a fault stands out. In bfloat16 it is 0.3 nats a token at the published depth, as much as many a
-fault: there the rollout is compared with that floor, and a few answers more are drawn and scored by the same sampler and
-trainer in float32.
+The effect of rounding alone is measured too, by two kernels under that mask. In float32 it is small at any depth, and a
+fault stands out. In bfloat16 it is 0.3 nats per token at the published depth, as large as the effect of many faults. In
+half precision the rollout is therefore compared with this floor, and a few more completions are sampled and scored in
+float32, by the same sampler and trainer.
 """
 
 from __future__ import annotations
@@ -31,64 +31,67 @@ from hrm_align.rollouts.trajectories import PaddedSteps, pad_steps
 
 _Base: Any = trl.GRPOTrainer if TYPE_CHECKING else object
 
-# scripts/README.md has what honest runs and planted faults give.
-FLOAT32_LEAST = 1e-3  # nats, the largest difference that is always allowed; at one layer a stack 1e-5 is seen
-HALF_LEAST = 0.02  # nats, of the mean over tokens: in bfloat16 single tokens differ by rounding
-HALF_FACTOR = 4  # between the mean that two kernels give and the mean allowed
+# scripts/README.md has the differences of correct runs and of planted faults.
+FLOAT32_LEAST = 1e-3  # nats, lower bound of the limit for the largest difference; with one layer per stack 1e-5 is seen
+HALF_LEAST = (
+    0.02  # nats, lower bound of the limit for the mean difference: in bfloat16 single tokens differ by rounding
+)
+HALF_FACTOR = 4  # ratio of the allowed mean difference and the mean difference of two kernels
 EXTRA_PROMPTS, EXTRA_ANSWERS, EXTRA_TOKENS = (
     2,
     2,
     48,
-)  # drawn again in float32: prompts, answers to each, tokens of each
+)  # extra samples in float32: prompts, completions per prompt, tokens per completion
 
 
 def drawn_mask(tokens: PaddedSteps) -> Tensor:
-    """Who sees whom, drawn from the rule, (batch, 1, seq, seq) bool:
+    """Build the prefix mask of a batch from the rule, (batch, 1, query, key) bool:
 
            p p c c
-        p  x x . .      prompt tokens see all of the prompt,
+        p  x x . .      a prompt token attends to the whole prompt,
         p  x x . .
-        c  x x x .      completion tokens the prompt and what stands before them.
+        c  x x x .      a completion token to the prompt and to the completion up to itself.
         c  x x x x
 
-    Padding is seen by itself alone, so that no row of the softmax is empty.
+    Padding attends only to itself, so that no row of the softmax is empty.
     """
-    there, length = tokens.mask.bool(), tokens.ids.shape[1]
+    real, length = tokens.mask.bool(), tokens.ids.shape[1]
     prompt = torch.cat([tokens.prompt_mask, torch.zeros_like(tokens.completion_mask)], dim=1).bool()
-    index = torch.arange(length, device=there.device)
+    index = torch.arange(length, device=real.device)
     causal = index[:, None] >= index[None, :]
-    seen = (causal | (prompt[:, :, None] & prompt[:, None, :])) & there[:, None, :] & there[:, :, None]
-    return (seen | torch.eye(length, dtype=torch.bool, device=there.device))[:, None]
+    visible = (causal | (prompt[:, :, None] & prompt[:, None, :])) & real[:, None, :] & real[:, :, None]
+    return (visible | torch.eye(length, dtype=torch.bool, device=real.device))[:, None]
 
 
 @torch.no_grad()
 def logprobs_under_drawn_mask(
     model: nn.Module, tokens: PaddedSteps, temperature: float, autocast: Callable[[], AbstractContextManager]
 ) -> Tensor:
-    """Log-probabilities (batch, completion) of the completions, nats, by one plain forward under `drawn_mask`.
+    """Compute log-probabilities of completions, (batch, completion) in nats, by a single forward under `drawn_mask`.
 
     Args:
-        model: an HrmTextForCausalLM under sdpa or eager attention, or a PeftModel of one.
-        tokens: to score.
-        temperature: what logits are divided by.
-        autocast: a context to run in.
+        model: an HrmTextForCausalLM with sdpa or eager attention, or a PeftModel of one.
+        tokens: tokens to score.
+        temperature: divisor of the logits.
+        autocast: function that returns the context for the forward.
     """
-    kept = tokens.completion_ids.shape[1]
+    width = tokens.completion_ids.shape[1]
     dtype = next(model.parameters()).dtype
-    seen = drawn_mask(tokens)
-    additive = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, torch.finfo(dtype).min)
+    visible = drawn_mask(tokens)
+    additive = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    additive.masked_fill_(~visible, torch.finfo(dtype).min)
     positions = (tokens.mask.cumsum(dim=1) - 1).clamp(min=0)
     run: Any = model
     with autocast():
         output = run(input_ids=tokens.ids, attention_mask=additive, position_ids=positions, use_cache=False)
-    logits = output.logits[:, -kept - 1 : -1]
+    logits = output.logits[:, -width - 1 : -1]
     scored = (logits.float() / temperature).log_softmax(dim=-1)
     return scored.gather(-1, tokens.completion_ids[..., None])[..., 0]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two scorings of the same tokens are apart, in nats: largest, sum, and how many tokens."""
+    """Absolute differences of two log-probabilities per token, in nats: the largest, the sum, and the number of tokens."""
 
     largest: float
     total: float
@@ -96,7 +99,7 @@ class Difference:
 
     @classmethod
     def of(cls, a: Tensor, b: Tensor, mask: Tensor) -> Difference:
-        """Between log-probabilities (batch, completion); NaN where either is none."""
+        """Compare log-probabilities, (batch, completion) each, where the mask is 1; a NaN in an input gives NaN."""
         chosen = (a.float() - b.float())[mask.bool()].abs()
         if not len(chosen):
             return cls(0.0, 0.0, 0.0)
@@ -104,17 +107,18 @@ class Difference:
 
     @property
     def mean(self) -> float:
-        """Over tokens; 0 if there are none."""
+        """Mean difference over tokens; 0 without tokens."""
         return self.total / self.tokens if self.tokens else 0.0
 
 
 @dataclass(frozen=True)
 class Limit:
-    """How far two scorings may be apart, and by what measure.
+    """Largest allowed difference of two scorings.
 
     Args:
-        value: nats: of the largest difference of a token in float32, of the mean over tokens in half precision.
-        floor: what rounding alone gives, in the same measure.
+        value: limit in nats: for the largest difference of a token in float32, for the mean difference in half
+            precision.
+        floor: difference by rounding alone, in the same measure.
         in_half: whether the scorings are in half precision.
     """
 
@@ -124,22 +128,22 @@ class Limit:
 
     @classmethod
     def in_float32(cls, floor: Difference, requested: float | None) -> Limit:
-        """For scorings in float32.
+        """Compute the limit for scorings in float32.
 
         Args:
-            floor: between two kernels under the drawn mask.
-            requested: `parity_tolerance`; None for what the floor allows.
+            floor: difference of two kernels under `drawn_mask`.
+            requested: the setting `parity_tolerance`; None to derive the limit from the floor.
         """
         allowed = max(FLOAT32_LEAST, FACTOR * floor.largest) if requested is None else requested
         return cls(allowed, floor.largest, False)
 
     @classmethod
     def in_half_precision(cls, floor: Difference) -> Limit:
-        """For scorings in bfloat16 or float16."""
+        """Compute the limit for scorings in bfloat16 or float16 from the difference of two kernels under `drawn_mask`."""
         return cls(max(HALF_LEAST, HALF_FACTOR * floor.mean), floor.mean, True)
 
     def check(self, name: str, difference: Difference) -> None:
-        """Raise RunError, with what is likely wrong, for a difference beyond it."""
+        """Check a difference. Raises RunError with the likely causes if it exceeds the limit."""
         measured = difference.mean if self.in_half else difference.largest
         if measured <= self.value:
             return
@@ -147,7 +151,7 @@ class Limit:
         remedy = f"{HALF_FACTOR} times that" if self.in_half else "--parity_tolerance"
         raise RunError(
             f"the {kind} between the log-probabilities of {name} is {measured:.3g} nats; rounding alone gives "
-            f"{self.floor:.2g} on this model, and at most {self.value:.3g} is allowed ({remedy}): {_CAUSES[name]} The run has "
+            f"{self.floor:.2g} on this model, and at most {self.value:.3g} is allowed ({remedy}). {_CAUSES[name]} The run has "
             "stopped before its next update."
         )
 
@@ -166,93 +170,113 @@ KEYS = {
 }  # in metrics
 
 _CAUSES = {
-    SAMPLER: "they do not run the same model. Likely a prompt that one of them reads causally (a cache filled elsewhere, "
-    "generation without a cache, token types from a tokenizer), other weights, or another temperature.",
-    MASK: "the policy is trained under another mask than HRM-Text's. Is `import hrm_align` the first import, and "
-    "`prefix_lm` true in the model's config?",
-    REPEATED: "scored once more, the reference gives other values than those the rollout carries: they are of other weights or "
-    "of another mask, a cache of an earlier run, say.",
-    REFERENCE: "the reference model, or a cache of its log-probabilities, was made under another mask or of another model, "
-    "so that the KL term pulls the policy to a wrong place.",
+    SAMPLER: "They do not compute the same model. Check for a causal mask on the prompt (a cache filled by other code, "
+    "generation without a cache, token types from a tokenizer), different weights, or a different temperature.",
+    MASK: "The policy is trained under another mask than HRM-Text's. Make `import hrm_align` the first import, and set "
+    "`prefix_lm` to true in the model's config.",
+    REPEATED: "The reference model, scored again, gives other values than those of the rollout. Check for cached values of "
+    "other weights or of another mask, for example of an earlier run.",
+    REFERENCE: "The reference model, or a cache of its log-probabilities, uses another mask or another model, so that the KL "
+    "term pulls the policy towards a wrong model. Check the reference model, and delete cached log-probabilities.",
 }
 
 
 class ParityGate(_Base):
-    """A mixin over a GRPO trainer: compares sampler, trainer and reference on tokens of a rollout.
+    """Mixin for a GRPO trainer: compares sampler, trainer and reference on tokens of a rollout.
 
-    It takes from the trainer `groups` and `_rollout` (what is drawn), `_get_per_token_logps_and_entropies` (what the update
-    and the reference are scored by) and `ref_model`.
+    The trainer provides `groups` and `_rollout` (the samples), `_get_per_token_logps_and_entropies` (the scoring of the
+    update and of the reference) and `ref_model`.
     """
 
-    _parity_seconds = 0.0  # of the optimizer step that is under way
+    _parity_seconds = 0.0  # time of the checks in the current optimizer step
 
     def _check_parity(self, output: dict[str, Any], logged: bool) -> None:
-        """Score some of the rollout's tokens again; stop the run on all processes beyond what rounding explains."""
-        start, some = time.perf_counter(), slice(None, self.args.parity_rows)
+        """Score the first `parity_rows` of a rollout again, and compare.
+
+        Args:
+            output: the rollout as TRL's batch.
+            logged: whether to log the differences.
+
+        Raises:
+            RunError: on all processes, if a difference exceeds its limit.
+        """
+        start, rows = time.perf_counter(), slice(None, self.args.parity_rows)
+        # Differences on this process, in the precision of the run.
         names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
-        tokens = PaddedSteps(*(output[name][some] for name in names))
+        tokens = PaddedSteps(*(output[name][rows] for name in names))
         reference = output.get("ref_per_token_logps")
         local = self._differences(
-            tokens, output["sampling_per_token_logps"][some], None if reference is None else reference[some]
+            tokens, output["sampling_per_token_logps"][rows], None if reference is None else reference[rows]
         )
         half, requested = self._half_precision, self.args.parity_tolerance
         if half and reference is not None:
             whole = PaddedSteps(*(output[name] for name in names))
             again = self._reference_logprobs(whole)
             local[REPEATED] = Difference.of(reference, again, whole.completion_mask)
-        found, floor = self._gathered(local, "", logged)
-        repeated = found.pop(REPEATED, None)
-        if repeated is not None:  # the same forward, twice: no rounding differs
+        # Limits over all processes.
+        differences, floor = self._gather_differences(local, "", logged)
+        repeated = differences.pop(REPEATED, None)
+        if repeated is not None:  # the same forward twice, without any difference by rounding
             Limit.in_float32(Difference(0.0, 0.0, 0.0), None).check(REPEATED, repeated)
         limit = Limit.in_half_precision(floor) if half else Limit.in_float32(floor, requested)
-        for name, difference in found.items():
+        for name, difference in differences.items():
             limit.check(name, difference)
+        # Additional samples in float32 for a run in half precision.
         if half and not getattr(self.accelerator.unwrap_model(self.model), "is_quantized", False):
-            found, floor = self._gathered(self._differences_in_float32(reference is not None), "float32/", logged)
-            for name, difference in found.items():
+            local = self._differences_in_float32(reference is not None)
+            differences, floor = self._gather_differences(local, "float32/", logged)
+            for name, difference in differences.items():
                 Limit.in_float32(floor, requested).check(name, difference)
         self._parity_seconds = time.perf_counter() - start
 
-    def _gathered(
+    def _gather_differences(
         self, local: dict[str, Difference], prefix: str, logged: bool
     ) -> tuple[dict[str, Difference], Difference]:
-        """The differences over all processes, logged, and apart from them the rounding floor."""
-        found = {}
+        """Gather the differences of all processes and log them; returns the differences, and separately the rounding floor."""
+        differences = {}
         for name, difference in local.items():
             row = [[difference.largest, difference.total, difference.tokens]]
             table = self.accelerator.gather(torch.tensor(row, device=self.accelerator.device))
-            found[name] = Difference(float(table[:, 0].max()), float(table[:, 1].sum()), float(table[:, 2].sum()))
+            total = Difference(float(table[:, 0].max()), float(table[:, 1].sum()), float(table[:, 2].sum()))
+            differences[name] = total
             if logged:
                 key = f"parity/{prefix}{KEYS[name]}"
-                self._note(**{f"{key}_max": found[name].largest, f"{key}_mean": found[name].mean})
-        floor = found.pop(FLOOR)
-        return found, floor
+                self._note(**{f"{key}_max": total.largest, f"{key}_mean": total.mean})
+        floor = differences.pop(FLOOR)
+        return differences, floor
 
     @torch.no_grad()
     def _differences(self, tokens: PaddedSteps, sampled: Tensor, reference: Tensor | None) -> dict[str, Difference]:
-        """What the sampler, the trainer and the reference gave for tokens, and the drawn mask gives by two kernels."""
+        """Compare sampler, trainer and reference with each other and with two kernels under `drawn_mask`.
+
+        Args:
+            tokens: tokens to score.
+            sampled: the sampler's log-probabilities, (batch, completion) in nats.
+            reference: the reference's log-probabilities, (batch, completion) in nats, or None.
+        """
         bare, mask = self.accelerator.unwrap_model(self.model), tokens.completion_mask
 
-        def drawn(model: Any, kernel: str) -> Tensor:
+        def under_mask(model: Any, kernel: str) -> Tensor:
             with attention(_inner(model), kernel):
                 return logprobs_under_drawn_mask(model, tokens, self.temperature, self.accelerator.autocast)
 
         trained = self._logprobs(self.model, tokens)
-        expected = drawn(bare, "sdpa")
-        found = {
+        expected = under_mask(bare, "sdpa")
+        differences = {
             SAMPLER: Difference.of(sampled, trained, mask),
             MASK: Difference.of(trained, expected, mask),
-            FLOOR: Difference.of(expected, drawn(bare, "eager"), mask),
+            FLOOR: Difference.of(expected, under_mask(bare, "eager"), mask),
         }
         if reference is not None:
+            ref_model = bare if self.ref_model is None else self.accelerator.unwrap_model(self.ref_model)
             with use_adapter(bare, None) if self.ref_model is None else nullcontext():
-                other = drawn(bare if self.ref_model is None else self.accelerator.unwrap_model(self.ref_model), "sdpa")
-            found[REFERENCE] = Difference.of(reference, other, mask)
-        return found
+                expected_reference = under_mask(ref_model, "sdpa")
+            differences[REFERENCE] = Difference.of(reference, expected_reference, mask)
+        return differences
 
     @torch.no_grad()
     def _differences_in_float32(self, has_reference: bool) -> dict[str, Difference]:
-        """The same for a few answers that are drawn and scored by the run's sampler and trainer in float32."""
+        """Sample a few more completions in float32 with the run's sampler, and compare as in `_differences`."""
         bare = self.accelerator.unwrap_model(self.model)
         chosen = list(dict.fromkeys(trajectory.row for trajectory in self._rollout.trajectories))[:EXTRA_PROMPTS]
         rows = [row for row in chosen for _ in range(EXTRA_ANSWERS)]
@@ -265,13 +289,13 @@ class ParityGate(_Base):
             return self._differences(tokens, sampled, reference)
 
     def _logprobs(self, model: Any, tokens: PaddedSteps) -> Tensor:
-        """Log-probabilities (batch, completion), nats, as the update computes them."""
-        kept = tokens.completion_ids.shape[1]
-        return self._get_per_token_logps_and_entropies(model, tokens.ids, tokens.mask, kept)[0]
+        """Compute log-probabilities as the update does, (batch, completion) in nats."""
+        width = tokens.completion_ids.shape[1]
+        return self._get_per_token_logps_and_entropies(model, tokens.ids, tokens.mask, width)[0]
 
     @torch.no_grad()
     def _reference_logprobs(self, tokens: PaddedSteps) -> Tensor:
-        """The same of the reference: a model of its own, or the policy without its adapter."""
+        """Compute log-probabilities of the reference: `ref_model`, or the policy without its adapter."""
         if self.ref_model is not None:
             return self._logprobs(self.ref_model, tokens)
         with use_adapter(self.accelerator.unwrap_model(self.model), None):
@@ -279,5 +303,5 @@ class ParityGate(_Base):
 
 
 def _inner(model: Any) -> Any:
-    """The HrmTextForCausalLM inside of an adapter, or the model itself."""
+    """Return the HrmTextForCausalLM inside a PeftModel, or the model itself."""
     return model.get_base_model() if isinstance(model, PeftModel) else model

@@ -1,10 +1,11 @@
-"""Trajectory: what reinforcement learning trains on. A completion is a trajectory of one step.
+"""Trajectories: the training data of reinforcement learning. A single completion is a trajectory of one step.
 
     row 3, "What is 9 minus 4?" -> Trajectory(row=3, messages=(user, assistant "5"), steps=[Step(prompt_ids, ids, logprobs)],
                                               rewards={"math": 1.0, "format": None}, reward=1.0, end="stop")
 
-A trajectory of T turns has T steps. Each is a document of its own: what a tool has answered moves `<|im_end|>`, the whole
-history is read again in both directions, and all steps share the one reward.
+A trajectory of T turns has T steps. Each step is a separate document, because every new message moves the end of the
+prefix (`<|im_end|>`), so that the whole history is attended to bidirectionally. All steps share the trajectory's
+reward.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from hrm_align.rollouts.kv_cache import left_padded
 
 @dataclass(frozen=True)
 class Step:
-    """A completion behind its prompt, as the engine drew it.
+    """One sampled completion and its prompt.
 
     Args:
         prompt_ids: token ids of the prefix.
-        ids: of the completion, the end token included where there is one.
-        logprobs: of the completion's tokens under the sampler, nats.
+        ids: token ids of the completion, the end token included if there is one.
+        logprobs: log-probabilities of the completion's tokens under the sampler, in nats.
     """
 
     prompt_ids: Sequence[int]
@@ -36,21 +37,21 @@ class Step:
 
     @property
     def document(self) -> Document:
-        """Prompt and completion as training takes them."""
+        """Prompt and completion as a training document."""
         return Document([*self.prompt_ids, *self.ids], len(self.prompt_ids))
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """What a policy did about one row, and what it was worth.
+    """Messages, steps and rewards of the policy for one prompt.
 
     Args:
-        row: place of the example among the prompts.
-        messages: the conversation, the policy's own messages included; the last is its answer.
-        steps: one for each message of the policy.
-        end: why the last step ended; None if it was cut short.
-        rewards: by the reward's name; None where it could not be graded. Empty before grading.
-        reward: their weighted sum; None where none could be graded.
+        row: index of the prompt.
+        messages: the conversation, the policy's own messages included; the last one is the policy's answer.
+        steps: one step per message of the policy.
+        end: why the last step ended; None if it was cancelled.
+        rewards: reward by name; None for a reward that could not grade the answer. Empty before grading.
+        reward: weighted sum of the rewards; None if no reward could grade the answer.
     """
 
     row: int
@@ -62,17 +63,17 @@ class Trajectory:
 
     @property
     def text(self) -> str:
-        """The answer, as rewards and people read it."""
+        """Text of the answer."""
         return self.messages[-1].content
 
 
 @dataclass(frozen=True)
 class PaddedSteps:
-    """Steps as TRL pads them, prompts on the left and completions on the right.
+    """Batch of steps in TRL's padding: prompts on the left, completions on the right.
 
     Args:
-        prompt_ids, prompt_mask: (batch, prompt).
-        completion_ids, completion_mask: (batch, completion); a row masked throughout does not count.
+        prompt_ids, prompt_mask: (batch, prompt); the mask is 1 for a token.
+        completion_ids, completion_mask: (batch, completion); a row whose mask is all 0 is not scored.
     """
 
     prompt_ids: Tensor
@@ -82,17 +83,21 @@ class PaddedSteps:
 
     @property
     def ids(self) -> Tensor:
-        """(batch, prompt + completion)."""
+        """Token ids, (batch, prompt + completion)."""
         return torch.cat([self.prompt_ids, self.completion_ids], dim=1)
 
     @property
     def mask(self) -> Tensor:
-        """(batch, prompt + completion), 1 for a token."""
+        """Mask, (batch, prompt + completion), 1 for a token."""
         return torch.cat([self.prompt_mask, self.completion_mask], dim=1)
 
 
 def pad_steps(steps: Sequence[Step], pad_id: int, device: torch.device) -> tuple[PaddedSteps, Tensor]:
-    """Pad steps; beside them the sampler's log-probabilities (batch, completion), 0 in padding."""
+    """Pad steps to a batch.
+
+    Returns:
+        The batch, and the sampler's log-probabilities (batch, completion), 0 in padding.
+    """
     prompt_ids, prompt_mask = left_padded([step.prompt_ids for step in steps], pad_id)
     longest = max(len(step.ids) for step in steps)
     ids = torch.full((len(steps), longest), pad_id)

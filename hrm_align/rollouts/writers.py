@@ -1,4 +1,8 @@
-"""Answers that are being written side by side, behind prompts that have been read once each."""
+"""Batched decoding state: prefill each prompt once, then step all completions together.
+
+writer = read(model, [prompt, prompt])        # prefill; writer.logits are those of the first tokens, (2, vocab)
+writer.write(writer.logits.argmax(dim=-1))    # append one token to each completion; writer.logits are updated
+"""
 
 from __future__ import annotations
 
@@ -16,55 +20,59 @@ from hrm_align.rollouts.kv_cache import SharedCache, left_padded, slot_cache
 
 
 class Writer(Protocol):
-    """Holds the state of answers; `logits` (answers, vocab) are those of their next tokens."""
+    """Protocol of batched decoding states; `logits` (answers, vocab) are those of the completions' next tokens."""
 
     logits: Tensor
 
     def write(self, tokens: Tensor) -> None:
-        """Append a token (answers,) to each answer."""
+        """Append one token to each completion, (answers,), and compute the next logits."""
 
     def keep(self, answers: Tensor) -> None:
-        """Go on with some of the answers only, named by their places, in order."""
+        """Keep only some completions, by their indices (kept,) in order."""
 
     def join(self, other: Any) -> bool:
-        """Take another writer's answers behind the own ones; whether it could, else both stay as they are."""
+        """Append the completions of another state; returns False, with both unchanged, if that is not possible."""
 
 
 def read(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Writer:
-    """Read prompts, equal ones next to each other once, and hold an empty answer to each of them.
+    """Prefill prompts and start an empty completion of each; consecutive equal prompts are prefilled once.
 
     Args:
         model: an HrmTextForCausalLM in eval mode, or a PeftModel of one.
         prompts: token ids from `render_prompt`.
+
+    Returns:
+        A state with one KV cache per distinct prompt if the model's attention supports that, otherwise one per
+        completion.
     """
     shares = cast(Any, model.config)._attn_implementation in BY_DOCUMENT
     return SharedPrompts(model, prompts) if shares else RepeatedPrompts(model, prompts)
 
 
 class SharedPrompts:
-    """Each prompt's keys and values stand once for all its answers. See `read`."""
+    """Decoding state in which all completions of a prompt share its keys and values. See `read`."""
 
     cache_class = SharedCache
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]):
         self._model: Any = model
-        ids, mask, reader = _batch(model, prompts)
-        self._cache = self.cache_class(mask, reader)
-        self.logits = _prefill(model, ids, mask, self._cache)[reader]
+        ids, mask, prompt_of = _batch(model, prompts)
+        self._cache = self.cache_class(mask, prompt_of)
+        self.logits = _prefill(model, ids, mask, self._cache)[prompt_of]
         self._cache.begin_answers()
-        self._positions = mask.sum(dim=1)[reader]  # of the next token, for each answer
+        self._positions = mask.sum(dim=1)[prompt_of]  # (answers,), position of the next token
 
     def write(self, tokens: Tensor) -> None:
         """See `Writer`."""
-        written = self._model(
+        output = self._model(
             input_ids=tokens[:, None],
-            attention_mask=instead_of_a_mask(),  # the plan hides what is hidden
+            attention_mask=instead_of_a_mask(),  # the plan does the masking
             position_ids=self._positions[:, None],
             use_cache=True,
             **{CACHE: self._cache, PLAN: self._cache},
         )
         self._positions = self._positions + 1
-        self.logits = written.logits[:, -1]
+        self.logits = output.logits[:, -1]
 
     def keep(self, answers: Tensor) -> None:
         """See `Writer`."""
@@ -74,7 +82,7 @@ class SharedPrompts:
     def join(self, other: Any) -> bool:
         """See `Writer`."""
         if type(self) is not SharedPrompts or type(other) is not SharedPrompts:
-            return False  # captured steps keep their places in memory
+            return False  # captured steps need fixed addresses
         self._cache.join(other._cache)
         self._positions = torch.cat([self._positions, other._positions])
         self.logits = torch.cat([self.logits, other.logits])
@@ -82,27 +90,27 @@ class SharedPrompts:
 
 
 class RepeatedPrompts:
-    """Each answer has a copy of its prompt's keys and values, as any attention takes them. See `read`."""
+    """Decoding state in which each completion has a copy of its prompt's keys and values, for any attention. See `read`."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]):
         self._model: Any = model
-        ids, mask, reader = _batch(model, prompts)
+        ids, mask, prompt_of = _batch(model, prompts)
         self._cache = slot_cache()
-        self.logits = _prefill(model, ids, mask, self._cache)[reader]
-        self._cache.batch_select_indices(reader)
-        self._mask, self._has_joined = mask[reader], False
+        self.logits = _prefill(model, ids, mask, self._cache)[prompt_of]
+        self._cache.batch_select_indices(prompt_of)
+        self._mask, self._has_joined = mask[prompt_of], False  # (answers, seq)
 
     def write(self, tokens: Tensor) -> None:
         """See `Writer`."""
         self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)
-        written = self._model(
+        output = self._model(
             input_ids=tokens[:, None],
             attention_mask=self._mask,
             position_ids=self._mask.sum(dim=1, keepdim=True) - 1,
             use_cache=True,
             **{CACHE: self._cache},
         )
-        self.logits = written.logits[:, -1]
+        self.logits = output.logits[:, -1]
 
     def keep(self, answers: Tensor) -> None:
         """See `Writer`."""
@@ -128,7 +136,7 @@ class RepeatedPrompts:
 
 
 def _batch(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids and mask (distinct, seq) of the prompts without repetition of neighbours, and each prompt's row in them."""
+    """Batch prompts without consecutive repetitions: ids and mask (distinct, seq), and each prompt's row in them (answers,)."""
     device, distinct, rows = next(model.parameters()).device, list[Sequence[int]](), []
     for prompt in prompts:
         if not distinct or list(distinct[-1]) != list(prompt):
@@ -139,9 +147,9 @@ def _batch(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[Te
 
 
 def _prefill(model: Any, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
-    """Fill the cache with the prompts; the logits (distinct, vocab) behind them."""
+    """Prefill the cache with prompts (distinct, seq); returns the logits of their next tokens (distinct, vocab)."""
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)  # counted from each prompt's own start
-    read = model(
+    output = model(
         input_ids=ids,
         attention_mask=mask,
         position_ids=positions,
@@ -149,4 +157,4 @@ def _prefill(model: Any, ids: Tensor, mask: Tensor, cache: Any) -> Tensor:
         logits_to_keep=1,
         **{CACHE: cache},
     )
-    return cast(Tensor, read.logits[:, -1])
+    return cast(Tensor, output.logits[:, -1])

@@ -53,7 +53,7 @@ BAD_KINDS = [
     (b'{"prompt": "a", "response": ["b"]}', "`response` must be text"),
     (b'{"prompt": " ", "response": "b"}', "`prompt` is empty"),
     (b'{"prompt": "a", "response": "b", "condition": "think"}', "unknown condition 'think' in 'think'"),
-    (b'{"prompt": "a", "response": "b", "condition": "cot,cot"}', "condition 'cot,cot' names a tag twice"),
+    (b'{"prompt": "a", "response": "b", "condition": "cot,cot"}', "condition 'cot,cot' has a repeated tag"),
     (b'{"prompt": "a", "response": "b", "system": {"text": "s"}}', "`system` must be text"),
 ]
 
@@ -128,7 +128,7 @@ def test_a_file_of_bad_rows_alone_names_them_and_offers_no_share(tmp_path):
     with pytest.raises(UserError, match="150 of 150 rows cannot be used") as caught:
         load_examples([DatasetSpec(str(tmp_path / "rows.jsonl"))], max_bad_fraction=0.0)
     assert "max_bad_fraction" not in str(caught.value)
-    with pytest.raises(UserError, match="gives no example"):
+    with pytest.raises(UserError, match="no example from"):
         load_examples([DatasetSpec(str(tmp_path / "rows.jsonl"))], max_bad_fraction=1.0)
 
 
@@ -186,14 +186,14 @@ def test_the_condition_of_a_row_wins_over_the_data_set_and_that_over_the_run(tmp
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"path": "a.jsonl", "fractoin": 0.5}, "the key `fractoin`: did you mean `fraction`?"),
-        ({"name": "main"}, "has no `path`, only name"),
-        ({"path": ""}, "has the path ''"),
-        ({"path": "a.jsonl", "fraction": 0}, "has the fraction 0"),
-        ({"path": "a.jsonl", "fraction": True}, "has the fraction True"),
-        ({"path": "a.jsonl", "fraction": "0.5"}, "has the fraction '0.5'"),
-        ({"path": "a.jsonl", "fraction": float("nan")}, "has the fraction nan"),
-        ({"path": "a.jsonl", "format": "sharegtp"}, "the schemas are messages"),
+        ({"path": "a.jsonl", "fractoin": 0.5}, "key `fractoin` of a data set: did you mean `fraction`?"),
+        ({"name": "main"}, "has no `path` (its keys: name)"),
+        ({"path": ""}, "`path` of a data set: ''"),
+        ({"path": "a.jsonl", "fraction": 0}, "`fraction` of a.jsonl: 0. Use a number above 0"),
+        ({"path": "a.jsonl", "fraction": True}, "`fraction` of a.jsonl: True"),
+        ({"path": "a.jsonl", "fraction": "0.5"}, "`fraction` of a.jsonl: '0.5'"),
+        ({"path": "a.jsonl", "fraction": float("nan")}, "`fraction` of a.jsonl: nan"),
+        ({"path": "a.jsonl", "format": "sharegtp"}, "'sharegtp'. Use one of messages"),
         ({"path": "a.jsonl", "condition": "cott"}, "unknown condition 'cott'"),
         ({"path": "a.jsonl", "columns": {"promt": "q"}}, "did you mean `prompt`"),
     ],
@@ -205,15 +205,15 @@ def test_a_data_set_that_cannot_be_is_refused_with_the_nearest_name(entry, messa
 
 
 def test_a_mixture_of_nothing_is_refused(tmp_path):
-    with pytest.raises(UserError, match="there is no data set"):
+    with pytest.raises(UserError, match="Name at least one in `datasets`"):
         load_examples([])
-    with pytest.raises(UserError, match=r"gives no example at the fraction 0\.01"):
+    with pytest.raises(UserError, match=r"rows\.jsonl at `fraction` 0\.01\. Fix its rows"):
         load_examples([DatasetSpec(numbered(tmp_path / "rows.jsonl", 3), fraction=0.01)])
 
 
 @pytest.mark.parametrize("columns", [["prompt"], {"prompt": 3}, {"promt": "question"}])
 def test_a_mapping_of_columns_must_lead_to_a_schema(columns):
-    with pytest.raises(UserError, match=r"give the names in your data|did you mean `prompt`"):
+    with pytest.raises(UserError, match=r"Use a mapping from schema columns|did you mean `prompt`"):
         check_columns(columns)
 
 

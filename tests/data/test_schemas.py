@@ -139,13 +139,13 @@ def calls(arguments):
         ({"prompt": ["a"], "response": "b"}, "`prompt` must be text: got list"),
         ({"prompt": " \n", "response": "b"}, "`prompt` is empty"),
         ({"prompt": "a", "response": None}, "`response` must be text: got null"),
-        ({"prompt": "a\ud800", "response": "b"}, "lone surrogate: `prompt` holds half a character, at 1"),
+        ({"prompt": "a\ud800", "response": "b"}, "lone surrogate: `prompt` has half a character at position 1"),
         ({"prompt": "a", "response": "b", "condition": "cott"}, "unknown condition 'cott' in 'cott'"),
-        ({"prompt": "a", "response": "b", "condition": "cot,cot"}, "condition 'cot,cot' names a tag twice"),
+        ({"prompt": "a", "response": "b", "condition": "cot,cot"}, "condition 'cot,cot' has a repeated tag"),
         ({"prompt": "a", "response": "b", "condition": 1}, "`condition` must be text: got int"),
         ({"prompt": "a", "response": "b", "system": ["s"]}, "`system` must be text: got list"),
         ({"prompt": "a", "response": "b", "group": 3}, "`group` must be text: got int"),
-        ({"prompt": "a", "response": "b", "tools": "[{]"}, "`tools` holds no valid JSON: invalid JSON"),
+        ({"prompt": "a", "response": "b", "tools": "[{]"}, "`tools` is not valid JSON: invalid JSON"),
         ({"prompt": "a", "response": "b", "tools": {"name": "f"}}, "`tools` must be a list of objects"),
         ({"prompt": "a", "response": "b", "tools": [{"max": float("nan")}]}, "`tools` cannot be written as JSON"),
         ({"prompt": [], "completion": "b"}, "`prompt` is empty"),
@@ -185,7 +185,7 @@ def calls(arguments):
         ({"conversations": [{"from": "human", "value": None}]}, "`value` must be text: got null"),
         (
             {"conversations": [{"from": "function_call", "value": "add(2)"}]},
-            "`value of a function_call` holds no valid",
+            "`value of a function_call` is not valid",
         ),
         ({"conversations": [{"from": "gpt", "value": "a"}, {"from": "human", "value": "b"}]}, "the conversation opens"),
     ],
@@ -226,5 +226,5 @@ def test_a_prompt_alone_is_a_row_without_an_answer(prompt):
 
 
 def test_columns_that_fit_two_schemas_are_not_guessed():
-    with pytest.raises(UserError, match="fit prompt_completion and prompt_response: say which with `format`"):
+    with pytest.raises(UserError, match=r"prompt_completion and prompt_response\. Set `format`"):
         detect_format({"prompt", "completion", "response"})

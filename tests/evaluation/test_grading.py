@@ -60,15 +60,20 @@ def test_evaluate_names_the_score_for_its_grader(capsys, folder: Path, name: str
     flags = ("--model", "tiny", "--data", data, "--match", name, "--max_new_tokens", 6)
     code, out, err = run(capsys, "evaluate", *flags, "--json", "--save", saved)
     assert code == 0, err
-    told = json.loads(out)
+    report = json.loads(out)
     known = name in ("math", "json", "exact")  # the base adds small numbers
-    assert told["grader"] == name and told["score"] == told[f"{name}_match"] == told["correct"] / 6
-    assert (told["score"] > 0.5) == known and told["n"] == 6 and len(told["interval"]) == 2 and "unfinished" in told
-    for part in (told, *told["groups"].values()):
+    assert report["grader"] == name and report["score"] == report[f"{name}_match"] == report["correct"] / 6
+    assert (
+        (report["score"] > 0.5) == known
+        and report["n"] == 6
+        and len(report["interval"]) == 2
+        and "unfinished" in report
+    )
+    for part in (report, *report["groups"].values()):
         metrics = {key for key in part if key.endswith("_match")}
         assert metrics == {f"{name}_match"} and {"score", "n", "correct", "interval"} <= part.keys()
     lines = [json.loads(line) for line in saved.read_text().splitlines()]
-    assert sum(line["value"] for line in lines) == told["correct"] == sum(line["correct"] for line in lines)
+    assert sum(line["value"] for line in lines) == report["correct"] == sum(line["correct"] for line in lines)
     if known:
         assert all(line["extracted"] == line["expected"] for line in lines if line["correct"])
     code, out, _ = run(capsys, "evaluate", *flags)
@@ -87,13 +92,13 @@ def test_a_share_counts_as_such_and_full_marks_as_correct():
     """Of 1, 0.5, 0.5 and 0 the mean is 0.5, the standard deviation sqrt(0.5 / 3), so 0.5 +- 1.96 * 0.2041 by hand."""
     tokenizer, answers = written(['{"a": 1, "b": 2}', '{"a": 1}', '{"b": 2}', "no"])
     rows = [row('{"a": 1, "b": 2}', f"rows.jsonl:{line}") for line in range(1, 5)]
-    told = graded(rows, answers, tokenizer, "json_fields", extract=True)
-    result = told.to_dict()
+    report = graded(rows, answers, tokenizer, "json_fields", extract=True)
+    result = report.to_dict()
     assert (result["score"], result["json_fields_match"], result["correct"], result["n"]) == (0.5, 0.5, 1, 4)
     assert result["interval"] == pytest.approx([0.0999, 0.9001], abs=1e-4)
-    assert [sample["value"] for sample in told.samples] == [1.0, 0.5, 0.5, 0.0]
-    assert [sample["correct"] for sample in told.samples] == [True, False, False, False]
-    assert [sample["extracted"] for sample in told.samples] == ['{"a": 1, "b": 2}', '{"a": 1}', '{"b": 2}', None]
+    assert [sample["value"] for sample in report.samples] == [1.0, 0.5, 0.5, 0.0]
+    assert [sample["correct"] for sample in report.samples] == [True, False, False, False]
+    assert [sample["extracted"] for sample in report.samples] == ['{"a": 1, "b": 2}', '{"a": 1}', '{"b": 2}', None]
     unfinished = graded(rows[1:2], [answers[1][:-1]], tokenizer, "json_fields")
     assert (unfinished.score.rate, unfinished.unfinished) == (0.0, 1) and "extracted" not in unfinished.samples[0]
 
@@ -114,7 +119,11 @@ def test_thinking_is_no_part_of_an_answer(folder: Path, name: str, reference: st
 @pytest.mark.parametrize(
     "name, reference, sentence",
     [
-        ("json", "no", r"^rows.jsonl:2: the reference 'no' is not JSON, so json cannot grade the row: correct"),
+        (
+            "json",
+            "no",
+            r"^rows.jsonl:2: the reference 'no' is not JSON, so json cannot grade the row\. Correct the reference",
+        ),
         ("json_fields", "[]", r"^rows.jsonl:2: the reference '\[\]' is not a JSON object with fields, so json_fields"),
         ("numeric", "3 or 4", r"^rows.jsonl:2: the reference '3 or 4' is not a text with a last number"),
         ("math", r"\boxed{}", r"^rows.jsonl:2: the reference .* is not one final answer, so math"),
@@ -140,10 +149,10 @@ def test_an_answer_that_takes_too_long_gets_0_if_its_reference_does_not(folder: 
         grades = grade_answers("sql", ["SELECT 1", ENDLESS, "SELECT 1"], rows)
         assert [grade.value for grade in grades] == [1.0, 0.0, 1.0]
         slow = sql_row(folder, ENDLESS, 7)
-        with pytest.raises(UserError, match=r"rows.jsonl:7: sql cannot grade even the reference of the row \(timeout"):
+        with pytest.raises(UserError, match=r"rows.jsonl:7: sql cannot grade the row's own reference \(timeout"):
             grade_answers("sql", ["SELECT 1", "SELECT 1"], [rows[0], slow])
     finally:
-        grading._suite_of("sql").close()
+        grading._get_suite("sql").close()
 
 
 def test_no_row_is_lost_to_a_deadline_however_many_there_are():
@@ -168,7 +177,7 @@ class DeadSuite:
 
 
 def test_answers_that_stay_ungraded_end_the_evaluation(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(grading, "_suite_of", lambda match: DeadSuite())
+    monkeypatch.setattr(grading, "_get_suite", lambda match: DeadSuite())
     with pytest.raises(RunError, match=r"70 of 70 answers were not graded by exact \(first rows.jsonl:1: no memory\)"):
         grade_answers("exact", ["4"] * 70, [row("4")] * 70)
 
@@ -194,7 +203,7 @@ def test_a_grader_keeps_its_workers_until_the_folder_changes(folder: Path, monke
     monkeypatch.chdir(folder)
     assert grade_answers("sql", ["SELECT a FROM t"], [example])[0].value == 1, "paths count from the current folder"
     assert len(workers()) == 1 and not workers() & first
-    grading._suite_of("sql").close()
+    grading._get_suite("sql").close()
     assert not workers()
 
 

@@ -1,4 +1,4 @@
-"""`hrm-align headroom`: what it says of a model's chances is true, and a recipe takes its file."""
+"""`hrm-align headroom`: the measured pass rates are correct, and a recipe can use the saved file."""
 
 import json
 import math
@@ -25,19 +25,19 @@ def test_pass_at_k_is_the_chance_of_a_draw_without_replacement():
 
 
 def test_a_group_is_silent_if_all_graded_answers_are_paid_alike():
-    paid = [1, 1, 1, 0, None, None, None, 1, 0.5, 0.5]
-    assert silent_groups(paid, 2) == [0, 2, 3, 4]
+    rewards = [1, 1, 1, 0, None, None, None, 1, 0.5, 0.5]
+    assert silent_groups(rewards, 2) == [0, 2, 3, 4]
 
 
 @pytest.mark.numeric
 def test_it_tells_pass_rates_and_a_recipe_keeps_to_the_band(data, tmp_path, capsys):
     code, out, err = run(capsys, "headroom", "--data", data, *OPTIONS, "--save", tmp_path / "rates.jsonl", "--json")
     assert code == 0, err
-    told, rows = json.loads(out), [json.loads(line) for line in (tmp_path / "rates.jsonl").read_text().splitlines()]
-    assert told["prompts"] == len(rows) == 18 and sum(told["bands"].values()) == 18
-    assert told["pass@1"] == pytest.approx(sum(row["pass_rate"] for row in rows) / 18)
-    assert told["without_signal"] == pytest.approx(sum(row["pass_rate"] in (0, 1) for row in rows) / 18)
-    assert told["pass@1"] < told["pass@8"]
+    report, rows = json.loads(out), [json.loads(line) for line in (tmp_path / "rates.jsonl").read_text().splitlines()]
+    assert report["prompts"] == len(rows) == 18 and sum(report["bands"].values()) == 18
+    assert report["pass@1"] == pytest.approx(sum(row["pass_rate"] for row in rows) / 18)
+    assert report["without_signal"] == pytest.approx(sum(row["pass_rate"] in (0, 1) for row in rows) / 18)
+    assert report["pass@1"] < report["pass@8"]
     inside = [row for row in rows if 0.1 <= row["pass_rate"] <= 0.9]
     assert 2 < len(inside) < 18
     band = ("--headroom", str(tmp_path / "rates.jsonl"), "--min_pass_rate", "0.1", "--max_pass_rate", "0.9")
@@ -55,7 +55,7 @@ def test_it_tells_pass_rates_and_a_recipe_keeps_to_the_band(data, tmp_path, caps
         (("--rewards", "exakt"), "did you mean 'exact'"),
         (("--rewards", "{file: nowhere.py, function: tone}"), "the reward file is 'nowhere.py'"),
         (("--rewards", "{name: exact"), "argument --rewards: '{name: exact' is no mapping"),
-        (("--temperature", "0"), "sampling needs a number above 0"),
+        (("--temperature", "0"), "Use a number above 0"),
         (("--samples", "0"), "--samples is 0"),
         (("--save", "nowhere/x.jsonl"), "there is no folder nowhere"),
         (("--max_new_tokens", "4096"), "prompts are longer than"),

@@ -353,7 +353,7 @@ def test_wrong_words_are_one_sentence(whole, adapter, tmp_path, capsys):
     assert "no file" in refused(capsys, whole, *new, "--data", tmp_path / "none.jsonl")
     (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "response": "b"}\n{"prompt": "a"\n')
     said = refused(capsys, whole, *new, "--data", tmp_path / "bad.jsonl")
-    assert "bad.jsonl:2: " in said and said.endswith("Mend the rows.\n") and "--max_" not in said
+    assert "bad.jsonl:2: " in said and said.endswith("Fix the rows.\n") and "--max_" not in said
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "a"}\n')
     assert "needs an answer" in refused(capsys, whole, *new, "--data", tmp_path / "prompts.jsonl")
     for name in ("mine", "a/b/c", "../b", "a/..", "a/b.git", "https://huggingface.co/a/b", "a b/c", ""):

@@ -38,7 +38,7 @@ def test_entries_are_evenly_spaced_at_any_size(rows):
 
 
 def test_every_sampled_entry_counts_at_the_end_of_a_large_tensor():
-    """The last entry of 2^25 + 1: float32 rounds its place down to one that is not the last, or up to one that is none."""
+    """The index of the last entry of 2^25 + 1 is exact; float32 would round it to another entry, or beyond the tensor."""
     tensor = torch.zeros(2**25 + 1, dtype=torch.bfloat16)
     before = fingerprint(Weights(embedding=tensor))
     tensor[-1] = 1

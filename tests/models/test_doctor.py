@@ -1,4 +1,4 @@
-"""The doctor finds each planted fault, mends it, and the mended checkpoint computes what the sound one computed."""
+"""The doctor finds each planted fault and fixes it, and the fixed checkpoint computes what the sound one computed."""
 
 import json
 from pathlib import Path
@@ -131,7 +131,11 @@ def half_precision(tensors) -> None:
 
 
 LOST = {
-    "a start state of zeros": (reweigh(lambda t: t["model.z_L_init"].zero_()), "z_L_init", "cannot be mended"),
+    "a start state of zeros": (
+        reweigh(lambda t: t["model.z_L_init"].zero_()),
+        "z_L_init",
+        "copy model.z_L_init from the checkpoint",
+    ),
     "no start state": (reweigh(lambda t: t.pop("model.z_L_init")), "z_L_init", "missing"),
     "an infinite weight": (reweigh(one_infinite), "finite", "1 weights in 1 tensors"),
     "a missing tensor": (reweigh(lambda t: t.pop("lm_head.weight")), "keys", "lm_head.weight"),
@@ -148,7 +152,7 @@ LOST = {
     "two scales that contradict": (
         edit("config.json", embedding_scale=1.0, initializer_range=0.5),
         "embedding_scale",
-        "what it was trained with",
+        "the values of the training",
     ),
 }
 
@@ -159,8 +163,8 @@ def test_what_cannot_be_mended_is_told_and_nothing_is_written(capsys, model, fau
     plant(model)
     faulty = contents(model)
     code, result = examined(capsys, model, "--fix")
-    told = [f"{finding['problem']} {finding['remedy']}" for finding in result["findings"] if finding["check"] == check]
-    assert code == 1 and words in " ".join(told)
+    texts = [f"{finding['problem']} {finding['remedy']}" for finding in result["findings"] if finding["check"] == check]
+    assert code == 1 and words in " ".join(texts)
     assert contents(model) == faulty and result["written"] == []
 
 
@@ -232,7 +236,7 @@ def test_mistakes_are_one_sentence_and_exit_with_2(capsys, tmp_path, model):
         "no model at": [tmp_path / "nowhere"],
         "no HRM-Text": [tmp_path / "llama"],
         "is an adapter": [tmp_path / "adapter"],
-        "holds no config.json": [tmp_path / "empty"],
+        "has no config.json": [tmp_path / "empty"],
         "damaged": [model],
         "copy the model first": ["tiny", "--fix"],
         "download it": ["someone/else", "--fix"],
@@ -255,5 +259,5 @@ def test_people_are_told_in_words(capsys, model):
 
 
 def test_the_port_keeps_the_start_state_frozen(capsys, monkeypatch):
-    monkeypatch.setattr(weight_checks, "_stock_freezes", lambda: False)
+    monkeypatch.setattr(weight_checks, "_transformers_freezes_start_state", lambda: False)
     assert examined(capsys, "tiny")[1]["findings"][0]["check"] == "z_L_init"

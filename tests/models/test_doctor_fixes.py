@@ -42,7 +42,7 @@ class Killed(BaseException):
 
 
 def killed_at(moment: int, folder: Path, monkeypatch) -> bool:
-    """Mend, and die at the n-th change of the disk: from then on nothing reaches it. False if it came through before."""
+    """Fix a checkpoint, and die at the n-th change of the disk; returns False if the fix ended before that change."""
     left = [moment]
 
     def deadly(function):
@@ -75,7 +75,7 @@ def test_a_kill_at_any_moment_leaves_a_checkpoint_that_loads_as_the_old_or_the_n
         shutil.copytree(model, folder)
         killed = killed_at(moment, folder, monkeypatch)
         json.loads((folder / "config.json").read_text())
-        if plant is not exported:  # its config loads as another model until it is mended
+        if plant is not exported:  # its config loads as another model until it is fixed
             assert torch.equal(stock_logits(folder), before), moment
         assert examined(capsys, folder, "--fix")[0] == 0
         assert torch.equal(stock_logits(folder), before), moment

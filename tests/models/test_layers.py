@@ -70,7 +70,7 @@ def test_every_layer_is_in_a_preset_and_runs_as_often_as_counted(the_1b):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("gate_proj", "write mlp.gate_proj or self_attn.gate_proj"),
+        ("gate_proj", "Use mlp.gate_proj or self_attn.gate_proj"),
         ("stack", "did you mean stacks?"),
         ("self_attn.qproj", "did you mean self_attn.q_proj?"),
         ("embed_tokens", "is no preset and no layer"),

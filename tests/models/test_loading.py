@@ -77,7 +77,7 @@ def test_what_lacks_a_tensor_is_refused_in_every_precision(half, tmp_path):
 
 
 def test_an_unknown_precision_is_refused():
-    with pytest.raises(UserError, match=r"unknown dtype 'bf16': use one of float32, .*auto for the checkpoint's own"):
+    with pytest.raises(UserError, match=r"unknown dtype 'bf16'\. Use one of float32, .*auto for the checkpoint's own"):
         load_model("tiny", dtype="bf16")
 
 

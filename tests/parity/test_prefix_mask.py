@@ -258,7 +258,7 @@ def test_a_four_dimensional_mask_is_taken_as_it_is(model, rows):
     assert closeness(logits, reference_logits(model, rows[0])) < TOLERANCE[model.dtype]
 
 
-# What it must refuse, with the words that tell the user why.
+# Inputs that must be refused, with words of the message.
 
 
 def test_text_without_a_prompt_end_is_refused(model):
@@ -346,7 +346,7 @@ def test_documents_in_a_row_without_positions_are_refused(model, rows):
     with pytest.raises(PrefixMaskError, match="several documents"):
         model(torch.cat(rows)[None])
     mask = torch.cat([torch.full_like(row, i + 1) for i, row in enumerate(rows)])[None]
-    with pytest.raises(PrefixMaskError, match="told apart by position_ids"):
+    with pytest.raises(PrefixMaskError, match="separated by position_ids"):
         model(torch.cat(rows)[None], attention_mask=mask)
 
 

@@ -1,4 +1,4 @@
-"""TRL's own trainers, untouched: every forward they make is the one that an independently drawn mask gives.
+"""TRL's own trainers, unmodified: every forward has the logits of an independently drawn mask.
 
 The rate is 0, so all forwards of a run, also those of reference models and samplers, see the same weights.
 """

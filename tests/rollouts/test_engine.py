@@ -126,14 +126,14 @@ def test_requests_wait_until_there_is_room(tiny, prompts):
         assert {handle for handle, _ in drawn} <= set(handles)
     assert all(drawn[handle, index].finish for handle in handles for index in range(2))
     big = engine.submit(Request(prompts[0], range(5), Decoding(2)))
-    assert drawn.step(engine) == 5 and drawn[big, 4].ids, "one that is larger than the room runs alone"
+    assert drawn.step(engine) == 5 and drawn[big, 4].ids, "a request larger than the batch runs alone"
     engine.close()
     engine.close()
     assert engine.step() == []
 
 
 def test_a_run_that_is_cut_leaves_nothing_behind(tiny, prompts):
-    """Ctrl-C in the middle: an engine that lives on has room again, and goes on with other weights."""
+    """Ctrl-C in the middle: the engine then has room again, and continues with other weights."""
     engine, steps = LocalEngine(tiny[0], max_running=2), []
 
     class Cut(LocalEngine):

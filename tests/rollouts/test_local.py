@@ -135,7 +135,7 @@ def test_under_autocast_the_cache_has_its_precision_and_the_answers_are_those_of
         monkeypatch.setattr(SlotLayer, "update", noted)
         drawn["as it is read"] = sample(tiny[0], rows, range(len(rows)), Decoding(4))
         assert {states.dtype for states in stored} == {torch.bfloat16}
-        monkeypatch.setattr("hrm_align.rollouts.kv_cache.as_read", lambda states: states.float())
+        monkeypatch.setattr("hrm_align.rollouts.kv_cache.cast_like_autocast", lambda states: states.float())
         stored.clear()
         drawn["in float32"] = sample(tiny[0], rows, range(len(rows)), Decoding(4))
         assert {states.dtype for states in stored} == {torch.float32}

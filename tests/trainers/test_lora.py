@@ -173,7 +173,7 @@ def test_a_resumed_adapter_is_that_of_the_uninterrupted_run(rows, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--lora_target_modules", "gate_proj"], "write mlp.gate_proj or self_attn.gate_proj"),
+        (["--lora_target_modules", "gate_proj"], "Use mlp.gate_proj or self_attn.gate_proj"),
         (["--lora_target_modules", "lows"], "did you mean low?"),
         (["--use_dora", "true", "--lora_target_modules", "all"], "use_dora cannot adapt the head"),
         (["--trainable_tokens", "<tool>"], "'<tool>' is no token of this tokenizer"),

@@ -1,8 +1,9 @@
-"""What is wrong with a checkpoint, how to mend it, and the mending: of its files, never of a weight's value.
+"""Checkpoint doctor: find faults in a checkpoint's files, and fix those that need no change of a weight's value.
 
-Each fault is one that loads without an error and runs as another model, or stops a trainer, a sampler or vLLM later.
+The checks look for faults with which a checkpoint loads without an error and runs as another model, or with which a
+trainer, a sampler or vLLM fails later.
 
-    checkpoint       the files as they lie on disk, read without believing them; what a check reports
-    config_checks, token_checks, weight_checks    the checks, and weights that are saved in parts
-    fix              all checks in their order, and the writing of what the fixes of their findings change
+    checkpoint       reads a checkpoint's files without Transformers; the findings of checks
+    config_checks, token_checks, weight_checks    the checks, and the fusing of weights that are saved in parts
+    fix              runs all checks in order, and writes the files that the fixes change
 """

@@ -1,8 +1,8 @@
-"""A checkpoint as it lies on disk (JSON files and headers of the weights), and the findings of checks on it.
+"""Files of a checkpoint (JSON files, headers of the weights), read without Transformers, and the findings of checks on them.
 
-Nothing is loaded through Transformers, so that what `load_config` refuses can be examined too. A finding says what is wrong,
-what to do about it, and has a fix where there is one. Where two settings contradict each other and the weights cannot tell
-which is right, nothing is guessed: the finding has no fix and says what to look up.
+Checkpoints that `load_config` refuses can be checked too. A finding has a problem, a remedy and, if possible, a fix. If
+two settings contradict each other and the weights do not decide between them, the finding has no fix, and its remedy
+names the value to look up.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_attention_heads"
 
 @dataclass
 class Checkpoint:
-    """A checkpoint as it lies on disk: its JSON files parsed, its tensors as headers.
+    """Files of a checkpoint: parsed JSON files, and headers of its tensors.
 
-    Fixes edit `documents`, `template` and `fuse`; `fix.save` writes what has changed.
+    Fixes change `documents`, `template` and `fuse`; `fix.save` writes the changed files.
     """
 
     folder: Path
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
-    damaged: dict[str, str] = field(default_factory=dict)  # file: why
+    damaged: dict[str, str] = field(default_factory=dict)  # reason by file name
     tensors: dict[str, Stored] = field(default_factory=dict)
     tokenizer: Tokenizer | None = None
     template: str | None = None
@@ -48,34 +48,36 @@ class Checkpoint:
         return self.documents[CONFIG]
 
     def size(self, key: str) -> int:
-        """A number of the config, or what Transformers takes for it."""
+        """Return a number of the config, or Transformers' default if the config does not have the key."""
         value: int = self.config.get(key, getattr(HrmTextConfig, key))
         return value
 
     def saved_layers(self) -> dict[str, set[int]]:
-        """The layers of which any tensor is saved, for each of the stacks H and L."""
-        found: dict[str, set[int]] = {"H": set(), "L": set()}
+        """Return the numbers of the layers that have a saved tensor, for each of the stacks H and L."""
+        numbers: dict[str, set[int]] = {"H": set(), "L": set()}
         for name in self.tensors:
             if match := re.match(r"model\.([HL])_module\.layers\.(\d+)\.", name):
-                found[match[1]].add(int(match[2]))
-        return found
+                numbers[match[1]].add(int(match[2]))
+        return numbers
 
 
-def read(folder: Path) -> Checkpoint:
-    """Read a checkpoint's documents and headers, damaged ones too.
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint's JSON files, tensor headers, tokenizer and template; damaged files are listed in `damaged`.
 
     Raises:
-        UserError: if its config.json cannot be read or is not that of an HRM-Text.
+        UserError: if config.json cannot be read, or the model is no HRM-Text.
     """
     checkpoint = Checkpoint(folder)
     for name in DOCUMENTS:
         read_document(checkpoint, name)
     if CONFIG not in checkpoint.documents or CONFIG in checkpoint.damaged:
-        why = checkpoint.damaged.get(CONFIG, "is missing")
-        raise UserError(f"{folder / CONFIG} {why}: without it this is no checkpoint. Copy it again.")
+        reason = checkpoint.damaged.get(CONFIG, "is missing")
+        raise UserError(f"{folder / CONFIG} {reason}. Copy config.json again.")
     if checkpoint.config.get("model_type") != "hrm_text":
         kind = checkpoint.config.get("model_type")
-        raise UserError(f"{folder} is a {kind!r} model, no HRM-Text: the doctor knows hrm_text checkpoints only.")
+        raise UserError(
+            f"{folder} is a {kind!r} model, no HRM-Text. Name an hrm_text checkpoint; no other can be checked."
+        )
     try:
         checkpoint.tensors = stored_tensors(folder)
     except UserError as error:
@@ -91,12 +93,12 @@ def read(folder: Path) -> Checkpoint:
 
 
 def read_document(checkpoint: Checkpoint, name: str) -> None:
-    """Put a JSON file among the checkpoint's documents, or among what is damaged; leave it out if there is none."""
+    """Read a JSON file into `checkpoint.documents`, or its fault into `checkpoint.damaged`; a missing file is skipped."""
     path = checkpoint.folder / name
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
-            raise ValueError("it holds no object")
+            raise ValueError("not a JSON object")
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
@@ -105,18 +107,18 @@ def read_document(checkpoint: Checkpoint, name: str) -> None:
         checkpoint.documents[name] = content
 
 
-GONE = object()  # the value of a key that is to be removed
+GONE = object()  # the value for `set_keys` that removes a key
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """One fault of a checkpoint.
 
     Args:
-        check: which check found it, a word for programs.
-        problem: what, and in which file.
-        remedy: what to do about it.
-        mend: does it, in memory; None where nobody but the user can.
+        check: identifier of the check, for programs.
+        problem: description of the fault, with the file.
+        remedy: what to do about the fault.
+        mend: function that applies the remedy in memory; None if only the user can apply the remedy.
     """
 
     check: str
@@ -128,13 +130,13 @@ class Finding:
 Findings = Iterator[Finding]
 
 
-def mendable(check: str, document: str, problem: str, **values: Any) -> Finding:
-    """A finding that setting keys of a document mends."""
-    return Finding(check, f"{document}: {problem}", f"{_shown(values)}.", set_keys(document, **values))
+def fixable_finding(check: str, document: str, problem: str, **values: Any) -> Finding:
+    """Make a finding whose fix sets keys of a JSON file (removes those that are `GONE`)."""
+    return Finding(check, f"{document}: {problem}", f"{_describe_changes(values)}.", set_keys(document, **values))
 
 
 def set_keys(document: str, **values: Any) -> Callable[[Checkpoint], None]:
-    """A mend that sets keys of a document, or removes those that are `GONE`."""
+    """Return a fix that sets keys of a JSON file, or removes those that are `GONE`."""
 
     def apply(checkpoint: Checkpoint) -> None:
         content = checkpoint.documents.setdefault(document, {})
@@ -146,6 +148,7 @@ def set_keys(document: str, **values: Any) -> Callable[[Checkpoint], None]:
     return apply
 
 
-def _shown(values: dict[str, Any]) -> str:
-    gone = [f"remove {key}" for key, value in values.items() if value is GONE]
-    return ", ".join([*gone, *(f"set {key} to {value}" for key, value in values.items() if value is not GONE)])
+def _describe_changes(values: dict[str, Any]) -> str:
+    removals = [f"remove {key}" for key, value in values.items() if value is GONE]
+    settings = [f"set {key} to {value}" for key, value in values.items() if value is not GONE]
+    return ", ".join([*removals, *settings])

@@ -1,7 +1,8 @@
-"""Run every check, and fix what they found in the checkpoint's files, never a weight's value.
+"""Run all checks on a checkpoint, and fix their findings in its files. No weight's value is changed.
 
-A file is written aside, flushed and renamed; what stood there is kept as `<name>.bak` (`.bak.1` if that is taken). A
-kill at any moment leaves the old checkpoint or the new one. Checks run in the order in which their findings are fixed.
+Each changed file is written under a temporary name, flushed and renamed; the old file remains as `<name>.bak` (`.bak.1`
+if that exists). After a kill at any moment the folder has either the old or the new file. Checks run in the order in
+which their findings must be fixed.
 """
 
 from __future__ import annotations
@@ -18,54 +19,54 @@ from hrm_align.models.doctor.checkpoint import (
     TOKENIZER_CONFIG,
     Checkpoint,
     Finding,
-    read,
+    read_checkpoint,
     read_document,
 )
 from hrm_align.models.doctor.weight_checks import save_fused
 
-SEAL = "manifest.json"  # the hashes of a run's checkpoint-N
+SEAL = "manifest.json"  # hashes of the files of a run's checkpoint-N
 
 
 def mend(folder: Path) -> tuple[list[Finding], list[str]]:
-    """Mend what can be mended.
+    """Apply all fixes that exist for a checkpoint's findings.
 
     Args:
-        folder: of a saved model; nothing in it is touched unless something is mended.
+        folder: folder of a saved model; without a fixable finding no file is changed.
 
     Returns:
-        What was mended, and the names of the files that were written.
+        The fixed findings, and the names of the written files.
 
     Raises:
-        UserError: if it is no HRM-Text, or the disk refuses.
+        UserError: if the folder has no HRM-Text, if a manifest seals it, or if a file cannot be written.
     """
-    mended: list[Finding] = []
+    fixed: list[Finding] = []
     written: list[str] = []
-    for _ in range(3):  # the chat template is judged once its tokenizer is sound
-        checkpoint = read(folder)
+    for _ in range(3):  # the chat template can be checked only after its tokenizer is fixed
+        checkpoint = read_checkpoint(folder)
         findings = [finding for finding in examine(checkpoint) if finding.mend]
         if not findings:
             break
         if (folder / SEAL).exists():
             raise UserError(
-                f"{folder} is sealed by the hashes in its {SEAL}, as a run's checkpoints are, so a run could not go on "
-                f"from it once mended: copy the folder, delete {SEAL} in the copy, and mend that."
+                f"{folder} is a run's checkpoint with the hashes of its files in {SEAL}; after a fix no run could resume from "
+                f"it. Copy the folder, delete {SEAL} in the copy, and fix the copy."
             )
         for finding in findings:
             assert finding.mend is not None
             finding.mend(checkpoint)
-        mended += findings
+        fixed += findings
         written += save(checkpoint)
-    return mended, written
+    return fixed, written
 
 
 def save(checkpoint: Checkpoint) -> list[str]:
-    """Write what mends have changed, each file aside and renamed, the old one kept.
+    """Write the files that fixes have changed; each old file remains as `<name>.bak`.
 
     Returns:
-        The names of the files that were written.
+        The names of the written files.
 
     Raises:
-        UserError: if the disk refuses.
+        UserError: if a file cannot be written.
     """
     before = Checkpoint(checkpoint.folder)
     for name in DOCUMENTS:
@@ -87,29 +88,30 @@ def save(checkpoint: Checkpoint) -> list[str]:
             written.append(TEMPLATE)
     except OSError as error:
         raise UserError(
-            f"{checkpoint.folder} cannot be mended ({error.strerror or error}): nothing was lost."
+            f"{checkpoint.folder} cannot be fixed ({error.strerror or error}). No file was lost; check the free space and "
+            "the permissions."
         ) from error
     return written
 
 
 def diagnose(folder: Path) -> list[Finding]:
-    """Everything that is wrong with a checkpoint, in the order in which to mend it.
+    """Run all checks on a checkpoint, and return its findings in the order in which to fix them.
 
     Args:
-        folder: of a saved model.
+        folder: folder of a saved model.
 
     Raises:
-        UserError: if it is no HRM-Text at all.
+        UserError: if config.json cannot be read, or the model is no HRM-Text.
     """
-    checkpoint = read(folder)
+    checkpoint = read_checkpoint(folder)
     return [*examine(checkpoint), *weight_checks.finite(checkpoint)]
 
 
 def examine(checkpoint: Checkpoint) -> list[Finding]:
-    """What every check finds but `weight_checks.finite`, which reads all weights and whose findings nothing mends."""
+    """Run all checks except `weight_checks.finite`, which reads all weights and whose findings have no fix."""
     faults = [*config_checks.files(checkpoint), *config_checks.numbers(checkpoint)]
     if any(finding.check == "numbers" for finding in faults):
-        return faults  # nothing else can be judged
+        return faults  # all other checks need these numbers
     checks = [
         config_checks.architecture,
         token_checks.token_ids,
