@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hrm_align.processes import Lost, WorkerProcess, forget_in_forks
+from hrm_align.processes import WorkerLost, WorkerProcess, forget_after_fork
 
 # Does what a request says: `Worker`'s side of the channel, its standard input.
 ECHO = """
@@ -42,41 +42,41 @@ def start() -> Iterator[Callable[..., WorkerProcess]]:
 
 
 def call(worker: WorkerProcess, do: str, seconds: float = 10.0, **settings: int) -> dict[str, Any]:
-    worker.ask({"do": do}, seconds, **settings)
-    return worker.wait()
+    worker.send_request({"do": do}, seconds, **settings)
+    return worker.wait_for_reply()
 
 
 @pytest.mark.parametrize("lifeline", [False, True])
 def test_a_request_gets_its_reply_however_it_is_cut(start, lifeline: bool):
     worker = start(lifeline=lifeline)
     assert call(worker, "reply(a=[1, None])")["a"] == [1, None]
-    assert len(call(worker, "reply(a='x' * 10**6)", most=1_100_000)["a"]) == 10**6
+    assert len(call(worker, "reply(a='x' * 10**6)", max_bytes=1_100_000)["a"]) == 10**6
     halves = "channel.sendall(b'{\"a\": 2, '); time.sleep(0.3); channel.sendall(b'\"id\": \"%s\"}\\n' % request['id'].encode())"
-    worker.ask({"do": halves}, 10.0)
+    worker.send_request({"do": halves}, 10.0)
     time.sleep(0.15)
-    assert worker.receive() is None, "it does not block"
-    assert worker.wait()["a"] == 2
-    assert worker.receive() is None
+    assert worker.receive_reply() is None, "it does not block"
+    assert worker.wait_for_reply()["a"] == 2
+    assert worker.receive_reply() is None
 
 
 @pytest.mark.parametrize(
     "do, kind, detail",
     [
-        ("os._exit(3)", "died", "it ended with exit code 3"),
-        ("os.kill(os.getpid(), 9)", "died", "it was killed by SIGKILL"),
-        ("os._exit(128 + 11)", "died", "it was killed by SIGSEGV"),
-        ("channel.sendall(b'{\"id\"'); os._exit(0)", "died", "it ended with exit code 0"),
-        ("time.sleep(1000)", "timeout", "it does not answer (timed out)"),
-        ("channel.sendall(b'hello\\n')", "garbled", "it wrote b'hello\\n' where its reply should be"),
-        ("channel.sendall(b'[1]\\n')", "garbled", "it wrote b'[1]\\n' where its reply should be"),
-        ("channel.sendall(b'[' * 5000 + b'\\n')", "garbled", f"it wrote {b'[' * 40!r} where its reply should be"),
-        ("reply(id='0')", "garbled", 'it wrote b\'{"id": "0"}\\n\' where its reply should be'),
-        ("channel.sendall(b'x' * 10_001)", "garbled", "it wrote more than 10,000 bytes where its reply should be"),
+        ("os._exit(3)", "died", "the worker ended with exit code 3"),
+        ("os.kill(os.getpid(), 9)", "died", "the worker was killed by SIGKILL"),
+        ("os._exit(128 + 11)", "died", "the worker was killed by SIGSEGV"),
+        ("channel.sendall(b'{\"id\"'); os._exit(0)", "died", "the worker ended with exit code 0"),
+        ("time.sleep(1000)", "timeout", "the worker does not answer (timed out)"),
+        ("channel.sendall(b'hello\\n')", "garbled", "the worker wrote b'hello\\n' instead of a reply"),
+        ("channel.sendall(b'[1]\\n')", "garbled", "the worker wrote b'[1]\\n' instead of a reply"),
+        ("channel.sendall(b'[' * 5000 + b'\\n')", "garbled", f"the worker wrote {b'[' * 40!r} instead of a reply"),
+        ("reply(id='0')", "garbled", 'the worker wrote b\'{"id": "0"}\\n\' instead of a reply'),
+        ("channel.sendall(b'x' * 10_001)", "garbled", "the worker wrote more than 10,000 bytes instead of a reply"),
     ],
 )
 def test_whatever_else_comes_is_a_loss_of_its_kind(start, do: str, kind: str, detail: str):
     worker, began = start(), time.monotonic()
-    with pytest.raises(Lost) as caught:
+    with pytest.raises(WorkerLost) as caught:
         call(worker, do, 10.0 if kind != "timeout" else 0.5)
     assert (caught.value.kind, caught.value.detail) == (kind, detail)
     assert time.monotonic() - began < 5
@@ -84,36 +84,36 @@ def test_whatever_else_comes_is_a_loss_of_its_kind(start, do: str, kind: str, de
 
 def test_a_late_reply_is_not_taken_for_the_next_one(start):
     worker = start()
-    worker.ask({"do": "reply(a='old')"}, 10.0)
+    worker.send_request({"do": "reply(a='old')"}, 10.0)
     time.sleep(0.3)  # an interrupted wait
-    worker.ask({"do": "time.sleep(0.3); reply(a='new')"}, 10.0)
-    with pytest.raises(Lost, match=r"it wrote b'.* where its reply should be"):
-        worker.wait()
+    worker.send_request({"do": "time.sleep(0.3); reply(a='new')"}, 10.0)
+    with pytest.raises(WorkerLost, match=r"the worker wrote b'.* instead of a reply"):
+        worker.wait_for_reply()
 
 
 def test_what_is_written_without_a_request_is_garbled(start):
     worker = start()
     call(worker, "reply(); time.sleep(0.1); reply()")
     time.sleep(0.4)
-    with pytest.raises(Lost) as caught:
-        worker.receive()
+    with pytest.raises(WorkerLost) as caught:
+        worker.receive_reply()
     assert caught.value.kind == "garbled"
 
 
 def test_one_that_does_not_read_costs_the_deadline(start):
     worker, began = start("import time; time.sleep(1000)"), time.monotonic()
-    with pytest.raises(Lost) as caught:
-        worker.ask({"do": "x" * 10**7}, 0.5)
-    assert (caught.value.kind, caught.value.detail) == ("timeout", "it does not read what it is asked")
+    with pytest.raises(WorkerLost) as caught:
+        worker.send_request({"do": "x" * 10**7}, 0.5)
+    assert (caught.value.kind, caught.value.detail) == ("timeout", "the worker does not read its request")
     assert 0.4 < time.monotonic() - began < 2
 
 
 def test_its_last_words_are_told_though_the_request_has_failed_before(start):
-    worker = start("import sys; sys.exit('first\\nno namespaces here')", hear_errors=True)
+    worker = start("import sys; sys.exit('first\\nno namespaces here')", capture_stderr=True)
     while not worker.ended:
         time.sleep(0.01)
-    for attempt in (lambda: worker.ask({}, 1.0), worker.wait):
-        with pytest.raises(Lost, match=r"^no namespaces here$"):
+    for attempt in (lambda: worker.send_request({}, 1.0), worker.wait_for_reply):
+        with pytest.raises(WorkerLost, match=r"^no namespaces here$"):
             attempt()
 
 
@@ -153,7 +153,7 @@ def test_a_forked_process_neither_uses_nor_ends_nor_keeps_it(start, lifeline: bo
             told.append("forgotten")
 
     holder = Holder()
-    forget_in_forks(holder)
+    forget_after_fork(holder)
     call(worker, "reply()")
     child = os.fork()
     if child == 0:
@@ -167,7 +167,7 @@ def test_a_forked_process_neither_uses_nor_ends_nor_keeps_it(start, lifeline: bo
     assert os.waitpid(child, os.WNOHANG) == (0, 0), "it has forgotten the worker, and lives"
     try:
         assert told == [] and call(worker, "reply(a=1)")["a"] == 1
-        worker.end()  # the child holds no copy of the channel
+        worker.close_channel()  # the child holds no copy of the channel
         end = time.monotonic() + 5
         while not worker.ended and time.monotonic() < end:
             time.sleep(0.01)

@@ -1,11 +1,12 @@
-"""The registry of graders, their options, and one reward of a recipe: which grader, how much it counts, its options.
+"""Registry of graders, their options, and `RewardSpec`: one reward of a recipe (grader, weight, options).
 
-One registry serves rewards, `--match`, evaluations, guards, exports, pass@k and the preflight:
+Rewards, `--match`, evaluations, guards, exports, pass@k and the preflight all take their graders from this registry:
 
-    create("math", {}).grade("so 4", row)  ->  1.0 or 0.0; None if the row cannot be graded
+    create_grader("math", {}).grade("so 4", row)  ->  1.0 or 0.0; None if the row cannot be graded
 
-Graders are dataclasses whose fields are the options of a recipe: declared, checked, and listed for people. Each class is
-imported when it is requested. `corrupted` changes a reference into a wrong answer, to check that a grader tells them apart.
+A grader is a dataclass whose fields are the options that a recipe can set. Options are checked when the grader is
+created and listed by `hrm-align rewards`. Each class is imported on first use. A verifiable grader also turns a
+reference into a wrong answer (`corrupt_reference`), which the preflight uses to check that wrong answers get 0.
 """
 
 from __future__ import annotations
@@ -24,52 +25,56 @@ from hrm_align.errors import UserError
 
 
 class Row(Protocol):
-    """What a grader may read beside the completion. `hrm_align.data.examples.Example` has it."""
+    """The part of a data row that a grader reads; `hrm_align.data.examples.Example` implements this protocol."""
 
     @property
     def reference(self) -> str:
-        """The row's own answer."""
+        """The reference answer of the row."""
 
     @property
     def source(self) -> str:
-        """`file:line`."""
+        """The place of the row: `file:line`."""
 
     @property
     def grading(self) -> Mapping[str, Any]:
-        """The row's `grading` column."""
+        """The content of the row's `grading` column."""
 
 
 class Grader(Protocol):
-    """A dataclass of its options that grades one completion.
+    """Grade single completions; implementations are dataclasses whose fields are the options.
 
-    It may define `prepare`, called once in a worker process, which may return a warning for the user.
+    A grader may define `prepare`, which a worker process calls once; `prepare` may return a warning for the user.
     """
 
     def grade(self, completion: str, row: Row) -> float | None:
-        """The value; None if the row cannot be graded. Raises UserError for such a row, too, to say why."""
+        """Return the value of a completion, or None if the row cannot be graded.
 
-    def extracted(self, completion: str) -> str | None:
-        """What it reads of a completion, for people: the final answer, say. None if that is nothing, or all of it."""
+        Raises:
+            UserError: if the row cannot be graded and the grader can state the reason.
+        """
+
+    def extract_answer(self, completion: str) -> str | None:
+        """Return the text that was graded, for display: the final answer, say; None for no text or the whole text."""
 
 
 @runtime_checkable
 class Verifiable(Grader, Protocol):
-    """A grader that gives 1 to the reference of every row that it can grade, and 0 to a wrong answer.
+    """Grader that gives 1 to the reference of every gradable row, and 0 to a wrong answer.
 
-    It may have a class attribute `needs`: what a reference must be, for the error of a row that gets None.
+    A class attribute `needs` may describe what a reference must be; errors about rows with the value None show `needs`.
     """
 
-    def corrupted(self, row: Row) -> str:
-        """A wrong answer, as close to the reference as possible; the reference must be gradable."""
+    def corrupt_reference(self, row: Row) -> str:
+        """Return a wrong answer that is as close to the reference as possible; the reference must be gradable."""
 
 
 def option(default: Any, help: str) -> Any:
-    """A field of a grader that a recipe can set."""
+    """Return a dataclass field that a recipe can set as an option of a grader."""
     return field(default=default, metadata={"help": help})
 
 
 def options_of(reward: type) -> list[tuple[str, Any, str]]:
-    """Name, default and help of each option."""
+    """Return name, default and help text of each option of a grader class."""
     return [
         (item.name, None if item.default is MISSING else item.default, item.metadata["help"])
         for item in fields(reward)
@@ -77,40 +82,54 @@ def options_of(reward: type) -> list[tuple[str, Any, str]]:
     ]
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """What to say of a name that does not exist."""
+def suggest_name(word: str, known: Sequence[str]) -> str:
+    """Return "did you mean ...? " with the closest known name, or "" if no known name is close."""
     close = get_close_matches(word, known, n=1)
     return f"did you mean {close[0]!r}? " if close else ""
 
 
-def checked_number(value: Any, name: str, least: float = 0.0) -> float:
-    """The value of an option that must be a number. Raises UserError if it is none, or below the least."""
+def check_number(value: Any, name: str, least: float = 0.0) -> float:
+    """Return the value of a numeric option.
+
+    Raises:
+        UserError: if the value is not a finite number, or is below `least`.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float("inf"):
-        raise UserError(f"`{name}` is {value!r}: give a number, {least:g} or more.")
+        raise UserError(f"invalid value for {name}: {value!r}. Use a number that is {least:g} or more.")
     return value
 
 
-def checked_flag(value: Any, name: str) -> bool:
-    """The value of an option that must be true or false. Raises UserError if it is neither."""
+def check_flag(value: Any, name: str) -> bool:
+    """Return the value of a boolean option.
+
+    Raises:
+        UserError: if the value is neither true nor false.
+    """
     if not isinstance(value, bool):
-        raise UserError(f"`{name}` is {value!r}: give true or false.")
+        raise UserError(f"invalid value for {name}: {value!r}. Use true or false.")
     return value
 
 
-def compiled(pattern: Any, name: str = "pattern", groups: int | None = None) -> re.Pattern[str]:
-    """A regular expression. Raises UserError if it is none, or has another number of groups than asked for."""
+def compile_pattern(pattern: Any, name: str = "pattern", groups: int | None = None) -> re.Pattern[str]:
+    """Compile the regular expression of an option, with `re.DOTALL`.
+
+    Raises:
+        UserError: if the pattern is not a regular expression, or does not have the required number of groups.
+    """
     if not isinstance(pattern, str) or not pattern:
-        raise UserError(f"`{name}` is {pattern!r}: give a regular expression.")
+        raise UserError(f"invalid value for {name}: {pattern!r}. Use a regular expression.")
     try:
-        found = re.compile(pattern, re.DOTALL)
+        regex = re.compile(pattern, re.DOTALL)
     except (re.error, OverflowError, RecursionError) as error:
-        raise UserError(f"`{name}` is {pattern!r}, which is no regular expression ({error}).") from None
-    if groups is not None and found.groups != groups:
         raise UserError(
-            f"`{name}` is {pattern!r} with {found.groups} groups: it needs {groups}, in parentheses, around the answer; "
-            "other parentheses begin with (?:."
+            f"invalid value for {name}: {pattern!r} is not a regular expression ({error}). Correct the expression."
+        ) from None
+    if groups is not None and regex.groups != groups:
+        raise UserError(
+            f"invalid value for {name}: {pattern!r} has {regex.groups} capturing groups and needs {groups}. Put the "
+            "answer in parentheses, and begin all other parentheses with (?:."
         )
-    return found
+    return regex
 
 
 GRADERS = {
@@ -128,59 +147,71 @@ GRADERS = {
 
 
 def reward_class(name: str) -> type:
-    """The class of a grader. Raises UserError for a name that does not exist."""
+    """Import and return the class of a grader.
+
+    Raises:
+        UserError: for an unknown name; the error suggests the closest one.
+    """
     if name not in GRADERS:
-        hint = nearest(str(name), list(GRADERS))
-        raise UserError(f"there is no reward {name!r}: {hint}The rewards are {', '.join(GRADERS)}, or give a `file`.")
+        hint = suggest_name(str(name), list(GRADERS))
+        raise UserError(
+            f"unknown reward {name!r}: {hint}Use one of {', '.join(GRADERS)}, or your own Python function with `file`."
+        )
     module, attribute = GRADERS[name].split(":")
     return getattr(import_module(module), attribute)
 
 
 @lru_cache
 def match_names() -> tuple[str, ...]:
-    """The graders that can evaluate answers (`--match`): those that tell a right answer from a wrong one."""
+    """Return the graders for `--match`: those that distinguish correct answers from wrong ones."""
     return tuple(name for name in GRADERS if issubclass(reward_class(name), Verifiable))
 
 
 def check_match(name: str, setting: str = "match") -> str:
-    """The name, if it is one of `match_names`. Raises UserError that names the nearest one."""
+    """Return the name if it is one of `match_names`.
+
+    Raises:
+        UserError: for any other name; the error suggests the closest one.
+    """
     if fault := match_fault(name):
         raise UserError(f"{setting} {fault}.")
     return name
 
 
 def match_fault(name: str) -> str | None:
-    """Why a grader cannot evaluate answers, to follow the name of a setting; None if it can."""
+    """Return why a grader cannot evaluate answers, worded to follow the name of a setting; None if the grader can."""
     if name in match_names():
         return None
     usable = f"use one of {', '.join(match_names())}"
     if name in GRADERS:
-        return (
-            f"is {name!r}, which looks at the form of an answer and cannot tell a right one from a wrong one: {usable}"
-        )
-    return f"is {name!r}, which is no grader: {nearest(str(name), match_names())}{usable}"
+        return f"is {name!r}, which checks the form of an answer and not whether the answer is correct: {usable}"
+    return f"is {name!r}, which is not a grader: {suggest_name(str(name), match_names())}{usable}"
 
 
 def metric_name(grader: str) -> str:
-    """The name of a grader's score in logs, results and model cards: `exact_match`, `sql_match`."""
+    """Return the name of a grader's score in logs, results and model cards: `exact_match`, `sql_match`."""
     return f"{grader}_match"
 
 
-def create(name: str, options: Mapping[str, Any]) -> Grader:
-    """A grader with its options. Raises UserError for an option that does not exist or a value that cannot be."""
+def create_grader(name: str, options: Mapping[str, Any]) -> Grader:
+    """Create a grader with its options.
+
+    Raises:
+        UserError: for an unknown grader, an unknown option or an invalid value.
+    """
     kind = reward_class(name)
     known = [option for option, _, _ in options_of(kind)]
     for option in options:
         if option not in known:
-            has = f"It has {', '.join(known)}." if known else "It has none."
-            raise UserError(f"the reward {name} has no option `{option}`: {nearest(str(option), known)}{has}")
+            remedy = f"Use {', '.join(known)}." if known else f"{name} takes no options: leave the option out."
+            raise UserError(f"the reward {name} has no option {option}: {suggest_name(str(option), known)}{remedy}")
     try:
         return kind(**options)
     except UserError as error:
         raise UserError(f"the reward {name}: {error}") from None
 
 
-KEYS = ("name", "file", "function", "weight", "label")
+SPEC_KEYS = ("name", "file", "function", "weight", "label")
 
 
 @dataclass(frozen=True)
@@ -188,14 +219,14 @@ class RewardSpec:
     """One reward of a suite.
 
     Args:
-        name: one of `hrm_align.rewards.base.GRADERS`; of a user's own, the function.
-        weight: it counts with; 0 only looks at it, less than 0 punishes.
-        options: those of the named reward.
-        file: Python file of a user's own reward; `hrm_align.rewards.suite` says what the function is given.
-        label: its name in logs, if not `name`. Needed to use a reward twice.
+        name: one of `hrm_align.rewards.base.GRADERS`; with `file`, the name of the function in that file.
+        weight: factor of the reward in the total. 0 only records the values; a negative weight punishes.
+        options: options of the named grader.
+        file: Python file of a user-defined reward; `hrm_align.rewards.suite` describes the function's arguments.
+        label: name in logs, by default `name`. Required to use one grader twice.
 
     Raises:
-        UserError: for a name, an option or a value that cannot be.
+        UserError: for an unknown name or option, or an invalid value.
     """
 
     name: str
@@ -208,86 +239,102 @@ class RewardSpec:
         object.__setattr__(self, "label", self.label or self.name)
         weight = self.weight
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
-            raise UserError(f"the reward {self.label} has the weight {weight!r}: give a number, such as 1 or 0.2.")
+            raise UserError(
+                f"invalid value for the weight of the reward {self.label}: {weight!r}. Use a number, such as 1 or 0.2."
+            )
         if not isinstance(self.label, str):
-            raise UserError(f"a reward has the label {self.label!r}: give a text.")
+            raise UserError(f"invalid value for the label of a reward: {self.label!r}. Use a text.")
         if self.file is None:
-            create(self.name, self.options)
+            create_grader(self.name, self.options)
         elif not isinstance(self.file, str) or not self.file.endswith(".py") or not os.path.isfile(self.file):
             raise UserError(
-                f"the reward file is {self.file!r}: there is no such Python file. Give its path, as mine.py."
+                f"invalid value for the file of a reward: {self.file!r} is not an existing Python file. Use a path "
+                "such as mine.py."
             )
 
     @property
     def function(self) -> str | None:
-        """The function of a user's own reward."""
+        """Name of the function in `file`; None for a built-in reward."""
         return self.name if self.file is not None else None
 
     @classmethod
     def of(cls, entry: str | Mapping[str, Any]) -> RewardSpec:
-        """Read an entry of a recipe.
+        """Build the spec from an entry of a recipe.
 
-        It is a name (`math`), a name with options (`{name: format, weight: 0.2, tags: [think]}`), or a function of the
-        user's own (`{file: mine.py, function: reward, weight: 1}`; the function is `reward` if it is not named).
+        Args:
+            entry: a name (`math`); a name with options (`{name: format, weight: 0.2, tags: [think]}`); or a
+                user-defined function (`{file: mine.py, function: reward, weight: 1}`, where `function` defaults to
+                `reward`).
 
         Raises:
-            UserError: for an unknown name or key, with the nearest one, or a value that cannot be.
+            UserError: for an unknown name or key, with a suggestion of the closest one, or for an invalid value.
         """
         if isinstance(entry, str):
             return cls(entry)
         if not isinstance(entry, Mapping) or not ("name" in entry) ^ ("file" in entry):
             raise UserError(
-                f"a reward is {entry!r}: give a name such as math, or an object with either `name` or `file`, as in "
+                f"invalid reward: {entry!r}. Use a name such as math, or an object with either `name` or `file`, as in "
                 "{name: format, weight: 0.2, tags: [think]} or {file: mine.py, function: reward}."
             )
-        rest = {key: value for key, value in entry.items() if key not in KEYS}
+        rest = {key: value for key, value in entry.items() if key not in SPEC_KEYS}
         common = {"weight": entry.get("weight", 1.0), "label": entry.get("label", "")}
         if "file" not in entry:
             if "function" in entry:
-                raise UserError(f"the reward {entry['name']} has a `function`, which goes with `file`: leave it out.")
+                raise UserError(
+                    f"the reward {entry['name']} has the key `function`, which is only valid with `file`. Leave "
+                    "`function` out."
+                )
             return cls(entry["name"], options=rest, **common)
         if rest:
             key = str(next(iter(rest)))
             raise UserError(
-                f"the reward of {entry['file']} has the key `{key}`: {nearest(key, KEYS)}"
-                "The keys are file, function, weight and label; other settings belong into the file."
+                f"the reward of {entry['file']} has the unknown key `{key}`: {suggest_name(key, SPEC_KEYS)}"
+                "Use only file, function, weight and label, and write other settings into the Python file."
             )
         return cls(entry.get("function", "reward"), file=entry["file"], **common)
 
 
 _DIGIT = re.compile(r"[0-9]")
-_LETTER = re.compile(r"\\[A-Za-z]+|(?P<letter>[A-Za-z])")  # not of a LaTeX command
+_LETTER = re.compile(r"\\[A-Za-z]+|(?P<letter>[A-Za-z])")  # the group matches only letters outside LaTeX commands
 
 
-def changed_text(text: str) -> str:
-    """The text with its first digit changed, else its first letter, else with more text.
+def corrupt_text(text: str) -> str:
+    """Return the text with its first digit changed, or else its first letter, or else with a 1 appended.
 
-    One place alone: 1/1 with every digit changed might be 2/2.
+    Only one place changes: 1/1 with every digit changed might become 2/2, which is equal.
 
-    >>> changed_text("so 52"), changed_text("wolf"), changed_text("?")
+    >>> corrupt_text("so 52"), corrupt_text("wolf"), corrupt_text("?")
     ('so 62', 'xolf', '?1')
     """
     digit = _DIGIT.search(text)
     if digit:
         return text[: digit.start()] + str(int(digit[0]) % 9 + 1) + text[digit.end() :]
-    for found in _LETTER.finditer(text):
-        if found["letter"]:
-            following = {"z": "a", "Z": "A"}.get(found[0], chr(ord(found[0]) + 1))
-            return text[: found.start()] + following + text[found.end() :]
+    for match in _LETTER.finditer(text):
+        if match["letter"]:
+            following = {"z": "a", "Z": "A"}.get(match[0], chr(ord(match[0]) + 1))
+            return text[: match.start()] + following + text[match.end() :]
     return text + "1"
 
 
-def restated(answer: str, wrong: str, text: str, pattern: str | None) -> str:
-    """A statement of a wrong answer: in a box, or in place of the answer in the text in which a pattern has found it."""
+def state_answer(answer: str, wrong: str, text: str, pattern: str | None) -> str:
+    """Return a text that states a wrong answer.
+
+    Args:
+        answer: the correct answer, as extracted from `text`.
+        wrong: the wrong answer to state.
+        text: the reference.
+        pattern: the pattern that extracted `answer`. With a pattern, `wrong` replaces `answer` in `text`; without one,
+            the result is a box that holds `wrong`.
+    """
     return f"\\boxed{{{wrong}}}" if pattern is None else text.replace(answer, wrong)
 
 
-def changed_json(value: Any) -> Any:
-    """The value with everything in it changed that is no list or object; what is empty gets something."""
+def corrupt_json(value: Any) -> Any:
+    """Return the JSON value with every scalar changed; an empty list or object gets an item."""
     if isinstance(value, dict):
-        return {key: changed_json(item) for key, item in value.items()} or {"corrupted": True}
+        return {key: corrupt_json(item) for key, item in value.items()} or {"corrupted": True}
     if isinstance(value, list):
-        return [changed_json(item) for item in value] or ["corrupted"]
+        return [corrupt_json(item) for item in value] or ["corrupted"]
     if isinstance(value, bool) or value is None:
         return "corrupted"
-    return changed_text(value) if isinstance(value, str) else value + 1
+    return corrupt_text(value) if isinstance(value, str) else value + 1

@@ -1,9 +1,9 @@
-"""Rewards for programs, by the tests of the row.
+"""Grader for programs, by the tests in the `grading` column of the row.
 
     {"call": "double", "tests": [[[2], 4], [[0], 0]]}  ->  1.0 for a program whose double(2) is 4 and double(0) is 0
 
-Programs run in the sandbox (`hrm_align.sandbox`); what they return is compared here, outside: a program never meets the
-results that are expected of it.
+Programs run in the sandbox (`hrm_align.sandbox`). The returned values are compared here, outside the sandbox, so that a
+program never has access to the expected results.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from functools import lru_cache
 from typing import Any
 
 from hrm_align.errors import RunError, UserError
-from hrm_align.rewards.base import Row, checked_flag, option
+from hrm_align.rewards.base import Row, check_flag, option
 from hrm_align.rewards.text_rewards import visible
-from hrm_align.sandbox import Job, Limits, NoWall, Outcome, Sandbox
+from hrm_align.sandbox import Job, Limits, Outcome, Sandbox, SandboxUnavailable
 from hrm_align.sandbox.jobs import RETURNED
 
-Tests = Sequence[tuple[Sequence[Any], Any]]  # arguments and result
-LIMITS = Limits(cpu_seconds=1, wall_seconds=2.5)  # below a row's 3 seconds in training, which would cost a new sandbox
-CACHED_ROWS = 4096  # whose references are known to pass
+Tests = Sequence[tuple[Sequence[Any], Any]]  # (arguments, expected result) of each test
+LIMITS = Limits(cpu_seconds=1, wall_seconds=2.5)  # below the 3 seconds of a row, after which the worker would be killed
+CACHED_ROWS = 4096  # rows whose references are remembered as passing
 
 
 def same(result: object, expected: object) -> bool:
-    """The same value of the same type, all the way down.
+    """Return whether two values are equal and have the same types at every level.
 
-    `True` is not 1, 1 is not 1.0, a tuple is not a list. Floats must be equal to the last bit, and the order of a
-    dictionary does not matter.
+    `True` differs from 1, 1 from 1.0, and a tuple from a list. Floats must be equal to the last bit. The order of a
+    dictionary is ignored.
     """
     if type(result) is not type(expected):
         return False
@@ -40,14 +40,18 @@ def same(result: object, expected: object) -> bool:
     return result == expected
 
 
-def tests_of(example: Row) -> tuple[str, Tests]:
-    """The function that a row's tests call, and the tests. Raises UserError for a row without them."""
+def read_tests(example: Row) -> tuple[str, Tests]:
+    """Return the name of the function that the tests of a row call, and the tests.
+
+    Raises:
+        UserError: for a row without a function name or without tests.
+    """
     call: Any = example.grading.get("call")
     tests: Any = example.grading.get("tests")
     if not isinstance(call, str) or not _are_tests(tests):
         raise UserError(
-            f"{example.source}: grading code needs the function to call and its tests: "
-            '"grading": {"call": "f", "tests": [[[1, 2], 3], ...]}, each the list of the arguments, then the result.'
+            f"{example.source}: grading code needs a function name and tests. Add "
+            '"grading": {"call": "f", "tests": [[[1, 2], 3], ...]}, where each test is a list of arguments and a result.'
         )
     return call, tests
 
@@ -60,129 +64,147 @@ def _are_tests(tests: object) -> bool:
 
 @dataclass(frozen=True)
 class Code:
-    """1 for a program whose function passes the tests of `grading`: `{"call": "f", "tests": [[[1, 2], 3], ...]}`."""
+    """1 if the function of the program passes the tests in `grading`: `{"call": "f", "tests": [[[1, 2], 3], ...]}`."""
 
-    sandbox: bool = option(True, "always true, and needless: recipes of earlier versions have it")
+    sandbox: bool = option(True, "always true; accepted because recipes of earlier versions set it")
 
     def __post_init__(self) -> None:
-        if not checked_flag(self.sandbox, "sandbox"):
+        if not check_flag(self.sandbox, "sandbox"):
             raise UserError(
-                "`sandbox` is false, which chose the built-in interpreter, and that was removed: leave the option out; "
-                "programs run in the sandbox."
+                "invalid value for sandbox: False selected the built-in interpreter, which was removed. Leave the "
+                "option out; programs run in the sandbox."
             )
 
     def prepare(self) -> str | None:
-        """Start the sandbox, or pydantic-monty, which is worth a warning. Raises UserError if there is neither."""
-        return _runner().note
-
-    def grade(self, completion: str, row: Row) -> float | None:
-        """0 or 1; None if the sandbox was lost.
+        """Start the sandbox. If no sandbox is available, start pydantic-monty and return a warning.
 
         Raises:
-            UserError: for a row without tests, or whose reference fails them; or if the sandbox cannot be started again.
+            UserError: if neither is available.
         """
-        call, tests = tests_of(row)
+        return _start_runner().warning
+
+    def grade(self, completion: str, row: Row) -> float | None:
+        """Return 0 or 1; None if the sandbox failed.
+
+        Raises:
+            UserError: for a row without tests, or whose reference fails them; or if the sandbox cannot be started
+                again.
+        """
+        call, tests = read_tests(row)
         arguments, expected = [given for given, _ in tests], [result for _, result in tests]
         try:
             if row.reference.strip():
                 _require_reference(visible(row.reference), call, json.dumps(tests), row.source)
-            (outcome,) = _runner().run([Job(visible(completion), call, arguments)])
-        except _Lost:
+            (outcome,) = _start_runner().run([Job(visible(completion), call, arguments)])
+        except _SandboxLost:
             return None
         except RunError as error:
             raise UserError(f"{row.source}: the program was not graded: {error}") from None
-        right = passed(outcome, expected)
-        return None if right is None else float(right)
+        verdict = passed(outcome, expected)
+        return None if verdict is None else float(verdict)
 
-    def extracted(self, completion: str) -> str | None:
-        """The program: the text after all thinking."""
+    def extract_answer(self, completion: str) -> str | None:
+        """Return the program: the text after `</think>`."""
         return visible(completion)
 
-    def corrupted(self, row: Row) -> str:
-        """A program that always gives the result of the first test. It passes where the tests expect nothing else."""
-        call, ((arguments, expected), *_) = tests_of(row)
+    def corrupt_reference(self, row: Row) -> str:
+        """Return a program that always gives the result of the first test.
+
+        The program gets 1 if all tests expect that result.
+        """
+        call, ((arguments, expected), *_) = read_tests(row)
         names = ", ".join(f"argument{number}" for number in range(len(arguments)))
         return f"def {call}({names}): return {expected!r}"
 
 
-class _Lost(Exception):
-    """The sandbox was lost over a reference, so nothing is known of it."""
+class _SandboxLost(Exception):
+    """The sandbox failed while it ran a reference, so the reference is neither known to pass nor to fail."""
 
 
 @lru_cache(maxsize=CACHED_ROWS)
 def _require_reference(reference: str, call: str, tests_json: str, source: str) -> None:
-    """Run a row's reference, once for all its completions: calls that return are cached, calls that raise are not.
+    """Check that the reference of a row passes its tests.
+
+    A reference runs once for all completions: successful calls are cached, calls that raise are repeated.
 
     Raises:
-        UserError: if it fails the row's tests.
-        _Lost: if the sandbox was lost twice.
+        UserError: if the reference fails the tests of the row.
+        _SandboxLost: if the sandbox failed twice.
     """
     tests = json.loads(tests_json)
-    (outcome,) = _runner().run([Job(reference, call, [given for given, _ in tests])])
+    (outcome,) = _start_runner().run([Job(reference, call, [given for given, _ in tests])])
     if outcome.kind == "lost":
-        raise _Lost
-    fault = _fault(outcome, call, tests)
-    if fault is not None:
-        elsewhere = ", or grade where a sandbox holds" if _runner().note else ""
+        raise _SandboxLost
+    failure = _describe_failure(outcome, call, tests)
+    if failure is not None:
+        other_system = ", or use a system on which the sandbox works" if _start_runner().warning else ""
         raise UserError(
-            f"{source}: the row's own answer fails its tests: {fault}. Correct the answer or the test{elsewhere}."
+            f"{source}: the reference fails the tests of its row: {failure}. Correct the reference or the "
+            f"test{other_system}."
         )
 
 
-def _fault(outcome: Outcome, call: str, tests: Tests) -> str | None:
-    """The first test that a program failed and how, or None."""
+def _describe_failure(outcome: Outcome, call: str, tests: Tests) -> str | None:
+    """Return a description of the first test that a program failed, or None if it passed all tests."""
     if outcome.kind != RETURNED:
         return outcome.message
     for result, (given, expected) in zip(outcome.values, tests, strict=True):
         if not same(result, expected):
             shown = ", ".join(map(repr, given))
-            return f"{call}({shown:.100}) returns {f'{result!r}':.100} and not {f'{expected!r}':.100}"
+            return f"{call}({shown:.100}) returns {f'{result!r}':.100}, expected {f'{expected!r}':.100}"
     return None
 
 
 @dataclass(frozen=True)
 class _Runner:
-    """What runs the programs, and a warning for the user if that is not the sandbox."""
+    """Function that runs programs, and a warning for the user if that function is not the sandbox."""
 
     run: Callable[[Iterable[Job]], list[Outcome]]
-    note: str | None = None
+    warning: str | None = None
 
 
 @lru_cache(maxsize=1)
-def _runner() -> _Runner:
-    """What runs the programs of this process, one at a time: started once, since a sandbox is tested at each start.
+def _start_runner() -> _Runner:
+    """Start the sandbox of this process, or pydantic-monty. Starts once, since a sandbox tests itself at each start.
 
     Raises:
-        UserError: if no wall holds on this system and pydantic-monty is not installed.
+        UserError: if no sandbox is available on this system and pydantic-monty is not installed.
     """
     try:
         return _Runner(Sandbox(LIMITS, workers=1).run)
-    except NoWall as no_wall:
+    except SandboxUnavailable as unavailable:
         try:
             from hrm_align.sandbox.monty import Monty
 
             monty = Monty(LIMITS)
         except ImportError:
-            raise no_wall from None
-        note = (
-            f"{no_wall.reason}, so code is graded by pydantic-monty: right programs that use what it does not support get 0. "
-            f"To grade in the sandbox, {no_wall.remedy}."
+            raise unavailable from None
+        warning = (
+            f"{unavailable.reason}, so code is graded by pydantic-monty, and correct programs get 0 if they use "
+            f"a part of Python that pydantic-monty does not support. To grade in the sandbox, {unavailable.remedy}."
         )
-        return _Runner(monty.run, note)
+        return _Runner(monty.run, warning)
 
 
 def passed(outcome: Outcome, expected: Sequence[Any]) -> bool | None:
-    """Whether every call returned what is expected of it, by `hrm_align.rewards.code_rewards.same`: `True` is not 1.
+    """Return whether every call returned its expected value, compared by `same`: `True` differs from 1.
 
-    A tuple is no JSON value, so a program that returns one has failed. Nothing to expect is nothing passed. None if the job
-    was lost: it cannot be graded.
+    A program that returns a tuple fails, since a tuple is not a JSON value. Without expected values the result is
+    False.
+
+    Args:
+        outcome: outcome of the job.
+        expected: expected value of each call.
+
+    Returns:
+        True or False; None if the sandbox failed, so that the program cannot be graded.
     """
     share = share_passed(outcome, expected)
     return None if share is None else share == 1.0
 
 
 def share_passed(outcome: Outcome, expected: Sequence[Any]) -> float | None:
-    """The share of the calls that returned what is expected; 0.0 for a failure of any kind, None if the job was lost."""
+    """Return the share of calls that returned their expected value; 0.0 for a failed program, None for a lost job."""
     if outcome.kind == "lost":
         return None
     if outcome.kind != RETURNED or not expected or len(outcome.values) != len(expected):

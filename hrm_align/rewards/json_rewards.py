@@ -1,4 +1,4 @@
-"""Rewards for JSON: the same value, keeping to a schema, and the share of fields that are right."""
+"""Graders for JSON: equal values, the share of correct fields, and validity against a JSON schema."""
 
 from __future__ import annotations
 
@@ -14,84 +14,88 @@ from jsonschema.exceptions import SchemaError
 
 from hrm_align.data.strict_json import parse_value
 from hrm_align.errors import UserError
-from hrm_align.rewards.base import Row, changed_json, option
+from hrm_align.rewards.base import Row, corrupt_json, option
 from hrm_align.rewards.text_rewards import visible
 
 
 @dataclass(frozen=True)
 class Json:
-    """1 for the same JSON value as the reference, however it is spaced or ordered. 1 and 1.0 are not the same."""
+    """1 if the JSON value equals the reference; whitespace and key order are ignored. 1 and 1.0 are different."""
 
     needs: ClassVar[str] = "JSON"
 
     def grade(self, completion: str, row: Row) -> float | None:
-        """0 or 1; None if the reference is no JSON."""
-        right = json_match(visible(completion), row.reference)
-        return None if right is None else float(right)
+        """Return 0 or 1; None if the reference is not JSON."""
+        equal = json_match(visible(completion), row.reference)
+        return None if equal is None else float(equal)
 
-    def extracted(self, completion: str) -> str | None:
-        """The text after all thinking; None if it is no JSON."""
+    def extract_answer(self, completion: str) -> str | None:
+        """Return the text after `</think>`; None if that text is not JSON."""
         return _json_text(completion)
 
-    def corrupted(self, row: Row) -> str:
-        """The same structure with other values."""
-        return _changed(row.reference)
+    def corrupt_reference(self, row: Row) -> str:
+        """Return JSON with the same structure and other values."""
+        return _corrupt_json_text(row.reference)
 
 
 @dataclass(frozen=True)
 class JsonFields:
-    """The share of right fields among those of the reference and of the answer, so that a field too many costs, too."""
+    """The share of correct fields among all fields of the reference and the answer; missing and additional fields lower
+    it."""
 
     needs: ClassVar[str] = "a JSON object with fields"
-    schema: str | None = option(None, "file of a JSON schema; an answer that it does not allow gets 0")
+    schema: str | None = option(None, "file of a JSON schema; an answer that violates the schema gets 0")
 
     def __post_init__(self) -> None:
         if self.schema is not None:
             if not isinstance(self.schema, str):
-                raise UserError(f"`schema` is {self.schema!r}: give the path of a JSON schema.")
-            _validator(self.schema)
+                raise UserError(f"invalid value for schema: {self.schema!r}. Use the path of a JSON schema.")
+            _load_validator(self.schema)
 
     def grade(self, completion: str, row: Row) -> float | None:
-        """0 to 1; None if the reference is no JSON object with fields."""
-        expected = _object(row.reference)
+        """Return a value from 0 to 1; None if the reference is not a JSON object with fields."""
+        expected = _parse_object(row.reference)
         if not expected:
             return None
-        given = _object(visible(completion))
-        if given is None or (self.schema is not None and not _validator(self.schema).is_valid(given)):
+        given = _parse_object(visible(completion))
+        if given is None or (self.schema is not None and not _load_validator(self.schema).is_valid(given)):
             return 0.0
-        right = sum(_same(given[name], expected[name]) for name in expected.keys() & given.keys())
-        return right / len(expected.keys() | given.keys())
+        correct = sum(_equal_values(given[name], expected[name]) for name in expected.keys() & given.keys())
+        return correct / len(expected.keys() | given.keys())
 
-    def extracted(self, completion: str) -> str | None:
-        """The text after all thinking; None if it is no JSON."""
+    def extract_answer(self, completion: str) -> str | None:
+        """Return the text after `</think>`; None if that text is not JSON."""
         return _json_text(completion)
 
-    def corrupted(self, row: Row) -> str:
-        """The same fields with other values."""
-        return _changed(row.reference)
+    def corrupt_reference(self, row: Row) -> str:
+        """Return JSON with the same fields and other values."""
+        return _corrupt_json_text(row.reference)
 
 
 def json_match(completion: str, reference: str) -> bool | None:
-    """The same JSON value, however it is spaced or ordered; None if the reference itself is no JSON.
+    """Return whether two texts are the same JSON value; whitespace and the order of keys are ignored.
 
-    What RFC 8259 does not allow is no JSON: two equal keys of which one is right, NaN, a number without end.
+    Only JSON by RFC 8259 counts: duplicate keys, NaN and infinite numbers are errors, unlike in Python's `json`.
+
+    Returns:
+        True or False; None if the reference is not JSON.
     """
     try:
         expected = parse_value(reference.encode("utf-8"))
     except ValueError:
         return None
     try:
-        return _typed(parse_value(completion.encode("utf-8"))) == _typed(expected)
+        return _add_types(parse_value(completion.encode("utf-8"))) == _add_types(expected)
     except ValueError:
         return False
 
 
-def _typed(value: object) -> object:
-    """JSON's types are told apart, unlike Python's `True == 1 == 1.0`."""
+def _add_types(value: object) -> object:
+    """Pair each scalar with its type, since `True == 1 == 1.0` in Python and these are different values in JSON."""
     if isinstance(value, dict):
-        return {key: _typed(item) for key, item in value.items()}
+        return {key: _add_types(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_typed(item) for item in value]
+        return [_add_types(item) for item in value]
     return (type(value), value)
 
 
@@ -105,11 +109,11 @@ def _json_text(completion: str) -> str | None:
 
 
 @lru_cache(maxsize=8)
-def _validator(path: str) -> Draft202012Validator:
+def _load_validator(path: str) -> Draft202012Validator:
     return read_schema(Path(path))
 
 
-def _object(text: str) -> dict[str, Any] | None:
+def _parse_object(text: str) -> dict[str, Any] | None:
     try:
         value = parse_value(text.encode("utf-8"))
     except ValueError:
@@ -117,11 +121,11 @@ def _object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _changed(text: str) -> str:
-    return json.dumps(changed_json(parse_value(text.encode("utf-8"))), ensure_ascii=False)
+def _corrupt_json_text(text: str) -> str:
+    return json.dumps(corrupt_json(parse_value(text.encode("utf-8"))), ensure_ascii=False)
 
 
-def _same(given: Any, expected: Any) -> bool:
+def _equal_values(given: Any, expected: Any) -> bool:
     return bool(json_match(json.dumps(given), json.dumps(expected)))
 
 
@@ -130,13 +134,13 @@ _ABSENT = object()
 
 @dataclass
 class JsonReport:
-    """How a set of answers keeps to a schema, and its fields to those of the references.
+    """Counts of answers that are JSON, that follow a schema, and whose fields equal those of the references.
 
     Args:
-        n: answers.
-        parsed: those that are JSON.
-        valid: those that the schema allows.
-        fields: for each field of the references how often it was right, and how often it was requested.
+        n: number of answers.
+        parsed: number of answers that are JSON.
+        valid: number of answers that the schema allows.
+        fields: for each field of the references: number of correct values, number of references with the field.
     """
 
     n: int = 0
@@ -145,25 +149,25 @@ class JsonReport:
     fields: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As the command line prints it."""
-        fields = {name: {"correct": right, "n": n} for name, (right, n) in sorted(self.fields.items())}
+        """Return the report as the command line prints it."""
+        fields = {name: {"correct": correct, "n": n} for name, (correct, n) in sorted(self.fields.items())}
         return {"n": self.n, "parsed": self.parsed, "schema_valid": self.valid, "fields": fields}
 
 
 def read_schema(path: Path) -> Draft202012Validator:
-    """A JSON schema, draft 2020-12.
+    """Load a JSON schema, draft 2020-12.
 
     Raises:
-        UserError: if there is none, or it is no schema.
+        UserError: if the file cannot be read or is not a JSON schema.
     """
     try:
         schema = json.loads(path.read_text(encoding="utf-8"))
         Draft202012Validator.check_schema(schema)
     except OSError as error:
-        raise UserError(f"cannot read the schema {path} ({error.strerror}).") from None
+        raise UserError(f"cannot read the schema {path} ({error.strerror}). Use the path of a JSON schema.") from None
     except (ValueError, SchemaError) as error:
         reason = str(error).splitlines()[0][:160]
-        raise UserError(f"{path} is no JSON schema ({reason}).") from None
+        raise UserError(f"{path} is not a JSON schema ({reason}). Correct the file.") from None
     return Draft202012Validator(schema)
 
 
@@ -171,24 +175,24 @@ def grade_fields(pairs: Iterable[tuple[str, str]], schema: Draft202012Validator)
     """Grade answers against a schema, and field by field against the references.
 
     Args:
-        pairs: answer and reference, both text; a reference that is no object counts no field.
-        schema: of the answers.
+        pairs: texts of answer and reference; a reference that is not an object adds no field.
+        schema: schema of the answers.
     """
     report = JsonReport()
     for completion, reference in pairs:
         report.n += 1
-        answer, expected = _value(completion), _value(reference)
+        answer, expected = _parse_or_absent(completion), _parse_or_absent(reference)
         report.parsed += answer is not _ABSENT
         report.valid += answer is not _ABSENT and schema.is_valid(answer)
         for name, value in expected.items() if isinstance(expected, dict) else ():
             given = answer.get(name, _ABSENT) if isinstance(answer, dict) else _ABSENT
-            right = given is not _ABSENT and bool(json_match(json.dumps(given), json.dumps(value)))
-            known = report.fields.get(name, (0, 0))
-            report.fields[name] = (known[0] + right, known[1] + 1)
+            correct = given is not _ABSENT and bool(json_match(json.dumps(given), json.dumps(value)))
+            correct_before, n_before = report.fields.get(name, (0, 0))
+            report.fields[name] = (correct_before + correct, n_before + 1)
     return report
 
 
-def _value(text: str) -> Any:
+def _parse_or_absent(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

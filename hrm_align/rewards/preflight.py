@@ -1,7 +1,8 @@
-"""Before a run: does every row's own answer get 1, and a wrong one 0?
+"""Check rewards and data before a run: the reference of every row must get 1, and a corrupted reference must get 0.
 
-A data set whose right answers cannot be graded trains on noise, and looks like a run that does not learn. In one case JSON
-had eaten the backslash of `\\boxed` in 17,592 of 20,000 rows, and nobody saw it.
+A run on references that cannot be graded trains on noise and looks like a run that does not learn. In one data set,
+17,592 of 20,000 rows had lost the backslash of `\\boxed` because it was not escaped in JSON, and the loss went
+unnoticed.
 """
 
 from __future__ import annotations
@@ -17,33 +18,34 @@ from rich.markup import escape
 from rich.table import Table
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.base import RewardSpec, Verifiable, create
+from hrm_align.rewards.base import RewardSpec, Verifiable, create_grader
 from hrm_align.rewards.suite import RewardSuite
 
 if TYPE_CHECKING:
     from hrm_align.data.examples import Example
 
-BATCH_ROWS = 64  # that share one deadline
-NAMED_ROWS = 3  # of each fault, in an error
+BATCH_ROWS = 64  # rows that are graded together, within one deadline
+NAMED_ROWS = 3  # rows that an error lists
 FAULTS = {
-    "ungradable": "the right answer cannot be graded",
-    "gold_fails": "the right answer does not get 1",
+    "ungradable": "the reference cannot be graded",
+    "gold_fails": "the reference does not get 1",
     "corrupted_passes": "a wrong answer does not get 0",
 }
 
 
 @dataclass
 class RewardReport:
-    """What a preflight has found of one reward.
+    """Result of a preflight for one reward.
 
     Args:
-        verifiable: whether it can tell right from wrong; of the others only the mean is told.
-        rows: looked at.
-        failed: of those, on which it raised, hung, died or returned no number.
-        gradable: right answers that it gave a number.
-        mean: of those numbers; None if there are none.
-        counts: rows by fault, one of `FAULTS`.
-        first: the first row of each fault, `file:line: why`.
+        verifiable: whether the reward distinguishes correct answers from wrong ones; for other rewards, only the mean
+            is reported.
+        rows: number of rows checked.
+        failed: number of rows on which the reward raised an exception, hung, died or returned no number.
+        gradable: number of references that got a number.
+        mean: mean of those numbers; None without any.
+        counts: fault (a key of `FAULTS`) -> number of rows.
+        first: fault -> the first row with the fault, as `file:line: reason`.
     """
 
     verifiable: bool
@@ -57,15 +59,17 @@ class RewardReport:
 
 @dataclass
 class PreflightReport:
-    """What a preflight has found.
+    """Result of a preflight.
 
     Args:
-        rows: looked at.
-        failing: those that no verifiable reward can grade, or of which one takes right for wrong or wrong for right.
-        rewards: by name.
-        named: the first failing rows, `file:line: reward: why`.
-        faults: failures of the rewards themselves, by reward and kind.
-        first_fault: the first of each, `file:line: what happened`, with the line of a user's function where it raised.
+        rows: number of rows checked.
+        failing: number of rows that no verifiable reward can grade, or whose reference does not get 1 from a verifiable
+            reward, or whose corrupted reference does not get 0.
+        rewards: name of the reward -> its report.
+        named: the first failing rows, as `reward: file:line: reason`.
+        faults: name of the reward -> kind of failure -> number of failures of the reward itself.
+        first_fault: name of the reward -> kind of failure -> the first such failure, as `file:line: description`; for
+            an exception in a user's function, the description has the line of the function.
     """
 
     rows: int = 0
@@ -76,16 +80,20 @@ class PreflightReport:
     first_fault: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the report as JSON-serializable objects."""
         return asdict(self)
 
     def require(self, max_fraction: float | None) -> None:
-        """Raises UserError for a reward that failed on every row, or if a larger share of the rows fails.
+        """Check that few enough rows fail, and that no reward failed on every row.
 
         Args:
-            max_fraction: None is 0, for a caller whose user cannot allow a share: the error does not advise it.
+            max_fraction: largest share of failing rows. None means 0 for a caller without such a setting; the error
+                then does not suggest the setting.
+
+        Raises:
+            UserError: if a reward failed on every row, or a larger share of the rows fails.
         """
-        self._require_alive()
+        self._require_working_rewards()
         if self.failing <= (max_fraction or 0) * self.rows:
             return
         named = "".join(f"\n  {line}" for line in self.named)
@@ -93,65 +101,72 @@ class PreflightReport:
         share = math.ceil(1000 * self.failing / self.rows) / 1000
         allow = f", or allow a share with `--max_ungraded_fraction {share:g}`"
         raise UserError(
-            f"{self.failing:,} of {self.rows:,} rows fail the preflight of the rewards, and {max_fraction or 0:.1%} may:"
-            f"{named}{more}\nMend the rows{' or the reward that failed' if self.faults else ''}, or choose a reward that can "
-            f"grade them{allow if max_fraction is not None and share < 1 else ''}."
+            f"{self.failing:,} of {self.rows:,} rows fail the preflight of the rewards; at most "
+            f"{max_fraction or 0:.1%} are allowed:{named}{more}\n"
+            f"Correct the rows{' or the reward that failed' if self.faults else ''}, or choose a reward that can grade "
+            f"them{allow if max_fraction is not None and share < 1 else ''}."
         )
 
-    def _require_alive(self) -> None:
-        """One that never gives a number would be dead in the run, and the other rewards would hide it."""
-        dead = {name: report.rows for name, report in self.rewards.items() if 0 < report.rows == report.failed}
-        if not dead:
+    def _require_working_rewards(self) -> None:
+        """Check that no reward failed on every row, which the values of the other rewards would hide during the run."""
+        broken = {name: report.rows for name, report in self.rewards.items() if 0 < report.rows == report.failed}
+        if not broken:
             return
-        told = "".join(f"\n  {name}: {line}" for name in dead for line in self.first_fault[name].values())
-        rows = max(dead.values())
+        lines = "".join(f"\n  {name}: {line}" for name in broken for line in self.first_fault[name].values())
+        rows = max(broken.values())
+        names = f"reward{'s' * (len(broken) > 1)} {' and '.join(broken)}"
         raise UserError(
-            f"the reward{'s' * (len(dead) > 1)} {' and '.join(dead)} failed on all {rows:,} rows of the preflight:{told}\n"
-            "Mend it, or leave it out; a timeout may also mean that the deadline of the rewards is too short."
+            f"the {names} failed on all {rows:,} rows of the preflight:{lines}\n"
+            "Correct the reward, or leave the reward out. After a timeout, also try a longer deadline of the rewards."
         )
 
     def table(self) -> Table:
-        """For people: one line a reward; beneath them the first row of each fault."""
-        table = Table("reward", "rows", "graded", "right answer fails", "wrong one passes", "mean")
-        told = []
+        """Return a table with one line for each reward; the caption lists the first row of each fault."""
+        table = Table("reward", "rows", "graded", "reference fails", "wrong answer passes", "mean")
+        caption = []
         for name, report in self.rewards.items():
             counts = [str(report.counts.get(fault, 0)) if report.verifiable else "" for fault in FAULTS]
             mean = "" if report.mean is None else f"{report.mean:.3f}"
             table.add_row(escape(name), str(report.rows), str(report.gradable), *counts[1:], mean)
-            told += [f"{name}: {line}" for line in report.first.values()]
+            caption += [f"{name}: {line}" for line in report.first.values()]
             first = self.first_fault.get(name, {})
-            told += [f"{name}: {n} x {kind}, first {first[kind]}" for kind, n in self.faults.get(name, {}).items()]
-        table.caption, table.caption_justify = escape("\n".join(told)) or None, "left"
+            caption += [f"{name}: {n} x {kind}, first {first[kind]}" for kind, n in self.faults.get(name, {}).items()]
+        table.caption, table.caption_justify = escape("\n".join(caption)) or None, "left"
         return table
 
 
 def preflight(
     suite: RewardSuite, examples: Sequence[Example], *, limit: int | None = None, seed: int = 0
 ) -> PreflightReport:
-    """Grade each row's own answer and, with each verifiable reward, a corrupted one.
+    """Grade the reference of each row and, with each verifiable reward, a corrupted reference.
 
-    What corrupts an answer depends on the reward: a digit is changed, every value of a JSON answer, a query or a program is
-    replaced by another (`corrupted` of each).
-
-    Of a row that has only a prompt, it is seen whether any reward can grade an answer to it.
+    Each verifiable reward corrupts references in its own way (`corrupt_reference`): a changed digit, other JSON values,
+    another query or another program. A row without a reference only has to be gradable by some reward.
 
     Args:
         suite: the rewards.
         examples: the rows of the run.
-        limit: look at so many of them, drawn at random; None for all.
-        seed: of the draw.
+        limit: number of rows to check, drawn at random; None checks all rows.
+        seed: seed of the random draw.
     """
-    chosen = list(examples)
-    if limit is not None and limit < len(chosen):
-        chosen = [chosen[index] for index in sorted(random.Random(seed).sample(range(len(chosen)), limit))]
+    selected = list(examples)
+    if limit is not None and limit < len(selected):
+        indices = sorted(random.Random(seed).sample(range(len(selected)), limit))
+        selected = [selected[index] for index in indices]
     check = _Preflight(suite)
-    for start in range(0, len(chosen), BATCH_ROWS):
-        check.look_at(chosen[start : start + BATCH_ROWS])
-    return check.finished()
+    for start in range(0, len(selected), BATCH_ROWS):
+        check.check_rows(selected[start : start + BATCH_ROWS])
+    return check.finish()
 
 
 class _Scored(NamedTuple):
-    """What a reward gave for some rows; by the place of a row, why it cannot be graded, and how the reward failed on it."""
+    """Values of one reward for a batch of rows.
+
+    Args:
+        values: one for each row.
+        why: index of a row -> reason why the row cannot be graded.
+        failed: index of a row -> description of the reward's failure on the row.
+    """
 
     values: list[float | None]
     why: dict[int, str]
@@ -159,104 +174,119 @@ class _Scored(NamedTuple):
 
 
 class _Preflight:
+    """Running state of a preflight: the report, and sums and failures that `finish` adds to the report."""
+
     def __init__(self, suite: RewardSuite):
         self._suite = suite
-        self._makers = {spec.label: maker for spec in suite.specs if (maker := _maker(spec)) is not None}
-        self._report = PreflightReport(rewards={name: RewardReport(name in self._makers) for name in suite.names})
+        self._verifiable = {
+            spec.label: grader for spec in suite.specs if (grader := _verifiable_grader(spec)) is not None
+        }
+        self._report = PreflightReport(rewards={name: RewardReport(name in self._verifiable) for name in suite.names})
         self._totals: dict[str, float] = defaultdict(float)
         self._faults: dict[str, Counter[str]] = {}
         self._first_fault: dict[str, dict[str, str]] = {}
 
-    def look_at(self, examples: Sequence[Example]) -> None:
-        """Grade some rows."""
-        golds = self._score([example.reference for example in examples], examples)
-        wrong = {name: self._corrupted(name, golds[name].values, examples) for name in self._makers}
+    def check_rows(self, examples: Sequence[Example]) -> None:
+        """Grade references and corrupted references of a batch of rows, and add the results to the report."""
+        references = self._score([example.reference for example in examples], examples)
+        corrupted = {name: self._score_corrupted(name, references[name].values, examples) for name in self._verifiable}
         for row, example in enumerate(examples):
             self._report.rows += 1
-            found = [*self._of_row(row, example, golds, wrong)]
-            graded = any(golds[name].values[row] is not None for name in self._makers or self._suite.names)
-            failures = [line for fault, line in found if fault != "ungradable" or not graded]
+            faults = [*self._check_row(row, example, references, corrupted)]
+            # An ungradable reference is a failure of the row only if no reward can grade the reference.
+            graded = any(references[name].values[row] is not None for name in self._verifiable or self._suite.names)
+            failures = [line for fault, line in faults if fault != "ungradable" or not graded]
             self._report.failing += bool(failures)
             if failures and len(self._report.named) < NAMED_ROWS:
                 self._report.named.append(failures[0])
 
-    def finished(self) -> PreflightReport:
-        """The report, with its means."""
+    def finish(self) -> PreflightReport:
+        """Add means and failures of the rewards to the report, and return the report."""
         for name, report in self._report.rewards.items():
             report.mean = self._totals[name] / report.gradable if report.gradable else None
         self._report.faults = {name: dict(kinds) for name, kinds in self._faults.items()}
         self._report.first_fault = self._first_fault
         return self._report
 
-    def _of_row(
+    def _check_row(
         self,
         row: int,
         example: Example,
-        golds: dict[str, _Scored],
-        wrong: dict[str, dict[int, tuple[str, float | None]]],
+        references: dict[str, _Scored],
+        corrupted: dict[str, dict[int, tuple[str, float | None]]],
     ) -> Iterator[tuple[str, str]]:
-        """Count a row; its faults, each with a line that tells of it."""
+        """Add a row to the report of each reward, and yield the faults of the row.
+
+        Args:
+            row: index of the row in its batch.
+            example: the row.
+            references: name of the reward -> values of the references.
+            corrupted: name of the reward -> index of a row -> corrupted reference and its value.
+
+        Yields:
+            A key of `FAULTS`, and a line that describes the fault.
+        """
         for name, report in self._report.rewards.items():
-            value, failure = golds[name].values[row], golds[name].failed.get(row)
+            value, failure = references[name].values[row], references[name].failed.get(row)
             report.rows += 1
             report.failed += failure is not None
             if example.reference.strip():
                 report.gradable += value is not None
                 self._totals[name] += value or 0
             if value is None:
-                fault, why = "ungradable", failure or golds[name].why.get(row, FAULTS["ungradable"])
-            elif name not in self._makers or not example.reference.strip():
-                continue  # nothing to compare it with
+                fault, why = "ungradable", failure or references[name].why.get(row, FAULTS["ungradable"])
+            elif name not in self._verifiable or not example.reference.strip():
+                continue  # the value has no known correct result
             elif value != 1:
-                fault, why = "gold_fails", f"the right answer {example.reference!r:.80} gets {value:g} and not 1"
+                fault, why = "gold_fails", f"the reference {example.reference!r:.80} gets {value:g} instead of 1"
                 why += f": {failure}" if failure else ""
-            elif wrong[name][row][1] != 0:
-                text, given = wrong[name][row]
-                fault, why = "corrupted_passes", f"the wrong answer {text!r:.80} gets {given} and not 0"
+            elif corrupted[name][row][1] != 0:
+                text, corrupted_value = corrupted[name][row]
+                fault, why = "corrupted_passes", f"the wrong answer {text!r:.80} gets {corrupted_value} instead of 0"
             else:
                 continue
-            where = why if why.startswith(example.source) else f"{example.source}: {why}"
+            line = why if why.startswith(example.source) else f"{example.source}: {why}"
             report.counts[fault] = report.counts.get(fault, 0) + 1
-            report.first.setdefault(fault, where)
-            yield fault, f"{name}: {where}"
+            report.first.setdefault(fault, line)
+            yield fault, f"{name}: {line}"
 
-    def _corrupted(
-        self, name: str, golds: list[float | None], examples: Sequence[Example]
+    def _score_corrupted(
+        self, name: str, reference_values: list[float | None], examples: Sequence[Example]
     ) -> dict[int, tuple[str, float | None]]:
-        """For each row that the reward can grade, by its place, a corrupted answer and what the reward gives for it."""
-        rows = [row for row, value in enumerate(golds) if value is not None]
-        texts = [self._makers[name].corrupted(examples[row]) for row in rows]
+        """Grade a corrupted reference of each gradable row. Return index of the row -> (corrupted text, value)."""
+        rows = [row for row, value in enumerate(reference_values) if value is not None]
+        texts = [self._verifiable[name].corrupt_reference(examples[row]) for row in rows]
         values = self._score(texts, [examples[row] for row in rows], only=[name])[name].values
         return dict(zip(rows, zip(texts, values, strict=True), strict=True))
 
     def _score(
         self, completions: list[str], examples: Sequence[Example], only: list[str] | None = None
     ) -> dict[str, _Scored]:
-        """What each reward gives; its failures are counted."""
+        """Grade completions and count the failures of the rewards. Return name of the reward -> its values."""
         scores = self._suite.score(completions, examples, only=only)
-        failed: dict[str, dict[str, str]] = {}  # by reward and source
+        failed: dict[str, dict[str, str]] = {}  # name of the reward -> source of a row -> description of the failure
         blank = {example.source for text, example in zip(completions, examples, strict=True) if not text.strip()}
         for fault in scores.faults:
-            empty = " (given an empty answer, as the row has none)" if fault.source in blank else ""
-            told = f"the reward failed ({fault.kind}): {fault.detail}{empty}"
+            empty = " (on an empty completion, since the row has no reference)" if fault.source in blank else ""
+            description = f"the reward failed ({fault.kind}): {fault.detail}{empty}"
             where = fault.source or "all rows"
             self._faults.setdefault(fault.reward, Counter())[fault.kind] += 1
-            self._first_fault.setdefault(fault.reward, {}).setdefault(fault.kind, f"{where}: {told}")
+            self._first_fault.setdefault(fault.reward, {}).setdefault(fault.kind, f"{where}: {description}")
             if fault.source is not None:
-                failed.setdefault(fault.reward, {}).setdefault(fault.source, told)
+                failed.setdefault(fault.reward, {}).setdefault(fault.source, description)
         return {
-            name: _Scored(values, scores.why.get(name, {}), _places(failed.get(name, {}), examples))
+            name: _Scored(values, scores.why.get(name, {}), _index_by_row(failed.get(name, {}), examples))
             for name, values in scores.values.items()
         }
 
 
-def _places(by_source: dict[str, str], examples: Sequence[Example]) -> dict[int, str]:
-    return {place: by_source[example.source] for place, example in enumerate(examples) if example.source in by_source}
+def _index_by_row(by_source: dict[str, str], examples: Sequence[Example]) -> dict[int, str]:
+    return {row: by_source[example.source] for row, example in enumerate(examples) if example.source in by_source}
 
 
-def _maker(spec: RewardSpec) -> Verifiable | None:
-    """What can corrupt answers for a reward, if it can tell right from wrong."""
+def _verifiable_grader(spec: RewardSpec) -> Verifiable | None:
+    """Return the grader of a reward that can corrupt references; None for a reward without one."""
     if spec.file is not None:
         return None
-    reward = create(spec.name, spec.options)
-    return reward if isinstance(reward, Verifiable) else None
+    grader = create_grader(spec.name, spec.options)
+    return grader if isinstance(grader, Verifiable) else None

@@ -1,22 +1,23 @@
-"""Rewards that cannot hurt a run: each is computed in worker processes, within a deadline, and its failures are counted.
+"""Compute rewards in worker processes within a deadline; failures of a reward are counted and never stop the run.
 
     with RewardSuite([RewardSpec.of("math"), RewardSpec.of({"name": "format", "weight": 0.2, "tags": ["think"]})]) as suite:
         scores = suite.score(completions, examples)
         totals = scores.totals(suite.weights)
 
-The toolkit's own rewards share workers and are asked row by row. A completion that makes one of them crash or hang gets 0
-like any wrong one, since None would let it escape its punishment.
+Built-in rewards share a group of workers and grade row by row. A completion that makes a built-in reward crash or hang
+gets 0, like any wrong completion; None would remove the completion from the comparison with its group.
 
-A user's own reward is a function in a file, close to what TRL takes. Each argument is a list with one entry for each
-completion, and only those that the function names are passed, or all with `**columns`:
+A user-defined reward is a function in a file, similar to a reward function of TRL. Each argument is a list with one
+entry for each completion. The function receives the columns that its parameters name, or all columns with `**columns`:
 
     def reward(prompts, completions, reference, **columns):  # also: messages, condition, group, grading, source
-        return [1.0 if right in text else 0.0 for text, right in zip(completions, reference)]
+        return [1.0 if expected in text else 0.0 for text, expected in zip(completions, reference)]
 
-`prompts` holds the last message of each prompt, `messages` all of them as `{"role", "content"}`, `source` `file:line`. It
-returns a list (or an array) of finite numbers, and None for what it cannot grade. It has a process of its own, keeps its
-state from call to call, may import what lies beside its file, and what it prints is lost. It is called once for all rows;
-if that fails, for each row alone, and a row that fails alone gets None.
+`prompts` holds the last message of each prompt, `messages` all messages as `{"role", "content"}`, and `source` holds
+`file:line`. The function returns a list (or an array) of finite numbers, with None for each completion that it cannot
+grade. The function runs in its own process, keeps its state between calls, and can import modules from the folder of
+its file; its printed output is discarded. One call grades all rows. If that call fails, each row is graded in a call of
+its own, and a row whose own call fails gets None.
 """
 
 from __future__ import annotations
@@ -32,26 +33,28 @@ from typing import TYPE_CHECKING, Any
 
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import RewardSpec
-from hrm_align.rewards.workers import Crew, Pool, Reply, Request, StartError
+from hrm_align.rewards.workers import Reply, Request, StartError, WorkerGroup, WorkerPool
 
 if TYPE_CHECKING:
     from hrm_align.data.examples import Example
 
 logger = logging.getLogger(__name__)
 
-MARGIN_SECONDS = 1.0  # by which a call may pass its deadline: workers are killed and started without waiting for them
-BATCH_SHARE = 0.5  # of the deadline, for a user's function on all rows; the rest is for the rows by themselves
-ROW_SHARE = 0.1  # of the deadline, for a user's function on a single row
-OWN_ROW_SHARE, OWN_ROW_SECONDS = 0.3, 3.0  # of the deadline, and at most, for a row of the toolkit's own rewards
+MARGIN_SECONDS = (
+    1.0  # most time that a call takes beyond its deadline, to kill and start workers without waiting for them
+)
+BATCH_SHARE = 0.5  # share of the deadline for a user's function on all rows; the rest is for retries of single rows
+ROW_SHARE = 0.1  # share of the deadline for a user's function on a single row
+OWN_ROW_SHARE, OWN_ROW_SECONDS = 0.3, 3.0  # limits for a row of a built-in reward: share of the deadline, and seconds
 
 KINDS = {
-    "raised": "an exception, or sys.exit",
-    "timeout": "no reply within its limit; the worker was killed",
-    "died": "the worker ended: os._exit, a crash, no memory",
-    "garbled": "something else came where the reply should be",
-    "wrong_length": "not one value for each completion",
-    "not_a_number": "a value that is neither a finite number nor None",
-    "skipped": "not reached, or cut short, because the deadline of all rewards had passed",
+    "raised": "the reward raised an exception or called sys.exit",
+    "timeout": "no reply within the time limit; the worker was killed",
+    "died": "the worker ended: os._exit, a crash, or out of memory",
+    "garbled": "the worker wrote something other than a valid reply",
+    "wrong_length": "the number of values differs from the number of completions",
+    "not_a_number": "a value is neither a finite number nor None",
+    "skipped": "not started, or stopped, because the deadline of all rewards had passed",
 }
 
 
@@ -60,11 +63,11 @@ class Fault:
     """A failure of a reward.
 
     Args:
-        reward: its name.
+        reward: name of the reward.
         kind: one of `KINDS`.
-        source: of the row that it failed on (`file:line`); None for a failure that no row by itself shows.
-        detail: for people.
-        row: its place in the call.
+        source: `file:line` of the row that the reward failed on; None for a failure of the whole batch or worker.
+        detail: description of the failure for users.
+        row: index of the row in the call; None with `source` None.
     """
 
     reward: str
@@ -79,12 +82,12 @@ class Scores:
     """The values of every reward for a batch of completions.
 
     Args:
-        values: by the name of the reward, one for each completion; None where it cannot be graded.
-        faults: failures; each has cost at most the value of its row.
-        why: by the name of the reward and the place of a row, why it cannot be graded, where the reward knows.
-        extracted: if requested, by the name of each of the toolkit's own rewards what it read of each completion, for
-            people; None where it read nothing or failed.
-        seconds: it took, by the clock.
+        values: name of the reward -> one value for each completion; None for a row that cannot be graded.
+        faults: failures; each affects at most the value of one row.
+        why: name of the reward -> index of a row -> reason why the row cannot be graded, where the reward states one.
+        extracted: if requested, name of each built-in reward -> the text that was graded in each completion, for
+            display; None where nothing was extracted or the extraction failed.
+        seconds: wall-clock time of the call.
     """
 
     values: dict[str, list[float | None]]
@@ -94,22 +97,25 @@ class Scores:
     seconds: float = 0.0
 
     def totals(self, weights: Sequence[float]) -> list[float | None]:
-        """The weighted sum for each completion, over the rewards that gave it a number; None if none did.
+        """Return the weighted sum of the rewards for each completion.
 
-        A reward of weight 0 is only looked at: its number makes no total.
+        Rewards that gave None are left out of the sum, and rewards with weight 0 are ignored.
 
         Args:
-            weights: one for each reward, in their order.
+            weights: one for each reward, in the order of `values`.
+
+        Returns:
+            One total for each completion; None if no reward with a weight gave a number.
         """
         weighted = [(weight, values) for weight, values in zip(weights, self.values.values(), strict=True) if weight]
         totals: list[float | None] = []
         for row in range(max(map(len, self.values.values()), default=0)):
-            given = [weight * value for weight, values in weighted if (value := values[row]) is not None]
-            totals.append(sum(given) if given else None)
+            terms = [weight * value for weight, values in weighted if (value := values[row]) is not None]
+            totals.append(sum(terms) if terms else None)
         return totals
 
     def fault_counts(self) -> dict[str, dict[str, int]]:
-        """How often each reward failed, by kind."""
+        """Return the number of failures: name of the reward -> kind -> count."""
         counts: dict[str, Any] = {}
         for fault in self.faults:
             counts.setdefault(fault.reward, Counter())[fault.kind] += 1
@@ -117,17 +123,18 @@ class Scores:
 
 
 class RewardSuite:
-    """Weighted rewards and the processes that compute them. One call at a time.
+    """Weighted rewards and the worker processes that compute them. Only one call at a time is allowed.
 
     Args:
         specs: the rewards.
-        workers: processes that share the toolkit's own rewards; each user's file has one more.
-        deadline: seconds that `score` may take, whatever happens; up to `MARGIN_SECONDS` more on a busy machine.
-        row_seconds: that a row of the toolkit's own rewards may take at most, and never more than `OWN_ROW_SHARE` of the
-            deadline; a row that takes longer gets 0.
+        workers: number of processes that share the built-in rewards; each user-defined reward has one process of its
+            own.
+        deadline: limit in seconds for a call of `score`; up to `MARGIN_SECONDS` more on a busy machine.
+        row_seconds: limit for one row of a built-in reward, and at most `OWN_ROW_SHARE` of the deadline. A row that
+            takes longer gets 0.
 
     Raises:
-        UserError: for two rewards of one name, or a user's file that cannot be loaded.
+        UserError: for an invalid setting, two rewards with the same name, or a reward that cannot be loaded.
     """
 
     def __init__(
@@ -144,17 +151,17 @@ class RewardSuite:
         self.deadline = deadline
         self.row_seconds = min(row_seconds, OWN_ROW_SHARE * deadline)
         self._check(workers)
-        self._crews, self._places = _crews_of(self.specs, workers)
+        self._worker_groups, self._locations = _build_worker_groups(self.specs, workers)
         try:
-            self._pool = Pool(self._crews)
+            self._pool = WorkerPool(self._worker_groups)
         except StartError as error:
-            raise UserError(self._start_failed(error)) from None
-        for note in self._pool.notes:
-            logger.warning(note)
+            raise UserError(self._describe_start_error(error)) from None
+        for warning in self._pool.warnings:
+            logger.warning(warning)
 
     @classmethod
     def of(cls, rewards: Any) -> RewardSuite:
-        """The suite of a recipe's keys: `rewards`, `reward_workers` and `reward_deadline`."""
+        """Build the suite from the recipe keys `rewards`, `reward_workers` and `reward_deadline`."""
         specs = [RewardSpec.of(entry) for entry in rewards.rewards]
         return cls(specs, workers=rewards.reward_workers, deadline=rewards.reward_deadline)
 
@@ -165,7 +172,7 @@ class RewardSuite:
         self.close()
 
     def close(self) -> None:
-        """End all processes."""
+        """Stop all worker processes."""
         self._pool.close()
 
     def score(
@@ -176,13 +183,13 @@ class RewardSuite:
         only: Collection[str] | None = None,
         extract: bool = False,
     ) -> Scores:
-        """Grade completions. It never fails, and never takes much longer than the deadline.
+        """Grade completions. Failures of rewards become `Scores.faults`, and the deadline limits the time of the call.
 
         Args:
             completions: the generated texts.
-            examples: of the prompt of each.
-            only: names of the rewards to ask; the others give None.
-            extract: give `Scores.extracted`, too.
+            examples: the example of each completion, in the same order.
+            only: names of the rewards to compute; the values of the other rewards are None.
+            extract: also fill `Scores.extracted`.
 
         Returns:
             The values and faults; see `Scores`.
@@ -194,58 +201,67 @@ class RewardSuite:
             scores.extracted = {spec.label: [None] * len(rows) for spec in self.specs if spec.file is None}
         call = _Call(self, rows, scores)
         if rows:
-            asked = [index for index, name in enumerate(self.names) if only is None or name in only]
-            self._pool.run(call.requests(asked), self.deadline, call.answered)
-        for crew, lost in self._pool.strays:
-            scores.faults.append(Fault(self._names_of(crew)[0], lost.kind, None, f"between two calls: {lost.detail}"))
-        self._pool.strays.clear()
+            selected = [index for index, name in enumerate(self.names) if only is None or name in only]
+            self._pool.run(call.build_requests(selected), self.deadline, call.handle_reply)
+        for group, loss in self._pool.idle_losses:
+            detail = f"between two calls: {loss.detail}"
+            scores.faults.append(Fault(self._reward_names(group)[0], loss.kind, None, detail))
+        self._pool.idle_losses.clear()
         scores.seconds = time.monotonic() - start
         return scores
 
-    def place_of(self, index: int) -> tuple[int, int]:
-        """The crew of a reward, and its place there."""
-        return self._places[index]
+    def locate_reward(self, index: int) -> tuple[int, int]:
+        """Return the worker group of a reward, and the index of the reward in that group."""
+        return self._locations[index]
 
     def _check(self, workers: int) -> None:
         if not self.specs:
-            raise UserError("there is no reward: name at least one, such as math or exact.")
+            raise UserError("no reward is set. Name at least one reward, such as math or exact.")
         for name in self.names:
             if self.names.count(name) > 1:
-                raise UserError(f"two rewards are called {name}: give one of them a `label` of its own.")
+                raise UserError(f"two rewards have the name {name}. Set a different `label` for one of them.")
         if workers < 1:
-            raise UserError(f"`workers` is {workers}: the rewards need 1 or more.")
+            raise UserError(f"invalid value for the number of reward workers: {workers}. Use 1 or more.")
         if not 0 < self.deadline < math.inf:
-            raise UserError(f"`deadline` is {self.deadline}: give the seconds that all rewards of a batch may take.")
+            raise UserError(
+                f"invalid value for the deadline of the rewards: {self.deadline}. Use the number of seconds, above 0, "
+                "that all rewards of a batch may take."
+            )
         if not hasattr(os, "fork"):
-            raise UserError("rewards run in forked processes, which this system does not have: use Linux or macOS.")
+            raise UserError("rewards run in forked processes, which this system does not support. Use Linux or macOS.")
 
-    def _names_of(self, crew: int) -> list[str]:
-        return [name for name, place in zip(self.names, self._places, strict=True) if place[0] == crew]
+    def _reward_names(self, group: int) -> list[str]:
+        return [name for name, location in zip(self.names, self._locations, strict=True) if location[0] == group]
 
-    def _start_failed(self, error: StartError) -> str:
-        spec = next(spec for spec, place in zip(self.specs, self._places, strict=True) if place[0] == error.crew)
+    def _describe_start_error(self, error: StartError) -> str:
+        located = zip(self.specs, self._locations, strict=True)
+        spec = next(spec for spec, location in located if location[0] == error.group)
         if spec.file is not None:
-            return f"the reward {spec.label} of {spec.file} cannot be loaded: {error.detail}. Mend the file."
-        return f"the rewards {', '.join(self._names_of(error.crew))} cannot be loaded: {error.detail.rstrip('.')}."
+            return f"cannot load the reward {spec.label} of {spec.file}: {error.detail}. Correct the file."
+        return f"cannot load the rewards {', '.join(self._reward_names(error.group))}: {error.detail.rstrip('.')}."
 
 
-def _crews_of(specs: Sequence[RewardSpec], workers: int) -> tuple[list[Crew], list[tuple[int, int]]]:
-    """One crew for the toolkit's rewards, one for each user's; and for each reward its crew and its place there."""
-    own = [(spec.name, dict(spec.options)) for spec in specs if spec.file is None]
-    crews = [Crew({"rewards": own}, workers)] if own else []
-    places, used = [], 0
+def _build_worker_groups(specs: Sequence[RewardSpec], workers: int) -> tuple[list[WorkerGroup], list[tuple[int, int]]]:
+    """Build one worker group for all built-in rewards, and one for each user-defined reward.
+
+    Returns:
+        The groups; and for each reward its location: the index of its group, and its index in that group.
+    """
+    built_in = [(spec.name, dict(spec.options)) for spec in specs if spec.file is None]
+    groups = [WorkerGroup({"rewards": built_in}, workers)] if built_in else []
+    locations, used = [], 0
     for spec in specs:
         if spec.file is None:
-            places.append((0, used))
+            locations.append((0, used))
             used += 1
         else:
-            places.append((len(crews), 0))
-            crews.append(Crew({"file": os.path.abspath(spec.file), "function": spec.name}))
-    return crews, places
+            locations.append((len(groups), 0))
+            groups.append(WorkerGroup({"file": os.path.abspath(spec.file), "function": spec.name}))
+    return groups, locations
 
 
 def _row(completion: str, example: Example) -> dict[str, Any]:
-    """What a worker reads of a completion and its example: plain JSON."""
+    """Return the JSON object that a worker receives for a completion and its example."""
     return {
         "completion": completion,
         "messages": [{"role": message.role, "content": message.content} for message in example.messages],
@@ -258,14 +274,18 @@ def _row(completion: str, example: Example) -> dict[str, Any]:
 
 
 class _Call:
-    """One call of `RewardSuite.score`: what is asked, and what comes of the replies. A tag is (reward, rows, failed batch)."""
+    """State of one call of `RewardSuite.score`: builds the requests and stores the replies in `Scores`.
+
+    The tag of a request is (index of the reward, indices of the rows).
+    """
 
     def __init__(self, suite: RewardSuite, rows: list[dict[str, Any]], scores: Scores):
         self._suite, self._rows, self._scores = suite, rows, scores
-        self._retried: dict[int, tuple[Reply, int]] = {}  # by reward: its failed batch, and rows not yet back
+        # Index of a reward -> the reply of its failed batch, and the number of its rows that have no reply yet.
+        self._retried: dict[int, tuple[Reply, int]] = {}
 
-    def requests(self, rewards: Iterable[int]) -> list[Request]:
-        """All rows to each reward: one by one, or together to a user's function."""
+    def build_requests(self, rewards: Iterable[int]) -> list[Request]:
+        """Build one request for each row of a built-in reward, and one for all rows of a user-defined reward."""
         rows, requests = range(len(self._rows)), []
         for index in rewards:
             if self._suite.specs[index].file is None:
@@ -274,74 +294,80 @@ class _Call:
                 requests.append(self._request(index, rows, BATCH_SHARE * self._suite.deadline))
         return requests
 
-    def answered(self, request: Request, reply: Reply) -> list[Request]:
-        """Take the values; ask for the rows of a batch that failed, one by one."""
+    def handle_reply(self, request: Request, reply: Reply) -> list[Request]:
+        """Store the values or the failure of a reply. Return requests for single rows after a failed batch."""
         index, rows = request.tag
-        reply = self._sound(reply, len(rows), request.extract)
-        user = self._suite.specs[index].file is not None
-        if reply.kind and user and reply.kind != "skipped" and len(rows) > 1:
+        reply = self._validated(reply, len(rows), request.extract)
+        user_defined = self._suite.specs[index].file is not None
+        if reply.kind and user_defined and reply.kind != "skipped" and len(rows) > 1:
             self._retried[index] = (reply, len(rows))
             return [self._request(index, [row], ROW_SHARE * self._suite.deadline) for row in rows]
         name = self._suite.names[index]
         if reply.kind:
-            floor = 0.0 if not user and reply.kind != "skipped" else None
+            value = 0.0 if not user_defined and reply.kind != "skipped" else None
             for row in rows:
-                self._fault(index, reply.kind, row, reply.detail)
-                self._scores.values[name][row] = floor
+                self._add_fault(index, reply.kind, row, reply.detail)
+                self._scores.values[name][row] = value
         else:
-            self._take(index, rows, reply.body)
-        self._settle(index)
+            self._store_values(index, rows, reply.body)
+        self._finish_retry(index)
         return []
 
     def _request(self, index: int, rows: Sequence[int], seconds: float) -> Request:
-        crew, place = self._suite.place_of(index)
+        group, reward = self._suite.locate_reward(index)
         extract = self._suite.names[index] in self._scores.extracted
-        return Request(crew, place, [self._rows[row] for row in rows], seconds, (index, rows), extract)
+        return Request(group, reward, [self._rows[row] for row in rows], seconds, (index, rows), extract)
 
-    def _take(self, index: int, rows: Sequence[int], body: Mapping[str, Any]) -> None:
+    def _store_values(self, index: int, rows: Sequence[int], body: Mapping[str, Any]) -> None:
         name = self._suite.names[index]
         for place, row in enumerate(rows):
             self._scores.values[name][row] = body["values"][place]
             if str(place) in body["bad"]:
-                self._fault(index, "not_a_number", row, str(body["bad"][str(place)]))
+                self._add_fault(index, "not_a_number", row, str(body["bad"][str(place)]))
             if str(place) in body["why"]:
                 self._scores.why.setdefault(name, {})[row] = str(body["why"][str(place)])
             if name in self._scores.extracted:
                 self._scores.extracted[name][row] = body["extracted"][place]
 
-    def _settle(self, index: int) -> None:
-        """Once all rows of a failed batch are back: if none of them failed, the batch itself was the fault."""
+    def _finish_retry(self, index: int) -> None:
+        """Count a reply to a row of a failed batch. After the last row, report the failure unless a row repeated it."""
         if index not in self._retried:
             return
         batch, left = self._retried[index]
         self._retried[index] = (batch, left - 1)
         name = self._suite.names[index]
         if left == 1 and not any(fault.reward == name and fault.kind == batch.kind for fault in self._scores.faults):
-            detail = f"{batch.detail} (all {len(self._rows)} completions together; then row by row)"
+            detail = f"{batch.detail} (on all {len(self._rows)} completions together; each row was then graded alone)"
             self._scores.faults.append(Fault(name, batch.kind, None, detail))
 
-    def _fault(self, index: int, kind: str, row: int, detail: str) -> None:
+    def _add_fault(self, index: int, kind: str, row: int, detail: str) -> None:
         self._scores.faults.append(Fault(self._suite.names[index], kind, self._rows[row]["source"], detail, row))
 
     @staticmethod
-    def _sound(reply: Reply, n: int, extract: bool) -> Reply:
-        """The reply, if it is what a worker of ours would send. A user's code can write what it likes."""
+    def _validated(reply: Reply, n: int, extract: bool) -> Reply:
+        """Return the reply if it is well-formed, else a "garbled" failure: user code may write anything to the channel.
+
+        Args:
+            reply: the reply of a worker.
+            n: number of rows in the request.
+            extract: whether the request has `extract` set.
+        """
         body = reply.body
         if reply.kind:
-            return reply if reply.kind in KINDS else Reply(kind="garbled", detail="it sent a kind that does not exist")
-        values, told = body.get("values"), (body.get("bad"), body.get("why"))
-        right = isinstance(values, list) and len(values) == n and all(map(_is_value, values))
-        read = body.get("extracted") if extract else [None] * n
-        right = (
-            right
-            and isinstance(read, list)
-            and len(read) == n
-            and all(text is None or type(text) is str for text in read)
-        )
-        if right and all(isinstance(by_row, dict) for by_row in told):
+            return (
+                reply if reply.kind in KINDS else Reply(kind="garbled", detail="the reply has an unknown failure kind")
+            )
+        values, texts = body.get("values"), body.get("extracted") if extract else [None] * n
+        valid_values = isinstance(values, list) and len(values) == n and all(map(_is_value, values))
+        valid_texts = isinstance(texts, list) and len(texts) == n and all(map(_is_text, texts))
+        if valid_values and valid_texts and all(isinstance(body.get(key), dict) for key in ("bad", "why")):
             return reply
-        return Reply(kind="garbled", detail="it sent something else than the values of the rows")
+        return Reply(kind="garbled", detail="the reply does not contain the values of the rows")
 
 
 def _is_value(value: object) -> bool:
     return value is None or (type(value) is float and math.isfinite(value))
+
+
+def _is_text(value: object) -> bool:
+    return value is None or type(value) is str

@@ -1,8 +1,9 @@
-"""Rewards on text: exact answers, final answers and numbers, and the shape of a completion.
+"""Graders for text: exact match, final answer, last number, format and length.
 
-The final answer is extracted in time linear in the text, but for a pattern of the user's own. What a model thinks, in
-`<think>...</think>`, is no answer. A text that states several different answers has none: otherwise a list of guesses would
-be rewarded for the one that is right. Rewards for the shape need no reference.
+Extracting the final answer takes time linear in the length of the text, except with a user's own pattern. Text in
+`<think>...</think>` never counts as an answer. A text that states several different answers counts as a text without an
+answer; otherwise a list of guesses that contains the reference would be rewarded. `Format` and `Length` need no
+reference.
 """
 
 from __future__ import annotations
@@ -14,41 +15,42 @@ from decimal import Decimal
 from typing import ClassVar
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.base import Row, changed_text, checked_number, compiled, option, restated
+from hrm_align.rewards.base import Row, check_number, compile_pattern, corrupt_text, option, state_answer
 
 
 @dataclass(frozen=True)
 class Exact:
-    """1 for the same text as the reference, but for space around it."""
+    """1 if the text equals the reference; leading and trailing whitespace is ignored."""
 
     def grade(self, completion: str, row: Row) -> float | None:
-        """0 or 1; None without a reference."""
+        """Return 0 or 1; None without a reference."""
         return float(completion.strip() == row.reference.strip()) if row.reference.strip() else None
 
-    def extracted(self, completion: str) -> str | None:
-        """The text without the space around it."""
+    def extract_answer(self, completion: str) -> str | None:
+        """Return the text without leading and trailing whitespace."""
         return completion.strip()
 
-    def corrupted(self, row: Row) -> str:
-        """Another text."""
-        return changed_text(row.reference)
+    def corrupt_reference(self, row: Row) -> str:
+        """Return a text that differs from the reference in one place."""
+        return corrupt_text(row.reference)
 
 
 @dataclass(frozen=True)
 class Numeric:
-    r"""1 if the last number of the answer is that of the reference. Looks into \boxed{} or after `the answer is` first."""
+    r"""1 if the last number of the answer equals that of the reference. Searches \boxed{} first, then the text
+    after `the answer is`, `answer:` or `####`, then the whole text."""
 
     needs: ClassVar[str] = "a text with a last number that stands alone"
-    pattern: str | None = option(None, "regular expression with one group, in which the number stands")
-    tolerance: float = option(0.0, "largest difference that is still right")
+    pattern: str | None = option(None, "regular expression with one group, which contains the number")
+    tolerance: float = option(0.0, "largest difference from the reference that still gets 1")
 
     def __post_init__(self) -> None:
         if self.pattern is not None:
-            compiled(self.pattern, groups=1)
-        checked_number(self.tolerance, "tolerance")
+            compile_pattern(self.pattern, groups=1)
+        check_number(self.tolerance, "tolerance")
 
     def grade(self, completion: str, row: Row) -> float | None:
-        """0 or 1; None if the reference has no number that stands alone."""
+        """Return 0 or 1; None if the reference has no number that stands alone."""
         check_reference(row)
         expected = last_number(row.reference, self.pattern)
         if expected is None:
@@ -56,43 +58,43 @@ class Numeric:
         given = last_number(completion, self.pattern)
         return float(given is not None and abs(given - expected) <= Decimal(str(self.tolerance)))
 
-    def extracted(self, completion: str) -> str | None:
-        """The number, as the text has it."""
+    def extract_answer(self, completion: str) -> str | None:
+        """Return the number as it is written in the text."""
         return number_text(completion, self.pattern)
 
-    def corrupted(self, row: Row) -> str:
-        """Another number, beyond the tolerance, stated as the right one is."""
+    def corrupt_reference(self, row: Row) -> str:
+        """Return the reference with another number, which differs by more than the tolerance."""
         digits = number_text(row.reference, self.pattern) or "0"
         wrong = Decimal(digits.replace(",", "")) + 1 + 2 * Decimal(str(self.tolerance))
-        return restated(digits, f"{wrong:f}", row.reference, self.pattern)
+        return state_answer(digits, f"{wrong:f}", row.reference, self.pattern)
 
 
 @dataclass(frozen=True)
 class Answer:
-    r"""1 if the final answer is the text of the reference's. Finds it in \boxed{}, after `the answer is`, `####` or `so`,
-    or by a pattern."""
+    r"""1 if the final answer is the same text as that of the reference. Searches \boxed{} first, then the text
+    after `the answer is`, `answer:`, `####` or `so`; or uses a pattern."""
 
     needs: ClassVar[str] = "one final answer"
-    pattern: str | None = option(None, "regular expression with one group, around the answer")
+    pattern: str | None = option(None, "regular expression with one group, which contains the answer")
 
     def __post_init__(self) -> None:
         if self.pattern is not None:
-            compiled(self.pattern, groups=1)
+            compile_pattern(self.pattern, groups=1)
 
     def grade(self, completion: str, row: Row) -> float | None:
-        """0 or 1; None if the reference states no final answer."""
+        """Return 0 or 1; None if the reference states no final answer."""
         check_reference(row)
         expected = final_answer(row.reference, self.pattern)
         return float(final_answer(completion, self.pattern) == expected) if expected is not None else None
 
-    def extracted(self, completion: str) -> str | None:
-        """The final answer."""
+    def extract_answer(self, completion: str) -> str | None:
+        """Return the final answer."""
         return final_answer(completion, self.pattern)
 
-    def corrupted(self, row: Row) -> str:
-        """Another answer, stated as the right one is."""
+    def corrupt_reference(self, row: Row) -> str:
+        """Return a text that states another final answer."""
         answer = final_answer(row.reference, self.pattern) or ""
-        return restated(answer, changed_text(answer), row.reference, self.pattern)
+        return state_answer(answer, corrupt_text(answer), row.reference, self.pattern)
 
 
 _BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
@@ -100,93 +102,105 @@ _MARKER = re.compile(r"\bthe\s+(?:final\s+)?answer\s+is\b:?|\banswer\s*:|####", 
 _SO = re.compile(r"\bso\b,?", re.IGNORECASE)
 _END = re.compile(r"\.(?=\s|$)|\n")
 
-# ASCII digits alone, since other scripts' are no number to a checker; whole, so that nothing is read of 1.2.3 or ２5.
+# Only ASCII digits: a digit of another script is not a number here. No part of 1.2.3 or ２5 matches.
 _NUMBER = re.compile(
     r"(?<![\w.])[-+]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3}(?!\w))?(?!\d|\.\d|,\d{3}(?!\d))"
 )
-_APART = re.compile(r"[^\W\d]|[=:\n≈→]")  # what may stand between two numbers of which the second is the answer
+_APART = re.compile(r"[^\W\d]|[=:\n≈→]")  # separates an answer from an earlier number, as in `3 + 1 = 4`
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
 
 
-# `\\b` is a backspace in JSON: unless the backslash is doubled, "\\boxed{5}" is read as a backspace and `oxed{5}`.
+# `\\b` is a backspace in JSON: unless the backslash is doubled, "\\boxed{5}" is parsed as a backspace and `oxed{5}`.
 _RUINED_BOX = re.compile(r"(?<![A-Za-z\\])b?oxed\s*\{|\x08oxed")
 
 
 def check_reference(row: Row) -> None:
-    """Raises UserError for a right answer whose box has lost its backslash, so that nothing in it is marked any more."""
-    if _RUINED_BOX.search(row.reference) and not boxed(row.reference):
-        lost = "a backspace character and `oxed{`" if "\x08" in row.reference else "`boxed{` without its backslash"
+    r"""Check that the `\boxed` of a reference still has its backslash.
+
+    Raises:
+        UserError: if the backslash is missing, so that the answer cannot be found.
+    """
+    if _RUINED_BOX.search(row.reference) and not boxed_answers(row.reference):
+        fragment = "a backspace character and `oxed{`" if "\x08" in row.reference else "`boxed{` without its backslash"
         raise UserError(
-            f"{row.source}: the right answer holds {lost}: JSON has eaten the backslash of \\boxed. Write it as \\\\boxed "
-            "in JSON, or with json.dumps."
+            f"{row.source}: the reference contains {fragment}: the backslash of \\boxed was not escaped in the JSON. "
+            "Write \\\\boxed in JSON, or write the file with json.dumps."
         )
 
 
 def visible(text: str) -> str:
-    """The text after all thinking; empty if the thinking does not end."""
+    """Return the text after the last `</think>`, without whitespace around it; empty if a `<think>` is not closed."""
     return text.rpartition("</think>")[2].partition("<think>")[0].strip()
 
 
-def boxed(text: str) -> list[str]:
-    r"""The content of every outermost `\boxed{...}`, whose braces must balance.
+def boxed_answers(text: str) -> list[str]:
+    r"""Return the content of every outermost `\boxed{...}` with balanced braces.
 
-    >>> boxed(r"so \boxed{\frac{1}{2}}")
+    >>> boxed_answers(r"so \boxed{\frac{1}{2}}")
     ['\\frac{1}{2}']
     """
-    found: list[str] = []
-    open_at: list[int | None] = []  # for each open brace where its box's content starts, or None
+    contents: list[str] = []
+    open_at: list[
+        int | None
+    ] = []  # one entry for each open brace: where the content of its box starts; None for no box
     for token in _BOX_OR_BRACE.finditer(text):
         if token[0] == "}":
             start = open_at.pop() if open_at else None
             if start is not None and not any(at is not None for at in open_at):
-                found.append(text[start : token.start()].strip())
+                contents.append(text[start : token.start()].strip())
         elif token[0].endswith("{") and token[0] != r"\{":
             open_at.append(token.end() if token[0] != "{" else None)
-    return found
+    return contents
 
 
-def stated(text: str) -> list[str]:
-    """What stands after every `the answer is`, `answer:` or `####`, to the end of the sentence or line."""
+def marked_answers(text: str) -> list[str]:
+    """Return the text after every `the answer is`, `answer:` or `####`, up to the end of its sentence or line."""
     marks = [*_MARKER.finditer(text)]
     ends = [*(mark.start() for mark in marks), len(text)][1:]
     return [_first_sentence(text[mark.end() : end]) for mark, end in zip(marks, ends, strict=True)]
 
 
 def final_answer(text: str, pattern: str | None = None) -> str | None:
-    r"""The answer that a text states, or None.
+    r"""Extract the final answer of a text.
 
-    It is what `pattern` finds. Without one it is the content of `\boxed{...}`, else what stands after `the answer is`,
-    `answer:` or `####`, else after the last `so`, else the whole text.
+    With a pattern, the answer is the match of its group. Without a pattern, the first of these places that exists holds
+    the answer: `\boxed{...}`; the text after `the answer is`, `answer:` or `####`; the text after the last `so`; the
+    whole text. Text in `<think>...</think>` is ignored.
 
     Args:
-        text: all of it.
+        text: the whole completion or reference.
         pattern: regular expression with one group.
+
+    Returns:
+        The answer, or None if the text states no answer or several different ones.
     """
     text = visible(text)
     if pattern is not None:
-        return only(re.findall(pattern, text, re.DOTALL))
-    marked = boxed(text) or stated(text)
+        return single_answer(re.findall(pattern, text, re.DOTALL))
+    marked = boxed_answers(text) or marked_answers(text)
     if marked:
-        return only(marked)
+        return single_answer(marked)
     so = [*_SO.finditer(text)]
-    return only([_first_sentence(text[so[-1].end() :]) if so else text])
+    return single_answer([_first_sentence(text[so[-1].end() :]) if so else text])
 
 
 def last_number(text: str, pattern: str | None = None) -> Decimal | None:
-    """The value of `number_text`."""
+    """Return the value of `number_text`, or None if there is no such number."""
     digits = number_text(text, pattern)
     return Decimal(digits.replace(",", "")) if digits is not None else None
 
 
 def number_text(text: str, pattern: str | None = None) -> str | None:
-    """The last number of a text's answer, or None if there is none that stands alone.
+    """Return the last number of a text's answer as it is written, or None if no number stands alone.
 
-    The answer is what `final_answer` finds by the pattern, a box or a marker; else it is the whole text. In `3 or 4`, `3, 4`,
-    `3/4` or `10^10` the last number is no answer; in `3 + 1 = 4` it is.
+    The answer is found by the pattern, a box or a marker (see `final_answer`), and is otherwise the whole text. The
+    last number of `3 + 1 = 4` stands alone; the last numbers of `3 or 4`, `3, 4`, `3/4` and `10^10` do not.
     """
     text = visible(text)
-    marked = re.findall(pattern, text, re.DOTALL) if pattern is not None else boxed(text) or stated(text)
-    answer = only(marked) if marked or pattern is not None else text
+    marked = (
+        re.findall(pattern, text, re.DOTALL) if pattern is not None else boxed_answers(text) or marked_answers(text)
+    )
+    answer = single_answer(marked) if marked or pattern is not None else text
     numbers = [*_NUMBER.finditer(answer or "")]
     if answer is None or not numbers:
         return None
@@ -200,8 +214,8 @@ def number_text(text: str, pattern: str | None = None) -> str | None:
     return numbers[-1][0]
 
 
-def only(answers: Sequence[str]) -> str | None:
-    """The one answer of a list, however often it is repeated; None if there is none, it is empty, or there are several."""
+def single_answer(answers: Sequence[str]) -> str | None:
+    """Return the only distinct answer of a list; None for several distinct answers, none, or an empty one."""
     different = {" ".join(answer.split()): answer.strip() for answer in answers}
     return next(iter(different.values())) or None if len(different) == 1 else None
 
@@ -212,37 +226,44 @@ def _first_sentence(text: str) -> str:
 
 @dataclass(frozen=True)
 class Format:
-    """1 if the whole answer has the form: it matches a pattern, or holds each tag once, closed and in order."""
+    """1 if the whole completion has the required form: it matches a pattern, or contains each tag once, closed and in
+    order."""
 
-    pattern: str | None = option(None, "regular expression that the whole answer must match; . matches line ends, too")
+    pattern: str | None = option(
+        None, "regular expression that the whole completion must match; . matches newlines, too"
+    )
     tags: Sequence[str] = option((), "tags such as [think, answer]: <think>...</think>, once each and in this order")
 
     def __post_init__(self) -> None:
         tags = [self.tags] if isinstance(self.tags, str) else self.tags
         if (self.pattern is None) == (not tags):
-            raise UserError("give either `pattern` or `tags`.")
+            raise UserError(
+                f"pattern is {self.pattern!r} and tags is {tags!r}. Set either `pattern` or `tags`, not both."
+            )
         if self.pattern is not None:
-            compiled(self.pattern)
+            compile_pattern(self.pattern)
         for tag in tags:
             if not isinstance(tag, str) or not re.fullmatch(r"[A-Za-z_][\w-]*", tag):
-                raise UserError(f"`tags` has {tag!r}: give names, such as [think, answer].")
+                raise UserError(
+                    f"invalid value for tags: {tag!r} is not a tag name. Use names such as [think, answer]."
+                )
         if len(set(tags)) < len(tags):
-            raise UserError(f"`tags` is {list(tags)}: name each once.")
+            raise UserError(f"invalid value for tags: {list(tags)} repeats a name. Name each tag once.")
         object.__setattr__(self, "tags", tuple(tags))
 
     def grade(self, completion: str, row: Row) -> float:
-        """0 or 1."""
+        """Return 0 or 1."""
         if self.pattern is not None:
             return float(re.fullmatch(self.pattern, completion.strip(), re.DOTALL) is not None)
         return float(has_tags(completion, self.tags))
 
-    def extracted(self, completion: str) -> str | None:
-        """None: it looks at the whole completion."""
+    def extract_answer(self, completion: str) -> str | None:
+        """Return None: the whole completion is graded."""
         return None
 
 
 def has_tags(text: str, tags: Sequence[str]) -> bool:
-    """Whether each tag opens once and closes once, one after the other, with something between.
+    """Return whether each tag opens once and closes once, in the given order, with text between opening and closing.
 
     >>> has_tags("<think>2 + 2</think> <answer>4</answer>", ["think", "answer"])
     True
@@ -260,40 +281,46 @@ def has_tags(text: str, tags: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Length:
-    """1 within bounds, else 0; or the soft punishment of overlong answers of DAPO (arXiv 2503.14476, equation 13):
-    0 up to `soft`, from there falling to -1 at `hard`."""
+    """1 if the length is between `least` and `most`, else 0. Or the soft overlong punishment of DAPO (arXiv 2503.14476,
+    equation 13): 0 up to `soft`, then falling linearly to -1 at `hard`."""
 
-    least: int | None = option(None, "fewest units that get 1")
-    most: int | None = option(None, "most units that get 1")
-    soft: int | None = option(None, "units up to which nothing is taken away; goes with `hard`")
-    hard: int | None = option(None, "units from which on 1 is taken away")
-    unit: str = option("characters", "what is counted: characters or words")
+    least: int | None = option(None, "smallest length that gets 1")
+    most: int | None = option(None, "largest length that gets 1")
+    soft: int | None = option(None, "largest length without a punishment; requires `hard`")
+    hard: int | None = option(None, "smallest length with the full punishment of -1; requires `soft`")
+    unit: str = option("characters", "unit of the lengths: characters or words")
 
     def __post_init__(self) -> None:
         for name in ("least", "most", "soft", "hard"):
             if getattr(self, name) is not None:
-                checked_number(getattr(self, name), name)
+                check_number(getattr(self, name), name)
         if self.unit not in ("characters", "words"):
-            raise UserError(f"`unit` is {self.unit!r}: count characters or words.")
+            raise UserError(f"invalid value for unit: {self.unit!r}. Use characters or words.")
         bounds = self.least is not None or self.most is not None
         if (self.soft is None) != (self.hard is None) or bounds == (self.soft is not None):
-            raise UserError("give `least` or `most` or both; or `soft` and `hard`.")
+            given = {name: getattr(self, name) for name in ("least", "most", "soft", "hard")}
+            values = ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
+            raise UserError(
+                f"invalid combination of bounds: {values or 'none is set'}. Set `least` or `most` or both; or set both "
+                "`soft` and `hard`."
+            )
         low, high = (self.soft, self.hard) if self.soft is not None else (self.least, self.most)
         if low is not None and high is not None and (low > high or (low == high and not bounds)):
-            raise UserError(f"{'`least`' if bounds else '`soft`'} is {low} and the upper bound {high}: raise that.")
+            lower, upper = ("least", "most") if bounds else ("soft", "hard")
+            raise UserError(f"invalid value for {upper}: {high} with {lower} {low}. Use a larger value for {upper}.")
 
     def grade(self, completion: str, row: Row) -> float:
-        """0 or 1; or from -1 to 0."""
+        """Return 0 or 1 with `least` and `most`; a value from -1 to 0 with `soft` and `hard`."""
         length = len(completion) if self.unit == "characters" else len(completion.split())
         if self.soft is not None and self.hard is not None:
-            return overlong(length, self.soft, self.hard)
+            return overlong_punishment(length, self.soft, self.hard)
         return float((self.least or 0) <= length and (self.most is None or length <= self.most))
 
-    def extracted(self, completion: str) -> str | None:
-        """None: it looks at the whole completion."""
+    def extract_answer(self, completion: str) -> str | None:
+        """Return None: the whole completion is graded."""
         return None
 
 
-def overlong(length: int, soft: int, hard: int) -> float:
-    """The punishment of a length: 0 up to `soft`, -1 from `hard` on, linear between."""
+def overlong_punishment(length: int, soft: int, hard: int) -> float:
+    """Return the punishment of a length: 0 up to `soft`, -1 from `hard` upwards, linear between."""
     return max(-1.0, min(0.0, (soft - length) / (hard - soft)))

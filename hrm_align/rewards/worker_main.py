@@ -1,18 +1,20 @@
-"""The process that computes rewards for `hrm_align.rewards.workers`. It may hang, crash or be killed at any time.
+"""Worker process that computes rewards for `hrm_align.rewards.workers`; it may hang, crash or be killed at any time.
 
     python -I -S worker_main.py DESCRIPTOR
 
-It is run by its path with the standard library alone (some 50 ms), forks under a guardian before it imports anything large
-(so imports stand inside functions), and speaks lines of JSON over that socket:
+The file is run by its path and starts with only the standard library, in about 50 ms. The process forks under a
+guardian before it imports anything large, which is why imports stand inside functions. Requests and replies are lines
+of JSON over the socket DESCRIPTOR:
 
-    {"path": [...], "rewards": [["math", {}], ["format", {"tags": ["think"]}]]}      ->  {"notes": []}
+    {"path": [...], "rewards": [["math", {}], ["format", {"tags": ["think"]}]]}      ->  {"warnings": []}
     {"path": [...], "file": "mine.py", "function": "reward"}                         ->  {"fault": "no such file"}
     {"reward": 0, "rows": [{"completion": "4", "reference": "4", ...}]}              ->  {"values": [1.0], "bad": {}, "why": {}},
         or {"kind": "raised", "detail": "mine.py:7: KeyError: 'x'"}
 
-each with the `"id"` of the request (`hrm_align.processes`). The first line is one of the first two, all others are the third.
-`bad` tells of values that are no numbers, `why` of rows that cannot be graded, both by the place of the row. A request with
-`"extract": true` gets `"extracted"`, too: for each row the text that the grader read of the completion, or null.
+Each line has the `"id"` of its request (`hrm_align.processes`). The first request is one of the first two forms, and
+all later requests have the third form. `bad` maps the index of a row to a description of a value that is not a number,
+and `why` maps the index of a row to the reason why the row cannot be graded. The reply to a request with
+`"extract": true` also has `"extracted"`: for each row the text that was graded, or null.
 """
 
 from __future__ import annotations
@@ -27,30 +29,30 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
-MEMORY_BYTES = 4 * 2**30  # of a worker for the toolkit's own rewards: 10 ** 10 ** 10 must not take the machine's
-DETAIL_CHARACTERS = 300
-REFUSAL_CHARACTERS = 2_000  # of a reward that cannot be started: it names what to install
-COLUMNS = ("messages", "reference", "condition", "group", "grading", "source")  # beside prompts and completions
+MEMORY_BYTES = 4 * 2**30  # address space of a worker for built-in rewards: 10 ** 10 ** 10 must not fill the machine
+DETAIL_CHARACTERS = 300  # length of the description of a failure
+REFUSAL_CHARACTERS = 2_000  # length of the error of a reward that cannot be started, which lists what to install
+COLUMNS = ("messages", "reference", "condition", "group", "grading", "source")  # in addition to prompts and completions
 
 Row = Mapping[str, Any]
 
 
 class Loaded(NamedTuple):
-    """A reward, ready to be called.
+    """A reward that is ready to be called.
 
     Args:
-        grade: rows in; values that are still to be checked out, and why rows by their place cannot be graded.
-        extracted: what it reads of a completion, for people; None of a user's own reward, of which nobody knows.
-        note: a warning for the user.
+        grade: takes rows; returns unchecked values, and index of a row -> reason why the row cannot be graded.
+        extract_answer: returns the graded text of a completion, for display; None for a user-defined reward.
+        warning: a warning for the user.
     """
 
     grade: Callable[[Sequence[Row]], tuple[Any, dict[int, str]]]
-    extracted: Callable[[str], str | None] | None = None
-    note: str | None = None
+    extract_answer: Callable[[str], str | None] | None = None
+    warning: str | None = None
 
 
 def _import_without_package() -> None:
-    """Make `hrm_align.rewards` importable without `hrm_align` itself, which imports torch: 8 seconds and 400 MB."""
+    """Make `hrm_align.rewards` importable without `hrm_align/__init__.py`, which imports torch (8 seconds, 400 MB)."""
     package = types.ModuleType("hrm_align")
     package.__path__ = [str(Path(__file__).resolve().parents[1])]
     sys.modules["hrm_align"] = package
@@ -64,19 +66,19 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
-def _leave_no_core() -> None:
+def _disable_core_dumps() -> None:
     import resource
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash would leave a file
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main() -> None:
-    """Answer requests until the other end closes."""
+    """Answer requests until the trainer closes the channel."""
     _import_without_package()
     from hrm_align.rewards.guardian import fork_under_guard
 
     fork_under_guard()
-    _leave_no_core()
+    _disable_core_dumps()
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
     requests = channel.makefile("r", encoding="ascii", newline="\n")
@@ -93,14 +95,14 @@ def main() -> None:
     except Failure as failure:
         reply(start, {"fault": failure.detail})
         return
-    reply(start, {"notes": [reward.note for reward in rewards if reward.note]})
+    reply(start, {"warnings": [reward.warning for reward in rewards if reward.warning]})
     for line in requests:
         request = json.loads(line)
         reply(request, serve(rewards[request["reward"]], request["rows"], bool(request.get("extract"))))
 
 
 class Failure(Exception):
-    """A call that gave no values. `kind` is one of `hrm_align.rewards.suite.KINDS`."""
+    """A call of a reward failed. `kind` is one of `hrm_align.rewards.suite.KINDS`."""
 
     def __init__(self, kind: str, detail: str, characters: int = DETAIL_CHARACTERS):
         super().__init__(detail)
@@ -108,51 +110,63 @@ class Failure(Exception):
 
 
 def load(start: Mapping[str, Any]) -> list[Loaded]:
-    """The rewards of a worker: those of the toolkit that it names, or the one function of a file.
+    """Load the rewards of a worker: the named built-in rewards, or one function of a file.
+
+    Args:
+        start: the first request, with the key `rewards`, or with the keys `file` and `function`.
 
     Raises:
-        Failure: if that cannot be done, whatever the file does.
+        Failure: if loading raises any exception.
     """
     try:
         if "file" in start:
-            return [_of_file(start["file"], start["function"])]
-        from hrm_align.rewards.base import create
+            return [_load_file(start["file"], start["function"])]
+        from hrm_align.rewards.base import create_grader
 
-        return [_of_toolkit(create(name, options)) for name, options in start["rewards"]]
+        return [_load_grader(create_grader(name, options)) for name, options in start["rewards"]]
     except Failure:
         raise
-    except BaseException as error:  # sys.exit() too
+    except BaseException as error:  # also SystemExit from sys.exit()
         from hrm_align.errors import UserError
 
-        told = str(error) if isinstance(error, UserError) else _told(error, start.get("file"))
-        raise Failure("died", told, REFUSAL_CHARACTERS) from None
+        detail = str(error) if isinstance(error, UserError) else _describe_error(error, start.get("file"))
+        raise Failure("died", detail, REFUSAL_CHARACTERS) from None
 
 
 def serve(reward: Loaded, rows: Sequence[Row], extract: bool = False) -> dict[str, Any]:
-    """Call a reward. The reply: the values of its rows and, if requested, what it read of them; or how it failed."""
+    """Call a reward and return the reply.
+
+    Args:
+        reward: the reward.
+        rows: JSON objects, one for each completion.
+        extract: whether the reply shall contain the graded text of each completion.
+
+    Returns:
+        `{"values", "bad", "why"}`, with `extract` also `"extracted"`; or `{"kind", "detail"}` if the reward failed.
+    """
     try:
         values, why = reward.grade(rows)
-        numbers, bad = _checked(values, len(rows))
-        read = {"extracted": [_extracted(reward, row["completion"]) for row in rows]} if extract else {}
+        numbers, bad = _check_values(values, len(rows))
+        texts = {"extracted": [_extract_answer(reward, row["completion"]) for row in rows]} if extract else {}
     except Failure as failure:
         return {"kind": failure.kind, "detail": failure.detail}
-    except BaseException as error:  # sys.exit() too
-        return {"kind": "raised", "detail": _told(error, None)[:DETAIL_CHARACTERS]}
-    return {"values": numbers, "bad": bad, "why": why, **read}
+    except BaseException as error:  # also SystemExit from sys.exit()
+        return {"kind": "raised", "detail": _describe_error(error, None)[:DETAIL_CHARACTERS]}
+    return {"values": numbers, "bad": bad, "why": why, **texts}
 
 
-def _extracted(reward: Loaded, completion: str) -> str | None:
-    """What the reward read, or None. A failure here costs the row nothing: it has been graded."""
+def _extract_answer(reward: Loaded, completion: str) -> str | None:
+    """Return the graded text of a completion, or None. An exception gives None, since the row already has its value."""
     try:
-        return reward.extracted(completion) if reward.extracted is not None else None
+        return reward.extract_answer(completion) if reward.extract_answer is not None else None
     except Exception:
         return None
 
 
-def _of_toolkit(grader: Any) -> Loaded:
+def _load_grader(grader: Any) -> Loaded:
     from hrm_align.errors import UserError
 
-    note = getattr(grader, "prepare", lambda: None)()
+    warning = getattr(grader, "prepare", lambda: None)()
 
     def grade(rows: Sequence[Row]) -> tuple[Any, dict[int, str]]:
         values, why = [], {}
@@ -164,37 +178,37 @@ def _of_toolkit(grader: Any) -> Loaded:
                 why[place] = str(error)[:DETAIL_CHARACTERS]
         return values, why
 
-    return Loaded(grade, grader.extracted, note)
+    return Loaded(grade, grader.extract_answer, warning)
 
 
-def _of_file(file: str, name: str) -> Loaded:
+def _load_file(file: str, name: str) -> Loaded:
     import importlib.util
     import inspect
 
-    sys.path.insert(0, str(Path(file).parent))  # so that it finds its neighbours
+    sys.path.insert(0, str(Path(file).parent))  # the file can import modules from its folder
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
-    assert spec is not None and spec.loader is not None, "`RewardSpec` has seen that it is a .py"
+    assert spec is not None and spec.loader is not None, "`RewardSpec` requires a file name that ends with .py"
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     function = getattr(module, name, None)
     if not callable(function):
-        named = [key for key, value in vars(module).items() if inspect.isfunction(value)]
-        raise Failure("died", f"it has no function {name!r}: its functions are {', '.join(named) or 'none'}")
-    taken = _columns_taken(function, name)
+        functions = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+        raise Failure("died", f"the file has no function {name!r}, only {', '.join(functions) or 'none'}")
+    accepted = _accepted_columns(function, name)
 
     def grade(rows: Sequence[Row]) -> tuple[Any, dict[int, str]]:
         columns = {key: [row[key] for row in rows] for key in COLUMNS}
         columns["completions"] = [row["completion"] for row in rows]
         columns["prompts"] = [row["messages"][-1]["content"] for row in rows]
         try:
-            return function(**{key: columns[key] for key in taken}), {}
+            return function(**{key: columns[key] for key in accepted}), {}
         except BaseException as error:
-            raise Failure("raised", _told(error, file)) from None
+            raise Failure("raised", _describe_error(error, file)) from None
 
     return Loaded(grade)
 
 
-def _columns_taken(function: Callable[..., Any], name: str) -> list[str]:
+def _accepted_columns(function: Callable[..., Any], name: str) -> list[str]:
     import inspect
 
     known = ["prompts", "completions", *COLUMNS]
@@ -203,29 +217,48 @@ def _columns_taken(function: Callable[..., Any], name: str) -> list[str]:
         return known
     for parameter in parameters:
         if parameter.name not in known and parameter.default is parameter.empty:
-            raise Failure("died", f"{name} takes {parameter.name!r}, which no row has: there are {', '.join(known)}")
+            raise Failure(
+                "died",
+                f"the parameter {parameter.name!r} of {name} is not a column. Use {', '.join(known)}, or **columns",
+            )
     return [parameter.name for parameter in parameters if parameter.name in known]
 
 
-def _checked(values: Any, n: int) -> tuple[list[float | None], dict[int, str]]:
-    """Finite numbers or None, and what each value was that is neither."""
+def _check_values(values: Any, n: int) -> tuple[list[float | None], dict[int, str]]:
+    """Convert the values of a reward to finite numbers or None.
+
+    Args:
+        values: return value of the reward.
+        n: number of completions.
+
+    Returns:
+        One number or None for each completion; and index of an invalid value -> its description.
+
+    Raises:
+        Failure: if `values` is not a list of `n` values.
+    """
     if hasattr(values, "tolist"):  # an array or a tensor
         values = values.tolist()
     if not isinstance(values, list | tuple):
-        raise Failure("wrong_length", f"it returned {_named(values)} for {n} completions: return a list of numbers")
+        detail = f"the reward returned {_describe_value(values)} for {n} completions. Return a list of numbers"
+        raise Failure("wrong_length", detail)
     if len(values) != n:
-        raise Failure("wrong_length", f"it returned {len(values)} values for {n} completions: return one for each")
+        detail = f"the reward returned {len(values)} values for {n} completions. Return one value for each completion"
+        raise Failure("wrong_length", detail)
     numbers: list[float | None] = []
     bad: dict[int, str] = {}
     for place, value in enumerate(values):
-        number = _number(value)
+        number = _to_number(value)
         numbers.append(number)
         if number is None and value is not None:
-            bad[place] = f"it returned {_named(value)}: return a finite number, or None for what cannot be graded"
+            bad[place] = (
+                f"the reward returned {_describe_value(value)}. Return a finite number, or None for a completion that "
+                "cannot be graded"
+            )
     return numbers, bad
 
 
-def _number(value: Any) -> float | None:
+def _to_number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     try:
@@ -235,15 +268,15 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _named(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     if value is None:
         return "None"
     shown = f" {value[:40]!r}" if isinstance(value, str) else f" {value}" if isinstance(value, bool | float) else ""
     return f"{type(value).__name__}{shown}"
 
 
-def _told(error: BaseException, file: str | None) -> str:
-    """`mine.py:7: KeyError: 'x'`, the line being the last one in the file itself."""
+def _describe_error(error: BaseException, file: str | None) -> str:
+    """Describe an exception as `mine.py:7: KeyError: 'x'`, with the innermost line of the traceback inside the file."""
     import traceback
 
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if file and frame.filename == file]

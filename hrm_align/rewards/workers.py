@@ -1,4 +1,4 @@
-"""Worker processes with deadlines: requests in, replies or typed failures out, whatever the processes do."""
+"""Pool of reward workers: every request gets a reply or a typed failure by its deadline, even after a crash or hang."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hrm_align.processes import REPLY_BYTES, Lost, WorkerProcess, forget_in_forks
+from hrm_align.processes import REPLY_BYTES, WorkerLost, WorkerProcess, forget_after_fork
 
-START_SECONDS = 60.0  # for all workers to load what they were told to
-SEND_SECONDS = 2.0  # for a new worker to be told
-FAILED_STARTS = 3  # in a row, in one run; then a crew is given up until the next
-ROW_BYTES = 1_000  # of a reply, for each row
+START_SECONDS = 60.0  # limit for all workers to load their rewards
+SEND_SECONDS = 2.0  # limit for sending a new worker its first message
+FAILED_STARTS = 3  # failed starts in a row, in one run, after which a group is skipped until the next run
+ROW_BYTES = 1_000  # bytes of a reply allowed for each row
 
 
 @dataclass(frozen=True)
-class Crew:
-    """Workers that have loaded the same rewards.
+class WorkerGroup:
+    """Workers that load the same rewards.
 
     Args:
-        start: what each is told first, as `hrm_align.rewards.worker_main` has it.
-        workers: how many.
+        start: first message to each worker; `hrm_align.rewards.worker_main` defines the format.
+        workers: number of workers.
     """
 
     start: Mapping[str, Any]
@@ -36,18 +36,18 @@ class Crew:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What to ask a worker.
+    """Rows for one reward.
 
     Args:
-        crew: of the worker, by its place.
-        reward: of the crew, by its place.
-        rows: what the reward reads, row by row.
-        seconds: it has for it.
-        tag: the caller's own.
-        extract: whether to tell what the reward read of each completion, too.
+        group: index of the worker group.
+        reward: index of the reward in the group.
+        rows: JSON objects that the reward reads, one for each row.
+        seconds: time limit for the reply.
+        tag: any value of the caller, unused here.
+        extract: whether the reply shall contain the extracted text of each completion.
     """
 
-    crew: int
+    group: int
     reward: int
     rows: list[dict[str, Any]]
     seconds: float
@@ -57,7 +57,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of a request: a body, or a kind of failure (`hrm_align.rewards.suite.KINDS`) and its detail."""
+    """Result of a request: a body, or a kind of failure (`hrm_align.rewards.suite.KINDS`) with its detail."""
 
     body: Mapping[str, Any] = field(default_factory=dict)
     kind: str = ""
@@ -65,161 +65,174 @@ class Reply:
 
 
 class StartError(Exception):
-    """A crew whose workers cannot be started."""
+    """The workers of a group cannot be started. `group` is the index of the group."""
 
-    def __init__(self, crew: int, detail: str):
+    def __init__(self, group: int, detail: str):
         super().__init__(detail)
-        self.crew, self.detail = crew, detail
+        self.group, self.detail = group, detail
 
 
 class _Worker(WorkerProcess):
-    """A process that has been told to load the rewards of a crew, and soon will be `ready`.
+    """Worker process that has received its first message, and is `ready` once its rewards are loaded.
 
-    Its standard input is the guardian's lifeline: when that closes, the guardian kills it and all that it has started.
+    Standard input of the process is the lifeline to its guardian: when standard input closes, the guardian kills the
+    worker and all processes that the worker started.
 
     Args:
-        crew: by its place.
-        start: what it is told first, as `hrm_align.rewards.worker_main` has it.
+        group: index of the worker group.
+        start: first message; `hrm_align.rewards.worker_main` defines the format.
     """
 
-    def __init__(self, crew: int, start: Mapping[str, Any]):
+    def __init__(self, group: int, start: Mapping[str, Any]):
         main = str(Path(__file__).with_name("worker_main.py"))
         super().__init__([sys.executable, "-I", "-S", main], lifeline=True)
-        self.crew = crew
+        self.group = group
         self.ready = False
-        self.notes: list[str] = []  # warnings of its rewards, once it is ready
+        self.warnings: list[str] = []  # warnings of the rewards, available once the worker is ready
         self.request: Request | None = None
-        self.until = 0.0
-        with suppress(Lost):  # if it has ended already, `reply` tells
-            self.ask({"path": sys.path, **start}, SEND_SECONDS)
+        self.request_deadline = 0.0
+        with suppress(WorkerLost):  # `read_reply` raises again for a worker that has ended
+            self.send_request({"path": sys.path, **start}, SEND_SECONDS)
 
-    def hand(self, request: Request, seconds: float) -> None:
-        """Send a request, in so many seconds. Raises Lost."""
-        most = REPLY_BYTES + ROW_BYTES * len(request.rows)
+    def send_rows(self, request: Request, seconds: float) -> None:
+        """Send the rows of a request within a time limit.
+
+        Raises:
+            WorkerLost: if the rows cannot be sent in time.
+        """
+        max_bytes = REPLY_BYTES + ROW_BYTES * len(request.rows)
         message = {"reward": request.reward, "rows": request.rows}
         if request.extract:  # the reply repeats parts of the completions
             message["extract"] = True
-            most += sum(len(json.dumps(row["completion"])) for row in request.rows)
-        self.ask(message, seconds, most)
+            max_bytes += sum(len(json.dumps(row["completion"])) for row in request.rows)
+        self.send_request(message, seconds, max_bytes)
 
-    def reply(self) -> dict[str, Any] | None:
-        """What has been replied; None while it is not complete, and for the process having become ready. Raises Lost."""
-        message = self.receive()
+    def read_reply(self) -> dict[str, Any] | None:
+        """Return the reply, or None if the reply is incomplete. The reply to the first message sets `ready` instead.
+
+        Raises:
+            WorkerLost: if the worker has ended, its rewards cannot be loaded, or its output is not a reply.
+        """
+        message = self.receive_reply()
         if message is None or self.ready:
             return message
         if "fault" in message:
-            raise Lost("died", str(message["fault"]))
-        self.ready, self.notes = True, [str(note) for note in message.get("notes", [])]
+            raise WorkerLost("died", str(message["fault"]))
+        self.ready, self.warnings = True, [str(warning) for warning in message.get("warnings", [])]
         return None
 
 
-class Pool:
-    """Workers that are started at once, replaced when they are late or dead, and all ended by `close`.
+class WorkerPool:
+    """Reward workers: started together, replaced when they die or exceed a time limit, and stopped by `close`.
 
-    One call at a time. In a forked process the pool starts workers of its own.
+    Only one call at a time is allowed. In a forked process the pool starts its own workers.
 
     Args:
-        crews: the workers there are.
+        groups: the worker groups.
 
     Raises:
         StartError: if a worker cannot load its rewards.
     """
 
-    def __init__(self, crews: Sequence[Crew]):
-        self._crews = list(crews)
+    def __init__(self, groups: Sequence[WorkerGroup]):
+        self._groups = list(groups)
         self._workers: list[_Worker] = []
         self._ending: list[_Worker] = []
-        self.strays: list[tuple[int, Lost]] = []  # crews of which a worker was lost while nothing was asked of it
-        forget_in_forks(self)
+        self.idle_losses: list[
+            tuple[int, WorkerLost]
+        ] = []  # (index of the group, failure of a worker without a request)
+        forget_after_fork(self)
         try:
-            self._await_all()
+            self._wait_until_ready()
         except BaseException:
             self.close()
             raise
 
     def run(
-        self, requests: Iterable[Request], seconds: float, answered: Callable[[Request, Reply], Iterable[Request]]
+        self, requests: Iterable[Request], seconds: float, handle_reply: Callable[[Request, Reply], Iterable[Request]]
     ) -> None:
-        """Ask all requests, and those that follow from their replies. Returns when all are answered, or in `seconds`.
+        """Process all requests and their follow-up requests. Returns when all have a reply, or at the deadline.
 
         Args:
-            requests: each is answered exactly once.
-            seconds: for all of them. What was not asked by then, or cut short, is answered as `skipped`.
-            answered: called with each reply; what it returns is asked, too.
+            requests: each request gets exactly one reply.
+            seconds: deadline for all requests. A request that is waiting or running at the deadline gets a reply of the
+                kind `skipped`.
+            handle_reply: called with each request and its reply; returns follow-up requests.
         """
-        run = _Run(self, requests, time.monotonic() + seconds, answered)
-        self._staff()
+        run = _Run(self, requests, time.monotonic() + seconds, handle_reply)
+        self._start_missing()
         try:
-            while run.open and time.monotonic() < run.end:
-                run.hand_out()
-                for worker in self._readable(run.next_limit() - time.monotonic()):
-                    run.hear(worker)
-                run.cut_late()
-            run.give_up()
-        finally:  # Ctrl-C: its replies must not be taken for the next run's
+            while run.unfinished and time.monotonic() < run.end:
+                run.dispatch()
+                for worker in self._readable(run.next_deadline() - time.monotonic()):
+                    run.handle_output(worker)
+                run.replace_late()
+            run.skip_unfinished()
+        finally:  # after Ctrl-C, a late reply must not become the reply to a request of the next run
             for worker in self.busy():
-                self.replace(worker, again=False)
+                self.replace(worker, restart=False)
 
     def close(self) -> None:
-        """End all workers and what they have started. The pool may be used again."""
+        """Stop all workers and the processes that they started. The pool can be used again."""
         for worker in self._workers:
-            worker.end()
+            worker.close_channel()
         for worker in self._workers + self._ending:
             worker.stop()
         self._workers, self._ending = [], []
 
     def forget(self) -> None:
-        """In a forked process: leave the workers to the parent."""
+        """Drop the workers in a forked process, since they belong to the parent."""
         self._workers, self._ending = [], []
 
-    def replace(self, worker: _Worker, again: bool = True) -> None:
-        """End a worker and, if `again`, start another in its place."""
+    def replace(self, worker: _Worker, restart: bool = True) -> None:
+        """End a worker and, with `restart`, start a new one in the same group."""
         self._workers.remove(worker)
-        worker.end()
+        worker.close_channel()
         self._ending.append(worker)
-        if again:
-            self._workers.append(_Worker(worker.crew, self._crews[worker.crew].start))
+        if restart:
+            self._workers.append(_Worker(worker.group, self._groups[worker.group].start))
 
     @property
-    def notes(self) -> list[str]:
-        """The warnings of the rewards, each once."""
-        return list(dict.fromkeys(note for worker in self._workers for note in worker.notes))
+    def warnings(self) -> list[str]:
+        """Warnings of the rewards, without duplicates."""
+        return list(dict.fromkeys(warning for worker in self._workers for warning in worker.warnings))
 
     def idle(self) -> list[_Worker]:
-        """Those that could be asked something."""
+        """Return the workers that are ready and have no request."""
         return [worker for worker in self._workers if worker.ready and worker.request is None]
 
     def busy(self) -> list[_Worker]:
-        """Those that have something to answer."""
+        """Return the workers that have a request."""
         return [worker for worker in self._workers if worker.request is not None]
 
-    def _staff(self) -> None:
-        """Bring every crew to its strength, and notice who was lost since the last run."""
+    def _start_missing(self) -> None:
+        """Replace workers that ended since the last run, and start workers until every group is complete."""
         self._ending = [worker for worker in self._ending if not worker.ended]
         for worker in self._readable(0):
             try:
-                worker.reply()
-            except Lost as lost:
-                self.strays.append((worker.crew, lost))
+                worker.read_reply()
+            except WorkerLost as loss:
+                self.idle_losses.append((worker.group, loss))
                 self.replace(worker)
-        present = Counter(worker.crew for worker in self._workers)
-        for number, crew in enumerate(self._crews):
-            for _ in range(crew.workers - present[number]):
-                self._workers.append(_Worker(number, crew.start))
+        present = Counter(worker.group for worker in self._workers)
+        for index, group in enumerate(self._groups):
+            for _ in range(group.workers - present[index]):
+                self._workers.append(_Worker(index, group.start))
 
-    def _await_all(self) -> None:
+    def _wait_until_ready(self) -> None:
         end = time.monotonic() + START_SECONDS
-        self._staff()
-        while late := [worker for worker in self._workers if not worker.ready]:
+        self._start_missing()
+        while loading := [worker for worker in self._workers if not worker.ready]:
             if time.monotonic() > end:
-                raise StartError(late[0].crew, f"it takes more than {START_SECONDS:.0f} seconds to load")
+                raise StartError(loading[0].group, f"loading takes more than {START_SECONDS:.0f} seconds")
             for worker in self._readable(end - time.monotonic()):
                 try:
-                    worker.reply()
-                except Lost as lost:
-                    raise StartError(worker.crew, lost.detail) from None
+                    worker.read_reply()
+                except WorkerLost as loss:
+                    raise StartError(worker.group, loss.detail) from None
 
     def _readable(self, seconds: float) -> list[_Worker]:
+        """Wait at most `seconds` and return the workers that have written something or have ended."""
         with selectors.DefaultSelector() as selector:
             for worker in self._workers:
                 selector.register(worker, selectors.EVENT_READ, worker)
@@ -227,90 +240,92 @@ class Pool:
 
 
 class _Run:
-    """The requests of one call of `Pool.run`."""
+    """State of one call of `WorkerPool.run`: waiting requests of each group and failed starts."""
 
     def __init__(
         self,
-        pool: Pool,
+        pool: WorkerPool,
         requests: Iterable[Request],
         end: float,
-        answered: Callable[[Request, Reply], Iterable[Request]],
+        handle_reply: Callable[[Request, Reply], Iterable[Request]],
     ):
         self.end = end
-        self._pool, self._answered = pool, answered
-        self._waiting: dict[int, deque[Request]] = {}
-        self._failed_starts: Counter[int] = Counter()
+        self._pool, self._handle_reply = pool, handle_reply
+        self._waiting: dict[int, deque[Request]] = {}  # index of a group -> requests
+        self._failed_starts: Counter[int] = Counter()  # index of a group -> failed starts in a row
         self._add(requests)
 
     @property
-    def open(self) -> bool:
-        """Whether anything is left to ask or to hear."""
+    def unfinished(self) -> bool:
+        """Whether a request has no reply yet."""
         return any(self._waiting.values()) or bool(self._pool.busy())
 
-    def hand_out(self) -> None:
-        """Ask the idle workers what is waiting."""
+    def dispatch(self) -> None:
+        """Send waiting requests to the idle workers."""
         for worker in self._pool.idle():
-            if queue := self._waiting.get(worker.crew):
+            if queue := self._waiting.get(worker.group):
                 request = worker.request = queue.popleft()
                 now = time.monotonic()
-                worker.until = now + request.seconds
+                worker.request_deadline = now + request.seconds
                 try:
-                    worker.hand(request, max(0.001, min(worker.until, self.end) - now))
-                except Lost as lost:
-                    self._lose(worker, lost)
+                    worker.send_rows(request, max(0.001, min(worker.request_deadline, self.end) - now))
+                except WorkerLost as loss:
+                    self._handle_loss(worker, loss)
 
-    def next_limit(self) -> float:
-        """When the next worker is late."""
-        return min([self.end, *(worker.until for worker in self._pool.busy())])
+    def next_deadline(self) -> float:
+        """Return the earliest deadline of the run and of all busy workers."""
+        return min([self.end, *(worker.request_deadline for worker in self._pool.busy())])
 
-    def hear(self, worker: _Worker) -> None:
-        """Take what a worker has written."""
+    def handle_output(self, worker: _Worker) -> None:
+        """Read the output of a worker, and handle its reply or its end."""
         try:
-            body = worker.reply()
-        except Lost as lost:
-            return self._lose(worker, lost)
+            body = worker.read_reply()
+        except WorkerLost as loss:
+            return self._handle_loss(worker, loss)
         if body is not None:
-            assert worker.request is not None, "`reply` knows an unasked one"
+            assert worker.request is not None, "`read_reply` raises for a reply without a request"
             request, worker.request = worker.request, None
-            self._answer(request, Reply(body, body.get("kind", ""), body.get("detail", "")))
+            self._finish(request, Reply(body, body.get("kind", ""), body.get("detail", "")))
         else:
-            self._failed_starts[worker.crew] = 0
+            self._failed_starts[worker.group] = 0
 
-    def cut_late(self) -> None:
-        """Replace the workers that have passed their limits."""
+    def replace_late(self) -> None:
+        """Replace the workers that have exceeded the time limit of their request."""
         now = time.monotonic()
         for worker in self._pool.busy():
-            if now >= worker.until:
+            if now >= worker.request_deadline:
                 assert worker.request is not None
-                self._lose(worker, Lost("timeout", f"it took more than {worker.request.seconds:.1f} seconds"))
+                detail = f"the reward took more than {worker.request.seconds:.1f} seconds"
+                self._handle_loss(worker, WorkerLost("timeout", detail))
 
-    def give_up(self) -> None:
-        """At the deadline: answer whatever has no answer."""
+    def skip_unfinished(self) -> None:
+        """At the deadline, give every request without a reply a reply of the kind `skipped`."""
         for worker in self._pool.busy():
-            self._lose(worker, Lost("skipped", "the deadline of all rewards had passed before it was done"))
-        self._skip([*self._waiting], "the deadline of all rewards had passed before it was asked")
+            self._handle_loss(worker, WorkerLost("skipped", "stopped at the deadline of all rewards"))
+        self._skip([*self._waiting], "not started before the deadline of all rewards")
 
     def _add(self, requests: Iterable[Request]) -> None:
         for request in requests:
-            self._waiting.setdefault(request.crew, deque()).append(request)
+            self._waiting.setdefault(request.group, deque()).append(request)
 
-    def _answer(self, request: Request, reply: Reply) -> None:
-        self._add(self._answered(request, reply))
+    def _finish(self, request: Request, reply: Reply) -> None:
+        self._add(self._handle_reply(request, reply))
 
-    def _lose(self, worker: _Worker, lost: Lost) -> None:
+    def _handle_loss(self, worker: _Worker, loss: WorkerLost) -> None:
+        """Replace a lost worker and reply to its request; skip the group after too many failed starts."""
         request = worker.request
         if not worker.ready:
-            self._failed_starts[worker.crew] += 1
+            self._failed_starts[worker.group] += 1
         elif request is None:
-            self._pool.strays.append((worker.crew, lost))
-        given_up = self._failed_starts[worker.crew] >= FAILED_STARTS
-        self._pool.replace(worker, again=not given_up)
+            self._pool.idle_losses.append((worker.group, loss))
+        abandoned = self._failed_starts[worker.group] >= FAILED_STARTS
+        self._pool.replace(worker, restart=not abandoned)
         if request is not None:
-            self._answer(request, Reply(kind=lost.kind, detail=lost.detail))
-        if given_up:
-            self._skip([worker.crew], f"its worker cannot be started again ({lost.detail})")
+            self._finish(request, Reply(kind=loss.kind, detail=loss.detail))
+        if abandoned:
+            self._skip([worker.group], f"the worker cannot be started again ({loss.detail})")
 
-    def _skip(self, crews: Iterable[int], detail: str) -> None:
-        for crew in crews:
-            while queue := self._waiting.get(crew):
-                self._answer(queue.popleft(), Reply(kind="skipped", detail=detail))
+    def _skip(self, groups: Iterable[int], detail: str) -> None:
+        for group in groups:
+            while queue := self._waiting.get(group):
+                self._finish(queue.popleft(), Reply(kind="skipped", detail=detail))

@@ -1,15 +1,16 @@
-"""Programs that a model has written are run where they can compute and do nothing else, and graded outside.
+"""Sandbox for programs written by a model: run each program in a confined process and return its results.
 
-trainer                      zygote                      a process for each job
-Sandbox, Worker  --jobs-->   inside.zygote  --fork-->    inside.confinement, then inside.program
-answers, grading  <--------  bytes, unread  <--------    what the program has made of it
+trainer                      zygote                         a process for each job
+Sandbox, Worker  --jobs-->   inside.zygote  --fork-->       inside.confinement, then inside.program
+parsed outcomes  <--------   bytes, not parsed  <--------   JSON that the program may have forged
 
-`monty` runs a part of Python where a system offers no wall.
+A confined process can compute, and has no access to files, network or other processes. Where the system supports no
+confinement, `monty` runs an interpreter for a subset of Python instead.
 """
 
 from hrm_align.sandbox.inside import Limits
 from hrm_align.sandbox.jobs import Job, Outcome
 from hrm_align.sandbox.pool import Sandbox
-from hrm_align.sandbox.self_test import NoWall
+from hrm_align.sandbox.self_test import SandboxUnavailable
 
-__all__ = ["Job", "Limits", "NoWall", "Outcome", "Sandbox"]
+__all__ = ["Job", "Limits", "Outcome", "Sandbox", "SandboxUnavailable"]

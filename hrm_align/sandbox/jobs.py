@@ -1,6 +1,7 @@
-"""Jobs for the sandbox and their outcomes, read with suspicion: the program may have written what its process says.
+"""Jobs for the sandbox, and parsing of their outcomes from untrusted output: the program may have written any bytes.
 
-It can claim any outcome for itself and nothing else. Whatever is no answer is a failure of a known kind, never an exception.
+A program can forge its own outcome but cannot affect anything else. Output that is not a valid answer becomes an
+outcome of the kind "refused"; parsing never raises an exception.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ FAILURES = ("raised", "timeout", "memory", "died", "output", "refused", "lost")
 
 @dataclass(frozen=True)
 class Job:
-    """A program and the calls to make of it, one after another. Each call starts the program anew.
+    """A program and calls of one of its functions. The calls run in order, and each call executes the program again.
 
     Args:
-        source: the whole program.
-        call: the function of it to call.
-        arguments: for each call the list of its arguments, as JSON holds them.
+        source: text of the program.
+        call: name of the function to call.
+        arguments: for each call, the list of its arguments as JSON values.
     """
 
     source: str
@@ -34,30 +35,34 @@ class Job:
     arguments: Sequence[Sequence[Any]]
 
     def request(self) -> bytes:
-        """The job as it is sent.
+        """Return the job as JSON, the form in which it is sent.
 
         Raises:
-            UserError: if an argument is no JSON value.
+            UserError: if an argument is not a JSON value.
         """
         try:
             job = {"source": self.source, "call": self.call, "arguments": [list(given) for given in self.arguments]}
             return json.dumps(job, allow_nan=False).encode()
         except (TypeError, ValueError) as error:
-            raise UserError(f"the arguments of {self.call} are no JSON values: {error}. Give only those.") from error
+            raise UserError(
+                f"the arguments of {self.call} are not JSON values: {error}. Use only JSON values."
+            ) from error
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job. It says what the program did, not whether that is right (`rewards.code_rewards.passed`).
+    """Result of a job: what the program did. `rewards.code_rewards.passed` checks whether the values are correct.
 
     Args:
-        kind: "returned", or why there are no values: the program "raised" an exception, met its "timeout", ran out of
-            "memory", "died" without an answer (a signal, an exit), wrote too much "output", or was "refused": it is no
-            Python, is too long, does not define the function, or returns what JSON has not, such as a tuple. "lost" is
-            the sandbox's own failure, twice in a row, and says nothing of the program.
-        values: what each call returned, in their order: None, bool, int, float, str, list, dict with string keys.
-        message: the failure in words. Part of it may be the program's own.
-        seconds: how long its process lived.
+        kind: "returned", or the reason why there are no values: the program "raised" an exception, exceeded its time
+            limit ("timeout"), its "memory" limit or its "output" limit, "died" without an answer (a signal, an exit),
+            or was "refused" because it is not valid Python, is too long, does not define the function, or returns a
+            value that JSON cannot represent, such as a tuple. "lost" means that the sandbox itself failed twice in a
+            row; the program may be correct.
+        values: return value of each call, in the order of the calls: None, bool, int, float, str, list, or dict with
+            string keys.
+        message: description of the failure. A part of the description may be text of the program.
+        seconds: lifetime of the process.
     """
 
     kind: str
@@ -66,32 +71,33 @@ class Outcome:
     seconds: float = 0.0
 
 
-_CLAIMS = (RETURNED, "raised", "memory", "refused")  # what a process can say of itself
+_CLAIMS = (RETURNED, "raised", "memory", "refused")  # kinds that the output of a process may contain
 
 
-def outcome_of(end: dict[str, Any], written: bytes, calls: int) -> Outcome:
-    """The outcome of a job.
+def parse_outcome(end: dict[str, Any], written: bytes, calls: int) -> Outcome:
+    """Build the outcome of a job.
 
     Args:
-        end: how its process ended, as the zygote tells it.
-        written: the process's own words.
-        calls: how many values there have to be.
+        end: how the process ended, as reported by the zygote: `end`, `status`, `seconds`.
+        written: output of the process, which is not trusted.
+        calls: required number of values.
     """
     seconds = end["seconds"]
     if end["end"] == "timeout":
-        return Outcome("timeout", message="it takes longer than it may", seconds=seconds)
+        return Outcome("timeout", message="the program exceeds its time limit", seconds=seconds)
     if end["end"] == "output":
-        return Outcome("output", message="it answers with more bytes than it may", seconds=seconds)
+        return Outcome("output", message="the answer of the program exceeds its size limit", seconds=seconds)
     if end["status"] != 0 or not written:
-        return Outcome("died", message=f"its process ended {_manner(end['status'])}", seconds=seconds)
+        return Outcome("died", message=f"the process ended {_describe_status(end['status'])}", seconds=seconds)
     try:
-        kind, message, values = _read(written, calls)
+        kind, message, values = _parse_answer(written, calls)
     except (ValueError, RecursionError) as error:
-        return Outcome("refused", message=_printable(f"its answer cannot be read: {error}"), seconds=seconds)
+        message = _printable(f"the answer of the program cannot be parsed: {error}")
+        return Outcome("refused", message=message, seconds=seconds)
     return Outcome(kind, values, message, seconds)
 
 
-def _manner(status: int) -> str:
+def _describe_status(status: int) -> str:
     if status >= 0:
         return f"without an answer, with exit code {status}"
     try:
@@ -100,37 +106,44 @@ def _manner(status: int) -> str:
         return f"by signal {-status}"
 
 
-def _read(written: bytes, calls: int) -> tuple[str, str, list[Any]]:
-    answer = json.loads(written.decode(), parse_constant=_refuse, parse_int=_int, parse_float=_float)
+def _parse_answer(written: bytes, calls: int) -> tuple[str, str, list[Any]]:
+    """Parse the output of a process into kind, message and values.
+
+    Raises:
+        ValueError: if the output is not a valid answer.
+    """
+    answer = json.loads(
+        written.decode(), parse_constant=_reject_constant, parse_int=_parse_int, parse_float=_parse_float
+    )
     if not isinstance(answer, dict) or answer.keys() != {"kind", "message", "values"}:
-        raise ValueError("it is no answer")
+        raise ValueError("wrong keys")
     kind, message, values = answer["kind"], answer["message"], answer["values"]
     if kind not in _CLAIMS or not isinstance(message, str) or not isinstance(values, list):
-        raise ValueError("it is no answer")
+        raise ValueError("wrong types")
     if len(values) != (calls if kind == RETURNED else 0):
-        raise ValueError(f"it has {len(values)} values for {calls} calls")
-    if _nesting(values) > MAX_NESTING + 2:  # the list of values, and the innermost items
-        raise ValueError("it is nested too deeply")
+        raise ValueError(f"{len(values)} values for {calls} calls")
+    if _count_levels(values) > MAX_NESTING + 2:  # plus 2 for the list of values and for the innermost items
+        raise ValueError("nested too deeply")
     return kind, _printable(message), values
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+def _reject_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
 
 
-def _int(text: str) -> int:
+def _parse_int(text: str) -> int:
     if len(text.lstrip("-")) > MAX_DIGITS:
         raise ValueError(f"an int of more than {MAX_DIGITS} digits")
     return int(text)
 
 
-def _float(text: str) -> float:
+def _parse_float(text: str) -> float:
     value = float(text)
-    return value if math.isfinite(value) else _refuse(f"{text:.20}")
+    return value if math.isfinite(value) else _reject_constant(f"{text:.20}")
 
 
-def _nesting(value: Any) -> int:
-    """How many levels there are; 1 for a number. Without recursion, for Python's own depth is the caller's."""
+def _count_levels(value: Any) -> int:
+    """Return the number of nesting levels, 1 for a number. Not recursive, since an answer may be deeply nested."""
     level, depth = [value], 0
     while level:
         depth += 1
@@ -144,5 +157,5 @@ def _nesting(value: Any) -> int:
 
 
 def _printable(text: str) -> str:
-    """Without what would move a terminal's cursor or cannot be encoded."""
+    """Return the start of a text, with a space for each character that controls a terminal or cannot be encoded."""
     return "".join(letter if letter.isprintable() else " " for letter in text[:MAX_MESSAGE])

@@ -1,7 +1,8 @@
-"""Programs run by pydantic-monty, an interpreter of a part of Python, where the system offers no wall for a sandbox.
+"""Run programs with pydantic-monty, an interpreter for a subset of Python, on systems without a sandbox.
 
-It has the interface of `Sandbox.run` and gives the same outcomes, but supports fewer programs: no inheritance, no generator
-functions, fewer modules; and its `map` returns a list. Programs get no file, no network, no environment and no function of this process.
+`Monty` has the interface of `Sandbox.run` and gives the same outcomes, but supports fewer programs: no inheritance, no
+generator functions, fewer modules, and `map` returns a list. Programs have no access to files, network, environment or
+functions of this process.
 """
 
 from __future__ import annotations
@@ -15,17 +16,15 @@ from typing import Any
 from hrm_align.errors import UserError
 from hrm_align.sandbox.inside import Limits
 from hrm_align.sandbox.inside.program import MAX_NESTING
-from hrm_align.sandbox.jobs import RETURNED, Job, Outcome, outcome_of
+from hrm_align.sandbox.jobs import RETURNED, Job, Outcome, parse_outcome
 
-VERSION = "1.4.0"  # the one that was tested; the extra `monty` pins it
-_DEPTH = 200  # calls within calls
-_GRACE_SECONDS = (
-    0.2  # beyond its seconds, for a call that the interpreter does not interrupt itself, before it is killed
-)
+VERSION = "1.4.0"  # the tested version; the extra `monty` pins it
+_DEPTH = 200  # recursion limit of a program
+_GRACE_SECONDS = 0.2  # a call that the interpreter does not interrupt at its time limit is killed this much later
 
-# Fed before the program, so that it holds the built-in names whatever the program assigns to them. It refuses what
-# `inside.program` refuses: values that JSON would not give back as they are. A program that replaces it writes its own
-# answer, which is compared like any other.
+# This code runs before the program, and its default arguments keep the built-in names, whatever the program assigns to
+# them. Like `inside.program`, the function rejects values that do not survive a round trip through JSON. A program that
+# replaces the function writes its own answer, and that answer is compared like any other answer.
 _WRITER = f"""
 import json as _hrm_json
 def _hrm_write(value, type=type, list=list, dict=dict, str=str, plain=(bool, int, float, str, type(None)),
@@ -33,34 +32,34 @@ def _hrm_write(value, type=type, list=list, dict=dict, str=str, plain=(bool, int
     def check(value, depth):
         kind = type(value)
         if depth > {MAX_NESTING}:
-            raise error("it returns more than {MAX_NESTING} lists within lists")
+            raise error("the function returns more than {MAX_NESTING} lists within lists")
         if kind is list:
             for item in value:
                 check(item, depth + 1)
         elif kind is dict:
             for key, item in value.items():
                 if type(key) is not str:
-                    raise error("it returns a dict with a key that is no text")
+                    raise error("the function returns a dict with a key that is not a string")
                 check(item, depth + 1)
         elif kind not in plain:
-            raise error(f"it returns a {{kind.__name__}}, which JSON has not")
+            raise error(f"the function returns a {{kind.__name__}}, which is not a JSON type")
     check(value, 0)
     return dumps(value, allow_nan=False)
 """
-# The f-string makes a text within the interpreter's own limits: other values would be copied into this process in full,
-# and a list that holds one list many times has no bound there.
+# The f-string converts the result to text within the limits of the interpreter. Other values would be copied into this
+# process in full, without a limit, and a list that contains the same list many times can be huge.
 _CALL = 'f"{{_hrm_write({call}(*_hrm_given))}}"'
 
 
 class Monty:
-    """Runs programs one after another in processes of pydantic-monty. A context manager.
+    """Run programs one after another in processes of pydantic-monty. Can be used as a context manager.
 
     Args:
-        limits: what one job may use. A call gets what the calls before it have left of the seconds.
+        limits: limits of one job. All calls of a job share the seconds.
 
     Raises:
         ImportError: if pydantic-monty is not installed.
-        UserError: if another version of it is.
+        UserError: if an untested version of pydantic-monty is installed.
     """
 
     def __init__(self, limits: Limits | None = None):
@@ -68,13 +67,13 @@ class Monty:
 
         if pydantic_monty.__version__ != VERSION:
             raise UserError(
-                f"pydantic-monty is {pydantic_monty.__version__}, and {VERSION} is supported: "
-                "pip install 'hrm_align[monty]'."
+                f"pydantic-monty has the version {pydantic_monty.__version__}, and only {VERSION} is supported. "
+                "Run pip install 'hrm_align[monty]'."
             )
         self.limits = limits or Limits()
-        self._errors = pydantic_monty
+        self._errors = pydantic_monty  # module with the exception classes
         self._pool = pydantic_monty.Monty(
-            binary_path=_binary(), max_processes=1, feed_duration_limit_grace=_GRACE_SECONDS
+            binary_path=_find_binary(), max_processes=1, feed_duration_limit_grace=_GRACE_SECONDS
         )
         self._pool.__enter__()
 
@@ -85,38 +84,39 @@ class Monty:
         self.close()
 
     def close(self) -> None:
-        """End the processes."""
+        """Stop the processes."""
         self._pool.__exit__(None, None, None)
 
     def run(self, jobs: Iterable[Job]) -> list[Outcome]:
-        """The outcome of each job, in their order. No program can make this raise.
+        """Run jobs and return their outcomes, in the order of the jobs. A failing program never raises an exception.
 
         Raises:
-            UserError: if an argument is no JSON value.
+            UserError: if an argument is not a JSON value.
         """
         return [self._run(job) for job in jobs]
 
     def _run(self, job: Job) -> Outcome:
-        job.request()  # raises for what is no JSON
+        job.request()  # raises UserError for arguments that are not JSON
         if len(job.source) > self.limits.characters:
             return Outcome("refused", message=f"the program has more than {self.limits.characters} characters")
         if not job.call.isidentifier():
-            return Outcome("refused", message=f"{job.call} is no name of a function")
+            return Outcome("refused", message=f"{job.call} is not a valid function name")
         start, written = time.monotonic(), list[str]()
         try:
             for given in job.arguments:
                 left = self.limits.cpu_seconds - (time.monotonic() - start)
                 if left <= 0:
-                    return Outcome("timeout", message="it takes longer than it may", seconds=time.monotonic() - start)
+                    seconds = time.monotonic() - start
+                    return Outcome("timeout", message="the program exceeds its time limit", seconds=seconds)
                 written.append(self._call(job, given, left))
                 if sum(map(len, written)) > self.limits.output_bytes:
-                    return Outcome("output", message="it answers with more bytes than it may")
-        except (self._errors.MontyError, ValueError) as error:  # ValueError: a text that is no UTF-8
-            return Outcome(*self._failure(error), seconds=time.monotonic() - start)
-        return _outcome(written, len(job.arguments), time.monotonic() - start)
+                    return Outcome("output", message="the answer of the program exceeds its size limit")
+        except (self._errors.MontyError, ValueError) as error:  # ValueError: the text cannot be encoded as UTF-8
+            return Outcome(*self._classify_failure(error), seconds=time.monotonic() - start)
+        return _parse_values(written, len(job.arguments), time.monotonic() - start)
 
     def _call(self, job: Job, given: Sequence[Any], seconds: float) -> str:
-        """What one call returns, as JSON that the program may have written itself. Each call has a new session."""
+        """Run one call in a new session. Return its result as JSON, which the program may have forged."""
         limits: Any = {
             "max_feed_duration_secs": seconds,
             "max_memory": self.limits.memory_bytes,
@@ -128,36 +128,38 @@ class Monty:
             inputs = {"_hrm_given": list(given)}
             return session.feed_run(_CALL.format(call=job.call), inputs=inputs, print_callback=_discard)
 
-    def _failure(self, error: Exception) -> tuple[str, list[Any], str]:
-        """Kind, values and message of a program that did not return."""
+    def _classify_failure(self, error: Exception) -> tuple[str, list[Any], str]:
+        """Return kind, values and message of the outcome for an exception of the interpreter."""
         message = f"{error}"[:200]
         if isinstance(error, self._errors.MontySyntaxError):
-            return "refused", [], f"no Python that is supported: {message}"
+            return "refused", [], f"not valid Python, or not supported: {message}"
         if isinstance(error, self._errors.MontyCrashedError):
             return ("timeout" if error.timed_out else "died"), [], message
         kinds = {"MemoryError": "memory", "TimeoutError": "timeout"}
         return kinds.get(message.partition(":")[0], "raised"), [], message
 
 
-def _binary() -> str:
-    """The program that runs programs. The package itself looks where `site` points, which reward workers start without.
+def _find_binary() -> str:
+    """Return the path of the interpreter's executable.
+
+    The search of pydantic-monty itself relies on the module `site`, which reward workers do not load.
 
     Raises:
-        ImportError: if it is not installed.
+        ImportError: if the executable is not installed.
     """
     for file in files("pydantic-monty-runtime") or ():
         if file.stem == "monty" and "dist-info" not in str(file):
             return str(file.locate())
-    raise ImportError("the program of pydantic-monty-runtime is not among its files")
+    raise ImportError("the package pydantic-monty-runtime does not contain its executable")
 
 
 def _discard(stream: str, text: str) -> None:
-    """For what a program prints."""
+    """Discard the printed output of a program."""
 
 
-def _outcome(written: Sequence[str], calls: int, seconds: float) -> Outcome:
-    """The outcome of texts that a program may have written, read as suspiciously as the sandbox's."""
+def _parse_values(written: Sequence[str], calls: int, seconds: float) -> Outcome:
+    """Build the outcome from the JSON texts of the calls, with the same checks as for the sandbox."""
     ended = {"end": "exited", "status": 0, "seconds": seconds}
     head = json.dumps({"kind": RETURNED, "message": ""})
     answer = f'{head[:-1]}, "values": [{", ".join(written)}]}}'
-    return outcome_of(ended, answer.encode(errors="replace"), calls)
+    return parse_outcome(ended, answer.encode(errors="replace"), calls)

@@ -1,4 +1,4 @@
-"""The sandbox: workers behind a wall that has been tested, and jobs handed to them."""
+"""The sandbox: a pool of confined workers that passed their self-test, and the jobs that they run."""
 
 from __future__ import annotations
 
@@ -8,54 +8,55 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
 from hrm_align.errors import RunError, UserError
-from hrm_align.processes import Lost, forget_in_forks
+from hrm_align.processes import WorkerLost, forget_after_fork
 from hrm_align.sandbox.inside import Limits
-from hrm_align.sandbox.jobs import Job, Outcome, outcome_of
-from hrm_align.sandbox.self_test import Targets, choose, fault_of
+from hrm_align.sandbox.jobs import Job, Outcome, parse_outcome
+from hrm_align.sandbox.self_test import Targets, choose, find_fault
 from hrm_align.sandbox.worker import Worker
 
-MOST_TRIES = 2  # of a job whose worker is lost
+MAX_TRIES = 2  # a job whose worker fails is tried this many times
 
 
 class Sandbox:
-    """Runs programs that nobody has read, each in a process of its own that can compute and do nothing else.
+    """Run untrusted programs, each job in a process of its own without access to files, network or other processes.
 
         with Sandbox() as sandbox:
             (outcome,) = sandbox.run([Job("def double(a): return a * 2", "double", [[21]])])
         assert outcome.values == [42]
 
-    A program can import what `inside.program.MODULES` lists, which is loaded before it starts; it opens no file, starts
-    no thread or process, and sees a clock in UTC. What it prints is discarded. It is safe to use from several threads; a
-    forked process gets workers of its own.
+    A program can import the modules in `inside.program.MODULES`, which are loaded before the program starts. The
+    program cannot open files or start threads or processes; its clock is in UTC, and its printed output is discarded. A
+    sandbox can be used from several threads. A forked process gets workers of its own.
 
     Args:
-        limits: what one job may use.
-        backend: the wall, by its name in `worker.BACKENDS`; by default the first that passes its self-test.
-        workers: jobs that run at the same time.
+        limits: limits of one job.
+        backend: name of the confinement in `worker.BACKENDS`; by default the first that passes its self-test.
+        workers: number of jobs that run at the same time.
 
     Attributes:
-        backend: the name of the wall that is used.
-        passed_over: what is wrong with those that come before it, a sentence each.
-        counts: how many jobs had which kind of outcome.
-        replaced: how many workers were lost and started anew.
+        backend: name of the confinement in use.
+        passed_over: for each backend that was tried before and failed, a sentence that states the problem.
+        counts: kind of outcome -> number of jobs.
+        replaced: number of workers that failed and were replaced.
 
     Raises:
-        UserError: if no wall holds on this system, or a setting is wrong. There is no weaker way to run programs.
+        UserError: if no backend passes its self-test on this system, or a setting is invalid. Programs never run with a
+            weaker confinement.
     """
 
     def __init__(self, limits: Limits | None = None, backend: str | None = None, workers: int = 2):
-        self.limits = _checked(limits or Limits())
+        self.limits = _check_limits(limits or Limits())
         if workers < 1:
-            raise UserError(f"workers is {workers}: a sandbox needs at least 1.")
+            raise UserError(f"invalid value for workers of the sandbox: {workers}. Use 1 or more.")
         self.counts: Counter[str] = Counter()
         self.replaced = 0
         self._size, self._lock, self._closed = workers, threading.Lock(), False
         self._workers: list[Worker] = []
         self._backend, self.passed_over = choose(self.limits, backend)
         self.backend = self._backend.name
-        forget_in_forks(self)
+        forget_after_fork(self)
         try:
-            self._fill()
+            self._start_missing()
         except BaseException:
             self.close()
             raise
@@ -68,14 +69,14 @@ class Sandbox:
 
     @property
     def pids(self) -> list[int]:
-        """The processes that it has started; none of them is a program's."""
+        """Process ids of the workers; the processes of programs are not included."""
         return [worker.pid for worker in self._workers]
 
     def run(self, jobs: Iterable[Job]) -> list[Outcome]:
-        """The outcome of each job, in their order. No program can make this raise.
+        """Run jobs and return their outcomes, in the order of the jobs. A failing program never raises an exception.
 
         Raises:
-            UserError: if an argument is no JSON value, or the sandbox is closed.
+            UserError: if an argument is not a JSON value, or the sandbox is closed.
             RunError: if workers cannot be started any more.
         """
         jobs = list(jobs)
@@ -90,89 +91,108 @@ class Sandbox:
         with self._lock:
             try:
                 outcomes |= self._run(requests, [len(job.arguments) for job in jobs])
-            except BaseException:  # Ctrl-C: a reply to these jobs must not be taken for one to the next
-                self._empty()
+            except BaseException:  # after Ctrl-C, a late reply must not become the reply to a job of the next call
+                self._stop_workers()
                 raise
             self.counts.update(outcome.kind for outcome in outcomes.values())
         return [outcomes[index] for index in range(len(jobs))]
 
     def close(self) -> None:
-        """End all processes. Nothing is left: no file was made. Not to be called while another thread is in `run`."""
+        """Stop all processes. Must not be called while another thread is in `run`."""
         self._closed = True
-        self._empty()
+        self._stop_workers()
 
     def _run(self, requests: dict[int, bytes], calls: Sequence[int]) -> dict[int, Outcome]:
+        """Run jobs on all workers.
+
+        Args:
+            requests: index of a job -> the job as JSON.
+            calls: number of calls of each job.
+
+        Returns:
+            Index of a job -> its outcome.
+        """
         outcomes: dict[int, Outcome] = {}
         waiting, losses = deque(requests), Counter[int]()
-        busy: dict[Worker, int] = {}
+        busy: dict[Worker, int] = {}  # worker -> index of its job
         while waiting or busy:
-            self._fill()
+            self._start_missing()
             for worker in self._workers:
                 if waiting and worker not in busy:
                     busy[worker] = waiting.popleft()
-                    worker.hand(requests[busy[worker]])
-            for worker in _ready(busy):
+                    worker.send_job(requests[busy[worker]])
+            for worker in _wait_for_any(busy):
                 index = busy.pop(worker)
                 try:
-                    outcomes[index] = outcome_of(*worker.result(), calls[index])
-                except Lost as loss:
-                    self._drop(worker)
+                    outcomes[index] = parse_outcome(*worker.result(), calls[index])
+                except WorkerLost as loss:
+                    self._remove(worker)
                     losses[index] += 1
-                    if losses[index] < MOST_TRIES:
+                    if losses[index] < MAX_TRIES:
                         waiting.appendleft(index)
                     else:
                         outcomes[index] = Outcome("lost", message=str(loss))
         return outcomes
 
-    def _fill(self) -> None:
-        """Start the workers that are missing, and test them before they see a program. If it raises, none may be used."""
+    def _start_missing(self) -> None:
+        """Start missing workers and test them before their first job. After an exception, no worker may be used.
+
+        Raises:
+            UserError: if the sandbox is closed.
+            RunError: if a worker does not start, or fails its self-test.
+        """
         if self._closed:
-            raise UserError("the sandbox is closed: make another one.")
-        known = len(self._workers)
-        if known == self._size:
+            raise UserError("the sandbox is closed. Create another sandbox.")
+        tested = len(self._workers)
+        if tested == self._size:
             return
         try:
-            while len(self._workers) < self._size:  # all of them first: they start side by side
+            while (
+                len(self._workers) < self._size
+            ):  # start all workers before the first test, so that they start in parallel
                 self._workers.append(Worker(self._backend, self.limits))
             with Targets(self.limits) as targets:
-                faults = [fault_of(worker, targets) for worker in self._workers[known:]]
-        except Lost as loss:
+                faults = [find_fault(worker, targets) for worker in self._workers[tested:]]
+        except WorkerLost as loss:
             faults = [str(loss)]
         if fault := next(filter(None, faults), None):
-            raise RunError(f"the sandbox ({self.backend}) held before and does not now: {fault}.")
+            raise RunError(
+                f"the sandbox ({self.backend}) passed its self-test before, and a new worker does not: {fault}. "
+                "Check what changed on this system, then run again."
+            )
 
-    def _drop(self, worker: Worker) -> None:
+    def _remove(self, worker: Worker) -> None:
         worker.stop()
         self._workers.remove(worker)
         self.replaced += 1
 
-    def _empty(self) -> None:
+    def _stop_workers(self) -> None:
         while self._workers:
             self._workers.pop().stop()
 
     def forget(self) -> None:
-        """In a forked process: leave the workers to the parent, and start others when they are needed."""
+        """Drop lock and workers in a forked process, since they belong to the parent; `run` starts new workers."""
         self._lock, self._workers = threading.Lock(), []
 
 
-def _checked(limits: Limits) -> Limits:
+def _check_limits(limits: Limits) -> Limits:
     for name, value in vars(limits).items():
         if not value > 0:
-            raise UserError(f"{name} is {value}: a limit of the sandbox must be more than 0.")
+            raise UserError(f"invalid value for {name} of the sandbox: {value}. Use a number above 0.")
         if not isinstance(value, int) and name != "wall_seconds":
-            raise UserError(f"{name} is {value}: it must be a whole number.")
+            raise UserError(f"invalid value for {name} of the sandbox: {value}. Use a whole number.")
     if limits.memory_bytes < 2**27:
-        raise UserError(f"memory_bytes is {limits.memory_bytes}: Python needs {2**27} at least.")
+        raise UserError(f"invalid value for memory_bytes of the sandbox: {limits.memory_bytes}. Use {2**27} or more.")
     return limits
 
 
-def _ready(workers: Iterable[Worker]) -> list[Worker]:
-    """Those that have answered or are overdue; waits for one."""
+def _wait_for_any(workers: Iterable[Worker]) -> list[Worker]:
+    """Wait until a worker has written a reply or is overdue, and return all such workers."""
     workers = list(workers)
     with selectors.DefaultSelector() as selector:
         for worker in workers:
             selector.register(worker, selectors.EVENT_READ, worker)
         while True:
-            answered = [key.data for key, _ in selector.select(1.0)]
-            if ready := answered or [worker for worker in workers if worker.overdue]:
+            readable = [key.data for key, _ in selector.select(1.0)]
+            if ready := readable or [worker for worker in workers if worker.overdue]:
                 return ready

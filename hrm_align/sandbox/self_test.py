@@ -1,8 +1,8 @@
-"""Whether a wall holds here and now: harmless programs that try what must not be possible, and one that must succeed.
+"""Self-test of the sandbox: harmless probe programs attempt forbidden operations, and one plain program must succeed.
 
-Each probe is run as any program is. It returns "done" if it managed, "stopped" if the system refused; what is neither
-proves nothing and counts as a fault. Every worker is tested when it starts. And since layers hide each other's holes, each
-is also tested without the others, once.
+Each probe runs like any other program. A probe returns "done" if the operation succeeded and "stopped" if the system
+refused the operation; any other result counts as a fault. Every worker is tested when it starts. A layer can hide a
+hole in another layer, so each layer is also tested once without the others, when a backend is chosen.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from collections.abc import Collection
 from typing import Any
 
 from hrm_align.errors import UserError
-from hrm_align.processes import Lost
+from hrm_align.processes import WorkerLost
 from hrm_align.sandbox.inside import Limits
-from hrm_align.sandbox.jobs import RETURNED, Job, outcome_of
-from hrm_align.sandbox.worker import BACKENDS, NO_WALL, Backend, Worker
+from hrm_align.sandbox.jobs import RETURNED, Job, parse_outcome
+from hrm_align.sandbox.worker import BACKENDS, UNCONFINED, Backend, Worker
 
-_MONTY = "`pip install 'hrm_align[monty]'`, an interpreter that needs no sandbox and supports a part of Python"
+_MONTY = "`pip install 'hrm_align[monty]'`, an interpreter that needs no sandbox and supports a subset of Python"
 
 
-class NoWall(UserError):
-    """No backend holds on this system.
+class SandboxUnavailable(UserError):
+    """No sandbox backend passes its self-test on this system.
 
     Args:
-        reason: what is wrong.
-        remedy: what would give this system one that holds.
+        reason: the problem of each backend.
+        remedy: changes to the system that would make a backend work, as an imperative.
     """
 
     def __init__(self, reason: str, remedy: str):
-        super().__init__(f"{reason}, so no program is run: {remedy}, or {_MONTY}.")
+        super().__init__(f"{reason}, so programs cannot be run. To run them, {remedy}, or {_MONTY}.")
         self.reason, self.remedy = reason, remedy
 
 
@@ -45,7 +45,7 @@ def probe(*given):
         return "stopped"
 """
 
-# The body of `attempt(...)`: true if it managed, false or OSError if it was refused.
+# Parameters and body of `attempt(...)`, which returns true after a success; false or OSError after a refusal.
 PROBES = {
     "read": """(files):
     for file in files:
@@ -76,7 +76,7 @@ PROBES = {
 """,
     "signal": """(trainer):
     if trainer in (os.getpid(), os.getppid()):
-        return False  # in a namespace where that number is the job's or the zygote's
+        return False  # in a namespace, that number belongs to the job or the zygote
     os.kill(trainer, 0)
     return True
 """,
@@ -102,18 +102,21 @@ PROBES = {
 }
 
 
-def source_of(probe: str) -> str:
-    """The program of a probe: `probe(...)` returns "done" or "stopped"."""
+def probe_source(probe: str) -> str:
+    """Return the text of a probe program, whose function `probe(...)` returns "done" or "stopped"."""
     return f"{_HEAD}def attempt{PROBES[probe]}{_ATTEMPT}"
 
 
 class Targets:
-    """What the probes aim at: files of the system, the trainer, and a listener of its own. A context manager."""
+    """Arguments of the probes: system files, the process id of the trainer, and the port of an open listener.
+
+    A context manager that closes the listener.
+    """
 
     def __init__(self, limits: Limits):
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.arguments: dict[str, list[Any]] = {
-            "read": [["/etc/passwd", "/etc/hosts", "/proc/self/status"]],  # the last is there for every user
+            "read": [["/etc/passwd", "/etc/hosts", "/proc/self/status"]],  # every user can read the last
             "write": [["/tmp", "/var/tmp", "/dev/shm", "/", "."], f"hrm_align-{secrets.token_hex(8)}"],
             "connect": [self._listener.getsockname()[1]],
             "signal": [os.getpid()],
@@ -128,64 +131,89 @@ class Targets:
 
 
 def choose(limits: Limits, name: str | None = None) -> tuple[Backend, list[str]]:
-    """The first backend that passes its self-test, or the one named if it does, and what is wrong with those before it.
+    """Choose the first backend that passes its self-test.
+
+    Args:
+        limits: limits of one job.
+        name: try only the backend with this name.
+
+    Returns:
+        The backend; and for each backend that failed before, a sentence that states the problem.
 
     Raises:
-        NoWall: if there is none.
-        UserError: for a name that no backend has.
+        SandboxUnavailable: if no backend passes its self-test.
+        UserError: for an unknown name.
     """
-    if name is not None and name not in [backend.name for backend in BACKENDS]:
-        raise UserError(f"there is no backend {name}: name one of {', '.join(backend.name for backend in BACKENDS)}.")
+    known = [backend.name for backend in BACKENDS]
+    if name is not None and name not in known:
+        raise UserError(f"invalid value for the backend of the sandbox: {name}. Use one of {', '.join(known)}.")
     if sys.platform != "linux":
-        raise NoWall(f"the sandbox works on Linux only and this is {sys.platform}", "use Linux")
+        raise SandboxUnavailable(f"the sandbox works only on Linux, and this system is {sys.platform}", "use Linux")
     faults: list[tuple[Backend, str]] = []
     with Targets(limits) as targets:
         for backend in BACKENDS:
             if name in (None, backend.name):
-                fault = fault_of_backend(backend, limits, targets)
+                fault = find_backend_fault(backend, limits, targets)
                 if fault is None:
-                    return backend, [f"{other.name}: {fault}. It needs {other.needs}." for other, fault in faults]
+                    return backend, [
+                        f"{other.name}: {fault}. {other.name} needs {other.needs}." for other, fault in faults
+                    ]
                 faults.append((backend, fault))
-    wrong = "; ".join(f"{backend.name}: {fault}" for backend, fault in faults)
+    problems = "; ".join(f"{backend.name}: {fault}" for backend, fault in faults)
     needs = "; ".join(f"for {backend.name} {backend.needs}" for backend, _ in faults)
-    raise NoWall(f"no sandbox holds on this system ({wrong})", f"provide {needs}")
+    raise SandboxUnavailable(f"no sandbox works on this system ({problems})", f"provide {needs}")
 
 
-def fault_of(worker: Worker, targets: Targets, held: Collection[str] = tuple(PROBES)) -> str | None:
-    """What is wrong with a worker that has just been started, or None: the probes in `held` must be stopped."""
+def find_fault(worker: Worker, targets: Targets, stopped_probes: Collection[str] = tuple(PROBES)) -> str | None:
+    """Test a worker that has just been started. Return a description of the first fault, or None.
+
+    Args:
+        worker: the worker.
+        targets: arguments of the probes.
+        stopped_probes: names of the probes that must be stopped.
+    """
     try:
-        worker.wait()  # until it has imported everything
+        worker.wait_for_reply()  # the zygote replies after its imports
         word = secrets.token_hex(8)
-        kind, values, message = _ask(worker, Job("def probe(word): return [word, 6 * 7]", "probe", [[word]]))
+        kind, values, message = _run_job(worker, Job("def probe(word): return [word, 6 * 7]", "probe", [[word]]))
         if (kind, values) != (RETURNED, [[word, 42]]):
             return f"a harmless program fails: {kind} {message}"
-        for probe in sorted(held):
-            kind, values, message = _ask(worker, Job(source_of(probe), "probe", [targets.arguments.get(probe, [])]))
+        for probe in sorted(stopped_probes):
+            job = Job(probe_source(probe), "probe", [targets.arguments.get(probe, [])])
+            kind, values, message = _run_job(worker, job)
             if (kind, values) != (RETURNED, ["stopped"]):
                 return f"the probe '{probe}' is not stopped: {kind} {values or message}"
-    except Lost as loss:
+    except WorkerLost as loss:
         return str(loss)
     return None
 
 
-def fault_of_backend(backend: Backend, limits: Limits, targets: Targets) -> str | None:
-    """What is wrong with a backend on this system, or None. Starts four workers and stops them."""
+def find_backend_fault(backend: Backend, limits: Limits, targets: Targets) -> str | None:
+    """Test a backend on this system, as a whole and layer by layer. Return a description of the first fault, or None.
+
+    Four workers are started and stopped.
+    """
     reach = ("read", "write", "connect", "fork")
-    trials = (
+    trials = (  # prefix of the description, backend, layers of a job, probes that must be stopped
         ("", backend, backend.layers, tuple(PROBES)),
-        ("its wall alone: ", backend, backend.wall, backend.held),
-        ("limits alone: ", NO_WALL, ("limits",), (*reach, "allocate", "root")),
-        ("seccomp alone: ", NO_WALL, ("seccomp",), (*reach, "signal")),
+        ("outer confinement alone: ", backend, backend.outer_layers, backend.stopped_probes),
+        ("limits alone: ", UNCONFINED, ("limits",), (*reach, "allocate", "root")),
+        ("seccomp alone: ", UNCONFINED, ("seccomp",), (*reach, "signal")),
     )
     workers: list[Worker] = []
     try:
-        for _, wall, layers, _ in trials:  # all of them first: they start side by side
-            workers.append(Worker(wall, limits, layers))
-        for worker, (name, _, _, held) in zip(workers, trials, strict=True):
-            fault = fault_of(worker, targets, held)
+        for (
+            _,
+            confinement,
+            layers,
+            _,
+        ) in trials:  # start all workers before the first test, so that they start in parallel
+            workers.append(Worker(confinement, limits, layers))
+        for worker, (prefix, _, _, stopped_probes) in zip(workers, trials, strict=True):
+            fault = find_fault(worker, targets, stopped_probes)
             if fault is not None:
-                return name + fault
-    except Lost as loss:
+                return prefix + fault
+    except WorkerLost as loss:
         return str(loss)
     finally:
         for worker in workers:
@@ -193,7 +221,7 @@ def fault_of_backend(backend: Backend, limits: Limits, targets: Targets) -> str 
     return None
 
 
-def _ask(worker: Worker, job: Job) -> tuple[str, list[Any], str]:
-    worker.hand(job.request())
-    outcome = outcome_of(*worker.result(), len(job.arguments))
+def _run_job(worker: Worker, job: Job) -> tuple[str, list[Any], str]:
+    worker.send_job(job.request())
+    outcome = parse_outcome(*worker.result(), len(job.arguments))
     return outcome.kind, outcome.values, outcome.message

@@ -1,12 +1,15 @@
-"""A zygote as the trainer holds it: started behind one of the walls that a platform may offer, and given jobs.
+"""Backends of the sandbox, and the trainer's handle of a zygote: start the zygote in a confinement and send jobs to it.
 
-The walls, best first. All have seccomp and resource limits within (`inside.confinement`), and differ in what stands behind them:
+A zygote is a Python process that has already imported all modules and forks a child for each job (`inside.zygote`). The
+backends, best first. Each child also has a seccomp filter and resource limits (`inside.confinement`); the backends
+differ in the outer confinement:
 
-    bubblewrap  namespaces: of all files only Python's own exist, read-only, and no other process, network or IPC object
-    landlock    the kernel refuses every file
+    bubblewrap  namespaces: only Python's own files exist, read-only; no other process, network or IPC object is visible
+    landlock    the kernel refuses access to every file
 
-That is their order: they cost the same (6 to 7 ms a job), and without seccomp nothing that 246 hostile programs did behind
-bubblewrap was seen outside, where 5 got past Landlock to a name or an IPC object (`scripts/sandbox_campaign.py`).
+Both take 6 to 7 ms for a job. The order comes from a test with 246 hostile programs and without seccomp: with
+bubblewrap no program had an effect outside, and with Landlock 5 programs reached a name or an IPC object
+(`scripts/sandbox_campaign.py`).
 """
 
 from __future__ import annotations
@@ -21,12 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hrm_align.processes import REPLY_BYTES, Lost, WorkerProcess
+from hrm_align.processes import REPLY_BYTES, WorkerLost, WorkerProcess
 from hrm_align.sandbox.inside import Limits
 
-START_SECONDS = 60.0  # to start Python and import; a tenth of a second, on a computer that has nothing else to do
-GRACE_SECONDS = 20.0  # beyond a job's wall time, for the zygote to tell
-BYTES_PER_BYTE = 6  # of a reply, for a byte of a job's output: `\u00ff`
+START_SECONDS = 60.0  # limit for starting Python and importing modules, which takes 0.1 seconds on an idle computer
+GRACE_SECONDS = 20.0  # time for the reply of the zygote beyond the wall time of a job
+BYTES_PER_BYTE = 6  # bytes of a reply for one byte of a job's output, which may be escaped as `\u00ff`
 
 INSIDE = Path(__file__).with_name("inside")
 _START = "import sys; sys.path[0] = sys.argv.pop(); from inside.zygote import main; del sys.path[0]; main()"
@@ -38,33 +41,34 @@ class Backend:
     """A way to confine programs.
 
     Args:
-        name: what it is chosen by.
-        needs: what a platform must have for it.
-        layers: what a job's process gives up by itself (`inside.confinement`).
-        wall: those of them that are the wall; none where it is built around the zygote.
-        held: the probes of `self_test` that the wall stops alone.
+        name: name for the argument `backend` of `Sandbox`.
+        needs: requirements on the system, for error messages.
+        layers: confinement layers that the process of each job applies to itself (`inside.confinement`).
+        outer_layers: the layers that form the outer confinement; empty if the outer confinement is built around the
+            zygote.
+        stopped_probes: the probes of `self_test` that the outer confinement stops without the other layers.
     """
 
     name: str
     needs: str
     layers: tuple[str, ...]
-    wall: tuple[str, ...] = ()
-    held: tuple[str, ...] = ()
+    outer_layers: tuple[str, ...] = ()
+    stopped_probes: tuple[str, ...] = ()
 
     def command(self) -> list[str]:
-        """What starts a zygote.
+        """Return the command that starts a zygote.
 
         Raises:
-            OSError: if the program that builds the wall is not installed.
+            OSError: if bubblewrap is needed and not installed.
         """
         python = [os.path.realpath(sys.executable), "-S", "-s", "-B", "-c", _START, str(INSIDE.parent)]
         return [*_bubblewrap(python[0]), *python] if self.name == "bubblewrap" else python
 
 
 def environment() -> dict[str, str]:
-    """What a zygote is started with, and forgets before it forks: a program does the same everywhere.
+    """Return the environment of a zygote: UTC, a fixed hash seed, and the library path that some Python builds need.
 
-    Time zone and hash seed; and where a Python that was built so finds its own library.
+    The zygote clears its environment before it forks, so that programs give the same results on every system.
     """
     library = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
     return {"TZ": "UTC0", "PYTHONHASHSEED": "0", **library}
@@ -74,18 +78,20 @@ def _bubblewrap(python: str) -> Sequence[str]:
     program = shutil.which("bwrap")
     if program is None:
         raise OSError("bwrap is not installed")
-    words = [program, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-    words += ["--as-pid-1", "--cap-drop", "ALL"]
-    if os.geteuid() == 0:  # the zygote's children drop root themselves, and it must be able to kill them
+    arguments = [program, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    arguments += ["--as-pid-1", "--cap-drop", "ALL"]
+    if os.geteuid() == 0:  # the children drop root themselves, and the zygote must still be able to kill them
         for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_KILL"):
-            words += ["--cap-add", capability]
+            arguments += ["--cap-add", capability]
     else:
-        words += ["--unshare-user"]
+        arguments += ["--unshare-user"]
     stdlib = os.path.dirname(os.__file__)
-    prefix = [os.path.join(sys.base_prefix, name) for name in ("lib", "lib64")]  # of a Python that brings its libraries
+    prefix = [
+        os.path.join(sys.base_prefix, name) for name in ("lib", "lib64")
+    ]  # shared libraries of the Python installation
     for path in sorted({*_LIBRARIES, *prefix, stdlib, python, str(INSIDE)}):
-        words += ["--ro-bind-try", path, path]
-    return [*words, "--remount-ro", "/"]
+        arguments += ["--ro-bind-try", path, path]
+    return [*arguments, "--remount-ro", "/"]
 
 
 BACKENDS = (
@@ -93,51 +99,60 @@ BACKENDS = (
         "bubblewrap",
         "the program bwrap (apt install bubblewrap), and a system that lets it make namespaces",
         layers=("limits", "seccomp"),
-        held=("read", "write", "connect", "signal"),
+        stopped_probes=("read", "write", "connect", "signal"),
     ),
     Backend(
         "landlock",
         "Linux 5.13 or later with Landlock enabled",
         layers=("landlock", "limits", "seccomp"),
-        wall=("landlock",),
-        held=("read", "write"),
+        outer_layers=("landlock",),
+        stopped_probes=("read", "write"),
     ),
 )
-NO_WALL = Backend("none", "nothing", layers=())  # for a test of the other layers without one
+UNCONFINED = Backend("none", "nothing", layers=())  # for testing single layers without an outer confinement
 
 
 class Worker(WorkerProcess):
-    """A zygote behind a wall. It is lost if it dies, hangs, or cannot confine a job's process: that is never the program's fault.
+    """Handle of a zygote in a confinement.
+
+    A zygote that dies, hangs, or cannot confine the process of a job raises `WorkerLost`; programs cannot cause that.
 
     Args:
-        backend: the wall.
-        limits: what a job may use.
-        layers: what a job's process gives up; the backend's, but for a test of one layer without another.
+        backend: the confinement.
+        limits: limits of one job.
+        layers: layers for the process of a job, by default those of the backend; others serve to test single layers.
 
     Raises:
-        Lost: if it cannot be started.
+        WorkerLost: if the zygote cannot be started.
     """
 
     def __init__(self, backend: Backend, limits: Limits, layers: tuple[str, ...] | None = None):
         try:
-            super().__init__(backend.command(), hear_errors=True, env=environment(), cwd="/")
+            super().__init__(backend.command(), capture_stderr=True, env=environment(), cwd="/")
         except OSError as error:
-            raise Lost("died", str(error)) from error
+            raise WorkerLost("died", str(error)) from error
         self._limits = limits
         settings = {"layers": backend.layers if layers is None else layers, "limits": dataclasses.asdict(limits)}
-        with suppress(Lost):  # which `wait` raises again
-            self.ask(settings, START_SECONDS)
+        with suppress(WorkerLost):  # `wait_for_reply` raises again
+            self.send_request(settings, START_SECONDS)
 
-    def hand(self, job: bytes) -> None:
-        """Hand over a job. If it cannot be, `result` raises."""
+    def send_job(self, job: bytes) -> None:
+        """Send a job, as JSON. If the job cannot be sent, `result` raises."""
         seconds = self._limits.wall_seconds + GRACE_SECONDS
-        most = REPLY_BYTES + BYTES_PER_BYTE * self._limits.output_bytes
-        with suppress(Lost):
-            self.ask({"job": job.decode("ascii")}, seconds, most)
+        max_bytes = REPLY_BYTES + BYTES_PER_BYTE * self._limits.output_bytes
+        with suppress(WorkerLost):
+            self.send_request({"job": job.decode("ascii")}, seconds, max_bytes)
 
     def result(self) -> tuple[dict[str, Any], bytes]:
-        """How the job's process ended, and what it wrote. Raises Lost."""
-        end = self.wait()
+        """Wait for the result of the job.
+
+        Returns:
+            How the process of the job ended, and the output of the process.
+
+        Raises:
+            WorkerLost: if the zygote failed, or could not confine the process.
+        """
+        end = self.wait_for_reply()
         if end["end"] == "unconfined":
-            raise Lost("died", f"a job's process could not be confined: {end['reason']}")
+            raise WorkerLost("died", f"the process of a job could not be confined: {end['reason']}")
         return end, end["written"].encode("latin-1")

@@ -15,7 +15,7 @@ from .weak import Subprocess
 
 LIMITS = Limits(cpu_seconds=1, wall_seconds=2.0, memory_bytes=256 * 2**20)
 # What a case does wrong itself, as opposed to what is refused to it.
-_BROKEN = ("NameError", "UnboundLocalError", "no Python")
+_BROKEN = ("NameError", "UnboundLocalError", "not valid Python")
 
 
 @dataclass

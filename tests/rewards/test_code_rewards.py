@@ -19,7 +19,7 @@ import pytest
 import hrm_align
 from hrm_align.errors import RunError, UserError
 from hrm_align.rewards import code_rewards, workers
-from hrm_align.rewards.base import create
+from hrm_align.rewards.base import create_grader
 from hrm_align.rewards.code_rewards import passed
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from hrm_align.rewards.worker_main import Failure, load, serve
@@ -41,17 +41,17 @@ def runner(request: pytest.FixtureRequest) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "monty":
             pytest.importorskip("pydantic_monty", reason="pip install 'hrm_align[monty]'")
-            patch.setattr(self_test, "fault_of_backend", lambda *_: "it was taken away")
-            code_rewards._runner.cache_clear()
+            patch.setattr(self_test, "find_backend_fault", lambda *_: "it was taken away")
+            code_rewards._start_runner.cache_clear()
         else:
             skip_without_sandbox()
         yield request.param
         if request.param == "monty":
-            code_rewards._runner.cache_clear()
+            code_rewards._start_runner.cache_clear()
 
 
 def grade(program: str, call: str, tests: Any, reference: str = "") -> float | None:
-    return create("code", {}).grade(program, row(reference, call=call, tests=tests))
+    return create_grader("code", {}).grade(program, row(reference, call=call, tests=tests))
 
 
 def test_shipped_answers_return_what_their_tests_expect():
@@ -144,24 +144,26 @@ def test_a_program_starts_anew_with_copies_for_every_test(runner: str):
 )
 def test_a_row_without_tests_cannot_be_graded(grading: dict[str, Any]):
     with pytest.raises(UserError, match=r"rows.jsonl:1: .*tests"):
-        create("code", {}).grade("def f(x): return 2", row("def f(x): return x * 2", **grading))
+        create_grader("code", {}).grade("def f(x): return 2", row("def f(x): return x * 2", **grading))
 
 
 def test_a_row_whose_own_answer_fails_cannot_be_graded(runner: str):
     tests, wrong = [[[1], 2], [[3], 7]], "def f(x): return x * 2"
     for _ in range(2):
-        with pytest.raises(UserError, match=r"rows.jsonl:1: .* own answer fails its tests: f\(3\) returns 6 and not 7"):
+        with pytest.raises(
+            UserError, match=r"rows.jsonl:1: the reference fails the tests .*: f\(3\) returns 6, expected 7"
+        ):
             grade(wrong, "f", tests, wrong)
-    with pytest.raises(UserError, match=r"rows.jsonl:1: .* own answer fails its tests: .*no_such_name"):
+    with pytest.raises(UserError, match=r"rows.jsonl:1: the reference fails the tests .*no_such_name"):
         grade("", "f", tests, "def f(x): return no_such_name(x)")
-    with pytest.raises(UserError, match=r"rows.jsonl:1: .* own answer fails its tests: .*longer|limit"):
+    with pytest.raises(UserError, match=r"rows.jsonl:1: the reference fails the tests .*time limit"):
         grade("", "f", tests, "def f(x):\n while True: pass")
 
 
 class Recorder:
     """Takes the place of the sandbox: keeps the jobs, and returns the same outcome for each."""
 
-    note = None
+    warning = None
 
     def __init__(self, outcome: Outcome):
         self.outcome, self.jobs = outcome, list[Job]()
@@ -170,14 +172,14 @@ class Recorder:
         jobs = list(jobs)
         self.jobs += jobs
         if self.outcome.kind == "gone":
-            raise RunError("the sandbox (x) held before and does not now: y.")
+            raise RunError("the sandbox (x) does not pass its self-test: y.")
         return [self.outcome for _ in jobs]
 
 
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     made = Recorder(Outcome("returned", ["secret"]))
-    monkeypatch.setattr(code_rewards, "_runner", lambda: made)
+    monkeypatch.setattr(code_rewards, "_start_runner", lambda: made)
     code_rewards._require_reference.cache_clear()
     return made
 
@@ -202,14 +204,14 @@ def test_a_lost_sandbox_grades_nothing_and_blames_no_row(recorder: Recorder):
     recorder.outcome = Outcome("returned", [1])
     assert grade("def f(a): return 1", "f", [[[1], 1]], "def f(a): return 1") == 1.0
     recorder.outcome = Outcome("gone")
-    with pytest.raises(UserError, match=r"rows.jsonl:1: the program was not graded: the sandbox .* does not now"):
+    with pytest.raises(UserError, match=r"rows.jsonl:1: the program was not graded: the sandbox .* does not pass"):
         grade("def f(a): return 1", "f", [[[1], 1]])
 
 
 def test_the_interpreter_cannot_be_chosen_any_more():
-    assert create("code", {"sandbox": True}) == create("code", {})
-    with pytest.raises(UserError, match=r"^the reward code: `sandbox` is false, .* was removed: leave the option out"):
-        create("code", {"sandbox": False})
+    assert create_grader("code", {"sandbox": True}) == create_grader("code", {})
+    with pytest.raises(UserError, match=r"^the reward code: invalid value for sandbox: False .* Leave the option out"):
+        create_grader("code", {"sandbox": False})
 
 
 # --- Hostile programs
@@ -311,24 +313,24 @@ def test_hostile_programs_get_0_without_a_sandbox(runner: str):
 
 @pytest.fixture
 def no_wall(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(self_test, "fault_of_backend", lambda *_: "the probe 'read' is not stopped")
-    code_rewards._runner.cache_clear()
+    monkeypatch.setattr(self_test, "find_backend_fault", lambda *_: "the probe 'read' is not stopped")
+    code_rewards._start_runner.cache_clear()
     yield
-    code_rewards._runner.cache_clear()
+    code_rewards._start_runner.cache_clear()
 
 
 def test_without_a_sandbox_and_without_monty_nothing_is_graded(no_wall: None, monkeypatch: pytest.MonkeyPatch):
     """The refusal names what is missing and both remedies, whole, as the worker hands it on."""
     monkeypatch.setitem(sys.modules, "pydantic_monty", None)
-    for refused in (create("code", {}).prepare, lambda: grade("def f(): return 1", "f", [[[], 1]])):  # type: ignore[attr-defined]
+    for refused in (create_grader("code", {}).prepare, lambda: grade("def f(): return 1", "f", [[[], 1]])):  # type: ignore[attr-defined]
         with pytest.raises(
-            UserError, match=r"no sandbox holds.*the probe 'read' is not stopped.*pip install 'hrm_align\[monty\]'"
+            UserError, match=r"no sandbox works.*the probe 'read' is not stopped.*pip install 'hrm_align\[monty\]'"
         ):
             refused()
     with pytest.raises(Failure) as caught:
         load({"rewards": [["code", {}]]})
-    assert caught.value.detail.startswith("no sandbox holds on this system (bubblewrap: ")
-    assert "apt install bubblewrap" in caught.value.detail and caught.value.detail.endswith("a part of Python.")
+    assert caught.value.detail.startswith("no sandbox works on this system (bubblewrap: ")
+    assert "apt install bubblewrap" in caught.value.detail and caught.value.detail.endswith("a subset of Python.")
     assert "\n" not in caught.value.detail
 
 
@@ -336,13 +338,13 @@ def test_without_a_sandbox_monty_grades_and_the_user_is_warned(no_wall: None):
     pytest.importorskip("pydantic_monty", reason="pip install 'hrm_align[monty]'")
     (loaded,) = load({"rewards": [["code", {}]]})
     assert (
-        loaded.note is not None
-        and "so code is graded by pydantic-monty" in loaded.note
-        and "apt install bubblewrap" in loaded.note
+        loaded.warning is not None
+        and "so code is graded by pydantic-monty" in loaded.warning
+        and "apt install bubblewrap" in loaded.warning
     )
     graded = {"reference": "", "source": "rows.jsonl:1", "grading": {"call": "f", "tests": [[[], 1]]}}
-    told = serve(loaded, [{"completion": f"def f(): return {number}", **graded} for number in (1, 2)])
-    assert told["values"] == [1.0, 0.0]
+    reply = serve(loaded, [{"completion": f"def f(): return {number}", **graded} for number in (1, 2)])
+    assert reply["values"] == [1.0, 0.0]
 
 
 @pytest.fixture
@@ -351,7 +353,7 @@ def no_wall_in_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     source = Path(hrm_align.__file__).parent
     shutil.copytree(source, tmp_path / "hrm_align", ignore=shutil.ignore_patterns("recipes", "__pycache__"))
     with (tmp_path / "hrm_align/sandbox/self_test.py").open("a") as file:
-        file.write("\n\ndef fault_of_backend(*_):\n    return \"the probe 'read' is not stopped\"\n")
+        file.write("\n\ndef find_backend_fault(*_):\n    return \"the probe 'read' is not stopped\"\n")
     monkeypatch.setattr(workers, "__file__", str(tmp_path / "hrm_align/rewards/workers.py"))
     (tmp_path / "first").mkdir()
     monkeypatch.syspath_prepend(tmp_path / "first")
@@ -363,8 +365,8 @@ def test_rewards_without_a_sandbox_and_without_monty_do_not_start(no_wall_in_wor
     with pytest.raises(UserError) as caught:
         RewardSuite([RewardSpec("code")])
     text = str(caught.value)
-    assert text.startswith("the rewards code cannot be loaded: no sandbox holds on this system (bubblewrap: the probe")
-    assert "pip install 'hrm_align[monty]'" in text and text.endswith("a part of Python.")
+    assert text.startswith("cannot load the rewards code: no sandbox works on this system (bubblewrap: the probe")
+    assert "pip install 'hrm_align[monty]'" in text and text.endswith("a subset of Python.")
 
 
 def test_rewards_without_a_sandbox_are_computed_by_monty_with_one_warning(

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.base import GRADERS, Verifiable, check_match, create, match_names, metric_name, reward_class
+from hrm_align.rewards.base import (
+    GRADERS,
+    Verifiable,
+    check_match,
+    create_grader,
+    match_names,
+    metric_name,
+    reward_class,
+)
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from hrm_align.rewards.worker_main import Loaded, serve
 from tests.rewards.rows import row, skip_without_sandbox
@@ -38,9 +46,9 @@ READS_NOTHING = {
 def test_every_grader_of_the_registry_has_the_one_protocol():
     assert set(GRADED) == set(match_names()) == set(GRADERS) - set(OPTIONS)
     for name in GRADERS:
-        grader = create(name, OPTIONS.get(name, {}))
+        grader = create_grader(name, OPTIONS.get(name, {}))
         assert callable(grader.grade) and not callable(grader) and isinstance(grader, Verifiable) == (name in GRADED)
-        assert grader.extracted("") is None or name in GRADED
+        assert grader.extract_answer("") is None or name in GRADED
         assert metric_name(name) == f"{name}_match"
 
 
@@ -51,15 +59,15 @@ def test_a_grader_accepts_the_reference_rejects_a_corrupted_one_and_shows_what_i
     reference, grading, completion, read = GRADED[name]
     (tmp_path / "t.sql").write_text("CREATE TABLE t (a);")
     graded = row(reference, f"{tmp_path}/rows.jsonl:1", **grading)
-    wrong = create(name, {}).corrupted(graded)  # type: ignore[attr-defined]
+    wrong = create_grader(name, {}).corrupt_reference(graded)  # type: ignore[attr-defined]
     completions = [reference, completion, wrong, READS_NOTHING.get(name, wrong)]
     with RewardSuite([RewardSpec(name)], workers=1) as suite:
         scores = suite.score(completions, [graded] * 4, extract=True)
-        silent = suite.score(completions, [graded] * 4)
-    assert scores.values[name] == silent.values[name] == [1.0, 1.0, 0.0, 0.0] and not scores.faults
+        plain = suite.score(completions, [graded] * 4)
+    assert scores.values[name] == plain.values[name] == [1.0, 1.0, 0.0, 0.0] and not scores.faults
     assert scores.extracted[name][1] == read
     assert scores.extracted[name][3] is None or name not in READS_NOTHING
-    assert silent.extracted == {}, "training does not request it"
+    assert plain.extracted == {}, "training does not request it"
 
 
 def test_what_was_read_may_be_as_long_as_a_completion():
@@ -74,17 +82,20 @@ def test_a_row_whose_extraction_fails_keeps_its_value():
     def fails(completion: str) -> str:
         raise RecursionError
 
-    told = serve(Loaded(lambda rows: ([1.0] * len(rows), {}), fails), [{"completion": "a"}], extract=True)
-    assert (told["values"], told["extracted"]) == ([1.0], [None])
+    reply = serve(Loaded(lambda rows: ([1.0] * len(rows), {}), fails), [{"completion": "a"}], extract=True)
+    assert (reply["values"], reply["extracted"]) == ([1.0], [None])
 
 
 @pytest.mark.parametrize(
     "name, sentence",
     [
-        ("sqll", r"--match is 'sqll', which is no grader: did you mean 'sql'\? use one of math, exact, .*sql, code\."),
-        ("format", r"--match is 'format', which looks at the form of an answer and cannot tell .*: use one of math"),
-        ("length", r"--match is 'length', which looks at the form"),
-        ("", r"--match is '', which is no grader: use one of"),
+        (
+            "sqll",
+            r"--match is 'sqll', which is not a grader: did you mean 'sql'\? use one of math, exact, .*sql, code\.",
+        ),
+        ("format", r"--match is 'format', which checks the form of an answer .*: use one of math"),
+        ("length", r"--match is 'length', which checks the form"),
+        ("", r"--match is '', which is not a grader: use one of"),
     ],
 )
 def test_what_cannot_evaluate_answers_is_refused_in_one_sentence(name: str, sentence: str):

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from hrm_align.rewards.base import create
-from hrm_align.rewards.math_rewards import _math_verify, _parsed, same_answer
+from hrm_align.rewards.base import create_grader
+from hrm_align.rewards.math_rewards import _math_verify, _parse_formula, same_answer
 from tests.rewards.rows import row
 
 EQUAL = [
@@ -53,10 +53,10 @@ def test_an_answer_that_is_not_the_right_one_is_not_paid(expected: str, given: s
 
 
 def test_math_verify_alone_would_pay():
-    """Why its verdict is not enough. If this fails, it has become stricter, and `same_material` may do less."""
+    """Why its verdict is not enough. If this fails, it has become stricter, and `same_symbols` may do less."""
     verify = _math_verify()[1]
     for expected, given in (("5", "3=5"), ("64", "23 + 41"), ("A", "a"), ("5 cm", "5 m"), ("25", "12 13")):
-        assert verify(_parsed(expected), _parsed(given))
+        assert verify(_parse_formula(expected), _parse_formula(given))
 
 
 @pytest.mark.parametrize("given", HUGE)
@@ -69,7 +69,7 @@ def test_what_cannot_be_computed_is_wrong_at_once(expected: str, given: str):
 
 
 def test_a_row_whose_answer_states_none_cannot_be_graded():
-    reward = create("math", {}).grade
+    reward = create_grader("math", {}).grade
     assert [reward("5", row(text)) for text in ("", r"\boxed{3} or \boxed{4}", r"\boxed{}", "word " * 100)] == [
         None
     ] * 4
@@ -77,7 +77,7 @@ def test_a_row_whose_answer_states_none_cannot_be_graded():
 
 
 def test_a_plain_number_is_not_paid_by_its_question():
-    reward = create("math", {}).grade
+    reward = create_grader("math", {}).grade
     assert (
         reward("23 + 41", row("64")) == 0.0
         and reward("23 + 41 = 64", row("64")) == 0.0

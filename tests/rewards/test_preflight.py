@@ -38,12 +38,12 @@ def test_a_data_set_whose_boxes_json_has_ruined_is_refused_with_the_cause(tmp_pa
     with pytest.raises(UserError) as error:
         report.require(0.5)
     text = str(error.value)
-    assert text.startswith("3 of 4 rows fail the preflight of the rewards, and 50.0% may:")
+    assert text.startswith("3 of 4 rows fail the preflight") and "at most 50.0% are allowed" in text
     assert (
-        f"math: {path}:1: the right answer holds a backspace" in text
-        and f"{path}:3: the right answer holds `boxed{{`" in text
+        f"math: {path}:1: the reference contains a backspace" in text
+        and f"{path}:3: the reference contains `boxed{{`" in text
     )
-    assert r"JSON has eaten the backslash of \boxed" in text and r"Write it as \\boxed" in text
+    assert r"the backslash of \boxed was not escaped" in text and r"Write \\boxed" in text
     report.require(0.75)
 
 
@@ -61,7 +61,7 @@ def test_rows_on_which_a_wrong_answer_is_paid_are_caught(tmp_path: Path):
     for name, examples, place, wrong in (("sql", queries, 2, "SELECT NULL WHERE 0"), ("code", programs, 1, by_heart)):
         report = checked([name], examples)
         assert (report.failing, report.rewards[name].counts) == (1, {"corrupted_passes": 1})
-        assert report.named == [f"{name}: {at}:{place}: the wrong answer {wrong!r} gets 1.0 and not 0"]
+        assert report.named == [f"{name}: {at}:{place}: the wrong answer {wrong!r} gets 1.0 instead of 0"]
         with pytest.raises(UserError, match="1 of 2 rows fail the preflight"):
             report.require(0.0)
 
@@ -71,13 +71,13 @@ def test_a_right_answer_that_its_own_reward_refuses_is_caught(tmp_path: Path):
     entry = {"name": "json_fields", "schema": str(tmp_path / "schema.json")}
     report = checked([entry], rows('{"a": 1}', '{"b": 1}'))
     assert report.rewards["json_fields"].counts == {"gold_fails": 1}
-    assert "rows.jsonl:1: the right answer" in report.named[0] and "gets 0 and not 1" in report.named[0]
+    assert "rows.jsonl:1: the reference" in report.named[0] and "gets 0 instead of 1" in report.named[0]
 
 
 def test_a_row_fails_only_if_no_verifiable_reward_can_grade_it():
     report = checked(["json", "numeric", {"name": "length", "most": 9}], rows('{"a": 1}', "5", "five"))
     assert [report.rewards[name].gradable for name in ("json", "numeric", "length")] == [2, 2, 3]  # 5 is JSON, too
-    assert (report.failing, report.named) == (1, ["json: rows.jsonl:3: the right answer cannot be graded"])
+    assert (report.failing, report.named) == (1, ["json: rows.jsonl:3: the reference cannot be graded"])
 
 
 def test_a_reward_that_cannot_tell_right_from_wrong_is_only_averaged(tmp_path: Path):
@@ -112,7 +112,7 @@ def test_a_reward_that_fails_on_every_row_is_refused_with_its_exception_whatever
     code, _, err = grpo(capsys, tmp_path, "raise KeyError('nope')", "--max_ungraded_fraction", "1")
     assert code == 2 and "error: the reward boom failed on all 18 rows of the preflight:" in err
     assert f"{tmp_path / 'prompts.jsonl'}:1: the reward failed (raised): own.py:2: KeyError: 'nope'" in err
-    assert "cannot be graded" not in err and "Mend the rows" not in err
+    assert "cannot be graded" not in err and "Correct the rows" not in err
     assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
@@ -133,9 +133,11 @@ def test_a_failing_reward_is_named_beside_the_rows_that_it_fails_on(capsys, tmp_
     (tmp_path / "own.py").write_text("def boom(reference): return [1 / (int(n) - 1) for n in reference]")
     words = ("--file", tmp_path / "own.py", "--function", "boom", "--data", tmp_path / "rows.jsonl", "--preflight")
     code, _, err = run(capsys, "rewards", *words)
-    assert code == 2 and err.startswith("error: 1 of 2 rows fail the preflight of the rewards, and 0.0% may:")
+    assert code == 2 and err.startswith("error: 1 of 2 rows fail the preflight") and "at most 0.0% are allowed" in err
     assert "rows.jsonl:1: the reward failed (raised): own.py:1: ZeroDivisionError: division by zero" in err
-    assert "Mend the rows or the reward that failed" in err and "allow" not in err, "this command has no such option"
+    assert "Correct the rows or the reward that failed" in err and "--max_ungraded" not in err, (
+        "this command has no such option"
+    )
 
 
 def test_a_reward_that_cannot_bear_an_empty_answer_is_told_that_the_row_has_none(capsys, tmp_path: Path):
@@ -143,4 +145,6 @@ def test_a_reward_that_cannot_bear_an_empty_answer_is_told_that_the_row_has_none
     (tmp_path / "own.py").write_text("def boom(completions): return [float(text.split()[0]) for text in completions]")
     words = ("--file", tmp_path / "own.py", "--function", "boom", "--data", tmp_path / "rows.jsonl", "--preflight")
     _, _, err = run(capsys, "rewards", *words)
-    assert "own.py:1: IndexError: list index out of range (given an empty answer, as the row has none)" in err
+    assert (
+        "own.py:1: IndexError: list index out of range (on an empty completion, since the row has no reference)" in err
+    )

@@ -11,16 +11,16 @@ import pytest
 
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.errors import UserError
-from hrm_align.rewards.base import GRADERS, Verifiable, create, options_of, reward_class
+from hrm_align.rewards.base import GRADERS, Verifiable, create_grader, options_of, reward_class
 from hrm_align.rewards.json_rewards import json_match
-from hrm_align.rewards.text_rewards import boxed, final_answer, overlong, stated, visible
+from hrm_align.rewards.text_rewards import boxed_answers, final_answer, marked_answers, overlong_punishment, visible
 from tests.rewards.rows import row, skip_without_sandbox
 
 DATA = Path(__file__).parents[2] / "data"
 
 
 def value(name: str, completion: str, reference: str, **options: Any) -> float | None:
-    return create(name, options).grade(completion, row(reference))
+    return create_grader(name, options).grade(completion, row(reference))
 
 
 # --- Where the answer is
@@ -61,7 +61,11 @@ def test_a_pattern_finds_the_answer_and_nothing_else_does():
 
 
 def test_braces_that_do_not_balance_make_no_box():
-    assert boxed(r"\boxed{5") == [] and boxed(r"} \boxed{5}") == ["5"] and boxed(r"\boxed{\boxed{5}}") == [r"\boxed{5}"]
+    assert (
+        boxed_answers(r"\boxed{5") == []
+        and boxed_answers(r"} \boxed{5}") == ["5"]
+        and boxed_answers(r"\boxed{\boxed{5}}") == [r"\boxed{5}"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,7 +73,7 @@ def test_braces_that_do_not_balance_make_no_box():
 )
 def test_extraction_takes_time_in_proportion_to_the_text(piece: str):
     start = time.monotonic()
-    for function in (boxed, stated, visible, final_answer):
+    for function in (boxed_answers, marked_answers, visible, final_answer):
         function(piece * 20_000)
     value("numeric", piece * 20_000, "5")
     assert time.monotonic() - start < 1.5  # some 0.1 s; anything quadratic takes minutes
@@ -231,7 +235,7 @@ def test_length_is_paid_within_bounds_and_punished_beyond_soft_ones():
     assert [value("length", text, "?", least=2, most=3) for text in ("a", "ab", "abc", "abcd")] == [0.0, 1.0, 1.0, 0.0]
     assert value("length", "one two three", "?", most=3, unit="words") == 1.0
     # Equation 13 of DAPO with L_max = 20 and L_cache = 10: (10 - 15) / 10 = -0.5
-    assert [overlong(length, 10, 20) for length in (0, 10, 15, 20, 90)] == [0.0, 0.0, -0.5, -1.0, -1.0]
+    assert [overlong_punishment(length, 10, 20) for length in (0, 10, 15, 20, 90)] == [0.0, 0.0, -0.5, -1.0, -1.0]
 
 
 # --- All of them
@@ -257,16 +261,16 @@ SHIPPED = {
 def test_shipped_answers_get_1_and_corrupted_ones_0(name: str):
     if name == "code":
         skip_without_sandbox()
-    reward = create(name, {})
+    reward = create_grader(name, {})
     assert isinstance(reward, Verifiable)
     for example in load_examples([DatasetSpec(str(DATA / SHIPPED[name] / "test.jsonl"))])[0][:100]:
         assert reward.grade(example.reference, example) == 1.0
-        assert reward.grade(reward.corrupted(example), example) == 0.0
+        assert reward.grade(reward.corrupt_reference(example), example) == 0.0
 
 
 @pytest.mark.parametrize("reference", ["so \x08oxed{5}", "so oxed{5}", "so boxed{5}"])
 def test_a_box_that_json_has_ruined_is_named(reference: str):
     for name in ("math", "numeric", "answer"):
-        with pytest.raises(UserError, match=r"rows.jsonl:1: .*JSON has eaten the backslash of \\boxed"):
+        with pytest.raises(UserError, match=r"rows.jsonl:1: .*backslash of \\boxed was not escaped"):
             value(name, "5", reference)
     assert value("math", r"\boxed{5}", r"as unboxed{4} it is \boxed{5}") == 1.0

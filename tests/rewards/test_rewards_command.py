@@ -74,21 +74,21 @@ def test_a_preflight_tells_and_fails(capsys, data: Path):
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (["mth"], "there is no reward 'mth': did you mean 'math'?"),
+        (["mth"], "unknown reward 'mth': did you mean 'math'?"),
         (["math"], "needs rows to grade: name them with --data"),
         (["--data", "rows.jsonl"], "is to be graded by which reward?"),
         (["math", "--file", "own.py"], "give one of them"),
         (["math", "--function", "f"], "is a function of which --file?"),
         (["numeric", "--option", "tolerance"], "write an option of the reward as KEY=VALUE"),
         (["numeric", "--option", "weight=1"], "write an option of the reward as KEY=VALUE"),
-        (["numeric", "--option", "tolerance=-1"], "`tolerance` is -1"),
+        (["numeric", "--option", "tolerance=-1"], "invalid value for tolerance: -1"),
         (["math", "--data", "DATA"], "there is no text `generated or completion`"),
         (["math", "--data", "DATA", "--completions", "answer"], "rows.jsonl:1: there is no text `answer`"),
         (["math", "--data", "DATA", "--completions", "FEW"], "few.jsonl holds 1 answers and "),
         (["math", "--data", "DATA", "--completions", "none.jsonl"], "there is no file none.jsonl"),
         (["math", "--data", "DATA", "--preflight", "--completions", "reply"], "leave out --completions"),
         (["math", "--data", "DATA", "--limit", "0"], "--limit is 0"),
-        (["--file", "none.py", "--data", "DATA"], "'none.py': there is no such Python file"),
+        (["--file", "none.py", "--data", "DATA"], "'none.py' is not an existing Python file"),
     ],
 )
 def test_a_mistake_is_one_sentence(capsys, data: Path, tmp_path: Path, words: list[str], sentence: str):

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hrm_align.rewards.base import create
+from hrm_align.rewards.base import create_grader
 from tests.rewards.test_sql_rewards import example
 
 DATA = Path(__file__).parents[2] / "data" / "sql"
@@ -126,9 +126,9 @@ def test_nineteen_of_twenty_queries_with_one_mistake_are_graded_wrong():
     for line, row in enumerate(shipped("test")[::5]):
         file, reference = row["grading"]["database"], row["response"]
         graded = example(reference, DATA / f"test.jsonl:{line}", database=file)
-        assert create("sql", {}).grade(reference, graded)
+        assert create_grader("sql", {}).grade(reference, graded)
         for query in corrupted(reference, opened(file), rng):
-            caught += not create("sql", {}).grade(query, graded)
+            caught += not create_grader("sql", {}).grade(query, graded)
             count += 1
     assert count > 500
     assert caught >= 0.95 * count, f"{caught} of {count}"

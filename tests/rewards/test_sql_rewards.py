@@ -17,7 +17,7 @@ from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message
 from hrm_align.rewards import sql_rewards as sql
-from hrm_align.rewards.base import create
+from hrm_align.rewards.base import create_grader
 from hrm_align.rewards.sql_rewards import sql_match
 
 DUMP = """
@@ -252,9 +252,11 @@ def test_the_path_counts_from_the_folder_of_the_data_file(database: Path):
     folder.mkdir()
     for source in (folder / "train.jsonl:12", f"{folder}/train.parquet[3]"):
         row = example("SELECT name FROM items", source, database=f"../{database.name}")
-        assert create("sql", {}).grade("SELECT name FROM items", row)
-        assert not create("sql", {}).grade("SELECT shop FROM items", row)
-    assert create("sql", {}).grade("SELECT 1", example("SELECT 1", "owner/name[train][3]", database=str(database)))
+        assert create_grader("sql", {}).grade("SELECT name FROM items", row)
+        assert not create_grader("sql", {}).grade("SELECT shop FROM items", row)
+    assert create_grader("sql", {}).grade(
+        "SELECT 1", example("SELECT 1", "owner/name[train][3]", database=str(database))
+    )
 
 
 @pytest.mark.parametrize(
@@ -262,12 +264,20 @@ def test_the_path_counts_from_the_folder_of_the_data_file(database: Path):
     [
         ("SELECT 1", {}, "rows.jsonl:7: no database is named"),
         ("SELECT 1", {"database": " "}, "no database is named"),
-        ("SELECT 1", {"database": "none.sql"}, "rows.jsonl:7: there is no database .*none.sql"),
-        ("SELECT 1", {"database": "broken.sql"}, "broken.sql cannot be read .*syntax error"),
-        ("SELECT 1", {"database": "attaching.sql"}, "attaching.sql cannot be read .*not authorized"),
-        ("SELECT thing FROM items", {"database": "shop.sql"}, "cannot be run on .*no such column: thing"),
-        ("DELETE FROM items", {"database": "shop.sql"}, "cannot be run on .*no SELECT"),
-        ("WITH x AS (SELECT 1) DELETE FROM items", {"database": "shop.sql"}, "cannot be run on .*not authorized"),
+        ("SELECT 1", {"database": "none.sql"}, "rows.jsonl:7: the database .*none.sql does not exist"),
+        ("SELECT 1", {"database": "broken.sql"}, "cannot read the database .*broken.sql .*syntax error"),
+        ("SELECT 1", {"database": "attaching.sql"}, "cannot read the database .*attaching.sql .*not authorized"),
+        (
+            "SELECT thing FROM items",
+            {"database": "shop.sql"},
+            "cannot run the reference query on .*no such column: thing",
+        ),
+        ("DELETE FROM items", {"database": "shop.sql"}, "cannot run the reference query on .*not a SELECT"),
+        (
+            "WITH x AS (SELECT 1) DELETE FROM items",
+            {"database": "shop.sql"},
+            "cannot run the reference query on .*not authorized",
+        ),
         (f"{COUNTING} SELECT n FROM r LIMIT 100001", {"database": "shop.sql"}, "more than 100,000 rows"),
     ],
 )
@@ -276,7 +286,7 @@ def test_a_row_that_cannot_be_graded_says_why(tmp_path: Path, reference: str, gr
     (tmp_path / "broken.sql").write_text("CREATE THING;")
     (tmp_path / "attaching.sql").write_text(f"ATTACH '{tmp_path}/new.sqlite' AS new; CREATE TABLE new.t (a);")
     with pytest.raises(UserError, match=sentence):
-        create("sql", {}).grade("SELECT 1", example(reference, tmp_path / "rows.jsonl:7", **grading))
+        create_grader("sql", {}).grade("SELECT 1", example(reference, tmp_path / "rows.jsonl:7", **grading))
     assert not (tmp_path / "new.sqlite").exists()
 
 

@@ -105,7 +105,7 @@ def test_a_users_function_is_called_once_for_all_rows_and_keeps_its_state(own: s
         ("sleep", "timeout", r"more than 0.2 seconds"),
         ("exit", "died", r"exit code 3"),
         ("unguarded", "died", r"killed by SIGKILL"),
-        ("torrent", "garbled", r"more than \d+,000 bytes where its reply should be"),
+        ("torrent", "garbled", r"more than \d+,000 bytes instead of a reply"),
     ],
 )
 def test_a_row_that_fails_costs_itself_alone_and_is_told(own: str, completion: str, kind: str, detail: str):
@@ -173,11 +173,11 @@ def test_arrays_are_lists_and_only_the_columns_named_are_passed(own: str):
 @pytest.mark.parametrize(
     "text, sentence",
     [
-        ("def other(): pass", "no function 'reward': its functions are other"),
+        ("def other(): pass", "no function 'reward', only other"),
         ("import nothing_like_it", "own.py.*own.py:1: ModuleNotFoundError"),
         (
             "def reward(prompts, completion): pass",
-            "takes 'completion', which no row has: there are prompts, completions",
+            "parameter 'completion' of reward is not a column. Use prompts, completions",
         ),
         ("import sys; sys.exit(0)", "SystemExit"),
         ("import os; os._exit(3)", "ended with exit code 3"),
@@ -194,34 +194,34 @@ def test_a_file_that_cannot_be_loaded_is_a_sentence(tmp_path: Path, text: str, s
 def test_a_file_that_hangs_when_it_is_loaded_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pool, "START_SECONDS", 0.5)
     (tmp_path / "own.py").write_text("import time; time.sleep(1000)")
-    with pytest.raises(UserError, match=r"own.py cannot be loaded: it takes more than"):
+    with pytest.raises(UserError, match=r"own.py: loading takes more than"):
         suite_of({"file": str(tmp_path / "own.py")})
 
 
 @pytest.mark.parametrize(
     "entry, sentence",
     [
-        ("maths", "no reward 'maths': did you mean 'math'"),
-        (5, "a reward is 5: give a name"),
+        ("maths", "unknown reward 'maths': did you mean 'math'"),
+        (5, "invalid reward: 5. Use a name"),
         ({"weight": 1}, "either `name` or `file`"),
         ({"name": "math", "file": "own.py"}, "either `name` or `file`"),
-        ({"name": "numeric", "tolerence": 1}, "numeric has no option `tolerence`: did you mean 'tolerance'"),
-        ({"name": "exact", "x": 1}, "exact has no option `x`: It has none"),
-        ({"name": "numeric", "tolerance": "1"}, "`tolerance` is '1': give a number"),
-        ({"name": "numeric", "pattern": "a"}, r"`pattern` is 'a' with 0 groups: it needs 1"),
-        ({"name": "answer", "pattern": "(a"}, "no regular expression"),
-        ({"name": "math", "weight": "1"}, "math has the weight '1': give a number"),
-        ({"name": "math", "weight": float("nan")}, "the weight nan"),
-        ({"name": "math", "function": "f"}, "`function`, which goes with `file`"),
+        ({"name": "numeric", "tolerence": 1}, "numeric has no option tolerence: did you mean 'tolerance'"),
+        ({"name": "exact", "x": 1}, "exact has no option x: exact takes no options"),
+        ({"name": "numeric", "tolerance": "1"}, "invalid value for tolerance: '1'. Use a number"),
+        ({"name": "numeric", "pattern": "a"}, r"invalid value for pattern: 'a' has 0 capturing groups and needs 1"),
+        ({"name": "answer", "pattern": "(a"}, "not a regular expression"),
+        ({"name": "math", "weight": "1"}, "weight of the reward math: '1'. Use a number"),
+        ({"name": "math", "weight": float("nan")}, "weight of the reward math: nan"),
+        ({"name": "math", "function": "f"}, "`function`, which is only valid with `file`"),
         ({"name": "format"}, "either `pattern` or `tags`"),
-        ({"name": "format", "tags": ["<a>"]}, "`tags` has '<a>'"),
+        ({"name": "format", "tags": ["<a>"]}, "invalid value for tags: '<a>'"),
         ({"name": "length", "soft": 3}, "`soft` and `hard`"),
-        ({"name": "length", "soft": 3, "hard": 3}, "`soft` is 3 and the upper bound 3"),
-        ({"name": "length", "most": 3, "unit": "tokens"}, "count characters or words"),
+        ({"name": "length", "soft": 3, "hard": 3}, "invalid value for hard: 3 with soft 3"),
+        ({"name": "length", "most": 3, "unit": "tokens"}, "invalid value for unit: 'tokens'. Use characters or words"),
         ({"name": "json_fields", "schema": "none.json"}, "cannot read the schema none.json"),
-        ({"name": "code", "sandbox": "yes"}, "`sandbox` is 'yes': give true or false"),
-        ({"file": "none.py"}, "'none.py': there is no such Python file"),
-        ({"file": __file__, "wieght": 1}, "has the key `wieght`: did you mean 'weight'"),
+        ({"name": "code", "sandbox": "yes"}, "invalid value for sandbox: 'yes'. Use true or false"),
+        ({"file": "none.py"}, "'none.py' is not an existing Python file"),
+        ({"file": __file__, "wieght": 1}, "unknown key `wieght`: did you mean 'weight'"),
     ],
 )
 def test_a_mistake_in_a_recipe_names_the_value_and_the_remedy(entry, sentence: str):
@@ -231,10 +231,10 @@ def test_a_mistake_in_a_recipe_names_the_value_and_the_remedy(entry, sentence: s
 
 def test_a_suite_without_sense_is_a_sentence():
     for entries, settings, sentence in (
-        ([], {}, "there is no reward"),
-        (["exact", "exact"], {}, "two rewards are called exact: give one of them a `label`"),
-        (["exact"], {"deadline": 0}, "`deadline` is 0"),
-        (["exact"], {"workers": 0}, "`workers` is 0"),
+        ([], {}, "no reward is set"),
+        (["exact", "exact"], {}, "two rewards have the name exact. Set a different `label`"),
+        (["exact"], {"deadline": 0}, "deadline of the rewards: 0"),
+        (["exact"], {"workers": 0}, "number of reward workers: 0"),
     ):
         with pytest.raises(UserError, match=sentence):
             RewardSuite([RewardSpec.of(entry) for entry in entries], **settings)
@@ -245,8 +245,8 @@ TRAINER = """
 import sys, types
 package = sys.modules["hrm_align"] = types.ModuleType("hrm_align")
 package.__path__ = [{folder!r}]
-from hrm_align.rewards.workers import Crew, Pool, Request
-pool = Pool([Crew({{"file": {own!r}, "function": "reward"}}), Crew({{"rewards": [["exact", {{}}]]}})])
+from hrm_align.rewards.workers import Request, WorkerGroup, WorkerPool
+pool = WorkerPool([WorkerGroup({{"file": {own!r}, "function": "reward"}}), WorkerGroup({{"rewards": [["exact", {{}}]]}})])
 print("ready", flush=True)
 row = dict.fromkeys(("completion", "reference", "condition", "group", "grading", "source"), "")
 pool.run([Request(0, 0, [{{**row, "messages": [{{"content": ""}}]}}], 60.0)], 60.0, lambda *_: [])

@@ -5,13 +5,13 @@ import random
 
 import pytest
 
-from hrm_align.sandbox.jobs import outcome_of
+from hrm_align.sandbox.jobs import parse_outcome
 
 ENDED = {"end": "exited", "status": 0, "seconds": 0.5, "reason": ""}
 
 
 def read(written, calls=1, **end):
-    return outcome_of({**ENDED, **end}, written, calls)
+    return parse_outcome({**ENDED, **end}, written, calls)
 
 
 def answer(**changed):

@@ -178,14 +178,14 @@ def test_a_worker_that_dies_or_hangs_is_replaced(backend, number, monkeypatch):
 def test_a_job_whose_workers_are_lost_twice_is_lost(one_backend, monkeypatch):
     """It cannot be graded, and that is no failure of the program."""
     with Sandbox(LIMITS, one_backend, workers=1) as sandbox:
-        hand = worker.Worker.hand
+        hand = worker.Worker.send_job
 
         def die(self, job):
             if b"doomed" in job:
                 os.killpg(self.pid, signal.SIGKILL)
             hand(self, job)
 
-        monkeypatch.setattr(worker.Worker, "hand", die)
+        monkeypatch.setattr(worker.Worker, "send_job", die)
         outcomes = sandbox.run([Job(ECHO, "f", [[text]]) for text in ("a", "doomed", "b")])
         assert [outcome.kind for outcome in outcomes] == ["returned", "lost", "returned"]
         assert sandbox.replaced == 2

@@ -48,17 +48,17 @@ def test_values_come_back_as_they_are(monty, value):
         ("timeout", "limit", "while True: print('passed')"),
         ("memory", "memory", "def f(): return [0] * 10**9"),
         ("memory", "memory", "def f(): return 10 ** 10 ** 10"),
-        ("output", "more bytes", "def f(): return 'x' * 200_000"),
-        ("refused", "no Python", "def f(:"),
+        ("output", "exceeds its size limit", "def f(): return 'x' * 200_000"),
+        ("refused", "not valid Python", "def f(:"),
         ("raised", "not defined", "def g(): return 1"),
         ("raised", "a tuple", "def f(): return (1, 2)"),
         ("raised", "a set", "def f(): return [{1}]"),
-        ("raised", "a key that is no text", "def f(): return {1: 2}"),
+        ("raised", "a key that is not a string", "def f(): return {1: 2}"),
         ("raised", "nan", "def f(): return [float('nan')]"),
         ("raised", "lists within lists", "def f():\n a = []\n a.append(a)\n return a"),
         ("refused", "more than 20000 characters", "#" * 20_001),
-        ("refused", "cannot be read", "_hrm_write = lambda value: '1, 1'\ndef f(): return 1"),
-        ("refused", "cannot be read", "_hrm_write = lambda value: 'NaN'\ndef f(): return 1"),
+        ("refused", "cannot be parsed", "_hrm_write = lambda value: '1, 1'\ndef f(): return 1"),
+        ("refused", "cannot be parsed", "_hrm_write = lambda value: 'NaN'\ndef f(): return 1"),
     ],
 )
 def test_each_failure_has_its_kind(monty, kind, message, source):
@@ -88,7 +88,7 @@ def test_calls_do_not_see_each_other(monty):
 
 
 def test_arguments_that_are_no_json_are_the_callers_mistake(monty):
-    with pytest.raises(UserError, match="no JSON values"):
+    with pytest.raises(UserError, match="not JSON values"):
         monty.run([Job("def f(a): return a", "f", [[{1, 2}]])])
 
 
@@ -105,5 +105,5 @@ def test_it_starts_in_a_process_without_site_as_reward_workers_are():
 
 def test_another_version_is_refused(monkeypatch):
     monkeypatch.setattr(pydantic_monty, "__version__", "9.0.0")
-    with pytest.raises(UserError, match=r"pydantic-monty is 9.0.0, and 1.4.0 is supported: pip install"):
+    with pytest.raises(UserError, match=r"version 9.0.0, and only 1.4.0 is supported. Run pip install"):
         Monty()

@@ -58,15 +58,15 @@ def test_wrong_programs_are_not_paid_whatever_they_try(sandbox):
         ("raised", "ModuleNotFoundError", "import subprocess"),
         ("raised", "EOFError", "def f(): return input()"),
         ("raised", "can't start new thread", "import threading\ndef f(): threading.Thread(target=print).start()"),
-        ("timeout", "longer than it may", "def f():\n while True: pass"),
-        ("memory", "more memory", "def f(): return [0] * 10**9"),
-        ("memory", "more memory", "x = [bytes(10**6) for i in range(10**6)]"),
+        ("timeout", "exceeds its time limit", "def f():\n while True: pass"),
+        ("memory", "exceeds its memory limit", "def f(): return [0] * 10**9"),
+        ("memory", "exceeds its memory limit", "x = [bytes(10**6) for i in range(10**6)]"),
         ("died", "exit code 0", "import os\nos._exit(0)"),
         ("died", "exit code 3", "import os\nos._exit(3)"),
         ("died", "SIGSEGV", "import ctypes\nctypes.string_at(0)"),
-        ("output", "more bytes", "def f(): return 'x' * 200_000"),
-        ("refused", "no Python: SyntaxError", "def f(:"),
-        ("refused", "no Python: ", "x = '\0'"),
+        ("output", "exceeds its size limit", "def f(): return 'x' * 200_000"),
+        ("refused", "not valid Python: SyntaxError", "def f(:"),
+        ("refused", "not valid Python: ", "x = '\0'"),
         ("refused", "does not define f", "def g(): return 1"),
         ("refused", "a tuple", "def f(): return (1, 2)"),
         ("refused", "a set", "def f(): return [{1}]"),
@@ -160,18 +160,18 @@ def test_a_share_is_of_the_calls(sandbox):
 
 def test_arguments_that_are_no_json_are_the_callers_mistake(sandbox):
     for argument in (object(), float("nan"), {1, 2}):
-        with pytest.raises(UserError, match="no JSON values"):
+        with pytest.raises(UserError, match="not JSON values"):
             sandbox.run([Job("def f(a): return a", "f", [[argument]])])
 
 
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"backend": "chroot"}, "no backend chroot: name one of bubblewrap, landlock"),
-        ({"workers": 0}, "workers is 0"),
-        ({"limits": Limits(cpu_seconds=0)}, "cpu_seconds is 0"),
-        ({"limits": Limits(cpu_seconds=0.5)}, "cpu_seconds is 0.5: it must be a whole number"),
-        ({"limits": Limits(memory_bytes=2**20)}, "memory_bytes is 1048576"),
+        ({"backend": "chroot"}, "backend of the sandbox: chroot. Use one of bubblewrap, landlock"),
+        ({"workers": 0}, "workers of the sandbox: 0"),
+        ({"limits": Limits(cpu_seconds=0)}, "cpu_seconds of the sandbox: 0. Use a number above 0"),
+        ({"limits": Limits(cpu_seconds=0.5)}, "cpu_seconds of the sandbox: 0.5. Use a whole number"),
+        ({"limits": Limits(memory_bytes=2**20)}, "memory_bytes of the sandbox: 1048576"),
     ],
 )
 def test_a_wrong_setting_is_named(settings, message):
@@ -181,5 +181,7 @@ def test_a_wrong_setting_is_named(settings, message):
 
 def test_elsewhere_it_refuses_and_it_works_nowhere_but_on_linux(monkeypatch):
     monkeypatch.setattr("sys.platform", "darwin")
-    with pytest.raises(UserError, match=r"on Linux only and this is darwin, .*: use Linux, or .*hrm_align\[monty\]"):
+    with pytest.raises(
+        UserError, match=r"only on Linux, and this system is darwin, .*use Linux, or .*hrm_align\[monty\]"
+    ):
         choose(Limits())

@@ -14,7 +14,7 @@ import pytest
 
 from hrm_align.errors import RunError, UserError
 from hrm_align.sandbox import Job, Limits, Sandbox, worker
-from hrm_align.sandbox.self_test import PROBES, Targets, choose, source_of
+from hrm_align.sandbox.self_test import PROBES, Targets, choose, probe_source
 
 from .conftest import LIMITS
 
@@ -35,7 +35,7 @@ def spoil(tmp_path, monkeypatch):
     return spoil
 
 
-FILTER = "    prctl(PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(_Program(len(code) // 8, code)))"
+FILTER = "    prctl(PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(_FilterProgram(len(code) // 8, code)))"
 CASES = {
     "seccomp is not applied": ("confinement.py", FILTER, "", "seccomp alone: the probe 'connect'"),
     "seccomp lets everything through": (
@@ -90,7 +90,12 @@ CASES = {
         "'s390x')",
         "could not be confined: .* no list of system calls for s390x",
     ),
-    "a layer crashes": ("confinement.py", "        _limit(limits)", "        os.abort()", "could not be confined"),
+    "a layer crashes": (
+        "confinement.py",
+        "        _set_resource_limits(limits)",
+        "        os.abort()",
+        "could not be confined",
+    ),
 }
 
 
@@ -104,7 +109,7 @@ def test_a_spoiled_layer_is_found(one_backend, spoil, name):
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can forget to stop being root")
 def test_staying_root_is_found(one_backend, spoil):
-    spoil("confinement.py", "        _be_nobody()\n", "")
+    spoil("confinement.py", "        _drop_root()\n", "")
     with pytest.raises(UserError, match=f"{one_backend}: the probe 'root' is not stopped"):
         choose(LIMITS, one_backend)
 
@@ -121,7 +126,7 @@ def test_a_spoiled_landlock_is_found_behind_a_sound_seccomp(backend, spoil, line
     if backend != "landlock":
         pytest.skip("it has no Landlock")
     spoil("confinement.py", line, instead)
-    with pytest.raises(UserError, match=r"landlock: its wall alone: the probe '(read|write)' is not stopped"):
+    with pytest.raises(UserError, match=r"landlock: outer confinement alone: the probe '(read|write)' is not stopped"):
         choose(LIMITS, "landlock")
 
 
@@ -143,7 +148,7 @@ def test_a_spoiled_bubblewrap_is_found_behind_a_sound_seccomp(backend, monkeypat
         return [word for word in sound(python) if word not in words] + instead
 
     monkeypatch.setattr(worker, "_bubblewrap", spoiled)
-    with pytest.raises(UserError, match=f"bubblewrap: its wall alone: the probe '{probe}' is not stopped"):
+    with pytest.raises(UserError, match=f"bubblewrap: outer confinement alone: the probe '{probe}' is not stopped"):
         choose(LIMITS, "bubblewrap")
 
 
@@ -170,7 +175,7 @@ def test_each_probe_manages_where_nothing_stops_it(probe, tmp_path):
     with Targets(Limits(memory_bytes=2**20)) as targets, socket.socket() as left_open, borrowed(33):
         os.dup2(left_open.fileno(), 33)
         given = targets.arguments.get(probe, [])
-        program = f"{source_of(probe)}\nprint(probe(*{given!r}))"
+        program = f"{probe_source(probe)}\nprint(probe(*{given!r}))"
         command = ["sh", "-c", '"$@"; true', "sh", sys.executable, "-c", program]  # a job is no child of the trainer
         done = subprocess.run(command, capture_output=True, text=True, pass_fds=[33])
     assert done.stdout == "done\n", done.stderr
@@ -183,9 +188,9 @@ def test_without_any_wall_no_program_is_run(spoil, monkeypatch):
     with pytest.raises(UserError) as caught:
         Sandbox()
     text = str(caught.value)
-    assert text.startswith("no sandbox holds on this system (bubblewrap: bwrap is not installed; landlock: ")
+    assert text.startswith("no sandbox works on this system (bubblewrap: bwrap is not installed; landlock: ")
     assert "provide for bubblewrap the program bwrap (apt install bubblewrap)" in text
-    assert "landlock: a job's process could not be confined: [Errno 38] Function not implemented" in text
+    assert "landlock: the process of a job could not be confined: [Errno 38] Function not implemented" in text
     assert "pip install 'hrm_align[monty]'" in text
 
 
@@ -205,7 +210,7 @@ def test_a_wall_that_falls_later_stops_the_run(one_backend, spoil):
         spoil("zygote.py", "os.environ.clear()", "pass")
         os.killpg(sandbox.pids[0], 9)
         with pytest.raises(
-            RunError, match=f"the sandbox \\({one_backend}\\) held before and does not now: .*'environment'"
+            RunError, match=f"the sandbox \\({one_backend}\\) passed its self-test before, .*'environment'"
         ):
             sandbox.run([Job("def f(): return 1", "f", [[]])])
         assert sandbox.pids == []

@@ -1,7 +1,8 @@
-"""What runs in the sandbox's own processes: the standard library alone, so that they start in a tenth of a second.
+"""Code that runs inside the sandbox; imports only the standard library, so that a process starts in 0.1 seconds.
 
-A zygote forks a child for each job; the child gives up its rights and only then reads the program. The trainer's side is
-one folder up: nothing here imports `hrm_align`, and the two share no more than the limits of a job and a few constants.
+A zygote forks a child for each job. The child confines itself and only then parses the program. The code of the
+trainer's side is one folder up. Nothing here imports `hrm_align`; both sides share only the limits of a job and a few
+constants.
 """
 
 from dataclasses import dataclass
@@ -9,14 +10,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """What one job, all its calls together, may use.
+    """Limits of one job, for all its calls together.
 
     Args:
         characters: length of the program's text.
-        cpu_seconds: of the processor; whole ones, as the kernel counts.
-        wall_seconds: of the clock. The longer of the two, or a busy computer grades otherwise than an idle one.
-        memory_bytes: of address space. Python itself takes some 30 million.
-        output_bytes: of its answer, as JSON. What it prints is discarded and not counted.
+        cpu_seconds: processor time, in whole seconds, since the kernel counts whole seconds.
+        wall_seconds: wall-clock time. Should be longer than `cpu_seconds`; otherwise a program may pass on an idle
+            computer and fail on a busy one.
+        memory_bytes: address space, of which Python itself takes about 30 million bytes.
+        output_bytes: size of the answer as JSON. Printed output is discarded and not counted.
     """
 
     characters: int = 20_000

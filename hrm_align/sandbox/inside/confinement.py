@@ -1,18 +1,18 @@
-"""A process gives up, for good, what a program must not have. It holds open descriptors, memory and time; nothing else.
+"""Irreversible confinement of a process, which leaves only open descriptors, memory and limited time.
 
-The layers, of which each stops what it can without the others:
+The layers are independent, and each stops what it can without the others:
 
-    landlock    no file, however it is reached, and what else this kernel lets a process give up: Linux 5.13 and later
-    limits      the owner and the kernel's resource limits: time, memory, processes, files; it dies with its parent
-    seccomp     no system call but those of a computation
+    landlock    forbids access to files, and all other operations that the kernel's Landlock can forbid (Linux 5.13+)
+    limits      drops root; sets limits on time, memory, processes and files; ends the process with its parent
+    seccomp     forbids all system calls except those that a computation needs
 
-Landlock: no rule is added to the ruleset, so nothing that it handles is left; descriptors that are already open stay usable.
-See the kernel's Documentation/userspace-api/landlock.rst.
+Landlock: the ruleset has no rules, so every operation that the ruleset handles is forbidden. Descriptors that are
+already open stay usable. See the kernel's Documentation/userspace-api/landlock.rst.
 
-Seccomp: what is not on the list fails with EPERM, on this architecture's own numbers; a call by another architecture's numbers
-(`int 0x80`) kills the process, and those of x32 are not on the list. Memory cannot be made executable. There is no
-call on the list that opens, makes, reaches or signals anything: `read` and `write` have the descriptors that are left open.
-See the kernel's Documentation/userspace-api/seccomp_filter.rst.
+Seccomp: a system call that is not on the list fails with EPERM. A call with the numbers of another architecture (by
+`int 0x80`) kills the process; the numbers of x32 are not on the list. Memory cannot be made executable. No call on the
+list opens, creates or signals anything; `read` and `write` work on descriptors that are open already. See the kernel's
+Documentation/userspace-api/seccomp_filter.rst.
 """
 
 from __future__ import annotations
@@ -27,94 +27,102 @@ from typing import Any
 
 from . import Limits
 
-NOBODY = 65534
+UNPRIVILEGED_ID = 65534
 
 
 def confine(layers: list[str], limits: Limits, parent: int) -> None:
-    """Put this process under the layers named, in the order above.
+    """Apply layers to this process, in the order of the module's docstring.
+
+    Args:
+        layers: names of the layers.
+        limits: limits for the layer "limits".
+        parent: process id of the parent, with which this process ends.
 
     Raises:
-        OSError: if the kernel refuses one; the process must then run nothing.
+        OSError: if the kernel refuses a layer; the process must not run a program then.
     """
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     if "landlock" in layers:
-        give_up_files()
+        forbid_files()
     if "limits" in layers:
-        _be_nobody()
-        _limit(limits)
+        _drop_root()
+        _set_resource_limits(limits)
         _die_with(parent)
     if "seccomp" in layers:
-        give_up_system_calls()
+        install_syscall_filter()
 
 
-def _be_nobody() -> None:
-    """Root gives up its name, its groups, and with them its capabilities."""
+def _drop_root() -> None:
+    """Change from root to a user without groups and capabilities, and protect the memory of the process."""
     if os.geteuid() == 0:
         try:
             os.setgroups([])
-            os.setresgid(NOBODY, NOBODY, NOBODY)
-            os.setresuid(NOBODY, NOBODY, NOBODY)
-        except OSError as error:  # in a user namespace that has root alone
-            raise OSError(error.errno, f"root cannot become user {NOBODY} here: {error.strerror}") from error
-    prctl(PR_SET_DUMPABLE, 0)  # its memory cannot be read by others of the same name
+            os.setresgid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+            os.setresuid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+        except OSError as error:  # a user namespace may contain no user but root
+            raise OSError(error.errno, f"root cannot become user {UNPRIVILEGED_ID} here: {error.strerror}") from error
+    prctl(PR_SET_DUMPABLE, 0)  # other processes of the same user cannot read the memory of this process
 
 
-def _limit(limits: Limits) -> None:
-    most = {
+def _set_resource_limits(limits: Limits) -> None:
+    maximum = {
         resource.RLIMIT_CPU: limits.cpu_seconds,
         resource.RLIMIT_AS: limits.memory_bytes,
         resource.RLIMIT_NPROC: 0,
-        resource.RLIMIT_NOFILE: 0,  # of new ones: what is open stays so
+        resource.RLIMIT_NOFILE: 0,  # forbids new descriptors; open descriptors stay open
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
     }
-    for kind, value in most.items():
+    for kind, value in maximum.items():
         hard = resource.getrlimit(kind)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))  # a soft limit on time would be a signal, which can be ignored
+        resource.setrlimit(kind, (value, value))  # a lower soft limit on time would send a signal, which can be ignored
 
 
 def _die_with(parent: int) -> None:
-    """After the change of owner, which would undo it."""
+    """Kill this process when its parent ends. Must follow `_drop_root`, since a change of user resets the setting."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it is dead already
+    if os.getppid() != parent:  # the parent has ended already
         os._exit(1)
 
 
 # landlock --------------------------------------------------------------------------------------------------------------
 
 _CREATE_RULESET, _RESTRICT_SELF = 444, 446  # the same numbers on every architecture
-_VERSION = 1  # the flag that asks for the kernel's ABI
-_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # ABI: how many rights over files it knows; 5 and later: 16
-_NETWORK = 0b11  # TCP: bind and connect; ABI 4
-_SCOPES = 0b11  # abstract Unix sockets and signals, to processes outside; ABI 6
+_VERSION = 1  # flag that requests the kernel's ABI version
+_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # ABI version -> number of file rights; 16 in version 5 and later
+_NETWORK = 0b11  # bind and connect of TCP; since ABI version 4
+_SCOPES = 0b11  # abstract Unix sockets of outside processes, and signals to them; since ABI version 6
 
 
 def landlock_abi() -> int:
-    """What this kernel offers.
+    """Return the Landlock ABI version of this kernel.
 
     Raises:
-        OSError: if it offers nothing.
+        OSError: if the kernel has no Landlock.
     """
     return system_call(_CREATE_RULESET, None, 0, _VERSION)
 
 
-def ruleset(abi: int) -> bytes:
-    """The `struct landlock_ruleset_attr` that handles everything of an ABI. Its size is the ABI's: others are refused."""
+def pack_ruleset(abi: int) -> bytes:
+    """Return the `struct landlock_ruleset_attr` that handles all operations of an ABI version.
+
+    The kernel refuses a struct with fields of a later version, so the size depends on the version.
+    """
     fields = [(1 << _FILE_RIGHTS.get(abi, 16)) - 1]
     fields += [_NETWORK] * (abi >= 4) + [_SCOPES] * (abi >= 6)
     return struct.pack(f"={len(fields)}Q", *fields)
 
 
-def give_up_files() -> None:
-    """No file can be opened, made, changed or listed from now on. Needs no-new-privileges.
+def forbid_files() -> None:
+    """Forbid this process to open, create, change or list any file, permanently. Requires no-new-privileges.
 
     Raises:
         OSError: if the kernel refuses.
     """
-    attributes = ruleset(landlock_abi())
+    attributes = pack_ruleset(landlock_abi())
     descriptor = system_call(_CREATE_RULESET, ctypes.c_char_p(attributes), len(attributes), 0)
     system_call(_RESTRICT_SELF, descriptor, 0)
     os.close(descriptor)
@@ -122,9 +130,9 @@ def give_up_files() -> None:
 
 # seccomp ---------------------------------------------------------------------------------------------------------------
 
-# name: its numbers on x86_64 (asm/unistd_64.h) and on aarch64 (asm-generic/unistd.h); None where there is no such call
+# Name -> numbers on x86_64 (asm/unistd_64.h) and on aarch64 (asm-generic/unistd.h); None for a missing call.
 ALLOWED: dict[str, tuple[int | None, int | None]] = {
-    # the descriptors that are open
+    # open descriptors
     "read": (0, 63),
     "write": (1, 64),
     "close": (3, 57),
@@ -135,7 +143,7 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "brk": (12, 214),
     "mremap": (25, 216),
     "madvise": (28, 233),
-    # signals to oneself
+    # signal handlers of this process
     "rt_sigaction": (13, 134),
     "rt_sigprocmask": (14, 135),
     "rt_sigreturn": (15, 139),
@@ -154,7 +162,7 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "clock_getres": (229, 114),
     "getrusage": (98, 165),
     "times": (100, 153),
-    # oneself
+    # properties of this process
     "getpid": (39, 172),
     "gettid": (186, 178),
     "getppid": (110, 173),
@@ -167,26 +175,26 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "exit_group": (231, 94),
 }
 ALLOWED_UNLESS_EXECUTABLE = {"mmap": (9, 222), "mprotect": (10, 226)}
-MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, AUDIT_ARCH of linux/audit.h
+MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column in ALLOWED, AUDIT_ARCH of linux/audit.h
 
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _PROTECTION = 0, 4, 32  # offsets in `struct seccomp_data`; the last is the third argument
+_NUMBER, _ARCHITECTURE, _PROTECTION = 0, 4, 32  # offsets in `struct seccomp_data`; 32 is the third argument of the call
 _PROT_EXEC = 4
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x80000000
 _MODE_FILTER = 2
 
 
-class _Program(ctypes.Structure):
+class _FilterProgram(ctypes.Structure):
     """`struct sock_fprog`."""
 
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
 def syscall_filter(machine: str) -> bytes:
-    """The filter, in the kernel's classic BPF.
+    """Return the seccomp filter for a machine, in the kernel's classic BPF (8 bytes for each instruction).
 
     Raises:
-        OSError: for a machine whose numbers are not known.
+        OSError: for a machine whose system call numbers are unknown.
     """
     if machine not in MACHINES:
         raise OSError(errno.ENOSYS, f"there is no list of system calls for {machine}, only for {', '.join(MACHINES)}")
@@ -202,17 +210,17 @@ def syscall_filter(machine: str) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
-def give_up_system_calls() -> None:
-    """From now on the filter stands, and nothing takes it away. Needs no-new-privileges.
+def install_syscall_filter() -> None:
+    """Install the seccomp filter in this process, permanently. Requires no-new-privileges.
 
     Raises:
-        OSError: if the kernel refuses, or the machine is not known.
+        OSError: if the kernel refuses, or the machine is unknown.
     """
     code = syscall_filter(os.uname().machine)
-    prctl(PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(_Program(len(code) // 8, code)))
+    prctl(PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(_FilterProgram(len(code) // 8, code)))
 
 
-# calls of Linux that Python has no function for ------------------------------------------------------------------------
+# Linux calls without a function in Python ------------------------------------------------------------------------------
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.syscall.restype = ctypes.c_long
@@ -221,29 +229,36 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 2
 
 
 def system_call(number: int, *arguments: Any) -> int:
-    """A system call by its number: of integers, of ctypes' pointers, of None.
+    """Make a system call by its number.
+
+    Args:
+        number: number of the call.
+        arguments: integers, ctypes pointers, or None.
+
+    Returns:
+        The result of the call.
 
     Raises:
-        OSError: as the kernel says.
+        OSError: with the error number of the kernel.
     """
-    return _checked(_LIBC.syscall(ctypes.c_long(number), *map(_word, arguments)))
+    return _raise_on_error(_LIBC.syscall(ctypes.c_long(number), *map(_to_c, arguments)))
 
 
 def prctl(option: int, *arguments: Any) -> None:
-    """Set something of this process; arguments that are not given are 0, as the kernel asks.
+    """Call prctl(2), which sets a property of this process. Missing arguments are 0, as the kernel requires.
 
     Raises:
-        OSError: as the kernel says.
+        OSError: with the error number of the kernel.
     """
     padded = (*arguments, 0, 0, 0, 0)[:4]
-    _checked(_LIBC.prctl(ctypes.c_int(option), *map(_word, padded)))
+    _raise_on_error(_LIBC.prctl(ctypes.c_int(option), *map(_to_c, padded)))
 
 
-def _word(value: Any) -> Any:
+def _to_c(value: Any) -> Any:
     return ctypes.c_ulong(value) if isinstance(value, int) else value
 
 
-def _checked(result: int) -> int:
+def _raise_on_error(result: int) -> int:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -1,8 +1,7 @@
-"""A program is run, and what its functions return is written as JSON.
+"""Run a program in a confined process, and write the return values of its function as JSON.
 
-This is the side that a program can take over: it may tamper with all that is here, and then answers for itself, wrongly
-or rightly. So nothing here is relied upon; the answer is read with suspicion (`hrm_align.sandbox.jobs`) and
-compared elsewhere.
+The program shares this process, can change everything in this module, and can forge its answer. Therefore no check here
+is trusted: `hrm_align.sandbox.jobs` validates the answer outside, and the trainer compares the values.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ import types
 import warnings
 from typing import Any
 
-MAX_NESTING = 100  # lists within lists, in an answer
-MAX_DIGITS = 4300  # of an int: what Python itself writes and reads, since 3.11
-MAX_MESSAGE = 200  # characters
+MAX_NESTING = 100  # nesting levels of a return value
+MAX_DIGITS = 4300  # digits of an int: the limit of Python's own conversions since 3.11
+MAX_MESSAGE = 200  # characters of a message
 
-# What a program can import: no file can be opened any more when it runs. A text, to be split.
+# Modules that a program can import. They are loaded before the program starts, since files cannot be opened after that.
 MODULES = (
     "abc array ast base64 binascii bisect builtins calendar cmath codecs collections collections.abc contextlib copy csv "
     "ctypes dataclasses datetime decimal difflib encodings.ascii encodings.idna encodings.latin_1 encodings.utf_16 enum "
@@ -31,7 +30,7 @@ MODULES = (
 
 
 def load_modules() -> None:
-    """Import what programs can import, once for all of them. A Python built without one of them goes without it."""
+    """Import the modules for programs, once for all jobs. Modules that this Python was built without are skipped."""
     for name in MODULES.split():
         try:
             importlib.import_module(name)
@@ -40,68 +39,86 @@ def load_modules() -> None:
 
 
 def answer(request: bytes) -> bytes:
-    """The answer to `{"source", "call", "arguments"}`: `{"kind", "message", "values"}`, of `Outcome`."""
+    """Run a job and return its answer.
+
+    Args:
+        request: JSON `{"source", "call", "arguments"}`, as in `Job`.
+
+    Returns:
+        JSON `{"kind", "message", "values"}`, as in `Outcome`.
+    """
     try:
-        values = _values(**json.loads(request))
+        values = _run_calls(**json.loads(request))
         return json.dumps({"kind": "returned", "message": "", "values": values}, allow_nan=False).encode()
     except _Refused as refusal:
         kind, message = "refused", str(refusal)
     except MemoryError:
-        kind, message = "memory", "it takes more memory than it may"
-    except BaseException as error:  # SystemExit too
-        kind, message = "raised", _described(error)
+        kind, message = "memory", "the program exceeds its memory limit"
+    except BaseException as error:  # also SystemExit
+        kind, message = "raised", _describe_error(error)
     return json.dumps({"kind": kind, "message": message[:MAX_MESSAGE], "values": []}).encode()
 
 
 class _Refused(Exception):
-    pass
+    """The program is not valid, or returns a value that JSON cannot represent."""
 
 
-def _values(source: str, call: str, arguments: list[list[Any]]) -> list[Any]:
-    """What each call returns. Every call has a module of its own, which the program fills anew."""
+def _run_calls(source: str, call: str, arguments: list[list[Any]]) -> list[Any]:
+    """Execute the program and call its function once for each list of arguments, each time in a new module.
+
+    Returns:
+        The return value of each call.
+
+    Raises:
+        _Refused: if the program is not valid Python or does not define the function, or for a value that is not JSON.
+    """
     warnings.simplefilter("ignore")
     try:
         code = compile(source, "<program>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError) as error:
-        raise _Refused(f"no Python: {_described(error)}") from None
+        raise _Refused(f"not valid Python: {_describe_error(error)}") from None
     values = []
-    for given in arguments:
+    for call_arguments in arguments:
         module = types.ModuleType("program")
-        sys.modules["program"] = module  # dataclasses, enum and typing look there
+        sys.modules["program"] = module  # dataclasses, enum and typing look modules up by name
         exec(code, module.__dict__)
         if call not in module.__dict__:
             raise _Refused(f"the program does not define {call}")
-        value = module.__dict__[call](*given)
-        _check(value)
+        value = module.__dict__[call](*call_arguments)
+        _reject_non_json(value)
         values.append(value)
     return values
 
 
-def _check(value: Any, depth: int = 0) -> None:
-    """Refuse what JSON would not give back as it is: a tuple, a set, a subclass, a key that is no string, NaN."""
+def _reject_non_json(value: Any, depth: int = 0) -> None:
+    """Reject values that JSON does not preserve: tuples, sets, subclasses, keys that are not strings, NaN.
+
+    Raises:
+        _Refused: for such a value.
+    """
     kind = type(value)
     if depth > MAX_NESTING:
-        raise _Refused(f"it returns more than {MAX_NESTING} lists within lists")
+        raise _Refused(f"the function returns more than {MAX_NESTING} lists within lists")
     if kind is list:
         for item in value:
-            _check(item, depth + 1)
+            _reject_non_json(item, depth + 1)
     elif kind is dict:
         for key, item in value.items():
             if type(key) is not str:
-                raise _Refused(f"it returns a dict with the key {key!r:.50}, and JSON has only strings")
-            _check(item, depth + 1)
+                raise _Refused(f"the function returns a dict with the key {key!r:.50}, which is not a string")
+            _reject_non_json(item, depth + 1)
     elif kind is float:
         if not math.isfinite(value):
-            raise _Refused(f"it returns {value}, which JSON has not")
+            raise _Refused(f"the function returns {value}, which is not a JSON value")
     elif kind is int:
         if abs(value) >= 10**MAX_DIGITS:
-            raise _Refused(f"it returns an int of more than {MAX_DIGITS} digits")
+            raise _Refused(f"the function returns an int of more than {MAX_DIGITS} digits")
     elif value is not None and kind not in (bool, str):
-        raise _Refused(f"it returns a {kind.__name__}, which JSON has not")
+        raise _Refused(f"the function returns a {kind.__name__}, which is not a JSON type")
 
 
-def _described(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"
-    except BaseException:  # of its own __str__
+    except BaseException:  # raised by the __str__ of the program's own exception class
         return type(error).__name__

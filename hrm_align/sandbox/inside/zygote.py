@@ -1,13 +1,15 @@
-"""The process that is started beforehand: it has imported what programs may import, and forks a child for each job.
+"""Zygote: a process that imports all modules for programs once, and then forks a confined child for each job.
 
-Descriptor 0 is the trainer, both ways; 1 is /dev/null. Requests and replies are lines of JSON, each with its `"id"`:
+Descriptor 0 is the channel to the trainer, in both directions; descriptor 1 is /dev/null. Requests and replies are
+lines of JSON, each with its `"id"`. The first request has the settings and gets its reply once the modules are
+imported; each later request is a job:
 
-    {"layers": ["limits", "seccomp"], "limits": {...}}  ->  {}, once it is ready; then, for each job,
+    {"layers": ["limits", "seccomp"], "limits": {...}}  ->  {}
     {"job": "{\\"source\\": ...}"}                       ->  {"end": "exited", "status": 0, ..., "written": "{\\"kind\\": ...}"}
 
-The job is for `program.answer`, and `written` is what the child wrote: both are passed on unread, a byte as the character of
-that number.
-When the trainer closes its end, or dies, this process kills its child and ends.
+The job is passed to `program.answer`, and `written` is the output of the child. The zygote parses neither; `written`
+has one character (U+0000 to U+00FF) for each byte. When the trainer closes its end or dies, the zygote kills its child
+and exits.
 """
 
 from __future__ import annotations
@@ -26,17 +28,17 @@ from .confinement import confine
 from .program import answer, load_modules
 
 _TRAINER, _NULL, _ERRORS, _ANSWER = 0, 1, 2, 3
-_CONFINED = b"+"  # what a child writes before it has seen the program; what follows is the program's
-_DESCRIPTORS = 64  # that this process may have open; it needs seven
-_PAUSE = 0.0002  # between looks at whether a child has ended
+_CONFINED = b"+"  # first byte of a child's output, written after confinement and before the program is parsed
+_DESCRIPTORS = 64  # limit on open descriptors of this process, which needs seven
+_PAUSE = 0.0002  # seconds between checks whether a child has ended
 
 
-class _Deserted(Exception):
-    """The trainer has closed its end."""
+class _TrainerGone(Exception):
+    """The trainer closed its end of the channel."""
 
 
 def main() -> None:
-    """Answer requests until the other end closes."""
+    """Answer requests until the trainer closes the channel."""
     requests = map(json.loads, os.fdopen(_TRAINER, "rb", closefd=False))
     settings = next(requests)
     layers, limits = settings["layers"], Limits(**settings["limits"])
@@ -44,12 +46,12 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
     os.chdir("/")
     os.environ.clear()
-    gc.freeze()  # a collection in a child would copy these pages
+    gc.freeze()  # keeps a garbage collection in a child from copying the memory pages of the zygote
     _reply(settings, {})
     for request in requests:
         try:
-            end, written = _run(request["job"].encode(), layers, limits)
-        except _Deserted:
+            end, written = _run_job(request["job"].encode(), layers, limits)
+        except _TrainerGone:
             return
         _reply(request, {**end, "written": written.decode("latin-1")})
 
@@ -59,13 +61,27 @@ def _reply(request: dict[str, Any], message: dict[str, Any]) -> None:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    """`os.write`, until everything is written."""
+    """Call `os.write` until all data is written."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
-def _run(request: bytes, layers: list[str], limits: Limits) -> tuple[dict[str, Any], bytes]:
+def _run_job(request: bytes, layers: list[str], limits: Limits) -> tuple[dict[str, Any], bytes]:
+    """Run one job in a forked child.
+
+    Args:
+        request: the job as JSON.
+        layers: confinement layers for the child.
+        limits: limits of the job.
+
+    Returns:
+        How the child ended: `end` ("exited", "timeout", "output" or "unconfined"), `status`, `seconds` and `reason`;
+        and the output of the program.
+
+    Raises:
+        _TrainerGone: if the trainer closes the channel meanwhile.
+    """
     parent, start = os.getpid(), time.monotonic()
     source, sink = os.pipe()
     try:
@@ -75,18 +91,19 @@ def _run(request: bytes, layers: list[str], limits: Limits) -> tuple[dict[str, A
         os.close(source)
         return {"end": "unconfined", "reason": f"fork: {error}", "seconds": 0.0}, b""
     if child == 0:
-        _be_the_child(request, layers, limits, parent, sink)
+        _run_child(request, layers, limits, parent, sink)
     os.close(sink)
     try:
-        written, end = _collect(source, limits.output_bytes + 1, start + limits.wall_seconds)
-        status, cpu_seconds = _end_of(child, start + limits.wall_seconds if end == "exited" else 0.0)
+        written, end = _read_output(source, limits.output_bytes + 1, start + limits.wall_seconds)
+        status, cpu_seconds = _wait_for_exit(child, start + limits.wall_seconds if end == "exited" else 0.0)
     except BaseException:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         raise
     finally:
         os.close(source)
-    # The kernel kills at the limit by a coarser clock than it reports by, so half of it tells the limit from other killers.
+    # At the limit on processor time the kernel sends SIGKILL. The clock of the limit is coarser than the reported time,
+    # so half of the limit separates such a kill from a SIGKILL of another origin.
     used_up = status == -signal.SIGKILL and cpu_seconds >= limits.cpu_seconds / 2
     if end == "exited" and (status is None or used_up):
         end = "timeout"
@@ -96,25 +113,39 @@ def _run(request: bytes, layers: list[str], limits: Limits) -> tuple[dict[str, A
     return {"end": end, "status": status, "seconds": seconds, "reason": reason}, written[1:]
 
 
-def _collect(source: int, most: int, deadline: float) -> tuple[bytes, str]:
-    """What the child writes, and why reading stopped: "exited" (or it has closed its end), "timeout" or "output"."""
+def _read_output(source: int, max_bytes: int, deadline: float) -> tuple[bytes, str]:
+    """Read the output of the child.
+
+    Returns:
+        The output, and why reading stopped: "exited" (the child exited or closed its output), "timeout" or "output".
+
+    Raises:
+        _TrainerGone: if the trainer closes the channel.
+    """
     written = bytearray()
     while (left := deadline - time.monotonic()) > 0:
         ready, _, _ = select.select([source, _TRAINER], [], [], left)
-        if _TRAINER in ready:  # it sends nothing while it waits
-            raise _Deserted
+        if _TRAINER in ready:  # readable only after a close, since the trainer sends nothing while it waits for a reply
+            raise _TrainerGone
         if source in ready:
             part = os.read(source, 1 << 16)
             written += part
             if not part:
                 return bytes(written), "exited"
-            if len(written) > most:
+            if len(written) > max_bytes:
                 return b"", "output"
     return b"", "timeout"
 
 
-def _end_of(child: int, deadline: float) -> tuple[int | None, float]:
-    """The exit status, or minus the signal, and the processor time of a child; None if it had to be killed."""
+def _wait_for_exit(child: int, deadline: float) -> tuple[int | None, float]:
+    """Wait for the end of a child, and kill the child at the deadline.
+
+    Returns:
+        The exit status, or minus the signal, or None if the deadline passed; and the processor time in seconds.
+
+    Raises:
+        _TrainerGone: if the trainer closes the channel.
+    """
     while True:
         pid, status, usage = os.wait4(child, os.WNOHANG)
         if pid:
@@ -124,11 +155,11 @@ def _end_of(child: int, deadline: float) -> tuple[int | None, float]:
             os.waitpid(child, 0)
             return None, 0.0
         if select.select([_TRAINER], [], [], _PAUSE)[0]:
-            raise _Deserted
+            raise _TrainerGone
 
 
-def _be_the_child(request: bytes, layers: list[str], limits: Limits, parent: int, sink: int) -> NoReturn:
-    """Never returns: whatever happens, this process must not go on as a second zygote."""
+def _run_child(request: bytes, layers: list[str], limits: Limits, parent: int, sink: int) -> NoReturn:
+    """Run the job in this forked child, and exit. Must never return, or the child would continue as a second zygote."""
     leave, write = os._exit, _write_all
     try:
         os.dup2(sink, _ANSWER)
