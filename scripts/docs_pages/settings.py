@@ -115,7 +115,28 @@ def settings_page() -> str:
             [(code(n), _type(recipe[n]), _default(recipe[n]), _meaning(n, recipe[n])) for n in names],
         )
         lines.append("")
-    return "\n".join([*lines, *_entries()])
+    return "\n".join([*lines, *_presets(), *_entries()])
+
+
+PRESET_KEYS = ("loss_type", "scale_rewards", "epsilon_high", "mask_truncated_completions", "max_resamples")
+
+
+def _presets() -> list[str]:
+    """What each `algorithm` sets."""
+    rows = []
+    for name in GRPOArguments.ALGORITHMS:
+        chosen = GRPOArguments(output_dir="runs/none", algorithm=name)
+        values = [getattr(chosen, key) for key in PRESET_KEYS]
+        shown = [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
+        rows.append((code(name), *("unset" if value == "None" else code(value) for value in shown)))
+    return [
+        "## Presets of `algorithm`",
+        "",
+        "A setting that a recipe gives itself wins over the preset.",
+        "",
+        *table(("algorithm", *map(code, PRESET_KEYS)), rows),
+        "",
+    ]
 
 
 def _entries() -> list[str]:
