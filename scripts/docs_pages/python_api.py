@@ -82,8 +82,8 @@ class _Plain(str):
 
 
 def _signature(thing: object) -> str:
-    if inspect.isclass(thing) and issubclass(thing, Exception):
-        return ""
+    if inspect.isclass(thing) and (issubclass(thing, Exception) or getattr(thing, "_is_protocol", False)):
+        return ""  # which depends on the release of Python
     try:
         signature = inspect.signature(thing)  # type: ignore[arg-type]
     except (ValueError, TypeError):
