@@ -5,19 +5,20 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types format clean
+.PHONY: help demo test lint docs types format clean
 
 help:
 	@echo "make demo    train the tiny base to chat and to write JSON, with scores before and after (minutes, no GPU)"
 	@echo "make test    run the tests (offline, CPU)"
 	@echo "make lint    style and the order of imports;  make types  type checks;  make format  rewrite the style"
+	@echo "make docs    build the pages of docs/ into site/, strictly: a broken link is an error"
 	@echo "make clean   remove the virtual environment (runs/ stays)"
 
 $(READY): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: Python 3.11 or later is needed: make PYTHON=/path/to/python3.12 ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[report,monty,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[report,monty,docs,dev]"
 	@touch $@
 
 demo: $(READY)
@@ -30,6 +31,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 types: $(READY)
 	$(BIN)/mypy

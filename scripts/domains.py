@@ -4,7 +4,7 @@
     python scripts/domains.py --out runs/domains --only sql extraction --replay 0.2
 
 `--replay` runs each adapter once more with that share of rows of what the base knows. Goes on where it was interrupted
-(`records.jsonl` in `--out`), and prints the tables of recipes/README.md.
+(`records.jsonl` in `--out`), and prints the tables of docs/results/recipes.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DOMAINS = {  # recipe: its data, and how answers are graded
     "lookup": ("lookup", "exact"),
 }
 ROWS = 400
-FULL_RATE = "3e-3"  # where full fine-tuning is best (scripts/README.md)
+FULL_RATE = "3e-3"  # where full fine-tuning is best (docs/results/lora.md)
 REPLAY = "data/base_families/train.jsonl"
 
 

@@ -187,7 +187,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def summary(part: str, results: list[dict[str, Any]]) -> list[str]:
-    """The figures of scripts/README.md."""
+    """The figures of docs/results/exports.md."""
     if part == "pushes":
         early = sum(result["killed"] and not result["whole_at_once"] for result in results)
         reached = sorted(result["requests"] for result in results if result["killed"])

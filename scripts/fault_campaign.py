@@ -11,7 +11,7 @@
 Every run is the SFT recipe on the tiny base, 30 steps with a horizon warm-up and a weight average, and must end with the
 weights, averages and log records of the uninterrupted run: all of them equal. Each trial draws from a random generator of
 its own and appends its result to `OUT/PART.jsonl`, so that an interrupted campaign goes on where it stopped. Prints the
-figures of scripts/README.md, writes them to `OUT/summary.json`, and exits with 1 if a trial went wrong.
+figures of docs/results/faults.md, writes them to `OUT/summary.json`, and exits with 1 if a trial went wrong.
 
 For Linux. The disks are mounted in a mount namespace of the trial's own process, for which it must be root.
 """

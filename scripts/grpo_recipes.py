@@ -5,7 +5,7 @@
 
 Each model answers the same held-out prompts once greedily and eight times at temperature 1, and is paid by the recipe's own
 rewards. A difference is that of the same prompts before and after, with a 95 % interval over prompts. Goes on where it was
-interrupted (`records.jsonl` in `--out`), and prints the table of recipes/README.md.
+interrupted (`records.jsonl` in `--out`), and prints the table of docs/results/recipes.md.
 """
 
 from __future__ import annotations

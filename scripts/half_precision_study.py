@@ -5,7 +5,7 @@
 
 Answers are drawn once from each model in float32. Every variant of half precision then scores the same tokens as training
 does (rows of like length in one forward) and as sampling does (a prefill and one cached step a token). Prints the tables of
-scripts/README.md: distances in nats, and time and memory with the variants taking turns in one process.
+docs/results/half-precision.md: distances in nats, and time and memory with the variants taking turns in one process.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 
 Screens settings with one seed, and repeats with `--seeds` (3) what a claim is made about. The embedded base learns JSON extraction, of which it knows nothing, for 240 steps of 1,024 packed tokens, through the
 trainer that users get. An arm has collapsed if the health monitor has raised an alarm. Goes on where it was interrupted
-(`records.jsonl` in `--out`), and prints the tables of scripts/README.md.
+(`records.jsonl` in `--out`), and prints the tables of docs/results/lora.md.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
 
 Of a fault: the run goes on, exactly one fault of the right kind is told of the right row, every other value of the batch is
 right, and the call ends within its deadline and the margin. Of a spoof: it is not paid. Afterwards no process is left.
-Prints the figures of scripts/README.md, and exits with 1 if a bar is missed.
+Prints the figures of docs/results/rewards.md, and exits with 1 if a bar is missed.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@
     spoofs       wrong programs that want to be paid; a grader that compares inside shows how many can be
     leftovers    runs of everything mixed, after which no process and no file may be left
 
-Prints the figures of scripts/README.md, and exits with 1 if a bar is missed: 0 escapes, 0 false failures, at most 50 ms in
+Prints the figures of docs/results/sandbox.md, and exits with 1 if a bar is missed: 0 escapes, 0 false failures, at most 50 ms in
 the median, 0 paid, 0 left.
 
 For Linux, as root: hostile programs are run in namespaces of the campaign's own (mounts, processes, network, IPC), so

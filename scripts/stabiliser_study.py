@@ -4,7 +4,7 @@
     python scripts/stabiliser_study.py --out runs/stabiliser_study --only horizon
 
 Appends every finished measurement to `records.jsonl` in `--out`, so that an interrupted study goes on where it stopped,
-and prints the tables of scripts/README.md. Two settings, on packed rows of 256 tokens, 1,024 tokens a step:
+and prints the tables of docs/results/stabilisers.md. Two settings, on packed rows of 256 tokens, 1,024 tokens a step:
 
     scratch   a fresh tiny model learns a few families of `base_tasks`
     SFT       the embedded base learns the shipped data sets, chat and JSON extraction

@@ -1,12 +1,7 @@
-"""What is installed is what is here, and the README's commands are commands."""
+"""What is installed is what is here. Commands and versions on the pages: tests/test_docs.py."""
 
 import re
-import shlex
 from pathlib import Path
-
-import pytest
-
-from hrm_align.trainers.sft_config import parse_sft
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,16 +13,6 @@ def test_every_package_folder_is_installed():
     assert listed == found | {"hrm_align.recipes"}
 
 
-def sft_commands():
-    for file in ("README.md", "recipes/README.md"):
-        for line in (ROOT / file).read_text().splitlines():
-            if line.startswith("    ") and "sft" in line and "--config recipes" in line and "--help" not in line:
-                yield line.strip()
-
-
-@pytest.mark.parametrize("line", list(sft_commands()))
-def test_the_documented_training_commands_parse(line, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    words = shlex.split(line, comments=True)
-    words = words[max(i for i, word in enumerate(words) if word.endswith("sft.py") or word == "sft") + 1 :]
-    parse_sft(words)
+def test_the_tools_that_build_the_pages_are_pinned():
+    pinned = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()[1:]}
+    assert {"mkdocs", "mkdocs-material", "mkdocs-material-extensions", "pymdown-extensions", "Markdown"} <= pinned

@@ -9,7 +9,7 @@ Then merges, the gate of GRPO runs in three precisions, and exports are asked at
 fault. At 3 and 10 times all must be stopped, and without a fault none.
 
 Each trial appends to `OUT/trials.jsonl`, so that an interrupted campaign continues where it stopped. Prints the tables of
-scripts/README.md, writes `OUT/summary.json`, and exits with 1 if a trial went wrong.
+docs/results/planted-faults.md, writes `OUT/summary.json`, and exits with 1 if a trial went wrong.
 """
 
 from __future__ import annotations

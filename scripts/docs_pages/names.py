@@ -1,0 +1,336 @@
+"""The pages of metrics, run files and errors. Names come from the code; a name without a text here is an error, and so is a
+text whose name the code does not have."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import hrm_align
+from docs_pages.tables import code, table
+from hrm_align.cli import INTERRUPTED_CODE
+from hrm_align.errors import PREEMPTED_CODE
+from hrm_align.rewards.base import match_names, metric_name
+from hrm_align.rewards.suite import KINDS as FAULTS
+from hrm_align.rollouts.parity import KEYS as PARITY
+from hrm_align.trainers import monitor
+
+PACKAGE = Path(hrm_align.__file__).parent
+_LOGGED = re.compile(r"(groups|rewards|seconds|parity)/[\w/]+|sampling/[a-z]\w*/\w+")
+
+# What the package logs beside TRL: name, meaning.
+METRICS = {
+    "groups/drawn": "Groups (prompts with all their completions) drawn in a rollout, replaced groups included.",
+    "groups/without_signal": "Share of these groups with zero reward variance. Near 1, prompts are too easy or too hard.",
+    "rewards/drawn": "Mean reward of everything drawn, replaced groups included; `reward` counts the groups that are used.",
+    "rewards/ungraded": "Share of completions that no reward could grade.",
+    "rewards/faults/NAME": "Calls of a reward that failed, `NAME` being `reward/kind`; the kinds are below.",
+    "seconds/rollout": "Seconds of sampling in a step.",
+    "seconds/reward": "Seconds of grading in a step.",
+    "seconds/update": "Seconds of forward, backward and optimizer in a step.",
+    "seconds/parity": "Seconds of the parity gate, in steps that check.",
+    "sampling/sampling_logp_difference/mean": "Half precision: mean distance between the log-probabilities of sampler and "
+    "trainer, nats a token.",
+    "sampling/sampling_logp_difference/max": "The largest such distance.",
+    "sampling/importance_sampling_ratio/min": "The smallest weight of a token (or of a completion).",
+    "sampling/importance_sampling_ratio/mean": "The mean weight.",
+    "sampling/importance_sampling_ratio/max": "The largest weight.",
+    "sampling/importance_sampling_ratio/clipped": "Share of weights beyond a bound.",
+}
+_PARITY = {
+    "sampler": "between sampler and trainer",
+    "mask": "between the trainer and a forward under a mask drawn from the rule",
+    "reference": "between the reference model and a forward under a mask drawn from the rule",
+    "reference_again": "between the reference and the reference scored a second time",
+    "floor": "between two attention kernels under the drawn mask: what rounding alone gives",
+}
+# What TRL and Transformers log, as far as a reader needs it.
+UPSTREAM = {
+    "loss": "Fine-tuning: mean over response tokens. Reinforcement learning: the policy loss, which is 0 at the first update on "
+    "a rollout.",
+    "eval_loss": "Fine-tuning: TRL's mean over evaluation batches. Compare it only between runs with the same evaluation batch "
+    "size.",
+    "grad_norm": "Norm of all gradients before clipping.",
+    "learning_rate": "Rate of the step.",
+    "entropy": "Mean entropy of the predicted distributions, nats a token.",
+    "mean_token_accuracy": "Share of response tokens that are the likeliest token (fine-tuning).",
+    "num_tokens": "Tokens seen so far.",
+    "reward": "Mean reward of the completions that are used (reinforcement learning).",
+    "reward_std": "Standard deviation of the rewards within a group, mean over groups.",
+    "frac_reward_zero_std": "Share of used groups with zero reward variance.",
+    "rewards/NAME/mean": "Mean of one reward, by its name or label; also `rewards/NAME/std`.",
+    "kl": "Divergence from the reference model, logged when `beta` is above 0.",
+    "clip_ratio/region_mean": "Share of tokens whose ratio was clipped; also `low_mean`, `high_mean` and others.",
+    "completions/mean_length": "Mean length of completions in tokens; also `min_length`, `max_length`.",
+    "completions/clipped_ratio": "Share of completions without an end token.",
+    "epoch": "Passes over the data so far.",
+    "step_time": "Seconds of a step (reinforcement learning).",
+}
+_OWN_PLAIN = {
+    "step": "Optimizer steps so far. Every line has it.",
+    "bp_steps": "Stack passes that carried gradient in the step (the gradient horizon).",
+    "resumed_from": "In a line of its own: the checkpoint where the run was resumed; `null` where a killed run starts again from "
+    "the beginning.",
+    "eval_unfinished": "Share of generated answers without an end token.",
+    "eval_reward": "Reinforcement learning: mean reward of greedy completions to held-out prompts (`generation_eval_samples`).",
+    "eval_truncated": "Reinforcement learning: share of these completions without an end token.",
+}
+
+
+def logged_names() -> set[str]:
+    """Names with a slash that the trainers log, from the text constants of their modules."""
+    found = set()
+    for folder in ("trainers", "rollouts"):
+        for file in sorted((PACKAGE / folder).glob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Dict):
+                    found |= {name for key in node.keys if key is not None and (name := _name(key))}
+                if isinstance(node, ast.DictComp) and (name := _name(node.key)):
+                    found.add(name)
+    return found
+
+
+def _name(node: ast.expr) -> str | None:
+    """The name in a constant or an f-string; a replaced part is `NAME`, but for the prefix `sampling/`."""
+    if isinstance(node, ast.Constant):
+        text = str(node.value)
+    elif isinstance(node, ast.JoinedStr):
+        parts = [str(part.value) if isinstance(part, ast.Constant) else "NAME" for part in node.values]
+        if len(parts) > 1 and parts[0] == "NAME" and not parts[1].startswith("/"):
+            parts[0] = "sampling/"
+        text = "".join(parts)
+    else:
+        return None
+    return text if _LOGGED.fullmatch(text) else None
+
+
+HEALTH = {
+    "residual_rms_h": "RMS of the residual stream of the H stack before its final norm, mean over its passes. Behind the norm it "
+    "is always 1.",
+    "residual_rms_l": "The same for the L stack.",
+    "grad_norm_h": "Norm of the gradients of the H stack, before clipping.",
+    "grad_norm_l": "The same for the L stack.",
+    "grad_norm_embedding": "The same for the embedding.",
+    "grad_norm_head": "The same for the head.",
+    "grad_ratio_lh": "`grad_norm_l` over `grad_norm_h`.",
+    "update_ratio_h": "RMS of the change in a step over RMS of the weights, on a sample of the weights of the H stack.",
+    "update_ratio_l": "The same for the L stack.",
+    "update_ratio_embedding": "The same for the embedding.",
+    "update_ratio_head": "The same for the head.",
+    "first_token_loss": "Loss of the first response token, nats.",
+    "first_token_entropy": "Entropy of the distribution of the first response token, nats.",
+    "rest_entropy": "The same for all other response tokens.",
+    "first_token_accuracy": "Share of first response tokens that greedy decoding would choose.",
+    "answer_accuracy": "Share of responses of which greedy decoding would choose every token.",
+    "probe_kl": "KL divergence of the model from the model at the start of the run, on fixed rows, nats a token.",
+}
+
+
+def health_names() -> set[str]:
+    """Names of the health metrics, as the docstring of the monitor lists them."""
+    listed = re.findall(r"^    ([a-z]\w*(?:\{[\w,]*\})?(?:, \w+)*)  +\S", monitor.__doc__ or "", re.MULTILINE)
+    return {name for names in listed for name in _expanded(names)} | {
+        "grad_ratio_lh"
+    }  # which is in the text of another
+
+
+def _expanded(names: str) -> list[str]:
+    """`a_{x,y}, b` are `a_x`, `a_y` and `b`."""
+    found = []
+    for name in re.split(r",\s+", names):
+        choices = re.search(r"\{([^}]*)\}", name)
+        parts = choices[1].split(",") if choices else [""]
+        found += [name if not choices else name[: choices.start()] + part + name[choices.end() :] for part in parts]
+    return found
+
+
+def metrics_page() -> str:
+    """Every name in metrics.jsonl, with its meaning."""
+    logged = logged_names() - {"rewards/NAME"}  # of an evaluation: below
+    if logged != {*METRICS}:
+        raise SystemExit(
+            f"metrics: without a text {sorted(logged - {*METRICS})}, not in the code {sorted({*METRICS} - logged)}"
+        )
+    if health_names() != {*HEALTH}:
+        raise SystemExit(f"health metrics: {sorted(health_names() ^ {*HEALTH})}")
+    if {*PARITY.values()} != {*_PARITY}:
+        raise SystemExit(f"parity metrics: {sorted({*PARITY.values()} ^ {*_PARITY})}")
+    matches = ", ".join(code(f"eval_{metric_name(name)}") for name in match_names())
+    parity = [
+        (
+            code(f"parity/{name}_max") + " " + code(f"parity/{name}_mean"),
+            f"Distance {text}, nats: the largest of a token, and the mean.",
+        )
+        for name, text in _PARITY.items()
+    ]
+    lines = [
+        "# Metrics",
+        "",
+        "Each line of `metrics.jsonl` is one JSON object: `step` and the metrics of a log step. The trackers get the same names "
+        "([trackers](../guides/trackers.md)). This page is generated by `scripts/docs_reference.py`.",
+        "",
+        "## Every run",
+        "",
+        *table(("metric", "meaning"), [(code(name), text) for name, text in {**_OWN_PLAIN, **UPSTREAM}.items()]),
+        "",
+        f"Generated answers at an evaluation of fine-tuning are scored by `generation_eval_match`, and the metric has the "
+        f"grader's name: {matches}.",
+        "",
+        "## Health",
+        "",
+        "Logged as `health/...` when `health` is on (the default). Alarms on these metrics: [errors](errors.md#alarms).",
+        "",
+        *table(("metric", "meaning"), [(code(f"health/{name}"), text) for name, text in HEALTH.items()]),
+        "",
+        "## Reinforcement learning",
+        "",
+        *table(("metric", "meaning"), [(code(name), text) for name, text in METRICS.items()]),
+        "",
+        "An evaluation logs each reward as `eval_rewards/NAME`.",
+        "",
+        "Kinds of `rewards/faults`:",
+        "",
+        *table(("kind", "meaning"), [(code(kind), text) for kind, text in FAULTS.items()]),
+        "",
+        "## Parity gate",
+        "",
+        "Logged every `parity_every` rollouts; in half precision also as `parity/float32/...` for the completions that are drawn "
+        "again in float32 ([parity gate](../concepts/parity-gate.md)).",
+        "",
+        *table(("metrics", "meaning"), parity),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+# File or folder below `output_dir`, when it is there, what it holds.
+RUN_FILES = (
+    (
+        "model.safetensors",
+        "full run",
+        "The trained weights, in the layout that stock Transformers, vLLM and SGLang read.",
+    ),
+    ("config.json", "full run", "The model's configuration."),
+    ("adapter_model.safetensors", "adapter", "The adapter's weights; stock PEFT loads them."),
+    ("adapter_config.json", "adapter", "PEFT's configuration of the adapter."),
+    ("hrm_adapter.json", "adapter", "Fingerprint and cycles of the base. An adapter is refused on another base."),
+    ("tokenizer.json", "always", "The tokenizer, with its other files."),
+    ("metrics.jsonl", "always", "One JSON object a log step ([metrics](metrics.md))."),
+    (
+        "samples.jsonl",
+        "with generated answers",
+        "One JSON object an answer: prompt, reference, answer, its grade or rewards.",
+    ),
+    (
+        "checkpoint-N/",
+        "by `save_strategy`",
+        "Weights, optimizer, scheduler and random states at step N; `run` resumes from it.",
+    ),
+    ("ema/", "with `ema_decay`", "The averaged weights, a checkpoint of its own."),
+    ("start/", "`grpo` from an adapter", "The adapter merged into its base, where reinforcement learning begins."),
+    (".saving/", "during a save", "A checkpoint that is being written. One rename makes it `checkpoint-N`."),
+    ("run/resolved.yaml", "always", "Every setting with its value; itself a recipe."),
+    ("run/env.json", "always", "Versions, device, number of processes."),
+    ("run/data.json", "always", "For each data set: rows read, bad, kept and dropped, by reason; fingerprints."),
+    ("run/claim.json", "while a run trains", "Host, process and job of the run that has the folder."),
+    ("run/preempted.json", "after SIGTERM", "The checkpoint that was saved, and where; removed by the next start."),
+    ("run/guard.json", "with `guard_datasets`", "Scores of the guard sets before and after training."),
+    ("run/preflight.json", "`grpo`", "What the preflight of the rewards found."),
+    ("run/alarms.jsonl", "after an alarm", "One JSON object an alarm of the health monitor."),
+    (
+        "run/quarantine_train.jsonl",
+        "with malformed rows",
+        "Malformed rows with source and reason. Also `quarantine_eval.jsonl` and others.",
+    ),
+)
+_IN_A_CHECKPOINT = (
+    ("manifest.json", "Every file with its size and SHA-256; verified when a run resumes."),
+    ("optimizer.pt", "State of the optimizer."),
+    ("scheduler.pt", "State of the learning rate schedule."),
+    ("trainer_state.json", "Step, epoch and log history of Transformers' Trainer."),
+    ("ema.safetensors", "With `ema_decay`: the averaged weights."),
+    ("health.safetensors", "With `health`: what the monitor compares with."),
+)
+
+
+def run_files_page() -> str:
+    """What a run leaves in its folder."""
+    lines = [
+        "# Files of a run",
+        "",
+        "A run writes into `output_dir` and nowhere else; only a preempted run also writes into `preemption_dir`. A new run never "
+        "writes into the folder of another run. This page is generated by `scripts/docs_reference.py`.",
+        "",
+        *table(("file", "when", "content"), [(code(name), when, text) for name, when, text in RUN_FILES]),
+        "",
+        "## Inside of `checkpoint-N`",
+        "",
+        "Beside the weights and the tokenizer:",
+        "",
+        *table(("file", "content"), [(code(name), text) for name, text in _IN_A_CHECKPOINT]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def errors_page() -> str:
+    """Exit codes, and what stops or warns."""
+    codes = (
+        ("0", "Success."),
+        ("1", "The run failed (`RunError`): a loss that is no finite number, a full disk, a difference between sampler and trainer; "
+         "or `hrm-align doctor` found something in a checkpoint."),
+        ("2", "A user's mistake (`UserError`) in a command, a setting or a data file. One sentence names the value, the place "
+         "(`file:line`) and the fix."),
+        (str(PREEMPTED_CODE), "The run was asked to stop by SIGTERM (`Preempted`) and has saved. Give the same command again."),
+        (str(INTERRUPTED_CODE), "Ctrl-C. Nothing is saved; a training resumes from its last checkpoint."),
+    )  # fmt: skip
+    from hrm_align.trainers.alarms import LOGS_IN_A_ROW, RESIDUAL_GROWTH, UNIFORM_SHARE, WORSE
+
+    lines = [
+        "# Errors",
+        "",
+        "## Exit codes",
+        "",
+        *table(("code", "meaning"), [(code(number), text) for number, text in codes]),
+        "",
+        "`accelerate launch` and torchrun turn every failure into 1. After a preemption, `run/preempted.json` holds the exit code "
+        "that the process itself gave.",
+        "",
+        "## Exceptions",
+        "",
+        "From Python, commands and functions raise:",
+        "",
+        *table(
+            ("class", "when"),
+            [
+                ("`hrm_align.errors.UserError`", "a mistake in a setting, an argument or a data file"),
+                ("`hrm_align.errors.RunError`", "a run that had to stop"),
+                ("`hrm_align.errors.Preempted`", "a run that SIGTERM has stopped and that has saved"),
+                ("`hrm_align.models.intervals.PrefixMaskError`", "the prefix mask cannot be built for this input; running the "
+                 "input under a causal mask would be silently wrong"),
+            ],
+        ),
+        "",
+        "## Alarms",
+        "",
+        "The health monitor reports an alarm once as a warning and in `run/alarms.jsonl`; the run goes on.",
+        "",
+        *table(
+            ("alarm", "threshold", "fix"),
+            [
+                ("the recurrence collapses", f"`health/residual_rms_h` or `health/residual_rms_l` above {RESIDUAL_GROWTH:g} times its "
+                 "first value", "stop, and start again with a tenth of the learning rate; with an adapter, `lora_alpha` = `lora_r`"),
+                ("the first answer token becomes a guess", f"`health/first_token_entropy` above {100 * UNIFORM_SHARE:.0f} % of the "
+                 f"entropy of a uniform distribution, with a loss {WORSE:g} nats above its best or for {LOGS_IN_A_ROW} logs in a row",
+                 "stop, and start again from an earlier checkpoint with a tenth of the learning rate"),
+            ],
+        ),
+        "",
+        "A loss or gradient that is no finite number stops the run before the optimizer step; nothing non-finite is saved.",
+        "",
+        "Common messages and their fixes: [troubleshooting](../guides/troubleshooting.md). Settings that are refused, with "
+        "reasons: [settings](settings-upstream.md#settings-that-are-refused).",
+        "",
+    ]  # fmt: skip
+    return "\n".join(lines)

@@ -1,0 +1,28 @@
+"""What new readers want to know: the question, the page that answers it, and words of the answer."""
+
+TASKS = [
+    ("Which columns may my file have?", "docs/guides/data.md", ["messages", "prompt, completion", "ShareGPT", "columns"]),
+    ("My columns have other names", "docs/start/your-data.md", ["columns: {prompt: question, response: answer}"]),
+    ("What does the model see of my rows?", "docs/guides/data.md", ["hrm-align inspect", "prefix", "proves the prefix mask"]),
+    ("A row of my file is broken", "docs/guides/data.md", ["max_bad_fraction", "quarantine_train.jsonl"]),
+    ("My run was killed", "docs/guides/resuming.md", ["resume_from_checkpoint auto", "newest whole checkpoint"]),
+    ("What happens at SIGTERM?", "docs/guides/resuming.md", ["exit code 75", "run/preempted.json", "preemption_dir"]),
+    ("Will it fit into memory?", "docs/guides/memory.md", ["hrm-align estimate", "--memory", "19 GB"]),
+    ("It ran out of memory", "docs/guides/memory.md", ["auto_batch", "activation_checkpointing"]),
+    ("Which mask does stock TRL use?", "docs/concepts/prefix-mask.md", ["silently apply a causal mask", "0.12"]),
+    ("Which alpha should my adapter have?", "docs/guides/lora.md", ["6 times in a forward", "alpha is r", "collapsed"]),
+    ("How do I merge an adapter?", "docs/guides/lora.md", ["hrm-align adapters merge"]),
+    ("How do I write a reward?", "docs/guides/rewards.md", ["def tone(prompts, completions, **columns)", "None"]),
+    ("My GRPO loss is 0", "docs/guides/troubleshooting.md", ["groups/without_signal", "first update"]),
+    ("Are my prompts too hard?", "docs/guides/rewards.md", ["hrm-align headroom", "pass@1", "min_pass_rate"]),
+    ("What does a metric mean?", "docs/reference/metrics.md", ["health/residual_rms_l", "groups/without_signal", "eval_loss"]),
+    ("What does an exit code mean?", "docs/reference/errors.md", ["`75`", "`130`", "UserError"]),
+    ("What is the default of a setting?", "docs/reference/settings.md", ["`learning_rate`", "`3e-05`", "`lora_r`"]),
+    ("Can others load my model without this package?", "docs/guides/publishing.md", ["plain Transformers", "stock Transformers"]),
+    ("How do I run on eight GPUs?", "docs/guides/launching.md", ["multi_gpu.yaml", "gradient_accumulation_steps"]),
+    ("Is it safe to run generated code?", "docs/guides/sandbox.md", ["bubblewrap", "Landlock", "no program is run"]),
+    ("Which condition should I use?", "docs/concepts/conditions.md", ["`direct`", "synth,cot", "strongest"]),
+    ("Has anybody trained the 1B model with it?", "docs/results/index.md", ["No full training of the 1B model", "H200"]),
+    ("How fast is it on a GPU?", "docs/results/gpu.md", ["12,777", "NVIDIA H200"]),
+    ("What does my run leave on disk?", "docs/reference/run-files.md", ["metrics.jsonl", "run/resolved.yaml", "checkpoint-N"]),
+]  # fmt: skip
