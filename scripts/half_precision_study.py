@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from study.tables import middle, table
+from study.tables import median_and_range, table
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -283,7 +283,9 @@ def costs(folder: str, rows: Rows, rounds: int) -> list[list[str]]:
     cells = []
     for name in names:
         ratios = [
-            middle([ours / theirs for ours, theirs in zip(seconds[name][part], seconds[base][part], strict=True)])
+            median_and_range(
+                [ours / theirs for ours, theirs in zip(seconds[name][part], seconds[base][part], strict=True)]
+            )
             for part in ("update", "rollout")
         ]
         weights = sum(weight.numel() * weight.element_size() for weight in models[name].parameters())

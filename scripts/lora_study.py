@@ -22,8 +22,8 @@ import torch
 from study.command import conditions, options
 from study.meters import in_fresh_process
 from study.records import Records
-from study.runs import Study, score, trainer_of
-from study.settings import Setting, documents_for, fine_tuning
+from study.runs import Study, make_trainer, score
+from study.settings import Setting, count_documents, fine_tuning
 from study.tables import spread, table
 from transformers.utils.logging import disable_progress_bar
 
@@ -73,8 +73,8 @@ class LoraStudy(Study):
         model: Any = setting.start(seed)
         if chosen:
             model = add_adapter(model, self.tokenizer, "tiny", LoraArguments(use_peft=True, **chosen))
-        trainer = trainer_of(
-            model, self.tokenizer, setting.rows(seed, documents_for(steps)), steps, seed, logging_steps=5, **others
+        trainer = make_trainer(
+            model, self.tokenizer, setting.rows(seed, count_documents(steps)), steps, seed, logging_steps=5, **others
         )
         try:
             trainer.train()
@@ -164,7 +164,7 @@ def _peak(keys: dict[str, Any]) -> dict[str, Any]:
     setting = fine_tuning(base, tokenizer, "JSON", ["data/json_extraction"])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     model: Any = add_adapter(base, tokenizer, "tiny", LoraArguments(use_peft=True, **keys)) if keys else base
-    trainer_of(model, tokenizer, setting.rows(0, documents_for(10)), 10).train()
+    make_trainer(model, tokenizer, setting.rows(0, count_documents(10)), 10).train()
     return {"before": before, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 

@@ -72,7 +72,7 @@ def test_a_study_goes_on_from_its_records_and_prints_a_markdown_table(tmp_path):
 
     assert done.returncode == 0, done.stderr[-3000:]
     head, line, *rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
-    assert head == "| setting | weights | loss | apart? | token accuracy % | exact match % | apart? |"
+    assert head == "| setting | weights | loss | differs? | token accuracy % | exact match % | differs? |"
     assert line == "| --- | --- | --- | --- | --- | --- | --- |"
     assert [row.split(" | ")[0] for row in rows] == ["| scratch"] * 4 + ["| SFT"] * 4
     same = "75.0 (75.0 to 75.0)"
