@@ -257,7 +257,9 @@ def main(argv: Sequence[str]) -> int:
             tests = selected if threads == 1 else [*WITHOUT_PROCESSES, *selected]
             reported = probe(environment)
             outcome = run_tests(environment, tests, Path(scratch) / f"{name}-{threads}.jsonl")
-            console.print(f"{describe_setting(name, threads)}: {outcome.summary}, {outcome.seconds:.0f} s", markup=False)
+            console.print(
+                f"{describe_setting(name, threads)}: {outcome.summary}, {outcome.seconds:.0f} s", markup=False
+            )
             return reported, outcome
 
         settings = [(name, threads) for threads in arguments.threads for name in arguments.only]
