@@ -1,4 +1,4 @@
-"""What is installed is what is here, and the README's commands are commands."""
+"""All package folders are installed, and the commands of the READMEs parse."""
 
 import re
 import shlex
@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 def test_every_package_folder_is_installed():
     text = (ROOT / "pyproject.toml").read_text()
     listed = set(re.findall(r'^    "(hrm_align[\w.]*)",', text, re.MULTILINE))
-    found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "hrm_align").rglob("__init__.py")}
-    assert listed == found | {"hrm_align.recipes"}
+    packages = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "hrm_align").rglob("__init__.py")}
+    assert listed == packages | {"hrm_align.recipes"}
 
 
 def sft_commands():

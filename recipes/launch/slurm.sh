@@ -1,5 +1,5 @@
 #!/bin/bash
-# A SLURM job over two nodes that is requeued when it is preempted or when its time is over, and goes on where it was.
+# A SLURM job on two nodes. The job is requeued when it is preempted or reaches its time limit, and resumes from its newest checkpoint.
 #
 #   sbatch recipes/launch/slurm.sh recipes/sft.py --config recipes/chat/sft.yaml --output_dir /shared/runs/chat
 #
@@ -15,7 +15,8 @@
 #SBATCH --output=%x-%j.log
 set -uo pipefail
 
-# torchrun passes SIGTERM on, and kills its processes 30 s later: they save to TMPDIR, the node's own disk, before they copy.
+# torchrun forwards SIGTERM and kills its processes 30 s later. The processes therefore save to TMPDIR, the node's own disk, first,
+# and copy the checkpoint to output_dir afterwards.
 HEAD="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1):29500"
 export HEAD NODES="$SLURM_JOB_NUM_NODES" GPUS="${SLURM_GPUS_ON_NODE:-8}" RUN_ID="$SLURM_JOB_ID" RESTARTS=0
 srun recipes/launch/torchrun.sh "$@"
@@ -26,7 +27,7 @@ while [ $# -gt 0 ]; do
   if [ "$1" = --output_dir ]; then output_dir="$2"; fi
   shift
 done
-# No launcher passes on exit code 75, which says that a run has saved and may be started again.
+# A run that has saved after SIGTERM exits with code 75, but launchers return another code. So check for its preempted.json.
 if [ $status -ne 0 ] && [ -f "$output_dir/run/preempted.json" ]; then
   scontrol requeue "$SLURM_JOB_ID"
 fi
