@@ -1,4 +1,4 @@
-"""Reports of scores before and after training: a table for the terminal and a figure."""
+"""Show scores before and after training: the table and the picture of `make demo`."""
 
 from __future__ import annotations
 
@@ -11,31 +11,20 @@ from rich.table import Table
 
 from hrm_align.evaluation.evaluate import percent, score_of
 
-# Two colours that differ in lightness, so that the bars are distinguishable without colour vision.
+# The two colours differ in lightness, so the picture is readable without colour vision.
 BEFORE, AFTER = "#b8c4d0", "#1f5fa8"
 
 
 class BeforeAfter(NamedTuple):
-    """Scores of one task before and after training, each in the form of `Score.to_dict`."""
+    """The scores of one task before and after training, each in the form of `Score.to_dict`."""
 
     name: str
     before: Mapping[str, Any]
     after: Mapping[str, Any]
 
 
-def percent(result: Mapping[str, Any]) -> str:
-    """Format a score in the form of `Score.to_dict` as `87.3 %  (83.1 to 90.6)`."""
-    low, high = result["interval"]
-    return f"{100 * score_of(result):.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def score_of(result: Mapping[str, Any]) -> float:
-    """Return the score, from 0 to 1, in the form of `Score.to_dict` or of a record of an earlier version without `score`."""
-    return float(result["score"] if "score" in result else result["exact_match"])
-
-
 def before_after_table(rows: Sequence[BeforeAfter], title: str) -> Table:
-    """Build a table of held-out scores with 95 % intervals; the last row, the total, is bold."""
+    """Return a table of held-out scores with 95 % intervals. The last row, the total, is bold."""
     table = Table("task", "before", "after", "n", title=title, title_justify="left")
     for index, (name, before, after) in enumerate(rows):
         last = index == len(rows) - 1
@@ -44,21 +33,21 @@ def before_after_table(rows: Sequence[BeforeAfter], title: str) -> Table:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read the records of a `metrics.jsonl`."""
+    """Return the records of a `metrics.jsonl`."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def draw_before_after(rows: Sequence[BeforeAfter], metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Save a figure: scores with their intervals on the left, the loss of the run on the right.
+    """Save a picture: scores with their intervals on the left, the loss of the run on the right.
 
     Args:
-        rows: scores of each task, drawn as one pair of bars.
+        rows: scores; each row becomes one pair of bars.
         metrics: records of the run's metrics.jsonl.
-        path: a .png or .svg file.
+        path: the file to write, .png or .svg.
     """
     import matplotlib
 
-    matplotlib.use("Agg")  # works without a display
+    matplotlib.use("Agg")  # draws into a file; works without a display
     import matplotlib.pyplot as plt
 
     figure, (scores, losses) = plt.subplots(1, 2, figsize=(10, 3.8), width_ratios=(3, 2), layout="constrained")
@@ -77,12 +66,12 @@ def draw_before_after(rows: Sequence[BeforeAfter], metrics: Sequence[Mapping[str
         for place, value, result in zip(places, values, results, strict=True):
             scores.text(place, 100 * result["interval"][1] + 1.5, f"{value:.1f}", ha="center", fontsize=9)
     scores.set_xticks(range(len(rows)), [row.name for row in rows])
-    scores.set(ylim=(0, 122), yticks=range(0, 101, 20), ylabel="score, %", title="held-out answers, 95 % intervals")
+    scores.set(ylim=(0, 122), yticks=range(0, 101, 20), ylabel="score, %", title="held-out scores, 95 % intervals")
     scores.legend(frameon=False, loc="upper left", ncols=2)
     for key, colour, label in (("loss", AFTER, "training"), ("eval_loss", "#444444", "held out")):
         points = [(record["step"], float(record[key])) for record in metrics if key in record]
         losses.plot(*zip(*points, strict=True), color=colour, label=label, marker="o" if key == "eval_loss" else None)
-    losses.set(xlabel="step", ylabel="loss, nats a token", title="fine-tuning", yscale="log")
+    losses.set(xlabel="step", ylabel="loss, nats per token", title="fine-tuning", yscale="log")
     losses.legend(frameon=False)
     for axis in (scores, losses):
         axis.spines[["top", "right"]].set_visible(False)

@@ -1,9 +1,10 @@
-"""Whole steps of reinforcement learning, rollout, reward and update: this package against TRL's GRPOTrainer.
+"""Time whole GRPO steps (rollout, reward and update): this package against TRL's GRPOTrainer.
 
-    python scripts/bench_grpo.py                   # minutes on two CPU cores; the 1B shape where a GPU is there
+    python scripts/bench_grpo.py                   # minutes on two CPU cores; uses the 1B shape on a GPU
 
-Both train the same random model on the same prompts under the prefix mask, eight answers to each, which end by chance (see
-bench_rollout.py) and are paid for an even number of letters. A round is one step of each; what counts is answer tokens.
+Both trainers train the same random model under the prefix mask on the same prompts, with eight completions for each prompt.
+Completions end at random (see bench_rollout.py); a completion with an even number of letters is rewarded. A round is one step
+of each trainer. The useful tokens are the completion tokens.
 """
 
 from __future__ import annotations
@@ -37,19 +38,19 @@ EVEN = "(..)*"
 
 
 def questions(shape: str, count: int = 200) -> list[str]:
-    """Words of random letters, about as many tokens as the size's prompts have."""
+    """Return prompts of random letters with about as many tokens as the prompts of the shape in `SIZES`."""
     rng, (_, length, _) = random.Random(0), SIZES[shape]
     letters = "abcdefghijklmnopqrstuvwxyz"
     return ["".join(rng.choices(letters, k=rng.randint(length * 3 // 4, length))) for _ in range(count)]
 
 
 def even(completions: list[Any], **kwargs: Any) -> list[float | None]:
-    """TRL's form of the reward."""
+    """Reward completions with an even number of characters, in the form that TRL expects."""
     return [float(re.fullmatch(EVEN, row[0]["content"].strip(), re.DOTALL) is not None) for row in completions]
 
 
 def arm(name: str, shape: str, turn: Turn) -> None:
-    """Train without an end."""
+    """Train until the race ends."""
     prompts, _, longest = SIZES[shape]
     model, tokenizer = random_model(shape), load_tokenizer("tiny")
     end_by_chance(model, longest)
@@ -69,20 +70,20 @@ def arm(name: str, shape: str, turn: Turn) -> None:
         arguments = GRPOArguments(**common, parity_every=0, share_prompts=True)
         with RewardSuite([RewardSpec.of({"name": "format", "pattern": EVEN})]) as suite:
             trainer = GRPOTrainer(model, arguments, examples, suite, tokenizer)
-            take_turns(trainer, turn, lambda: _answer_tokens(trainer, prompts * GROUP))
+            take_turns(trainer, turn, lambda: _count_answer_tokens(trainer, prompts * GROUP))
         return
     rows = Dataset.from_list([{"prompt": [{"role": "user", "content": text}]} for text in questions(shape)])
     config = trl.GRPOConfig(**common, gradient_checkpointing=False)
     trainer = trl.GRPOTrainer(model, even, config, train_dataset=rows, processing_class=tokenizer)
-    take_turns(trainer, turn, lambda: _answer_tokens(trainer, prompts * GROUP))
+    take_turns(trainer, turn, lambda: _count_answer_tokens(trainer, prompts * GROUP))
 
 
-def _answer_tokens(trainer: Any, rows: int) -> int:
+def _count_answer_tokens(trainer: Any, rows: int) -> int:
     return round(rows * sum(trainer._metrics["train"]["completions/mean_length"]))
 
 
 def main(argv: Sequence[str]) -> None:
-    """Race them and print the table."""
+    """Time both trainers and print the table."""
     arguments = options(argv, __doc__, "bench_grpo")
     arms = {name: partial(arm, name, arguments.shape) for name in (OURS, STOCK)}
     report(arguments, race(arms, arguments.rounds, threads=arguments.threads), OURS, {})

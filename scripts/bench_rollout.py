@@ -1,10 +1,11 @@
-"""Rollouts: groups of answers to the same prompts, by this package's sampler and by Transformers' `generate`.
+"""Time rollouts (groups of completions for the same prompts): this package's sampler against Transformers' `generate`.
 
-    python scripts/bench_rollout.py                # minutes on two CPU cores; the 1B shape where a GPU is there
+    python scripts/bench_rollout.py                # minutes on two CPU cores; uses the 1B shape on a GPU
 
-Answers of a random model end at every token with the same chance, so that on average they are half as long as the longest
-may be: `generate` goes on writing until the last has ended. A round is one rollout of each arm; what counts is answer tokens
-up to the end. Before it, greedy answers of both are compared token by token.
+The random model ends a completion at each token with the same probability. That probability makes the mean length half the
+maximum length. `generate` continues until the last completion of the batch has ended. A round is one rollout of each arm. The
+useful tokens are the completion tokens up to the end token. Before the race, greedy completions of both are compared token by
+token.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from hrm_align.rollouts.local import Decoding, generate, sample
 
 GROUP = 8
 OURS, DYNAMIC, STATIC = "hrm_align", "generate, dynamic cache", "generate, static cache"
-SIZES = {"tiny": (2, 16, 12), "small": (8, 128, 96), "1b": (8, 256, 512)}  # prompts, their tokens, the longest answer
-# Chance of an end times the longest answer: (1 - exp(-x)) / x = 1 / 2.
+# Number of prompts, tokens of the longest prompt, tokens of the longest completion.
+SIZES = {"tiny": (2, 16, 12), "small": (8, 128, 96), "1b": (8, 256, 512)}
+# End probability times maximum length, x, such that the mean length is half the maximum: (1 - exp(-x)) / x = 1 / 2.
 HALF = 1.594
 
 
 def end_by_chance(model: Any, longest: int) -> None:
-    """Let every token be the last with the same probability, whatever the model thinks."""
+    """Give the end token the same probability at every step, whatever the model predicts."""
     chance = HALF / longest
 
     def hook(head: Any, args: Any, logits: Tensor) -> Tensor:
@@ -47,7 +49,7 @@ def end_by_chance(model: Any, longest: int) -> None:
 
 
 def prompts_of(shape: str, seed: int) -> list[list[int]]:
-    """Prompts of different lengths, three quarters to all of the size's."""
+    """Return random prompts whose lengths are between three quarters and all of the shape's prompt length."""
     count, longest, _ = SIZES[shape]
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(longest * 3 // 4, longest + 1, (count,), generator=generator).tolist()
@@ -55,7 +57,7 @@ def prompts_of(shape: str, seed: int) -> list[list[int]]:
 
 
 def rolling_model(shape: str, shares: bool) -> Any:
-    """The model of an arm."""
+    """Return the random model for rollouts; `shares` selects the kernel of this package instead of sdpa."""
     model = random_model(shape).eval()
     model = model.to(torch.bfloat16) if torch.cuda.is_available() else model
     model.set_attn_implementation("per_document" if shares else "sdpa")
@@ -63,7 +65,7 @@ def rolling_model(shape: str, shares: bool) -> Any:
 
 
 def arm(name: str, shape: str, turn: Turn) -> None:
-    """Roll out without an end."""
+    """Run rollouts until the race ends."""
     model, longest = rolling_model(shape, name == OURS), SIZES[shape][2]
     end_by_chance(model, longest)
     number = 0
@@ -81,7 +83,7 @@ def arm(name: str, shape: str, turn: Turn) -> None:
 
 
 def stock(model: Any, rows: Sequence[Sequence[int]], longest: int, name: str) -> list[int]:
-    """Lengths of the answers that Transformers samples."""
+    """Sample with Transformers' `generate` and return the length of each completion."""
     ids, mask = (tensor.to(model.device) for tensor in left_padded(rows, model.config.pad_token_id))
     cache = {"cache_implementation": "static"} if name == STATIC else {}
     out = model.generate(
@@ -93,7 +95,7 @@ def stock(model: Any, rows: Sequence[Sequence[int]], longest: int, name: str) ->
 
 
 def greedy_answers_agree(shape: str) -> bool:
-    """Whether greedy answers are those of `generate`, token by token."""
+    """Return whether greedy completions equal those of `generate`, token by token."""
     model, prompts = rolling_model(shape, True), prompts_of(shape, 0)[:4]
     ours = generate(model, prompts, max_new_tokens=12)
     model.set_attn_implementation("sdpa")
@@ -105,14 +107,15 @@ def greedy_answers_agree(shape: str) -> bool:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Race them and print the table."""
+    """Time the samplers and print the table."""
     arguments = options(argv, __doc__, "bench_rollout")
     agree = greedy_answers_agree(arguments.shape)
     arms = {name: partial(arm, name, arguments.shape) for name in (OURS, DYNAMIC, STATIC)}
     figures = race(arms, arguments.rounds, threads=arguments.threads)
     share = statistics.mean(note for own in figures.values() for note in own.notes)
     report(arguments, figures, OURS, {"greedy_answers_agree": agree, "mean_over_longest": share})
-    print(f"\nGreedy answers {'agree' if agree else 'DIFFER'}; answers were {share:.2f} of the longest on average.")
+    verdict = "agree" if agree else "DIFFER"
+    print(f"\nGreedy completions {verdict}. The mean completion length was {share:.2f} of the maximum length.")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Fine-tuning steps: this package against TRL's trainer at its defaults and at its strongest setting.
+"""Time fine-tuning steps: this package against TRL's trainer with its defaults and with its fastest settings.
 
-    python scripts/bench_sft.py                    # minutes on two CPU cores; the 1B shape where a GPU is there
+    python scripts/bench_sft.py                    # minutes on two CPU cores; uses the 1B shape on a GPU
     python scripts/bench_sft.py --rounds 9 --out runs/bench_sft.json
 
 All arms train the same random model on rows of the same lengths, under the prefix mask and with the same horizon. TRL's
-defaults pad and recompute activations; its strongest setting groups rows by length and does not. A round is a few optimizer
-steps of each, about as many tokens long; what counts is tokens that are no padding.
+defaults pad rows and recompute activations; its fastest settings group rows by length and do not recompute. A round is a few
+optimizer steps of each arm with about the same number of tokens. The useful tokens are those that are not padding.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.sft_config import SFTArguments
 
 ROWS, LONGEST = 8, 1024
-STEPS = 4  # of a round
-GOLDEN = 0.618  # multiples of it, modulo 1, are spread evenly
+STEPS = 4  # optimizer steps in a round
+GOLDEN = 0.618  # the multiples of the golden ratio, modulo 1, are spread evenly
 OURS, COMPILED = "hrm_align", "hrm_align, compiled blocks"
 DEFAULTS, STRONGEST = "TRL, defaults", "TRL, strongest"
 SCALES = {"tiny": 0.1, "small": 1.0, "1b": 1.0}
 
 
 def arm(name: str, shape: str, turn: Turn) -> None:
-    """Train without an end."""
+    """Train until the race ends."""
     scale = SCALES[shape]
     longest = round(scale * LONGEST)
     rows, tokenizer = documents(400, longest, scale), load_tokenizer("tiny")
@@ -49,7 +49,7 @@ def arm(name: str, shape: str, turn: Turn) -> None:
     model = random_model(shape)
     trainer: Any
     if name in (OURS, COMPILED):
-        # Packed rows are full, so that half as many hold as many tokens.
+        # Packed rows are full, so half as many rows hold as many tokens.
         settings = common | {"per_device_train_batch_size": ROWS // 2, "packing": True, "logging_first_step": False}
         model.set_attn_implementation("sdpa" if torch.cuda.is_available() else "per_document")
         arguments = SFTArguments(**settings, train_sampling_strategy="random", compile_blocks=name == COMPILED)
@@ -65,7 +65,10 @@ def arm(name: str, shape: str, turn: Turn) -> None:
 
 
 def by_length(lengths: Sequence[int]) -> list[int]:
-    """The batches of `train_sampling_strategy: group_by_length`, but long and short ones mixed: that begins with the longest."""
+    """Order rows in batches of similar length, and mix long and short batches.
+
+    `train_sampling_strategy: group_by_length` makes the same batches but begins with the longest ones.
+    """
     order = sorted(range(len(lengths)), key=lambda row: lengths[row])
     batches = [order[start : start + ROWS] for start in range(0, len(order), ROWS)]
     mixed = sorted(range(len(batches)), key=lambda number: number * GOLDEN % 1)
@@ -73,10 +76,9 @@ def by_length(lengths: Sequence[int]) -> list[int]:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Race them and print the table."""
-    arguments = options(
-        argv, __doc__, "bench_sft", {"--compiled": "race compile_blocks too, which takes a minute to compile"}
-    )
+    """Time the trainers and print the table."""
+    switches = {"--compiled": "also time compile_blocks, which takes a minute to compile"}
+    arguments = options(argv, __doc__, "bench_sft", switches)
     names = (OURS, *([COMPILED] if arguments.compiled else []), DEFAULTS, STRONGEST)
     arms = {name: partial(arm, name, arguments.shape) for name in names}
     figures = race(arms, arguments.rounds, threads=arguments.threads)

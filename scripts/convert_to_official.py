@@ -1,8 +1,8 @@
-"""Write a checkpoint in Transformers' form as an official training folder, for the official code to go on from.
+"""Convert a checkpoint in Transformers' form to an official training folder, from which the official code can continue training.
 
     python scripts/convert_to_official.py SOURCE TARGET
 
-The other way is `hrm-align convert`; `hrm_align/models/official` describes the official form.
+`hrm-align convert` converts in the opposite direction. `hrm_align/models/official` describes the official form.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from hrm_align.models.official.reader import REQUIRED, one_process
 from hrm_align.models.recurrence import from_l_bp_cycles, official
 from hrm_align.rendering import BOX_END, CONDITION_TOKENS, IM_END, IM_START
 
-# Only the model's settings are known here; these are what the official loader wants beside them, as published for SFT.
+# Training settings that the official loader requires beside the model's settings: the values published for SFT.
 TRAINING = {
     "global_batch_size": 32768, "epochs": 5, "lr": 3e-5, "lr_min_ratio": 0.1, "lr_warmup_steps": 0,
     "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "ema": 0.999, "fwd_bwd_dtype": "bfloat16", "seed": 0,
@@ -46,7 +46,7 @@ TRAINING = {
 
 
 def main(argv: Sequence[str]) -> None:
-    """Convert, and say what was written."""
+    """Convert a checkpoint and print a summary of the written folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="folder of a model in Transformers' form, with fused keys")
     parser.add_argument("target", help="new folder for the result")
@@ -55,29 +55,31 @@ def main(argv: Sequence[str]) -> None:
 
 
 def to_official(source: str | Path, target: str | Path) -> str:
-    """Write a checkpoint in Transformers' form as an official training folder, epoch 0, optimizer and EMA fresh.
+    """Write a checkpoint in Transformers' form as an official training folder at epoch 0 with a fresh optimizer and EMA.
 
-    The official loader asks for the optimizer's state too, so it is there as that of step 0: moments zero, EMA equal to
-    the weights (four times the weights on disk).
+    The official loader requires an optimizer state. The written state is that of step 0: zero moments, and an EMA equal to the
+    weights. The folder takes four times the size of the weights.
 
     Args:
         source: a folder in Transformers' form with fused keys.
         target: a new or empty folder.
 
     Returns:
-        What was written, for people.
+        A line with the path, the number of tensors and parameters, and the dtype.
 
     Raises:
-        UserError: for a model that the official code cannot build; nothing is written then.
+        UserError: if the official code cannot build the model. Then nothing is written.
     """
     folder = Path(resolve(str(source)))
     if not folder.is_dir():
-        raise UserError(f"{source} is no folder: download the model first, and name its folder.")
+        raise UserError(f"source is {source}, which is not a folder. Download the model first and give its folder.")
     config = load_config(str(folder))
-    arch = arch_of(config, folder)
+    arch = build_arch(config, folder)
     tensors = whole_model(folder, config)
     if not (folder / "tokenizer.json").exists():
-        raise UserError(f"{folder} holds no tokenizer.json, which the official form needs: copy it there.")
+        raise UserError(
+            f"{folder} has no tokenizer.json, which the official form needs. Copy the model's tokenizer.json there."
+        )
     size = sum(tensor.size for tensor in tensors.values())
     target = Path(target).expanduser().absolute()
     with new_folder(target, 4 * size) as new:
@@ -89,13 +91,13 @@ def to_official(source: str | Path, target: str | Path) -> str:
                 shutil.copyfile(folder / name, new / "tokenizer" / name)
         settings = {"arch": arch, "data": {"path": "", "target_only": True}, **TRAINING}
         (new / "all_config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-        (new / "train_metadata.yaml").write_text(yaml.safe_dump(metadata_of(config, target)), encoding="utf-8")
+        (new / "train_metadata.yaml").write_text(yaml.safe_dump(build_metadata(config, target)), encoding="utf-8")
     parameters = sum(math.prod(tensor.shape) for tensor in tensors.values())
     return f"{target}: {len(tensors)} tensors, {parameters:,} parameters, {tensors['lm_head.weight'].dtype}"
 
 
 def whole_model(folder: Path, config: HrmTextConfig) -> dict[str, Stored]:
-    """The tensors of a folder in Transformers' form; refuses any that its config does not make."""
+    """Return the tensors of a folder in Transformers' form. Raises UserError unless names, shapes and dtypes fit its config."""
     tensors = stored_tensors(folder)
     assert config.num_layers_per_stack is not None
     shapes = saved_shapes(config.to_dict(), config.num_layers_per_stack)
@@ -103,15 +105,18 @@ def whole_model(folder: Path, config: HrmTextConfig) -> dict[str, Stored]:
     wrong += [name for name in tensors.keys() & shapes.keys() if tensors[name].shape != shapes[name]]
     wrong += [name for name in tensors if tensors[name].dtype not in DTYPES]
     if wrong:
-        raise UserError(f"{folder}: {some(wrong)} are missing, unknown or misshapen: run `hrm-align doctor {folder}`.")
+        raise UserError(
+            f"{folder}: {some(wrong)}: tensors that are missing, unknown, or of a wrong shape or dtype. "
+            f"Run `hrm-align doctor {folder}` to find out more."
+        )
     return tensors
 
 
 def write_checkpoint(folder: Path, tensors: Mapping[str, Stored]) -> None:
-    """Save what `{"model": ..., "optim": ...}` of a fresh official run would be.
+    """Save the `{"model": ..., "optim": ...}` checkpoint of a fresh official run.
 
-    The weights are maps of their file and all moments of a shape are the same zeros, because DCP's writer keeps what it
-    has written.
+    DCP's writer keeps every tensor in memory that it has written. To save memory, the weights are memory-mapped from their file,
+    and all moments of the same shape share one tensor of zeros.
     """
     model: dict[str, Tensor] = {}
     state: dict[str, dict[str, Tensor]] = {}
@@ -123,7 +128,7 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Stored]) -> None:
             moments = dict.fromkeys(("exp_avg", "exp_avg_sq"), zeros[stored.shape])
             state[official_name(name)] = {"step": torch.tensor(0.0), **moments, "param_ema": tensor}
     start = model["model.zL_init"]
-    narrow = start.to(torch.bfloat16)  # the official buffer's dtype, where nothing is lost by it
+    narrow = start.to(torch.bfloat16)  # the official buffer's dtype, used if the values fit in bfloat16 exactly
     model["model.zL_init"] = narrow if torch.equal(start, narrow.to(start.dtype)) else start
     group: dict[str, Any] = {"lr": torch.tensor(0.0), "betas": (TRAINING["beta1"], TRAINING["beta2"])}
     group |= {key: TRAINING[key] for key in ("weight_decay", "ema")}
@@ -132,35 +137,36 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Stored]) -> None:
         dcp.save({"model": model, "optim": optim}, storage_writer=dcp.FileSystemWriter(folder), no_dist=True)
 
 
-def arch_of(config: HrmTextConfig, folder: Path) -> dict[str, Any]:
-    """The `arch` of all_config.yaml under which the official code builds the model of a config.
+def build_arch(config: HrmTextConfig, folder: Path) -> dict[str, Any]:
+    """Return the `arch` section of all_config.yaml with which the official code builds the model of a config.
 
     Args:
-        config: of the model.
-        folder: that it was read from, for the message.
+        config: the model's config.
+        folder: the folder that contains the config, for the error message.
 
     Raises:
-        UserError: for a model that the official code cannot build, with every reason.
+        UserError: if the official code cannot build the model. The message lists all reasons.
     """
     hidden, inner = config.hidden_size, config.intermediate_size
     layers, cycles, scale = config.num_layers_per_stack, config.L_bp_cycles, config.embedding_scale
-    assert layers is not None and cycles is not None and scale is not None  # set by the config itself
+    assert layers is not None and cycles is not None and scale is not None  # HrmTextConfig sets all three
     lecun = math.isclose(scale, math.sqrt(hidden), rel_tol=1e-12)
     rope: dict[str, Any] = dict(config.rope_parameters or {})
     faults = {
         f"intermediate_size {inner} is no multiple of 256": inner % 256,
         f"vocab_size {config.vocab_size} is no multiple of 256": config.vocab_size % 256,
         "head_dim x num_attention_heads is not hidden_size": config.head_dim * config.num_attention_heads != hidden,
-        "it has biases": config.attention_bias or config.mlp_bias,
-        "its head is tied": config.tie_word_embeddings,
+        "attention_bias or mlp_bias is on": config.attention_bias or config.mlp_bias,
+        "tie_word_embeddings is on": config.tie_word_embeddings,
         f"hidden_act is {config.hidden_act}": config.hidden_act != "silu",
         "prefix_lm is off": not config.prefix_lm,
         f"rope_type is {rope.get('rope_type')}": rope.get("rope_type", "default") != "default",
     }
-    wrong = [fault for fault, there in faults.items() if there]
-    if wrong:
+    reasons = [fault for fault, applies in faults.items() if applies]
+    if reasons:
         raise UserError(
-            f"{folder} cannot be written in the official form, which has no such model: {'; '.join(wrong)}."
+            f"{folder} cannot be written in the official form, which has no such model: {'; '.join(reasons)}. "
+            "Convert only models with the official architecture."
         )
     return {
         **{key: needed for key, (_, needed) in REQUIRED.items()},
@@ -180,8 +186,8 @@ def arch_of(config: HrmTextConfig, folder: Path) -> dict[str, Any]:
     }
 
 
-def metadata_of(config: HrmTextConfig, target: Path) -> dict[str, Any]:
-    """The content of train_metadata.yaml for a model whose tokenizer lies in `target`."""
+def build_metadata(config: HrmTextConfig, target: Path) -> dict[str, Any]:
+    """Return the content of train_metadata.yaml for a model whose tokenizer is in `target`/tokenizer."""
     tags = {"boq": IM_START, "eoq": IM_END, "eoa": BOX_END, "condition_mapping": dict(CONDITION_TOKENS)}
     return {
         "tokenizer_info": {"tokenizer_path": str(target / "tokenizer"), **tags},

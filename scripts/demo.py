@@ -1,9 +1,13 @@
-"""`make demo`: the tiny base, which can neither chat nor write JSON, learns both in minutes on two CPU cores.
+"""Run `make demo`: train the tiny base to chat and to write JSON in minutes on two CPU cores, and score it before and after.
 
-Scores the base on held-out rows, fine-tunes it with recipes/tiny/sft.yaml, scores the result in the same way; then teaches
-the base plain answers by reinforcement learning (recipes/tiny/format_grpo.yaml). Writes runs/demo: the checkpoint,
-`summary.json`, and a picture; runs/demo/grpo is the second one; runs/demo/export is the first one, ready for others, with its
-model card. An earlier runs/demo is kept under another name.
+The demo scores the base on held-out rows, fine-tunes the base with recipes/tiny/sft.yaml and scores the fine-tuned model on the
+same rows. Reinforcement learning (recipes/tiny/format_grpo.yaml) then trains the base to give plain answers. Outputs:
+
+    runs/demo          the fine-tuned checkpoint, `summary.json` and a picture
+    runs/demo/grpo     the checkpoint of the reinforcement learning run
+    runs/demo/export   the fine-tuned model exported for plain Transformers, with its model card
+
+An earlier runs/demo is renamed to runs/demo.1, runs/demo.2, and so on.
 """
 
 from __future__ import annotations
@@ -36,24 +40,25 @@ OUT = Path("runs/demo")
 RECIPE = Path("recipes/tiny/sft.yaml")
 TASKS = {"chat": Path("data/chat/test.jsonl"), "JSON": Path("data/json_extraction/test.jsonl")}
 PLAIN_ANSWERS = Path("data/plain_answers/test.jsonl")
-ROWS_A_TASK = 300
-GRPO_RECIPE, GRPO_STEPS = Path("recipes/tiny/format_grpo.yaml"), 40  # of 60: a minute, and most of what they give
+ROWS_PER_TASK = 300
+# The recipe has 60 steps; the first 40 take a minute and give most of the improvement.
+GRPO_RECIPE, GRPO_STEPS = Path("recipes/tiny/format_grpo.yaml"), 40
 PLAIN = "plain answers"
-MAX_NEW_TOKENS = 64  # the longest expected answer has about 40
+MAX_NEW_TOKENS = 64  # the longest reference answer has about 40 tokens
 PARITY_ROWS = 32
 
 console = Console()
 
 
 class Stopwatch:
-    """Seconds by stage."""
+    """Record the wall-clock seconds of each named stage."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str, announce: str) -> Iterator[None]:
-        """Time a stage and say that it begins."""
+        """Print the heading of a stage and record how many seconds the stage takes."""
         console.rule(announce, align="left", style="dim")
         start = time.perf_counter()
         yield
@@ -61,51 +66,54 @@ class Stopwatch:
 
 
 def keep_earlier_run() -> None:
-    """Move an earlier runs/demo aside: nothing is written over."""
+    """Rename an earlier runs/demo, so that the demo overwrites nothing."""
     if OUT.exists():
         number = 1
-        while (kept := OUT.with_name(f"{OUT.name}.{number}")).exists():
+        while (renamed := OUT.with_name(f"{OUT.name}.{number}")).exists():
             number += 1
-        OUT.rename(kept)
-        console.print(f"the earlier {OUT} is now {kept}", style="dim")
+        OUT.rename(renamed)
+        console.print(f"the earlier {OUT} was renamed to {renamed}", style="dim")
 
 
-def questions(tasks: Mapping[str, Path]) -> dict[str, list[Example]]:
-    """Held-out rows of each task; none of their names or values occurs in training."""
-    return {
-        name: last_turns(load_examples([DatasetSpec(path=str(path))])[0])[:ROWS_A_TASK] for name, path in tasks.items()
-    }
+def load_held_out(tasks: Mapping[str, Path]) -> dict[str, list[Example]]:
+    """Load the held-out rows of each task. No name or value in these rows occurs in the training rows."""
+    held_out = {}
+    for name, path in tasks.items():
+        examples = load_examples([DatasetSpec(path=str(path))])[0]
+        held_out[name] = last_turns(examples)[:ROWS_PER_TASK]
+    return held_out
 
 
-def score(model: Any, tokenizer: Any, asked: dict[str, list[Example]]) -> dict[str, Any]:
-    """Exact match by task and over all of them, with a wrong or right answer of each to look at."""
+def score(model: Any, tokenizer: Any, held_out: dict[str, list[Example]]) -> dict[str, Any]:
+    """Return the exact-match score of each task and of all tasks together, with one sample completion for each task."""
     results: dict[str, Any] = {}
     total = Score()
-    for name, examples in asked.items():
+    for name, examples in held_out.items():
         result: Evaluation = evaluate(model, tokenizer, examples, max_new_tokens=MAX_NEW_TOKENS, batch_size=100)
         results[name] = result.to_dict() | {"sample": result.samples[1]}
         total.correct, total.n = total.correct + result.score.correct, total.n + result.score.n
     return results | {"all": total.to_dict()}
 
 
-def check_parity(model: Any, tokenizer: Any, asked: dict[str, list[Example]]) -> dict[str, float]:
-    """How far cached sampling is from the training forward, in log-probability."""
+def check_parity(model: Any, tokenizer: Any, held_out: dict[str, list[Example]]) -> dict[str, float]:
+    """Compare cached sampling with the training forward; the differences are in nats of log-probability."""
     render = renderer_of(tokenizer)
-    examples = [example for rows in asked.values() for example in rows[: PARITY_ROWS // len(asked)]]
-    compared = parity(model, [render.document(e.messages, e.answer, e.condition) for e in examples])
+    examples = [example for rows in held_out.values() for example in rows[: PARITY_ROWS // len(held_out)]]
+    documents = [render.document(example.messages, example.answer, example.condition) for example in examples]
+    compared = parity(model, documents)
     return {"max": compared.max_difference, "mean": compared.mean_difference, "tokens": compared.tokens}
 
 
 def check_stock_loading(folder: str, model: torch.nn.Module) -> None:
-    """Stop unless stock `AutoModelForCausalLM` restores the very same weights."""
+    """Raise RuntimeError unless stock `AutoModelForCausalLM` loads exactly the same weights."""
     stock = AutoModelForCausalLM.from_pretrained(folder).state_dict()
     ours = model.state_dict()
     if ours.keys() != stock.keys() or not all(torch.equal(ours[name], stock[name]) for name in ours):
-        raise RuntimeError(f"AutoModelForCausalLM.from_pretrained({folder!r}) gives other weights than hrm_align")
+        raise RuntimeError(f"AutoModelForCausalLM.from_pretrained({folder!r}) loads other weights than hrm_align does")
 
 
 def show_samples(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """One question a task, answered by the base and by the result."""
+    """Print one prompt of each task with the completions of the base and of the fine-tuned model."""
     for name in TASKS:
         old, new = before[name]["sample"], after[name]["sample"]
         console.print(f"\n[bold]{name}[/]  {new['prompt']}", highlight=False)
@@ -113,48 +121,53 @@ def show_samples(before: dict[str, Any], after: dict[str, Any]) -> None:
         console.print(f"  tuned   {new['generated'][:100]!r}", markup=False, highlight=False, style="green")
 
 
-def reinforce(asked: dict[str, list[Example]]) -> dict[str, Any]:
-    """Teach the base to answer plainly, paid by exact match, and score it."""
+def reinforce(held_out: dict[str, list[Example]]) -> dict[str, Any]:
+    """Train the base to answer plainly, with exact match as the reward, and return the score of the trained model."""
     from hrm_align.recipes.grpo import main as grpo
 
     run = OUT / "grpo"
-    console.print("under the condition `noisy` the base hedges (24 maybe); only the bare answer is paid", style="dim")
-    words = ["--max_steps", str(GRPO_STEPS), "--logging_steps", "10", "--log_samples", "2"]
-    grpo(["--config", str(GRPO_RECIPE), "--output_dir", str(run), *words])
+    console.print(
+        "under the condition `noisy` the base hedges (24 maybe); only the bare answer is rewarded", style="dim"
+    )
+    flags = ["--max_steps", str(GRPO_STEPS), "--logging_steps", "10", "--log_samples", "2"]
+    grpo(["--config", str(GRPO_RECIPE), "--output_dir", str(run), *flags])
     model, tokenizer = load_model_and_tokenizer(str(run))
-    return dict(score(model, tokenizer, asked)[PLAIN])
+    return dict(score(model, tokenizer, held_out)[PLAIN])
 
 
 def publish() -> dict[str, Any]:
-    """Export the result: a folder that stock Transformers answers from, which is proven in a fresh process."""
+    """Export the fine-tuned model for plain Transformers. The export itself compares both in a fresh process."""
     rows = [str(path) for path in TASKS.values()]
-    told = export(ExportOptions(str(OUT), OUT / "export", data=rows, limit=ROWS_A_TASK, max_new_tokens=MAX_NEW_TOKENS))
-    return {"parity": told["parity"], "after": told["after"], "folder": f"{OUT}/export"}
+    options = ExportOptions(str(OUT), OUT / "export", data=rows, limit=ROWS_PER_TASK, max_new_tokens=MAX_NEW_TOKENS)
+    report = export(options)
+    return {"parity": report["parity"], "after": report["after"], "folder": f"{OUT}/export"}
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run every stage and write the summary."""
-    from hrm_align.recipes.sft import main as sft  # seconds to import, so after the first words on the screen
+    """Run every stage, print the results and write the summary."""
+    from hrm_align.recipes.sft import main as sft  # the import takes seconds, so it runs after the first printed line
 
-    disable_progress_bar()  # those of loading; the training keeps its own
+    disable_progress_bar()  # only the progress bars of model loading; training has its own
     watch = Stopwatch()
     keep_earlier_run()
-    asked, plain = questions(TASKS), questions({PLAIN: PLAIN_ANSWERS})
-    with watch.stage("evaluate_before", f"the base on {ROWS_A_TASK} held-out rows a task"):
+    held_out, plain = load_held_out(TASKS), load_held_out({PLAIN: PLAIN_ANSWERS})
+    with watch.stage("evaluate_before", f"score the base on {ROWS_PER_TASK} held-out rows of each task"):
         base, tokenizer = load_model_and_tokenizer("tiny")
         check_stock_loading(resolve("tiny"), base)
-        before = score(base, tokenizer, asked)
+        before = score(base, tokenizer, held_out)
         plain_before = score(base, tokenizer, plain)[PLAIN]
     with watch.stage("train", f"hrm-align sft --config {RECIPE} --output_dir {OUT}"):
         sft(["--config", str(RECIPE), "--output_dir", str(OUT), *argv])
-    with watch.stage("evaluate_after", "the result on the same rows"):
+    with watch.stage("evaluate_after", "score the fine-tuned model on the same rows"):
         tuned, tokenizer = load_model_and_tokenizer(str(OUT))
         check_stock_loading(str(OUT), tuned)
-        after = score(tuned, tokenizer, asked)
-    with watch.stage("causal_prompt", "the result again, its prompt run causally as stock trainers would"):
+        after = score(tuned, tokenizer, held_out)
+    with watch.stage(
+        "causal_prompt", "score the fine-tuned model with a causal mask on the prompt, as in stock trainers"
+    ):
         with causal_prompt(tuned):
-            causal = score(tuned, tokenizer, asked)["all"]
-        agreement = check_parity(tuned, tokenizer, asked)
+            causal = score(tuned, tokenizer, held_out)["all"]
+        agreement = check_parity(tuned, tokenizer, held_out)
     with watch.stage("reinforce", f"hrm-align grpo --config {GRPO_RECIPE} --output_dir {OUT}/grpo"):
         plain_after = reinforce(plain)
 
@@ -178,13 +191,13 @@ def main(argv: Sequence[str]) -> None:
     show_samples(before, after)
     console.print()
     console.print(before_after_table(rows, f"held-out exact match (95 % interval), {OUT}"))
-    console.print(before_after_table([reinforced], f"the base, by reinforcement learning, {OUT}/grpo"))
-    console.print(f"with a causal prompt instead of the prefix mask: {100 * causal['score']:.1f} %")
-    console.print(f"cached sampling and training agree to {agreement['max']:.0e} in log-probability")
+    console.print(before_after_table([reinforced], f"the base after reinforcement learning, {OUT}/grpo"))
+    console.print(f"score with a causal mask on the prompt instead of the prefix mask: {100 * causal['score']:.1f} %")
+    console.print(f"log-probabilities of cached sampling and of training differ by at most {agreement['max']:.0e} nats")
     differing = published["parity"]["other_answers"]
     console.print(
-        f"exported to {OUT}/export: {percent(published['after'])} under stock Transformers, {differing} of "
-        f"{published['parity']['rows']} answers other than the run's; its card is {OUT}/export/README.md"
+        f"exported to {OUT}/export: {percent(published['after'])} under stock Transformers; {differing} of "
+        f"{published['parity']['rows']} completions differ from the run's; model card: {OUT}/export/README.md"
     )
     console.print("seconds: " + ", ".join(f"{name} {value:.0f}" for name, value in watch.seconds.items()))
     console.print(f"picture: {OUT}/before_after.png   numbers: {OUT}/summary.json")

@@ -1,10 +1,11 @@
-"""The domain recipes on the embedded base: adapter and full fine-tuning, held-out scores before and after, and the guard.
+"""Run the domain recipes on the embedded base, with an adapter and with full fine-tuning, and compare held-out scores.
 
     python scripts/domains.py --out runs/domains                     # all of them: 20 minutes on two CPU cores
     python scripts/domains.py --out runs/domains --only sql extraction --replay 0.2
 
-`--replay` runs each adapter once more with that share of rows of what the base knows. Goes on where it was interrupted
-(`records.jsonl` in `--out`), and prints the tables of docs/results/recipes.md.
+`--replay` runs each adapter recipe once more, with the given share of replayed base-training rows. The table also has the
+guard's score on tasks that the base was trained on, before and after the run. An interrupted command continues from
+`records.jsonl` in `--out`. Prints the tables of docs/results/recipes.md.
 """
 
 from __future__ import annotations
@@ -28,32 +29,32 @@ from hrm_align.evaluation.evaluate import evaluate, last_turns, score_of
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer
 
-DOMAINS = {  # recipe: its data, and how answers are graded
+DOMAINS = {  # recipe: (data folder, grader)
     "sql": ("sql", "sql"),
     "extraction": ("json_extraction", "json"),
     "code": ("code", "code"),
     "lookup": ("lookup", "exact"),
 }
 ROWS = 400
-FULL_RATE = "3e-3"  # where full fine-tuning is best (docs/results/lora.md)
+FULL_RATE = "3e-3"  # the best learning rate of full fine-tuning (docs/results/lora.md)
 REPLAY = "data/base_families/train.jsonl"
 
 
 def score(model: Any, tokenizer: Any, domain: str) -> dict[str, Any]:
-    """The score of greedy answers to held-out rows."""
+    """Return the score of greedy completions on held-out rows."""
     folder, match = DOMAINS[domain]
     rows = last_turns(load_examples([DatasetSpec(path=f"data/{folder}/test.jsonl")])[0])[:ROWS]
     return evaluate(model, tokenizer, rows, max_new_tokens=64, batch_size=100, match=match).score.to_dict()
 
 
 def before(domain: str) -> dict[str, Any]:
-    """The score of the base."""
+    """Return the score of the base before training."""
     model, tokenizer = load_model_and_tokenizer("tiny")
     return score(model, tokenizer, domain)
 
 
 def train(domain: str, run: Path, flags: Sequence[str]) -> dict[str, Any]:
-    """Run the recipe as users do, and score what it has saved."""
+    """Run the recipe through its command line, and score the saved model."""
     from hrm_align.recipes.sft import main as sft
 
     started = time.perf_counter()
@@ -69,24 +70,26 @@ def train(domain: str, run: Path, flags: Sequence[str]) -> dict[str, Any]:
 
 
 def cell(result: dict[str, Any]) -> str:
-    """Per cent and interval."""
+    """Format a score as a percentage with its 95 % interval."""
     low, high = result["interval"]
     return f"{100 * score_of(result):.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def row(name: str, what: str, start: dict[str, Any], run: dict[str, Any]) -> list[str]:
-    """One line of the table."""
+    """Return one row of the table."""
     guard = [f"{100 * score_of(run['guard'][side]):.0f}" for side in ("before", "after")]
     sizes = [f"{run['trained']:,}", f"{run['seconds']:.0f}"]
     return [name, what, *sizes, cell(start), cell(run), " to ".join(guard)]
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run what is asked for and print the table."""
+    """Run the requested recipes and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/domains"), help="folder of runs and records")
-    parser.add_argument("--only", nargs="+", choices=list(DOMAINS), default=list(DOMAINS), help="some of them")
-    parser.add_argument("--replay", type=float, help="share of replay rows of one more run of each")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(DOMAINS), default=list(DOMAINS), help="domains to run (default: all)"
+    )
+    parser.add_argument("--replay", type=float, help="share of replay rows in one more run of each domain")
     arguments = parser.parse_args(argv)
     disable_progress_bar()
     records, rows = Records(arguments.out / "records.jsonl"), []
@@ -103,7 +106,15 @@ def main(argv: Sequence[str]) -> None:
             run = arguments.out / f"{domain}-{name.replace(', ', '-').replace(' ', '-')}"
             work = partial(train, domain, run, flags)
             rows.append(row(domain, name, start, records.measured({"domain": domain, "arm": name}, work)))
-    head = ["domain", "trained", "parameters", "seconds", "before %", "after %", "what the base knew %"]
+    head = [
+        "domain",
+        "trained",
+        "trained parameters",
+        "seconds",
+        "before %",
+        "after %",
+        "guard score, before to after %",
+    ]
     print(*table(head, rows), sep="\n")
 
 

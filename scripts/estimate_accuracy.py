@@ -1,12 +1,12 @@
-"""How far `hrm-align estimate` is from what a training takes: each run in a process of its own, on the CPU.
+"""Compare the memory that `hrm-align estimate` predicts with the memory that training uses, on the CPU.
 
     python scripts/estimate_accuracy.py                      # the held-out runs, a few minutes each on one core
-    python scripts/estimate_accuracy.py --only calibration   # those that the constants of hrm_align/estimates come from
+    python scripts/estimate_accuracy.py --only calibration   # the runs that set the constants of hrm_align/estimates
     python scripts/estimate_accuracy.py --only sgd adapter-float32 --steps 4
 
-What is compared is the largest resident memory of the process less what it was after the imports. Models are random, in shapes
-of their own; rows are documents of 60 to 180 words, of which two thirds are answers. The run with an optimizer of
-bitsandbytes is left out where that is not installed.
+Each run has its own process. The measured value is the peak resident memory of the process minus its resident memory after the
+imports. Models have random weights; rows are documents of 60 to 180 words, two thirds of which are answers. Runs with an optimizer
+of bitsandbytes are skipped if bitsandbytes is not installed.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ PACKED = ("--packing", "true", "--max_length")
 ADAPTER = ("--use_peft", "true")
 GRPO = ("--rewards", "exact", "--num_generations", "4", "--per_device_train_batch_size", "16", "--preflight_samples", "0",
         "--reward_workers", "1", "--temperature", "2", "--prompt_tokens", "171")  # fmt: skip
-OF_ESTIMATE = "--prompt_tokens"  # which a training does not take
+OF_ESTIMATE = "--prompt_tokens"  # an option of `estimate` only; removed from the training command
 MIB = 2**20
 
 
 @dataclass(frozen=True)
 class Run:
-    """A training.
+    """A training run to estimate and measure.
 
     Args:
-        name: of it.
-        shape: hidden size, layers a stack, vocabulary.
-        flags: of the recipe.
-        dtype: of the checkpoint.
-        is_held_out: whether no constant was set by it.
+        name: name of the run.
+        shape: hidden size, layers a stack, vocabulary size.
+        flags: command-line arguments of the recipe.
+        dtype: dtype of the checkpoint.
+        is_held_out: False if the run was used to set the constants of the estimate.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Run:
 
     @property
     def recipe(self) -> str:
-        """The module that trains it."""
+        """Name of the recipe module that trains the run."""
         return "recipes.grpo" if "--rewards" in self.flags else "recipes.sft"
 
 
@@ -88,7 +88,7 @@ RUNS = (
     Run("adapter-float32", (512, 3, 2048), (*PACKED, "640", ROWS, "1", *ADAPTER)),
     Run("adapter-bfloat16", (640, 6, 1024), (*PACKED, "768", ROWS, "1", *ADAPTER, "--dtype", "bfloat16"), "bfloat16"),
     Run("grpo-adapter", (320, 3, 1024), (*GRPO, "--max_completion_length", "48", *ADAPTER)),
-    # Of some gigabytes, as trainings are. Chosen before they were run, once each.
+    # Runs of several gigabytes, as real trainings. The list was fixed before the runs, and each was run once.
     Run("larger-adamw", (896, 5, 12000), (*PACKED, "640", ROWS, "1")),
     Run("larger-sgd", (1024, 4, 16384), (*PACKED, "512", ROWS, "2", "--optim", "sgd")),
     Run("larger-adamw_8bit", (768, 6, 32768), (*PACKED, "512", ROWS, "1", "--optim", "adamw_8bit")),
@@ -98,53 +98,51 @@ RUNS = (
 
 
 def main(argv: Sequence[str]) -> None:
-    """Measure and print the table."""
+    """Measure the requested runs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=["held-out"], help="held-out, calibration, or names of runs")
     parser.add_argument(
-        "--steps", type=int, default=3, help="of each run; the heap has its full size after two or three"
+        "--steps", type=int, default=3, help="steps of each run; the heap has its full size after two or three"
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/estimate_accuracy.json"), help="where figures are written"
-    )
+    parser.add_argument("--out", type=Path, default=Path("runs/estimate_accuracy.json"), help="file of the figures")
     parser.add_argument("--train", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.train:
         print(json.dumps(train(*options.train)))
         return
-    found = []
+    results = []
     for run in RUNS:
         if not {run.name, "held-out" if run.is_held_out else "calibration"} & {*options.only}:
             continue
         if "adamw_8bit" in run.flags and importlib.util.find_spec("bitsandbytes") is None:
-            print(f"{run.name}: left out, bitsandbytes is not installed", file=sys.stderr)
+            print(f"{run.name}: skipped, bitsandbytes is not installed", file=sys.stderr)
             continue
-        found.append(measure(run, options.steps))
-        print(json.dumps(found[-1]), file=sys.stderr, flush=True)
+        results.append(measure(run, options.steps))
+        print(json.dumps(results[-1]), file=sys.stderr, flush=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    head = ["run", "hidden, layers, vocabulary", "estimate MiB", "taken MiB", "estimate / taken"]
+    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    head = ["run", "hidden, layers, vocabulary", "estimated MiB", "measured MiB", "estimated / measured"]
     rows = [
         [one["run"], one["shape"], f"{one['estimate']:.0f}", f"{one['taken']:.0f}", f"{one['ratio']:.2f}"]
-        for one in found
+        for one in results
     ]
     print(*table(head, rows), sep="\n")
 
 
 def measure(run: Run, steps: int) -> dict[str, Any]:
-    """Estimate a run, and train it."""
+    """Estimate a run and train it. Returns the estimated and measured MiB and their ratio."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_model(folder / "model", run)
         data = write_rows(folder / "rows.jsonl", "--rewards" in run.flags)
-        words = ["--model_name_or_path", str(folder / "model"), "--datasets", str(data), "--output_dir",
+        flags = ["--model_name_or_path", str(folder / "model"), "--datasets", str(data), "--output_dir",
                  str(folder / "run"), *run.flags]  # fmt: skip
-        estimated = _output(["-m", "hrm_align.cli", "estimate", "--json", *words])["total"] / MIB
-        if OF_ESTIMATE in words:
-            place = words.index(OF_ESTIMATE)
-            words = words[:place] + words[place + 2 :]
+        estimated = _run_for_json(["-m", "hrm_align.cli", "estimate", "--json", *flags])["total"] / MIB
+        if OF_ESTIMATE in flags:
+            place = flags.index(OF_ESTIMATE)
+            flags = flags[:place] + flags[place + 2 :]
         more = ["--max_steps", str(steps), "--save_strategy", "no", "--disable_tqdm", "true"]
-        taken = _output([__file__, "--train", run.recipe, *words, *more])
+        taken = _run_for_json([__file__, "--train", run.recipe, *flags, *more])
     return {
         "run": run.name,
         "shape": ", ".join(map(str, run.shape)),
@@ -156,32 +154,32 @@ def measure(run: Run, steps: int) -> dict[str, Any]:
 
 
 def train(recipe: str, *words: str) -> dict[str, float]:
-    """Train in this process, which has done nothing else. Returns MiB after the imports, and what came on top at most."""
+    """Train in this process, which must be fresh. Returns MiB after the imports, and the peak above that."""
     module = importlib.import_module(recipe)
-    imports = _resident("VmRSS")
+    imports = _read_status_mib("VmRSS")
     sys.stdout, output = sys.stderr, sys.stdout
     module.main(words)
     sys.stdout = output
-    return {"imports": imports, "taken": _resident("VmHWM") - imports}
+    return {"imports": imports, "taken": _read_status_mib("VmHWM") - imports}
 
 
-def _resident(name: str) -> float:
+def _read_status_mib(name: str) -> float:
     lines = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines[name].split()[0]) / 1024
 
 
-def _output(words: list[str]) -> dict[str, Any]:
+def _run_for_json(words: list[str]) -> dict[str, Any]:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment)
     if done.returncode:
-        raise SystemExit(f"{' '.join(words)} has failed: {done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+        raise SystemExit(f"{' '.join(words)} failed: {done.stderr[-2000:]}")
+    report: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return report
 
 
 def make_model(folder: Path, run: Run) -> None:
-    """A random checkpoint with the tiny base's tokenizer."""
+    """Save a random checkpoint with the tiny base's tokenizer."""
     import torch
     from transformers import HrmTextConfig, HrmTextForCausalLM
 
@@ -210,7 +208,7 @@ def make_model(folder: Path, run: Run) -> None:
 
 
 def write_rows(path: Path, are_prompts: bool) -> Path:
-    """Documents, or prompts of one length for rollouts."""
+    """Write documents, or prompts of one length for rollouts. Returns the path."""
     draw = random.Random(0)
     with path.open("w", encoding="utf-8") as file:
         for number in range(200):

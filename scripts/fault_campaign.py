@@ -1,19 +1,20 @@
-"""Break runs on purpose, many times, and count what is found, lost and recovered.
+"""Inject faults into many training runs, and count the detected faults, the lost steps and the recovered runs.
 
     python scripts/fault_campaign.py --out runs/faults                              # all of it: half an hour on one core
     python scripts/fault_campaign.py --out runs/faults --only kills --kills 20
 
-    kills        SIGKILL at a random moment, of every second run while it saves; the same command (`auto`), perhaps killed again, ends it
-    corruption   a file of the newest checkpoint deleted, cut, flipped, blanked, or taken from an older checkpoint
+    kills        SIGKILL at a random moment, in every second run while the run saves a checkpoint; the same command with
+                 `--resume_from_checkpoint auto`, which may be killed again, finishes the run
+    corruption   a file of the newest checkpoint is deleted, cut, bit-flipped, zeroed, or replaced by that of an older checkpoint
     nan          a NaN or infinity in the loss, a gradient or the weights of a random step
     disk         a disk that is too small, or that another program fills while a checkpoint is written
 
-Every run is the SFT recipe on the tiny base, 30 steps with a horizon warm-up and a weight average, and must end with the
-weights, averages and log records of the uninterrupted run: all of them equal. Each trial draws from a random generator of
-its own and appends its result to `OUT/PART.jsonl`, so that an interrupted campaign goes on where it stopped. Prints the
-figures of docs/results/faults.md, writes them to `OUT/summary.json`, and exits with 1 if a trial went wrong.
+Every run is the SFT recipe on the tiny base: 30 steps with a horizon warm-up and a weight average. A run must end with exactly the
+weights, averages and log records of the uninterrupted run. Each trial has its own random generator and appends its result to
+`OUT/PART.jsonl`, so an interrupted campaign continues with the first missing trial. Prints the figures of docs/results/faults.md,
+writes them to `OUT/summary.json`, and exits with 1 if a trial failed.
 
-For Linux. The disks are mounted in a mount namespace of the trial's own process, for which it must be root.
+Requires Linux. Part `disk` requires root, because each trial mounts its disk in a private mount namespace.
 """
 
 from __future__ import annotations
@@ -46,15 +47,15 @@ TRIALS = {"kills": kill_trial, "corruption": corruption_trial, "nan": nan_trial,
 
 
 def run_part(name: str, trials: int, seed: int, out: Path, console: Console) -> None:
-    """Run the trials of a part that have no result yet."""
+    """Run those trials of a part that have no result yet."""
     path = out / f"{name}.jsonl"
     done = len(path.read_text().splitlines()) if path.exists() else 0
     if done >= trials:
         return
     whole = make_reference(out / "work")
     for index in range(done, trials):
-        for left in (out / "work").glob(f"{name}-{index}*"):  # of a campaign that was interrupted
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        for leftover in (out / "work").glob(f"{name}-{index}*"):  # files of an interrupted campaign
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         start = time.perf_counter()
         result = TRIALS[name](Random(f"{seed} {name} {index}"), index, whole)
         append_json_line(path, {"trial": index, "seconds": round(time.perf_counter() - start, 1), **result})
@@ -67,14 +68,14 @@ def run_part(name: str, trials: int, seed: int, out: Path, console: Console) -> 
 
 
 def summary_of(name: str, results: Sequence[Result]) -> Result:
-    """The figures of a part."""
+    """Return the figures of a part."""
     wrong = sum(bool(result["wrong"]) for result in results)
     figures: Result = {"trials": len(results), "wrong": wrong, "seconds": round(sum(r["seconds"] for r in results))}
     if name == "kills":
         figures["kills"] = Counter(kill for result in results for kill in result["kills"])
         figures["before_the_first_checkpoint"] = sum(result["before_the_first_checkpoint"] for result in results)
         lost = [steps / result["save_steps"] for result in results for steps in result["lost"]]
-        figures["most_lost_in_save_intervals"] = max(lost, default=0.0)  # nothing is known of a trial that went wrong
+        figures["most_lost_in_save_intervals"] = max(lost, default=0.0)  # failed trials are not counted here
     if name == "corruption":
         figures["damage"] = Counter(done.split()[0] for result in results for done in result["damage"])
     if name == "nan":
@@ -88,13 +89,13 @@ def summary_of(name: str, results: Sequence[Result]) -> Result:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the campaign. Raises UserError for a negative number of trials, RunError if a trial went wrong."""
+    """Run the campaign. Raises UserError for a negative number of trials, RunError if a trial failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="results and work files")
-    parser.add_argument("--only", choices=TRIALS, help="one part")
+    parser.add_argument("--out", type=Path, required=True, help="folder of results and work files")
+    parser.add_argument("--only", choices=TRIALS, help="run only this part")
     parser.add_argument("--seed", type=int, default=0)
     for name, trials in {"kills": 200, "corruption": 200, "nan": 20, "disk": 20}.items():
-        parser.add_argument(f"--{name}", type=int, default=trials, help=f"trials; default {trials}")
+        parser.add_argument(f"--{name}", type=int, default=trials, help=f"number of trials (default {trials})")
     args = parser.parse_args(argv)
     for name in TRIALS:
         at_least(getattr(args, name), 0, f"--{name}")
@@ -102,7 +103,7 @@ def main(argv: Sequence[str]) -> None:
     console, summary = Console(), {}
     for name in [args.only] if args.only else TRIALS:
         run_part(name, getattr(args, name), args.seed, args.out, console)
-    table = Table("part", "trials", "wrong", "seconds", "figures")
+    table = Table("part", "trials", "failed", "seconds", "figures")
     for name in TRIALS:
         if (path := args.out / f"{name}.jsonl").exists():
             figures = summary[name] = summary_of(name, [json.loads(line) for line in path.read_text().splitlines()])
@@ -112,7 +113,7 @@ def main(argv: Sequence[str]) -> None:
     write_json(args.out / "summary.json", summary)
     console.print(table)
     if any(figures["wrong"] for figures in summary.values()):
-        raise RunError(f"some trials went wrong: see `wrong` in {args.out}/*.jsonl.")
+        raise RunError(f"some trials failed: see `wrong` in {args.out}/*.jsonl.")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Train the deep, narrow test model from random weights on the shipped chat and JSON rows: 10 CPU minutes, one core.
+"""Train the deep, narrow test model from random weights on the shipped chat and JSON rows. Takes 10 CPU minutes on one core.
 
     OMP_NUM_THREADS=1 python scripts/make_deep_model.py --out runs/deep
 
-Random weights are a worst case for rounding. This model writes sentences and JSON of the right form, though seldom the right
-name or number, so that it speaks for a trained one of the published depth. It is trained by the recipe that users run, in float32, and written in bfloat16. The folder OUT/model is
-copied into tests/golden/deep by hand; tests/deep_models.py says what it is for.
+Random weights are the worst case for rounding. The trained model writes well-formed sentences and JSON, but seldom the name or
+number of the reference, so it represents a trained model of the published depth. The `sft` recipe trains the model in float32,
+and the script saves the result in bfloat16. Copy the folder OUT/model into tests/golden/deep by hand; tests/deep_models.py
+describes how the tests use the model.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # for recipes and tests, whose helper makes the random start
+sys.path.insert(0, str(ROOT))  # for recipes, and for tests.deep_models, which makes the random initial weights
 
 from hrm_align.cli import exit_code_of  # noqa: E402
 from hrm_align.models.loading import load_model, load_tokenizer  # noqa: E402
 from recipes.sft import main as sft  # noqa: E402
 from tests.deep_models import SEED, save_random  # noqa: E402
 
-STEPS = 320  # of 1,280 packed tokens, 1.8 CPU seconds each
+STEPS = 320  # a step has 1,280 packed tokens and takes 1.8 CPU seconds
 LEARNING_RATE = 2e-3
 
 
 def main(argv: Sequence[str]) -> None:
-    """Write the start, train it, and write the result in bfloat16."""
+    """Save a random model, train it, and save the trained model in bfloat16."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/deep"), help="folder for the start, the run and the result"
+        "--out", type=Path, default=Path("runs/deep"), help="folder for the random model, the run and the trained model"
     )
     parser.add_argument("--steps", type=int, default=STEPS, help="optimizer steps")
-    parser.add_argument("--learning_rate", type=float, default=LEARNING_RATE, help="at its peak")
+    parser.add_argument("--learning_rate", type=float, default=LEARNING_RATE, help="peak learning rate")
     arguments = parser.parse_args(argv)
     start, run, result = (arguments.out / name for name in ("start", "run", "model"))
     save_random(start)
@@ -50,7 +51,8 @@ def main(argv: Sequence[str]) -> None:
         "disable_tqdm": "true",
         "seed": SEED,
     }
-    sft([word for name, value in settings.items() for word in (f"--{name}", str(value))])
+    argv = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    sft(argv)
     load_model(str(run), dtype="bfloat16").save_pretrained(result)
     load_tokenizer(str(run)).save_pretrained(result)
     shutil.copy(run / "metrics.jsonl", arguments.out)

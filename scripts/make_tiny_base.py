@@ -1,10 +1,10 @@
-"""Make the tiny base from nothing: tokenizer, SFT from scratch, scores. 80 minutes on one core.
+"""Train the tiny base from scratch: tokenizer, SFT on random weights, scores. Takes 80 minutes on one core.
 
     python scripts/make_tiny_base.py --out runs/tiny_base            # train and score
-    python scripts/make_tiny_base.py --out runs/tiny_base --score    # score what is there
+    python scripts/make_tiny_base.py --out runs/tiny_base --score    # only score the model in --out
 
-Training goes through the trainer that users get (`hrm_align.trainers.sft`). The result is copied into
-hrm_align/models/tiny by hand, together with the `scores.json` that its README quotes.
+Training uses the trainer of the `sft` command (`hrm_align.trainers.sft`). Copy the result into hrm_align/models/tiny by hand,
+together with the `scores.json` that the README of that folder quotes.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.sft_config import SFTArguments
 
 HIDDEN = 128
-# 1,024 tokens a step, packed. Padded and grouped by length is 18 % faster, but a batch then holds little more than one
-# family: token accuracy after 1,000 steps of the same rows was 0.56, against 0.62 packed.
+# 1,024 tokens a step, packed. Padded rows grouped by length are 18 % faster, but then a batch has little more than one
+# family: token accuracy after 1,000 steps on the same rows was 0.56, against 0.62 with packing.
 TOKENS_A_ROW, ROWS_A_STEP = 256, 4
-TOKENS_A_DOCUMENT = 45  # below the mean, so that the rows drawn always suffice
+TOKENS_A_DOCUMENT = 45  # less than the mean, so that there are always enough rows
 SCORED_CONDITIONS = ("direct", "cot")
 ANSWER_TOKENS = 96
 
 
 def config_of(tokenizer: PreTrainedTokenizerFast) -> HrmTextConfig:
-    """HRM-Text's shape at 0.6 M parameters: H 2 x L 3 cycles, one layer a stack."""
+    """Return the config of a model with 0.6 M parameters: H 2 x L 3 cycles as in HRM-Text-1B, one layer a stack."""
     return HrmTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=HIDDEN,
@@ -59,7 +59,7 @@ def config_of(tokenizer: PreTrainedTokenizerFast) -> HrmTextConfig:
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> HrmTextForCausalLM:
-    """Fresh weights; `z_L_init` is drawn as the official code draws it, because the port leaves it at zero."""
+    """Return a model with random weights. `z_L_init` is drawn as in the official code; Transformers leaves it at zero."""
     set_seed(seed)
     model = HrmTextForCausalLM(config_of(tokenizer))
     torch.nn.init.trunc_normal_(model.model.z_L_init, std=1.0, a=-2.0, b=2.0)
@@ -67,7 +67,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> HrmTextForCausal
 
 
 def examples_of(rows: Iterable[dict[str, str]]) -> list[Example]:
-    """Rows of `base_tasks` as examples."""
+    """Convert rows of `base_tasks` to examples."""
     return [
         Example(
             (Message("user", row["prompt"]),),
@@ -81,15 +81,15 @@ def examples_of(rows: Iterable[dict[str, str]]) -> list[Example]:
 
 
 def compile_for_one_shape(model: HrmTextForCausalLM) -> None:
-    """Compile each block for batches that are all alike: with bf16, 0.09 CPU seconds a step instead of 0.15."""
-    torch._dynamo.config.recompile_limit = 64  # a graph for each place in the recurrence, with gradient and without
+    """Compile each block for batches of one shape. With bf16 a step then takes 0.09 CPU seconds instead of 0.15."""
+    torch._dynamo.config.recompile_limit = 64  # one graph for each pass of the recurrence, with and without gradients
     for stack in (model.model.L_module, model.model.H_module):
         for layer in stack.layers:
             layer.compile()
 
 
 def train(model: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, arguments: argparse.Namespace) -> None:
-    """Two stages of fresh rows: look-ups and copies alone, then everything, at a rate that falls at the end."""
+    """Train in two stages on fresh rows: first only look-ups and copies, then all families with a rate that decays at the end."""
     compile_for_one_shape(model)
     first, rest = arguments.first_steps, arguments.steps - arguments.first_steps
     train_stage(model, tokenizer, arguments, "first", first, 0.0, base_tasks.FIRST_FAMILIES)
@@ -105,7 +105,10 @@ def train_stage(
     decay: float,
     families: Sequence[str],
 ) -> None:
-    """One pass over fresh rows of some families: a constant rate, linear to 0 over the share `decay` of the steps."""
+    """Train one pass over fresh rows of some families.
+
+    The learning rate is constant and falls linearly to 0 over the last share `decay` of the steps.
+    """
     documents = steps * ROWS_A_STEP * TOKENS_A_ROW // TOKENS_A_DOCUMENT
     rows = base_tasks.training_rows(arguments.seed, documents, families)
     dataset, _ = tokenize(examples_of(rows), renderer_of(tokenizer), TOKENS_A_ROW)
@@ -119,7 +122,7 @@ def train_stage(
         per_device_train_batch_size=ROWS_A_STEP,
         packing=True,
         max_length=TOKENS_A_ROW,
-        pad_to_multiple_of=TOKENS_A_ROW,  # one shape, so that compiled blocks stay few
+        pad_to_multiple_of=TOKENS_A_ROW,  # one shape, so that few graphs are compiled
         train_sampling_strategy="random",
         bf16=True,
         logging_steps=100,
@@ -132,9 +135,10 @@ def train_stage(
 
 
 def score(folder: Path, rows_a_group: int, seed: int) -> dict[str, dict]:
-    """Greedy answers to held-out prompts by family and level, and what examples in the prompt add.
+    """Score greedy completions of held-out prompts by family and level, and with solved examples in the prompt.
 
-    Under `cot` an answer is right if its result is, as elsewhere (GSM8K, MATH); `cot, every word` compares the working too.
+    Under `cot` a completion is correct if its final result is correct, as in GSM8K and MATH. `cot, every word` compares the
+    worked steps too.
     """
     model, tokenizer = load_model_and_tokenizer(str(folder))
     table: dict[str, dict] = {}
@@ -146,22 +150,22 @@ def score(folder: Path, rows_a_group: int, seed: int) -> dict[str, dict]:
             table |= summary("cot, every word", result.groups)
     examples = examples_of(base_tasks.few_shot_rows(seed, rows_a_group))
     for shots in (0, 2, 4, 8):
-        asked = with_examples(examples, examples, shots)
-        table[f"{shots} shots"] = evaluate(model, tokenizer, asked, max_new_tokens=ANSWER_TOKENS).score.to_dict()
+        prompts = with_examples(examples, examples, shots)
+        table[f"{shots} shots"] = evaluate(model, tokenizer, prompts, max_new_tokens=ANSWER_TOKENS).score.to_dict()
     return table
 
 
 def by_result(examples: Sequence[Example], samples: Sequence[dict]) -> dict[str, Score]:
-    """Scores by group of what stands behind the last `so `; of a bare answer, all of it."""
+    """Score, by group, the text after the last `so `; for a bare answer, the whole text."""
     groups: dict[str, Score] = {}
     for example, sample in zip(examples, samples, strict=True):
-        said, expected = (base_tasks.final_answer(sample[name]) for name in ("generated", "expected"))
-        groups.setdefault(str(example.group), Score()).add(said.strip() == expected.strip())
+        result, expected = (base_tasks.final_answer(sample[name]) for name in ("generated", "expected"))
+        groups.setdefault(str(example.group), Score()).add(result.strip() == expected.strip())
     return groups
 
 
 def summary(name: str, groups: dict[str, Score]) -> dict[str, dict]:
-    """The mean over families of each level, and every group."""
+    """Return the mean over families for each level, and the score of every group."""
     table: dict[str, dict] = {}
     for level in base_tasks.LEVELS:
         cells = [score for group, score in groups.items() if group.endswith(f"/{level}")]
@@ -171,7 +175,7 @@ def summary(name: str, groups: dict[str, Score]) -> dict[str, dict]:
 
 
 def markdown(table: dict[str, dict]) -> str:
-    """The table of hrm_align/models/tiny/README.md."""
+    """Return the table of hrm_align/models/tiny/README.md."""
     lines = ["| family | direct easy | direct hard | cot easy | cot hard |", "| --- | --- | --- | --- | --- |"]
     cells = [(condition, level) for condition in SCORED_CONDITIONS for level in base_tasks.LEVELS]
     for family in sorted(base_tasks.FAMILIES):
@@ -182,17 +186,21 @@ def markdown(table: dict[str, dict]) -> str:
 
 
 def main() -> None:
-    """Train and score, or score alone."""
+    """Train and score, or only score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=34_000)
-    parser.add_argument("--first_steps", type=int, default=1_500, help="of them, on look-ups and copies alone")
+    parser.add_argument(
+        "--first_steps", type=int, default=1_500, help="steps of --steps that train only on look-ups and copies"
+    )
     parser.add_argument("--learning_rate", type=float, default=2e-3)
-    parser.add_argument("--decay", type=float, default=0.4, help="share of the steps over which the rate falls")
+    parser.add_argument(
+        "--decay", type=float, default=0.4, help="share of the steps over which the learning rate falls"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows_a_group", type=int, default=500)
-    parser.add_argument("--threads", type=int, default=1, help="one is as fast as two at this size")
-    parser.add_argument("--score", action="store_true", help="only score what is in --out")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads; at this size one thread is as fast as two")
+    parser.add_argument("--score", action="store_true", help="only score the model in --out")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if not arguments.score:

@@ -1,6 +1,6 @@
-"""Where the time of a fine-tuning step and of a rollout goes: a table and a picture of each kind of operation.
+"""Profile a fine-tuning step and a rollout: a table and a picture of the time of each kind of operation.
 
-python scripts/profile_steps.py                # a minute on two CPU cores; the 1B shape where a GPU is there
+python scripts/profile_steps.py                # a minute on two CPU cores; add --shape 1b on a GPU
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hrm_align.models.lm_head import score_responses_only
 from hrm_align.models.recurrence import Horizon
 from hrm_align.rollouts.local import Decoding, sample
 
-# The first kind with a word in an operation's name has it.
+# An operation counts under the first kind that has a word of the operation's name.
 KINDS = {
     "attention": ("scaled_dot_product", "bmm", "softmax", "masked_fill", "fmha", "flash", "attention"),
     "linear layers": ("aten::mm", "addmm", "gemm", "nvjet", "cutlass"),
@@ -53,22 +53,25 @@ KINDS = {
         "triton",
     ),
 }
-PROFILED_TOKENS = 32  # of a rollout on a GPU: each has thousands of kernels, all of which are recorded
+PROFILED_TOKENS = 32  # of a rollout on a GPU, where each token runs thousands of kernels and all are recorded
 REST = "the rest"
 PYTHON = "outside of operations"
 COLOURS = {"linear layers": "#2a6f97", "attention": "#e07a5f", "elementwise": "#81b29a"}
 
 
-def kind_of(operation: str) -> str:
-    """What an operation is counted under."""
+def classify(operation: str) -> str:
+    """Return the kind under which an operation is counted."""
     name = operation.lower()
     return next((kind for kind, words in KINDS.items() if any(word in name for word in words)), REST)
 
 
 def measured(work: Callable[[], None]) -> tuple[dict[str, float], float]:
-    """Seconds by kind of operation, and of the whole, after a first run that allocates.
+    """Measure the seconds of each kind of operation and of the whole, after a first run that allocates memory.
 
-    On a GPU they are of its kernels, and what is outside of them is the time in which it waits for the next.
+    On a GPU the seconds are those of kernels; `outside of operations` is the time in which the GPU waits for the next kernel.
+
+    Returns:
+        The seconds of each kind, and the seconds of the whole without the profiler.
     """
     on_gpu = torch.cuda.is_available()
     finished: Callable[[], object] = torch.cuda.synchronize if on_gpu else lambda: None
@@ -84,20 +87,21 @@ def measured(work: Callable[[], None]) -> tuple[dict[str, float], float]:
     seconds: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
         spent = event.self_device_time_total if on_gpu else event.self_cpu_time_total
-        seconds[kind_of(event.key)] += spent / 1e6
+        seconds[classify(event.key)] += spent / 1e6
     seconds[PYTHON] = max(0.0, whole - sum(seconds.values()))
     return dict(seconds), whole
 
 
 def sft_step(shape: str) -> Callable[[], None]:
-    """Forward, backward and update on four packed rows, as the recipes take them."""
+    """Return a function that runs forward, backward and update on four packed rows, with the recipes' settings."""
     model = random_model(shape)
     add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
     score_responses_only(model)
     model.set_attn_implementation("sdpa" if torch.cuda.is_available() else "per_document")
     Horizon(model, 5)
     rows = pack(documents(80, 1024), 1024)
-    batch = {name: tensor.to(model.device) for name, tensor in PackedCollator(PAD)([rows[i] for i in range(4)]).items()}
+    collated = PackedCollator(PAD)([rows[i] for i in range(4)])  # tensors of shape (4, 1024)
+    batch = {name: tensor.to(model.device) for name, tensor in collated.items()}
     device = model.device.type
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
 
@@ -112,7 +116,7 @@ def sft_step(shape: str) -> Callable[[], None]:
 
 
 def rollout(shape: str) -> Callable[[], None]:
-    """Groups of answers that end by chance."""
+    """Return a function that samples groups of completions, which end at random."""
     model, longest = rolling_model(shape, True), SIZES[shape][2]
     end_by_chance(model, longest)
     rows = [prompt for prompt in prompts_of(shape, 0) for _ in range(GROUP)]
@@ -125,7 +129,7 @@ def rollout(shape: str) -> Callable[[], None]:
 
 
 def draw(parts: dict[str, dict[str, float]], path: Path) -> None:
-    """Save a picture: one bar for each piece of work, cut by kind."""
+    """Save a picture with one bar for each profiled function, divided by kind of operation."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -149,11 +153,11 @@ def draw(parts: dict[str, dict[str, float]], path: Path) -> None:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Profile both, print the table, draw the picture."""
+    """Profile the step and the rollout, print the table and save the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=list(SHAPES), default="small", help="of the model, whose weights are random")
-    parser.add_argument("--threads", type=int, default=2, help="of the CPU")
-    parser.add_argument("--out", type=Path, default=Path("runs/profile.png"), help="the picture")
+    parser.add_argument("--shape", choices=list(SHAPES), default="small", help="shape of the random model")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--out", type=Path, default=Path("runs/profile.png"), help="file of the picture")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     parts, rows = {}, []
@@ -162,7 +166,7 @@ def main(argv: Sequence[str]) -> None:
         parts[name] = seconds
         cells = [f"{100 * seconds.get(kind, 0) / whole:.0f}" for kind in (*KINDS, REST, PYTHON)]
         rows.append([name, f"{whole:.2f}", *cells])
-    print(f"{machine(arguments.threads)}; shape {arguments.shape}; per cent of the time.")
+    print(f"{machine(arguments.threads)}; shape {arguments.shape}. Each cell is a percentage of the time.")
     print(*table(["", "seconds", *KINDS, REST, PYTHON], rows), sep="\n")
     draw(parts, arguments.out)
 

@@ -1,13 +1,13 @@
-"""Break rewards, and try to be paid for wrong answers; count what is caught.
+"""Inject faults into reward functions and grade wrong answers that look correct; count the faults and answers that are caught.
 
-    python scripts/reward_campaign.py                    # 100 faults and 40 spoofs: two minutes on one core
+    python scripts/reward_campaign.py                    # 100 faults and 59 spoofs: two minutes on one core
 
-    faults    a user's reward that raises, hangs, crashes, lies about its results or writes over them, on one row of a batch
-    spoofs    wrong answers that look right to some grader of math, numbers, text, JSON, SQL or form
+    faults    a user's reward that raises, hangs, crashes, or returns or writes invalid results, on one row of a batch
+    spoofs    wrong answers that some grader of math, numbers, text, JSON, SQL or format could take for correct
 
-Of a fault: the run goes on, exactly one fault of the right kind is told of the right row, every other value of the batch is
-right, and the call ends within its deadline and the margin. Of a spoof: it is not paid. Afterwards no process is left.
-Prints the figures of docs/results/rewards.md, and exits with 1 if a bar is missed.
+Requirements for a fault: the process continues; exactly one fault of the expected kind is reported, for the faulty row; every
+other value of the batch is correct; the call ends within its deadline plus the margin. Requirement for a spoof: no reward. After
+the campaign no process may be left. Prints the figures of docs/results/rewards.md, and exits with 1 if a requirement is not met.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from hrm_align.errors import RunError
 from hrm_align.rendering import Message
 from hrm_align.rewards.suite import MARGIN_SECONDS, RewardSpec, RewardSuite, Scores
 
-ROWS = 8  # of a batch; one of them is faulty
+ROWS = 8  # rows of a batch, one of which is faulty
 DEADLINE = 3.0
-CATASTROPHE = "a" * 40 + "!"  # for (a+)+b
+CATASTROPHE = "a" * 40 + "!"  # makes the pattern (a+)+b backtrack exponentially
 
-# What a row makes the user's reward do, by what it should be told as. `harmless` costs nothing.
+# Code that a row makes the user's reward run, by the kind of fault that must be reported. `harmless` code must not be reported.
 FAULTS = {
     "raised": {
         "raise": "raise KeyError('x')",
@@ -122,7 +122,7 @@ DUMP = "CREATE TABLE t (name TEXT, price INTEGER); INSERT INTO t VALUES ('pen', 
 QUERY = "SELECT name FROM t WHERE price > 1"
 THINK = {"name": "format", "tags": ["think", "answer"]}
 
-# Reward, right answer, and answers that must not be paid.
+# Reward, reference, and wrong answers that must not be rewarded.
 SPOOFS: list[tuple[str | dict[str, Any], str, list[str]]] = [
     (
         "math",
@@ -208,13 +208,13 @@ SPOOFS: list[tuple[str | dict[str, Any], str, list[str]]] = [
 
 
 def example(reference: str, line: int, **grading: Any) -> Example:
-    """A row of a campaign. Its source has a folder, because a database is looked for there."""
+    """Return a row of the campaign. The folder of its source is where the SQL reward looks for the database."""
     source = f"{grading.pop('folder', '.')}/rows.jsonl:{line}"
     return Example((Message("user", "?"),), Message("assistant", reference), "direct", source, None, grading)
 
 
 def faults(number: int) -> Iterator[tuple[str, str]]:
-    """Kinds and names of so many faults, each kind as often as the next."""
+    """Yield the kind and name of `number` faults, with all kinds equally often."""
     names = {kind: list(cases) for kind, cases in FAULTS.items()}
     for index in range(number):
         kind = list(names)[index % len(names)]
@@ -222,29 +222,29 @@ def faults(number: int) -> Iterator[tuple[str, str]]:
 
 
 def inject(suite: RewardSuite, index: int, kind: str, name: str) -> tuple[Scores, str]:
-    """Grade a batch of which one row has a fault. What went other than it should, or nothing."""
+    """Grade a batch with one faulty row. Returns the scores, and what went wrong or an empty string."""
     rows = [example(str(row), 1 + ROWS * index + row) for row in range(ROWS)]
     completions = [str(row) if row % 2 else "no" for row in range(ROWS)]
     place = index % ROWS
     completions[place] = f"!{name}"
     scores = suite.score(completions, rows)
-    right: list[float | None] = [float(row % 2) if row != place else 0.0 for row in range(ROWS)]
-    if scores.values["exact"] != right:
-        return scores, f"exact gave {scores.values['exact']}"
+    expected: list[float | None] = [float(row % 2) if row != place else 0.0 for row in range(ROWS)]
+    if scores.values["exact"] != expected:
+        return scores, f"`exact` returned {scores.values['exact']}, expected {expected}"
     if kind != "harmless" or name == "ungraded":
-        right[place] = None
-    told = [(fault.kind, fault.source) for fault in scores.faults]
-    expected = [(kind, rows[place].source)] if kind != "harmless" else []
-    if told != expected:
-        return scores, f"told of {told} and not {expected}"
-    if scores.values["reward"] != right:
-        return scores, f"the reward gave {scores.values['reward']} and not {right}"
+        expected[place] = None
+    reported = [(fault.kind, fault.source) for fault in scores.faults]
+    expected_faults = [(kind, rows[place].source)] if kind != "harmless" else []
+    if reported != expected_faults:
+        return scores, f"faults reported: {reported}, expected {expected_faults}"
+    if scores.values["reward"] != expected:
+        return scores, f"the reward returned {scores.values['reward']}, expected {expected}"
     late = scores.seconds > DEADLINE + MARGIN_SECONDS
-    return scores, f"it took {scores.seconds:.1f} seconds" if late else ""
+    return scores, f"the call took {scores.seconds:.1f} seconds" if late else ""
 
 
 def run_faults(number: int, folder: Path, console: Console) -> list[str]:
-    """Inject faults into a stream of good batches. What went wrong."""
+    """Inject faults between good batches. Returns a list of what went wrong."""
     cases = [f"        if completion == '!{name}': {code}" for kind in FAULTS.values() for name, code in kind.items()]
     (folder / "reward.py").write_text(
         REWARD.replace("CASES", "\n".join(cases).replace("\n    while", "\n            while"))
@@ -258,56 +258,52 @@ def run_faults(number: int, folder: Path, console: Console) -> list[str]:
             counts[kind] += not fault
             wrong += [f"fault {index} ({kind}, {name}): {fault}"] * bool(fault)
             rows = [example(str(row), row) for row in range(ROWS)]
-            after = suite.score([str(row) for row in range(ROWS)], rows)  # the next batch is as if nothing had been
+            after = suite.score([str(row) for row in range(ROWS)], rows)  # the fault must not affect the next batch
             good += after.totals(suite.weights) == [2.0] * ROWS and not after.faults
-    wrong += [f"{number - good} good batches were graded wrong"] * (good < number)
-    table = Table("injected", "told as such", title="faults of a reward", title_justify="left")
+    wrong += [f"{number - good} good batches were graded incorrectly"] * (good < number)
+    table = Table("injected faults", "reported with the right kind", title="faults of a reward", title_justify="left")
     for kind in FAULTS:
         table.add_row(f"{sum(injected == kind for injected, _ in faults(number))} {kind}", str(counts[kind]))
     console.print(table)
-    console.print(f"{sum(counts.values())} of {number} faults caught and told; {good} of {number} good batches right")
     console.print(
-        f"longest call {longest:.2f} s, of a deadline of {DEADLINE:.0f} s and a margin of {MARGIN_SECONDS:.0f} s"
+        f"{sum(counts.values())} of {number} faults caught and reported; {good} of {number} good batches graded correctly"
     )
+    console.print(f"longest call {longest:.2f} s; allowed: deadline {DEADLINE:.0f} s + margin {MARGIN_SECONDS:.0f} s")
     return wrong
 
 
 def run_spoofs(folder: Path, console: Console) -> list[str]:
-    """Try to be paid for wrong answers. Those that were."""
+    """Grade wrong answers. Returns the ones that were rewarded, and references that were not."""
     (folder / "t.sql").write_text(DUMP)
-    paid, tried = [], Counter[str]()
+    wrong, tried = [], Counter[str]()
     for entry, reference, answers in SPOOFS:
         spec = RewardSpec.of(entry)
         with RewardSuite([spec], workers=1) as suite:
             row = example(reference, 1, folder=folder, database="t.sql")
             scores = suite.score([*answers, reference], [row] * (len(answers) + 1))
-        *values, right = scores.values[spec.name]
-        paid += [
-            f"{spec.name} pays {value} for {text!r:.60}"
-            for text, value in zip(answers, values, strict=True)
-            if value != 0
-        ]
-        paid += [f"{spec.name} pays {right} for the right answer {reference!r}"] * (
-            right != 1 and spec.name != "format"
-        )
+        *values, of_reference = scores.values[spec.name]
+        for text, value in zip(answers, values, strict=True):
+            if value != 0:
+                wrong.append(f"{spec.name} rewards {text!r:.60} with {value}")
+        if of_reference != 1 and spec.name != "format":
+            wrong.append(f"{spec.name} gives the reference {reference!r} a reward of {of_reference}")
         tried[spec.name] += len(answers)
-    console.print(
-        f"{sum(tried.values())} spoofs ({', '.join(f'{n} {name}' for name, n in tried.items())}): {len(paid)} paid"
-    )
-    return paid
+    parts = ", ".join(f"{count} {name}" for name, count in tried.items())
+    console.print(f"{sum(tried.values())} spoofs ({parts}): {len(wrong)} rewarded")
+    return wrong
 
 
 def processes() -> dict[int, str]:
-    """The processes below this one, and those that an injected fault has started, wherever they are now."""
-    below = psutil.Process().children(recursive=True)
+    """Return the command lines, by pid, of this process's descendants and of all processes that injected faults started."""
+    descendants = psutil.Process().children(recursive=True)
     strays = [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", "98765"]]
-    return {process.pid: " ".join(process.cmdline()) for process in [*below, *strays]}
+    return {process.pid: " ".join(process.cmdline()) for process in [*descendants, *strays]}
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the campaign. Raises UserError for a number of faults below 0, RunError if a bar is missed."""
+    """Run the campaign. Raises UserError for a number of faults below 0, RunError if a requirement is not met."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--faults", type=int, default=100, help="injected faults; default 100")
+    parser.add_argument("--faults", type=int, default=100, help="number of injected faults (default 100)")
     args = parser.parse_args(argv)
     at_least(args.faults, 0, "--faults")
     console, start, before = Console(), time.perf_counter(), processes()
@@ -319,7 +315,7 @@ def main(argv: Sequence[str]) -> None:
     for line in wrong:
         console.print(line, style="red", markup=False)
     if wrong:
-        raise RunError(f"{len(wrong)} things went wrong, named above.")
+        raise RunError(f"{len(wrong)} requirements were not met; they are listed above.")
 
 
 if __name__ == "__main__":

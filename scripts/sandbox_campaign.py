@@ -1,19 +1,20 @@
-"""Attack the sandbox in every way we know, and count what gets out, what is wronged and what is left behind.
+"""Attack the sandbox with many programs, and count escapes, honest programs that fail, spoofs that are rewarded, and leftovers.
 
-    python scripts/sandbox_campaign.py                                    # the first backend that holds: five minutes
+    python scripts/sandbox_campaign.py                                    # first backend that passes its self-test: five minutes
     python scripts/sandbox_campaign.py --backend landlock --only hostile
 
-    hostile      programs that reach for files, networks, processes, the kernel, time, memory and the protocol. What they
-                 manage is seen from outside (`sandbox_cases/watch.py`); a plain subprocess shows how many can get out
-    honest       programs as they should be: all must return what they return in this process, soon
-    spoofs       wrong programs that want to be paid; a grader that compares inside shows how many can be
-    leftovers    runs of everything mixed, after which no process and no file may be left
+    hostile      programs that try to access files, networks, processes and the kernel, to exceed time and memory, and to break the
+                 protocol. `sandbox_cases/watch.py` detects escapes from outside. The same programs in a plain subprocess show
+                 how many of them can escape at all
+    honest       correct programs: each must return the same as in this process, and quickly
+    spoofs       wrong programs that try to be rewarded; a grader that compares inside the program's process shows how many could be
+    leftovers    a mixture of all of these, after which no process and no file may be left
 
-Prints the figures of docs/results/sandbox.md, and exits with 1 if a bar is missed: 0 escapes, 0 false failures, at most 50 ms in
-the median, 0 paid, 0 left.
+Prints the figures of docs/results/sandbox.md. Requirements: 0 escapes, 0 false failures, a median of at most 50 ms, 0 spoofs rewarded,
+0 leftovers. Exit code 1 if a requirement is not met.
 
-For Linux, as root: hostile programs are run in namespaces of the campaign's own (mounts, processes, network, IPC), so
-that one that does get out covers, kills and reaches nothing of value.
+Requires Linux and root: hostile programs run in separate namespaces (mounts, processes, network, IPC), so that a program that
+escapes from the sandbox finds nothing of value.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ Figures = dict[str, Any]
 
 
 def hostile_part(args: argparse.Namespace) -> Figures:
-    """Bar: 0 escapes."""
+    """Run the hostile programs. Requirement: 0 escapes."""
     cases = CASES[:: args.every]
     with Sandbox(LIMITS, args.backend, workers=1) as sandbox:
         result = run_hostile(sandbox, cases)
@@ -60,12 +61,12 @@ def hostile_part(args: argparse.Namespace) -> Figures:
         weak = run_hostile(Subprocess(LIMITS), cases)
         figures |= {"escapes_of_a_plain_subprocess": len(weak.escaped)}
         broken += weak.broken
-    figures["wrong"] += [f"the case is no test: {case}" for case in broken]
+    figures["wrong"] += [f"the hostile program itself is faulty: {case}" for case in broken]
     return figures
 
 
 def honest_part(args: argparse.Namespace) -> Figures:
-    """Bars: 0 false failures, and the time of a job that is alone."""
+    """Run the honest programs. Requirements: 0 false failures, and a median time of at most `MEDIAN_MS` for a single job."""
     jobs = honest_jobs(max(1, 10 // args.every))
     taken, wrong = [], []
     with Sandbox(backend=args.backend) as sandbox:
@@ -82,23 +83,27 @@ def honest_part(args: argparse.Namespace) -> Figures:
             f"{job.call}: {o}" for (job, expected), o in zip(jobs, outcomes, strict=True) if not passed(o, expected)
         ]
     median, slow = statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
-    wrong += [f"the median is {median:.1f} ms"] * (median > MEDIAN_MS)
+    wrong += [f"the median is {median:.1f} ms, at most {MEDIAN_MS:.0f} ms is allowed"] * (median > MEDIAN_MS)
     figures = {"programs": len(jobs), "false_failures": len(wrong), "median_ms": round(median, 1)}
     return {**figures, "p95_ms": round(slow, 1), "ms_each_when_all_at_once": round(together, 1), "wrong": wrong}
 
 
 def spoof_part(args: argparse.Namespace) -> Figures:
-    """Bar: 0 paid."""
+    """Run the spoofs. Requirement: 0 rewarded."""
     cases = spoofs()[:: args.every]
     with Sandbox(LIMITS, args.backend) as sandbox:
         outcomes = sandbox.run(job for _, job, _ in cases)
-    paid = [name for (name, _, expected), o in zip(cases, outcomes, strict=True) if passed(o, expected) is not False]
+    rewarded = []
+    for (name, _, expected), outcome in zip(cases, outcomes, strict=True):
+        if passed(outcome, expected) is not False:
+            rewarded.append(name)
     naive = sum(run_naively(job, expected) for _, job, expected in cases)
-    return {"spoofs": len(cases), "paid": len(paid), "paid_by_a_grader_that_compares_inside": naive, "wrong": paid}
+    figures: Figures = {"spoofs": len(cases), "rewarded": len(rewarded), "rewarded_by_a_grader_inside": naive}
+    return {**figures, "wrong": rewarded}
 
 
 def leftover_part(args: argparse.Namespace) -> Figures:
-    """Bar: 0 left."""
+    """Run a mixture of all programs. Requirement: 0 processes and files left."""
     return run_mixed(args.backend, args.runs, Random(args.seed))
 
 
@@ -111,26 +116,26 @@ PARTS: dict[str, Callable[[argparse.Namespace], Figures]] = {
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the campaign. Raises UserError where it cannot be run safely, RunError if a bar is missed."""
+    """Run the campaign. Raises UserError if this user cannot make namespaces, RunError if a requirement is not met."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--backend", help="by default the first that passes its self-test")
-    parser.add_argument("--only", choices=PARTS, help="one part")
-    parser.add_argument("--every", type=int, default=1, help="take every so manieth case")
-    parser.add_argument("--runs", type=int, default=10_000, help="of the leftovers; default 10000")
-    parser.add_argument("--no_weak", action="store_true", help="do not show what gets out of a plain subprocess")
+    parser.add_argument("--backend", help="sandbox backend (default: the first that passes its self-test)")
+    parser.add_argument("--only", choices=PARTS, help="run only this part")
+    parser.add_argument("--every", type=int, default=1, help="run only every N-th case")
+    parser.add_argument("--runs", type=int, default=10_000, help="runs of the part `leftovers` (default 10000)")
+    parser.add_argument("--no_weak", action="store_true", help="do not run hostile programs in a plain subprocess")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print one object")
+    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     args = parser.parse_args(argv)
     at_least(args.every, 1, "--every")
     at_least(args.runs, 1, "--runs")
     figures = in_namespaces(lambda: run_parts(args))
     _print(figures, args.json)
     if wrong := [f"{name}: {fault}" for name in PARTS if name in figures for fault in figures[name]["wrong"]]:
-        raise RunError("\n  ".join(["the sandbox misses a bar:", *wrong]))
+        raise RunError("\n  ".join(["the sandbox does not meet these requirements:", *wrong]))
 
 
 def run_parts(args: argparse.Namespace) -> Figures:
-    """The figures of the parts that are asked for."""
+    """Run the requested parts and return their figures."""
     with Sandbox(LIMITS, args.backend, workers=1) as sandbox:
         args.backend = sandbox.backend
     figures: Figures = {"backend": args.backend}

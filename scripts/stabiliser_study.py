@@ -1,16 +1,16 @@
-"""What each training stabiliser costs and what it buys, on the tiny model, through the trainer that users get.
+"""Measure the costs and benefits of each training stabiliser on the tiny model, with the trainer of the `sft` command.
 
-    python scripts/stabiliser_study.py --out runs/stabiliser_study                  # all of it: 45 CPU minutes
+    python scripts/stabiliser_study.py --out runs/stabiliser_study                  # all parts: 45 CPU minutes
     python scripts/stabiliser_study.py --out runs/stabiliser_study --only horizon
 
-Appends every finished measurement to `records.jsonl` in `--out`, so that an interrupted study goes on where it stopped,
-and prints the tables of docs/results/stabilisers.md. Two settings, on packed rows of 256 tokens, 1,024 tokens a step:
+Every finished measurement is appended to `records.jsonl` in `--out`, so an interrupted study continues with the first missing
+one. Prints the tables of docs/results/stabilisers.md. There are two settings, both with packed rows of 256 tokens and 1,024 tokens a step:
 
     scratch   a fresh tiny model learns a few families of `base_tasks`
     SFT       the embedded base learns the shipped data sets, chat and JSON extraction
 
-Time is CPU time of one thread. Where arms are compared in time they take turns step by step (`take_turns`), so that a
-busy machine slows all of them alike. Peak memory is measured in a fresh process for each arm.
+Times are CPU seconds of one thread. Arms whose times are compared take turns step by step (`take_turns`), so that other load on
+the machine slows all of them equally. Peak memory is measured in a fresh process for each arm.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PARTS: dict[str, Callable[[Study], list[str]]] = {
 
 
 def main(argv: Sequence[str]) -> None:
-    """Measure what is asked for and print its tables. Raises UserError for a number below 1."""
+    """Run the requested parts and print their tables. Raises UserError if --seeds or --steps is below 1."""
     arguments = options(argv, __doc__, PARTS, "runs/stabiliser_study")
     torch.set_num_threads(1)
     disable_progress_bar()

@@ -8,7 +8,7 @@ from hrm_align.cli import dispatch, exit_code_of
 
 
 def run(capsys, *argv) -> tuple[int, str, str]:
-    """The exit code, and what was printed and complained about."""
+    """Run the command and return its exit code, standard output and standard error."""
     try:
         code = exit_code_of(dispatch, [str(word) for word in argv])
     except SystemExit as stop:
@@ -18,15 +18,15 @@ def run(capsys, *argv) -> tuple[int, str, str]:
 
 
 def examined(capsys, folder: Path, *flags) -> tuple[int, dict]:
-    """The exit code of the doctor and its report."""
+    """Run the doctor and return its exit code and its report."""
     code, out, _ = run(capsys, "doctor", folder, "--json", *flags)
     return code, json.loads(out)
 
 
 def convert(capsys, *argv) -> dict:
-    """The report of a conversion that succeeds without a warning."""
+    """Convert without an error or a warning, and return the report."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # what a person would see among the output
+        warnings.simplefilter("error")  # a warning would appear in the output of the command
         code, out, err = run(capsys, "convert", *argv, "--json")
     assert code == 0, err + out
     return json.loads(out)

@@ -1,4 +1,4 @@
-"""Everything runs offline: a test that reaches for the network fails at once instead of waiting."""
+"""Fixtures of all tests. Everything runs offline: a test that uses the network fails at once instead of waiting."""
 
 import gc
 import os
@@ -12,14 +12,14 @@ import hrm_align  # noqa: F401  installs the prefix mask
 
 
 def pytest_collection_finish(session):
-    """Every run collects garbage; what was imported is not looked through again each time, which took a third of a run."""
+    """Freeze imported objects, because scanning them in each garbage collection took a third of a run's time."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch):
-    """Nobody else starts a run in a test's folder, so no start waits for another; test_claim.py has rivals, and waits."""
+    """Skip the wait for other runs that start in the same folder; test_claim.py starts such runs and keeps the wait."""
     monkeypatch.setattr("hrm_align.trainers.claim._SETTLED_AFTER", 0)
 
 

@@ -1,10 +1,10 @@
-"""Test models as deep as the published one and a 24th as wide: rounding at the depth that users run.
+"""Test models with the depth of the published model and a 24th of its width, for rounding at the depth that users run.
 
-How far two right ways of computing one model differ grows with the depth of the recurrence and hardly with its width. A
-base of one layer a stack, such as `tiny`, therefore says nothing about a tolerance. These two have HRM-Text-1B's 16 layers
-a stack and 2 x 4 stack passes at a hidden size of 64:
+Two correct ways to compute one model give results that differ by rounding. The difference grows with the depth of the recurrence
+and hardly with its width, so `tiny`, with one layer a stack, cannot justify a tolerance. These two models have HRM-Text-1B's 16
+layers a stack and 2 x 4 stack passes, at a hidden size of 64:
 
-    save_random(folder)   seeded random weights, the worst case: a disturbance grows 83-fold in the eight passes
+    save_random(folder)   seeded random weights, the worst case: a perturbation grows 83-fold in the eight passes
     TRAINED               the same after 320 steps on the shipped chat and JSON rows (scripts/make_deep_model.py): 1.4-fold
 """
 
@@ -23,7 +23,7 @@ SEED = 0
 
 
 def deep_config() -> HrmTextConfig:
-    """The tiny base's config with the published depth: 16 layers a stack, H 2 x L 3 cycles."""
+    """Return the tiny base's config with the published depth: 16 layers a stack, H 2 x L 3 cycles."""
     config = HrmTextConfig.from_pretrained(resolve("tiny"))
     passes = config.H_cycles * (config.L_cycles + 1)
     shape = {
@@ -42,7 +42,7 @@ def deep_config() -> HrmTextConfig:
 def save_random(folder: Path, seed: int = SEED) -> Path:
     """Write a float32 checkpoint of random weights with the tiny base's tokenizer into `folder`, and return it.
 
-    `z_L_init` is drawn as the official code draws it, because the port leaves it at zero.
+    `z_L_init` is drawn as in the official code; Transformers leaves it at zero.
     """
     torch.manual_seed(seed)
     model = HrmTextForCausalLM(deep_config())

@@ -1,8 +1,8 @@
-"""A Python that has imported what takes seconds, and forks for each program that a test wants a process of its own for.
+"""Run programs in their own processes, forked from a Python server that has already imported the slow libraries.
 
     OFFLINE.run("import sys; sys.exit('hrm_align' in sys.modules)")
 
-The programs share nothing but those imports: environment, folder, output and modules imported later are their own.
+The programs share only those imports. Each has its own environment, working folder, output and later imports.
 """
 
 import json
@@ -24,21 +24,21 @@ import gc, json, os, runpy, sys, traceback
 import {imports}
 gc.freeze()
 for line in sys.stdin:
-    asked = json.loads(line)
+    request = json.loads(line)
     child = os.fork()
     if not child:
-        for number, path in ((1, asked["out"]), (2, asked["err"])):
+        for number, path in ((1, request["out"]), (2, request["err"])):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
         os.environ.clear()
-        os.environ.update(asked["env"])
-        os.chdir(asked["folder"])
-        sys.path[:0] = asked["paths"]
-        sys.argv, code = asked["words"], 0
+        os.environ.update(request["env"])
+        os.chdir(request["folder"])
+        sys.path[:0] = request["paths"]
+        sys.argv, code = request["words"], 0
         try:
-            if asked["program"] is None:
+            if request["program"] is None:
                 runpy.run_path(sys.argv[0], run_name="__main__")
             else:
-                exec(compile(asked["program"], "<program>", "exec"), {{"__name__": "__main__"}})
+                exec(compile(request["program"], "<program>", "exec"), {{"__name__": "__main__"}})
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
             if code == 1 and end.code != 1:
@@ -55,11 +55,11 @@ for line in sys.stdin:
 
 
 class Forks:
-    """Starts when it is first used, and ends with the test run.
+    """A server that forks a process for each program. It starts with the first program and ends with the test run.
 
     Args:
-        imports: names of modules, which none of the programs must depend on being imported later.
-        flags: of Python.
+        imports: names of the modules to import before the first fork.
+        flags: command-line options of Python.
     """
 
     def __init__(self, *imports: str, flags: tuple[str, ...] = ()):
@@ -67,7 +67,7 @@ class Forks:
         self._server: subprocess.Popen[str] | None = None
 
     def run(self, program: str | None, *words: str, **more: Any) -> SimpleNamespace:
-        """Run a program to its end: `returncode`, `stdout` and `stderr`. The arguments are those of `start`."""
+        """Run a program to its end. Returns `returncode`, `stdout` and `stderr`. The arguments are those of `start`."""
         with tempfile.TemporaryDirectory() as scratch:
             out, err = Path(scratch) / "out", Path(scratch) / "err"
             code = self.start(program, *words, out=out, err=err, **more).wait()
@@ -83,47 +83,47 @@ class Forks:
         out: Path | str = os.devnull,
         err: Path | str = os.devnull,
     ) -> "Fork":
-        """Start a program's text, or a script. The next one starts when this one has been waited for.
+        """Start a program or a script. Wait for it before starting the next one.
 
         Args:
-            program: None for a script: the first word is its path then.
+            program: text of a program; None for a script, whose path is then the first word.
             words: `sys.argv`.
-            env: all of the environment; by default that of the test.
-            folder: to run it in.
-            paths: where modules are looked for first.
-            out: file for its standard output.
-            err: file for its standard error.
+            env: the whole environment; by default that of the test.
+            folder: working folder.
+            paths: folders that are put before `sys.path`.
+            out: file for standard output.
+            err: file for standard error.
         """
         if self._server is None or self._server.poll() is not None:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
             self._server = subprocess.Popen(self._command, text=True, **pipes)
         environment, places = dict(os.environ if env is None else env), [str(path) for path in paths]
-        asked = {"program": program, "words": [*words] or ["-c"], "env": environment, "paths": places}
-        asked |= {"folder": str(Path(folder).absolute()), "out": str(out), "err": str(err)}
+        request = {"program": program, "words": [*words] or ["-c"], "env": environment, "paths": places}
+        request |= {"folder": str(Path(folder).absolute()), "out": str(out), "err": str(err)}
         assert self._server.stdin and self._server.stdout
-        self._server.stdin.write(json.dumps(asked) + "\n")
+        self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()
         return Fork(int(self._server.stdout.readline()), self._server.stdout)
 
 
 class Fork:
-    """A program that runs."""
+    """A running program."""
 
     def __init__(self, pid: int, ends: IO[str]):
         self._pid, self._ends = pid, ends
 
     def kill(self) -> None:
-        """End it at once; from any thread, beside one that waits."""
+        """Kill the program; can be called from another thread than `wait`."""
         os.kill(self._pid, signal.SIGKILL)
         while psutil.pid_exists(self._pid):
             time.sleep(0.01)
 
     def wait(self) -> int:
-        """Its exit code, negative for a signal."""
+        """Wait for the program and return its exit code, or minus the signal number."""
         return int(self._ends.readline())
 
 
 _TORCH = ("torch", "torch._dynamo", "torch.distributed.tensor", "torch.distributed.fsdp", "pandas")
-OFFLINE = Forks(*_TORCH, "datasets", "accelerate")  # whose huggingface_hub has read the environment of the tests
+OFFLINE = Forks(*_TORCH, "datasets", "accelerate")  # its huggingface_hub is offline, like the tests
 PLAIN = Forks(*_TORCH)
-STOCK = Forks("torch", "peft", "transformers.models.hrm_text.modeling_hrm_text", flags=("-I",))  # holds no hrm_align
+STOCK = Forks("torch", "peft", "transformers.models.hrm_text.modeling_hrm_text", flags=("-I",))  # without hrm_align

@@ -1,7 +1,7 @@
-"""Runs on several processes without a launcher's twenty seconds: forked from a process that has imported everything already.
+"""Run a script on several processes, forked from a process that has already imported everything.
 
-`launch` gives each process the environment that `accelerate launch --config_file FILE` would give it, by accelerate's own
-functions. tests/test_launch.py, test_claim.py and test_preemption.py start the launchers themselves.
+Starting a launcher takes twenty seconds. `launch` uses accelerate's own functions to give each process the environment of
+`accelerate launch --config_file FILE`. tests/test_launch.py, test_claim.py and test_preemption.py start real launchers.
 """
 
 import multiprocessing
@@ -24,13 +24,13 @@ FORKS.set_forkserver_preload(["tests.preloaded"])
 
 
 def launch(config: Path, script: Path | str, arguments: list[str], environment: dict[str, str] | None = None) -> None:
-    """Run a script on the processes of a launcher's file. Fails with what all of them said if one of them does.
+    """Run a script on the processes of an accelerate config. If a process fails, fail with the output of all processes.
 
     Args:
-        config: as for `accelerate launch --config_file`.
-        script: its path, from the repository's root.
-        arguments: of the script.
-        environment: beside that of this process.
+        config: file for `accelerate launch --config_file`.
+        script: path of the script, relative to the repository's root.
+        arguments: command-line arguments of the script.
+        environment: variables to add to those of this process.
     """
     given = {**os.environ, **_environment(config, script), **(environment or {}), "OMP_NUM_THREADS": "1"}
     count = int(given["WORLD_SIZE"])
@@ -50,12 +50,12 @@ def launch(config: Path, script: Path | str, arguments: list[str], environment: 
             for process in ranks:
                 process.kill()
                 process.join()
-        said = "\n".join(log.read_text(errors="replace")[-10_000:] for log in logs if log.exists())
-    assert all(process.exitcode == 0 for process in ranks), said
+        output = "\n".join(log.read_text(errors="replace")[-10_000:] for log in logs if log.exists())
+    assert all(process.exitcode == 0 for process in ranks), output
 
 
 def _wait_for(ranks) -> None:
-    """Until all have ended, or one has failed: the others would wait for it for minutes."""
+    """Wait until all processes have ended or one has failed, because the others would wait minutes for a failed one."""
     waiting = list(ranks)
     while waiting:
         ended = multiprocessing.connection.wait([process.sentinel for process in waiting], SECONDS)
@@ -66,7 +66,7 @@ def _wait_for(ranks) -> None:
 
 
 def _environment(config: Path, script: Path | str) -> dict[str, str]:
-    """What accelerate's launcher sets for all processes."""
+    """Return the variables that accelerate's launcher sets for all processes."""
     parsed = launch_command_parser().parse_args(["--config_file", str(config), str(script)])
     arguments, _, _ = _validate_launch_command(parsed)
     with socket.socket() as free:
@@ -82,14 +82,14 @@ def _environment(config: Path, script: Path | str) -> dict[str, str]:
 
 
 def _rank(script: str, arguments: list[str], environment: dict[str, str], log: Path) -> None:
-    """One process: the script, as `python script arguments` would run it."""
+    """Run the script in this process like `python script arguments`, with its output in `log`."""
     file = os.open(log, os.O_WRONLY | os.O_CREAT)
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(ROOT)
-    torch.set_num_threads(1)  # which the environment says too late: torch was imported before
+    torch.set_num_threads(1)  # OMP_NUM_THREADS has no effect here, because torch was imported before
     sys.argv = [script, *arguments]
     try:
         runpy.run_path(script, run_name="__main__")

@@ -1,4 +1,4 @@
-"""How much memory a call takes, in a process of its own: its peak over what it began with."""
+"""Measure the memory of a call: the peak resident memory during the call minus the resident memory before it."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def medium_checkpoint(folder: Path) -> Path:
-    """Random bf16 weights of 92 M parameters, nine tenths of them in the stacks, with the tiny base's tokenizer."""
+    """Save random bf16 weights with 92 M parameters, nine tenths of them in the stacks, and the tiny base's tokenizer."""
     settings = {
         "vocab_size": 8192, "hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 11,
         "num_attention_heads": 4, "head_dim": 128, "L_bp_cycles": [0, 3], "pad_token_id": 5, "bos_token_id": 6,
@@ -32,7 +32,7 @@ def medium_checkpoint(folder: Path) -> Path:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of a checkpoint's weights."""
+    """Return the bytes of a checkpoint's weights."""
     return (folder / "model.safetensors").stat().st_size
 
 
@@ -42,8 +42,8 @@ def _resident(key: str) -> int:
 
 
 def growth(call, *args, **kwargs) -> int:
-    """Call a function; by how many bytes the resident memory of this process rose at its peak."""
-    CLEAR.write_text("5")  # the peak begins anew
+    """Call a function and return by how many bytes the resident memory of this process rose at most."""
+    CLEAR.write_text("5")  # resets the peak
     before = _resident("VmRSS")
     call(*args, **kwargs)
     return _resident("VmHWM") - before

@@ -1,7 +1,7 @@
-"""A stand-in for the official trainer: what it saves and loads, and checkpoints to convert.
+"""A stand-in for the official trainer, which saves and loads official checkpoints, and checkpoints to convert.
 
-It is written from the published names, shapes and formulas (sapientinc/HRM-Text), and saves and loads through torch's
-own DCP in the way of the official trainer and loader.
+The model follows the published names, shapes and formulas (sapientinc/HRM-Text). Saving and loading use torch's own DCP like the
+official trainer and loader.
 """
 
 import math
@@ -85,7 +85,7 @@ def stack(level, x, mask):
 
 
 class Optimizer(torch.optim.Optimizer):
-    """The state that the official Adam-atan2 keeps, of some step."""
+    """An optimizer with the state of the official Adam-atan2 at step 3."""
 
     def __init__(self, parameters, ema: float | None = 0.999):
         defaults = {"lr": torch.tensor(0.0), "betas": (0.9, 0.95), "weight_decay": 0.1, "ema": ema}
@@ -138,7 +138,7 @@ def write_yaml(path: Path, content: dict) -> None:
 
 
 def load_official(folder: Path, epoch: int, *, ema: bool) -> Official:
-    """As the official inference engine loads: everything that model and optimizer name must be there."""
+    """Load like the official inference engine, which requires every entry of the model and the optimizer."""
     model = Official()
     optimizer = Optimizer(model.parameters())
     optim = get_optimizer_state_dict(model, optimizer)
@@ -161,14 +161,14 @@ def same_bits(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> 
 
 
 def save_drawn(folder: Path) -> Path:
-    """Weights and optimizer state drawn anew, the same ones each time."""
+    """Save random weights and optimizer state with a fixed seed."""
     torch.manual_seed(1)
     model = Official()
     return save_official(folder, model, Optimizer(model.parameters()))
 
 
 def save_small(folder: Path) -> Path:
-    """A checkpoint in Transformers' form of a size that the official code can build; its start state fits bfloat16."""
+    """Save a checkpoint in Transformers' form with a size that the official code can build and a bfloat16 start state."""
     config = HrmTextConfig(
         vocab_size=512, hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2, head_dim=32,
         max_position_embeddings=1024, initializer_range=0.125, L_bp_cycles=[0, 3], pad_token_id=5, bos_token_id=6,

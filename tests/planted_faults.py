@@ -1,4 +1,4 @@
-"""A sound checkpoint, faults to plant in it, and what it computes: for the tests of the doctor."""
+"""A good checkpoint, faults to plant in it, and its logits, for the tests of the doctor."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def edit(name: str, **values):
-    """A fault in a JSON file: keys set, or removed where the value is None."""
+    """Return a fault that sets keys of a JSON file, or removes a key if its value is None."""
 
     def plant(folder: Path) -> None:
         content = json.loads((folder / name).read_text()) | values
@@ -43,7 +43,7 @@ def edit(name: str, **values):
 
 
 def reweigh(change):
-    """A fault in the weights: `change` edits the saved tensors in place."""
+    """Return a fault of the weights; `change` edits the saved tensors in place."""
 
     def plant(folder: Path) -> None:
         tensors = load_file(folder / "model.safetensors")
@@ -54,7 +54,7 @@ def reweigh(change):
 
 
 def split_keys(folder: Path) -> None:
-    """The names of the port's modules, as a plain `save_file(model.state_dict())` writes them."""
+    """Save the weights under the module names of Transformers, like a plain `save_file(model.state_dict())`."""
     model = HrmTextForCausalLM.from_pretrained(folder)
     save_file(
         {k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors", {"format": "pt"}
@@ -62,7 +62,7 @@ def split_keys(folder: Path) -> None:
 
 
 def split_shards(folder: Path) -> None:
-    """The same in three shards, dealt out so that the parts of one fused tensor lie in different ones."""
+    """Save the same in three shards, with the parts of one fused tensor in different shards."""
     model = HrmTextForCausalLM.from_pretrained(folder)
     places = {name: f"model-{i % 3 + 1:05}-of-00003.safetensors" for i, name in enumerate(sorted(model.state_dict()))}
     for file in set(places.values()):
@@ -73,7 +73,7 @@ def split_shards(folder: Path) -> None:
 
 
 def exported(folder: Path) -> None:
-    """What the official exporter leaves."""
+    """Change a checkpoint to what the official exporter writes."""
     edit("config.json", L_bp_steps=[0, 3], L_bp_cycles=None, num_layers_per_stack=None, num_hidden_layers=2)(folder)
     edit("config.json", pad_token_id=0, dtype=None)(folder)
     for name in ("chat_template.jinja", "generation_config.json"):

@@ -1,4 +1,4 @@
-"""What runs of recipes import, for a process that is forked instead of started: see tests/launching.py."""
+"""Import what the recipes need, for the server of forked processes in tests/launching.py."""
 
 import gc
 
@@ -8,4 +8,4 @@ import peft  # noqa: F401
 import recipes.grpo
 import recipes.sft  # noqa: F401
 
-gc.freeze()  # every run collects garbage, which need not look through all this
+gc.freeze()  # keeps the garbage collector of each run from scanning these modules

@@ -1,7 +1,7 @@
-"""Every test that compares floats within a tolerance is marked `numeric`, so that it is run under other instruction sets.
+"""Every test that compares floats within a tolerance is marked `numeric`, so that it runs under other instruction sets.
 
-Read from the syntax of the tests: a helper that compares counts for each test and fixture that names it, in any file.
-`estimates` is left out: bytes and operations are counted there, which no instruction set changes.
+The check reads the syntax trees of the tests. A helper that compares floats counts for each test and fixture that uses its name, in
+any file. `estimates` is left out, because its counts of bytes and operations do not depend on the instruction set.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import pytest
 
 TESTS = Path(__file__).parent
 COMPARES = {"approx", "allclose", "assert_close", "isclose", "assert_allclose"}
-SMALL = 0.01  # an upper limit from 0 to this is taken for a tolerance; a share, a count or a time has a larger one
+SMALL = 0.01  # an upper limit from 0 to this value counts as a tolerance; limits of shares, counts and times are larger
 
 
 def is_limit(node: ast.expr) -> bool:
-    """A small float literal, or a name such as TOLERANCE, also times a scale."""
+    """Return whether an expression is a small float literal or a name such as TOLERANCE, possibly times a scale."""
     for part in ast.walk(node):
         if isinstance(part, ast.Constant) and isinstance(part.value, float) and 0 < part.value <= SMALL:
             return True
@@ -47,13 +47,13 @@ def has_tolerance(node: ast.AST) -> bool:
 
 @dataclass
 class Function:
-    """A function at the top of a file, or a method of a class there."""
+    """A function at the top level of a file, or a method of a class there."""
 
     file: str
     name: str
     marked: bool
     tolerant: bool
-    names: set[str] = field(default_factory=set)  # of what it calls, and of its arguments, among them fixtures
+    names: set[str] = field(default_factory=set)  # names of called functions and of arguments, including fixtures
 
 
 def is_numeric_mark(node: ast.AST) -> bool:
@@ -75,15 +75,15 @@ def functions_of(path: Path, source: str) -> Iterator[Function]:
 
 
 def imported(source: str) -> set[str]:
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests"):
-            found |= {alias.asname or alias.name for alias in node.names}
-    return found
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
 
 
 def unmarked(files: dict[Path, str]) -> list[str]:
-    """`file::test` of every test that compares within a tolerance, itself or by a helper, and is not marked."""
+    """Return `file::test` of every unmarked test that compares within a tolerance, itself or through a helper."""
     functions = [function for path, source in files.items() for function in functions_of(path, source)]
     shared = {str(path): imported(source) for path, source in files.items()}
     while True:

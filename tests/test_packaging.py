@@ -9,8 +9,8 @@ ROOT = Path(__file__).parents[1]
 def test_every_package_folder_is_installed():
     text = (ROOT / "pyproject.toml").read_text()
     listed = set(re.findall(r'^    "(hrm_align[\w.]*)",', text, re.MULTILINE))
-    found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "hrm_align").rglob("__init__.py")}
-    assert listed == found | {"hrm_align.recipes"}
+    packages = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "hrm_align").rglob("__init__.py")}
+    assert listed == packages | {"hrm_align.recipes"}
 
 
 def test_the_tools_that_build_the_pages_are_pinned():

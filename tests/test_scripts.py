@@ -1,4 +1,4 @@
-"""Scripts that take an hour run at all: their shortest versions, through their commands. scripts/README.md has the long ones."""
+"""Run the shortest version of each long script through its command. scripts/README.md has the results of the long versions."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def script(name: str, *argv: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.campaign
 def test_a_fault_of_each_kind_is_survived(tmp_path):
-    """But for a full disk, which only root can make: tests/trainers/resume has one where it may."""
+    """Full disks are left out, because only root can make one; tests/trainers/resume tests them where it can."""
     done = script("fault_campaign", "--out", tmp_path, "--kills", 1, "--corruption", 2, "--nan", 3, "--disk", 0)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -48,7 +48,7 @@ STARTS = {"scratch": ("tokenizer.json", 2e-3), "SFT": ("model.safetensors", 3e-3
 
 
 def record_of(setting: str, keys: dict, value: dict) -> dict:
-    """What an interrupted study has left of an arm. Hours of measurements are found again by such keys."""
+    """Return the record of an arm in an interrupted study. These keys must not change, or hours of measurements are lost."""
     file, rate = STARTS[setting]
     source = hashlib.sha256((Path(resolve("tiny")) / file).read_bytes()).hexdigest()[:8]
     key = {"run": setting, "source": source, "keys": keys, "steps": 2, "rate": rate, "seed": 0}
@@ -56,8 +56,8 @@ def record_of(setting: str, keys: dict, value: dict) -> dict:
 
 
 @pytest.mark.campaign
-def test_a_study_goes_on_from_its_records_and_prints_a_markdown_table(tmp_path):
-    """One arm is trained; three are known, with invented scores."""
+def test_a_study_continues_from_its_records_and_prints_a_markdown_table(tmp_path):
+    """One arm is trained; three arms have records with invented scores."""
     raw, falling, fast, slow = (
         {"loss": loss, "token_accuracy": 0.75, "exact_match": exact}
         for loss, exact in ((0.5, 0.5), (0.4, 0.5), (0.4, 0.25), (0.6, 0.75))
@@ -72,7 +72,7 @@ def test_a_study_goes_on_from_its_records_and_prints_a_markdown_table(tmp_path):
 
     assert done.returncode == 0, done.stderr[-3000:]
     head, line, *rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
-    assert head == "| setting | weights | loss | apart? | token accuracy % | exact match % | apart? |"
+    assert head == "| setting | weights | loss | differs? | token accuracy % | exact match % | differs? |"
     assert line == "| --- | --- | --- | --- | --- | --- | --- |"
     assert [row.split(" | ")[0] for row in rows] == ["| scratch"] * 4 + ["| SFT"] * 4
     same = "75.0 (75.0 to 75.0)"
@@ -104,7 +104,7 @@ def test_variants_of_half_precision_are_compared_on_the_same_tokens():
     "name, flag, number, least", [("stabiliser_study", "--seeds", 0, 1), ("fault_campaign", "--kills", -1, 0)]
 )
 def test_a_number_that_means_nothing_is_one_sentence(tmp_path, monkeypatch, capsys, name, flag, number, least):
-    monkeypatch.syspath_prepend(ROOT / "scripts")  # in this process: a new one would import for five seconds to say no
+    monkeypatch.syspath_prepend(ROOT / "scripts")  # in this process, because the imports of a new one take five seconds
     main = import_module(name).main
     assert exit_code_of(main, ["--out", str(tmp_path / "out"), flag, str(number)]) == 2
     assert capsys.readouterr().err == f"error: {flag} is {number}: it must be {least} or more.\n"
@@ -134,7 +134,7 @@ def test_a_benchmark_races_all_arms_and_writes_what_it_saw(name, arms, tmp_path)
 
 @pytest.mark.campaign
 def test_attention_is_compared_on_packed_rows_and_on_shared_prompts(tmp_path):
-    """The script ends with 1 if kernels differ by more than another order of sums does."""
+    """The script exits with 1 if kernels differ by more than another order of summation does."""
     flags = ("--shape", "tiny", "--rounds", 1, "--threads", 1, "--without_flex")  # tests/parity has flex_attention
     done = script("bench_attention", *flags, "--out", tmp_path / "a.json")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -170,8 +170,8 @@ def test_a_profile_is_a_table_and_a_picture(tmp_path):
         ("2 < 3 and 'a' == 'a'", None),
     ],
 )
-def test_the_share_of_a_tolerance_is_read_from_what_pytest_says(monkeypatch, explanation, share):
+def test_the_share_of_a_tolerance_is_read_from_pytests_explanation(monkeypatch, explanation, share):
     monkeypatch.syspath_prepend(ROOT / "scripts")
     comparisons = import_module("campaigns.tolerance_use").comparisons
-    found = [round(value, 9) for value, _ in comparisons(explanation)]
-    assert found == ([] if share is None else [share])
+    shares = [round(value, 9) for value, _ in comparisons(explanation)]
+    assert shares == ([] if share is None else [share])

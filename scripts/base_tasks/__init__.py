@@ -1,4 +1,4 @@
-"""The procedural tasks of the tiny base: `rows` draws them, the other files hold the families."""
+"""The procedural tasks of the tiny base: `rows` generates rows, the other modules define the families of tasks."""
 
 from base_tasks.rows import (
     CONDITIONS,

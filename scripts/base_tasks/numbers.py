@@ -49,9 +49,9 @@ def comparison(rng: Random, level: str) -> Draft:
     numbers = rng.sample(range(10, 100), 2 if level == "easy" else rng.randint(3, 5))
     word, best = rng.choice([("largest", max), ("smallest", min)])
     prompt = rng.choice(["Which is {word}: {n}?", "{Word} of {n}:", "Find the {word} number. {n}"])
-    kept = [str(best(numbers[: i + 1])) for i in range(1, len(numbers))]
+    running = [str(best(numbers[: i + 1])) for i in range(1, len(numbers))]
     listed = ", ".join(map(str, numbers))
-    return prompt.format(word=word, Word=word.capitalize(), n=listed), str(best(numbers)), kept
+    return prompt.format(word=word, Word=word.capitalize(), n=listed), str(best(numbers)), running
 
 
 def sequence(rng: Random, level: str) -> Draft:
@@ -112,7 +112,7 @@ def conversion(rng: Random, level: str) -> Draft:
 
 
 def story(rng: Random, level: str) -> Draft:
-    """A quantity that changes hands: once (easy), or 2-3 times, with bags and a second person (hard)."""
+    """Write a story about a quantity that changes once (easy), or 2-3 times with bags and a second person (hard)."""
     (name, other, third), thing = rng.sample(NAMES, 3), rng.choice(THINGS)
     things, top = plural(thing), 20 if level == "easy" else 30
     have = rng.randint(3, top)
@@ -132,13 +132,13 @@ def story(rng: Random, level: str) -> Draft:
 
 
 def _columns(a: int, b: int) -> list[tuple[str, str]]:
-    """The digits of two numbers, units first, the shorter one filled with zeros."""
+    """Return the digits of two numbers, units first, the shorter number padded with zeros."""
     width = max(len(str(a)), len(str(b)))
     return list(zip(str(a).zfill(width)[::-1], str(b).zfill(width)[::-1], strict=True))
 
 
 def _column_sums(a: int, b: int) -> list[str]:
-    """The working of a written addition, units first: 34 + 27 gives `4+7=11`, `3+2+1=6`."""
+    """Return the steps of a written addition, units first: 34 + 27 gives `4+7=11`, `3+2+1=6`."""
     working, carry = [], 0
     for x, y in _columns(a, b):
         total = int(x) + int(y) + carry
@@ -148,7 +148,7 @@ def _column_sums(a: int, b: int) -> list[str]:
 
 
 def _column_differences(a: int, b: int) -> list[str]:
-    """The working of a written subtraction, units first: 42 - 17 gives `12-7=5`, `4-1-1=2`."""
+    """Return the steps of a written subtraction, units first: 42 - 17 gives `12-7=5`, `4-1-1=2`."""
     working, borrow = [], 0
     for x, y in ((int(x), int(y)) for x, y in _columns(a, b)):
         short = x - y - borrow < 0
@@ -159,7 +159,7 @@ def _column_differences(a: int, b: int) -> list[str]:
 
 
 def _change(rng: Random, level: str, name: str, other: str, things: str, have: int) -> tuple[str, list[str], int]:
-    """One event of a story: its sentence, its working and the new amount (never below zero, at most 150)."""
+    """Return one event of a story: its sentence, its worked step and the new amount (0 to 150)."""
     if level == "hard" and rng.random() < 0.3 and have < 70:
         bags, each = rng.randint(2, 5), rng.randint(2, 9)
         total = have + bags * each
@@ -174,7 +174,7 @@ def _change(rng: Random, level: str, name: str, other: str, things: str, have: i
 
 
 def _second_person(rng: Random, name: str, other: str, things: str, have: int) -> tuple[str, str, list[str], int]:
-    """A closing comparison: the sentence, the question, the working and the amount that is asked for."""
+    """Return a closing comparison: the sentence, the question, the worked step and the requested amount."""
     amount = rng.randint(2, 20)
     more = have <= amount or rng.random() < 0.5
     theirs = have + amount if more else have - amount

@@ -21,7 +21,7 @@ SEPARATOR = "\n\n"  # between solved examples; no question contains it
 
 
 def rule(rng: Random, level: str) -> Draft:
-    """Solved examples define the task; the question is a bare input. Redrawn until the examples settle the answer."""
+    """Return a task that solved examples define; the question is a bare input. Redraws until the examples determine the answer."""
     while True:
         rules = [_label_rule(rng)] if level == "easy" and rng.random() < 0.3 else rules_of(rng, level)
         chosen = rng.choice(rules)
@@ -37,7 +37,7 @@ def rule(rng: Random, level: str) -> Draft:
 
 @dataclass(frozen=True)
 class Rule:
-    """A hidden rule: what it does in words, how to draw an input, and the output for an input."""
+    """A hidden rule: its name, a function that draws an input, and a function that returns the output for an input."""
 
     name: str
     draw: Callable[[Random], str]
@@ -62,7 +62,7 @@ def _compute(function: Callable[[int, int], int]) -> Callable[[str], str]:
 
 
 def rules_of(rng: Random, level: str) -> list[Rule]:
-    """All rules of a level; those with a constant draw it anew."""
+    """Return all rules of a level. A rule with a constant draws a new constant."""
     if level == "easy":
         chosen = {"first": (0,), "second": (1,), "third": (2,), "first two": (0, 1), "last two": (1, 2)}
         chosen |= {"swap": (1, 0), "ends": (0, 2), "reverse": (2, 1, 0), "twice": (0, 0), "all": (0, 1, 2)}
@@ -84,7 +84,7 @@ def rules_of(rng: Random, level: str) -> list[Rule]:
 
 
 def _label_rule(rng: Random) -> Rule:
-    """Two kinds of words under two arbitrary labels: only the examples say which label means which kind."""
+    """Return a rule with two kinds of words and two arbitrary labels; only the examples show which label means which kind."""
     kinds, labels = rng.sample([ANIMALS, FRUITS, TOOLS, CITIES], 2), rng.sample(LABELS, 2)
 
     def draw(generator: Random) -> str:
@@ -94,5 +94,5 @@ def _label_rule(rng: Random) -> Rule:
 
 
 def few_shot_prompt(examples: Sequence[tuple[str, str]], prompt: str) -> str:
-    """Solved examples before a question, in the layout of `evaluate --few_shot N`."""
+    """Put solved examples before a question, in the layout of `evaluate --few_shot N`."""
     return SEPARATOR.join(f"{p}\n{a}" for p, a in examples) + SEPARATOR + prompt

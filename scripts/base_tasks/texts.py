@@ -1,4 +1,4 @@
-"""Families about what stands in the prompt: copying, picking, sorting, counting, looking up, and small logic."""
+"""Families about the text of the prompt: copying, picking, sorting, counting, looking up, and small logic."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from base_tasks.words import (
 
 def sorting(rng: Random, level: str) -> Draft:
     size = 3 if level == "easy" else rng.randint(4, 6)
-    two_digits = [str(n) for n in range(10, 100)]  # equal lengths: they sort as text as they do as numbers
+    two_digits = [str(n) for n in range(10, 100)]  # equal lengths, so text order equals numeric order
     kind, pool = rng.choice([("letters", list(LETTERS)), ("numbers", two_digits)])
     items = rng.sample(pool, size)
     prompt = rng.choice(["Sort the {kind}: {items}", "Put in order: {items}", "{items}\nSort these {kind}."])
@@ -50,12 +50,12 @@ def copying(rng: Random, level: str) -> Draft:
         return prompt.format(x=spaced(items)), spaced(items), [f"{len(items)} to copy"]
     dropped = rng.choice(items)
     prompt = rng.choice(["Copy without {d}: {x}", "Leave out {d}. {x}", "{x}\nRepeat all but {d}."])
-    kept = [item for item in items if item != dropped] or items
-    return prompt.format(x=spaced(items), d=dropped), spaced(kept), [f"{len(kept)} to copy"]
+    remaining = [item for item in items if item != dropped] or items
+    return prompt.format(x=spaced(items), d=dropped), spaced(remaining), [f"{len(remaining)} to copy"]
 
 
 def repetition(rng: Random, level: str) -> Draft:
-    """A long text word by word: from it copying is learnt soonest."""
+    """Repeat a long text word by word. The model learns copying fastest from this family."""
     items = _mixed_items(rng, rng.randint(4, 6) if level == "easy" else rng.randint(6, 10))
     prompt = rng.choice(["Say {x} once more.", "Echo {x}", "{x}\nThe same again:"])
     return prompt.format(x=spaced(items)), spaced(items), [f"{len(items)} to repeat"]
@@ -80,7 +80,7 @@ def picking(rng: Random, level: str) -> Draft:
 
 def spelling(rng: Random, level: str) -> Draft:
     word = rng.choice(WORDS + NAMES + CITIES).lower() if level == "easy" else random_string(rng, 3, 6)
-    name = rng.choice(NAMES)  # who asks does not matter: it makes the prompts of a few words many
+    name = rng.choice(NAMES)  # does not change the answer; gives many different prompts for few words
     if rng.random() < 0.5:
         prompt = rng.choice(["Spell {x}.", "{n} asks for the letters of {x}.", "{n} must write {x} letter by letter."])
         return prompt.format(x=word, n=name), spaced(word), [f"{len(word)} letters"]
@@ -100,16 +100,16 @@ def counting(rng: Random, level: str) -> Draft:
 
 
 def recall(rng: Random, level: str) -> Draft:
-    """A table read out in another order: many look-ups an answer, from which looking up is learnt soonest."""
+    """Repeat a table in another order. An answer has many look-ups, and the model learns look-up fastest from this family."""
     size = rng.randint(2, 3) if level == "easy" else rng.randint(3, 5)
     keys = rng.sample(rng.choice([NAMES, WORDS, LETTERS]), size)
     value = rng.choice([lambda: rng.choice(WORDS + CITIES), lambda: str(rng.randint(2, 99))])
     link, mark = rng.choice([": ", " = ", " has ", " | "]), rng.choice(["; ", "\n"])
     records = {key: f"{key}{link}{drawn}" for key, drawn in zip(keys, [value() for _ in keys], strict=True)}
-    table, asked = mark.join(records.values()), rng.sample(keys, size)
-    ask = spaced(asked) + "?"
-    answer = spaced([records[key].removeprefix(key + link) for key in asked])
-    return rng.choice([f"{table}\n{ask}", f"{ask}\n{table}"]), answer, [records[key] for key in asked]
+    table, requested = mark.join(records.values()), rng.sample(keys, size)
+    ask = spaced(requested) + "?"
+    answer = spaced([records[key].removeprefix(key + link) for key in requested])
+    return rng.choice([f"{table}\n{ask}", f"{ask}\n{table}"]), answer, [records[key] for key in requested]
 
 
 def lookup(rng: Random, level: str) -> Draft:
@@ -158,14 +158,14 @@ def boolean(rng: Random, level: str) -> Draft:
 
 
 def _mixed_items(rng: Random, size: int) -> list[str]:
-    """Words, names, numbers and random letters in any mixture."""
+    """Return a mixture of words, names, numbers and random letters."""
     makers = [lambda: rng.choice(WORDS), lambda: rng.choice(NAMES), lambda: str(rng.randint(2, 999))]
     makers.append(lambda: random_string(rng, 3, 5))
     return [rng.choice(makers)() for _ in range(size)]
 
 
 def _tally(items: Sequence[str], target: str) -> list[str]:
-    """The items as read, each that counts followed by the count so far: `a b a` for `a` gives `a 1 b a 2`."""
+    """Return the items, each target followed by its count so far: items `a b a` with target `a` give `a 1 b a 2`."""
     counted: list[str] = []
     for item in items:
         counted += [item, str(counted.count(target) + 1)] if item == target else [item]
@@ -173,7 +173,7 @@ def _tally(items: Sequence[str], target: str) -> list[str]:
 
 
 def _record_form(rng: Random, size: int) -> tuple[list[str], str, str]:
-    """Distinct values, the template of a record and the question, in one of several surface forms."""
+    """Return distinct values, the template of a record, and the question, in one of several surface forms."""
     form = rng.randrange(5)
     if form == 0:
         thing = rng.choice(THINGS)

@@ -1,4 +1,4 @@
-"""The words that the tasks are made of, and how they are put together."""
+"""The vocabulary of the tasks, and functions that join words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from random import Random
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    """The words of a text: a list of forty names stays three readable lines."""
+    """Split a text into words, so that a list of forty names takes three readable lines."""
     return tuple(text.split())
 
 
@@ -41,7 +41,7 @@ UNITS = (  # (large unit, small unit, how many small ones in a large one)
     ("kg", "grams", 1000),
     ("dollars", "cents", 100),
 )
-# A drawn question before it knows its family: prompt, answer, and the working in short clauses.
+# A generated question without its family: prompt, answer, and the worked steps in short clauses.
 Draft = tuple[str, str, Sequence[str]]
 
 
@@ -56,5 +56,5 @@ def plural(noun: str) -> str:
 
 
 def random_string(rng: Random, low: int, high: int) -> str:
-    """Letters without meaning, so that copying cannot be replaced by recall."""
+    """Return random letters, which the model cannot recall and must copy."""
     return "".join(rng.choice(LETTERS) for _ in range(rng.randint(low, high)))

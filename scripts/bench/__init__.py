@@ -1,1 +1,1 @@
-"""What the benchmarks share: arms that take turns, each in a process of its own; random models of a shape; tables."""
+"""Shared code of the benchmarks: arms that take turns, each in its own process; random models of a shape; tables."""

@@ -1,4 +1,4 @@
-"""What the command of every benchmark has: its options, what it says of the machine, its table and its JSON."""
+"""The command line of a benchmark: its options, the description of the machine, the table and the JSON file."""
 
 from __future__ import annotations
 
@@ -24,17 +24,23 @@ from hrm_align.commands.common import at_least
 def options(
     argv: Sequence[str], description: str | None, name: str, switches: Mapping[str, str] = {}
 ) -> argparse.Namespace:
-    """Read --shape, --rounds, --threads and --out, and a benchmark's own switches, each with its help.
+    """Parse --shape, --rounds, --threads, --out and a benchmark's own switches.
+
+    Args:
+        argv: command-line arguments.
+        description: text of --help.
+        name: name of the benchmark, from which the default of --out is made.
+        switches: help texts of the benchmark's own switches, by switch.
 
     Raises:
-        UserError: for no round or no thread.
+        UserError: if --rounds or --threads is below 1.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     shape = "1b" if torch.cuda.is_available() else "small"
-    parser.add_argument("--shape", choices=list(SHAPES), default=shape, help="of the model, whose weights are random")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each arm that count")
-    parser.add_argument("--threads", type=int, default=2, help="of the CPU")
-    parser.add_argument("--out", type=Path, default=Path(f"runs/{name}.json"), help="where the figures are written")
+    parser.add_argument("--shape", choices=list(SHAPES), default=shape, help="shape of the random model")
+    parser.add_argument("--rounds", type=int, default=5, help="measured turns of each arm")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--out", type=Path, default=Path(f"runs/{name}.json"), help="JSON file of the figures")
     for switch, words in switches.items():
         parser.add_argument(switch, action="store_true", help=words)
     arguments = parser.parse_args(argv)
@@ -44,7 +50,7 @@ def options(
 
 
 def machine(threads: int) -> str:
-    """In words, with versions and the date."""
+    """Return a description of the machine: GPU or CPU, precision, package versions and date."""
     info = Path("/proc/cpuinfo")
     names = (
         [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
@@ -58,15 +64,15 @@ def machine(threads: int) -> str:
 
 
 def report(arguments: argparse.Namespace, figures: Mapping[str, Figures], ours: str, more: dict[str, Any]) -> None:
-    """Print the table, and write it with every figure to --out.
+    """Print the table and write all figures to --out.
 
     Args:
-        arguments: of the command.
-        figures: of the arms.
-        ours: the arm that the others are compared with.
-        more: what else was seen.
+        arguments: parsed options of the command.
+        figures: figures by arm.
+        ours: the arm with which the others are compared.
+        more: further entries of the JSON file.
     """
-    head = ["arm", "seconds", "useful tokens/s", f"{ours}: times as fast", "peak MiB"]
+    head = ["arm", "seconds", "useful tokens/s", f"speed of {ours} / this arm", "peak MiB"]
     rows, compared = [], {}
     for name, own in figures.items():
         if name != ours:

@@ -1,8 +1,8 @@
-"""What `gpu_report.py` measures, item by item, in a process of its own that reads items and answers with figures.
+"""Measure the items of `gpu_report.py` in a separate process, which reads items from standard input and prints their figures.
 
     echo '["rollout", {"prompts": 8, "way": "graphs"}]' | python scripts/bench/gpu_items.py small
 
-Weights are random and made on the device. A figure of training is of the trainer's own loop, after two steps that allocate.
+Models have random weights, made on the device. Figures of training come from the trainer's own loop, after two warm-up steps.
 """
 
 from __future__ import annotations
@@ -50,21 +50,22 @@ from hrm_align.trainers.sft_config import SFTArguments, parse_sft  # noqa: E402
 
 ON_GPU = torch.cuda.is_available()
 GIB = 1 << 30
-STOCK_ROWS, ACCUMULATED = 8, 2  # of TRL's batches: documents of a forward; forwards of a step, of both sides
+STOCK_ROWS = 8  # documents in a forward of TRL's trainers
+ACCUMULATED = 2  # forwards of an optimizer step, in all trainers
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How long things are at a shape, in tokens.
+    """The lengths at a shape, in tokens, and the limits of a training measurement.
 
     Args:
-        row: of a packed row.
-        document: the longest.
-        scale: of the lengths of documents, see `shapes.documents`.
-        prompt, answer: of rollouts, all as long as this.
-        group: prompts, answers to each and the longest answer of a step of reinforcement learning.
-        steps: of a training that count, at most.
-        seconds: after which a training stops counting.
+        row: length of a packed row.
+        document: length of the longest document.
+        scale: scale of all document lengths, see `shapes.documents`.
+        prompt, answer: lengths of prompts and completions in rollouts; all have the same length.
+        group: prompts, completions of each prompt, and longest completion in a step of reinforcement learning.
+        steps: largest number of measured training steps.
+        seconds: a training measurement ends after this time.
     """
 
     row: int
@@ -88,14 +89,14 @@ SIZES = {
 
 
 class Clock(TrainerCallback):
-    """Times a trainer's steps behind the first `warmup`, and stops it."""
+    """Callback that times a trainer's steps after the first `warmup` steps, and then stops the trainer."""
 
     def __init__(self, tokens_so_far: Callable[[], float], warmup: int, steps: int, seconds: float):
         self._tokens_so_far, self._warmup, self._steps, self._seconds = tokens_so_far, warmup, steps, seconds
         self.times, self.tokens = list[float](), list[float]()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The weights have been updated."""
+        """Record the time and the tokens after an update of the weights."""
         if state.global_step < self._warmup:
             return
         if ON_GPU:
@@ -108,7 +109,7 @@ class Clock(TrainerCallback):
         )
 
     def figures(self) -> dict[str, float]:
-        """Tokens a second over all counted steps, and the median step."""
+        """Return the tokens a second over all measured steps, and the median and slowest step."""
         steps = [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
         whole = self.times[-1] - self.times[0]
         return {
@@ -120,7 +121,7 @@ class Clock(TrainerCallback):
 
 
 def common_settings(sizes: Sizes) -> dict[str, Any]:
-    """Keys that all trainers share."""
+    """Return the settings that all trainers share."""
     return {
         "output_dir": tempfile.mkdtemp(), "max_steps": 1000, "save_strategy": "no", "report_to": "none",
         "disable_tqdm": True, "logging_steps": 1000, "learning_rate": 1e-5, "bf16": ON_GPU, "use_cpu": not ON_GPU,
@@ -129,7 +130,7 @@ def common_settings(sizes: Sizes) -> dict[str, Any]:
 
 
 def adapted(model: Any) -> Any:
-    """The model in bfloat16 (float32 on a CPU) under an adapter of rank 16 on both stacks."""
+    """Return the model in bfloat16 (float32 on a CPU) with an adapter of rank 16 on both stacks."""
     if ON_GPU:
         for weight in model.parameters():
             weight.data = weight.data.bfloat16()
@@ -137,7 +138,7 @@ def adapted(model: Any) -> Any:
 
 
 def sft(shape: str, kernel: str = "sdpa", adapter: bool = False, **keys: Any) -> dict[str, Any]:
-    """This package's trainer on packed rows, at horizon 5."""
+    """Measure this package's trainer on packed rows at horizon 5."""
     sizes = SIZES[shape]
     keys = {"max_length": sizes.row, "packing": True, "per_device_train_batch_size": 1, **keys}
     model = random_model(shape)
@@ -152,14 +153,14 @@ def sft(shape: str, kernel: str = "sdpa", adapter: bool = False, **keys: Any) ->
         load_tokenizer("tiny"),
     )
     figures = timed(trainer, sizes)
-    words = [f"--{key}={value}" for key, value in keys.items() if key != "compile_blocks"]
-    estimate = estimate_of(shape, [*words, f"--attn_implementation={kernel}"], adapter)
+    flags = [f"--{key}={value}" for key, value in keys.items() if key != "compile_blocks"]
+    estimate = estimate_run(shape, [*flags, f"--attn_implementation={kernel}"], adapter)
     ideal = estimate.flops / estimate.tokens / ACCUMULATED
     return {**figures, "estimate_gib": estimate.total / GIB, "flops_per_token": ideal}
 
 
 def stock_sft(shape: str, strongest: bool) -> dict[str, Any]:
-    """TRL's trainer on padded rows: at its defaults, or grouped by length and without recomputation."""
+    """Measure TRL's trainer on padded rows, with its defaults or grouped by length and without recomputation."""
     sizes = SIZES[shape]
     rows = documents(400, sizes.document, sizes.scale)
     keys: dict[str, Any] = {"per_device_train_batch_size": STOCK_ROWS, "max_length": sizes.document}
@@ -176,7 +177,7 @@ def stock_sft(shape: str, strongest: bool) -> dict[str, Any]:
 
 
 def timed(trainer: Any, sizes: Sizes) -> dict[str, Any]:
-    """Train until the clock stops it."""
+    """Train until the clock stops the trainer, and return the figures."""
     clock = Clock(lambda: float(trainer._total_train_tokens), 2, sizes.steps, sizes.seconds)
     trainer.pop_callback(PrinterCallback)
     trainer.add_callback(clock)
@@ -184,22 +185,29 @@ def timed(trainer: Any, sizes: Sizes) -> dict[str, Any]:
     return clock.figures()
 
 
-def estimate_of(shape: str, words: Sequence[str], adapter: bool) -> Any:
-    """What `hrm-align estimate` says of the same run."""
+def estimate_run(shape: str, flags: Sequence[str], adapter: bool) -> Any:
+    """Return the estimate of `hrm-align estimate` for the same run."""
     folder = tempfile.mkdtemp()
     config_of(shape).save_pretrained(folder)
     fixed = [f"--model_name_or_path={folder}", "--datasets=none.jsonl", f"--output_dir={folder}/run"]
     fixed += [f"--gradient_accumulation_steps={ACCUMULATED}", f"--bf16={str(ON_GPU).lower()}"]
     if adapter:
         fixed += ["--use_peft=true", *(["--dtype=bfloat16"] if ON_GPU else [])]
-    return estimate_sft(parse_sft([*fixed, *words]), config_of(shape), 1, ON_GPU)
+    return estimate_sft(parse_sft([*fixed, *flags]), config_of(shape), 1, ON_GPU)
 
 
 # Rollouts and reinforcement learning ----------------------------------------------------------------------------------
 
 
 def rollout(shape: str, prompts: int, way: str) -> dict[str, Any]:
-    """One answer to each prompt, all of them as long as may be: no token ends one."""
+    """Measure a rollout of one completion for each prompt. No token ends a completion, so all have the maximum length.
+
+    Args:
+        shape: name of the model's shape.
+        prompts: number of prompts.
+        way: "plain" or "graphs" for this package's sampler, without or with CUDA graphs; "dynamic" or "static" for
+            Transformers' `generate` with that cache.
+    """
     sizes = SIZES[shape]
     model = random_model(shape).eval()
     if ON_GPU:
@@ -213,7 +221,7 @@ def rollout(shape: str, prompts: int, way: str) -> dict[str, Any]:
     model.set_attn_implementation("per_document" if way in ("plain", "graphs") else "sdpa")
     seconds = []
     first = sizes.answer if way in ("graphs", "static") else min(8, sizes.answer)
-    for length in (first, sizes.answer):  # the first allocates, and compiles where something does: once for all rooms
+    for length in (first, sizes.answer):  # the first call allocates memory and compiles
         start = time.perf_counter()
         if way in ("plain", "graphs"):
             sample(model, rows, range(prompts), Decoding(length, cuda_graphs=way == "graphs"))
@@ -243,7 +251,7 @@ def rollout(shape: str, prompts: int, way: str) -> dict[str, Any]:
 
 
 def bytes_read(shape: str, answers: int) -> float:
-    """Weights and cached states that a token of every answer is written from, in the middle of it."""
+    """Return the bytes of weights and KV cache that a decoding step reads, in the middle of the completions."""
     config, sizes = config_of(shape), SIZES[shape]
     size = 2 if ON_GPU else 4
     passes, layers = longest(config), int(config.num_layers_per_stack or 0)
@@ -253,7 +261,7 @@ def bytes_read(shape: str, answers: int) -> float:
 
 
 def grpo(shape: str, cuda_graphs: bool) -> dict[str, Any]:
-    """A step with an adapter: 16 prompts x 8 answers at the published shape, two rollouts of half of them each."""
+    """Measure a GRPO step with an adapter: 16 prompts x 8 completions at the published shape, in two rollouts."""
     prompts, group, answer = SIZES[shape].group
     model = random_model(shape)
     model.set_attn_implementation("per_document")
@@ -276,7 +284,7 @@ def grpo(shape: str, cuda_graphs: bool) -> dict[str, Any]:
         whole = time.perf_counter() - start
     logged = next(record for record in trainer.state.log_history if "seconds/update" in record)
     tokens = logged["completions/mean_length"] * prompts * group
-    rollouts = logged["seconds/rollout"] * 2  # the record has the mean of the step's two
+    rollouts = logged["seconds/rollout"] * 2  # the log has the mean of the two rollouts
     return {
         "tokens_per_second": tokens / whole,
         "step_seconds": whole,
@@ -290,18 +298,18 @@ def grpo(shape: str, cuda_graphs: bool) -> dict[str, Any]:
 
 
 def ceilings(shape: str) -> dict[str, Any]:
-    """What the device multiplies and copies at best: the floors of all other items."""
+    """Measure the matrix-product and copy rates of the device, with which all other items are compared."""
     device, size = ("cuda", 8192) if ON_GPU else ("cpu", 1024)
     dtype = torch.bfloat16 if ON_GPU else torch.float32
     one, other = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     source = torch.zeros(4 * GIB if ON_GPU else GIB // 16, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    multiply, copy = best_of(lambda: one @ other), best_of(lambda: target.copy_(source))
+    multiply, copy = median_seconds(lambda: one @ other), median_seconds(lambda: target.copy_(source))
     return {"tflops": 2 * size**3 / multiply / 1e12, "copied_tb_per_second": 2 * source.numel() / copy / 1e12}
 
 
-def best_of(work: Callable[[], Any], times: int = 10) -> float:
-    """Seconds of the median of some calls."""
+def median_seconds(work: Callable[[], Any], times: int = 10) -> float:
+    """Return the median seconds of `times` calls, after three warm-up calls."""
     seconds = []
     for _ in range(times + 3):
         start = time.perf_counter()
@@ -313,7 +321,7 @@ def best_of(work: Callable[[], Any], times: int = 10) -> float:
 
 
 def profiled(shape: str, kind: str) -> dict[str, Any]:
-    """Seconds by kind of operation in a training step or a rollout."""
+    """Measure the seconds of each kind of operation in a training step or a rollout."""
     import profile_steps
 
     work = profile_steps.sft_step(shape) if kind == "SFT step" else profile_steps.rollout(shape)
@@ -328,8 +336,8 @@ WORK: dict[str, Callable[..., dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def answered(shape: str, name: str, keys: dict[str, Any]) -> dict[str, Any]:
-    """The figures of a function of `WORK`, or why there are none."""
+def measure_item(shape: str, name: str, keys: dict[str, Any]) -> dict[str, Any]:
+    """Run a function of `WORK`. Returns its figures, or `skipped` or `failed` with the reason."""
     if keys.get("kernel") == "flex_attention" and not ON_GPU:
         return {"skipped": "flex_attention has no backward on a CPU"}
     if ON_GPU:
@@ -339,7 +347,7 @@ def answered(shape: str, name: str, keys: dict[str, Any]) -> dict[str, Any]:
         figures = WORK[name](shape, **keys)
     except torch.cuda.OutOfMemoryError:
         return {"failed": "out of memory"}
-    except Exception as error:  # one item that fails must not take the others with it
+    except Exception as error:  # a failed item must not end the process, which measures the other items too
         import traceback
 
         traceback.print_exc(file=sys.stderr)
@@ -348,12 +356,12 @@ def answered(shape: str, name: str, keys: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str], items: Iterable[str]) -> None:
-    """Answer each line, `[name, keys]`, by one line; everything that is printed otherwise goes to the error stream."""
+    """Read lines `[name, keys]` and print one line of figures for each. All other output goes to standard error."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for item in items:
-        print(json.dumps(answered(argv[0], *json.loads(item))), file=answers, flush=True)
+        print(json.dumps(measure_item(argv[0], *json.loads(item))), file=answers, flush=True)
         torch._dynamo.reset()
         gc.collect()
         if ON_GPU:

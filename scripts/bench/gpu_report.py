@@ -1,13 +1,13 @@
-"""Know your card: the tests that need a GPU, then training, rollouts and reinforcement learning at the published shape.
+"""Report on a GPU: run the tests that need one, then measure training, rollouts and GRPO at the published shape.
 
-    python scripts/bench/gpu_report.py --minutes 8 --state runs/gpu             # again, to go on where the minutes ended
-    python scripts/bench/gpu_report.py --state runs/cpu --device cpu --shape small     # minutes: does the report run?
+    python scripts/bench/gpu_report.py --minutes 8 --state runs/gpu             # run it again to continue
+    python scripts/bench/gpu_report.py --state runs/cpu --device cpu --shape small     # minutes: a test of this script
 
-Items come in the order of their value: the tests marked `gpu`, the three most valuable figures, fine-tuning against TRL's
-trainer, rollouts against `generate`, a step of reinforcement learning, profiles. Weights are random and made on the card. Each
-result is appended to FOLDER/state.jsonl at once; items that are there are not run again, unless they failed and `--again` is given.
-Writes FOLDER/report.json, report.md and, where matplotlib is installed, profile.png: where the time of a step goes. Needs no
-network, no tracker and no checkpoint. Exit code 1 if a test or an item has failed.
+The most valuable items run first: the tests marked `gpu`, the three most valuable figures, fine-tuning against TRL's trainer,
+rollouts against `generate`, a GRPO step, profiles. Models have random weights, made on the device. Each result is appended to
+FOLDER/state.jsonl immediately. Items with a result are not run again, except failed ones with `--again`. Writes FOLDER/report.json,
+report.md and, if matplotlib is installed, profile.png, a picture of the time of each kind of operation. Needs no network, no
+tracker and no checkpoint. Exit code 1 if a test or an item failed.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ from study.tables import table  # noqa: E402
 Record = dict[str, Any]
 
 TESTS = {"tests: attention": "test_attention", "tests: decoding": "test_decoding", "tests: runs": "test_runs"}
-TEST_SECONDS, START_SECONDS, LEAST_SECONDS = 300, 120, 20  # limits; and what is not worth beginning an item for
+TEST_SECONDS, START_SECONDS = 300, 120  # time limits of a test file and of the start of the measuring process
+LEAST_SECONDS = 20  # no item is started with less time left
 MACHINE = "machine"
 BY_VARLEN, COMPILED = {"kernel": "varlen"}, {"compile_blocks": True}
-# In the order of their value: a function of gpu_items.py, its keys, and the seconds after which it is cut off.
+# Most valuable first: a function of gpu_items.py, its arguments, and its time limit in seconds.
 ITEMS: dict[str, tuple[str, dict[str, Any], int]] = {
     "ceilings": ("ceilings", {}, 60),
     "SFT, all weights": ("sft", {}, 120),
@@ -68,7 +69,7 @@ ITEMS: dict[str, tuple[str, dict[str, Any], int]] = {
     "GRPO step, adapter": ("grpo", {"cuda_graphs": False}, 600),
 }
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "triton")
-BASELINES = {  # whose figure an item is compared with
+BASELINES = {  # beginning of an item's name: the items with which it is compared
     "SFT, all weights": ("SFT, TRL's strongest", "SFT, TRL's defaults"),
     "rollout of 64": ("rollout of 64, generate", "rollout of 64, generate, static cache"),
     "rollout of 8": ("rollout of 8, generate",),
@@ -77,7 +78,7 @@ BASELINES = {  # whose figure an item is compared with
 
 
 class State:
-    """FOLDER/state.jsonl: a record an item, the last of each counts. A line that a kill has cut is left out."""
+    """The records in FOLDER/state.jsonl, by item. The last record of an item counts; a truncated line is skipped."""
 
     def __init__(self, path: Path):
         self.path, self.records = path, dict[str, Record]()
@@ -89,7 +90,7 @@ class State:
             self.records[record.pop("item")] = record
 
     def add(self, item: str, record: Record) -> None:
-        """Append, and let it reach the disk."""
+        """Append a record and flush it to the disk."""
         self.records[item] = record
         is_cut = self.path.exists() and self.path.read_bytes()[-1:] not in (b"", b"\n")
         with self.path.open("a", encoding="utf-8") as file:
@@ -99,7 +100,7 @@ class State:
 
 
 class Worker:
-    """A process that measures one item after the other: it imports once, and its death costs one item."""
+    """A process that measures items one after another. It imports once; a crash loses only the current item."""
 
     def __init__(self, shape: str, environment: Mapping[str, str], log: Path):
         self._command = [sys.executable, str(Path(__file__).with_name("gpu_items.py")), shape]
@@ -107,21 +108,21 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
 
     def measure(self, name: str, keys: Mapping[str, Any], limit: float) -> Record:
-        """The figures of an item; or `failed` with the reason, and `cut` where it took too long."""
+        """Measure an item. Returns its figures, or `failed` with the reason, and `cut` if the item took too long."""
         if self._process is None:
             with self._log.open("a", encoding="utf-8") as log:
                 pipe = subprocess.PIPE
                 self._process = subprocess.Popen(
                     self._command, stdin=pipe, stdout=pipe, stderr=log, text=True, env=dict(self._environment)
                 )
-            if "failed" in (started := self._answer(min(limit, START_SECONDS))):
+            if "failed" in (started := self._read_record(min(limit, START_SECONDS))):
                 return started
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.write(json.dumps([name, keys]) + "\n")
         self._process.stdin.flush()
-        return self._answer(limit)
+        return self._read_record(limit)
 
-    def _answer(self, limit: float) -> Record:
+    def _read_record(self, limit: float) -> Record:
         assert self._process is not None and self._process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
@@ -136,7 +137,7 @@ class Worker:
         return {"failed": f"the measuring process died; see {self._log.name}"}
 
     def end(self) -> None:
-        """Kill it, if it runs. The next item begins with a fresh one."""
+        """Kill the process if it runs. The next item starts a new one."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -144,7 +145,11 @@ class Worker:
 
 
 def run_tests(file: str, device: str, limit: float, folder: Path, environment: Mapping[str, str]) -> Record:
-    """The tests of a file on the device: how many passed, and the names of those that failed. What they print is in FILE.log."""
+    """Run the tests of a file on the device; their output goes to FILE.log.
+
+    Returns:
+        The numbers of passed and skipped tests, and the names of the failed ones.
+    """
     report, log_file = folder / f"{file}.xml", folder / f"{file}.log"
     report.unlink(missing_ok=True)
     chosen = "gpu" if device == "cuda" else "not gpu"
@@ -175,7 +180,7 @@ def run_tests(file: str, device: str, limit: float, folder: Path, environment: M
 
 
 def machine(device: str, shape: str) -> Record:
-    """Card, processor, versions."""
+    """Return the device, its memory or cores, versions, shape and date."""
     import torch
 
     versions = {}
@@ -184,16 +189,16 @@ def machine(device: str, shape: str) -> Record:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "absent"
-    found: Record = {"device": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+    device_record: Record = {"device": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
     if device == "cuda":
         properties = torch.cuda.get_device_properties(0)
-        found |= {"device": properties.name, "memory_gib": round(properties.total_memory / (1 << 30), 1)}
-        found |= {"cuda": torch.version.cuda}
-    return {**found, "shape": shape, "versions": versions, "date": time.strftime("%d %B %Y")}
+        device_record |= {"device": properties.name, "memory_gib": round(properties.total_memory / (1 << 30), 1)}
+        device_record |= {"cuda": torch.version.cuda}
+    return {**device_record, "shape": shape, "versions": versions, "date": time.strftime("%d %B %Y")}
 
 
-def floor(record: Record, ceilings: Record) -> float | None:
-    """Tokens a second that the measured ceilings of this device would allow."""
+def ceiling_rate(record: Record, ceilings: Record) -> float | None:
+    """Return the tokens a second at the measured ceilings of this device; None if unknown."""
     if "flops_per_token" in record and "tflops" in ceilings:
         return float(ceilings["tflops"] * 1e12 / record["flops_per_token"])
     if "bytes_per_step" in record and "copied_tb_per_second" in ceilings:
@@ -202,15 +207,15 @@ def floor(record: Record, ceilings: Record) -> float | None:
 
 
 def ratio(item: str, records: Mapping[str, Record]) -> str:
-    """How many times the strongest stock figure that there is."""
+    """Return the speed relative to the fastest stock figure; an empty string if there is none."""
     names = next((names for start, names in BASELINES.items() if item.startswith(start)), ())
     theirs = [records[name]["tokens_per_second"] for name in names if "tokens_per_second" in records.get(name, {})]
     own = records[item].get("tokens_per_second")
     return f"{own / max(theirs):.2f}" if own and theirs and item not in names else ""
 
 
-def rows_of(order: Sequence[str], records: Mapping[str, Record]) -> list[list[str]]:
-    """The table's rows, in order; items that were not run yet are left out."""
+def table_rows(order: Sequence[str], records: Mapping[str, Record]) -> list[list[str]]:
+    """Return the rows of the table in order. Items without a result are left out."""
     rows, ceilings = [], records.get("ceilings", {})
     for item in order:
         record = records.get(item)
@@ -220,7 +225,7 @@ def rows_of(order: Sequence[str], records: Mapping[str, Record]) -> list[list[st
         if "tokens_per_second" in record:
             cells[1], cells[2] = f"{record['tokens_per_second']:,.0f}", f"{1000 * record['step_seconds']:,.1f}"
             cells[3] = ratio(item, records)
-        if (ideal := floor(record, ceilings)) is not None:
+        if (ideal := ceiling_rate(record, ceilings)) is not None:
             cells[4] = f"{100 * record['tokens_per_second'] / ideal:.0f} %"
         if "peak_gib" in record:
             cells[5] = f"{record['peak_gib']:.1f}"
@@ -232,7 +237,7 @@ def rows_of(order: Sequence[str], records: Mapping[str, Record]) -> list[list[st
 
 
 def remark(record: Record) -> str:
-    """What has no column."""
+    """Return the last cell of a row: a failure, or figures without a column of their own."""
     if "failed" in record:
         return f"**failed**: {record['failed']}" + "".join(f"; `{name}`" for name in record.get("tests", [])[:5])
     if "skipped" in record and "passed" not in record:
@@ -240,11 +245,11 @@ def remark(record: Record) -> str:
     if "passed" in record:
         return f"{record['passed']} passed, {record['skipped']} skipped, {record['seconds']:.0f} s"
     if "tflops" in record:
-        return f"{record['tflops']:.3g} TFLOP/s multiplied, {record['copied_tb_per_second']:.3g} TB/s copied"
+        return f"matrix product {record['tflops']:.3g} TFLOP/s, copy {record['copied_tb_per_second']:.3g} TB/s"
     if "rollout_seconds" in record:
         return (
-            f"rollout {record['rollout_seconds']:.1f} s, update {record['update_seconds']:.1f} s, answers of "
-            f"{record['mean_answer']:.0f} tokens on average"
+            f"rollout {record['rollout_seconds']:.1f} s, update {record['update_seconds']:.1f} s, mean completion "
+            f"{record['mean_answer']:.0f} tokens"
         )
     if "parts" in record:
         shares = sorted(record["parts"].items(), key=lambda part: -part[1])[:4]
@@ -254,20 +259,21 @@ def remark(record: Record) -> str:
 
 
 def write_report(folder: Path, order: Sequence[str], records: Mapping[str, Record]) -> str:
-    """report.json, report.md and profile.png; returns the Markdown."""
-    found = records[MACHINE]
-    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
-    memory = f" ({found['memory_gib']} GiB)" if "memory_gib" in found else f", {found['cores']} cores"
-    head = ["item", "tokens/s", "ms a step", "times stock", "of the floor", "peak GiB", "estimate GiB", "seen"]
+    """Write report.json, report.md and profile.png. Returns the Markdown."""
+    here = records[MACHINE]
+    versions = ", ".join(f"{name} {number}" for name, number in here["versions"].items())
+    memory = f" ({here['memory_gib']} GiB)" if "memory_gib" in here else f", {here['cores']} cores"
+    head = ["item", "tokens/s", "ms a step", "speed / stock", "% of ceiling", "peak GiB", "estimated GiB", "notes"]
     done = sum(item in records for item in order)
     lines = [
-        f"{found['device']}{memory}; Python {found['python']}, {versions}; shape {found['shape']}, random weights; "
-        f"{found['date']}; {done} of {len(order)} items.",
-        *table(head, rows_of(order, records)),
+        f"{here['device']}{memory}; Python {here['python']}, {versions}; shape {here['shape']}, random weights; "
+        f"{here['date']}; {done} of {len(order)} items.",
+        *table(head, table_rows(order, records)),
         "",
-        "A step of a rollout is a token of every answer. The floor of training counts products at the rate that a large product "
-        "reached here, that of a rollout the bytes of weights and cache at the rate of a copy. Stock is TRL's trainer, the faster "
-        "of its defaults and its strongest setting, and Transformers' `generate`.",
+        "A step of a rollout adds one token to every completion. The ceiling of training is the rate of a large matrix product on "
+        "this device, applied to the products of a step. The ceiling of a rollout is the rate of a copy, applied to the bytes of "
+        "weights and KV cache that a step reads. Stock is TRL's trainer (the faster of its defaults and its fastest settings) and "
+        "Transformers' `generate`.",
     ]
     text = "\n".join(lines) + "\n"
     (folder / "report.md").write_text(text, encoding="utf-8")
@@ -289,29 +295,34 @@ def write_report(folder: Path, order: Sequence[str], records: Mapping[str, Recor
 
 
 def options(argv: Sequence[str]) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--state", type=Path, required=True, metavar="FOLDER", help="of the results; goes on there")
-    parser.add_argument("--minutes", type=float, default=8, help="after which no item goes on (default 8)")
+    parser.add_argument(
+        "--state", type=Path, required=True, metavar="FOLDER", help="folder of the results; an existing one continues"
+    )
+    parser.add_argument("--minutes", type=float, default=8, help="time limit; a running item is stopped (default 8)")
     parser.add_argument("--device", choices=("cuda", "cpu"), help="default: cuda where PyTorch has it")
     parser.add_argument("--shape", choices=("tiny", "small", "1b"), help="default: 1b on a GPU, small on a CPU")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="only items with one of these words in their names")
-    parser.add_argument("--again", action="store_true", help="run items again that have failed")
+    parser.add_argument("--again", action="store_true", help="run failed items again")
     arguments = parser.parse_args(argv)
     if arguments.minutes <= 0:
-        parser.error(f"--minutes is {arguments.minutes}: use a number above 0.")
+        parser.error(f"invalid value for --minutes: {arguments.minutes}. Use a number above 0.")
     return arguments
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run what is not done yet, as far as the minutes go, and write the report."""
+    """Run the items without a result until the time limit, and write the report. Returns the exit code."""
     arguments = options(argv)
     deadline = time.monotonic() + 60 * arguments.minutes
     import torch
 
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
-        print("error: --device cuda, but PyTorch has no GPU here: use --device cpu --shape small.", file=sys.stderr)
+        print(
+            "error: --device is cuda, but PyTorch finds no GPU on this machine. Use --device cpu --shape small.",
+            file=sys.stderr,
+        )
         return 2
     shape = arguments.shape or ("1b" if device == "cuda" else "small")
     folder = arguments.state.resolve()
@@ -320,8 +331,8 @@ def main(argv: Sequence[str]) -> int:
     earlier = state.records.get(MACHINE, here)
     if (earlier["device"], earlier["shape"]) != (here["device"], here["shape"]):
         print(
-            f"error: {arguments.state} holds results of {earlier['device']}, shape {earlier['shape']}, and this is "
-            f"{here['device']}, shape {shape}: name another --state.",
+            f"error: --state {arguments.state} holds results of {earlier['device']}, shape {earlier['shape']}, but this is "
+            f"{here['device']}, shape {shape}. Use another folder for --state.",
             file=sys.stderr,
         )
         return 2
@@ -329,12 +340,12 @@ def main(argv: Sequence[str]) -> int:
         state.add(MACHINE, here)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     environment |= {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
-    order = go_on(arguments, state, device, shape, deadline, environment)
+    order = run_items(arguments, state, device, shape, deadline, environment)
     print(write_report(folder, order, state.records))
     return int(any("failed" in state.records.get(item, {}) for item in order))
 
 
-def go_on(
+def run_items(
     arguments: argparse.Namespace,
     state: State,
     device: str,
@@ -342,7 +353,7 @@ def go_on(
     deadline: float,
     environment: Mapping[str, str],
 ) -> list[str]:
-    """Run the items that have no record. Returns the names of all."""
+    """Run the items that have no record. Returns the names of all items, in order."""
     limits = {**dict.fromkeys(TESTS, TEST_SECONDS), **{item: limit for item, (*_, limit) in ITEMS.items()}}
     pending = [
         item
@@ -355,14 +366,13 @@ def go_on(
         return deadline - time.monotonic()
 
     def add(item: str, record: Record, time_given: float) -> None:
-        if not (
-            record.pop("cut", False) and time_given < limits[item]
-        ):  # else the minutes have ended, and it is run again
+        # An item that --minutes has stopped before its own limit gets no record, so that it runs again.
+        if not (record.pop("cut", False) and time_given < limits[item]):
             state.add(item, record)
             print(f"{item}: {remark(record) or 'done'}", file=sys.stderr, flush=True)
 
     tests = [item for item in pending if item in TESTS]
-    if tests and (given := left()) >= LEAST_SECONDS:  # all at once: nothing of them is timed
+    if tests and (given := left()) >= LEAST_SECONDS:  # in parallel, because nothing in the tests is timed
         print(", ".join(tests), "...", file=sys.stderr, flush=True)
         with ThreadPoolExecutor() as pool:
             runs = {
@@ -377,7 +387,9 @@ def go_on(
     try:
         for item in pending[len(tests) :]:
             if (given := left()) < LEAST_SECONDS:
-                print(f"no minutes left for `{item}`: run the same command to go on.", file=sys.stderr, flush=True)
+                print(
+                    f"no time left for `{item}`: run the same command again to continue.", file=sys.stderr, flush=True
+                )
                 break
             print(f"{item} ...", file=sys.stderr, flush=True)
             add(item, worker.measure(*ITEMS[item][:2], min(given, limits[item])), given)

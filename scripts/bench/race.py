@@ -1,7 +1,7 @@
-"""Times several ways to do the same, taking turns: noise of the machine falls on all of them alike.
+"""Time several arms that take turns, so that other load on the machine affects all of them equally.
 
-Each arm has a process of its own, which rests while others run, so that its peak memory is its own too. An arm is a function
-that sets up, calls `turn()`, and from then on does a piece of work between any two calls of `turn(tokens)`.
+Each arm has its own process, which waits while other arms run, so peak memory is measured separately too. An arm is a function
+that sets up, calls `turn()`, and then does one piece of work between any two calls of `turn(tokens)`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Arm = Callable[["Turn"], None]
 
 
 class Turn:
-    """An arm's side of the race."""
+    """The connection of an arm to the race, called at the end of each piece of work."""
 
     def __init__(self, connection: Connection):
         self._connection, self._started = connection, time.perf_counter()
 
     def __call__(self, tokens: int = 0, note: Any = None) -> None:
-        """End a piece of work of so many useful tokens, and wait for the next turn; the last wait ends the process."""
+        """End a piece of work with `tokens` useful tokens, and wait for the next turn. The last wait ends the process."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self._connection.send((time.perf_counter() - self._started, tokens, peak_memory(), note))
@@ -37,7 +37,7 @@ class Turn:
 
 
 def peak_memory() -> float:
-    """Of this process so far, in MiB: of the GPU where there is one, else resident."""
+    """Return the peak memory of this process in MiB: GPU memory if there is a GPU, else resident memory."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -45,7 +45,7 @@ def peak_memory() -> float:
 
 @dataclass
 class Figures:
-    """Of an arm, an entry a round: seconds, useful tokens, notes; and its peak memory in MiB."""
+    """The figures of an arm: seconds, useful tokens and notes of each round, and the peak memory in MiB."""
 
     seconds: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Figures:
 
     @property
     def rates(self) -> list[float]:
-        """Useful tokens a second."""
+        """Useful tokens a second in each round."""
         return [tokens / seconds for tokens, seconds in zip(self.tokens, self.seconds, strict=True)]
 
 
@@ -62,13 +62,13 @@ def race(arms: Mapping[str, Arm], rounds: int, warmup: int = 1, threads: int = 2
     """Run all arms in turn, in another order each round.
 
     Args:
-        arms: by name; picklable, for they are started afresh.
-        rounds: pieces of work that count.
-        warmup: those before, which allocate.
-        threads: of each arm, one of which runs at a time.
+        arms: arms by name; must be picklable, because each starts in a spawned process.
+        rounds: measured pieces of work of each arm.
+        warmup: pieces of work before them, which allocate memory and do not count.
+        threads: CPU threads of each arm; one arm runs at a time.
 
     Raises:
-        RuntimeError: for an arm that has ended early.
+        RuntimeError: if an arm ends early.
     """
     context, figures, ends = get_context("spawn"), {name: Figures() for name in arms}, {}
     processes = []
@@ -78,12 +78,12 @@ def race(arms: Mapping[str, Arm], rounds: int, warmup: int = 1, threads: int = 2
             processes.append(context.Process(target=_run, args=(arm, other, threads), daemon=True))
             processes[-1].start()
             other.close()
-            _heard(ends[name], name)
+            _receive(ends[name], name)
         for number in range(warmup + rounds):
             names = list(arms)
             for name in names[number % len(names) :] + names[: number % len(names)]:
                 ends[name].send(True)
-                seconds, tokens, peak, note = _heard(ends[name], name)
+                seconds, tokens, peak, note = _receive(ends[name], name)
                 own = figures[name]
                 own.peak = peak
                 if number >= warmup:
@@ -101,18 +101,18 @@ def _run(arm: Arm, connection: Connection, threads: int) -> None:
     arm(Turn(connection))
 
 
-def _heard(end: Connection, name: str) -> Any:
+def _receive(end: Connection, name: str) -> Any:
     try:
         return end.recv()
     except EOFError:
-        raise RuntimeError(f"{name} has ended early; its own error stands above.") from None
+        raise RuntimeError(f"the arm {name!r} ended early; see its error above.") from None
 
 
 def ratios(figures: Mapping[str, Figures], ours: str, theirs: str) -> list[float]:
-    """How many times as many useful tokens a second, round by round."""
+    """Return, for each round, the useful tokens a second of `ours` divided by those of `theirs`."""
     return [a / b for a, b in zip(figures[ours].rates, figures[theirs].rates, strict=True)]
 
 
 def median_and_range(values: list[float], digits: int = 2) -> str:
-    """As text."""
+    """Format the median and range of values."""
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"

@@ -1,4 +1,4 @@
-"""Random models of a shape, and rows of the lengths that fine-tuning data have."""
+"""Random models of a shape, and random rows with the lengths of real fine-tuning data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformers import HrmTextConfig, HrmTextForCausalLM
 import hrm_align  # noqa: F401  the prefix mask, for the stock arms too
 
 END, RESPONSE_END, PAD = 7, 11, 5
-SHAPES = {  # hidden, layers a stack, MLP, size of a head, vocabulary
+SHAPES = {  # hidden size, layers a stack, MLP size, head size, vocabulary size
     "tiny": (64, 1, 128, 32, 512),
     "small": (384, 1, 1024, 64, 512),
     "1b": (1536, 16, 4096, 128, 65_536),
@@ -20,7 +20,7 @@ SHAPES = {  # hidden, layers a stack, MLP, size of a head, vocabulary
 
 
 def config_of(shape: str) -> HrmTextConfig:
-    """The config of a shape, at the official horizon."""
+    """Return the config of a shape, with the official horizon."""
     hidden, layers, mlp, head, vocab = SHAPES[shape]
     return HrmTextConfig(
         hidden_size=hidden,
@@ -41,7 +41,7 @@ def config_of(shape: str) -> HrmTextConfig:
 
 
 def random_model(shape: str, seed: int = 0) -> Any:
-    """An HRM-Text with random weights, float32, made on the GPU where there is one."""
+    """Return an HRM-Text with random float32 weights, on the GPU if there is one."""
     torch.manual_seed(seed)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model: Any = HrmTextForCausalLM(config_of(shape))
@@ -50,13 +50,13 @@ def random_model(shape: str, seed: int = 0) -> Any:
 
 
 def documents(count: int, longest: int, scale: float = 1.0, seed: int = 0) -> Dataset:
-    """Rows as `tokenize` gives them, and `completion_mask` for TRL: 167 prompt and 329 response tokens on average.
+    """Return rows in the form of `tokenize`, with a `completion_mask` for TRL: on average 167 prompt and 329 response tokens.
 
     Args:
-        count: of rows.
-        longest: tokens; longer ones are drawn again.
-        scale: of all lengths, for small machines.
-        seed: of the draw.
+        count: number of rows.
+        longest: largest length in tokens; longer rows are drawn again.
+        scale: factor of all lengths, for small machines.
+        seed: random seed.
     """
     rng, rows = random.Random(seed), list[dict[str, Any]]()
     while len(rows) < count:

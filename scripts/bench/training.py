@@ -1,4 +1,4 @@
-"""Trainers as arms: a turn is an optimizer step of the trainer's own loop, or a few of them."""
+"""Trainers as arms of a race: a turn is one or a few optimizer steps of the trainer's own loop."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class _EndOfStep(TrainerCallback):
         self._turn, self._tokens_so_far, self._steps, self._tokens = turn, tokens_so_far, steps, 0
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The first step begins with the first turn."""
+        """Wait for the first turn before the first step."""
         if state.global_step == 0:
             self._turn()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The weights have been updated."""
+        """End the turn after every `steps` updates of the weights."""
         if state.global_step % self._steps:
             return
         total = self._tokens_so_far()
@@ -32,10 +32,10 @@ def take_turns(trainer: Any, turn: Turn, tokens_so_far: Callable[[], int], steps
     """Train until the race is over.
 
     Args:
-        trainer: one of Transformers'.
-        turn: of the arm.
-        tokens_so_far: useful ones, since the training began.
-        steps: of a turn.
+        trainer: a Transformers trainer.
+        turn: the arm's connection to the race.
+        tokens_so_far: returns the number of useful tokens since training began.
+        steps: optimizer steps of a turn.
     """
     trainer.pop_callback(PrinterCallback)
     trainer.add_callback(_EndOfStep(turn, tokens_so_far, steps))

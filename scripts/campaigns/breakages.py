@@ -1,10 +1,10 @@
-"""Break the package on purpose, one line at a time, and ask its tests whether they see it.
+"""Change one line of the package at a time to a faulty one, and check that its tests fail.
 
-    python scripts/campaigns/breakages.py            # all, some five minutes
-    python scripts/campaigns/breakages.py mask       # those whose names contain a word
+    python scripts/campaigns/breakages.py            # all breakages, about five minutes
+    python scripts/campaigns/breakages.py mask       # breakages with this word in their names
 
-Each breakage is made in a copy of the repository. One that no test sees is printed as MISSED and the exit code is 1; one whose
-line is not found any more must be brought up to date here.
+Each breakage is made in a copy of the repository. A breakage that no test detects is printed as MISSED. A breakage whose line no
+longer occurs exactly once is printed as NOT FOUND and must be updated in this file. Exit code 1 in both cases.
 """
 
 import os
@@ -17,18 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 300  # for the tests of one breakage
+SECONDS = 300  # time limit of the tests of one breakage
 
 
 @dataclass(frozen=True)
 class Breakage:
-    """A line that is replaced, and the tests that must fail then.
+    """A line to replace, and the tests that must then fail.
 
     Args:
-        name: of the fault.
-        file: below hrm_align.
-        line: text in it, found once.
-        broken: what stands there instead.
+        name: name of the breakage.
+        file: path relative to hrm_align.
+        line: text that occurs exactly once in the file.
+        broken: the faulty replacement.
         tests: arguments of pytest.
     """
 
@@ -84,7 +84,7 @@ BREAKAGES = [
              "generator, steps = torch.Generator().manual_seed(seed), decoding.max_new_tokens",
              "generator, steps = torch.Generator().manual_seed(seed + row), decoding.max_new_tokens",
              "tests/rollouts/test_engine.py -k cancelled"),
-    Breakage("engine: a request that was cancelled goes on", "rollouts/local.py",
+    Breakage("engine: a request that was cancelled continues", "rollouts/local.py",
              "slot.ended = slot.ended or slot.handle == handle", "pass", "tests/rollouts/test_engine.py -k cancelled"),
     Breakage("engine: positions stand still", "rollouts/writers.py",
              "self._positions = self._positions + 1", "pass", "tests/rollouts/test_local.py -k greedy_answers"),
@@ -129,7 +129,7 @@ BREAKAGES = [
         "            pass",
         "tests/trainers/test_fsdp.py -k keep_their_gradients",
     ),
-    # What leaves the house
+    # Export and push
     Breakage("export: a push does not look at what was there", "export/hub.py",
              "parent_commit=info.sha,", "parent_commit=None,", "tests/export/test_push.py -k somebody_else"),
     Breakage("export: other answers are no fault", "export/parity.py",
@@ -150,7 +150,7 @@ BREAKAGES = [
 
 
 def main(words: list[str]) -> int:
-    """Make the breakages whose names contain one of the words, or all. Returns how many were missed, or could not be made."""
+    """Make the breakages whose names contain one of the words, or all. Returns 1 if any was missed or not found, else 0."""
     chosen = [one for one in BREAKAGES if not words or any(word in one.name for word in words)]
     bad = 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -161,19 +161,19 @@ def main(words: list[str]) -> int:
             shutil.copy2(ROOT / name, copy / name)
         (copy / "hrm_align/recipes").symlink_to("../recipes")
         for one in chosen:
-            verdict = verdict_on(one, copy)
+            verdict = try_breakage(one, copy)
             bad += verdict.startswith(("MISSED", "NOT FOUND"))
             print(f"{one.name}: {verdict}", flush=True)
-    print(f"{len(chosen) - bad} of {len(chosen)} breakages were seen")
+    print(f"tests detected {len(chosen) - bad} of {len(chosen)} breakages")
     return int(bad > 0)
 
 
-def verdict_on(breakage: Breakage, copy: Path) -> str:
-    """Whether its tests see a breakage."""
+def try_breakage(breakage: Breakage, copy: Path) -> str:
+    """Make a breakage in the copy, run its tests and return the verdict."""
     file = copy / "hrm_align" / breakage.file
     sound = file.read_text(encoding="utf-8")
     if sound.count(breakage.line) != 1:
-        return f"NOT FOUND once in {breakage.file}"
+        return f"NOT FOUND exactly once in {breakage.file}: update the line in scripts/campaigns/breakages.py"
     begun = time.monotonic()
     file.write_text(sound.replace(breakage.line, breakage.broken), encoding="utf-8")
     try:
@@ -183,7 +183,7 @@ def verdict_on(breakage: Breakage, copy: Path) -> str:
             command, shell=True, cwd=copy, env=environment, capture_output=True, text=True, timeout=SECONDS
         )
     except subprocess.TimeoutExpired:
-        return f"seen: its tests do not end within {SECONDS} seconds"
+        return f"detected: its tests do not end within {SECONDS} seconds"
     finally:
         file.write_text(sound, encoding="utf-8")
     if done.returncode == 0:
@@ -191,7 +191,7 @@ def verdict_on(breakage: Breakage, copy: Path) -> str:
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     if done.returncode != 1 or not failed:
         return f"MISSED: pytest ended with {done.returncode}: {done.stdout[-300:]}"
-    return f"seen by {failed[0].split(' ')[1].split('::')[-1]} in {time.monotonic() - begun:.0f} s"
+    return f"detected by {failed[0].split(' ')[1].split('::')[-1]} in {time.monotonic() - begun:.0f} s"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run a command in a fresh process and measure its seconds, CPU seconds and peak resident memory. For Linux."""
+"""Run a command in a fresh process and measure its seconds, CPU seconds and peak resident memory. Requires Linux."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ KIB = 1024
 
 @dataclass(frozen=True)
 class Measured:
-    """What a command took and printed.
+    """The measurements and the output of a command.
 
     Args:
-        code: exit code; negative for the signal that ended it.
+        code: exit code; minus the signal number if a signal ended the process.
         seconds: wall time.
         cpu_seconds: user and system time of the process and of the children that it waited for.
-        peak: bytes, peak resident memory of the command's own process.
-        child_peak: bytes, the same of the child that took most; 0 without children.
-        together: bytes, the largest sum over the process and its children at one time; shared pages count in each.
+        peak: peak resident memory of the command's own process, in bytes.
+        child_peak: largest peak resident memory of a child, in bytes; 0 without children.
+        together: largest sum over the process and its children at one time, in bytes; shared pages count in each process.
         output: standard output.
         errors: standard error.
     """
@@ -41,7 +41,7 @@ class Measured:
 
     @property
     def largest(self) -> int:
-        """Bytes, peak resident memory of the process that took most."""
+        """Largest peak resident memory of any of the processes, in bytes."""
         return max(self.peak, self.child_peak)
 
 
@@ -52,14 +52,14 @@ def run(
     folder: Path,
     kill_when: Callable[[], bool] | None = None,
 ) -> Measured:
-    """Run a command to its end.
+    """Run a command to its end and measure it.
 
     Args:
         command: program and arguments.
         log: path without a suffix; the outputs go to `log.out` and `log.err`.
-        environment: of the process.
-        folder: to run in.
-        kill_when: asked all the time; SIGKILL is sent once it returns true.
+        environment: environment variables of the process.
+        folder: working folder.
+        kill_when: polled while the command runs; SIGKILL is sent when it first returns true.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     out, err = log.with_suffix(".out"), log.with_suffix(".err")
@@ -92,16 +92,16 @@ def run(
 
 
 class _Peaks:
-    """The largest resident memory seen of a process, of one of its children and of all together, in bytes.
+    """The largest resident memory of a process, of one of its children, and of all together, in bytes.
 
-    The kernel keeps each process's own peak (VmHWM), so that a short one between two samples is not lost.
+    The first two come from the kernel's own record of a process's peak (VmHWM), which includes peaks between two samples.
     """
 
     def __init__(self) -> None:
         self.own = self.child = self.together = 0
 
     def sample(self, pid: int) -> None:
-        """Look at the processes once."""
+        """Read the memory of the processes once."""
         try:
             children = [child.pid for child in psutil.Process(pid).children(recursive=True)]
         except psutil.Error:
@@ -116,7 +116,7 @@ class _Peaks:
 
 
 def _peak_and_resident(pid: int) -> tuple[int, int]:
-    """Bytes of VmHWM and of VmRSS; zeros for a process that has ended."""
+    """Return VmHWM and VmRSS of a process in bytes; zeros if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

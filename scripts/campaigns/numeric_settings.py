@@ -1,20 +1,20 @@
-"""Run the tests that compare floats under every instruction set that this processor can imitate.
+"""Run the tests that compare floats under every instruction set that this processor can emulate.
 
     python scripts/campaigns/numeric_settings.py                         # the tests marked `numeric` in eight settings
     python scripts/campaigns/numeric_settings.py --only oldest native --threads 1 -- tests/parity
-    python scripts/campaigns/numeric_settings.py --everything            # the whole suite in the lowest and the highest
+    python scripts/campaigns/numeric_settings.py --everything            # the whole suite, oldest and native set
 
-Four instruction sets by one and two threads. ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL's settings hold for a whole
-process, so each setting has a process of its own; two settings run at a time. Tests of two training processes, which have one
-thread each whatever the setting, run with one. A probe reports what PyTorch, oneDNN and MKL say they use, and a digest of
-products, attention and exponentials; a setting that did not take effect is an error.
+A setting is one of four instruction sets with one or two threads. ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL's settings apply
+to a whole process, so each setting has its own process; two settings run at a time. Tests that start two training processes use
+one thread in each process, so they run only in the settings with one thread. A probe reports which instructions PyTorch, oneDNN
+and MKL use, and a digest of products, attention and exponentials. A setting that did not take effect is an error.
 
-Off Intel's processors MKL ignores MKL_ENABLE_INSTRUCTIONS. There a small library, which needs a C compiler, answers for the
-processor when MKL asks who made it: so an AMD machine runs the kernels in which a test failed on an Intel one.
+On processors that are not Intel's, MKL ignores MKL_ENABLE_INSTRUCTIONS. There the script preloads a small library, built with a C
+compiler, that reports an Intel processor to MKL. An AMD machine can then run the kernels with which a test failed on an Intel one.
 
-Prints a table of what passed, failed and took how long, and the tests that used most of their tolerance. One whose result
-depends on the setting and that uses more than a third of its tolerance is named: it would soon fail on another machine. Exit
-code 1 if a test failed or a setting did not take effect.
+Prints a table of the passed and failed tests and their times, and the tests that used the largest share of their tolerance. A test
+whose result depends on the setting and that uses more than a third of its tolerance is reported, because it may fail on another
+machine. Exit code 1 if a test failed or a setting did not take effect.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ from rich.console import Console
 
 ROOT = Path(__file__).parents[2]
 ANSWERS_FOR_INTEL = "int mkl_serv_intel_cpu(void) { return 1; }\nint mkl_serv_intel_cpu_true(void) { return 1; }\n"
-MOST_USED = 1 / 3  # of a tolerance
-AT_A_TIME = 2  # settings
-ONCE = ["-k", "not two_processes and not fsdp"]  # which start processes of one thread each, whatever the setting
+MOST_USED = 1 / 3  # largest share of its tolerance that a test may use without a report
+AT_A_TIME = 2  # settings that run in parallel
+# With two threads, leave out the tests that start processes with one thread each.
+WITHOUT_PROCESSES = ["-k", "not two_processes and not fsdp"]
 
 
 @dataclass(frozen=True)
 class InstructionSet:
-    """What is set, and what PyTorch, oneDNN and MKL must then report (regular expressions)."""
+    """Environment variables, and regular expressions for the reports of PyTorch, oneDNN and MKL under them."""
 
     environment: dict[str, str]
     aten: str = ""
@@ -75,7 +76,7 @@ SETS = {
 
 @dataclass(frozen=True)
 class Probe:
-    """What a fresh process reports of itself."""
+    """The instruction sets that the libraries report in a fresh process, and a digest of results."""
 
     aten: str
     onednn: str
@@ -83,7 +84,7 @@ class Probe:
     digest: str
 
     def missing(self, wanted: InstructionSet) -> list[str]:
-        """The libraries that do not use what was set."""
+        """Return the libraries that do not use the wanted instruction set."""
         pairs = {
             "PyTorch": (wanted.aten, self.aten),
             "oneDNN": (wanted.onednn, self.onednn),
@@ -97,46 +98,46 @@ import hashlib, json, numpy, torch
 draw = numpy.random.default_rng(0)
 a, b, q = (torch.from_numpy(draw.standard_normal(size).astype("float32")) for size in ((256, 512), (512, 64), (1, 2, 40, 16)))
 attend = torch.nn.functional.scaled_dot_product_attention
-a.to_mkldnn()  # so that oneDNN reports also where it leaves bfloat16 to PyTorch
+a.to_mkldnn()  # makes oneDNN report even where PyTorch computes the bfloat16 product
 results = [a @ b, a[:5, :32] @ b[:32], (a.bfloat16() @ b.bfloat16()).float(), attend(q, q, q), a.exp(), a.log_softmax(-1)]
 digest = hashlib.sha256(b"".join(result.contiguous().numpy().tobytes() for result in results)).hexdigest()[:8]
 print(json.dumps({"aten": torch.backends.cpu.get_cpu_capability(), "digest": digest}))
 """
 
 
-def environment_of(name: str, threads: int, scratch: Path, preload: Path | None) -> dict[str, str]:
-    """Of the processes of a setting: the caller's, without instruction sets of its own."""
+def build_environment(name: str, threads: int, scratch: Path, preload: Path | None) -> dict[str, str]:
+    """Return the environment of a setting: this process's environment with other variables of instruction sets removed."""
     wanted = SETS[name]
     ours = {name for chosen in SETS.values() for name in chosen.environment}
-    found = {name: value for name, value in os.environ.items() if name not in ours}
-    found |= wanted.environment | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
-    found["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin would take the cores from the other process
-    # PyTorch's compiler finds what it compiled before by its graph alone: kernels of another instruction set, too.
-    found["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / f"compiled-{name}")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    environment |= wanted.environment | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
+    environment["OMP_WAIT_POLICY"] = "PASSIVE"  # spinning threads would take the cores from the other process
+    # PyTorch's compile cache does not distinguish instruction sets, so each set has its own cache.
+    environment["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / f"compiled-{name}")
     if wanted.asks_mkl and preload:
-        found["LD_PRELOAD"] = str(preload)
-    return found
+        environment["LD_PRELOAD"] = str(preload)
+    return environment
 
 
 def probe(environment: dict[str, str]) -> Probe:
-    """Ask a fresh process. MKL and oneDNN report on standard output what they run."""
+    """Run the probe in a fresh process. MKL and oneDNN report on standard output which instructions they use."""
     verbose = environment | {"MKL_VERBOSE": "1", "ONEDNN_VERBOSE": "1"}
     done = subprocess.run([sys.executable, "-c", PROBE], env=verbose, capture_output=True, text=True, check=True)
-    (told,) = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    (report,) = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
     onednn = re.search(r"info,cpu,isa:(.*)", done.stdout)
     mkl = re.search(r"MKL_VERBOSE .* architecture (.*), Lnx", done.stdout)
     name = re.search(r"\(Intel\(R\) ([\w.-]+)\)", mkl[1]) if mkl else None
     modes = sorted(set(re.findall(r"CNR:(?!OFF)\w+", done.stdout)))
     return Probe(
-        aten=told["aten"],
+        aten=report["aten"],
         onednn=onednn[1].removeprefix("Intel ") if onednn else "nothing",
         mkl=" ".join([name[1] if name else "generic", *modes]),
-        digest=told["digest"],
+        digest=report["digest"],
     )
 
 
 def library_for_mkl(folder: Path) -> Path | None:
-    """The library that lets MKL take instructions on other makes of processor; None on Intel's, or without a compiler."""
+    """Build the library that reports an Intel processor to MKL. Returns None on Intel processors or without a C compiler."""
     if "GenuineIntel" in Path("/proc/cpuinfo").read_text():
         return None
     source, library = folder / "answers.c", folder / "answers.so"
@@ -150,7 +151,7 @@ def library_for_mkl(folder: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of the tests under one setting."""
+    """The result of the tests under one setting."""
 
     summary: str
     failures: list[str]
@@ -160,7 +161,7 @@ class Outcome:
 
 
 def run_tests(environment: dict[str, str], selected: Sequence[str], used: Path) -> Outcome:
-    """Run pytest in a fresh process."""
+    """Run pytest in a fresh process; the tolerance plugin writes to `used`."""
     command = [
         sys.executable,
         "-m",
@@ -181,13 +182,13 @@ def run_tests(environment: dict[str, str], selected: Sequence[str], used: Path) 
             stderr=subprocess.STDOUT,
         )
         _, status, spent = os.wait4(running.pid, 0)
-    running.returncode = os.waitstatus_to_exitcode(status)  # or its destructor would wait again
-    told = log.read_text()
-    lines = told.splitlines()
+    running.returncode = os.waitstatus_to_exitcode(status)  # otherwise the destructor of Popen would wait again
+    output_text = log.read_text()
+    lines = output_text.splitlines()
     failures = [line.removeprefix("FAILED ") for line in lines if line.startswith(("FAILED ", "ERROR "))]
     if running.returncode and not failures:
-        failures = [told[-4000:]]
-    summary = re.sub(r"(, \d+ (deselected|warnings?))| in [\d.]+s.*|=+ ?", "", lines[-1] if lines else "nothing ran")
+        failures = [output_text[-4000:]]
+    summary = re.sub(r"(, \d+ (deselected|warnings?))| in [\d.]+s.*|=+ ?", "", lines[-1] if lines else "no output")
     return Outcome(
         summary, failures, running.returncode != 0, time.perf_counter() - start, spent.ru_utime + spent.ru_stime
     )
@@ -195,17 +196,17 @@ def run_tests(environment: dict[str, str], selected: Sequence[str], used: Path) 
 
 @dataclass
 class Use:
-    """Of a tolerance, by one assertion for one set of parameters or by several, over all settings."""
+    """The largest share of its tolerance that an assertion used, over all parameters and settings."""
 
     share: float
     setting: str
     test: str
     comparison: str
-    varies: bool = False  # with the setting: a count or an interval does not
+    varies: bool = False  # whether the share depends on the setting; the share of a count or an interval does not
 
 
-def uses_of(paths: Iterable[tuple[str, Path]]) -> list[Use]:
-    """The largest use of each assertion, the greatest first."""
+def collect_uses(paths: Iterable[tuple[str, Path]]) -> list[Use]:
+    """Return the largest use of each assertion, in descending order."""
     largest, first = dict[tuple[str, int], Use](), dict[tuple[str, int, int], float]()
     for setting, path in paths:
         seen: Counter[tuple[str, int]] = Counter()
@@ -221,19 +222,21 @@ def uses_of(paths: Iterable[tuple[str, Path]]) -> list[Use]:
     return sorted(largest.values(), key=lambda use: -use.share)
 
 
-def words_of(name: str, threads: int) -> str:
-    """A setting, for people."""
+def describe_setting(name: str, threads: int) -> str:
+    """Return the name of a setting, for example "avx2, 1 thread"."""
     return f"{name}, {threads} {'thread' if threads == 1 else 'threads'}"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the settings, print the tables."""
+    """Run the settings and print the tables. Returns 1 if a test failed or a setting did not take effect."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS), help="of the instruction sets")
+    parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS), help="instruction sets to run")
     parser.add_argument("--threads", nargs="+", type=int, choices=(1, 2), default=[1, 2])
     parser.add_argument("--everything", action="store_true", help="the whole suite: oldest and native, one thread")
-    parser.add_argument("--show", type=int, default=15, help="that many of the tests that used most of their tolerance")
-    parser.add_argument("pytest", nargs="*", help="behind --: what to give to pytest besides `-m numeric`")
+    parser.add_argument(
+        "--show", type=int, default=15, help="number of tests to list, those that used most of their tolerance"
+    )
+    parser.add_argument("pytest", nargs="*", help="after --: more arguments for pytest")
     arguments = parser.parse_args(argv)
     console = Console()
     if arguments.everything:
@@ -250,36 +253,39 @@ def main(argv: Sequence[str]) -> int:
         preload = library_for_mkl(Path(scratch))
 
         def run_setting(name: str, threads: int) -> tuple[Probe, Outcome]:
-            environment = environment_of(name, threads, Path(scratch), preload)
-            here = selected if threads == 1 else [*ONCE, *selected]
-            found = probe(environment)
-            outcome = run_tests(environment, here, Path(scratch) / f"{name}-{threads}.jsonl")
-            console.print(f"{words_of(name, threads)}: {outcome.summary}, {outcome.seconds:.0f} s", markup=False)
-            return found, outcome
+            environment = build_environment(name, threads, Path(scratch), preload)
+            tests = selected if threads == 1 else [*WITHOUT_PROCESSES, *selected]
+            reported = probe(environment)
+            outcome = run_tests(environment, tests, Path(scratch) / f"{name}-{threads}.jsonl")
+            console.print(
+                f"{describe_setting(name, threads)}: {outcome.summary}, {outcome.seconds:.0f} s", markup=False
+            )
+            return reported, outcome
 
         settings = [(name, threads) for threads in arguments.threads for name in arguments.only]
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             outcomes = list(pool.map(run_setting, *zip(*settings, strict=True)))
-        for (name, threads), (found, outcome) in zip(settings, outcomes, strict=True):
-            setting = words_of(name, threads)
-            wrong += [f"{setting}: not in effect, {part}" for part in found.missing(SETS[name])]
-            if (same := digests.setdefault((threads, found.digest), setting)) != setting:
-                wrong.append(f"{setting}: computes what {same} computes, to the last bit")
+        for (name, threads), (reported, outcome) in zip(settings, outcomes, strict=True):
+            setting = describe_setting(name, threads)
+            wrong += [f"{setting}: not in effect: {part}" for part in reported.missing(SETS[name])]
+            if (same := digests.setdefault((threads, reported.digest), setting)) != setting:
+                wrong.append(f"{setting}: not in effect: its results equal those of {same} to the last bit")
             used.append((setting, Path(scratch) / f"{name}-{threads}.jsonl"))
             wrong += [f"{setting}: {failure}" for failure in outcome.failures]
             figures = (outcome.summary, f"{outcome.seconds:.0f}", f"{outcome.cpu_seconds:.0f}")
-            row = (name, str(threads), found.aten, found.onednn, found.mkl, found.digest, *figures)
+            row = (name, str(threads), reported.aten, reported.onednn, reported.mkl, reported.digest, *figures)
             table.append(f"| {' | '.join(row)} |")
-        uses = uses_of(used)
+        uses = collect_uses(used)
     table.append(f"\n{len(settings)} settings in {(time.perf_counter() - start) / 60:.1f} minutes")
     print("\n".join(table))
-    print("\n| share of the tolerance | setting | test | compared |\n| --- | --- | --- | --- |")
+    print("\n| share of the tolerance | setting | test | comparison |\n| --- | --- | --- | --- |")
     for use in uses[: arguments.show]:
         print(f"| {use.share:.2f} | {use.setting} | {use.test.removeprefix('tests/')} | {use.comparison} |")
     for use in uses:
         if use.varies and use.share > MOST_USED:
             console.print(
-                f"little room: {use.test} ({use.setting}): {use.comparison}",
+                f"warning: {use.test} uses {use.share:.2f} of its tolerance ({use.setting}): {use.comparison}. "
+                "Widen the tolerance or compare in float64.",
                 style="yellow",
                 markup=False,
                 soft_wrap=True,

@@ -1,15 +1,15 @@
-"""Plant faults of measured sizes and ask the checks whose limits follow from a rounding floor whether they see them.
+"""Plant faults of measured sizes, and test whether the checks with a measured rounding floor detect them.
 
     OMP_NUM_THREADS=1 python scripts/campaigns/planted_faults.py --out runs/planted          # about an hour, one thread
     OMP_NUM_THREADS=1 python scripts/campaigns/planted_faults.py --out runs/planted --quick  # a handful
 
-Models of the published depth (tests/deep_models.py), three random and one trained. For each fault and model the smallest size
-that matters is measured: where it changes 1 % of greedy tokens, or log-probabilities by 0.02 nats on average, in float32.
-Then merges, the gate of GRPO runs in three precisions, and exports are asked at 1, 3 and 10 times that size, and without a
-fault. At 3 and 10 times all must be stopped, and without a fault none.
+The models have the published depth (tests/deep_models.py); three are random and one is trained. For each fault and model the
+smallest size that matters is measured in float32: the size that changes 1 % of greedy tokens, or log-probabilities by 0.02 nats on
+average. Then three checks run without a fault and with faults of 1, 3 and 10 times that size: merges, the gate of GRPO runs in
+three precisions, and exports. The checks must stop every fault of 3 and 10 times the size, and nothing without a fault.
 
-Each trial appends to `OUT/trials.jsonl`, so that an interrupted campaign continues where it stopped. Prints the tables of
-docs/results/planted-faults.md, writes `OUT/summary.json`, and exits with 1 if a trial went wrong.
+Each trial appends its result to `OUT/trials.jsonl`, so an interrupted campaign continues with the first missing trial. Prints the
+tables of docs/results/planted-faults.md, writes `OUT/summary.json`, and exits with 1 if a trial failed.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]  # for the deep models and the faults of the tests, and for tables
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]  # for tests.deep_models, tests.parity.faults and study.tables
 
 from planted.checks import PRECISIONS, PROMPTS, Exporting, Merging, Outcome, Trial, ask_gates, write_prompts  # noqa: E402
-from planted.sizes import documents_of, short_prompts, sizes_of  # noqa: E402
+from planted.sizes import documents_of, measure_sizes, short_prompts  # noqa: E402
 from study.tables import table  # noqa: E402
 from transformers.utils.logging import disable_progress_bar  # noqa: E402
 
@@ -38,10 +38,10 @@ from hrm_align.trainers.callbacks import append_json_line  # noqa: E402
 from tests.deep_models import TRAINED, save_random  # noqa: E402
 
 QUESTIONS = 64
-MEASURED = 24  # questions on which sizes are measured
+MEASURED = 24  # prompts on which sizes are measured
 TIMES = (1, 3, 10)
-MUST_STOP = 3  # times the smallest size that matters
-# Faults of each check, and the name that their size is measured under.
+MUST_STOP = 3  # multiple of the smallest size that matters, from which a check must stop a fault
+# Faults of each check, and the name under which their size is measured.
 FAULTS = {
     "merge": {"adapter scale": "adapter scale", "one layer unmerged": "one layer unmerged"},
     "gate": {
@@ -56,14 +56,14 @@ FAULTS = {
 
 @dataclass(frozen=True)
 class Model:
-    """A model to ask.
+    """A model on which checks run.
 
     Args:
-        name: for people.
-        seed: of random weights; None for the trained ones.
-        adapter: size of its adapters' random matrices: weights that are trained are disturbed less.
-        layer: that a faulty merge leaves out.
-        starts: sizes of faults from which the smallest is searched.
+        name: name in tables and records.
+        seed: seed of random weights; None for trained weights.
+        adapter: size of the adapters' random matrices; larger for trained weights, which an adapter perturbs less.
+        layer: the layer that a faulty merge leaves out.
+        starts: for each fault, the size from which the search for the smallest size begins.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """What it counts as in a table."""
+        """The model's group in a table."""
         return "trained" if self.seed is None else "random"
 
 
@@ -90,15 +90,15 @@ MODELS = (
 
 @dataclass(frozen=True)
 class Campaign:
-    """What is asked.
+    """The trials of a campaign.
 
     Args:
         out: folder of models, sizes and trials.
-        trials: of each check, precision, fault and size, dealt out to the models.
-        honest: of each check and precision.
-        checks: which.
-        times: sizes of faults, in multiples of the smallest that matters.
-        quick: one model, two faults.
+        trials: trials of each check, precision, fault and size, distributed over the models.
+        honest: trials without a fault of each check and precision.
+        checks: names of the checks to run.
+        times: sizes of faults, in multiples of the smallest size that matters.
+        quick: use one model and two faults.
     """
 
     out: Path
@@ -110,35 +110,35 @@ class Campaign:
 
     @property
     def models(self) -> Sequence[Model]:
-        """Those that are asked."""
+        """The models of the campaign."""
         return MODELS[:1] if self.quick else MODELS
 
     def models_of(self, check: str) -> Sequence[Model]:
-        """Those whose check is asked: exports of the trained one alone."""
+        """Return the models on which a check runs. Exports run only on the trained model."""
         return [model for model in self.models if check != "export" or model.seed is None]
 
     def folder(self, model: Model) -> Path:
-        """Of a model's checkpoint, made if it is not there."""
+        """Return the folder of a model's checkpoint, which is made if it does not exist."""
         if model.seed is None:
             return TRAINED
         folder = self.out / model.name.replace(" ", "-")
         return folder if folder.exists() else save_random(folder, model.seed)
 
     def sizes(self, model: Model) -> dict[str, float | None]:
-        """The smallest sizes that matter, measured once."""
+        """Return the smallest size that matters for each fault; measured once and then read from a file."""
         path = self.out / f"sizes-{model.name.replace(' ', '-')}.json"
         if not path.exists():
             merging = Merging(self.folder(model), model.adapter, model.layer)
             adapted = merging.adapted(seed=0)
             documents = documents_of(adapted, merging.tokenizer, short_prompts(MEASURED // (3 if self.quick else 1)))
             names = ("causal prompt", "adapter scale") if self.quick else tuple(model.starts)
-            found = sizes_of(adapted, documents, model.layer, {name: model.starts[name] for name in names})
-            path.write_text(json.dumps(found))
+            starts = {name: model.starts[name] for name in names}
+            path.write_text(json.dumps(measure_sizes(adapted, documents, model.layer, starts)))
         sizes: dict[str, float | None] = json.loads(path.read_text())
         return sizes
 
     def trials_of(self, check: str, model: Model, done: set[tuple]) -> Iterator[tuple[Trial, int]]:
-        """Trials of a model, and how many times the smallest size they have; those that are done are left out."""
+        """Yield the trials of a model that have no record, each with its multiple of the smallest size (0 for no fault)."""
         sizes = self.sizes(model)
 
         def dealt(number: int) -> Iterator[int]:
@@ -157,8 +157,8 @@ class Campaign:
                     if (fault, times, trial) not in done:
                         yield Trial(trial, fault, times * size), times
 
-    def run(self, told: Callable[[str], None]) -> list[dict[str, Any]]:
-        """Ask all that has not been asked yet; all records."""
+    def run(self, report: Callable[[str], None]) -> list[dict[str, Any]]:
+        """Run the trials that have no record. Returns all records; `report` is called with progress messages."""
         path, questions = self.out / "trials.jsonl", short_prompts(QUESTIONS)
         data = write_prompts(self.out / "prompts.jsonl", questions)
         for check in self.checks:
@@ -173,7 +173,7 @@ class Campaign:
                     trials = dict(self.trials_of(check, model, done))
                     if not trials:
                         continue
-                    told(f"{check}, {precision}, {model.name}: {len(trials)} trials")
+                    report(f"{check}, {precision}, {model.name}: {len(trials)} trials")
                     key = {"check": check, "precision": precision, "model": model.name, "kind": model.kind}
 
                     def record(trial: Trial, outcome: Outcome, key: dict = key, trials: dict = trials) -> None:
@@ -184,7 +184,7 @@ class Campaign:
         return records(path)
 
     def precisions(self, check: str) -> Sequence[str]:
-        """In which a check is asked. A merge is in float32 alone."""
+        """Return the precisions in which a check runs. Merges run only in float32."""
         if self.quick:
             return ("bf16",) if check == "gate" else ("float32",)
         return {"merge": ("float32",), "gate": tuple(PRECISIONS), "export": ("float32", "bfloat16")}[check]
@@ -199,7 +199,7 @@ class Campaign:
         data: Path,
         record: Callable[[Trial, Outcome], None],
     ) -> None:
-        """Make trials on one model, in one precision."""
+        """Run trials on one model in one precision."""
         if check == "gate":
             ask_gates(self.folder(model), data, PRECISIONS[precision], model.adapter, trials, record)
             return
@@ -213,12 +213,15 @@ class Campaign:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    """Trials that have been made."""
+    """Return the records of finished trials."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def honest_rows(trials: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Check, precision, models, passed of how many, largest difference over its floor and over its limit."""
+    """Return table rows of the trials without a fault.
+
+    Columns: check, precision, models, passed of how many, largest difference / floor, largest difference / limit.
+    """
     rows = []
     for check, precision, kind in dict.fromkeys((t["check"], t["precision"], t["kind"]) for t in trials):
         chosen = [
@@ -232,9 +235,11 @@ def honest_rows(trials: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def fault_rows(trials: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Check, precision, fault, models, smallest size that matters, stopped at each multiple, smallest size stopped.
+    """Return table rows of the trials with a fault.
 
-    And the least difference over its limit at the smallest multiple: how much smaller a fault would still be seen.
+    Columns: check, precision, fault, models, smallest size that matters, stopped at each multiple, smallest size that was stopped,
+    and the smallest difference / limit at the smallest multiple. A value above 1 in the last column means that even smaller faults
+    would be detected.
     """
     rows = []
     named = [t for t in trials if t["fault"] is not None]
@@ -258,18 +263,24 @@ def fault_rows(trials: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def wrong(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Honest trials that were stopped, and large faults that were not."""
+    """Return the failed trials: trials without a fault that were stopped, and large faults that were not."""
     return [t for t in trials if (t["stopped"] if t["fault"] is None else t["times"] >= MUST_STOP and not t["stopped"])]
 
 
 def main(argv: Sequence[str]) -> None:
-    """Ask, and count."""
+    """Run the trials and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/planted"), help="folder of trials and results")
-    parser.add_argument("--only", nargs="+", choices=list(FAULTS), default=list(FAULTS), help="checks")
-    parser.add_argument("--trials", type=int, default=16, help="of each check, precision, fault and size (default 16)")
-    parser.add_argument("--honest", type=int, default=50, help="of each check and precision (default 50)")
-    parser.add_argument("--times", type=int, nargs="+", choices=TIMES, default=TIMES, help="sizes (default 1 3 10)")
+    parser.add_argument("--only", nargs="+", choices=list(FAULTS), default=list(FAULTS), help="checks to run")
+    parser.add_argument(
+        "--trials", type=int, default=16, help="trials of each check, precision, fault and size (default 16)"
+    )
+    parser.add_argument(
+        "--honest", type=int, default=50, help="trials without a fault of each check and precision (default 50)"
+    )
+    parser.add_argument(
+        "--times", type=int, nargs="+", choices=TIMES, default=TIMES, help="sizes of faults (default 1 3 10)"
+    )
     parser.add_argument("--quick", action="store_true", help="one random model, two faults, one trial of each")
     arguments = parser.parse_args(argv)
     at_least(arguments.trials, 1, "--trials")
@@ -284,13 +295,22 @@ def main(argv: Sequence[str]) -> None:
     trials = campaign.run(lambda text: print(text, file=sys.stderr, flush=True))
     honest, faults = honest_rows(trials), fault_rows(trials)
     print(*table(["check", "precision", "models", "passed", "largest difference / floor", "/ limit"], honest), sep="\n")
-    head = ["check", "precision", "fault", "models", "size that matters", *(f"stopped at {n} x" for n in TIMES)]
-    print(*table([*head, "smallest stopped", f"least difference / limit at {TIMES[0]} x"], faults), sep="\n")
+    head = [
+        "check",
+        "precision",
+        "fault",
+        "models",
+        "smallest size that matters",
+        *(f"stopped at {n} x" for n in TIMES),
+    ]
+    print(*table([*head, "smallest size stopped", f"smallest difference / limit at {TIMES[0]} x"], faults), sep="\n")
     failed = wrong(trials)
     summary = {"trials": len(trials), "wrong": failed, "honest": honest, "faults": faults}
     (arguments.out / "summary.json").write_text(json.dumps(summary, indent=2))
     if failed:
-        raise RunError(f"{len(failed)} of {len(trials)} trials went wrong: see {arguments.out / 'summary.json'}.")
+        raise RunError(
+            f"{len(failed)} of {len(trials)} trials failed: see `wrong` in {arguments.out / 'summary.json'}."
+        )
 
 
 if __name__ == "__main__":

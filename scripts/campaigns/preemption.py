@@ -1,16 +1,16 @@
-"""SIGTERM through launchers on a slow disk: how many steps are lost, and whether a process outlives its launcher.
+"""Send SIGTERM to launchers on a slow disk; count the lost steps and the processes that outlive their launcher.
 
     python scripts/campaigns/preemption.py --out runs/preemption              # ten trials for each launcher: half an hour
     python scripts/campaigns/preemption.py --out runs/preemption --trials 2
 
-Each trial trains the tiny base on two CPU processes, and sends SIGTERM to `accelerate launch` or torchrun at a random step. What is
-copied into `output_dir` takes a minute (`--seconds`), and launchers kill 30 s after SIGTERM: so every trial is killed while it
-copies. After every second trial this machine's own disk, where the run saved first, is deleted. Then the same command is given
-again: with that disk, the copy must be finished and at most one step be lost; without it, the loss be told and the newest whole
-checkpoint be taken.
+Each trial trains the tiny base on two CPU processes, and sends SIGTERM to `accelerate launch` or torchrun at a random step. Copying
+a checkpoint into `output_dir` takes a minute (`--seconds`) and launchers kill their processes 30 s after SIGTERM, so every trial is
+killed during the copy. A preempted run saves first to the machine's own disk; after every second trial the script deletes that
+disk. Then the same command runs again. With the own disk, the second run must finish the copy and lose at most one step. Without
+it, the second run must report the loss and resume from the newest whole checkpoint.
 
-Each trial appends to `OUT/trials.jsonl`. Prints a table; exit code 1 if a trial went wrong. `--own_disk` must lie on
-another file system than OUT (by default in /dev/shm), because on one nothing is copied.
+Each trial appends its result to `OUT/trials.jsonl`. Prints a table; exit code 1 if a trial failed. `--own_disk` (default
+/dev/shm) must be on another file system than OUT, because within one file system nothing is copied.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from hrm_align.trainers.checkpoints import checkpoints_in, step_of  # noqa: E402
 
 SAVED_EVERY = 10  # steps
 STEPS = 60
-GRACE = 30  # seconds that launchers give
+GRACE = 30  # seconds from SIGTERM until launchers kill their processes
 LAUNCHERS = {
     "accelerate launch": [
         "-m",
@@ -52,7 +52,7 @@ LAUNCHERS = {
     ],
     "torchrun": ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"],
 }
-# The recipe, every step of which takes a while, on a slow disk.
+# The SFT recipe with slow steps and a slow disk.
 SLOW_RECIPE = """
 import os, sys, time
 from pathlib import Path
@@ -77,16 +77,19 @@ sys.exit(exit_code_of(main, sys.argv[1:]))
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the trials that are missing, and print the table."""
+    """Run the trials that have no result yet, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs and of trials.jsonl")
     parser.add_argument("--own_disk", type=Path, default=Path("/dev/shm"), help="a folder on another file system")
-    parser.add_argument("--trials", type=int, default=10, help="for each launcher")
-    parser.add_argument("--seconds", type=float, default=60, help="that a copy into output_dir takes")
+    parser.add_argument("--trials", type=int, default=10, help="trials of each launcher (default 10)")
+    parser.add_argument("--seconds", type=float, default=60, help="duration of a copy into output_dir")
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.own_disk.stat().st_dev == options.out.stat().st_dev:
-        raise RunError(f"--own_disk {options.own_disk} lies on the file system of --out: nothing would be copied.")
+        raise RunError(
+            f"--own_disk {options.own_disk} is on the file system of --out, so nothing would be copied. Use a folder on "
+            "another file system."
+        )
     script = options.out / "slow_recipe.py"
     script.write_text(SLOW_RECIPE, encoding="utf-8")
     data = options.out / "rows.jsonl"
@@ -106,17 +109,17 @@ def main(argv: Sequence[str]) -> None:
         for lost in (False, True):
             trials = [trial for trial in done if trial["launcher"] == launcher and trial["disk_lost"] == lost]
             if trials:
-                right = sum(not trial["wrong"] for trial in trials)
+                passed = sum(not trial["wrong"] for trial in trials)
                 steps = [trial["steps_lost"] for trial in trials]
-                words = "deleted" if lost else "there"
-                rows.append([launcher, words, f"{right} of {len(trials)}", f"{min(steps)} to {max(steps)}"])
-    print(*table(["launcher", "own disk", "as it should be", "steps lost"], rows), sep="\n")
+                disk = "deleted" if lost else "available"
+                rows.append([launcher, disk, f"{passed} of {len(trials)}", f"{min(steps)} to {max(steps)}"])
+    print(*table(["launcher", "own disk", "trials passed", "steps lost"], rows), sep="\n")
     if wrong := [f"{trial['launcher']} {trial['trial']}: {trial['wrong']}" for trial in done if trial["wrong"]]:
         raise RunError("; ".join(wrong))
 
 
 class Trial:
-    """A run that is stopped and started again."""
+    """A run that SIGTERM stops and the same command starts again."""
 
     def __init__(self, launcher: str, number: int, options: argparse.Namespace, script: Path, data: Path):
         self.loses_disk = number % 2 == 1
@@ -132,18 +135,18 @@ class Trial:
         self.seconds = options.seconds
 
     def run(self) -> dict[str, Any]:
-        """What was seen, and under `wrong` what should not have been, if anything."""
+        """Run the trial. Returns its figures; `wrong` describes the failed requirements and is empty if there are none."""
         shutil.rmtree(self.out, ignore_errors=True)
         reached, seconds, left = self._stop()
         before = max(map(step_of, checkpoints_in(self.out)), default=0)
         if self.loses_disk:
             shutil.rmtree(self.own_disk, ignore_errors=True)
-        code, said = self._start_again()
+        code, output = self._start_again()
         resumed = next((r["step"] for r in reversed(self._records()) if "resumed_from" in r), 0)
         lost = reached - resumed
         faults = [f"processes left: {left}"] * bool(left) + [f"the second start ended with {code}"] * bool(code)
         if self.loses_disk:
-            faults += ["the loss was not told"] * ("is lost: the preempted run saved it" not in said)
+            faults += ["the loss was not reported"] * ("lost" not in output)
             faults += [f"resumed at {resumed}, newest {before}"] * (resumed != before)
         else:
             faults += [f"{lost} steps lost"] * (lost > 1) + ["the copy was not finished"] * (resumed == before)
@@ -152,13 +155,17 @@ class Trial:
                 "wrong": "; ".join(faults)}  # fmt: skip
 
     def _stop(self) -> tuple[int, float, list[int]]:
-        """Start, send SIGTERM at the step, wait for the launcher. The last step, its seconds, and who is left."""
+        """Start the run, send SIGTERM at the chosen step, and wait for the launcher.
+
+        Returns:
+            The last step, the seconds from SIGTERM to the end of the launcher, and the pids of the processes left.
+        """
         environment = {**self.environment, "COPY_SECONDS": str(self.seconds)}
         with (self.out.with_suffix(".log")).open("w") as log:
             launcher = subprocess.Popen(self.command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         while max((r["step"] for r in self._records()), default=0) < self.stop_at:
             if launcher.poll() is not None:
-                raise RunError(f"the run ended before it was stopped: see {self.out.with_suffix('.log')}.")
+                raise RunError(f"the run ended before step {self.stop_at}: see {self.out.with_suffix('.log')}.")
             time.sleep(0.05)
         family = psutil.Process(launcher.pid).children(recursive=True)
         start = time.monotonic()

@@ -30,7 +30,7 @@ SHAPES: dict[str, dict[str, int]] = {
         "vocab_size": 4096, "num_layers_per_stack": 4, "max_position_embeddings": 1024,
     },
 }  # fmt: skip
-PASSES = 8  # of the stacks; Transformers counts a layer once for each
+PASSES = 8  # stack passes; num_hidden_layers counts a layer once for each pass
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
@@ -48,7 +48,9 @@ def make(folder: Path, shape: str, seed: int = 0) -> int:
     torch.set_default_dtype(torch.bfloat16)
     model: Any = HrmTextForCausalLM(HrmTextConfig(**config))
     torch.set_default_dtype(torch.float32)
-    start = torch.empty(model.model.z_L_init.shape)  # Transformers begins with zeros, a trained model does not
+    start = torch.empty(
+        model.model.z_L_init.shape
+    )  # Transformers initialises z_L_init with zeros; a trained model has other values
     model.model.z_L_init.data = torch.nn.init.trunc_normal_(start, std=1.0, a=-2.0, b=2.0).to(torch.bfloat16)
     model.save_pretrained(folder)
     for name in TOKENIZER:

@@ -1,15 +1,15 @@
-"""Run every command on a checkpoint in the published shape, and measure its time, its memory and whether it is right.
+"""Run every command on a checkpoint in the published shape; measure time and memory, and check the results.
 
     python scripts/campaigns/real_shape.py --out runs/real-shape                       # random weights: an hour, 16 GB
-    python scripts/campaigns/real_shape.py --out runs/real-shape --checkpoint DIR      # on a checkpoint of yours
-    python scripts/campaigns/real_shape.py --out runs/small --shape small              # minutes: does the campaign run?
+    python scripts/campaigns/real_shape.py --out runs/real-shape --checkpoint DIR      # on your own checkpoint
+    python scripts/campaigns/real_shape.py --out runs/small --shape small              # minutes: a test of this script
 
-Checkpoint, doctor, inspect, generate, fine-tuning with an adapter and of all weights, resuming, a kill during a save, merge,
-export and reinforcement learning, each through the command line in a fresh process, on a few short rows that this script
-writes. Each step appends one line to `--state` (OUT/state.jsonl), so that an interrupted campaign goes on where it stopped;
-steps that failed are tried again. Prints a Markdown table. Exit code 1 if a step failed or missed its bar.
+The steps are: checkpoint, doctor, inspect, generate, fine-tuning with an adapter and of all weights, resuming, a kill during a
+save, merge, export and reinforcement learning. Each step runs the command line in a fresh process on a few short rows that this
+script writes, and appends one line to `--state` (OUT/state.jsonl). An interrupted campaign continues with the first missing step
+and runs failed steps again. Prints a Markdown table. Exit code 1 if a step failed or exceeded its memory limit.
 
-For Linux. Set OMP_NUM_THREADS to the threads to use. The outputs take up to 30 GB of disk: delete them afterwards.
+Requires Linux. Set OMP_NUM_THREADS to the number of threads. The outputs take up to 30 GB of disk: delete them afterwards.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Any
 from shape_campaign import GB, IMPORTS, Campaign, Step, StepError
 from shape_steps import STEPS, write_rows
 
-BAD = {"failed", "wrong"}  # keys of a record that is not right; such a step is tried again
+BAD = {"failed", "wrong"}  # keys of the record of a failed step, which is run again
 
 
 def read_state(path: Path) -> dict[str, dict[str, Any]]:
-    """Records by step, the last of each; a line that was cut off by a kill is left out."""
+    """Return the last record of each step. A line that a kill has truncated is skipped."""
     records: dict[str, dict[str, Any]] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
@@ -40,22 +40,22 @@ def read_state(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def verdict(step: Step, record: dict[str, Any]) -> str:
-    """Whether a step went as it should and met its bar."""
+    """Return whether a step succeeded and stayed below its memory limit."""
     for kind in BAD:
         if kind in record:
             return f"**{kind}**: {record[kind]}"
     if "peak" not in record:
         return str(record["note"])
     if step.bar is None:
-        return "right"
+        return "passed"
     largest = max(record["peak"], record["child_peak"])
-    kept = largest < step.bar
-    return f"{'met' if kept else '**missed**'}: {largest / GB:.2f} GB, bar {step.bar / GB:.0f}"
+    label = "passed" if largest < step.bar else "**exceeded**"
+    return f"{label}: {largest / GB:.2f} GB, limit {step.bar / GB:.0f}"
 
 
 def table(steps: Sequence[Step], records: dict[str, dict[str, Any]]) -> str:
-    """The table in Markdown. Peaks in GB (10^9 bytes) of the command's own process, and minus what importing takes."""
-    head = ("step", "wall s", "CPU s", "peak GB", "minus imports", "estimate GB", "peak / estimate", "verdict", "seen")
+    """Return the Markdown table. Peaks are of the command's own process in GB (10^9 bytes), also minus the peak of imports."""
+    head = ("step", "wall s", "CPU s", "peak GB", "minus imports", "estimate GB", "peak / estimate", "verdict", "notes")
     lines = [" | ".join(head), " | ".join(["---"] * len(head))]
     baseline = records.get(IMPORTS, {}).get("peak", 0)
     for step in steps:
@@ -81,13 +81,17 @@ def table(steps: Sequence[Step], records: dict[str, dict[str, Any]]) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the steps that are not done yet, print the table."""
+    """Run the steps without a good record and print the table. Returns 1 if a step failed or exceeded its limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of all outputs")
     parser.add_argument("--state", type=Path, help="JSONL file of the results (default OUT/state.jsonl)")
-    parser.add_argument("--checkpoint", type=Path, help="a checkpoint to run on; only read")
-    parser.add_argument("--shape", choices=("published", "small"), default="published", help="of the random checkpoint")
-    parser.add_argument("--memory", type=float, default=16, help="GB; steps that need more are not run (default 16)")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint to run on; is not changed")
+    parser.add_argument(
+        "--shape", choices=("published", "small"), default="published", help="shape of the random checkpoint"
+    )
+    parser.add_argument(
+        "--memory", type=float, default=16, help="available memory in GB; steps that need more are not run (default 16)"
+    )
     parser.add_argument("--length", type=int, default=96, help="tokens of a packed row (default 96)")
     parser.add_argument("--answer", type=int, default=16, help="longest answer, in tokens (default 16)")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="only steps with one of these words in their names")
@@ -96,7 +100,9 @@ def main(argv: Sequence[str]) -> int:
     out.mkdir(parents=True, exist_ok=True)
     given = arguments.checkpoint
     if given is not None and not given.is_dir():
-        parser.error(f"--checkpoint {given} is no folder: name a checkpoint, or leave it out for random weights.")
+        parser.error(
+            f"--checkpoint {given} is not a folder. Give a checkpoint's folder, or omit it for random weights."
+        )
     state = arguments.state or out / "state.jsonl"
     campaign = Campaign(
         out,

@@ -1,4 +1,4 @@
-"""The campaign of `real_shape.py`: where it runs, how it runs a command, what it records."""
+"""The state of a `real_shape.py` campaign: its folders, how it runs commands, and its records."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from measured import Measured, run
 
 ROOT = Path(__file__).parents[2]
 GB = 10**9
-IMPORTS = "imports"  # the step whose peak is what importing alone takes
+IMPORTS = "imports"  # the step that measures the memory of imports alone
 
 
 class StepError(Exception):
-    """A command of a step failed, or its result is wrong."""
+    """Raised if a command of a step failed or its result is wrong."""
 
 
 @dataclass
 class Campaign:
-    """Where the campaign runs and what it has measured.
+    """The folders, limits and records of a campaign.
 
     Args:
         out: folder of all outputs.
-        state: JSONL file, one record a step.
+        state: JSONL file with one record a step.
         model: folder of the checkpoint.
-        shape: of the random checkpoint; None for one that was given.
-        memory: bytes; steps that need more by their estimate are not run.
+        shape: shape of the random checkpoint; None if the user gave a checkpoint.
+        memory: available bytes; steps with a larger estimate are not run.
         length: tokens of a packed row.
         answer: longest answer, in tokens.
-        records: of steps that are done, by name.
+        records: records of finished steps, by name.
     """
 
     out: Path
@@ -60,13 +60,13 @@ class Campaign:
         return done
 
     def fresh(self, name: str) -> Path:
-        """A path in OUT at which nothing stands, whatever an interrupted step has left there."""
+        """Return a path in OUT where nothing exists; files of an interrupted step are deleted."""
         path = self.out / name
         shutil.rmtree(path, ignore_errors=True)
         return path
 
     def estimate(self, log: str, *words: object) -> int:
-        """Bytes that `hrm-align estimate` gives for a recipe."""
+        """Return the bytes that `hrm-align estimate` predicts for a recipe."""
         done = self.command(f"{log}-estimate", "estimate", *words, "--json")
         return int(json.loads(done.output.splitlines()[-1])["total"])
 
@@ -75,21 +75,21 @@ class Campaign:
         self.records[name] = content
         whole = not self.state.exists() or self.state.read_bytes()[-1:] in (b"", b"\n")
         with self.state.open("a", encoding="utf-8") as file:
-            file.write("" if whole else "\n")  # ends a line that a kill has cut
+            file.write("" if whole else "\n")  # ends a line that a kill has truncated
             file.write(json.dumps({"step": name, **content}) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
     @property
     def imports(self) -> int:
-        """Bytes, peak resident memory of a process that only imports the trainers."""
+        """Peak resident memory in bytes of a process that only imports the trainers."""
         return int(self.done(IMPORTS)["peak"])
 
     def done(self, name: str) -> dict[str, Any]:
-        """The record of an earlier step. Raises StepError if it was not run, or failed."""
-        record = self.records.get(name, {"failed": "it was not run"})
+        """Return the record of an earlier step. Raises StepError if that step was not run or failed."""
+        record = self.records.get(name, {"failed": "not run"})
         if "failed" in record:
-            raise StepError(f"it needs the step `{name}`, and there: {record['failed']}")
+            raise StepError(f"needs the step `{name}`, whose result is: {record['failed']}")
         return record
 
 
@@ -98,9 +98,9 @@ class Step:
     """One row of the table.
 
     Args:
-        name: of the row.
-        work: runs it. Returns a record: see `result`.
-        bar: bytes below which the largest process must stay; None for no bar.
+        name: name of the row.
+        work: runs the step and returns its record; see `result`.
+        bar: memory limit of the largest process in bytes; None for no limit.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Step:
 
 
 def result(done: Measured, estimate: int | None = None, note: str = "", **facts: Any) -> dict[str, Any]:
-    """The record of a step that went as it should."""
+    """Return the record of a successful step."""
     numbers = {
         "seconds": round(done.seconds, 1),
         "cpu_seconds": round(done.cpu_seconds, 1),
@@ -121,6 +121,6 @@ def result(done: Measured, estimate: int | None = None, note: str = "", **facts:
 
 
 def last_line(text: str) -> str:
-    """The last line of an output that is not empty, shortened."""
+    """Return the last non-empty line of an output, at most 400 characters."""
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1][:400] if lines else "no output"

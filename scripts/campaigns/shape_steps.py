@@ -1,4 +1,4 @@
-"""The steps of `real_shape.py`: what each runs through the command line, and what must be right about it."""
+"""The steps of `real_shape.py`: the command line of each step, and the checks of its result."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from measured import Measured
 from shape_campaign import GB, IMPORTS, Campaign, Step, StepError, last_line, result
 
 WORDS = ("red", "blue", "oak", "elm", "sun", "moon", "fish", "bird", "tree", "rain")
-REWARD = '''"""Rewards every second answer, whatever it says: most tokens of random weights stand for no text."""
+REWARD = '''"""Rewards every second completion, whatever its text: most tokens of a random model decode to no text."""
 
 
 def second(prompts, completions, **columns):
-    """0, 1, 0, 1 ... so that no group has zero variance."""
+    """Return 0, 1, 0, 1 ..., so that no group has zero reward variance."""
     return [place % 2 for place in range(len(completions))]
 '''
 
@@ -27,20 +27,20 @@ def second(prompts, completions, **columns):
 
 
 def write_rows(out: Path) -> None:
-    """Six rows to train on, which pack into two, four held-out ones, three prompts, and a reward."""
+    """Write six training rows, which pack into two, four held-out rows, three prompts, and a reward function."""
     rng = random.Random(0)
     for name, number in (("train", 6), ("held_out", 4)):
         with (out / f"{name}.jsonl").open("w", encoding="utf-8") as file:
             for _ in range(number):
-                asked, answer = rng.sample(WORDS, 2), " ".join(rng.sample(WORDS, 4))
-                file.write(json.dumps({"prompt": " ".join(asked), "response": answer}) + "\n")
+                prompt, answer = rng.sample(WORDS, 2), " ".join(rng.sample(WORDS, 4))
+                file.write(json.dumps({"prompt": " ".join(prompt), "response": answer}) + "\n")
     prompts = [{"prompt": f"say {word}"} for word in WORDS[:3]]
     (out / "prompts.jsonl").write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
     (out / "second.py").write_text(REWARD)
 
 
 def run_of(campaign: Campaign, to: Path, data: str) -> list[object]:
-    """Arguments that all training steps share."""
+    """Return the arguments that all training steps share."""
     given = ("--model_name_or_path", campaign.model, "--dtype", "bfloat16", "--datasets", campaign.out / data)
     return [*given, "--output_dir", to, "--disable_tqdm", "true", "--report_to", "none", "--logging_steps", 1]
 
@@ -49,16 +49,17 @@ ADAPTER = ("--use_peft", "true", "--lora_r", 8, "--save_strategy", "no", "--max_
 
 
 def adapter_run(campaign: Campaign, to: Path) -> list[object]:
-    """Fine-tuning with an adapter on the base in bfloat16, one packed row a step."""
+    """Return the arguments of fine-tuning with an adapter on a bfloat16 base, one packed row a step."""
     packed = ("--packing", "true", "--max_length", campaign.length, "--per_device_train_batch_size", 1)
     return [*run_of(campaign, to, "train.jsonl"), *packed, *ADAPTER, "--learning_rate", "1e-3"]
 
 
 def full_run(campaign: Campaign, to: Path, optimizer: str = "sgd", dtype: str = "bfloat16") -> list[object]:
-    """Fine-tuning of all weights, two steps, a checkpoint at each.
+    """Return the arguments of fine-tuning all weights for two steps, with a checkpoint at each step.
 
-    The gradient's norm is clipped at 1, which is 3e-5 a weight at the published shape; half the distance between two bfloat16
-    weights is 5e-5 there. So only an absurd rate moves them, and equal weights after a resume say something only if they move.
+    The learning rate must be absurdly high. The gradient norm is clipped at 1, which is 3e-5 for each weight at the published shape,
+    and half the distance between two bfloat16 weights is 5e-5 there. With a normal rate no weight would change, and equal weights
+    after a resume would prove nothing.
     """
     packed = ("--packing", "true", "--max_length", campaign.length, "--per_device_train_batch_size", 1)
     rate = ("--learning_rate", 10 if optimizer == "sgd" else "1e-3", "--lr_scheduler_type", "constant")
@@ -68,7 +69,7 @@ def full_run(campaign: Campaign, to: Path, optimizer: str = "sgd", dtype: str = 
 
 
 def grpo_run(campaign: Campaign, to: Path) -> list[object]:
-    """Reinforcement learning with an adapter: four answers to one prompt a step, the first rollout checked by the gate."""
+    """Return the arguments of GRPO with an adapter: one prompt with four completions a step; the gate checks the first rollout."""
     reward = f"{{file: {campaign.out / 'second.py'}, function: second}}"
     rewards = ("--rewards", reward, "--reward_workers", 1, "--preflight_samples", 0)
     rollout = ("--num_generations", 4, "--per_device_train_batch_size", 4, "--max_completion_length", campaign.answer)
@@ -79,7 +80,7 @@ def grpo_run(campaign: Campaign, to: Path) -> list[object]:
 
 
 def imports(campaign: Campaign) -> dict[str, Any]:
-    """What a process takes that only imports."""
+    """Measure a process that only imports the trainers."""
     done = campaign.python("imports", "-c", "import hrm_align.recipes.sft, hrm_align.recipes.grpo")
     if done.code:
         raise StepError(last_line(done.errors))
@@ -99,12 +100,12 @@ def checkpoint(campaign: Campaign) -> dict[str, Any]:
 
 
 def doctor(campaign: Campaign) -> dict[str, Any]:
-    """Nothing may be wrong with the checkpoint."""
+    """Check that the doctor finds no fault in the checkpoint."""
     return result(campaign.command("doctor", "doctor", campaign.model))
 
 
 def inspect(campaign: Campaign) -> dict[str, Any]:
-    """The proof of the mask on four documents."""
+    """Check the prefix mask on four documents with `inspect`."""
     done = campaign.command("inspect", "inspect", campaign.out / "held_out.jsonl", "--model", campaign.model)
     if "the mask holds" not in done.output:
         raise StepError("the mask does not hold")
@@ -112,7 +113,7 @@ def inspect(campaign: Campaign) -> dict[str, Any]:
 
 
 def generate(campaign: Campaign) -> dict[str, Any]:
-    """One greedy answer."""
+    """Generate one greedy completion."""
     words = ("--prompt", "say red", "--max_new_tokens", campaign.answer, "--json")
     done = campaign.command("generate", "generate", "--model", campaign.model, *words)
     tokens = len(json.loads(done.output.splitlines()[-1])["token_ids"])
@@ -120,25 +121,25 @@ def generate(campaign: Campaign) -> dict[str, Any]:
 
 
 def adapter(campaign: Campaign) -> dict[str, Any]:
-    """Three steps of fine-tuning with an adapter."""
+    """Fine-tune an adapter for three steps."""
     words = adapter_run(campaign, campaign.fresh("adapter"))
     estimate = campaign.estimate("adapter", *words)
     return trained(campaign, campaign.command("adapter", "sft", *words), "adapter", estimate)
 
 
 def full(campaign: Campaign) -> dict[str, Any]:
-    """Two steps of fine-tuning of all weights, which nothing interrupts."""
+    """Fine-tune all weights for two steps without an interruption."""
     words = full_run(campaign, campaign.fresh("full"))
     estimate = campaign.estimate("full", *words)
-    found = trained(campaign, campaign.command("full", "sft", *words), "full", estimate)
+    record = trained(campaign, campaign.command("full", "sft", *words), "full", estimate)
     first, second = (campaign.out / "full" / name / "model.safetensors" for name in ("checkpoint-1", "checkpoint-2"))
     if filecmp.cmp(first, second, shallow=False):
         raise StepError("the second step changed no weight")
-    return found
+    return record
 
 
 def trained(campaign: Campaign, done: Measured, name: str, estimate: int) -> dict[str, Any]:
-    """The record of a fine-tuning: seconds of training and of each checkpoint beside the rest."""
+    """Return the record of a fine-tuning step, with the seconds of training and of each checkpoint."""
     folder = campaign.out / name
     logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     training = next(record["train_runtime"] for record in logged if "train_runtime" in record)
@@ -152,32 +153,34 @@ def trained(campaign: Campaign, done: Measured, name: str, estimate: int) -> dic
 
 
 def saving_seconds(folder: Path) -> float:
-    """How long a checkpoint took, from its first file to its manifest."""
+    """Return the seconds from the first file of a checkpoint to its manifest."""
     times = [path.stat().st_mtime for path in folder.iterdir()]
     return (folder / "manifest.json").stat().st_mtime - min(times)
 
 
 def resumed(campaign: Campaign) -> dict[str, Any]:
-    """The second step again, from the checkpoint of the first: the same weights, in no more memory."""
+    """Resume from the checkpoint of the first step: the second step must give the same weights and use no more memory."""
     whole = campaign.out / "full"
     words = full_run(campaign, campaign.fresh("resumed"))
     done = campaign.command("resumed", "sft", *words, "--resume_from_checkpoint", whole / "checkpoint-1")
     require_equal(campaign.out / "resumed", whole)
     before = campaign.done(NAMES["full"])
-    found = result(done, before["estimate"], "weights equal to the last bit")
-    if done.peak > before["peak"] * 1.01:  # a hundredth for where the allocator and the kernel round
-        found["wrong"] = f"its peak is {done.peak / GB:.2f} GB, that of the whole run {before['peak'] / GB:.2f}"
-    return found
+    record = result(done, before["estimate"], "weights equal to the last bit")
+    if done.peak > before["peak"] * 1.01:  # 1 % for rounding by the allocator and the kernel
+        record["wrong"] = (
+            f"peak {done.peak / GB:.2f} GB; the uninterrupted run has a peak of {before['peak'] / GB:.2f} GB"
+        )
+    return record
 
 
 def require_equal(run: Path, whole: Path) -> None:
-    """Raises StepError unless two finished runs have the same weights."""
+    """Raise StepError unless two finished runs have the same weights."""
     if not filecmp.cmp(run / "model.safetensors", whole / "model.safetensors", shallow=False):
         raise StepError("the weights differ from those of the uninterrupted run")
 
 
 def killed(campaign: Campaign) -> dict[str, Any]:
-    """SIGKILL while the second checkpoint is written; `latest` goes on from the first and ends like the whole run."""
+    """Send SIGKILL during the second save; `latest` must resume from the first checkpoint and end like the uninterrupted run."""
     folder = campaign.fresh("killed")
     words = full_run(campaign, folder)
     staged = folder / ".saving" / "checkpoint-2" / "model.safetensors"
@@ -187,58 +190,60 @@ def killed(campaign: Campaign) -> dict[str, Any]:
     done = campaign.command("killed-resumed", "sft", *words, "--resume_from_checkpoint", "latest")
     begun = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     if [record["step"] for record in begun if "resumed_from" in record] != [1]:
-        raise StepError("the run did not go on from its first checkpoint")
+        raise StepError("the run did not resume from its first checkpoint")
     require_equal(folder, campaign.out / "full")
     shutil.rmtree(folder)
     return result(done, campaign.done(NAMES["full"])["estimate"], "figures of the resumed run; weights equal")
 
 
 def merge(campaign: Campaign) -> dict[str, Any]:
-    """The adapter merged into its base, with its proof."""
+    """Merge the adapter into its base; the command compares the logits of both."""
     words = ("--data", campaign.out / "held_out.jsonl", "--limit", 2, "--max_new_tokens", campaign.answer, "--json")
     done = campaign.command(
         "merge", "adapters", "merge", campaign.out / "adapter", "--to", campaign.fresh("merged"), *words
     )
-    told = json.loads(done.output.splitlines()[-1])
+    report = json.loads(done.output.splitlines()[-1])
     shutil.rmtree(campaign.out / "merged")
-    note = f"logits differ by {told['largest_difference']:.1e} (floor {told['floor']:.1e}, allowed {told['tolerance']:.1e})"
-    return result(done, note=note, merge=told)
+    difference, floor, allowed = (report[key] for key in ("largest_difference", "floor", "tolerance"))
+    note = f"logits differ by {difference:.1e} (floor {floor:.1e}, allowed {allowed:.1e})"
+    return result(done, note=note, merge=report)
 
 
 def export(campaign: Campaign) -> dict[str, Any]:
-    """The merge exported in bfloat16, with its proof by stock Transformers."""
+    """Export the merged adapter in bfloat16; the command compares the export with stock Transformers."""
     words = ("--merged", "--dtype", "bfloat16", "--data", campaign.out / "held_out.jsonl", "--limit", 4)
     to = campaign.fresh("exported")
     rest = ("--max_new_tokens", campaign.answer, "--json")
     done = campaign.command("export", "export", campaign.out / "adapter", "--to", to, *words, *rest)
-    told = json.loads(done.output.splitlines()[-1])
+    report = json.loads(done.output.splitlines()[-1])
     shutil.rmtree(to)
-    parity = told["parity"]
-    note = f"{parity['wrong_answers']} of {parity['compared']} answers differ; log-probabilities by {parity['mean_difference']:.1e}"
-    return result(done, note=f"{note} nats on average", export=told)
+    parity = report["parity"]
+    note = f"{parity['wrong_answers']} of {parity['compared']} completions differ"
+    note += f"; log-probabilities differ by {parity['mean_difference']:.1e} nats on average"
+    return result(done, note=note, export=report)
 
 
 def grpo(campaign: Campaign) -> dict[str, Any]:
-    """Three steps of reinforcement learning."""
+    """Run three steps of reinforcement learning."""
     words = grpo_run(campaign, campaign.fresh("grpo"))
     estimate = campaign.estimate("grpo", *words, "--prompt_tokens", 16)
     done = campaign.command("grpo", "grpo", *words)
     logged = [json.loads(line) for line in (campaign.out / "grpo" / "metrics.jsonl").read_text().splitlines()]
     steps = [record for record in logged if "seconds/update" in record]
     if len(steps) != 3 or "seconds/parity" not in steps[0]:
-        raise StepError("the run logged no three steps, or its gate checked nothing")
+        raise StepError("the run did not log three steps, or the gate did not run")
     if not all(step["grad_norm"] > 0 for step in steps):
-        raise StepError("a step of the run had no gradient")
-    parts = {
-        name: [round(step.get(f"seconds/{name}", 0.0), 1) for step in steps] for name in ("rollout", "update", "parity")
-    }
+        raise StepError("a step of the run had a zero gradient")
+    parts = {}
+    for name in ("rollout", "update", "parity"):
+        parts[name] = [round(step.get(f"seconds/{name}", 0.0), 1) for step in steps]
     gate = {key: value for key, value in steps[0].items() if key.startswith("parity/")}
     note = "; ".join(f"{name} {' '.join(f'{value:.0f}' for value in values)} s" for name, values in parts.items())
     return result(done, estimate, note, parts=parts, gate=gate)
 
 
 def adamw(dtype: str) -> Callable[[Campaign], dict[str, Any]]:
-    """Fine-tuning of all weights under AdamW, if the memory allows."""
+    """Return a step that fine-tunes all weights with AdamW, if the estimated memory is available."""
 
     def work(campaign: Campaign) -> dict[str, Any]:
         name = f"adamw-{dtype}"
@@ -247,15 +252,15 @@ def adamw(dtype: str) -> Callable[[Campaign], dict[str, Any]]:
         needed = estimate + campaign.imports
         if needed > campaign.memory:
             return {"estimate": estimate, "note": f"not run: needs {needed / GB:.1f} GB"}
-        found = trained(campaign, campaign.command(name, "sft", *words), name, estimate)
+        record = trained(campaign, campaign.command(name, "sft", *words), name, estimate)
         shutil.rmtree(campaign.out / name)
-        return found
+        return record
 
     return work
 
 
 def eight_bit(campaign: Campaign) -> dict[str, Any]:
-    """Fine-tuning of all weights with an optimizer state of 8 bits, where bitsandbytes is installed."""
+    """Fine-tune all weights with an 8-bit optimizer state, if bitsandbytes is installed."""
     name = "adamw-8bit"
     words = full_run(campaign, campaign.fresh(name), "adamw_8bit")
     estimate = campaign.estimate(name, *words)

@@ -1,1 +1,1 @@
-"""The faults of fault_campaign.py: `runs` starts and compares runs, each other file holds one kind of fault."""
+"""The faults of fault_campaign.py: `runs` starts and compares runs; each other module injects one kind of fault."""

@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged on disk: `latest` must pass over them and say so."""
+"""Damage checkpoints on disk: `--resume_from_checkpoint latest` must skip a damaged checkpoint and report it in a warning."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from faults.runs import Result, ends_like
+from faults.runs import Result, compare_resumed
 from hrm_align.errors import UserError
 from hrm_align.trainers.checkpoints import checkpoints_in
 from hrm_align.trainers.resume import checkpoint_to_resume
 
-BLOCK = 4096  # what a disk loses at once
+BLOCK = 4096  # bytes of a disk block, which is zeroed as a whole
 
 
 def corruption_trial(rng: Random, index: int, whole: Path) -> Result:
-    """Damage a file of the newest checkpoint (in one trial of four, of the next, too), and ask for `latest`.
+    """Damage a file of the newest checkpoint (in one trial of four also of the second newest), and resolve `latest`.
 
-    Every tenth trial resumes the run too.
+    Every tenth trial also resumes the run.
     """
     run = whole.parent / f"corruption-{index}"
     shutil.copytree(whole, run)
-    found = checkpoints_in(run)
-    damaged = found[: 2 if rng.random() < 0.25 else 1]
-    done = [damage(rng, folder, found[-1]) for folder in damaged]
-    wrong = _wrong_answers(run, damaged, found[len(damaged)])
+    checkpoints = checkpoints_in(run)
+    damaged = checkpoints[: 2 if rng.random() < 0.25 else 1]
+    damages = [damage(rng, folder, checkpoints[-1]) for folder in damaged]
+    wrong = _check_resolution(run, damaged, checkpoints[len(damaged)])
     if index % 10 == 0:
-        wrong += ends_like(whole, run, 5)
-    return {"damage": done, "resumed": index % 10 == 0, "wrong": wrong}
+        wrong += compare_resumed(whole, run, 5)
+    return {"damage": damages, "resumed": index % 10 == 0, "wrong": wrong}
 
 
 def damage(rng: Random, folder: Path, older: Path) -> str:
-    """Damage one file of a checkpoint. What was done to it."""
+    """Damage one file of a checkpoint. Returns the kind of damage and the name of the file."""
     while True:
         path = rng.choice(sorted(folder.iterdir()))
         content = path.read_bytes()
@@ -49,7 +49,7 @@ def damage(rng: Random, folder: Path, older: Path) -> str:
                 ("stale", (older / path.name).read_bytes()),
             ]
         )
-        if now == content:  # a block of zeros, a file that is the same in every checkpoint: nothing was done
+        if now == content:  # no change: the block was zero already, or all checkpoints have the same file
             continue
         path.unlink()
         if now is not None:
@@ -66,20 +66,23 @@ class _Warnings(logging.Handler):
         self.text += record.getMessage()
 
 
-def _wrong_answers(run: Path, damaged: Sequence[Path], expected: Path) -> list[str]:
-    """What is wrong with how `latest`, and a damaged folder's own name, are answered."""
-    wrong, heard, logger = [], _Warnings(), logging.getLogger("hrm_align.trainers.resume")
-    logger.addHandler(heard)
+def _check_resolution(run: Path, damaged: Sequence[Path], expected: Path) -> list[str]:
+    """Resolve `latest` and the names of damaged checkpoints. Returns a list of what went wrong.
+
+    `latest` must be the expected checkpoint and a warning must name each damaged one; a damaged one by its own name must be refused.
+    """
+    wrong, warnings, logger = [], _Warnings(), logging.getLogger("hrm_align.trainers.resume")
+    logger.addHandler(warnings)
     logger.propagate = False
     if (chosen := checkpoint_to_resume("latest", run)) != expected:
         wrong.append(f"latest is {chosen}")
-    logger.removeHandler(heard)
+    logger.removeHandler(warnings)
     for folder in damaged:
-        if f"{folder} is skipped" not in heard.text:
-            wrong.append(f"nothing was said of {folder.name}")
+        if str(folder) not in warnings.text:
+            wrong.append(f"no warning names {folder.name}")
         try:
             checkpoint_to_resume(str(folder), run)
-            wrong.append(f"{folder.name} was taken")
+            wrong.append(f"{folder.name} was accepted")
         except UserError:
             continue
     return wrong

@@ -1,1 +1,1 @@
-"""Programs for `sandbox_campaign.py`: hostile ones, honest ones and those that would be paid for nothing."""
+"""Programs for `sandbox_campaign.py`: hostile ones, honest ones, and spoofs that try to be rewarded for wrong results."""

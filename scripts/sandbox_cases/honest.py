@@ -1,6 +1,6 @@
-"""Honest programs as jobs: fifty functions, each some times with other arguments.
+"""Honest programs as jobs: fifty functions, each with several random arguments.
 
-The text of a function is the program. What it should return is computed here, where it is trusted.
+The source text of a function is the program. The expected results are computed in this process with the function itself.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from hrm_align.sandbox import Job
 
 from . import honest_programs as programs
 
-CALLS = 3  # of each program
+CALLS = 3  # calls of each program in a job
 
 
 def honest_jobs(rounds: int, seed: int = 0) -> list[tuple[Job, list[Any]]]:
-    """Jobs and what they return."""
+    """Return jobs and, for each, the expected results of its calls."""
     jobs = []
     for index in range(rounds):
         for function, kinds in _TAKES.items():
@@ -50,7 +50,7 @@ def _word(rng: Random) -> str:
     return "".join(rng.choice("abcdeéñöß水aeiou") for _ in range(rng.randrange(1, 9)))
 
 
-# What each takes, as `_DRAW` names it.
+# The kinds of each function's arguments, as named in `_DRAW`.
 _TAKES: dict[Callable[..., Any], str] = {
     programs.add: "int int",
     programs.polynomial: "int ints",
@@ -97,7 +97,7 @@ _TAKES: dict[Callable[..., Any], str] = {
     programs.inverted: "table",
     programs.round_trip: "table",
     programs.days_between: "date date",
-    programs.account: "ints",
+    programs.bank_account: "ints",
     programs.shapes: "float float",
     programs.generated: "count",
     programs.careful: "ints count",

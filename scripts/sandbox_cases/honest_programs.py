@@ -1,6 +1,6 @@
 # mypy: ignore-errors
 # ruff: noqa: B905, UP033, RUF005
-"""Programs as a model writes them when it does its work. The text of a function is the program (`honest`)."""
+"""Correct programs like those that a model writes. `honest` uses the source text of each function as a program."""
 
 
 def add(a, b):
@@ -123,7 +123,7 @@ def run_lengths(text):
 def numbers_in(text, n):
     import re
 
-    return [int(found) for found in re.findall(r"-?\d+", f"{text} {n} and {-n}")]
+    return [int(number) for number in re.findall(r"-?\d+", f"{text} {n} and {-n}")]
 
 
 def replaced(text):
@@ -264,18 +264,18 @@ def shortest_path(grid):
 
 
 def queens(n):
-    n, found = n % 6 + 1, []
+    n, solutions = n % 6 + 1, []
 
     def place(columns):
         if len(columns) == n:
-            found.append(columns)
+            solutions.append(columns)
             return
         for column in range(n):
             if all(column != c and abs(column - c) != len(columns) - i for i, c in enumerate(columns)):
                 place([*columns, column])
 
     place([])
-    return found
+    return solutions
 
 
 def inverted(table):
@@ -302,7 +302,7 @@ def days_between(first, second):
     return [span.days, later.isoformat(), later.strftime("%A, %d %B %Y")]
 
 
-def account(values):
+def bank_account(values):
     class Overdrawn(Exception):
         pass
 
@@ -366,20 +366,20 @@ def generated(n):
 def careful(values, n):
     import contextlib
 
-    found = []
+    results = []
     for index in (0, n, -1):
         try:
-            found.append(values[index] // (n - 5))
+            results.append(values[index] // (n - 5))
         except (IndexError, ZeroDivisionError) as error:
-            found.append(type(error).__name__)
+            results.append(type(error).__name__)
         else:
-            found.append("fine")
+            results.append("fine")
         finally:
-            found.append(index)
+            results.append(index)
     with contextlib.suppress(KeyError):
-        found.append({}["missing"])
-    print("done with", found)
-    return found
+        results.append({}["missing"])
+    print("done with", results)
+    return results
 
 
 def matched(value):

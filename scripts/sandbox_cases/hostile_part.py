@@ -1,4 +1,4 @@
-"""Hostile programs: how many get out."""
+"""Run the hostile programs and count the escapes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ from .watch import Watch
 from .weak import Subprocess
 
 LIMITS = Limits(cpu_seconds=1, wall_seconds=2.0, memory_bytes=256 * 2**20)
-# What a case does wrong itself, as opposed to what is refused to it.
-_BROKEN = ("NameError", "UnboundLocalError", "not valid Python")
+# Messages which show that a case itself is faulty, as opposed to an operation that the sandbox refused.
+_BROKEN = ("NameError", "UnboundLocalError", "no Python")
 
 
 @dataclass
 class Hostile:
-    """What came of it: cases that got out, by the signs of it; how all of them ended; cases that are wrong themselves."""
+    """The results of hostile programs.
+
+    Attributes:
+        escaped: the signs of an escape, by the name of the case.
+        ends: how many cases ended in each kind of outcome.
+        broken: cases that are themselves faulty, with their message.
+        outcomes: the outcome of each case, by name.
+    """
 
     escaped: dict[str, list[str]] = field(default_factory=dict)
     ends: Counter[str] = field(default_factory=Counter)
@@ -29,14 +36,14 @@ class Hostile:
 
 
 def run_hostile(sandbox: Sandbox | Subprocess, cases: Sequence[Case]) -> Hostile:
-    """Run each case, an honest job after it, and look around."""
+    """Run each case and an honest job after it, and collect the signs of an escape."""
     result = Hostile()
     with Watch(sandbox.limits) as watch:
         for case in cases:
             watch.before(sandbox.pids)
             try:
                 (outcome,) = sandbox.run([case.job(watch.targets)])
-            except Exception as error:  # it must not
+            except Exception as error:  # a hostile program must not make the sandbox raise
                 outcome, signs = Outcome("lost", message=repr(error)), ["exception"]
             else:
                 signs = []

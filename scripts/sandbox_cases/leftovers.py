@@ -1,4 +1,4 @@
-"""Thousands of runs of everything mixed, and what is left after them."""
+"""Run thousands of mixed programs, and count the processes, files and descriptors that are left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .watch import living_processes, reap
 
 _LIMITS = Limits(cpu_seconds=1, wall_seconds=1.0)
 _AT_ONCE = 100
-# Rare among the runs, because they take their whole second.
+# These programs are rare among the runs, because each takes its whole second.
 _SLOW = (
     "def f():\n while True: pass",
     "import time\ndef f(): time.sleep(9)",
@@ -25,15 +25,16 @@ _SLOW = (
 
 
 def run_mixed(backend: str | None, runs: int, rng: Random) -> dict[str, Any]:
-    """Run honest, failing, spoofing and hanging programs; count processes, files and descriptors before and after."""
+    """Run honest, spoofing and hanging programs, and return what is left: processes, files and descriptors."""
     before = _state()
     quick = [job for job, _ in honest_jobs(1)] + [job for _, job, _ in spoofs()]
     slow = [Job(source, "f", [[]]) for source in _SLOW]
     done = 0
     with Sandbox(_LIMITS, backend) as sandbox:
         while done < runs:
-            some = [rng.choice(slow if rng.random() < 0.001 else quick) for _ in range(min(_AT_ONCE, runs - done))]
-            done += len(sandbox.run(some))
+            count = min(_AT_ONCE, runs - done)
+            batch = [rng.choice(slow if rng.random() < 0.001 else quick) for _ in range(count)]
+            done += len(sandbox.run(batch))
         counts, replaced = dict(sandbox.counts), sandbox.replaced
     reap()
     after = _state()
@@ -50,5 +51,5 @@ def _state() -> dict[str, set[str]]:
 def _target(descriptor: str) -> str:
     try:
         return os.readlink(f"/proc/self/fd/{descriptor}")
-    except OSError:  # of the listing itself
+    except OSError:  # the descriptor of the listing itself, which is closed by now
         return ""

@@ -1,4 +1,4 @@
-"""A place where a hostile program that gets out finds nothing of value: namespaces of its own, in a process of its own."""
+"""Run a function in a process with its own namespaces, where a hostile program that escapes finds nothing of value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hrm_align.errors import RunError, UserError
 
 T = TypeVar("T")
 
-# Where anyone may make files: empty ones of its own, unless these programs themselves are there.
+# World-writable folders, which get an empty tmpfs in the namespace; a folder that contains this script is left out.
 FOLDERS = tuple(folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if not __file__.startswith(folder))
 _NAMESPACES = (
     0x00020000 | 0x20000000 | 0x08000000 | 0x04000000 | 0x40000000
@@ -29,15 +29,17 @@ _SIOCSIFFLAGS, _IFF_UP, _PR_SET_PDEATHSIG = 0x8914, 1, 1
 
 
 def in_namespaces(function: Callable[[], T]) -> T:
-    """What a function returns in a forked process that is the first of namespaces of its own.
+    """Run a function in a forked process that is the first process of new namespaces, and return its result.
 
     Raises:
-        UserError: if this user may not have them. Then nothing hostile must be run.
-        RunError: if the function raises, with its traceback.
+        UserError: if this user cannot make namespaces. Then no hostile program may run.
+        RunError: if the function raises; the message is its traceback.
     """
     refusal = why_not()
     if refusal:
-        raise UserError(f"{refusal}: hostile programs must not run outside of namespaces of their own.")
+        raise UserError(
+            f"no namespaces: {refusal}. Hostile programs must not run without namespaces: run as root on Linux."
+        )
     sys.stdout.flush()
     source, sink = os.pipe()
     outer = os.fork()
@@ -45,18 +47,18 @@ def in_namespaces(function: Callable[[], T]) -> T:
         _lead(function, sink)
     os.close(sink)
     with os.fdopen(source, "rb") as stream:
-        told = stream.read()
+        data = stream.read()
     os.waitpid(outer, 0)
-    if not told:
-        raise RunError("the process in the namespaces died.")
-    done, result = pickle.loads(told)  # of our own process
+    if not data:
+        raise RunError("the process in the namespaces died without a result.")
+    done, result = pickle.loads(data)  # written by our own forked process, so safe to unpickle
     if not done:
         raise RunError(result)
     return result
 
 
 def why_not() -> str | None:
-    """Why namespaces cannot be had here, if so. Tried in a process that ends at once."""
+    """Return why namespaces cannot be made here, or None if they can. A process that ends at once tries it."""
     if sys.platform != "linux":
         return "this is not Linux"
     trial = os.fork()
@@ -67,36 +69,38 @@ def why_not() -> str | None:
 
 
 def _lead(function: Callable[[], object], sink: int) -> NoReturn:
-    """Be the parent of the namespaces' first process, and end with it."""
+    """Make the namespaces, fork their first process, wait for it and exit."""
     try:
         libc = ctypes.CDLL(None)
         if libc.unshare(_NAMESPACES) == 0:
             first = os.fork()
             if first == 0:
                 libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-                _tell(function, sink)
+                _send_result(function, sink)
             os.waitpid(first, 0)
     finally:
         os._exit(0)
 
 
-def _tell(function: Callable[[], object], sink: int) -> NoReturn:
+def _send_result(function: Callable[[], object], sink: int) -> NoReturn:
+    """Run the function and write (whether it returned, its result or traceback) to the pipe."""
     try:
-        _settle()
-        told: tuple[bool, object] = (True, function())
+        _set_up()
+        result: tuple[bool, object] = (True, function())
     except BaseException:
-        told = (False, traceback.format_exc())
+        result = (False, traceback.format_exc())
     try:
         sys.stdout.flush()
         with os.fdopen(sink, "wb") as stream:
-            pickle.dump(told, stream)
+            pickle.dump(result, stream)
     finally:
         os._exit(0)
 
 
-def _settle() -> None:
+def _set_up() -> None:
+    """Make mounts private, mount /proc and empty folders, and start the loopback interface."""
     if ctypes.CDLL(None).mount(None, b"/", None, ctypes.c_ulong(_PRIVATE), None):
-        raise UserError("mounts cannot be made private here.")
+        raise UserError("mounts cannot be made private here. Run as root, outside of a container.")
     for kind, folder in (("proc", "/proc"), *(("tmpfs", folder) for folder in FOLDERS)):
         subprocess.run(["mount", "-t", kind, kind, folder], check=True)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:

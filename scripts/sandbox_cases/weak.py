@@ -1,4 +1,4 @@
-"""What is often taken for a sandbox: a subprocess with a time limit. It shows which cases can get out at all."""
+"""A subprocess with only a time limit, which is often mistaken for a sandbox. Shows which hostile programs can escape at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ print(json.dumps([space[job["call"]](*given) for given in job["arguments"]]))
 
 
 class Subprocess:
-    """Runs jobs like `Sandbox.run`, one after another, and holds nothing back but their time."""
+    """Runs jobs like `Sandbox.run`, one after another, and limits nothing but their time."""
 
     def __init__(self, limits: Limits):
         self.limits = limits

@@ -1,4 +1,4 @@
-"""What the stabilisers buy: losses and exact match of arms that differ in horizon, optimizer or averaging."""
+"""Benefits of the stabilisers: losses and exact match of arms that differ in horizon, optimizer or weight averaging."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from study.tables import QUALITY, quality, quality_before, table
 from stabilisers.averages import DECAYS
 from stabilisers.costs import HORIZONS, OFFICIAL, horizon_costs
 
-STEPS_FOR_ONE = 1.53  # of horizon 2 in the time of one of 5, on the tiny model
+STEPS_FOR_ONE = 1.53  # steps with horizon 2 in the time of one step with horizon 5, on the tiny model
 
 
 def horizon(study: Study) -> list[str]:
-    """Horizons 2, 3, 5, 8, the official warm-up, and the shortest for as long as 5 takes."""
+    """Compare horizons 2, 3, 5 and 8, the official warm-up, and horizon 2 trained for as long as horizon 5 takes."""
     costs = horizon_costs(study)
     arms: dict[str, tuple[dict[str, Any], int]] = {str(bp): ({"bp_steps": bp}, study.steps) for bp in HORIZONS}
     arms["2 to 5 over 20 %"] = ({"bp_min_steps": 2, "bp_max_steps": 5, "bp_warmup_ratio": 0.2}, study.steps)
@@ -29,7 +29,7 @@ def horizon(study: Study) -> list[str]:
 
 
 def optimizer(study: Study) -> list[str]:
-    """AdamW against Adam-atan2, at the rate of the setting and a third of it."""
+    """Compare AdamW with Adam-atan2, at the learning rate of the setting and at a third of that rate."""
     rows = []
     for setting in study.settings:
         for rate in (setting.rate, round(setting.rate / 3, 5)):
@@ -41,7 +41,7 @@ def optimizer(study: Study) -> list[str]:
 
 
 def ema(study: Study) -> list[str]:
-    """Averaged weights against those that they average, at a constant rate; beside them a rate that falls to zero."""
+    """Compare averaged with raw weights at a constant learning rate, and with a rate that falls to zero."""
     rows = []
     for setting in study.settings:
         constant = {"bp_steps": OFFICIAL, "lr_scheduler_type": "constant_with_warmup", "ema_decay": DECAYS[-1]}

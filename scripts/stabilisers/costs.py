@@ -1,4 +1,4 @@
-"""What a gradient horizon costs: CPU time and memory of a step, at two shapes."""
+"""Costs of a gradient horizon: CPU time and memory of a step, at two shapes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import psutil
 import torch
 from make_tiny_base import config_of, new_model
 from study.meters import SKIPPED, in_fresh_process, take_turns
-from study.runs import Study, trainer_of
-from study.settings import documents_for, family_rows
-from study.tables import middle, table
+from study.runs import Study, make_trainer
+from study.settings import count_documents, family_rows
+from study.tables import median_and_range, table
 from torch import Tensor, nn
 from transformers import HrmTextConfig, HrmTextForCausalLM, PreTrainedTokenizerFast, set_seed
 
@@ -28,7 +28,7 @@ WIDE = {"hidden_size": 384, "intermediate_size": 1152, "num_attention_heads": 12
 
 
 def wide_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> HrmTextForCausalLM:
-    """A larger shape with random weights, for time and memory alone."""
+    """Return a model of a larger shape with random weights, for measurements of time and memory."""
     set_seed(seed)
     hidden = WIDE["hidden_size"]
     derived = {"initializer_range": hidden**-0.5, "embedding_scale": None, "num_layers_per_stack": None}
@@ -42,16 +42,19 @@ SHAPES: dict[str, Callable[[PreTrainedTokenizerFast, int], HrmTextForCausalLM]] 
 
 
 def time_horizons(study: Study, shape: str, rounds: int, steps: int) -> dict[str, Any]:
-    """The median CPU seconds a step of each horizon in each round. A round has fresh models in another order.
+    """Return the median CPU seconds a step of each horizon, one value for each round.
 
-    Two models of the same shape differ by up to 4 % in time as long as they live, by where their weights lie.
+    Each round uses new models in another order, because the memory addresses of their weights make two models of the same shape
+    differ by up to 4 % in time.
     """
-    rows = study.settings[0].rows(0, documents_for(steps))
+    rows = study.settings[0].rows(0, count_documents(steps))
     seconds: dict[str, list[float]] = {str(bp_steps): [] for bp_steps in HORIZONS}
     for one in range(rounds):
         order = HORIZONS[one % len(HORIZONS) :] + HORIZONS[: one % len(HORIZONS)]
         trainers = [
-            trainer_of(SHAPES[shape](study.tokenizer, 0), study.tokenizer, rows, steps, bp_steps=bp_steps, health=False)
+            make_trainer(
+                SHAPES[shape](study.tokenizer, 0), study.tokenizer, rows, steps, bp_steps=bp_steps, health=False
+            )
             for bp_steps in order
         ]
         for bp_steps, own in zip(order, take_turns(trainers), strict=True):
@@ -60,13 +63,13 @@ def time_horizons(study: Study, shape: str, rounds: int, steps: int) -> dict[str
 
 
 class GraphMeter(SFTTrainer):
-    """Counts, in each forward, the bytes kept for the backward pass and the stack passes that built a graph."""
+    """A trainer that counts, in each forward, the bytes saved for the backward pass and the stack passes with a graph."""
 
     saved_bytes = 0
     passes = 0
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """The loss. Weights are not counted, and memory that several tensors share is counted once."""
+        """Return the loss. Weights are not counted, and memory that several tensors share is counted once."""
         weights = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
         storages: dict[int, int] = {}
         carrying: list[bool] = []
@@ -91,12 +94,12 @@ class GraphMeter(SFTTrainer):
 
 
 def peak_memory(shape: str, bp_steps: int) -> dict[str, int]:
-    """Three steps in this process, which must be fresh: its peak only rises."""
+    """Measure the peak memory of three steps in this process, which must be fresh because a process's peak never falls."""
     torch.set_num_threads(1)
     tokenizer = load_tokenizer("tiny")
-    rows = family_rows(tokenizer, 0, documents_for(3))
+    rows = family_rows(tokenizer, 0, count_documents(3))
     model = SHAPES[shape](tokenizer, 0)
-    trainer = trainer_of(model, tokenizer, rows, 3, kind=GraphMeter, bp_steps=bp_steps, health=False)
+    trainer = make_trainer(model, tokenizer, rows, 3, kind=GraphMeter, bp_steps=bp_steps, health=False)
     assert isinstance(trainer, GraphMeter)
     before = psutil.Process().memory_info().rss
     trainer.train()
@@ -105,7 +108,7 @@ def peak_memory(shape: str, bp_steps: int) -> dict[str, int]:
 
 
 def horizon_costs(study: Study) -> list[str]:
-    """Time and memory by horizon."""
+    """Return the table of time and memory by horizon."""
     rows = []
     for shape, rounds, steps in zip(SHAPES, (6, 4), (14, 7), strict=True):
         key = {"time": shape, "rounds": rounds, "steps": steps}
@@ -115,7 +118,13 @@ def horizon_costs(study: Study) -> list[str]:
             memory = study.records.measured({"memory": shape, "bp_steps": bp_steps}, work)
             own, reference = seconds[str(bp_steps)], seconds[str(OFFICIAL)]
             ratios = [ours / theirs for ours, theirs in zip(own, reference, strict=True)]
-            cells = [shape, str(bp_steps), f"{memory['passes']} of 8", f"{statistics.median(own):.2f}", middle(ratios)]
+            cells = [
+                shape,
+                str(bp_steps),
+                f"{memory['passes']} of 8",
+                f"{statistics.median(own):.2f}",
+                median_and_range(ratios),
+            ]
             rows.append([*cells, *(f"{memory[name] / 2**20:.0f}" for name in ("saved_bytes", "rss_bytes"))])
-    head = ["shape", "horizon", "passes with a graph", "CPU s a step", "over horizon 5, by round"]
-    return table([*head, "kept for backward, MiB", "peak RSS above the start, MiB"], rows)
+    head = ["shape", "horizon", "passes with a graph", "CPU s a step", "time / horizon 5, by round"]
+    return table([*head, "saved for backward, MiB", "peak RSS above the start, MiB"], rows)

@@ -1,4 +1,4 @@
-"""What health costs, and beside it an update of the weights and of their average."""
+"""Costs of the health metrics, and for comparison of an optimizer step and of an update of the weight average."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 from study.meters import SKIPPED, StepClock
-from study.runs import Study, trainer_of
-from study.settings import documents_for
-from study.tables import middle, table
+from study.runs import Study, make_trainer
+from study.settings import count_documents
+from study.tables import median_and_range, table
 from torch import nn
 
 from hrm_align.trainers.mixin import PROBE_SHARE
@@ -25,7 +25,7 @@ ROUNDS = 6
 
 
 def probe_interval(logging_steps: int) -> int:
-    """Steps from one probe to the next, where its rows are a batch: the trainer's own rule."""
+    """Return the steps from one probe to the next by the trainer's rule, for a probe as large as a batch."""
     return math.ceil(1 / (3 * PROBE_SHARE * logging_steps)) * logging_steps
 
 
@@ -33,24 +33,24 @@ PROBE_EVERY = probe_interval(1)
 
 
 class EveryOther(HealthMonitor):
-    """Health that rests on every other step, and takes the time of its parts.
+    """A health monitor that measures only every second step and records the CPU time of its parts.
 
-    Steps with and without it alternate in one run: two runs differ by more than health costs.
+    Steps with and without health metrics alternate in one run, because two runs differ in time by more than health costs.
     """
 
     def __init__(self, model: nn.Module):
-        self.spent: dict[str, float] = defaultdict(float)  # in this step; before the hooks are made
+        self.spent: dict[str, float] = defaultdict(float)  # CPU seconds in this step; set before the hooks are made
         self.steps: list[dict[str, float]] = []
         super().__init__(model)
 
     def begin_step(self, measuring: bool, probing: bool) -> None:
-        """Rest if the step before was measured."""
+        """Measure this step only if the step before was not measured."""
         active = len(self.steps) % 2 == 1
         self.spent = defaultdict(float)
         self.steps.append(self.spent)
         super().begin_step(measuring and active, probing and active)
 
-    def _counted(self, part: str, work: Callable[..., Any]) -> Callable[..., Any]:
+    def _timed(self, part: str, work: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any) -> Any:
             if not self._measuring:
                 return work(*args)
@@ -62,19 +62,19 @@ class EveryOther(HealthMonitor):
         return run
 
     def _see_residual(self, stack: str) -> Any:
-        return self._counted("residual RMS of 8 passes", super()._see_residual(stack))
+        return self._timed("residual RMS of 8 passes", super()._see_residual(stack))
 
     def _see_outputs(self, *args: Any) -> None:
-        self._counted("entropy and accuracy of answers", super()._see_outputs)(*args)
+        self._timed("entropy and accuracy of answers", super()._see_outputs)(*args)
 
     def measure_gradients(self, clipped_by: float) -> None:
-        """Counted."""
-        self._counted("gradient norms, sample of weights", super().measure_gradients)(clipped_by)
+        """Measure gradients and count the CPU time."""
+        self._timed("gradient norms, sample of weights", super().measure_gradients)(clipped_by)
 
     def end_step(self) -> dict[str, float]:
-        """Counted, the probe apart."""
+        """End the step and count the CPU time; the probe is counted separately."""
         probe, self.probe = self.probe, None
-        measured = self._counted("update ratios", super().end_step)()
+        measured = self._timed("update ratios", super().end_step)()
         self.probe = probe
         if measured and probe is not None and self._probing:
             started = time.thread_time()
@@ -84,11 +84,11 @@ class EveryOther(HealthMonitor):
 
 
 def time_health(study: Study, steps: int) -> dict[str, Any]:
-    """CPU seconds of each step of a run, and of the parts of health in it."""
+    """Return the CPU seconds of each step of a run, and of the parts of the health metrics in each step."""
     clock = StepClock()
-    rows = study.settings[0].rows(0, documents_for(steps))
+    rows = study.settings[0].rows(0, count_documents(steps))
     model = study.settings[0].start(0)
-    trainer = trainer_of(model, study.tokenizer, rows, steps, callbacks=[clock], logging_steps=1)
+    trainer = make_trainer(model, study.tokenizer, rows, steps, callbacks=[clock], logging_steps=1)
     assert trainer.health is not None
     trainer.health.detach()
     trainer.health = monitor = EveryOther(model)
@@ -97,12 +97,12 @@ def time_health(study: Study, steps: int) -> dict[str, Any]:
 
 
 def time_update(study: Study, times: int) -> dict[str, Any]:
-    """CPU seconds of an optimizer's step, and of an update of the weight average, taking turns."""
+    """Return the median CPU seconds of optimizer steps and of a weight-average update, which take turns."""
     work: dict[str, Callable[[], object]] = {}
-    rows = study.settings[0].rows(0, documents_for(1))
+    rows = study.settings[0].rows(0, count_documents(1))
     for name in ("adamw_torch_fused", "adam_atan2"):
         model = study.settings[0].start(0)
-        trainer = trainer_of(model, study.tokenizer, rows, 1, optim=name, ema_decay=DECAYS[-1])
+        trainer = make_trainer(model, study.tokenizer, rows, 1, optim=name, ema_decay=DECAYS[-1])
         for weight in model.parameters():
             weight.grad = torch.randn_like(weight)
         work[name] = trainer.create_optimizer().step
@@ -118,13 +118,13 @@ def time_update(study: Study, times: int) -> dict[str, Any]:
 
 
 def health(study: Study) -> list[str]:
-    """What health adds to a step of the tiny model, and the time of an update of weights and average."""
+    """Return the table of the time that health metrics add to a step, and of the updates of weights and average."""
     steps = SKIPPED + ROUNDS * PROBE_EVERY + 1
     measured = study.records.measured({"time": "health", "steps": steps}, partial(time_health, study, steps))
     seconds, parts = measured["seconds"], measured["parts"]
     windows = [slice(at, at + PROBE_EVERY) for at in range(SKIPPED, steps - PROBE_EVERY, PROBE_EVERY)]
     shares = [health_shares(seconds[window], parts[window]) for window in windows]
-    rows = [[name, middle([100 * share[name] for share in shares])] for name in shares[0]]
+    rows = [[name, median_and_range([100 * share[name] for share in shares])] for name in shares[0]]
     update = study.records.measured({"time": "update"}, partial(time_update, study, 200))
     plain = statistics.median(s for s, part in zip(seconds, parts, strict=True) if not part)
     rows += [
@@ -134,7 +134,7 @@ def health(study: Study) -> list[str]:
 
 
 def health_shares(seconds: Sequence[float], parts: Sequence[dict[str, float]]) -> dict[str, float]:
-    """CPU time of health over that of a step without it, in a round with one probe."""
+    """Return the CPU time of health metrics as a share of a step without them, in a round of steps with one probe."""
     pairs = list(zip(seconds, parts, strict=True))
     plain = statistics.median(own for own, spent in pairs if not spent)
     logged = [(own, spent) for own, spent in pairs if spent]

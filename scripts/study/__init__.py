@@ -1,1 +1,1 @@
-"""What studies on the tiny model share: finished measurements, things to train, runs with every seed, meters, tables."""
+"""Shared code of the studies on the tiny model: records of measurements, settings, runs with several seeds, meters, tables."""

@@ -1,4 +1,4 @@
-"""What the command of every study has: its options, and the line above its tables."""
+"""The command line of a study: its options, and the line of conditions above its tables."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def options(argv: Sequence[str], description: str | None, parts: Iterable[str], 
     """Read --out, --only, --seeds and --steps.
 
     Raises:
-        UserError: if there is nothing to train or to take a mean of.
+        UserError: if --seeds or --steps is below 1.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(out), help="folder of records.jsonl")
-    parser.add_argument("--only", choices=list(parts), help="one part")
+    parser.add_argument("--only", choices=list(parts), help="run only this part")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each arm")
-    parser.add_argument("--steps", type=int, default=240, help="of a run")
+    parser.add_argument("--steps", type=int, default=240, help="optimizer steps of a run")
     arguments = parser.parse_args(argv)
     at_least(arguments.seeds, 1, "--seeds")
     at_least(arguments.steps, 1, "--steps")
@@ -32,7 +32,7 @@ def options(argv: Sequence[str], description: str | None, parts: Iterable[str], 
 
 
 def conditions(study: Study) -> str:
-    """The line above the tables."""
+    """Return the line above the tables: processor, packages, date, base, steps, seeds and held-out rows."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

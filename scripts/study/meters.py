@@ -1,4 +1,4 @@
-"""Time and memory measured fairly on a busy machine: arms that take turns step by step, a fresh process for a peak."""
+"""Measure time and memory on a busy machine: arms take turns step by step, and each peak has a fresh process."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from transformers import TrainerCallback
 
 from hrm_align.trainers.sft import SFTTrainer
 
-SKIPPED = 2  # first steps of a timed run: they allocate
+SKIPPED = 2  # first steps of a timed run, which allocate memory and do not count
 
 
 class StepClock(TrainerCallback):
-    """Times the steps of a trainer but for the last; `pause` is called between two of them.
+    """Callback that times the steps of a trainer except the last one, and calls `pause` between two steps.
 
-    A step lasts until the next begins: it holds what is measured and logged behind it, and fetching the next batch.
+    A step lasts until the next step begins, so its time includes metrics, logging and fetching the next batch.
     """
 
     def __init__(self, pause: Callable[[], object] = lambda: None):
@@ -36,7 +36,11 @@ class StepClock(TrainerCallback):
 
 
 def take_turns(trainers: Sequence[SFTTrainer]) -> list[list[float]]:
-    """Train all of them for the same number of steps, one step each in turn. Returns the CPU seconds of the steps."""
+    """Train several trainers for the same number of steps, in turn one step of each.
+
+    Returns:
+        For each trainer, the CPU seconds of its steps.
+    """
     gates = [threading.Semaphore(0) for _ in trainers]
 
     def pass_on(index: int) -> None:
@@ -51,7 +55,7 @@ def take_turns(trainers: Sequence[SFTTrainer]) -> list[list[float]]:
         try:
             trainers[index].train()
         except BaseException:
-            for gate in gates:  # nobody waits for the one that failed
+            for gate in gates:  # release all trainers, so that none waits for the failed one
                 gate.release(1_000_000)
             raise
         gates[(index + 1) % len(gates)].release()
@@ -65,7 +69,7 @@ def take_turns(trainers: Sequence[SFTTrainer]) -> list[list[float]]:
 
 
 def in_fresh_process(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Run in a child of a process that has imported the libraries and done nothing else."""
+    """Run a function in a child of a process that has only imported the libraries. Returns the result."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["hrm_align.trainers.sft"])
     with context.Pool(1) as pool:

@@ -1,4 +1,4 @@
-"""Finished measurements, kept where an interrupted study finds them."""
+"""Records of finished measurements, from which an interrupted study continues."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 
 class Records:
-    """Finished measurements by their key, in a file that an interrupted study goes on from.
+    """Finished measurements by key, in a JSONL file from which an interrupted study continues.
 
-    One JSON object a line: {"key": {...}, "value": {..., "cpu_seconds": 5.2}}. A key must hold whatever the value depends
-    on, or a changed study would take an old value for its own.
+    Each line is {"key": {...}, "value": {..., "cpu_seconds": 5.2}}. A key must contain everything that the value depends on;
+    otherwise a changed study would reuse an outdated value.
     """
 
     def __init__(self, path: Path):
@@ -27,7 +27,7 @@ class Records:
         return json.dumps(key, sort_keys=True)
 
     def measured(self, key: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The value of a key, measured now if it is not known yet."""
+        """Return the recorded value of a key. If there is none, measure the value and record it."""
         name = self._name(key)
         if name not in self.known:
             started = time.process_time()

@@ -1,4 +1,4 @@
-"""Train one arm with every seed, through the trainer that users get, and score it on held-out rows."""
+"""Train an arm with several seeds, with the trainer of the `sft` command, and score each run on held-out rows."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from hrm_align.rendering import renderer_of
 from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.sft_config import SFTArguments
 from study.records import Records
-from study.settings import Setting, documents_for
+from study.settings import Setting, count_documents
 
 WARMUP_STEPS = 20
 
 
-def trainer_of(
+def make_trainer(
     model: HrmTextForCausalLM | PeftModel,
     tokenizer: PreTrainedTokenizerFast,
     rows: Dataset,
@@ -36,7 +36,7 @@ def trainer_of(
     callbacks: Sequence[TrainerCallback] = (),
     **keys: Any,
 ) -> SFTTrainer:
-    """The users' trainer, silent, with some keys changed."""
+    """Return a trainer that prints nothing; `keys` override its settings."""
     settings: dict[str, Any] = {"logging_steps": 100, "warmup_steps": WARMUP_STEPS, "lr_scheduler_type": "linear"}
     arguments = SFTArguments(
         output_dir=str(Path(tempfile.gettempdir()) / "study"),  # nothing is saved
@@ -58,31 +58,32 @@ def trainer_of(
 
 @torch.no_grad()
 def score(model: HrmTextForCausalLM | PeftModel, tokenizer: PreTrainedTokenizerFast, rows: Dataset) -> dict[str, float]:
-    """Mean loss a response token, token accuracy, exact match and entropy of the first token on held-out rows.
+    """Return the mean loss of a response token, token accuracy, exact match and first-token entropy on held-out rows.
 
-    Exact match takes one forward: if every token of the right answer is the argmax behind those before it, greedy
-    decoding writes that answer, and otherwise it does not.
+    Exact match needs one forward and no decoding: greedy decoding writes the reference exactly if each reference token is the
+    argmax after the tokens before it.
     """
     collate = PaddedCollator(renderer_of(tokenizer).pad_id)
     model.eval()
-    loss = tokens = right_tokens = right_answers = entropy = 0.0
+    loss = tokens = correct_tokens = correct_answers = entropy = 0.0
     by_length = rows.sort("length")
     for first in range(0, len(rows), 50):
         batch = collate([by_length[i] for i in range(first, min(first + 50, len(rows)))])
-        labels = batch.pop("labels")[:, 1:]
-        logits = model(**batch, use_cache=False).logits[:, :-1].float()
+        labels = batch.pop("labels")[:, 1:]  # (batch, seq - 1)
+        logits = model(**batch, use_cache=False).logits[:, :-1].float()  # (batch, seq - 1, vocab), aligned with labels
         trained = labels != IGNORED
-        first = logits[torch.arange(len(labels)), trained.int().argmax(dim=1)].log_softmax(dim=-1)
-        entropy -= (first.exp() * first).sum().item()
-        right = (logits.argmax(dim=-1) == labels) | ~trained
+        # Log-probabilities (batch, vocab) at the first response token of each row.
+        first_logprobs = logits[torch.arange(len(labels)), trained.int().argmax(dim=1)].log_softmax(dim=-1)
+        entropy -= (first_logprobs.exp() * first_logprobs).sum().item()
+        correct = (logits.argmax(dim=-1) == labels) | ~trained
         loss += nn.functional.cross_entropy(logits[trained], labels[trained], reduction="sum").item()
         tokens += trained.sum().item()
-        right_tokens += (right & trained).sum().item()
-        right_answers += right.all(dim=1).sum().item()
+        correct_tokens += (correct & trained).sum().item()
+        correct_answers += correct.all(dim=1).sum().item()
     return {
         "loss": loss / tokens,
-        "token_accuracy": right_tokens / tokens,
-        "exact_match": right_answers / len(rows),
+        "token_accuracy": correct_tokens / tokens,
+        "exact_match": correct_answers / len(rows),
         "first_token_entropy": entropy / len(rows),
         "n": len(rows),
     }
@@ -90,7 +91,7 @@ def score(model: HrmTextForCausalLM | PeftModel, tokenizer: PreTrainedTokenizerF
 
 @dataclass
 class Study:
-    """What all parts of a study share."""
+    """The records, tokenizer, settings, seeds and steps that all parts of a study share."""
 
     records: Records
     tokenizer: PreTrainedTokenizerFast
@@ -99,7 +100,7 @@ class Study:
     steps: int
 
     def runs(self, setting: Setting, keys: dict[str, Any], steps: int = 0, rate: float = 0.0) -> list[dict[str, Any]]:
-        """Train and score one arm with every seed."""
+        """Train and score one arm with each seed. Returns one result for each seed."""
         steps, rate = steps or self.steps, rate or setting.rate
         results = []
         for seed in range(self.seeds):
@@ -110,12 +111,12 @@ class Study:
         return results
 
     def train(self, setting: Setting, keys: dict[str, Any], steps: int, seed: int) -> dict[str, Any]:
-        """Train and score one seed. Override it where an arm is more than some keys of the trainer."""
+        """Train and score one seed. A subclass overrides this method if an arm needs more than trainer settings."""
         model = setting.start(seed)
-        trainer_of(model, self.tokenizer, setting.rows(seed, documents_for(steps)), steps, seed, **keys).train()
+        make_trainer(model, self.tokenizer, setting.rows(seed, count_documents(steps)), steps, seed, **keys).train()
         return score(model, self.tokenizer, setting.held_out)
 
     def before(self, setting: Setting) -> dict[str, Any]:
-        """The score before training."""
+        """Return the score before training."""
         key = {"before": setting.name, "source": setting.source}
         return self.records.measured(key, lambda: score(setting.start(0), self.tokenizer, setting.held_out))

@@ -1,4 +1,4 @@
-"""Things to train: a fresh tiny model on a few families of `base_tasks`, the embedded base on the shipped data sets."""
+"""The settings of a study: a fresh tiny model on a few families of `base_tasks`, or the embedded base on the shipped data sets."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import resolve
 from hrm_align.rendering import renderer_of
 
-FAMILIES = ("multiplication", "comparison", "boolean")  # a fresh model begins to learn them in 240 steps
+FAMILIES = ("multiplication", "comparison", "boolean")  # families that a fresh model begins to learn within 240 steps
 SHIPPED = ("data/chat", "data/json_extraction")
 HELD_OUT_ROWS = 400
-TOKENS_A_DOCUMENT = 30  # below the mean, so that the rows drawn always suffice
+TOKENS_A_DOCUMENT = 30  # less than the mean, so that there are always enough rows
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Something to train: a model before training (by seed), rows (by seed and number), and held-out rows."""
+    """A model and data to train: the initial model by seed, training rows by seed and number, and held-out rows."""
 
     name: str
-    source: str  # digest of the file that it begins with
+    source: str  # digest of the file that the initial model is made from
     rate: float
     start: Callable[[int], HrmTextForCausalLM]
     rows: Callable[[int, int], Dataset]
@@ -41,22 +41,22 @@ class Setting:
 
 
 def digest(name: str) -> str:
-    """Which version of a file of the embedded base this is: the first digits of its SHA-256."""
+    """Return the first eight hexadecimal digits of the SHA-256 of a file of the embedded base."""
     return hashlib.sha256((Path(resolve("tiny")) / name).read_bytes()).hexdigest()[:8]
 
 
-def documents_for(steps: int) -> int:
-    """How many documents fill that many steps."""
+def count_documents(steps: int) -> int:
+    """Return how many documents fill a number of steps."""
     return steps * ROWS_A_STEP * TOKENS_A_ROW // TOKENS_A_DOCUMENT
 
 
 def family_rows(tokenizer: PreTrainedTokenizerFast, seed: int, n: int) -> Dataset:
-    """Training rows of the few families."""
+    """Return tokenized training rows of the families in `FAMILIES`."""
     return tokenize(examples_of(base_tasks.training_rows(seed, n, FAMILIES)), renderer_of(tokenizer), TOKENS_A_ROW)[0]
 
 
 def scratch(tokenizer: PreTrainedTokenizerFast) -> Setting:
-    """A fresh model on a few families."""
+    """Return the setting of a fresh model on the families in `FAMILIES`."""
     tests = [
         row
         for condition in ("direct", "cot")
@@ -71,7 +71,7 @@ def scratch(tokenizer: PreTrainedTokenizerFast) -> Setting:
 def fine_tuning(
     base: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str = "SFT", folders: Sequence[str] = SHIPPED
 ) -> Setting:
-    """The embedded base on shipped data sets, in equal parts."""
+    """Return the setting of the embedded base on shipped data sets, in equal parts."""
     render = renderer_of(tokenizer)
 
     def examples(split: str) -> list[list]:

@@ -1,4 +1,4 @@
-"""Seeded losses of four runs of 20 steps on the tiny base, recorded so that a change of the code's structure shows if it changed them.
+"""Record and compare the seeded losses of four runs of 20 steps on the tiny base, to detect changes by a refactoring.
 
     OMP_NUM_THREADS=1 python -m tests.golden.losses --save     # before a change: the bits, into runs/golden/losses.json (ignored)
     OMP_NUM_THREADS=1 python -m tests.golden.losses --compare  # after it, on the same machine: equal to the bit, or exit code 1
@@ -51,7 +51,7 @@ RUNS: dict[str, tuple[Any, tuple[str, ...]]] = {
 
 
 def digest(inputs: dict[str, Any]) -> str:
-    """Of all tensors of whole numbers or truths, by name."""
+    """Return a digest of all integer and boolean tensors, by name."""
     sha = hashlib.sha256()
     for name, value in sorted(inputs.items()):
         if isinstance(value, torch.Tensor) and not value.is_floating_point():
@@ -61,7 +61,7 @@ def digest(inputs: dict[str, Any]) -> str:
 
 @contextmanager
 def watched(trainer: type, digests: list[str]) -> Iterator[None]:
-    """Append a digest of what each call of `compute_loss` gets while training."""
+    """Append a digest of the inputs of each training call of `compute_loss`, within the context."""
     compute_loss = trainer.compute_loss
 
     def watch(self: Any, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -74,16 +74,16 @@ def watched(trainer: type, digests: list[str]) -> Iterator[None]:
 
 
 def run(name: str, folder: Path, *flags: str, steps: int = STEPS) -> list[dict[str, Any]]:
-    """One of RUNS.
+    """Run one of RUNS.
 
     Args:
-        name: of RUNS.
-        folder: for its output_dir.
-        flags: appended to its own.
-        steps: only the first so many, under another schedule of the learning rate: the first loss is the same.
+        name: key of RUNS.
+        folder: folder for the run's output_dir.
+        flags: appended to the run's own arguments.
+        steps: number of steps. Fewer steps change the schedule of the learning rate, but not the first loss.
 
     Returns:
-        A dictionary a step: `loss` and `grad_norm` as logged, `batch` as a digest.
+        A dictionary for each step: `loss` and `grad_norm` as logged, and `batch`, a digest.
     """
     from hrm_align.trainers.grpo import GRPOTrainer
     from hrm_align.trainers.sft import SFTTrainer
@@ -103,14 +103,14 @@ def run(name: str, folder: Path, *flags: str, steps: int = STEPS) -> list[dict[s
 
 
 def processor() -> str:
-    """Its name, where the system tells it."""
+    """Return the name of the processor, if the system has it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def machine() -> dict[str, Any]:
-    """What bits depend on."""
+    """Return the properties of the machine on which the bits of a result depend."""
     return {
         "processor": processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
@@ -128,18 +128,22 @@ def main(argv: list[str]) -> int:
     action.add_argument("--compare", action="store_true")
     action.add_argument("--commit", action="store_true")
     parser.add_argument("--file", type=Path, default=SAVED, help=f"in place of {SAVED.relative_to(ROOT)}")
-    asked = parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         losses = {name: run(name, Path(folder)) for name in RUNS}
-    if asked.compare:
-        saved = json.loads(asked.file.read_text())
+    if arguments.compare:
+        saved = json.loads(arguments.file.read_text())
         if saved["machine"] != machine():
-            print(f"error: {asked.file} was saved with {saved['machine']}, and this is {machine()}.", file=sys.stderr)
+            print(
+                f"error: {arguments.file} was saved with {saved['machine']}, but this is {machine()}. Save and compare on "
+                "the same machine.",
+                file=sys.stderr,
+            )
             return 2
         changed = [name for name in RUNS if losses[name] != saved["losses"][name]]
         print(f"changed: {', '.join(changed)}" if changed else f"{len(RUNS)} runs equal to the bit")
         return 1 if changed else 0
-    file = COMMITTED if asked.commit else asked.file
+    file = COMMITTED if arguments.commit else arguments.file
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"machine": machine(), "losses": losses}, indent=1) + "\n")
     return 0

@@ -1,4 +1,4 @@
-"""Writes `hrm_align/config/schema.json` from the dataclasses of recipes and the parsers of commands.
+"""Write `hrm_align/config/schema.json` from the dataclasses of recipes and the parsers of commands.
 
 python -m tests.golden.schema
 """
@@ -19,7 +19,7 @@ from hrm_align.config.schema import FILE, HELP_WIDTH
 
 
 def generated() -> dict[str, Any]:
-    """The schema as the dataclasses and the commands' parsers have it. Takes seconds."""
+    """Generate the schema from the dataclasses and the commands' parsers. Takes seconds."""
     others = {name: module for name, (module, _) in COMMANDS.items() if name not in (*KINDS, "completion")}
     made_with = {name: version(name) for name in ("transformers", "trl")}
     return {"made_with": made_with, "recipes": {kind: _recipe(kind) for kind in KINDS}, "commands": _commands(others)}
@@ -60,16 +60,16 @@ def _default(value: Any) -> Any:
 
 
 class _Captured(Exception):
-    """Carries a parser out of the command that has made it."""
+    """Raised with a command's parser as its argument, to get the parser out of the command."""
 
 
 def _commands(modules: Mapping[str, str]) -> dict[str, Any]:
-    """Help and flags of the commands that are no recipes, from the parsers that they make."""
+    """Return help and flags of the commands that are not recipes, from their parsers."""
 
     def capture(parser: argparse.ArgumentParser, *_: Any) -> None:
         raise _Captured(parser)
 
-    found = {}
+    commands = {}
     with (
         patch.object(argparse.ArgumentParser, "parse_known_args", capture),
         patch.dict("os.environ", COLUMNS=str(HELP_WIDTH)),
@@ -78,15 +78,15 @@ def _commands(modules: Mapping[str, str]) -> dict[str, Any]:
             command: Any = import_module(module)
             subcommands = getattr(command, "SUBCOMMANDS", ())
             if subcommands:
-                found[name] = {"help": command.usage(), "flags": ["--help"]}
+                commands[name] = {"help": command.usage(), "flags": ["--help"]}
             for words in [[name, sub] for sub in subcommands] or [[name]]:
                 try:
                     command.main(words[1:])
                 except _Captured as captured:
                     parser = captured.args[0]
                     flags = sorted(flag for action in parser._actions for flag in action.option_strings)
-                    found[" ".join(words)] = {"help": parser.format_help(), "flags": flags}
-    return found
+                    commands[" ".join(words)] = {"help": parser.format_help(), "flags": flags}
+    return commands
 
 
 if __name__ == "__main__":

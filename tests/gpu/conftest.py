@@ -1,6 +1,6 @@
-"""Each test runs on a CPU, in the ordinary suite, and on a GPU under the marker `gpu`; a device that is missing is skipped.
+"""Each test runs on a CPU in the ordinary suite and on a GPU under the marker `gpu`; a test without its device is skipped.
 
-pytest tests/gpu -m gpu          # what a GPU changes; scripts/bench/gpu_report.py runs it first
+pytest tests/gpu -m gpu          # the tests on the GPU; scripts/bench/gpu_report.py runs them first
 """
 
 import pytest
@@ -22,13 +22,13 @@ def present(name):
 
 @pytest.fixture(params=["cpu", GPU])
 def device(request):
-    """Where the code under test runs. What it is compared with runs on a CPU."""
+    """The device of the code under test. The reference runs on a CPU."""
     return present(request.param)
 
 
 @pytest.fixture(params=[pytest.param("cpu", marks=pytest.mark.campaign), GPU])
 def big_device(request):
-    """The same for what takes long on a CPU and is tested there elsewhere."""
+    """The device of slow tests, which run on a CPU only under the marker `campaign`."""
     return present(request.param)
 
 

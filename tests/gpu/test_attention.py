@@ -1,4 +1,4 @@
-"""Every attention kernel against a mask that is drawn token by token, forward and backward, on the device at hand.
+"""Compare every attention kernel with a mask that is built token by token, forward and backward, on the device.
 
 The reference is computed on a CPU in float32, one document at a time, by Transformers' own forward (tests/parity/reference.py).
 FlashAttention behind `varlen` runs in half precision on a GPU only, where rounding depends on the kernel: there the error is
@@ -14,16 +14,16 @@ from tests.parity.reference import document, drawn_mask, reference_logits, small
 
 KERNELS = ["sdpa", "eager", "per_document", "varlen", "flex_attention"]
 TRAINABLE = KERNELS[:-1]  # on a CPU: flex_attention has no backward there
-# Of the largest logit and the largest entry of a gradient, in float32 against a CPU. Seen on a CPU 5e-6; a document that sees
-# its neighbour moves logits by 0.04 and more, a causal prompt by 0.5.
+# Relative to the largest logit and the largest entry of a gradient, in float32 against a CPU. Measured on a CPU: 5e-6. A document
+# that attends to its neighbour changes logits by 0.04 and more, a causal prompt by 0.5.
 TOLERANCE = 1e-4
-# Times the error of sdpa under the drawn mask, as root mean squares. Seen on a CPU up to 1.2; a fault gives 10 and more.
+# Factor of the error of sdpa under the drawn mask, as root mean squares. Measured on a CPU: up to 1.2; a fault gives 10 and more.
 HALF_FACTOR = 2.0
 
 
 @pytest.fixture(scope="module")
 def references():
-    """Of the CPU: random weights, heads of 16, and the embedded base, whose attention is sharp."""
+    """Models on the CPU: random weights with heads of 16, and the embedded base, whose attention is sharp."""
     torch.manual_seed(0)
     return {"random": small_model(), "trained": trained_model()}
 
@@ -34,7 +34,7 @@ def reference(request, references):
 
 
 def on(device, reference, kernel, dtype=torch.float32):
-    """A copy of the model there."""
+    """Return a copy of the model on the device."""
     if kernel == "flex_attention" and device == "cpu" and torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("PyTorch has no flex_attention for a CPU without AVX2")
     if kernel == "flex_attention" and device == "cpu" and reference.config.hidden_size == 32:
@@ -90,13 +90,13 @@ def test_gradients_are_those_of_a_drawn_mask(reference, kernel, device):
         use_cache=False,
     ).loss.backward()  # fmt: skip
     expected = drawn_gradients(reference, labels)
-    found = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
-    assert found.keys() == expected.keys() != set()
-    assert max(distance(found[name], expected[name]) for name in expected) < TOLERANCE
+    gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+    assert gradients.keys() == expected.keys() != set()
+    assert max(distance(gradients[name], expected[name]) for name in expected) < TOLERANCE
 
 
 def drawn_gradients(model, labels):
-    """Of the unpatched model under the drawn mask, on the CPU, without the padding."""
+    """Return the gradients of the unpatched model under the drawn mask, on the CPU, without padding."""
     documents = rows()
     ids, positions = torch.cat(documents)[None], torch.cat([torch.arange(len(row)) for row in documents])[None]
     model.zero_grad()

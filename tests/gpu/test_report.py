@@ -1,4 +1,4 @@
-"""`scripts/bench/gpu_report.py`: the order of its items, going on where it was cut, and what its report says."""
+"""`scripts/bench/gpu_report.py`: the order of its items, its continuation after a kill, and the content of its report."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def test_the_table_compares_with_the_fastest_stock_figure_and_with_the_floor(rep
     rows = [line for line in lines if line.startswith("| ")][2:]
     assert rows == [
         "| tests: runs |  |  |  |  |  |  | **failed**: 1 of 6 tests failed; `test_x` |",
-        "| ceilings |  |  |  |  |  |  | 800 TFLOP/s multiplied, 4 TB/s copied |",
+        "| ceilings |  |  |  |  |  |  | matrix product 800 TFLOP/s, copy 4 TB/s |",
         "| SFT, all weights | 20,000 | 500.0 | 2.00 | 50 % | 40.0 | 41.0 |  |",
         "| SFT, TRL's strongest | 10,000 | 500.0 |  |  | 40.0 |  |  |",
         "| SFT, TRL's defaults | 8,000 | 500.0 |  |  | 40.0 |  |  |",
@@ -83,7 +83,7 @@ def run(folder, *words):
 
 
 @pytest.mark.campaign
-def test_the_whole_report_runs_in_five_minutes_and_goes_on_where_it_was_killed(tmp_path):
+def test_the_whole_report_runs_in_five_minutes_and_continues_where_it_was_killed(tmp_path):
     """Killed at three moments, the first before any result; then to the end: `pytest -m campaign`, four minutes on one core."""
     start, spent, seen = time.monotonic(), 0.0, 0
     for least in (1, 3, 6):

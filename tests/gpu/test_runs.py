@@ -13,13 +13,13 @@ from tests.trainers.recipe_runs import metrics, sft, write_rows
 
 STEPS = ("--max_steps", "4", "--save_steps", "2", "--learning_rate", "1e-3", "--logging_steps", "1", "--packing", "true",
          "--max_length", "128", "--per_device_train_batch_size", "2")  # fmt: skip
-# Of the way from the checkpoint to the end. 0 on a CPU; on a GPU some sums have no fixed order, and Adam enlarges what that does
-# to small gradients. A run that has lost its optimizer state ends 0.6 away.
+# Relative to the distance from the checkpoint to the end of the run. Measured: 0 on a CPU; on a GPU some sums have no fixed order,
+# and Adam amplifies the effect on small gradients. A run without its optimizer state ends at a distance of 0.6.
 APART = 0.1
 
 
 def on(device):
-    """Flags that keep a run there."""
+    """Return the flags that keep a run on the device."""
     return ("--use_cpu", "true") if device == "cpu" else ()
 
 
@@ -87,12 +87,12 @@ def test_an_export_is_read_back_by_stock_transformers(rows, big_device, tmp_path
     capsys.readouterr()
     export([str(tmp_path / "run"), "--to", str(tmp_path / "out"), "--merged", "--data", "tests/export/sums.jsonl",
             "--limit", "4", "--max_new_tokens", "8", "--json"])  # fmt: skip
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert told["parity"]["rows"] > 0 and told["parity"]["mean_difference"] < 1e-3
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert report["parity"]["rows"] > 0 and report["parity"]["mean_difference"] < 1e-3
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "out").to(big_device).eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
-    asked = [{"role": "user", "content": "What is 9 minus 4?"}]
-    ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    messages = [{"role": "user", "content": "What is 9 minus 4?"}]
+    ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     with torch.no_grad():
         new = model.generate(**ids.to(big_device), max_new_tokens=8, do_sample=False)
     assert new.shape[1] > ids["input_ids"].shape[1]

@@ -20,8 +20,8 @@ def test_faults_are_told_and_spoofs_are_not_paid(campaign, capsys):
     code = exit_code_of(campaign.main, ["--faults", "14"])
     out, err = capsys.readouterr()
     assert code == 0, out + err
-    assert "14 of 14 faults caught and told; 14 of 14 good batches right" in out
-    assert "59 spoofs" in out and "0 paid" in out and "0 processes left" in out
+    assert "14 of 14 faults caught and reported; 14 of 14 good batches graded correctly" in " ".join(out.split())
+    assert "59 spoofs" in out and "0 rewarded" in out and "0 processes left" in out
 
 
 def test_the_full_campaign_has_the_numbers_that_are_promised(campaign):
@@ -34,4 +34,4 @@ def test_the_full_campaign_has_the_numbers_that_are_promised(campaign):
 def test_a_spoof_that_is_paid_fails_the_campaign(campaign, capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(campaign, "SPOOFS", [("exact", "4", ["4"])])
     assert exit_code_of(campaign.main, ["--faults", "0"]) == 1
-    assert "exact pays 1.0 for '4'" in capsys.readouterr().out
+    assert "exact rewards '4' with 1.0" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The real checks, each asked once: a merge, the gate of a GRPO run, an export against stock Transformers."""
+"""Run the package's own checks under a planted fault: a merge, the gate of a GRPO run, an export against stock Transformers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tests.parity.faults import (
 )
 from tests.parity.reference import unpatched
 
-PROMPTS = 2  # of a trial
+PROMPTS = 2  # prompts of a trial
 PRECISIONS = {
     "float32": (),
     "bf16": ("--bf16", "true"),
@@ -56,12 +56,12 @@ RUN = ("--rewards", "exact", "--num_generations", "2", "--per_device_train_batch
 
 @dataclass(frozen=True)
 class Trial:
-    """One question to a check.
+    """One run of a check.
 
     Args:
-        number: from which prompts, adapter and answers are drawn.
-        fault: its name; None for an honest one.
-        size: of the fault.
+        number: seed of the prompts, the adapter and the sampled answers.
+        fault: name of the planted fault; None for no fault.
+        size: size of the fault.
     """
 
     number: int
@@ -71,14 +71,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check said.
+    """The result of a check.
 
     Args:
-        stopped: whether it refused.
-        by: which comparison did, or that came nearest to it.
-        over_floor: the largest of its differences, over what rounding alone gives.
-        over_limit: the same, over what is allowed.
-        measured: difference, floor and limit of each comparison, in the order in which they were made.
+        stopped: whether the check refused the model or stopped the run.
+        by: the comparison with the largest difference / limit.
+        over_floor: largest difference / floor of all comparisons; the floor is the difference from rounding alone.
+        over_limit: difference / limit of the comparison in `by`.
+        measured: difference, floor and limit of each comparison, in order.
     """
 
     stopped: bool
@@ -88,12 +88,12 @@ class Outcome:
     measured: dict[str, tuple[float, float, float]]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the fields as a dictionary for JSON."""
         return asdict(self)
 
 
 def outcome(stopped: bool, measured: dict[str, tuple[float, float, float]]) -> Outcome:
-    """From difference, floor and limit of each comparison."""
+    """Build the outcome from the difference, floor and limit of each comparison."""
     worst = max(measured, key=lambda name: measured[name][0] / measured[name][2])
     floors = [difference / floor for difference, floor, _ in measured.values() if floor]
     return Outcome(stopped, worst, max(floors, default=0.0), measured[worst][0] / measured[worst][2], measured)
@@ -103,12 +103,12 @@ def outcome(stopped: bool, measured: dict[str, tuple[float, float, float]]) -> O
 
 
 class Merging:
-    """A base that is adapted, merged and put back as it was, again and again.
+    """A base that gets a random adapter, is merged and is restored, once for each trial.
 
     Args:
-        folder: of the base.
-        size: of the adapters' random matrices.
-        layer: that a faulty merge leaves out.
+        folder: folder of the base.
+        size: size of the adapters' random matrices.
+        layer: the layer that a faulty merge leaves out.
     """
 
     def __init__(self, folder: Path, size: float, layer: str):
@@ -117,28 +117,28 @@ class Merging:
         self.before = {name: weight.clone() for name, weight in self.model.state_dict().items()}
 
     def adapted(self, seed: int) -> Any:
-        """The base with a random adapter."""
+        """Return the base with a random adapter."""
         model = add_adapter(self.model, self.tokenizer, str(self.folder), LoraArguments(use_peft=True))
         randomise_adapter(model, seed, self.size)
         return model
 
     def restore(self) -> None:
-        """Take out what was merged."""
+        """Restore the weights of the base after a merge."""
         self.model.load_state_dict(self.before)
 
     def ask(self, trial: Trial, questions: Sequence[str]) -> Outcome:
-        """Merge, with a fault planted before anything is measured."""
+        """Plant the fault, merge and return the outcome."""
         model = self.adapted(trial.number)
         render = renderer_of(self.tokenizer)
         prompts = [render.prompt(question, "direct") for question in questions]
-        kept: AbstractContextManager = nullcontext()
+        scaled: AbstractContextManager = nullcontext()
         planted: AbstractContextManager = nullcontext()
         if trial.fault == "adapter scale":
             planted = wrong_scale("", 1 + trial.size)
         elif trial.fault == "one layer unmerged":
-            kept, planted = factor_on(model, self.layer, trial.size), wrong_scale(self.layer, 0.0)
+            scaled, planted = factor_on(model, self.layer, trial.size), wrong_scale(self.layer, 0.0)
         try:
-            with kept, planted:
+            with scaled, planted:
                 _, report = merge(model, prompts, max_new_tokens=ANSWER)
         finally:
             self.restore()
@@ -150,7 +150,7 @@ class Merging:
 
 
 class _OverError(Exception):
-    """Ends a run whose gate has been asked all."""
+    """Ends a GRPO run after all trials of its gate."""
 
 
 def ask_gates(
@@ -161,14 +161,14 @@ def ask_gates(
     trials: Sequence[Trial],
     record: Callable[[Trial, Outcome], None],
 ) -> None:
-    """Ask the gate of one real GRPO run: a rollout, its scores and the gate for each trial, no update.
+    """Test the gate of one GRPO run: for each trial a rollout, its scores and the gate, without an update.
 
     Args:
-        folder: of the model.
-        data: prompts.
-        flags: of the run's precision.
-        size: of random matrices, where the run trains an adapter.
-        trials: to make.
+        folder: folder of the model.
+        data: file of prompts.
+        flags: command-line arguments for the run's precision.
+        size: size of the adapter's random matrices, if the run trains an adapter.
+        trials: the trials to run.
         record: called with each outcome.
     """
 
@@ -188,7 +188,7 @@ def ask_gates(
 
 
 def _ask_gate(trainer: Any, size: float, trial: Trial) -> Outcome:
-    """A rollout and its gate, under a fault from before the first token."""
+    """Run a rollout and its gate, with the fault planted before the first token."""
     randomise_adapter(trainer.model, trial.number, size)
     trainer.state.global_step, trainer._silent_in_a_row = trial.number, 0
     chosen = random.Random(trial.number).sample(range(len(trainer.groups.examples)), PROMPTS)
@@ -236,13 +236,13 @@ def _planted_in_run(trainer: Any, trial: Trial) -> Iterator[None]:
 
 
 class Exporting(Merging):
-    """Exports of a base with random adapters, merged, asked by Transformers without this package's patch.
+    """Exports of a base with merged random adapters, compared with Transformers without this package's patch.
 
-    The folder is written and read by the code of an export; what asks it (`stock.py`) runs in this process.
+    The code of an export writes and reads the folder. `stock.py`, which generates with stock Transformers, runs in this process.
     """
 
     def ask_export(self, trial: Trial, questions: Sequence[str], dtype: str) -> Outcome:
-        """Compare as an export does, in float32 arithmetic on the weights that were written."""
+        """Compare as an export does: float32 arithmetic on the saved weights."""
         examples = [Example((Message("user", text),), Message("assistant", ""), "direct", "") for text in questions]
         model = self.adapted(trial.number)
         try:
@@ -259,8 +259,8 @@ class Exporting(Merging):
                 ours = published(merged, expected, dtype, tolerance, floor, ANSWER, PROMPTS)
                 planted = _causal_types(trial.size) if trial.fault == "token types" else nullcontext()
                 with planted:
-                    found = _ask_stock(Path(scratch), examples, expected)
-            compared = compare(expected, ours, found)
+                    stock_answers = _generate_with_stock(Path(scratch), examples, expected)
+            compared = compare(expected, ours, stock_answers)
         finally:
             self.restore()
         allowed = compared.tolerance
@@ -274,19 +274,19 @@ class Exporting(Merging):
 
     @contextmanager
     def _scaled_delta(self, merged: Any, size: float) -> Iterator[None]:
-        """The merged weights as if the adapter's scale were larger by `size`."""
+        """Change the merged weights as if the adapter's scale were larger by the share `size`, within the context."""
         weights = merged.state_dict()
-        right = {name: weight.clone() for name, weight in weights.items()}
+        original = {name: weight.clone() for name, weight in weights.items()}
         for name, weight in weights.items():
             weight += size * (weight - self.before[name])
         try:
             yield
         finally:
-            merged.load_state_dict(right)
+            merged.load_state_dict(original)
 
 
-def _ask_stock(folder: Path, examples: Sequence[Example], expected: Reference) -> list[dict[str, Any]]:
-    """What `stock.py` prints of each row, computed in float32."""
+def _generate_with_stock(folder: Path, examples: Sequence[Example], expected: Reference) -> list[dict[str, Any]]:
+    """Return what `stock.py` prints for each row, computed in float32 in this process."""
     rows = [as_row(example) for example in examples]
     with unpatched():
         model, tokenizer = stock.load(folder)
@@ -298,19 +298,19 @@ def _ask_stock(folder: Path, examples: Sequence[Example], expected: Reference) -
                 "prompt_ids": prompt,
                 "answer_ids": answer,
                 "float32_answer_ids": answer,
-                "logprobs": stock.logprobs(model, tokenizer, row | {"answer_ids": right}),
+                "logprobs": stock.logprobs(model, tokenizer, row | {"answer_ids": ids}),
             }
-            for (prompt, answer), row, right in zip(answered, rows, expected.answers, strict=True)
+            for (prompt, answer), row, ids in zip(answered, rows, expected.answers, strict=True)
         ]
 
 
 @contextmanager
 def _causal_types(size: float) -> Iterator[None]:
-    """What token type 0 on the last prompt tokens does to stock Transformers, at a size."""
-    whole = modeling_hrm_text.create_causal_mask
+    """Imitate token type 0 on the last prompt tokens in stock Transformers: lower their scores by `size`, within the context."""
+    original = modeling_hrm_text.create_causal_mask
 
     def spoilt(*args: Any, **kwargs: Any) -> Any:
-        mask: Any = whole(*args, **kwargs)
+        mask: Any = original(*args, **kwargs)
         blocks = kwargs.get("block_sequence_ids")
         if blocks is None:
             return mask
@@ -325,7 +325,7 @@ def _causal_types(size: float) -> Iterator[None]:
 
 
 def write_prompts(path: Path, questions: Sequence[str]) -> Path:
-    """A data set of questions for a GRPO run."""
+    """Write the questions as the data set of a GRPO run. Returns the path."""
     rows = [json.dumps({"prompt": question, "response": "1"}) + "\n" for question in questions]
     path.write_text("".join(rows), encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-"""How large a fault must be to matter: measured on fixed documents by a forward that shares no code with the checks."""
+"""Measure how large a fault must be to matter, on fixed documents with a forward that shares no code with the checks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from hrm_align.rendering import Document, renderer_of
 from hrm_align.rollouts.local import generate
 from tests.parity.faults import adapted_layers
 
-CHANGED = 0.01  # of greedy tokens
-MOVED = 0.02  # nats, the mean over tokens
+CHANGED = 0.01  # share of greedy tokens that change
+MOVED = 0.02  # mean change of log-probabilities, in nats
 ANSWER = 8  # tokens
-TYPED = 4  # last tokens of a prompt that have token type 0
-LARGEST = 1e4  # a size beyond which a fault is given up
-STEPS = 5  # of a bisection of a factor of four
+TYPED = 4  # last prompt tokens that wrongly have token type 0
+LARGEST = 1e4  # the search for a size ends here
+STEPS = 5  # bisection steps within a factor of four
 
 ROOT = Path(__file__).parents[3]
 
 
 def short_prompts(number: int) -> list[str]:
-    """The shortest questions of the shipped chat rows."""
+    """Return the shortest single-turn questions of the shipped chat rows."""
     lines = (ROOT / "data/chat/test.jsonl").read_text(encoding="utf-8").splitlines()
     talks = [json.loads(line)["messages"] for line in lines]
     alone = [talk[0]["content"] for talk in talks if len(talk) == 2 and talk[0]["role"] == "user"]
@@ -35,7 +35,7 @@ def short_prompts(number: int) -> list[str]:
 
 
 def documents_of(model: Any, tokenizer: Any, questions: Sequence[str], tokens: int = ANSWER) -> list[Document]:
-    """Questions with the model's greedy answers."""
+    """Return documents of questions with the model's greedy answers."""
     render = renderer_of(tokenizer)
     prompts = [render.prompt(question, "direct") for question in questions]
     answers = generate(model, prompts, max_new_tokens=tokens)
@@ -44,11 +44,11 @@ def documents_of(model: Any, tokenizer: Any, questions: Sequence[str], tokens: i
 
 @dataclass(frozen=True)
 class Spoilt:
-    """What is wrong with a forward; all 0 for nothing.
+    """The fault of a forward; the defaults mean no fault.
 
     Args:
-        ahead: lowers the scores from prompt tokens to those behind them.
-        last: only to the last so many prompt tokens; None for all.
+        ahead: subtracted from the attention scores of prompt tokens on later prompt tokens.
+        last: apply `ahead` only to scores on this many last prompt tokens; None for all.
         shift: added to the positions of answer tokens.
     """
 
@@ -59,7 +59,11 @@ class Spoilt:
 
 @torch.no_grad()
 def logits_of(model: Any, documents: Sequence[Document], spoilt: Spoilt = Spoilt()) -> list[Tensor]:
-    """Logits (tokens, vocab) that predict each document's answer, in one padded batch."""
+    """Compute the logits of each document's answer tokens in one padded batch.
+
+    Returns:
+        For each document, logits (answer tokens, vocab).
+    """
     longest = max(len(document.input_ids) for document in documents)
     ids_BS = torch.tensor([[*d.input_ids, *[0] * (longest - len(d.input_ids))] for d in documents])
     place = torch.arange(longest)
@@ -85,7 +89,15 @@ def logits_of(model: Any, documents: Sequence[Document], spoilt: Spoilt = Spoilt
 
 
 def effect(right: Sequence[Tensor], wrong: Sequence[Tensor], documents: Sequence[Document]) -> float:
-    """What a fault does, over what matters: 1 where it changes 1 % of greedy tokens, or moves log-probabilities by 0.02."""
+    """Return the effect of a fault, relative to an effect that matters.
+
+    1 means that the fault changes 1 % of greedy tokens, or log-probabilities by 0.02 nats on average.
+
+    Args:
+        right: logits (answer tokens, vocab) of each document without the fault.
+        wrong: the same with the fault.
+        documents: the documents.
+    """
     one, two = torch.cat(list(right)), torch.cat(list(wrong))
     ids = torch.cat([torch.tensor(d.input_ids[d.prefix_length :]) for d in documents])[:, None]
     moved = (one.log_softmax(-1).gather(-1, ids) - two.log_softmax(-1).gather(-1, ids)).abs().mean()
@@ -94,7 +106,7 @@ def effect(right: Sequence[Tensor], wrong: Sequence[Tensor], documents: Sequence
 
 
 def smallest(effect_of: Callable[[float], float], start: float) -> float | None:
-    """The smallest size at which an effect is 1, to 4 %; None where none is."""
+    """Return the smallest size with an effect of 1, within 4 %; None if no size up to `LARGEST` has such an effect."""
     low = high = start
     while effect_of(high) < 1:
         low, high = high, high * 4
@@ -108,14 +120,17 @@ def smallest(effect_of: Callable[[float], float], start: float) -> float | None:
     return high
 
 
-def sizes_of(adapted: Any, documents: Sequence[Document], layer: str, starts: dict[str, float]) -> dict[str, Any]:
-    """The smallest size of each fault that matters.
+def measure_sizes(adapted: Any, documents: Sequence[Document], layer: str, starts: dict[str, float]) -> dict[str, Any]:
+    """Measure the smallest size that matters of each fault.
 
     Args:
-        adapted: a base with an adapter; the adapter is off for faults that are not of a merge.
-        documents: with greedy answers of it.
-        layer: that a faulty merge leaves out.
-        starts: names of faults, and where the search begins.
+        adapted: a base with an adapter; the adapter is disabled for faults that do not concern a merge.
+        documents: questions with greedy answers of the adapted model.
+        layer: the layer that a faulty merge leaves out.
+        starts: for each fault, the size at which the search begins.
+
+    Returns:
+        The size of each fault; None if no size matters.
     """
     bare = adapted.get_base_model()
     with adapted.disable_adapter():
@@ -148,7 +163,7 @@ def sizes_of(adapted: Any, documents: Sequence[Document], layer: str, starts: di
 
 @contextmanager
 def factor_on(model: Any, part: str, factor: float) -> Iterator[None]:
-    """Multiply the scale of an adapter's layers whose name holds `part`, for a while."""
+    """Multiply the scale of the adapter layers with `part` in their name, within the context."""
     layers = [layer for name, layer in adapted_layers(model).items() if part in name]
     before = [dict(layer.scaling) for layer in layers]
     for layer in layers:

@@ -1,8 +1,8 @@
-"""What a hostile program may try. Each function of these files is one: its text is the program, `tools.py` before it.
+"""Hostile programs. Each function of these modules is one program: the text of `tools.py` followed by the function's source.
 
-They are given the targets of `watch.Watch`, and do no harm where they succeed: they read canaries, signal a sentinel, and
-are bounded in what they take. What a program has managed is seen from outside (`watch`), but where only the kernel's
-answer shows it: then it returns "done".
+A program gets the targets of `watch.Watch` as its argument. A program that succeeds does no harm: it reads canaries, signals a
+sentinel, and uses bounded resources. `watch` detects success from outside. Where only the kernel's answer shows success, the
+program returns "done".
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Case:
     """A hostile program.
 
     Args:
-        theme: the file that it stands in.
-        function: itself.
+        theme: name of its module.
+        function: the function whose source is the program.
     """
 
     theme: str

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""Files: read what is there, make and change what is not theirs."""
+"""Files: read secrets, make files, and change files of others."""
 
 from .tools import call, libc
 

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""The protocol: answers that a program writes itself, channels that it breaks, the runner's own memory."""
+"""The protocol: forged answers, broken channels, and changes to the runner's own objects."""
 
 
 def writes_its_own_answer(t):
@@ -52,14 +52,14 @@ def speaks_for_the_next_job(t):
 def hears_the_next_job(t):
     import os
 
-    found = []
+    chunks = []
     for descriptor in range(64):
         try:
             os.set_blocking(descriptor, False)
-            found.append(os.read(descriptor, 10_000).decode(errors="replace"))
+            chunks.append(os.read(descriptor, 10_000).decode(errors="replace"))
         except OSError:
             continue
-    return found
+    return chunks
 
 
 def says_it_was_lost(t):
@@ -226,10 +226,10 @@ def loosens_the_limits(t):
     import gc
     import sys
 
-    for found in gc.get_objects():
-        if type(found).__name__ == "Limits":
-            for name in vars(found):
-                object.__setattr__(found, name, 10**9)
+    for item in gc.get_objects():
+        if type(item).__name__ == "Limits":
+            for name in vars(item):
+                object.__setattr__(item, name, 10**9)
     sys.modules["inside.confinement"].confine([], None, 0)
     return open(t["secret"]).read()
 
@@ -237,18 +237,18 @@ def loosens_the_limits(t):
 def walks_the_frames(t):
     import sys
 
-    frame, found = sys._getframe(), []
+    frame, variables = sys._getframe(), []
     while frame:
-        found.append({name: repr(value)[:2000] for name, value in frame.f_locals.items() if name != "t"})
+        variables.append({name: repr(value)[:2000] for name, value in frame.f_locals.items() if name != "t"})
         frame = frame.f_back
-    return repr(found)[:100_000]
+    return repr(variables)[:100_000]
 
 
 def searches_all_objects(t):
     import gc
 
-    texts = [found for found in gc.get_objects() if isinstance(found, dict)]
-    return repr([repr(found)[:200] for found in texts])[:200_000]
+    dictionaries = [item for item in gc.get_objects() if isinstance(item, dict)]
+    return repr([repr(item)[:200] for item in dictionaries])[:200_000]
 
 
 def leaves_when_it_is_collected(t):

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""What the kernel does for those who may ask: tracing, mounts, namespaces, rights, rings, keys, shared memory."""
+"""Privileged or risky system calls: tracing, mounts, namespaces, capabilities, io_uring, keys, shared memory."""
 
 from .tools import call, libc, managed
 
@@ -217,7 +217,9 @@ def loads_a_module(t):
     try:
         call("init_module", b"no module", 9, b"")
     except OSError as error:
-        return "done" if error.errno == errno.ENOEXEC else None  # it was looked at
+        return (
+            "done" if error.errno == errno.ENOEXEC else None
+        )  # the kernel parsed the module, so the call was permitted
 
 
 def reads_the_kernels_log(t):

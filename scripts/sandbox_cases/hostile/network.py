@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""Sockets of every family, and what reaches a socket without being one."""
+"""Sockets of every family, and other ways to reach a socket."""
 
 from .tools import call, libc, managed
 

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""Processes: start some, outlive the deadline, reach others."""
+"""Processes: start new ones, outlive the deadline, and affect other processes."""
 
 from .tools import call, libc, managed
 
@@ -154,21 +154,21 @@ def uses_another_pool(t):
 def starts_a_thread(t):
     import threading
 
-    said = []
-    thread = threading.Thread(target=said.append, args=("done",))
+    results = []
+    thread = threading.Thread(target=results.append, args=("done",))
     thread.start()
     thread.join()
-    return said[0]
+    return results[0]
 
 
 def starts_a_thread_below_python(t):
     import _thread
     import time
 
-    said = []
-    _thread.start_new_thread(said.append, ("done",))
+    results = []
+    _thread.start_new_thread(results.append, ("done",))
     time.sleep(0.2)
-    return said[0]
+    return results[0]
 
 
 def starts_many_threads(t):
@@ -226,10 +226,10 @@ def lets_the_kernel_kill(t):
     import os
     import struct
 
-    read, write = os.pipe()
-    libc.fcntl(read, 10, 9)  # F_SETSIG
-    libc.fcntl(read, 15, struct.pack("ii", 1, t["sentinel"]))  # F_SETOWN_EX
-    libc.fcntl(read, 4, os.O_NONBLOCK | 0o20000)  # F_SETFL, O_ASYNC
+    source, write = os.pipe()
+    libc.fcntl(source, 10, 9)  # F_SETSIG
+    libc.fcntl(source, 15, struct.pack("ii", 1, t["sentinel"]))  # F_SETOWN_EX
+    libc.fcntl(source, 4, os.O_NONBLOCK | 0o20000)  # F_SETFL, O_ASYNC
     os.write(write, b"x")
 
 

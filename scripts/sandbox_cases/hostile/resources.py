@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""Time, memory, output, descriptors: more than a job may have. Each is bounded, for the case that it gets it."""
+"""Time, memory, output, descriptors: use more than a job's limits. Each program is bounded, in case it succeeds."""
 
 from .tools import libc
 

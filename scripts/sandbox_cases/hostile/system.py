@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""What the system tells: the environment, /proc, /sys, /dev, descriptors that were left open."""
+"""Information about the system: the environment, /proc, /sys, /dev, and descriptors that were left open."""
 
 from .tools import call, libc, managed
 
@@ -13,10 +13,10 @@ def reads_the_environment(t):
 def reads_the_environment_of_c(t):
     import ctypes
 
-    environment, found = ctypes.POINTER(ctypes.c_char_p).in_dll(libc, "environ"), []
-    while environment and environment[len(found)]:
-        found.append(environment[len(found)].decode())
-    return found
+    environment, entries = ctypes.POINTER(ctypes.c_char_p).in_dll(libc, "environ"), []
+    while environment and environment[len(entries)]:
+        entries.append(environment[len(entries)].decode())
+    return entries
 
 
 def reads_the_environment_it_was_started_with(t):
@@ -138,13 +138,13 @@ def makes_shared_memory(t):
 def reads_descriptors_left_open(t):
     import os
 
-    found = []
+    chunks = []
     for descriptor in range(4, 64):
         try:
-            found.append(os.pread(descriptor, 100, 0).decode(errors="replace"))
+            chunks.append(os.pread(descriptor, 100, 0).decode(errors="replace"))
         except OSError:
             continue
-    return found
+    return chunks
 
 
 def duplicates_descriptors(t):

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""What hostile programs begin with: system calls by their names."""
+"""Text that precedes every hostile program: system calls by name."""
 
 import ctypes
 import sys
@@ -8,7 +8,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 MACHINE = sys.implementation._multiarch.split("-")[0]
 
-# name: numbers on x86_64 and aarch64; from 424 on they are the same
+# name: numbers on x86_64 and aarch64; numbers from 424 are the same on both
 NUMBERS = {
     "open": (2, None), "openat": (257, 56), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
@@ -34,7 +34,7 @@ NUMBERS.update(
 
 
 def call(name, *arguments):
-    """A system call of integers, bytes and None: its result, or OSError."""
+    """Make a system call with integers, bytes and None. Returns its result or raises OSError."""
     number = NUMBERS[name][MACHINE != "x86_64"]
     words = [ctypes.c_ulong(word) if isinstance(word, int) else word for word in arguments]
     result = libc.syscall(ctypes.c_long(number if number is not None else -1), *words)
@@ -44,5 +44,5 @@ def call(name, *arguments):
 
 
 def managed(result):
-    """What a program returns whose success only the kernel's answer shows."""
+    """Return the answer of a program whose success only the result of a system call shows."""
     return "done" if result >= 0 else "refused"
