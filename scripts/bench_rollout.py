@@ -48,7 +48,7 @@ def end_by_chance(model: Any, longest: int) -> None:
     model.lm_head.register_forward_hook(hook)
 
 
-def prompts_of(shape: str, seed: int) -> list[list[int]]:
+def make_prompts(shape: str, seed: int) -> list[list[int]]:
     """Return random prompts whose lengths are between three quarters and all of the shape's prompt length."""
     count, longest, _ = SIZES[shape]
     generator = torch.Generator().manual_seed(seed)
@@ -71,7 +71,7 @@ def arm(name: str, shape: str, turn: Turn) -> None:
     number = 0
     turn()
     while True:
-        rows = [prompt for prompt in prompts_of(shape, number) for _ in range(GROUP)]
+        rows = [prompt for prompt in make_prompts(shape, number) for _ in range(GROUP)]
         torch.manual_seed(number)
         if name == OURS:
             seeds = [number * len(rows) + i for i in range(len(rows))]
@@ -96,7 +96,7 @@ def stock(model: Any, rows: Sequence[Sequence[int]], longest: int, name: str) ->
 
 def greedy_answers_agree(shape: str) -> bool:
     """Return whether greedy completions equal those of `generate`, token by token."""
-    model, prompts = rolling_model(shape, True), prompts_of(shape, 0)[:4]
+    model, prompts = rolling_model(shape, True), make_prompts(shape, 0)[:4]
     ours = generate(model, prompts, max_new_tokens=12)
     model.set_attn_implementation("sdpa")
     for prompt, answer in zip(prompts, ours, strict=True):

@@ -67,7 +67,7 @@ def run_part(name: str, trials: int, seed: int, out: Path, console: Console) -> 
             console.print(f"{name}: {index + 1} of {trials}", style="dim")
 
 
-def summary_of(name: str, results: Sequence[Result]) -> Result:
+def summarise(name: str, results: Sequence[Result]) -> Result:
     """Return the figures of a part."""
     wrong = sum(bool(result["wrong"]) for result in results)
     figures: Result = {"trials": len(results), "wrong": wrong, "seconds": round(sum(r["seconds"] for r in results))}
@@ -106,7 +106,7 @@ def main(argv: Sequence[str]) -> None:
     table = Table("part", "trials", "failed", "seconds", "figures")
     for name in TRIALS:
         if (path := args.out / f"{name}.jsonl").exists():
-            figures = summary[name] = summary_of(name, [json.loads(line) for line in path.read_text().splitlines()])
+            figures = summary[name] = summarise(name, [json.loads(line) for line in path.read_text().splitlines()])
             rest = {key: value for key, value in figures.items() if key not in ("trials", "wrong", "seconds")}
             numbers = (str(figures[key]) for key in ("trials", "wrong", "seconds"))
             table.add_row(name, *numbers, json.dumps(rest).replace('"', "").strip("{}"))

@@ -38,7 +38,7 @@ SCORED_CONDITIONS = ("direct", "cot")
 ANSWER_TOKENS = 96
 
 
-def config_of(tokenizer: PreTrainedTokenizerFast) -> HrmTextConfig:
+def build_config(tokenizer: PreTrainedTokenizerFast) -> HrmTextConfig:
     """Return the config of a model with 0.6 M parameters: H 2 x L 3 cycles as in HRM-Text-1B, one layer a stack."""
     return HrmTextConfig(
         vocab_size=len(tokenizer),
@@ -61,12 +61,12 @@ def config_of(tokenizer: PreTrainedTokenizerFast) -> HrmTextConfig:
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> HrmTextForCausalLM:
     """Return a model with random weights. `z_L_init` is drawn as in the official code; Transformers leaves it at zero."""
     set_seed(seed)
-    model = HrmTextForCausalLM(config_of(tokenizer))
+    model = HrmTextForCausalLM(build_config(tokenizer))
     torch.nn.init.trunc_normal_(model.model.z_L_init, std=1.0, a=-2.0, b=2.0)
     return model
 
 
-def examples_of(rows: Iterable[dict[str, str]]) -> list[Example]:
+def make_examples(rows: Iterable[dict[str, str]]) -> list[Example]:
     """Convert rows of `base_tasks` to examples."""
     return [
         Example(
@@ -111,7 +111,7 @@ def train_stage(
     """
     documents = steps * ROWS_A_STEP * TOKENS_A_ROW // TOKENS_A_DOCUMENT
     rows = base_tasks.training_rows(arguments.seed, documents, families)
-    dataset, _ = tokenize(examples_of(rows), renderer_of(tokenizer), TOKENS_A_ROW)
+    dataset, _ = tokenize(make_examples(rows), renderer_of(tokenizer), TOKENS_A_ROW)
     settings = SFTArguments(
         output_dir=str(arguments.out / name),
         max_steps=steps,
@@ -143,12 +143,12 @@ def score(folder: Path, rows_a_group: int, seed: int) -> dict[str, dict]:
     model, tokenizer = load_model_and_tokenizer(str(folder))
     table: dict[str, dict] = {}
     for condition in SCORED_CONDITIONS:
-        examples = examples_of(base_tasks.test_rows(seed, rows_a_group, condition))
+        examples = make_examples(base_tasks.test_rows(seed, rows_a_group, condition))
         result = evaluate(model, tokenizer, examples, max_new_tokens=ANSWER_TOKENS, batch_size=256)
         table |= summary(condition, by_result(examples, result.samples))
         if condition == "cot":
             table |= summary("cot, every word", result.groups)
-    examples = examples_of(base_tasks.few_shot_rows(seed, rows_a_group))
+    examples = make_examples(base_tasks.few_shot_rows(seed, rows_a_group))
     for shots in (0, 2, 4, 8):
         prompts = with_examples(examples, examples, shots)
         table[f"{shots} shots"] = evaluate(model, tokenizer, prompts, max_new_tokens=ANSWER_TOKENS).score.to_dict()

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from bench.command import machine
 from bench.shapes import PAD, SHAPES, documents, random_model
-from bench_rollout import GROUP, SIZES, end_by_chance, prompts_of, rolling_model
+from bench_rollout import GROUP, SIZES, end_by_chance, make_prompts, rolling_model
 from study.tables import table
 from torch.profiler import ProfilerActivity, profile
 from trl.trainer.utils import add_fused_lm_head
@@ -119,7 +119,7 @@ def rollout(shape: str) -> Callable[[], None]:
     """Return a function that samples groups of completions, which end at random."""
     model, longest = rolling_model(shape, True), SIZES[shape][2]
     end_by_chance(model, longest)
-    rows = [prompt for prompt in prompts_of(shape, 0) for _ in range(GROUP)]
+    rows = [prompt for prompt in make_prompts(shape, 0) for _ in range(GROUP)]
     decoding = Decoding(min(longest, PROFILED_TOKENS) if torch.cuda.is_available() else longest)
 
     def roll() -> None:

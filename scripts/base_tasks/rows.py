@@ -1,17 +1,17 @@
-"""The procedural tasks of the tiny base: what the embedded checkpoint knows before any fine-tuning.
+"""Generate rows of the procedural tasks on which the tiny base is trained.
 
     cd scripts && python -m base_tasks.rows --out DIR --rows 400000 --seed 0
 
-writes `train.jsonl`, one `test_<condition>.jsonl` per condition, and
-`test_few_shot.jsonl` (one hidden rule, bare prompts: only `--few_shot N` can reveal it). One raw row per condition:
+The command writes `train.jsonl`, a `test_<condition>.jsonl` for each condition, and `test_few_shot.jsonl`. The last one has bare
+prompts of one hidden rule, which only the examples of `--few_shot N` can show. A row of each condition:
 
     {"prompt": "34 + 27 = ?", "response": "61", "condition": "direct", "group": "addition/easy"}
     {"prompt": "34 + 27 = ?", "response": "4+7=11, 3+2+1=6, so 61", "condition": "cot", "group": "addition/easy"}
     {"prompt": "34 + 27 = ?", "response": "61 i think", "condition": "noisy", "group": "addition/easy"}
 
-Each also exists as `synth,direct`, `synth,cot`, `synth,noisy` with unchanged content: a composite condition must be a
-pattern that the base has seen, not one that a fine-tuning run meets first. Some prompts open with solved examples, in
-the layout of `evaluate --few_shot N`. No row holds JSON or chat manners: those are for fine-tuning to teach.
+Each condition also exists as `synth,direct`, `synth,cot` and `synth,noisy` with the same content, so that the base is trained on
+composite conditions before any fine-tuning. Some prompts begin with solved examples, in the layout of `evaluate --few_shot N`. No
+row has JSON or chat, which the demo teaches by fine-tuning.
 
 Train and test are disjoint by the last question of the prompt (`is_held_out`), not by row.
 """
@@ -37,7 +37,7 @@ from base_tasks.numbers import (
     subtraction,
     three_sum,
 )
-from base_tasks.rules import SEPARATOR, few_shot_prompt, rule, rules_of
+from base_tasks.rules import SEPARATOR, few_shot_prompt, make_rules, rule
 from base_tasks.texts import (
     boolean,
     copying,
@@ -55,7 +55,14 @@ from base_tasks.words import Draft
 
 LEVELS = ("easy", "hard")
 CONDITIONS = ("direct", "cot", "noisy", "synth,direct", "synth,cot", "synth,noisy")
-CONDITION_WEIGHTS = (0.46, 0.27, 0.05, 0.13, 0.07, 0.02)  # direct needs the most rows: nothing is written down
+CONDITION_WEIGHTS = (
+    0.46,
+    0.27,
+    0.05,
+    0.13,
+    0.07,
+    0.02,
+)  # direct needs the most rows, because its answers have no worked steps
 HARD_SHARE = 0.5
 FEW_SHOT_SHARE = 0.05
 FEW_SHOT_CHARACTERS = 200  # keeps nearly every document under 200 tokens
@@ -63,7 +70,7 @@ FEW_SHOT_CHARACTERS = 200  # keeps nearly every document under 200 tokens
 
 @dataclass(frozen=True)
 class Task:
-    """One question with its bare answer and its worked answer; `steps` always ends in `so <answer>`."""
+    """A question with its bare answer and its worked answer; `steps` always ends in `so <answer>`."""
 
     family: str
     level: str
@@ -74,7 +81,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of task: how to draw one, and how often training does."""
+    """A kind of task: a function that draws a task, and the weight of the family in training."""
 
     name: str
     make: Callable[[Random, str], Task]
@@ -121,13 +128,13 @@ FAMILIES: dict[str, Family] = {
 
 
 def is_held_out(prompt: str) -> bool:
-    """Whether a question belongs to the test pool (one in ten), by a hash of its text without its examples."""
+    """Return whether a question belongs to the test pool (one in ten), by a hash of its text without its examples."""
     question = prompt.rsplit(SEPARATOR, 1)[-1]
     return hashlib.sha256(question.encode()).digest()[0] < 26
 
 
 def response(task: Task, condition: str, rng: Random) -> str:
-    """The text that a condition asks for: worked, bare, or sloppy."""
+    """Return the response for a condition: worked, bare, or noisy."""
     style = condition.rsplit(",", 1)[-1]
     if style == "cot":
         return task.steps
@@ -135,17 +142,17 @@ def response(task: Task, condition: str, rng: Random) -> str:
 
 
 def final_answer(text: str) -> str:
-    """The answer at the end of a worked response (`..., so 57`); a bare answer is returned as it is."""
+    """Return the answer at the end of a worked response (`..., so 57`); a bare answer is returned unchanged."""
     return text.rsplit("so ", 1)[-1]
 
 
 def _sloppy(answer: str, rng: Random) -> str:
-    """A web-like answer: lower case, no punctuation but a clock's colon, often with a stray word behind it."""
+    """Return a web-like answer: lower case, no punctuation except the colon of a time, often followed by a stray word."""
     return answer.lower() + rng.choice(["", "", " i think", " lol", " ok", " maybe"])
 
 
 def draw_task(rng: Random, name: str, level: str, held_out: bool) -> Task:
-    """A task of one family from the training pool or from the test pool."""
+    """Draw a task of one family from the training pool or from the test pool."""
     while True:
         task = FAMILIES[name].make(rng, level)
         if is_held_out(task.prompt) == held_out:
@@ -153,7 +160,7 @@ def draw_task(rng: Random, name: str, level: str, held_out: bool) -> Task:
 
 
 def _with_examples(rng: Random, task: Task, condition: str) -> str:
-    """The prompt of a task behind 2-8 solved ones of its kind, as many as FEW_SHOT_CHARACTERS allows."""
+    """Return the prompt of a task after 2-8 solved tasks of the same family, as many as FEW_SHOT_CHARACTERS allows."""
     examples: list[tuple[str, str]] = []
     for _ in range(rng.randint(2, 8)):
         other = draw_task(rng, task.family, task.level, held_out=False)
@@ -171,7 +178,7 @@ def _row(rng: Random, task: Task, condition: str, few_shot: bool) -> dict[str, s
 
 
 def training_rows(seed: int, n: int, families: Sequence[str] = tuple(WEIGHTS)) -> Iterator[dict[str, str]]:
-    """`n` rows from the training pool: families, levels and conditions by their weights."""
+    """Yield `n` rows from the training pool, with families, levels and conditions drawn by their weights."""
     rng = Random(f"train {seed}")
     weights = [FAMILIES[name].weight for name in families]
     for _ in range(n):
@@ -182,7 +189,7 @@ def training_rows(seed: int, n: int, families: Sequence[str] = tuple(WEIGHTS)) -
 
 
 def test_rows(seed: int, n_per_group: int, condition: str) -> Iterator[dict[str, str]]:
-    """`n_per_group` rows of every family and level from the test pool, distinct where the pool is large enough."""
+    """Yield `n_per_group` rows of every family and level from the test pool; fewer if the pool has fewer distinct rows."""
     rng = Random(f"test {seed}")
     for name in FAMILIES:
         for level in LEVELS:
@@ -201,9 +208,9 @@ def _distinct(rng: Random, name: str, level: str, n: int) -> list[Task]:
 
 
 def few_shot_rows(seed: int, n: int, name: str = "last two") -> Iterator[dict[str, str]]:
-    """Rows of one hidden rule with bare prompts from the test pool: the gain of `--few_shot N` over 0 shows in them."""
+    """Yield rows of one hidden rule with bare prompts from the test pool, which measure the gain of `--few_shot N`."""
     rng = Random(f"few-shot {seed}")
-    chosen = next(r for r in rules_of(rng, "easy") if r.name == name)
+    chosen = next(r for r in make_rules(rng, "easy") if r.name == name)
     prompts: dict[str, None] = {}
     while len(prompts) < n:
         prompt = chosen.draw(rng)
@@ -219,6 +226,7 @@ def _write(path: Path, rows: Iterator[dict[str, str]]) -> None:
 
 
 def main() -> None:
+    """Write the training and test rows."""
     parser = argparse.ArgumentParser(description="Write the training and test rows of the tiny base.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=400_000)

@@ -23,7 +23,7 @@ SEPARATOR = "\n\n"  # between solved examples; no question contains it
 def rule(rng: Random, level: str) -> Draft:
     """Return a task that solved examples define; the question is a bare input. Redraws until the examples determine the answer."""
     while True:
-        rules = [_label_rule(rng)] if level == "easy" and rng.random() < 0.3 else rules_of(rng, level)
+        rules = [_label_rule(rng)] if level == "easy" and rng.random() < 0.3 else make_rules(rng, level)
         chosen = rng.choice(rules)
         shots = rng.randint(2, 8) if len(rules) > 1 else rng.randint(4, 8)
         inputs = [chosen.draw(rng) for _ in range(shots + 1)]
@@ -61,7 +61,7 @@ def _compute(function: Callable[[int, int], int]) -> Callable[[str], str]:
     return lambda text: str(function(*map(int, text.split()[1:])))
 
 
-def rules_of(rng: Random, level: str) -> list[Rule]:
+def make_rules(rng: Random, level: str) -> list[Rule]:
     """Return all rules of a level. A rule with a constant draws a new constant."""
     if level == "easy":
         chosen = {"first": (0,), "second": (1,), "third": (2,), "first two": (0, 1), "last two": (1, 2)}

@@ -32,7 +32,7 @@ from peft import get_peft_model  # noqa: E402
 from transformers import PrinterCallback, TrainerCallback  # noqa: E402
 
 from bench.race import peak_memory  # noqa: E402
-from bench.shapes import END, config_of, documents, random_model  # noqa: E402
+from bench.shapes import END, build_config, documents, random_model  # noqa: E402
 from hrm_align.config.arguments import LoraArguments  # noqa: E402
 from hrm_align.data.examples import Example, Message  # noqa: E402
 from hrm_align.estimates.model import weights_of_a_stack  # noqa: E402
@@ -188,12 +188,12 @@ def timed(trainer: Any, sizes: Sizes) -> dict[str, Any]:
 def estimate_run(shape: str, flags: Sequence[str], adapter: bool) -> Any:
     """Return the estimate of `hrm-align estimate` for the same run."""
     folder = tempfile.mkdtemp()
-    config_of(shape).save_pretrained(folder)
+    build_config(shape).save_pretrained(folder)
     fixed = [f"--model_name_or_path={folder}", "--datasets=none.jsonl", f"--output_dir={folder}/run"]
     fixed += [f"--gradient_accumulation_steps={ACCUMULATED}", f"--bf16={str(ON_GPU).lower()}"]
     if adapter:
         fixed += ["--use_peft=true", *(["--dtype=bfloat16"] if ON_GPU else [])]
-    return estimate_sft(parse_sft([*fixed, *flags]), config_of(shape), 1, ON_GPU)
+    return estimate_sft(parse_sft([*fixed, *flags]), build_config(shape), 1, ON_GPU)
 
 
 # Rollouts and reinforcement learning ----------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def rollout(shape: str, prompts: int, way: str) -> dict[str, Any]:
 
 def bytes_read(shape: str, answers: int) -> float:
     """Return the bytes of weights and KV cache that a decoding step reads, in the middle of the completions."""
-    config, sizes = config_of(shape), SIZES[shape]
+    config, sizes = build_config(shape), SIZES[shape]
     size = 2 if ON_GPU else 4
     passes, layers = longest(config), int(config.num_layers_per_stack or 0)
     weights = passes * weights_of_a_stack(config) + config.hidden_size * config.vocab_size

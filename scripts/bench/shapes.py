@@ -19,7 +19,7 @@ SHAPES = {  # hidden size, layers a stack, MLP size, head size, vocabulary size
 }
 
 
-def config_of(shape: str) -> HrmTextConfig:
+def build_config(shape: str) -> HrmTextConfig:
     """Return the config of a shape, with the official horizon."""
     hidden, layers, mlp, head, vocab = SHAPES[shape]
     return HrmTextConfig(
@@ -44,7 +44,7 @@ def random_model(shape: str, seed: int = 0) -> Any:
     """Return an HRM-Text with random float32 weights, on the GPU if there is one."""
     torch.manual_seed(seed)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model: Any = HrmTextForCausalLM(config_of(shape))
+        model: Any = HrmTextForCausalLM(build_config(shape))
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = RESPONSE_END, PAD
     return model
 

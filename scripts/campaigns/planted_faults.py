@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]  # for tests.deep_models, tests.parity.faults and study.tables
 
 from planted.checks import PRECISIONS, PROMPTS, Exporting, Merging, Outcome, Trial, ask_gates, write_prompts  # noqa: E402
-from planted.sizes import documents_of, measure_sizes, short_prompts  # noqa: E402
+from planted.sizes import make_documents, measure_sizes, short_prompts  # noqa: E402
 from study.tables import table  # noqa: E402
 from transformers.utils.logging import disable_progress_bar  # noqa: E402
 
@@ -113,7 +113,7 @@ class Campaign:
         """The models of the campaign."""
         return MODELS[:1] if self.quick else MODELS
 
-    def models_of(self, check: str) -> Sequence[Model]:
+    def models_for(self, check: str) -> Sequence[Model]:
         """Return the models on which a check runs. Exports run only on the trained model."""
         return [model for model in self.models if check != "export" or model.seed is None]
 
@@ -130,19 +130,19 @@ class Campaign:
         if not path.exists():
             merging = Merging(self.folder(model), model.adapter, model.layer)
             adapted = merging.adapted(seed=0)
-            documents = documents_of(adapted, merging.tokenizer, short_prompts(MEASURED // (3 if self.quick else 1)))
+            documents = make_documents(adapted, merging.tokenizer, short_prompts(MEASURED // (3 if self.quick else 1)))
             names = ("causal prompt", "adapter scale") if self.quick else tuple(model.starts)
             starts = {name: model.starts[name] for name in names}
             path.write_text(json.dumps(measure_sizes(adapted, documents, model.layer, starts)))
         sizes: dict[str, float | None] = json.loads(path.read_text())
         return sizes
 
-    def trials_of(self, check: str, model: Model, done: set[tuple]) -> Iterator[tuple[Trial, int]]:
+    def pending_trials(self, check: str, model: Model, done: set[tuple]) -> Iterator[tuple[Trial, int]]:
         """Yield the trials of a model that have no record, each with its multiple of the smallest size (0 for no fault)."""
         sizes = self.sizes(model)
 
         def dealt(number: int) -> Iterator[int]:
-            models = self.models_of(check)
+            models = self.models_for(check)
             return (trial for trial in range(number) if models[trial % len(models)] is model)
 
         for trial in dealt(self.honest):
@@ -163,14 +163,14 @@ class Campaign:
         data = write_prompts(self.out / "prompts.jsonl", questions)
         for check in self.checks:
             for precision in self.precisions(check):
-                for model in self.models_of(check):
+                for model in self.models_for(check):
                     known = records(path)
                     done = {
                         (record["fault"], record["times"], record["trial"])
                         for record in known
                         if (record["check"], record["precision"], record["model"]) == (check, precision, model.name)
                     }
-                    trials = dict(self.trials_of(check, model, done))
+                    trials = dict(self.pending_trials(check, model, done))
                     if not trials:
                         continue
                     report(f"{check}, {precision}, {model.name}: {len(trials)} trials")

@@ -54,7 +54,7 @@ def verdict(step: Step, record: dict[str, Any]) -> str:
 
 
 def table(steps: Sequence[Step], records: dict[str, dict[str, Any]]) -> str:
-    """Return the Markdown table. Peaks are of the command's own process in GB (10^9 bytes), also minus the peak of imports."""
+    """Return the Markdown table. A peak belongs to the command's own process, in GB (10^9 bytes), also minus the imports."""
     head = ("step", "wall s", "CPU s", "peak GB", "minus imports", "estimate GB", "peak / estimate", "verdict", "notes")
     lines = [" | ".join(head), " | ".join(["---"] * len(head))]
     baseline = records.get(IMPORTS, {}).get("peak", 0)

@@ -39,7 +39,7 @@ def write_rows(out: Path) -> None:
     (out / "second.py").write_text(REWARD)
 
 
-def run_of(campaign: Campaign, to: Path, data: str) -> list[object]:
+def run_arguments(campaign: Campaign, to: Path, data: str) -> list[object]:
     """Return the arguments that all training steps share."""
     given = ("--model_name_or_path", campaign.model, "--dtype", "bfloat16", "--datasets", campaign.out / data)
     return [*given, "--output_dir", to, "--disable_tqdm", "true", "--report_to", "none", "--logging_steps", 1]
@@ -51,7 +51,7 @@ ADAPTER = ("--use_peft", "true", "--lora_r", 8, "--save_strategy", "no", "--max_
 def adapter_run(campaign: Campaign, to: Path) -> list[object]:
     """Return the arguments of fine-tuning with an adapter on a bfloat16 base, one packed row a step."""
     packed = ("--packing", "true", "--max_length", campaign.length, "--per_device_train_batch_size", 1)
-    return [*run_of(campaign, to, "train.jsonl"), *packed, *ADAPTER, "--learning_rate", "1e-3"]
+    return [*run_arguments(campaign, to, "train.jsonl"), *packed, *ADAPTER, "--learning_rate", "1e-3"]
 
 
 def full_run(campaign: Campaign, to: Path, optimizer: str = "sgd", dtype: str = "bfloat16") -> list[object]:
@@ -64,7 +64,7 @@ def full_run(campaign: Campaign, to: Path, optimizer: str = "sgd", dtype: str = 
     packed = ("--packing", "true", "--max_length", campaign.length, "--per_device_train_batch_size", 1)
     rate = ("--learning_rate", 10 if optimizer == "sgd" else "1e-3", "--lr_scheduler_type", "constant")
     steps = ("--weight_decay", 0, "--max_steps", 2, "--save_steps", 1, "--health", "false")
-    words = [*run_of(campaign, to, "train.jsonl"), *packed, "--optim", optimizer, *rate, *steps]
+    words = [*run_arguments(campaign, to, "train.jsonl"), *packed, "--optim", optimizer, *rate, *steps]
     return [*words, "--dtype", dtype]
 
 
@@ -73,7 +73,7 @@ def grpo_run(campaign: Campaign, to: Path) -> list[object]:
     reward = f"{{file: {campaign.out / 'second.py'}, function: second}}"
     rewards = ("--rewards", reward, "--reward_workers", 1, "--preflight_samples", 0)
     rollout = ("--num_generations", 4, "--per_device_train_batch_size", 4, "--max_completion_length", campaign.answer)
-    return [*run_of(campaign, to, "prompts.jsonl"), *rewards, *rollout, "--parity_every", 3, *ADAPTER]
+    return [*run_arguments(campaign, to, "prompts.jsonl"), *rewards, *rollout, "--parity_every", 3, *ADAPTER]
 
 
 # Steps ----------------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ _TAKES: dict[Callable[..., Any], str] = {
     programs.factorial: "count",
     programs.fibonacci: "count",
     programs.collatz: "int",
-    programs.statistics_of: "floats",
+    programs.summary_statistics: "floats",
     programs.greatest: "ints",
     programs.as_fraction: "int int",
     programs.with_decimals: "int int",

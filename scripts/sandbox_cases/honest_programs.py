@@ -50,7 +50,7 @@ def collatz(n):
     return steps
 
 
-def statistics_of(values):
+def summary_statistics(values):
     import statistics
 
     return {"mean": statistics.fmean(values), "median": statistics.median(values), "spread": statistics.pstdev(values)}

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import torch
-from make_tiny_base import config_of, new_model
+from make_tiny_base import build_config, new_model
 from study.meters import SKIPPED, in_fresh_process, take_turns
 from study.runs import Study, make_trainer
 from study.settings import count_documents, family_rows
@@ -32,7 +32,7 @@ def wide_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> HrmTextForC
     set_seed(seed)
     hidden = WIDE["hidden_size"]
     derived = {"initializer_range": hidden**-0.5, "embedding_scale": None, "num_layers_per_stack": None}
-    return HrmTextForCausalLM(HrmTextConfig(**{**config_of(tokenizer).to_dict(), **WIDE, **derived}))
+    return HrmTextForCausalLM(HrmTextConfig(**{**build_config(tokenizer).to_dict(), **WIDE, **derived}))
 
 
 SHAPES: dict[str, Callable[[PreTrainedTokenizerFast, int], HrmTextForCausalLM]] = {

@@ -13,7 +13,7 @@ from random import Random
 
 import base_tasks
 from datasets import Dataset
-from make_tiny_base import ROWS_A_STEP, TOKENS_A_ROW, examples_of, new_model
+from make_tiny_base import ROWS_A_STEP, TOKENS_A_ROW, make_examples, new_model
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 
 from hrm_align.data.dataset import DatasetSpec, load_examples
@@ -52,7 +52,7 @@ def count_documents(steps: int) -> int:
 
 def family_rows(tokenizer: PreTrainedTokenizerFast, seed: int, n: int) -> Dataset:
     """Return tokenized training rows of the families in `FAMILIES`."""
-    return tokenize(examples_of(base_tasks.training_rows(seed, n, FAMILIES)), renderer_of(tokenizer), TOKENS_A_ROW)[0]
+    return tokenize(make_examples(base_tasks.training_rows(seed, n, FAMILIES)), renderer_of(tokenizer), TOKENS_A_ROW)[0]
 
 
 def scratch(tokenizer: PreTrainedTokenizerFast) -> Setting:
@@ -63,7 +63,7 @@ def scratch(tokenizer: PreTrainedTokenizerFast) -> Setting:
         for row in base_tasks.test_rows(1, HELD_OUT_ROWS // (4 * len(FAMILIES)), condition)
         if row["group"].split("/")[0] in FAMILIES
     ]
-    held_out, _ = tokenize(examples_of(tests), renderer_of(tokenizer), TOKENS_A_ROW)
+    held_out, _ = tokenize(make_examples(tests), renderer_of(tokenizer), TOKENS_A_ROW)
     start, rows = partial(new_model, tokenizer), partial(family_rows, tokenizer)
     return Setting("scratch", digest("tokenizer.json"), 2e-3, start, rows, held_out)
 

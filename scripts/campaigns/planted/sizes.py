@@ -34,7 +34,7 @@ def short_prompts(number: int) -> list[str]:
     return sorted(alone, key=len)[:number]
 
 
-def documents_of(model: Any, tokenizer: Any, questions: Sequence[str], tokens: int = ANSWER) -> list[Document]:
+def make_documents(model: Any, tokenizer: Any, questions: Sequence[str], tokens: int = ANSWER) -> list[Document]:
     """Return documents of questions with the model's greedy answers."""
     render = renderer_of(tokenizer)
     prompts = [render.prompt(question, "direct") for question in questions]
@@ -58,7 +58,7 @@ class Spoilt:
 
 
 @torch.no_grad()
-def logits_of(model: Any, documents: Sequence[Document], spoilt: Spoilt = Spoilt()) -> list[Tensor]:
+def compute_logits(model: Any, documents: Sequence[Document], spoilt: Spoilt = Spoilt()) -> list[Tensor]:
     """Compute the logits of each document's answer tokens in one padded batch.
 
     Returns:
@@ -134,22 +134,22 @@ def measure_sizes(adapted: Any, documents: Sequence[Document], layer: str, start
     """
     bare = adapted.get_base_model()
     with adapted.disable_adapter():
-        alone = logits_of(bare, documents)
-    whole = logits_of(adapted, documents)
+        alone = compute_logits(bare, documents)
+    whole = compute_logits(adapted, documents)
 
     def spoilt(**changes: Any) -> float:
         with adapted.disable_adapter():
-            return effect(alone, logits_of(bare, documents, Spoilt(**changes)), documents)
+            return effect(alone, compute_logits(bare, documents, Spoilt(**changes)), documents)
 
     def scaled(size: float) -> float:
         with factor_on(adapted, "", 1 + size):
-            return effect(whole, logits_of(adapted, documents), documents)
+            return effect(whole, compute_logits(adapted, documents), documents)
 
     def left_out(size: float) -> float:
         with factor_on(adapted, layer, size):
-            there = logits_of(adapted, documents)
+            there = compute_logits(adapted, documents)
         with factor_on(adapted, layer, 0.0):
-            return effect(there, logits_of(adapted, documents), documents)
+            return effect(there, compute_logits(adapted, documents), documents)
 
     measured: dict[str, Callable[[float], float]] = {
         "causal prompt": lambda size: spoilt(ahead=size),
