@@ -67,18 +67,24 @@ def words(name: str, value: Any) -> str:
 def exported_before(arguments: argparse.Namespace, argv: Sequence[str]) -> Path:
     """Return the folder to push. Raises UserError for options that only an export takes."""
     if not arguments.push:
-        raise UserError("--to is missing: give --to DIR to export; to push a folder that was exported before, give --push.")
+        raise UserError(
+            "--to is missing: give --to DIR to export; to push a folder that was exported before, give --push."
+        )
     known = ("--push", "--private", "--force", "--json")
     late = [word for word in argv if word.startswith("--") and word.split("=")[0] not in known]
     if late:
-        raise UserError(f"{late[0]} applies to an export, and --push alone only uploads: add --to DIR to export again, or leave it out.")
+        raise UserError(
+            f"{late[0]} applies to an export, and --push alone only uploads: add --to DIR to export again, or leave it out."
+        )
     return Path(arguments.run).expanduser()
 
 
 def parser() -> PathParser:
     """Return the parser of the command's options."""
     options = PathParser("export", "Export a run to a folder that others can use, check it, and push it to the Hub.")
-    options.add_argument("run", help="output_dir of a run, a checkpoint of it, or (with --push alone) an exported folder")
+    options.add_argument(
+        "run", help="output_dir of a run, a checkpoint of it, or (with --push alone) an exported folder"
+    )
     options.add_argument("--to", type=Path, metavar="DIR", help="new folder")
     add_options(options, ExportOptions)
     options.add_argument("--private", action="store_true", help="make the repository private")

@@ -18,7 +18,7 @@ from hrm_align.config.rules import KINDS, kind_of
 from hrm_align.config.schema import MOVED, schema
 from hrm_align.data.dataset import DatasetSpec
 from hrm_align.models.rounding import FACTOR
-from hrm_align.rewards.base import KEYS
+from hrm_align.rewards.base import SPEC_KEYS
 from hrm_align.rollouts.parity import FLOAT32_LEAST
 from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.sft_config import SFTArguments
@@ -162,7 +162,7 @@ def _entries() -> list[str]:
         "",
         "## An entry of `rewards`",
         "",
-        f"The keys are {', '.join(code(key) for key in KEYS)}, and for a named reward its own options "
+        f"The keys are {', '.join(code(key) for key in SPEC_KEYS)}, and for a named reward its own options "
         "([graders](graders.md)). A bare name is an entry with that `name`. `name` and `file` exclude each other.",
         "",
     ]

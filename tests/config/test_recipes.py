@@ -167,12 +167,18 @@ def test_a_recipe_may_be_all_flags() -> None:
         ("lora_modules_to_save: [lm_head]", "name `head` in lora_target_modules"),
         ("replay_fraction: 0.1", "set replay_datasets and replay_fraction, or neither"),
         ("guard_margin: 2", "it must be between 0 and 1"),
-        ("generation_eval_match: sqlite", "generation_eval_match is 'sqlite', which is not a grader: did you mean 'sql'?"),
+        (
+            "generation_eval_match: sqlite",
+            "generation_eval_match is 'sqlite', which is not a grader: did you mean 'sql'?",
+        ),
         (
             "generation_eval_match: format",
             "which checks the form of an answer and not whether",
         ),
-        ("guard_match: jsn", "guard_match is 'jsn', which is not a grader: did you mean 'json'? use one of math, exact"),
+        (
+            "guard_match: jsn",
+            "guard_match is 'jsn', which is not a grader: did you mean 'json'? use one of math, exact",
+        ),
         (
             "generation_eval_match: sql\nmetric_for_best_model: eval_exact_match",
             "metric_for_best_model is 'eval_exact_match', and generation_eval_match sql gives sql_match",
