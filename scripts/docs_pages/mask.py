@@ -28,7 +28,7 @@ def drawn(tokens: Sequence[str], positions: Sequence[int] | None = None, layout:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _sees(seen, query: int, key: int) -> bool:  # type: ignore[no-untyped-def]
+def _sees(seen, query: int, key: int) -> bool:
     own = bool(seen.first[0, query] <= key <= seen.last[0, query])
     if seen.prompt_first is None:
         return own

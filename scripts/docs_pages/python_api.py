@@ -18,7 +18,7 @@ MAIN = (
     ("hrm_align.rollouts.engine", ("Decoding", "Request", "Event", "Completion", "Engine", "run")),
     ("hrm_align.rollouts.local", ("LocalEngine", "generate")),
     ("hrm_align.rollouts.trajectories", ("Step", "Trajectory")),
-    ("hrm_align.rewards.base", ("Grader", "RewardSpec", "create")),
+    ("hrm_align.rewards.base", ("Grader", "RewardSpec", "create_grader")),
     ("hrm_align.rewards.suite", ("RewardSuite",)),
     ("hrm_align.evaluation.evaluate", ("evaluate",)),
     ("hrm_align.trainers.sft", ("SFTTrainer",)),

@@ -105,10 +105,10 @@ def settings_page() -> str:
         "Everything else that TRL and Transformers define is on [Settings of TRL and Transformers](settings-upstream.md).",
         "",
     ]
-    for title, kind, where in SECTIONS:
+    for title, arguments, where in SECTIONS:
         commands = "`hrm-align sft` and `hrm-align grpo`" if where == "both" else f"`hrm-align {where}`"
         recipe = recipes["sft" if where != "grpo" else "grpo"]
-        names = [name for name in own_settings(kind) if name in recipe]
+        names = [name for name in own_settings(arguments) if name in recipe]
         lines += [f"### {title}", "", f"Settings of {commands}.", ""]
         lines += table(
             ("setting", "type", "default", "meaning"),
