@@ -144,7 +144,7 @@ def test_a_container_has_what_its_limit_leaves_without_cache_that_can_go(tmp_pat
 @pytest.mark.parametrize(
     ("flags", "words"),
     [(["--auto_batch_memory", "8"], "is for auto_batch"),
-     (["--auto_batch", "true", "--auto_batch_memory", "0"], "it must be a number of GiB above 0"),
+     (["--auto_batch", "true", "--auto_batch_memory", "0"], "must be a number of GiB above 0"),
      (["--auto_batch", "true", "--auto_find_batch_size", "true"], "keep auto_batch"),
      (["--auto_batch", "true", "--dataloader_drop_last", "true"], "which auto_batch decides"),
      (["--auto_batch", "true", "--attn_implementation", "eager"], "eager attention keeps all its scores"),
