@@ -1,7 +1,7 @@
 """The command line: `hrm-align sft | grpo | estimate | headroom | evaluate | generate | inspect | export | ...`.
 
-Exit codes: 0; 2 for a user's mistake, told in one sentence; 1 for a run that failed; 75 for one that was asked to stop
-(SIGTERM) and has saved; 130 for one that Ctrl-C has ended.
+Exit codes: 0 for success; 1 for a run that failed; 2 for a user's mistake, with one sentence on standard error; 75 for a run that
+stopped at SIGTERM after saving a checkpoint; 130 for a run that Ctrl-C stopped.
 """
 
 from __future__ import annotations
@@ -20,35 +20,47 @@ from hrm_align.errors import PREEMPTED_CODE, Preempted, RunError, UserError
 from hrm_align.output import emit, results_only
 from hrm_align.releases import check_releases
 
-INTERRUPTED_CODE = 130  # what a shell gives for a program that SIGINT has ended: 128 + 2
+INTERRUPTED_CODE = 130  # the code of shells for a program that SIGINT stopped: 128 + 2
 
-# Each module has `main(argv)`; it is imported only when its command is called, because the trainers take seconds.
+# Each module has `main(argv)`. A module is imported only when its command runs, because importing the trainers takes seconds.
 COMMANDS = {
-    "sft": ("hrm_align.recipes.sft", "fine-tune on rows: --config recipes/tiny/sft.yaml [--any_key value]"),
+    "sft": ("hrm_align.recipes.sft", "supervised fine-tuning: --config recipes/tiny/sft.yaml [--any_key value]"),
     "grpo": (
         "hrm_align.recipes.grpo",
         "reinforcement learning: --config recipes/tiny/math_grpo.yaml [--any_key value]",
     ),
     "estimate": (
         "hrm_align.commands.estimate",
-        "memory and work of a recipe, before it is started: --config FILE [--gpu] [--memory GIB]",
+        "estimate memory and compute of a recipe without running it: --config FILE [--gpu] [--memory GIB]",
     ),
-    "headroom": ("hrm_align.commands.passk", "how often a model solves each prompt, before it is trained on them"),
-    "evaluate": ("hrm_align.commands.evaluate", "graded answers to held-out rows, with intervals"),
-    "generate": ("hrm_align.commands.generate", "answer one prompt"),
-    "inspect": ("hrm_align.commands.inspect", "show what training sees of your rows, and prove the mask on them"),
+    "headroom": (
+        "hrm_align.commands.passk",
+        "measure the difficulty of prompts (pass@k of a model) before training on them",
+    ),
+    "evaluate": ("hrm_align.commands.evaluate", "score a model on held-out rows, with confidence intervals"),
+    "generate": ("hrm_align.commands.generate", "generate the answer to one prompt"),
+    "inspect": (
+        "hrm_align.commands.inspect",
+        "show your rows as training documents, and verify the prefix mask on them",
+    ),
     "export": (
         "hrm_align.recipes.export",
-        "a folder that others load in one line, proven, with its card; and to the Hub: RUN --to DIR [--push OWNER/NAME]",
+        "write a run as a checked folder with a model card, and push it to the Hub: RUN --to DIR [--push OWNER/NAME]",
     ),
     "adapters": (
         "hrm_align.commands.adapters",
         "list, merge or compare adapters: list DIR | merge A --to DIR | compare A B",
     ),
-    "doctor": ("hrm_align.commands.doctor", "check a checkpoint, and mend what can be mended: MODEL [--fix]"),
-    "rewards": ("hrm_align.commands.rewards", "list the rewards, or grade answers: NAME --data FILE [--preflight]"),
-    "convert": ("hrm_align.commands.convert", "official training checkpoints to Transformers' form"),
-    "completion": ("hrm_align.commands.completion", 'completion for a shell: eval "$(hrm-align completion bash)"'),
+    "doctor": ("hrm_align.commands.doctor", "check a checkpoint, and fix what can be fixed: MODEL [--fix]"),
+    "rewards": (
+        "hrm_align.commands.rewards",
+        "list the rewards, or grade answers with one: NAME --data FILE [--preflight]",
+    ),
+    "convert": ("hrm_align.commands.convert", "convert an official training checkpoint to Transformers' format"),
+    "completion": (
+        "hrm_align.commands.completion",
+        'print a shell completion script: eval "$(hrm-align completion bash)"',
+    ),
 }
 
 
@@ -56,16 +68,16 @@ RECIPES = ("sft", "grpo")
 
 
 def usage() -> str:
-    """What `hrm-align --help` prints."""
+    """Return the text of `hrm-align --help`."""
     lines = [f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join([f"hrm-align {__version__}: hrm-align COMMAND [--help]", "", *lines])
 
 
 def dispatch(argv: Sequence[str]) -> None:
-    """Run the command that the first word names.
+    """Run the command that the first argument names.
 
     Raises:
-        UserError: if it names none.
+        UserError: if there is no such command.
     """
     if not argv or argv[0] in ("-h", "--help", "help"):
         emit(usage())
@@ -79,13 +91,16 @@ def dispatch(argv: Sequence[str]) -> None:
         raise UserError(f"unknown command {argv[0]!r}: {hint}")
     if answered_by_schema(argv):
         return
-    if argv[0] != "completion":  # which a shell reads at its start
+    if argv[0] != "completion":  # shells run this at startup, so it must be fast
         check_releases()
     import_module(COMMANDS[argv[0]][0]).main(argv[1:])
 
 
 def answered_by_schema(argv: Sequence[str]) -> bool:
-    """Help of a command, and what is wrong with the words of a recipe, before anything is imported that takes seconds.
+    """Print a command's help, or reject invalid arguments of a recipe, from the schema alone, without slow imports.
+
+    Returns:
+        Whether the help was printed, so that nothing remains to do.
 
     Raises:
         UserError: see `hrm_align.config.schema.check_words`.
@@ -101,16 +116,16 @@ def answered_by_schema(argv: Sequence[str]) -> bool:
     return False
 
 
-def _way_on(argv: Sequence[str]) -> str:
-    """How to go on after Ctrl-C, which, unlike SIGTERM, saves nothing; empty for what is no training."""
-    started = {*argv[:1], Path(sys.argv[0]).stem}  # `hrm-align sft`, or recipes/sft.py
-    if not started & {"sft", "grpo"}:
+def _describe_resume(argv: Sequence[str]) -> str:
+    """Return how to resume a training after Ctrl-C, which, unlike SIGTERM, saves no checkpoint; empty for other commands."""
+    names = {*argv[:1], Path(sys.argv[0]).stem}  # `hrm-align sft`, or recipes/sft.py
+    if not names & {"sft", "grpo"}:
         return ""
-    return ": if it has saved a checkpoint, go on from there with the same command and --resume_from_checkpoint latest."
+    return ": to resume from the last saved checkpoint, add --resume_from_checkpoint latest to the same command."
 
 
 def exit_code_of(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
-    """Run a command; a user's mistake is printed as one sentence and gives 2."""
+    """Run a command and return its exit code; errors are printed to standard error in one sentence."""
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)  # raised inside PEFT
     try:
         command(argv)
@@ -124,9 +139,9 @@ def exit_code_of(command: Callable[[Sequence[str]], None], argv: Sequence[str]) 
         print(f"stopped: {stop}", file=sys.stderr)
         return PREEMPTED_CODE
     except KeyboardInterrupt:
-        print(f"interrupted{_way_on(argv)}", file=sys.stderr)
+        print(f"interrupted{_describe_resume(argv)}", file=sys.stderr)
         return INTERRUPTED_CODE
-    except BrokenPipeError:  # the reader (`| head`) has seen enough
+    except BrokenPipeError:  # the reader of the pipe has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 

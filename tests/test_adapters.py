@@ -87,7 +87,7 @@ def test_adapter_merged_reloaded_and_stock_peft_are_one_model(chat, prompts, tmp
 @pytest.mark.numeric
 def test_a_merge_outside_its_tolerance_writes_nothing(chat, tmp_path, capsys):
     code, _, err = run(capsys, "adapters", "merge", chat, "--to", tmp_path / "merged", "--tolerance", "1e-12")
-    assert code == 1 and "nothing was written" in err and not any(tmp_path.iterdir())
+    assert code == 1 and "Nothing was written" in err and not any(tmp_path.iterdir())
 
 
 def test_an_adapter_that_is_not_finite_is_not_merged(chat, tmp_path, capsys):
@@ -97,7 +97,7 @@ def test_an_adapter_that_is_not_finite_is_not_merged(chat, tmp_path, capsys):
     tensors[next(name for name in tensors if "lora_B" in name)][0, 0] = float("nan")
     save_file(tensors, broken / "adapter_model.safetensors", metadata={"format": "pt"})
     code, _, err = run(capsys, "adapters", "merge", broken, "--to", tmp_path / "merged")
-    assert code == 1 and "are not finite: nothing was written" in err and "Traceback" not in err
+    assert code == 1 and "are not finite. Nothing was written" in err and "Traceback" not in err
     assert not (tmp_path / "merged").exists()
 
 
@@ -226,10 +226,10 @@ def test_wrong_words_are_one_sentence(chat, tmp_path, capsys):
         (*ask, "tiny", "--adapter", chat.parent): "Name one of its adapters",
         (*ask, "tiny", "--adapter", resolve("tiny")): "is a whole checkpoint, no adapter",
         (*ask, "tiny", "--adapter", chat, "--adapter", chat): "the name 'chat' is in use",
-        (*ask, chat, "--adapter", chat): "is an adapter itself",
+        (*ask, chat, "--adapter", chat): "is itself an adapter",
         ("adapters",): "use list, merge or compare",
         ("adapters", "join"): "use list, merge or compare",
-        ("adapters", "list", tmp_path): "holds no adapter",
+        ("adapters", "list", tmp_path): "contains no adapter",
         (*merge, chat, "--to", chat): "already exists",
         (*merge, "tiny", "--to", tmp_path / "m"): "there is no adapter at tiny",
         (*merge, resolve("tiny"), "--to", tmp_path / "m"): "name the folder of a run with use_peft",
@@ -241,7 +241,7 @@ def test_wrong_words_are_one_sentence(chat, tmp_path, capsys):
 
 
 def test_a_merge_into_a_quantised_base_is_refused(chat, tmp_path, capsys):
-    """Such a checkpoint says so in its config."""
+    """The config of such a checkpoint names the quantisation."""
     base = tmp_path / "base"
     shutil.copytree(resolve("tiny"), base)
     edit("config.json", quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})(base)

@@ -107,7 +107,7 @@ def test_a_number_that_means_nothing_is_one_sentence(tmp_path, monkeypatch, caps
     monkeypatch.syspath_prepend(ROOT / "scripts")  # in this process, because the imports of a new one take five seconds
     main = import_module(name).main
     assert exit_code_of(main, ["--out", str(tmp_path / "out"), flag, str(number)]) == 2
-    assert capsys.readouterr().err == f"error: {flag} is {number}: it must be {least} or more.\n"
+    assert capsys.readouterr().err == f"error: invalid value for {flag}: {number}. Use {least} or more.\n"
     assert not (tmp_path / "out").exists()
 
 

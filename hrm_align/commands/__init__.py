@@ -1,1 +1,1 @@
-"""One file a command: read the arguments, call the library, print."""
+"""The commands, one file each: parse the arguments, call the library, print the result."""

@@ -1,4 +1,4 @@
-"""`hrm-align adapters list|merge|compare`: what adapters are, one merged into its base, two set side by side."""
+"""`hrm-align adapters list|merge|compare`: list adapters, merge one into its base, or compare two."""
 
 from __future__ import annotations
 
@@ -33,54 +33,57 @@ SUBCOMMANDS = ("list", "merge", "compare")
 
 
 def usage() -> str:
-    """What `hrm-align adapters --help` prints."""
+    """Return the text of `hrm-align adapters --help`."""
     return f"{__doc__}\n\n" + "\n".join(f"  hrm-align adapters {name} --help" for name in SUBCOMMANDS)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the subcommand that the first word names."""
+    """Run the subcommand that the first argument names."""
     commands = dict(zip(SUBCOMMANDS, (list_adapters, merge_adapter, compare_adapters), strict=True))
     if not argv or argv[0] not in commands:
         if argv and argv[0] in ("-h", "--help"):
             emit(usage())
             return
-        raise UserError(
-            f"adapters {argv[0] if argv else ''}: use list, merge or compare (see hrm-align adapters --help)"
-        )
+        problem = f"unknown subcommand {argv[0]!r} of adapters" if argv else "adapters needs a subcommand"
+        raise UserError(f"{problem}: use list, merge or compare (see hrm-align adapters --help).")
     commands[argv[0]](argv[1:])
 
 
 def list_adapters(argv: Sequence[str]) -> None:
-    """Every adapter in the folders."""
-    parser = PathParser("adapters list", "The adapters in folders, with their bases and settings.")
-    parser.add_argument("folders", nargs="+", help="adapters, or folders that hold some at any depth")
+    """Print a table of every adapter in the folders."""
+    parser = PathParser("adapters list", "List the adapters in folders, with their bases and settings.")
+    parser.add_argument("folders", nargs="+", help="folders of adapters, or folders that contain them at any depth")
     arguments = parser.parse_args(argv)
-    adapters = [open_adapter(str(path.parent)) for folder in arguments.folders for path in _configs(Path(folder))]
+    adapters = [open_adapter(str(path.parent)) for folder in arguments.folders for path in _list_configs(Path(folder))]
     if arguments.json:
-        emit(json.dumps([_described(adapter) for adapter in adapters]))
+        emit(json.dumps([_describe(adapter) for adapter in adapters]))
         return
-    # A path that is cut says nothing: all of them begin alike.
+    # Fold long paths rather than cut them: their ends are what differs.
     paths = [Column(name, overflow="fold") for name in ("adapter", "base")]
     table = Table(*paths, "layers", "r", "alpha", "parameters", "MB")
     for adapter in adapters:
-        told = _described(adapter)
-        numbers = (str(told["r"]), told["alpha"], f"{told['parameters']:,}", f"{told['bytes'] / 1e6:.1f}")
-        table.add_row(escape(str(adapter.folder)), escape(str(told["base"])), told["layers"], *numbers)
+        fields = _describe(adapter)
+        numbers = (str(fields["r"]), fields["alpha"], f"{fields['parameters']:,}", f"{fields['bytes'] / 1e6:.1f}")
+        table.add_row(escape(str(adapter.folder)), escape(str(fields["base"])), fields["layers"], *numbers)
     Console(file=results()).print(table)
 
 
-def _configs(folder: Path) -> list[Path]:
+def _list_configs(folder: Path) -> list[Path]:
+    """Return the config files of all adapters below a folder. Raises UserError if there are none."""
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}: name an adapter, or a folder that holds some.")
-    found = sorted(folder.rglob(CONFIG), key=str)
-    # The checkpoints of a run that has ended are no adapters of their own.
-    found = [path for path in found if path.parent == folder or not (path.parent.parent / CONFIG).is_file()]
-    if not found:
-        raise UserError(f"{folder} holds no adapter: a run leaves one in its output_dir if it had use_peft.")
-    return found
+        raise UserError(
+            f"there is no folder {folder}. Name the folder of an adapter, or a folder that contains adapters."
+        )
+    paths = sorted(folder.rglob(CONFIG), key=str)
+    # Leave out the checkpoints of a finished run, whose output_dir holds the adapter itself.
+    paths = [path for path in paths if path.parent == folder or not (path.parent.parent / CONFIG).is_file()]
+    if not paths:
+        raise UserError(f"{folder} contains no adapter. Name the output_dir of a run that was trained with use_peft.")
+    return paths
 
 
-def _described(adapter: Adapter) -> dict[str, Any]:
+def _describe(adapter: Adapter) -> dict[str, Any]:
+    """Return what `adapters list` shows of an adapter."""
     config, shapes = adapter.config, adapter.shapes()
     divided = " / applications" if config.get("alpha_pattern") else ""
     return {
@@ -96,17 +99,17 @@ def _described(adapter: Adapter) -> dict[str, Any]:
 
 
 def merge_adapter(argv: Sequence[str]) -> None:
-    """Merge in float32, compare, and write what is the same."""
-    parser = PathParser("adapters merge", "Merge an adapter into its base, and prove that nothing else changes.")
+    """Merge an adapter into its base in float32, and write the result if it matches the unmerged model."""
+    parser = PathParser("adapters merge", "Merge an adapter into its base, and verify that the answers stay the same.")
     parser.add_argument("adapter", help="folder or Hub id")
     parser.add_argument("--to", required=True, metavar="DIR", help="new folder for the merged checkpoint")
-    parser.add_argument("--base", help="checkpoint folder, Hub id, or `tiny` (default: what the adapter says)")
+    parser.add_argument("--base", help="checkpoint folder, Hub id, or `tiny` (default: as the adapter records)")
     _add_data_options(parser)
     parser.add_argument(
         "--tolerance",
         type=float,
         metavar="SHARE",
-        help="difference allowed, as a share of the largest logit (default: what rounding gives on this model, times "
+        help="largest difference allowed, as a share of the largest logit (default: the rounding floor of this model times "
         f"{FACTOR})",
     )
     arguments = parser.parse_args(argv)
@@ -116,7 +119,7 @@ def merge_adapter(argv: Sequence[str]) -> None:
     model, tokenizer = load_adapted(base, {"adapter": adapter})
     merged, report = merge(
         model,
-        _prompts(arguments, tokenizer),
+        _read_prompts(arguments, tokenizer),
         max_new_tokens=at_least(arguments.max_new_tokens, 1, "--max_new_tokens"),
         tolerance=arguments.tolerance,
     )
@@ -126,77 +129,86 @@ def merge_adapter(argv: Sequence[str]) -> None:
         emit(json.dumps({"folder": str(target), **vars(report)}))
         return
     emit(
-        f"{target}: {base} with {arguments.adapter} merged. On {report.prompts} prompts and their answers "
-        f"({report.tokens:,} tokens) logits differ by at most {report.largest_difference:.1e} of the largest (rounding alone "
-        f"gives {report.floor:.1e} on this model; {report.tolerance:.1e} is allowed), and {report.other_answers} greedy answers."
+        f"{target}: merged {arguments.adapter} into {base}. On {report.prompts} prompts and their answers ({report.tokens:,} "
+        f"tokens), logits differ by at most {report.largest_difference:.1e} of the largest logit (rounding alone gives "
+        f"{report.floor:.1e} on this model; {report.tolerance:.1e} is allowed), and {report.other_answers} greedy answers differ."
     )
 
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the rows that two models are compared on."""
     parser.add_argument("--data", help="rows to compare on (default: a few built-in prompts)")
     add_schema_options(parser)
-    parser.add_argument("--limit", type=int, default=ROWS, help=f"only the first so many rows (default {ROWS})")
+    parser.add_argument("--limit", type=int, default=ROWS, help=f"use at most this many rows (default {ROWS})")
     parser.add_argument("--max_new_tokens", type=int, default=64, help="longest answer, in tokens (default 64)")
 
 
-def _prompts(arguments: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+def _read_prompts(arguments: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+    """Return the token ids of the prompts to compare on: those of --data, or the built-in ones."""
     prompt = renderer_of(tokenizer).prompt
     if not arguments.data:
         return [prompt([Message("user", text)], DEFAULT_CONDITION) for text in PROMPTS]
-    rows = _rows(arguments)
+    rows = _read_rows(arguments)
     return [prompt(row.messages, row.condition) for row in rows]
 
 
-def _rows(arguments: argparse.Namespace) -> list[Example]:
+def _read_rows(arguments: argparse.Namespace) -> list[Example]:
+    """Read the rows of --data, one for the last turn of each conversation, at most --limit."""
     return last_turns(read_examples(arguments.data, **schema_of(arguments)))[: at_least(arguments.limit, 1, "--limit")]
 
 
 def compare_adapters(argv: Sequence[str]) -> None:
-    """Settings, sizes of the changes, and with --data the answers of two adapters."""
-    parser = PathParser("adapters compare", "Two adapters: their settings, their changes and their answers.")
-    parser.add_argument("a")
-    parser.add_argument("b")
+    """Compare the settings and weight changes of two adapters, and with --data their answers."""
+    parser = PathParser("adapters compare", "Compare two adapters: settings, weight changes and answers.")
+    parser.add_argument("a", help="folder or Hub id of the first adapter")
+    parser.add_argument("b", help="folder or Hub id of the second adapter")
     _add_data_options(parser)
     arguments = parser.parse_args(argv)
     pair = named([f"a={arguments.a}", f"b={arguments.b}"])
-    told: dict[str, Any] = {"settings": _differences(pair["a"], pair["b"]), "changes": alike(pair["a"], pair["b"])}
+    comparison: dict[str, Any] = {
+        "settings": _compare_settings(pair["a"], pair["b"]),
+        "changes": alike(pair["a"], pair["b"]),
+    }
     if arguments.data:
-        told["answers"] = _answers(pair, arguments)
+        comparison["answers"] = _compare_answers(pair, arguments)
     if arguments.json:
-        emit(json.dumps(told))
+        emit(json.dumps(comparison))
         return
     console = Console(file=results())
-    sides = [Column(name, overflow="fold") for name in ("a", "b")]  # paths among them
-    settings = Table("setting", *sides, title="what differs", title_justify="left")
-    for key, (one, other) in told["settings"].items():
+    sides = [Column(name, overflow="fold") for name in ("a", "b")]  # some values are long paths
+    settings = Table("setting", *sides, title="different settings", title_justify="left")
+    for key, (one, other) in comparison["settings"].items():
         settings.add_row(key, escape(str(one)), escape(str(other)))
     changes = Table("layers", "norm of a", "norm of b", "cosine", title="changes to the weights", title_justify="left")
-    for kind, part in told["changes"].items():
+    for kind, part in comparison["changes"].items():
         changes.add_row(kind, f"{part['norm_a']:.3g}", f"{part['norm_b']:.3g}", f"{part['cosine']:+.3f}")
     console.print(settings, changes)
     if arguments.data:
-        part = told["answers"]
+        part = comparison["answers"]
         console.print(
-            f"{part['n']} prompts: a right {part['a']}, b right {part['b']}, the same answer {part['same']}.",
+            f"{part['n']} prompts: correct answers of a {part['a']}, of b {part['b']}; identical answers {part['same']}.",
             highlight=False,
         )
 
 
-def _differences(a: Adapter, b: Adapter) -> dict[str, tuple[Any, Any]]:
-    # PEFT writes a set of names in any order, and one alpha for each: both are told in a word.
-    ours, theirs = ({**x.record, **x.config, **_described(x), "target_modules": 0, "alpha_pattern": 0} for x in (a, b))
+def _compare_settings(a: Adapter, b: Adapter) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that differ, with both values."""
+    # `layers` and `alpha` sum up target_modules, which PEFT writes in any order, and alpha_pattern, which has an entry per module.
+    summed_up = {"target_modules": 0, "alpha_pattern": 0}
+    ours, theirs = ({**x.record, **x.config, **_describe(x), **summed_up} for x in (a, b))
     keys = sorted((ours.keys() | theirs.keys()) - {"record", "lora_alpha"})
     return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
 
 
-def _answers(pair: dict[str, Adapter], arguments: argparse.Namespace) -> dict[str, int]:
-    rows = _rows(arguments)
+def _compare_answers(pair: dict[str, Adapter], arguments: argparse.Namespace) -> dict[str, int]:
+    """Return `n` and how many answers are correct (`a`, `b`) and identical (`same`)."""
+    rows = _read_rows(arguments)
     disable_progress_bar()
     model, tokenizer = load_adapted(base_of(pair["a"]), pair)
     samples = {}
     for name in pair:
         model.set_adapter(name)
         samples[name] = evaluate(model, tokenizer, rows, max_new_tokens=arguments.max_new_tokens).samples
-    right = {name: sum(sample["correct"] for sample in samples[name]) for name in pair}
+    correct = {name: sum(sample["correct"] for sample in samples[name]) for name in pair}
     same = sum(one["generated"] == other["generated"] for one, other in zip(samples["a"], samples["b"], strict=True))
-    return {"n": len(rows), **right, "same": same}
+    return {"n": len(rows), **correct, "same": same}

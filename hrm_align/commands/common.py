@@ -1,4 +1,4 @@
-"""What the commands share: a parser that speaks in sentences, the model, the rows."""
+"""Shared by the commands: argument parsers, loading of the model, reading of rows, checks of options."""
 
 from __future__ import annotations
 
@@ -22,47 +22,47 @@ from hrm_align.models.loading import AUTO, default_device
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
 Options = TypeVar("Options")
-ADAPTER = "adapter"  # the name of one that was given as --model
+ADAPTER = "adapter"  # name of an adapter that is given as --model
 
 
-class _SentenceParser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are UserErrors, for a command of that name."""
+class _UserErrorParser(argparse.ArgumentParser):
+    """An ArgumentParser of the command `name` that raises UserError where argparse would exit."""
 
     def __init__(self, name: str, description: str):
         super().__init__(prog=f"hrm-align {name}", description=description, allow_abbrev=False)
 
     def add_json_option(self) -> None:
-        """The option that every command takes."""
+        """Add --json, which every command has."""
         self.add_argument("--json", action="store_true", help="print JSON for programs")
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of exiting, so that every mistake takes the same way out."""
+        """Raise UserError, so that argument errors are printed like all other errors."""
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
-class PathParser(_SentenceParser):
-    """The parser of a command that names files, and no `--model`."""
+class PathParser(_UserErrorParser):
+    """Argument parser of a command without `--model`."""
 
     def __init__(self, name: str, description: str):
         super().__init__(name, description)
         self.add_json_option()
 
 
-class CommandParser(_SentenceParser):
-    """The parser of a command that runs a model."""
+class CommandParser(_UserErrorParser):
+    """Argument parser of a command that runs a model: --model, --dtype, --device and --json."""
 
     def __init__(self, name: str, description: str):
         super().__init__(name, description)
         self.add_argument("--model", required=True, help="checkpoint folder, Hub id, or `tiny`")
         self.add_argument(
-            "--dtype", default=AUTO, help="float32, bfloat16 or float16 (default auto: what the checkpoint is saved in)"
+            "--dtype", default=AUTO, help="float32, bfloat16 or float16 (default auto: the dtype of the checkpoint)"
         )
         self.add_argument("--device", help="cpu, cuda, mps (default: the accelerator if there is one)")
         self.add_json_option()
 
 
 def add_options(parser: argparse.ArgumentParser, options: type) -> None:
-    """A flag for each field of a dataclass that has a help text, under its name; its metadata are argparse's keywords."""
+    """Add a flag for each field of a dataclass with a help text; the field's metadata are keywords of `add_argument`."""
     hints = get_type_hints(options)
     how: dict[Any, dict[str, Any]] = {
         bool: {"action": "store_true"},
@@ -77,62 +77,70 @@ def add_options(parser: argparse.ArgumentParser, options: type) -> None:
 
 
 def options_from(arguments: argparse.Namespace, options: type[Options]) -> Options:
-    """The dataclass, filled from the arguments of the same names."""
+    """Build a dataclass from the arguments of the same names as its fields."""
     return options(**{field.name: getattr(arguments, field.name) for field in fields(cast(Any, options))})
 
 
 def add_adapter_option(parser: argparse.ArgumentParser) -> None:
-    """The option of commands that can ask several adapters of one base in turn."""
+    """Add --adapter, for commands that can run several adapters of one base."""
     parser.add_argument(
         "--adapter",
         action="append",
         default=[],
         metavar="[NAME=]FOLDER",
-        help="put an adapter on the model; given several times, each is asked in turn",
+        help="apply an adapter to the model; may be repeated, and each adapter is then run in turn",
     )
 
 
 def add_schema_options(parser: argparse.ArgumentParser) -> None:
-    """The options for rows in a schema of one's own; `schema_of` reads them."""
+    """Add --columns and --format, for rows in another schema; `schema_of` reads them."""
     parser.add_argument(
         "--columns",
         type=mapping_or_text,
         metavar="MAPPING",
-        help="rows in your own columns, as in a recipe: '{prompt: question, response: answer}'",
+        help="names of the columns in your rows, as in a recipe: '{prompt: question, response: answer}'",
     )
     parser.add_argument(
-        "--format", help="schema of the rows, such as prompt_response (default: found by their columns)"
+        "--format", help="schema of the rows, such as prompt_response (default: detected from the columns)"
     )
 
 
 def schema_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the options of `add_schema_options` say, for `read_examples`."""
+    """Return the values of --columns and --format as keywords of `read_examples`."""
     return {"columns": arguments.columns, "format": arguments.format}
 
 
 def load(arguments: argparse.Namespace) -> tuple[Any, PreTrainedTokenizerFast]:
-    """The model and tokenizer that the arguments name, on their device.
+    """Load the model and tokenizer that the arguments name, on the requested device.
 
-    A `--model` that is an adapter stands for it and its base.
+    If --model names an adapter, its base is loaded with the adapter applied.
+
+    Raises:
+        UserError: if the device cannot be used, the model cannot be loaded, or --model and --adapter do not fit together.
     """
-    disable_progress_bar()  # the output is for reading
+    disable_progress_bar()  # standard output is for results
     device = arguments.device or default_device()
     try:
         torch.empty(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0][:100]
-        raise UserError(f"--device {device} cannot be used here ({reason}): leave it out, or use cpu.") from None
-    words = getattr(arguments, "adapter", [])
+        raise UserError(
+            f"invalid value for --device: {device} cannot be used on this machine ({reason}). Use cpu, or leave --device out."
+        ) from None
+    adapters = getattr(arguments, "adapter", [])
     if not is_adapter(arguments.model):
-        return load_adapted(arguments.model, named(words), dtype=arguments.dtype, device=device)
-    if words:
-        raise UserError(f"--model {arguments.model} is an adapter itself: name its base there, and it with --adapter.")
+        return load_adapted(arguments.model, named(adapters), dtype=arguments.dtype, device=device)
+    if adapters:
+        raise UserError(
+            f"--model {arguments.model} is itself an adapter, which cannot be combined with --adapter. Give the base with --model, and "
+            "every adapter with --adapter."
+        )
     adapter = open_adapter(arguments.model)
     return load_adapted(base_of(adapter), {ADAPTER: adapter}, dtype=arguments.dtype, device=device)
 
 
 def asked_in_turn(model: Any) -> Iterator[str]:
-    """The names of a model's adapters, each switched on while its turn lasts; `base` for a model without one."""
+    """Yield the name of each adapter of a model while this adapter is active; `base` for a model without adapters."""
     if not isinstance(model, PeftModel):
         yield BASE
         return
@@ -142,12 +150,12 @@ def asked_in_turn(model: Any) -> Iterator[str]:
 
 
 def read_examples(path: str, condition: str | None = None, split: str | None = None, **schema: Any) -> list[Example]:
-    """The rows of a file, directory or Hub id, strictly read.
+    """Read the rows of a file, directory or Hub id; a malformed row is an error.
 
     Args:
-        path: what to read.
-        condition: for rows that name none.
-        split: of a directory or Hub id; default `test`, so that nobody scores the rows that were trained on.
+        path: file, directory or Hub id.
+        condition: condition of rows that name none.
+        split: split of a directory or Hub id; default `test`, so that rows of the training split are not scored by mistake.
         schema: `columns` and `format`, as in `DatasetSpec`.
     """
     spec = DatasetSpec(path=path, **schema)
@@ -160,17 +168,19 @@ def read_examples(path: str, condition: str | None = None, split: str | None = N
 
 
 def check_save(path: str | None) -> None:
-    """Refuse a `--save` that cannot become a new file, before the work."""
+    """Raise UserError if the file of --save exists or cannot be created."""
     if path is None:
         return
     if Path(path).exists():
-        raise UserError(f"--save {path} exists already, and nothing is written over: name a new file.")
+        raise UserError(f"the file of --save, {path}, already exists and is not overwritten. Name a new file.")
     if not Path(path).parent.is_dir():
-        raise UserError(f"--save {path}: there is no folder {Path(path).parent}: make it, or name a file elsewhere.")
+        raise UserError(
+            f"cannot write --save {path}: there is no folder {Path(path).parent}. Create the folder, or name another file."
+        )
 
 
 def at_least(value: int, least: int, option: str) -> int:
-    """The value of an option, checked against its least one."""
+    """Return the value of an option; raise UserError if it is below `least`."""
     if value < least:
-        raise UserError(f"{option} is {value}: it must be {least} or more.")
+        raise UserError(f"invalid value for {option}: {value}. Use {least} or more.")
     return value

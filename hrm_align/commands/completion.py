@@ -1,4 +1,4 @@
-"""`hrm-align completion SHELL`: completes commands and their options in bash, zsh or tcsh."""
+"""`hrm-align completion SHELL`: print a script that completes commands and their options in bash, zsh or tcsh."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from hrm_align.output import emit
 
 
 def main(argv: Sequence[str]) -> None:
-    """Print the script."""
+    """Print the completion script of a shell."""
     if len(argv) != 1 or argv[0] not in shtab.SUPPORTED_SHELLS:
         raise UserError(
-            f"completion {' '.join(argv)}: name one shell of {', '.join(shtab.SUPPORTED_SHELLS)}, as in "
+            f"invalid shell for completion: {' '.join(argv) or 'none given'}. Name one of {', '.join(shtab.SUPPORTED_SHELLS)}, as in "
             'eval "$(hrm-align completion bash)".'
         )
     emit(shtab.complete(command_line(), shell=argv[0]))
 
 
 def command_line() -> argparse.ArgumentParser:
-    """The whole command line as a parser, for shtab."""
+    """Return a parser of the whole command line, for shtab."""
     known = schema()
     parser = argparse.ArgumentParser(prog="hrm-align")
     commands = parser.add_subparsers()

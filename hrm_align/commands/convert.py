@@ -1,4 +1,4 @@
-"""`hrm-align convert SOURCE --to DIR`: official training checkpoints to Transformers' form."""
+"""`hrm-align convert SOURCE --to DIR`: convert an official training checkpoint to Transformers' format."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from hrm_align.output import emit
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the command; what was converted is examined at once, and exit code 1 says that it is not sound."""
-    parser = PathParser("convert", "Convert an official training checkpoint to Transformers' form.")
-    parser.add_argument("source", help="folder with all_config.yaml and fsdp2_epoch_N")
+    """Run the command, then check the result like `hrm-align doctor`; exit code 1 if the check reports a problem."""
+    parser = PathParser("convert", "Convert an official training checkpoint to Transformers' format.")
+    parser.add_argument("source", help="training folder, with all_config.yaml and fsdp2_epoch_N")
     parser.add_argument("--to", required=True, metavar="DIR", help="new folder for the result")
-    parser.add_argument("--weights", choices=WEIGHTS, default="ema", help="which of the two it holds (default ema)")
-    parser.add_argument("--epoch", type=int, help="of the official checkpoint (default: the last)")
-    parser.add_argument("--tokenizer", help="folder or tokenizer.json (default: where train_metadata.yaml says)")
+    parser.add_argument(
+        "--weights", choices=WEIGHTS, default="ema", help="which weights to convert: averaged or raw (default ema)"
+    )
+    parser.add_argument("--epoch", type=int, help="epoch of the official checkpoint (default: the last)")
+    parser.add_argument("--tokenizer", help="folder or tokenizer.json (default: as in train_metadata.yaml)")
     arguments = parser.parse_args(argv)
 
     weights = arguments.weights

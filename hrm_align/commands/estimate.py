@@ -1,4 +1,4 @@
-"""`hrm-align estimate --config FILE`: the memory and the work of a recipe, before it is started."""
+"""`hrm-align estimate --config FILE`: estimate the memory and compute of a recipe without running it."""
 
 from __future__ import annotations
 
@@ -22,182 +22,198 @@ from hrm_align.trainers.grpo_config import GRPO, GRPORecipe
 from hrm_align.trainers.sft_config import SFT, SFTRecipe
 
 PROMPT_TOKENS = 256
-# What a recipe that leaves these open takes there.
+# Values on a GPU of settings that the recipe leaves unset.
 ON_A_GPU = {"bf16": "true", "attn_implementation": "sdpa", "share_prompts": "false"}
-ON_TOP = "What the allocator and CUDA itself take, 1 to 2 GiB, comes on top."
-ON_A_CPU = "What the process took before, 450 MiB for its imports, comes on top."
+GPU_OVERHEAD = "Not included: 1 to 2 GiB for CUDA and the allocator."
+CPU_OVERHEAD = "Not included: 450 MiB for the imports of the process."
 
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
-    options, words = _options(argv)
-    recipe = parse_either(words, ON_A_GPU if options.gpu else None)
+    options, recipe_words = _parse_options(argv)
+    recipe = parse_either(recipe_words, ON_A_GPU if options.gpu else None)
     config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
     on_gpu = options.gpu or not recipe.training.use_cpu
-    found: Estimate | GRPOEstimate
+    estimate: Estimate | GRPOEstimate
     if isinstance(recipe, GRPORecipe):
-        found = estimate_grpo(recipe, config, options.processes, options.prompt_tokens or PROMPT_TOKENS, on_gpu)
+        estimate = estimate_grpo(recipe, config, options.processes, options.prompt_tokens or PROMPT_TOKENS, on_gpu)
     elif options.prompt_tokens or options.bandwidth:
-        raise UserError("--prompt_tokens and --bandwidth are of rollouts: this recipe names no rewards and fine-tunes.")
+        raise UserError(
+            "--prompt_tokens and --bandwidth apply to rollouts, and this recipe is supervised fine-tuning. Leave them out."
+        )
     else:
-        found = estimate_sft(recipe, config, options.processes, on_gpu)
-    told = found.figures
+        estimate = estimate_sft(recipe, config, options.processes, on_gpu)
+    figures = estimate.figures
     if options.memory:
-        told["largest_batch"] = found.largest_batch(int(options.memory * GIB))
+        figures["largest_batch"] = estimate.largest_batch(int(options.memory * GIB))
     if options.tflops:
-        told["seconds_per_step"] = found.flops / 1e12 / options.tflops
+        figures["seconds_per_step"] = estimate.flops / 1e12 / options.tflops
     if options.bandwidth:
-        told["seconds_of_reading_per_step"] = told["bytes_read_per_step"] / 1e12 / options.bandwidth
+        figures["seconds_of_reading_per_step"] = figures["bytes_read_per_step"] / 1e12 / options.bandwidth
     if options.json:
-        emit(json.dumps(told))
+        emit(json.dumps(figures))
         return
-    show(found, on_gpu)
+    show(estimate, on_gpu)
     if recipe.training.use_cpu and not options.gpu:
-        emit("Counted as on this machine, which has no GPU: --gpu counts as on one that computes in bfloat16.")
+        emit("Estimated for this machine, which has no GPU. Add --gpu to estimate for a GPU that computes in bfloat16.")
     if options.tflops:
-        emit(_time(told["seconds_per_step"], recipe.training.max_steps, options.tflops))
+        emit(_describe_time(figures["seconds_per_step"], recipe.training.max_steps, options.tflops))
     if options.bandwidth:
-        seconds = told["seconds_of_reading_per_step"]
-        emit(f"At {options.bandwidth:g} TB a second: {seconds:.3g} s a step to read what answers are written from.")
+        seconds = figures["seconds_of_reading_per_step"]
+        emit(
+            f"At {options.bandwidth:g} TB/s: {seconds:.3g} s per step to read weights and KV cache while answers are generated."
+        )
     if options.memory:
         rows = recipe.training.per_device_train_batch_size
-        verdict = _verdict if isinstance(found, Estimate) else _verdict_on_grpo
-        emit(verdict(told["largest_batch"], rows, options.memory))
+        verdict = _judge_sft if isinstance(estimate, Estimate) else _judge_grpo
+        emit(verdict(figures["largest_batch"], rows, options.memory))
 
 
-def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The command's own, checked, and the words that are the recipe's."""
+def _parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Parse and check the options of this command. Returns them and the remaining arguments, which belong to the recipe."""
     parser = PathParser(
-        "estimate", "Memory and work of a recipe: --config FILE [--any_key value]; nothing is loaded, nothing trained."
+        "estimate",
+        "Estimate memory and compute of a recipe, without loading or training: --config FILE [--any_key value]",
     )
     parser.add_argument(
-        "--memory", type=float, metavar="GIB", help="of the device: says whether it fits, and how many rows"
+        "--memory",
+        type=float,
+        metavar="GIB",
+        help="memory of the device: report whether the recipe fits, and the largest batch",
     )
     parser.add_argument(
         "--tflops",
         type=float,
         metavar="RATE",
-        help="that the device sustains, 10^12 operations a second: tells the time of the blocks' products",
+        help="sustained compute of the device, 10^12 operations per second: report the time of the matrix products",
     )
     parser.add_argument(
         "--bandwidth",
         type=float,
         metavar="RATE",
-        help="of the device's memory, 10^12 bytes a second: tells the time to write the answers of a rollout",
+        help="memory bandwidth of the device, 10^12 bytes per second: report the time to generate the answers of a rollout",
     )
     parser.add_argument(
         "--prompt_tokens",
         type=int,
         metavar="N",
-        help=f"of the longest prompt of a rollout, {PROMPT_TOKENS} if not told",
+        help=f"length of the longest prompt of a rollout (default {PROMPT_TOKENS})",
     )
     parser.add_argument(
-        "--gpu", action="store_true", help="count as on a GPU that computes in bfloat16, wherever this runs"
+        "--gpu", action="store_true", help="estimate for a GPU that computes in bfloat16, also on a machine without one"
     )
-    parser.add_argument("--processes", type=int, default=1, help="that train together, each on a device of its own")
-    options, words = parser.parse_known_args(argv)
-    for name, what in (
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        help="number of processes that train together, each on its own device (default 1)",
+    )
+    options, recipe_words = parser.parse_known_args(argv)
+    for name, meaning in (
         ("memory", "the device's memory in GiB"),
-        ("tflops", "what the device sustains, in TFLOP a second"),
-        ("bandwidth", "the bandwidth of the device's memory, in TB a second"),
+        ("tflops", "the sustained compute of the device in TFLOP per second"),
+        ("bandwidth", "the memory bandwidth of the device in TB per second"),
     ):
         value = getattr(options, name)
         if value is not None and not 0 < value < math.inf:
-            raise UserError(f"--{name} is {value}: it is {what}, a number above 0.")
+            raise UserError(f"invalid value for --{name}: {value}. Give {meaning}, a number above 0.")
     at_least(options.processes, 1, "--processes")
     if options.prompt_tokens is not None:
         at_least(options.prompt_tokens, 1, "--prompt_tokens")
-    return options, words
+    return options, recipe_words
 
 
-def show(found: Estimate | GRPOEstimate, on_gpu: bool = True) -> None:
-    """Print the table, when most is held, and what a step computes."""
-    unit, name = (GIB, "GiB") if found.total >= GIB else (2**20, "MiB")
+def show(estimate: Estimate | GRPOEstimate, on_gpu: bool = True) -> None:
+    """Print the table of memory, the moment of the peak, and the compute of a step."""
+    unit, name = (GIB, "GiB") if estimate.total >= GIB else (2**20, "MiB")
     table = Table("on each device", name)
 
-    def add(parts: Mapping[str, int], while_: str = "") -> None:
+    def add(parts: Mapping[str, int], phase: str = "") -> None:
         for part, size in parts.items():
             if size:
-                table.add_row(while_ + part, f"{size / unit:.1f}")
+                table.add_row(phase + part, f"{size / unit:.1f}")
 
-    if isinstance(found, Estimate):
-        add(found.parts)
-        together, work = "together", _work(found)
+    if isinstance(estimate, Estimate):
+        add(estimate.parts)
+        total, work = "total", _describe_sft_work(estimate)
     else:
-        add(found.fixed)
-        add(found.rollout.parts, "rollout: ")
-        add(found.gate, "parity gate: ")
-        add(found.update, "update: ")
-        together, work = "together, rollout, gate or update", _work_of_grpo(found)
-    table.add_row(together, f"{found.total / unit:.1f}", style="bold")
+        add(estimate.fixed)
+        add(estimate.rollout.parts, "rollout: ")
+        add(estimate.gate, "parity gate: ")
+        add(estimate.update, "update: ")
+        total, work = "total, in rollout, gate or update", _describe_grpo_work(estimate)
+    table.add_row(total, f"{estimate.total / unit:.1f}", style="bold")
     console = Console(file=results())
     console.print(table)
-    top = ON_TOP if on_gpu else ON_A_CPU
-    what = "Most is held" if isinstance(found, Estimate) else "An update holds most"
-    console.print(f"{found.costs.trained:,} trained parameters; {work} {what} {found.moment}. {top}", highlight=False)
-
-
-def _work(found: Estimate) -> str:
-    return (
-        f"{found.tokens:,} tokens a forward, {found.figures['activation_bytes_per_token'] / 2**20:.3f} MiB each; {found.flops / 1e12:.3g} TFLOP a "
-        "step, of which a GPU does 30 to 50 % of its peak a second."
+    overhead = GPU_OVERHEAD if on_gpu else CPU_OVERHEAD
+    peak = "Memory peaks" if isinstance(estimate, Estimate) else "The memory of an update peaks"
+    console.print(
+        f"{estimate.costs.trained:,} trained parameters; {work} {peak} {estimate.moment}. {overhead}", highlight=False
     )
 
 
-def _work_of_grpo(found: GRPOEstimate) -> str:
-    rollout = found.rollout
+def _describe_sft_work(estimate: Estimate) -> str:
+    token_mib = estimate.figures["activation_bytes_per_token"] / 2**20
+    return (
+        f"{estimate.tokens:,} tokens per forward pass, {token_mib:.3f} MiB of activations each; {estimate.flops / 1e12:.3g} TFLOP "
+        "per step, of which a GPU does 30 to 50 % of its peak rate per second."
+    )
+
+
+def _describe_grpo_work(estimate: GRPOEstimate) -> str:
+    rollout = estimate.rollout
     return (
         f"a rollout of {rollout.answers} answers to {rollout.prompts} prompts, at most {rollout.answer} and {rollout.prompt} "
-        f"tokens long, {rollout.cached / 2**10:.3g} KiB of keys and values a token. A step is {found.update_flops / 1e12:.3g} "
-        f"TFLOP of update and {found.rollout_flops / 1e12:.3g} of rollout; writing the answers reads "
-        f"{found.bytes_read / 1e12:.3g} TB. Groups that are drawn again come on top."
+        f"tokens long, with {rollout.cached / 2**10:.3g} KiB of KV cache per token. A step takes "
+        f"{estimate.update_flops / 1e12:.3g} TFLOP for the update and {estimate.rollout_flops / 1e12:.3g} TFLOP for the rollout; "
+        f"generating the answers reads {estimate.bytes_read / 1e12:.3g} TB. Not included: resampled groups."
     )
 
 
-def _time(seconds: float, steps: int, rate: float) -> str:
-    whole = f", {steps * seconds / 3600:.3g} h for {steps} steps" if steps > 0 else ""
-    return f"At {rate:g} TFLOP a second: {seconds:.3g} s a step{whole}; attention's scores and the head come on top."
+def _describe_time(seconds: float, steps: int, rate: float) -> str:
+    total = f", {steps * seconds / 3600:.3g} h for {steps} steps" if steps > 0 else ""
+    return f"At {rate:g} TFLOP/s: {seconds:.3g} s per step{total}. Not included: attention scores and the output head."
 
 
-def _verdict(fits: int, rows: int, memory: float) -> str:
+def _judge_sft(fits: int, rows: int, memory: float) -> str:
     if fits >= rows:
-        return f"It fits into {memory:g} GiB; per_device_train_batch_size could be {fits}."
+        return f"The recipe fits into {memory:g} GiB; per_device_train_batch_size could be up to {fits}."
     if fits:
         return (
-            f"It does not fit into {memory:g} GiB: set per_device_train_batch_size to {fits} or less, and raise "
-            "gradient_accumulation_steps as much, which changes nothing in what is learnt; --auto_batch does both."
+            f"The recipe does not fit into {memory:g} GiB. Set per_device_train_batch_size to {fits} or less, and raise "
+            "gradient_accumulation_steps by the same factor, which does not change the training; --auto_batch does both."
         )
     return (
-        f"Not even one row fits into {memory:g} GiB: try --activation_checkpointing, a smaller max_length, or an adapter "
+        f"Not even one row fits into {memory:g} GiB. Try --activation_checkpointing, a smaller max_length, or an adapter "
         "(use_peft: true) on a base in --dtype bfloat16."
     )
 
 
-def _verdict_on_grpo(fits: int, rows: int, memory: float) -> str:
+def _judge_grpo(fits: int, rows: int, memory: float) -> str:
     if fits >= rows:
-        return f"It fits into {memory:g} GiB; of the same rollout, per_device_train_batch_size could be {fits}."
+        return f"The recipe fits into {memory:g} GiB; with the same rollout, per_device_train_batch_size could be up to {fits}."
     if fits:
         return (
-            f"The update does not fit into {memory:g} GiB: set per_device_train_batch_size to {fits} or less and raise "
-            "gradient_accumulation_steps as much, which leaves the rollout as it is, or set activation_checkpointing."
+            f"The update does not fit into {memory:g} GiB. Set per_device_train_batch_size to {fits} or less and raise "
+            "gradient_accumulation_steps by the same factor, which does not change the rollout, or set activation_checkpointing."
         )
     return (
-        f"It does not fit into {memory:g} GiB, whatever the rows of an update: draw fewer answers at a time (a lower "
-        "gradient_accumulation_steps or per_device_train_batch_size, or num_generations), a shorter max_completion_length, or "
-        "train an adapter (use_peft: true) on a base in --dtype bfloat16."
+        f"The recipe does not fit into {memory:g} GiB with any batch size of the update. Generate fewer answers at a time (a lower "
+        "gradient_accumulation_steps, per_device_train_batch_size or num_generations), lower max_completion_length, or train an "
+        "adapter (use_peft: true) on a base in --dtype bfloat16."
     )
 
 
 def parse_either(argv: Sequence[str], unless_given: Mapping[str, str] | None = None) -> SFTRecipe | GRPORecipe:
-    """`parse`, not to run it, for a recipe of either kind: one that names rewards is of reinforcement learning.
+    """Parse a recipe of either kind without checking that it can run here; a recipe with `rewards` is a GRPO recipe.
 
     Args:
-        argv: the words after the program's name.
-        unless_given: settings, as words, that count where neither file nor flags have them; those of the other kind do not.
+        argv: the command line arguments of the recipe.
+        unless_given: values, as text, of settings that neither file nor flags set; settings of the other kind are ignored.
     """
     keys = keys_given(GRPO, argv)
     kind = GRPO if "rewards" in keys else SFT
     known = kind.keys - keys
-    more = [f"--{key}={value}" for key, value in (unless_given or {}).items() if key in known]
-    recipe: SFTRecipe | GRPORecipe = parse(kind, [*argv, *more], to_run=False)
+    defaults = [f"--{key}={value}" for key, value in (unless_given or {}).items() if key in known]
+    recipe: SFTRecipe | GRPORecipe = parse(kind, [*argv, *defaults], to_run=False)
     return recipe

@@ -1,4 +1,4 @@
-"""`hrm-align evaluate --model M --data FILE`: graded answers to held-out rows."""
+"""`hrm-align evaluate --model M --data FILE`: generate and grade answers to held-out rows."""
 
 from __future__ import annotations
 
@@ -32,25 +32,35 @@ from hrm_align.rewards.base import check_match, match_names, metric_name
 from hrm_align.rewards.json_rewards import grade_fields, read_schema
 from hrm_align.rewards.text_rewards import visible
 
-ALL = "all"  # the row of the total, and the group of rows that name none
+ALL = "all"  # name of the line with the total, and of the group of rows without a group
 
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
-    parser = CommandParser("evaluate", "Graded answers to held-out rows, with 95 % intervals.")
-    parser.add_argument("--data", required=True, help="rows to ask, in any format that training reads")
+    parser = CommandParser(
+        "evaluate", "Generate and grade answers to held-out rows; print scores with 95 % confidence intervals."
+    )
+    parser.add_argument("--data", required=True, help="rows to answer, in any format that training reads")
     add_schema_options(parser)
-    parser.add_argument("--split", help="of a directory or a Hub id (default test, of a file: all of it)")
-    parser.add_argument("--condition", help="ask every row under this condition (default: the row's own, else direct)")
-    parser.add_argument("--few_shot", type=int, default=0, help="solved examples in the prompt: 0, or 2 to 8")
-    parser.add_argument("--few_shot_data", help="where they are drawn from (default: the other rows of --data)")
+    parser.add_argument("--split", help="split of a directory or a Hub id (default test; files have no splits)")
+    parser.add_argument("--condition", help="condition of all rows (default: the condition of each row, else direct)")
+    parser.add_argument(
+        "--few_shot", type=int, default=0, help="number of solved examples in the prompt: 0, or 2 to 8 (default 0)"
+    )
+    parser.add_argument(
+        "--few_shot_data", help="rows to draw the solved examples from (default: the other rows of --data)"
+    )
     parser.add_argument("--match", default="exact", help=f"grader: {', '.join(match_names())} (default exact)")
-    parser.add_argument("--schema", help="with --match json: grade against this JSON schema and by field, too")
-    parser.add_argument("--limit", type=int, help="ask only the first so many rows")
+    parser.add_argument("--schema", help="with --match json: also grade against this JSON schema, and by field")
+    parser.add_argument("--limit", type=int, help="use at most this many rows")
     parser.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
-    parser.add_argument("--batch_size", type=int, default=64, help="prompts a batch (default 64)")
-    parser.add_argument("--causal_prompt", action="store_true", help="run the prompt causally: what the mask is worth")
-    parser.add_argument("--save", help="write every question, answer and its grade to this new JSONL file")
+    parser.add_argument("--batch_size", type=int, default=64, help="prompts per batch (default 64)")
+    parser.add_argument(
+        "--causal_prompt",
+        action="store_true",
+        help="apply a causal mask to the prompt, to measure the effect of the prefix mask",
+    )
+    parser.add_argument("--save", help="write every prompt, answer and grade to this new JSONL file")
     add_adapter_option(parser)
     arguments = parser.parse_args(argv)
     for option, least in (("limit", 1), ("max_new_tokens", 1), ("batch_size", 1)):
@@ -59,11 +69,14 @@ def main(argv: Sequence[str]) -> None:
     check_save(arguments.save)
     check_match(arguments.match, "--match")
     if arguments.schema and arguments.match != "json":
-        raise UserError(f"--schema grades JSON, and --match is {arguments.match}: add --match json.")
+        raise UserError(
+            f"--schema needs the grader json, and --match is {arguments.match}. Add --match json, or leave --schema out."
+        )
     json_schema = read_schema(Path(arguments.schema)) if arguments.schema else None
-    schema, solved = schema_of(arguments), arguments.few_shot_data
+    # Read the rows before the model, so that an error in them is reported at once.
+    schema, solved_examples = schema_of(arguments), arguments.few_shot_data
     rows = last_turns(read_examples(arguments.data, arguments.condition, arguments.split, **schema))
-    pool = last_turns(read_examples(solved, **schema)) if solved else rows
+    pool = last_turns(read_examples(solved_examples, **schema)) if solved_examples else rows
     examples = few_shot(rows[: arguments.limit], pool, arguments.few_shot)
     model, tokenizer = load(arguments)
     results: dict[str, Evaluation] = {}
@@ -90,16 +103,17 @@ def main(argv: Sequence[str]) -> None:
     if arguments.json:
         settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot")}
         settings["mask"] = "causal" if arguments.causal_prompt else "prefix"
-        told = {name: result.to_dict() | _fields(result, json_schema) for name, result in results.items()}
-        emit(json.dumps({**({"adapters": told} if several else told[next(iter(told))]), **settings}))
+        reports = {name: result.to_dict() | _grade_fields(result, json_schema) for name, result in results.items()}
+        emit(json.dumps({**({"adapters": reports} if several else reports[next(iter(reports))]), **settings}))
         return
     for name, result in results.items():
         show(result, title=name if several else None)
         if json_schema is not None:
-            show_fields(_fields(result, json_schema)["json"])
+            show_fields(_grade_fields(result, json_schema)["json"])
 
 
-def _fields(result: Evaluation, schema: Draft202012Validator | None) -> dict[str, Any]:
+def _grade_fields(result: Evaluation, schema: Draft202012Validator | None) -> dict[str, Any]:
+    """Grade JSON answers against a schema and by field; empty without a schema."""
     if schema is None:
         return {}
     pairs = [(visible(sample["generated"]), sample["expected"]) for sample in result.samples]
@@ -107,16 +121,16 @@ def _fields(result: Evaluation, schema: Draft202012Validator | None) -> dict[str
 
 
 def show_fields(report: dict[str, Any]) -> None:
-    """Print how many answers the schema allows, and the share of right ones of each field."""
+    """Print how many answers are valid under the schema, and the share of correct values of each field."""
     n = report["n"]
-    table = Table("field", "right", "n", title=f"{report['schema_valid']} of {n} valid under the schema")
+    table = Table("field", "correct", "n", title=f"{report['schema_valid']} of {n} valid under the schema")
     for name, part in report["fields"].items():
         table.add_row(escape(name), f"{100 * part['correct'] / part['n']:.1f} %", str(part["n"]))
     Console(file=results()).print(table)
 
 
 def show(result: Evaluation, title: str | None = None) -> None:
-    """Print the table of groups and the first wrong answers."""
+    """Print the table of scores by group, and the first three wrong answers."""
     console = Console(file=results())
     metric = metric_name(result.score.grader).replace("_", " ")
     table = Table("group", metric, "95 % interval", "n", title=title and escape(title), title_justify="left")
@@ -126,10 +140,12 @@ def show(result: Evaluation, title: str | None = None) -> None:
     table.add_row(ALL, *_cells(result.score), style="bold")
     console.print(table)
     if result.unfinished:
-        console.print(f"{result.unfinished} answers had no end token within --max_new_tokens; they count as wrong.")
+        console.print(
+            f"{result.unfinished} answers did not end within --max_new_tokens and count as wrong. Raise --max_new_tokens."
+        )
     for sample in [sample for sample in result.samples if not sample["correct"]][:3]:
         console.print(f"\n{sample['source']}", style="dim", markup=False, highlight=False)
-        for label, key in (("asked", "prompt"), ("expected", "expected"), ("answered", "generated")):
+        for label, key in (("prompt", "prompt"), ("expected", "expected"), ("answer", "generated")):
             console.print(f"  {label:<9}{sample[key]}", markup=False, highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""`hrm-align generate --model M --prompt P`: one answer, in the layout and under the mask of training."""
+"""`hrm-align generate --model M --prompt P`: generate one answer, with the prompt layout and mask of training."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ from hrm_align.rollouts.local import generate
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
-    parser = CommandParser("generate", "Answer one prompt.")
-    parser.add_argument("--prompt", required=True, help="what to ask, taken as plain text")
-    parser.add_argument("--system", help="a text that is read before it")
-    parser.add_argument("--condition", default=DEFAULT_CONDITION, help="condition tag or composite (default direct)")
+    parser = CommandParser("generate", "Generate the answer to one prompt.")
+    parser.add_argument("--prompt", required=True, help="the prompt, as plain text")
+    parser.add_argument("--system", help="a system message before the prompt")
+    parser.add_argument(
+        "--condition", default=DEFAULT_CONDITION, help="condition tags, joined by commas (default direct)"
+    )
     parser.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default), above 0 samples")
-    parser.add_argument("--seed", type=int, help="of the sampling")
+    parser.add_argument(
+        "--temperature", type=float, default=0.0, help="0 for greedy decoding, above 0 for sampling (default 0)"
+    )
+    parser.add_argument("--seed", type=int, help="seed of the sampling")
     add_adapter_option(parser)
     arguments = parser.parse_args(argv)
     at_least(arguments.max_new_tokens, 1, "--max_new_tokens")
     parse_condition(arguments.condition)
     if not 0 <= arguments.temperature < float("inf"):
-        raise UserError(f"--temperature is {arguments.temperature}: use 0 for greedy, or a positive number.")
+        raise UserError(
+            f"invalid value for --temperature: {arguments.temperature}. Use 0 for greedy decoding, or a positive number."
+        )
 
     model, tokenizer = load(arguments)
     renderer = renderer_of(tokenizer)
@@ -36,7 +42,8 @@ def main(argv: Sequence[str]) -> None:
     room = model.config.max_position_embeddings - len(prompt)
     if room < 1:
         raise UserError(
-            f"the prompt has {len(prompt)} tokens and the model reads {model.config.max_position_embeddings}: shorten it."
+            f"the prompt has {len(prompt)} tokens, and the model takes at most {model.config.max_position_embeddings}, answer "
+            "included. Shorten the prompt."
         )
     limit = min(arguments.max_new_tokens, room)
     answers: dict[str, dict[str, Any]] = {}

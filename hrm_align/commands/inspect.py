@@ -1,4 +1,4 @@
-"""`hrm-align inspect DATA --model M`: what training sees of your rows, and a proof that the mask holds on them."""
+"""`hrm-align inspect DATA --model M`: show rows as training documents, and verify the prefix mask on them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PROVED_ROWS = 16
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
-    parser = CommandParser("inspect", "What training sees of your rows, and a proof that the mask holds on them.")
+    parser = CommandParser("inspect", "Show your rows as training documents, and verify the prefix mask on them.")
     parser.add_argument("data", help="rows, in any format that training reads")
     add_schema_options(parser)
     parser.add_argument("--condition", help="condition of rows that name none (default direct)")
     parser.add_argument("--max_length", type=int, default=4096, help="longest document kept, in tokens (default 4096)")
-    parser.add_argument("--rows", type=int, default=3, help="how many rows to show (default 3; --json gives all)")
-    parser.add_argument("--no_proof", action="store_true", help="only show the rows; the model is not loaded")
+    parser.add_argument("--rows", type=int, default=3, help="number of rows to show (default 3; --json prints all)")
+    parser.add_argument("--no_proof", action="store_true", help="show the rows only, without loading the model")
     arguments = parser.parse_args(argv)
     at_least(arguments.max_length, 8, "--max_length")
     at_least(arguments.rows, 0, "--rows")
@@ -55,14 +55,14 @@ def main(argv: Sequence[str]) -> None:
 
 
 def progress_bar(experiments: list[Any]) -> Iterable[Any]:
-    """Show on standard error how far the proof has come, where a person is looking."""
+    """Show the progress of the verification on standard error, if it is a terminal."""
     on_error = Console(stderr=True)
-    return track(experiments, "proving the mask", console=on_error, transient=True, disable=not on_error.is_terminal)
+    return track(experiments, "verifying the mask", console=on_error, transient=True, disable=not on_error.is_terminal)
 
 
 def print_json(documents: Dataset) -> None:
-    """One object a training row, the tensors exactly as the collator hands them to the trainer."""
-    collate = PaddedCollator(pad_id=0)  # rows stand alone, so nothing is padded
+    """Print one JSON object per training row, with the tensors that the collator passes to the trainer, each (length,)."""
+    collate = PaddedCollator(pad_id=0)  # batches of one row, so no padding is added
     for row in documents:
         batch = collate([row])
         tensors = {name: batch[name][0].tolist() for name in ("input_ids", "token_type_ids", "labels")}
@@ -70,10 +70,10 @@ def print_json(documents: Dataset) -> None:
 
 
 def show_row(row: dict, tokenizer: PreTrainedTokenizerFast, console: Console) -> None:
-    """Print a document: the prefix in blue, the response in green and underlined where it is learnt."""
+    """Print a document: the prefix in blue, the response, which gets loss, in green and underlined."""
     console.rule(Text(f"{row['source']}  condition {row['condition'] or 'none'}"), style="dim")
     prefix, response = row["input_ids"][: row["prefix_length"]], row["input_ids"][row["prefix_length"] :]
-    # decoded in whole parts: a character may span several tokens
+    # decode prefix and response as a whole, because a character may span several tokens
     parts = (
         Text(str(tokenizer.decode(prefix)), style="blue"),
         Text(str(tokenizer.decode(response)), "green underline"),
@@ -82,25 +82,27 @@ def show_row(row: dict, tokenizer: PreTrainedTokenizerFast, console: Console) ->
 
 
 def summarise(documents: Dataset, dropped: Dropped, rows: int, console: Console) -> None:
-    """Print how much there is to read and to learn."""
-    read, total = sum(documents["prefix_length"]), sum(map(len, documents["input_ids"]))
+    """Print the number of documents and tokens, and the share of tokens with loss."""
+    prefix_tokens, total = sum(documents["prefix_length"]), sum(map(len, documents["input_ids"]))
     console.rule(style="dim")
-    console.print("[blue]prefix[/]: read, both ways   [green underline]response[/]: written, and learnt")
     console.print(
-        f"{rows} rows, {len(documents)} documents: {total} tokens, of which {total - read} are learnt "
-        f"({100 * (total - read) / total:.0f} %); longest {max(map(len, documents['input_ids']))}"
+        "[blue]prefix[/]: bidirectional attention   [green underline]response[/]: causal attention, with loss"
+    )
+    console.print(
+        f"{rows} rows, {len(documents)} documents: {total} tokens, {total - prefix_tokens} of them with loss "
+        f"({100 * (total - prefix_tokens) / total:.0f} %); longest document {max(map(len, documents['input_ids']))} tokens"
     )
     if dropped.counts:
         console.print(f"dropped: {dropped}", markup=False)
 
 
 def show_proof(proof: Proof, console: Console) -> None:
-    """Print what was edited and what moved."""
+    """Print the verdict on the mask, and how far logits moved when tokens were edited."""
     verdict = "[green]holds[/]" if proof.holds else "[red]FAILS[/]"
     console.print(f"the mask {verdict} on {proof.documents} documents:")
-    console.print(f"  an edited answer token moved earlier logits by {proof.leak:.1e} (must be 0)")
+    console.print(f"  editing a response token moved the logits before it by {proof.leak:.1e} (must be 0)")
     console.print(
-        f"  an edited prompt token moved logits before it by {proof.bidirectional:.1e} (must be more "
-        f"than rounding gives, {proof.rounding:.1e})"
+        f"  editing a prompt token moved the logits before it by {proof.bidirectional:.1e} (must be more than rounding, "
+        f"{proof.rounding:.1e})"
     )
-    console.print(f"  a packed neighbour, edited, moved a document's logits by {proof.packing_leak:.1e} (must be 0)")
+    console.print(f"  editing a packed neighbour moved a document's logits by {proof.packing_leak:.1e} (must be 0)")

@@ -1,4 +1,4 @@
-"""`hrm-align headroom --model M --data FILE --reward R`: how often a model solves each prompt, before it is trained."""
+"""`hrm-align headroom --model M --data FILE --rewards R`: measure the difficulty of prompts as pass@k of a model."""
 
 from __future__ import annotations
 
@@ -28,29 +28,33 @@ from hrm_align.rollouts.local import Decoding
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
-    parser = CommandParser("headroom", "How often a model solves each prompt: pass@k, and the groups that would teach.")
+    parser = CommandParser(
+        "headroom",
+        "Measure how often a model solves each prompt: pass@k, and the share of groups with zero reward variance.",
+    )
     parser.add_argument("--data", required=True, help="prompts, in any format that training reads")
     add_schema_options(parser)
-    parser.add_argument("--split", help="of a directory or a Hub id (default test, of a file: all of it)")
-    parser.add_argument("--condition", help="of rows that name none (default direct)")
+    parser.add_argument("--split", help="split of a directory or a Hub id (default test; files have no splits)")
+    parser.add_argument("--condition", help="condition of rows that name none (default direct)")
     parser.add_argument(
         "--rewards",
         action="append",
         required=True,
         type=RewardEntry,
         metavar="NAME|MAPPING",
-        help="as in a recipe; may be given several times",
+        help="a reward, as in a recipe; may be repeated",
     )
-    parser.add_argument("--samples", type=int, default=8, help="answers to each prompt (default 8)")
-    parser.add_argument("--limit", type=int, help="only the first so many prompts")
+    parser.add_argument("--samples", type=int, default=8, help="answers per prompt (default 8)")
+    parser.add_argument("--limit", type=int, help="use at most this many prompts")
     parser.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
-    parser.add_argument("--temperature", type=float, default=1.0, help="of the sampling (default 1)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sampling (default 0)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="temperature of the sampling (default 1)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sampling (default 0)")
     parser.add_argument("--save", help="write each prompt's pass rate to this new file, for `headroom:` in a recipe")
     arguments = parser.parse_args(argv)
     at_least(arguments.samples, 1, "--samples")
     decoding = Decoding(at_least(arguments.max_new_tokens, 1, "--max_new_tokens"), arguments.temperature)
     check_save(arguments.save)
+    # Read rewards and rows before the model, so that an error in them is reported at once.
     specs = [RewardSpec.of(entry) for entry in arguments.rewards]
     rows = read_examples(arguments.data, arguments.condition, arguments.split, **schema_of(arguments))
     examples = rows[: arguments.limit]
@@ -58,28 +62,28 @@ def main(argv: Sequence[str]) -> None:
         model, tokenizer = load(arguments)
         room = model.config.max_position_embeddings - decoding.max_new_tokens
         prompts, _ = answerable_prompts(examples, tokenizer, room, max_dropped_fraction=0.5)
-        found = measure_headroom(model, tokenizer, prompts, suite, decoding, arguments.samples, arguments.seed)
+        difficulty = measure_headroom(model, tokenizer, prompts, suite, decoding, arguments.samples, arguments.seed)
     if arguments.save:
-        lines = [json.dumps(row) + "\n" for row in found.rows()]
+        lines = [json.dumps(row) + "\n" for row in difficulty.rows()]
         Path(arguments.save).write_text("".join(lines), encoding="utf-8")
     if arguments.json:
-        emit(json.dumps(found.to_dict()))
+        emit(json.dumps(difficulty.to_dict()))
         return
-    show(found)
+    show(difficulty)
 
 
-def show(found: Headroom) -> None:
-    """Print pass@k, how many prompts are solved how often, and what that means for a run."""
-    told, console = found.to_dict(), Console(file=results())
-    passes = ", ".join(f"{name} {100 * value:.1f} %" for name, value in told.items() if name.startswith("pass@"))
-    console.print(f"{told['prompts']} prompts, {told['samples']} samples each: {passes}", highlight=False)
+def show(difficulty: Headroom) -> None:
+    """Print pass@k, the number of prompts in each band of pass rates, and the share of groups without a training signal."""
+    report, console = difficulty.to_dict(), Console(file=results())
+    passes = ", ".join(f"{name} {100 * value:.1f} %" for name, value in report.items() if name.startswith("pass@"))
+    console.print(f"{report['prompts']} prompts, {report['samples']} samples each: {passes}", highlight=False)
     table = Table("solved", "prompts")
-    for band, count in told["bands"].items():
+    for band, count in report["bands"].items():
         table.add_row(band, str(count))
     console.print(table)
     console.print(
-        f"{100 * told['without_signal']:.0f} % of the groups would teach nothing: all of their answers are paid alike. "
-        "In a recipe, `headroom` with min_pass_rate and max_pass_rate leaves such prompts out, and max_resamples replaces "
-        "their groups.",
+        f"{100 * report['without_signal']:.0f} % of the groups have zero reward variance and give no training signal. "
+        "In a recipe, set `headroom`, min_pass_rate and max_pass_rate to leave such prompts out, or max_resamples to replace "
+        "such groups.",
         highlight=False,
     )

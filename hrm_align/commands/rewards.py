@@ -1,4 +1,4 @@
-"""`hrm-align rewards [NAME --data FILE]`: what the rewards are, and what they give for answers that you have."""
+"""`hrm-align rewards [NAME --data FILE]`: list the rewards, or grade given answers with one of them."""
 
 from __future__ import annotations
 
@@ -25,43 +25,57 @@ from hrm_align.rewards.base import GRADERS, options_of, reward_class
 from hrm_align.rewards.preflight import BATCH_ROWS, PreflightReport, preflight
 from hrm_align.rewards.suite import KINDS, Fault, RewardSpec, RewardSuite
 
-ANSWER_FIELDS = ("generated", "completion")  # of a row: what `hrm-align evaluate --save` writes, or any other
-MOST_VALUES = 8  # that are counted by themselves in the table
+ANSWER_FIELDS = (
+    "generated",
+    "completion",
+)  # fields of a row with the answer; `hrm-align evaluate --save` writes the first
+MOST_VALUES = 8  # reward values with a line of their own in the table
 
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
-    parser = PathParser("rewards", "List the rewards, or grade answers that you have.")
-    parser.add_argument("name", nargs="?", help="a reward; without one, list them")
-    parser.add_argument("--data", help="rows with their right answers, or what `hrm-align evaluate --save` has written")
+    parser = PathParser("rewards", "List the rewards, or grade given answers with one of them.")
+    parser.add_argument("name", nargs="?", help="name of a reward; without a name, all rewards are listed")
+    parser.add_argument("--data", help="rows with their references, or a file that `hrm-align evaluate --save` wrote")
     parser.add_argument(
-        "--completions", help="JSONL of answers in the order of the rows, or the rows' field that has them"
+        "--completions",
+        help="JSONL file of answers in the order of the rows, or the field of the rows that holds the answers",
     )
     parser.add_argument(
-        "--option", action="append", default=[], metavar="KEY=VALUE", help="of the reward, as in a recipe"
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the reward, as in a recipe; may be repeated",
     )
-    parser.add_argument("--file", help="Python file of your own reward")
-    parser.add_argument("--function", help="its function (default reward)")
+    parser.add_argument("--file", help="Python file of a custom reward")
+    parser.add_argument("--function", help="function in --file (default reward)")
     add_schema_options(parser)
-    parser.add_argument("--split", help="of a directory or a Hub id (default test)")
-    parser.add_argument("--preflight", action="store_true", help="grade the rows' own answers, right and corrupted")
-    parser.add_argument("--limit", type=int, help="look at only so many rows")
-    parser.add_argument("--deadline", type=float, default=10.0, help=f"seconds for {BATCH_ROWS} rows (default 10)")
+    parser.add_argument("--split", help="split of a directory or a Hub id (default test)")
+    parser.add_argument(
+        "--preflight", action="store_true", help="check the reward: grade the references, and corrupted copies of them"
+    )
+    parser.add_argument("--limit", type=int, help="use at most this many rows")
+    parser.add_argument(
+        "--deadline", type=float, default=10.0, help=f"seconds allowed for {BATCH_ROWS} rows (default 10)"
+    )
     arguments = parser.parse_args(argv)
     if arguments.limit is not None:
         at_least(arguments.limit, 1, "--limit")
     if arguments.name is None and arguments.file is None:
         if arguments.data is not None:
             raise UserError(
-                f"--data {arguments.data} is to be graded by which reward? Name one of {', '.join(GRADERS)}."
+                f"no reward is named to grade --data {arguments.data}. Name one of {', '.join(GRADERS)}, or give --file."
             )
         emit(json.dumps(listing())) if arguments.json else show_listing()
         return
     spec = spec_of(arguments)
     if arguments.data is None:
-        raise UserError(f"the reward {spec.label} needs rows to grade: name them with --data.")
+        raise UserError(f"the reward {spec.label} has no rows to grade. Name rows with --data.")
     if arguments.preflight and arguments.completions is not None:
-        raise UserError("--preflight grades the rows' own answers: leave out --completions.")
+        raise UserError(
+            "--preflight grades the references of the rows, so --completions has no effect. Leave out one of them."
+        )
     if arguments.preflight:
         examples = last_turns(read_examples(arguments.data, split=arguments.split, **schema_of(arguments)))
     else:
@@ -75,81 +89,92 @@ def main(argv: Sequence[str]) -> None:
 
 
 def spec_of(arguments: argparse.Namespace) -> RewardSpec:
-    """The reward that the arguments name."""
+    """Build the reward that the arguments name. Raises UserError for invalid arguments."""
     if arguments.name is not None and arguments.file is not None:
-        raise UserError(f"there is a name, {arguments.name}, and a --file, {arguments.file}: give one of them.")
+        raise UserError(
+            f"a reward is given twice, by the name {arguments.name} and by --file {arguments.file}. Use one of them."
+        )
     if arguments.function is not None and arguments.file is None:
-        raise UserError(f"--function {arguments.function} is a function of which --file?")
+        raise UserError(f"--function {arguments.function} needs the Python file that defines it. Add --file.")
     entry: dict[str, Any] = {"name": arguments.name} if arguments.file is None else {"file": arguments.file}
     if arguments.function is not None:
         entry["function"] = arguments.function
     for words in arguments.option:
         key, equals, value = words.partition("=")
         if not equals or not key or key in (*entry, "weight", "label"):
-            raise UserError(f"--option {words}: write an option of the reward as KEY=VALUE, such as tolerance=0.01.")
-        entry[key] = _value(value, words)
+            raise UserError(
+                f"invalid value for --option: {words}. Write an option of the reward as KEY=VALUE, such as tolerance=0.01."
+            )
+        entry[key] = _parse_value(value, words)
     return RewardSpec.of(entry)
 
 
-def _value(text: str, words: str) -> Any:
-    """A number, a list or a word as a recipe would read it. A pattern is taken as it stands."""
+def _parse_value(text: str, words: str) -> Any:
+    """Parse an option's value as YAML, as in a recipe; the value of `pattern` is taken as text."""
     if words.startswith("pattern="):
         return text
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
-        raise UserError(f"--option {words}: the value is no YAML; put it in quotes.") from None
+        raise UserError(f"invalid value for --option: {words} is not valid YAML. Put the value in quotes.") from None
 
 
 def read_answers(arguments: argparse.Namespace) -> tuple[list[str], list[Example]]:
-    """Answers, and the examples that they answer.
+    """Read answers, and the examples that they answer.
 
     Args:
-        arguments: `data`, rows with their right answers, or what `hrm-align evaluate --save` has written, which has both;
-            `completions`, JSONL of answers, one for each row, or a field of the rows, by default `generated` or
-            `completion`; and what says how to read the rows.
+        arguments: `data`, rows with references, or a file that `hrm-align evaluate --save` wrote, which has answers too;
+            `completions`, a JSONL file with one answer per row, or the field of the rows that holds the answer (default
+            `generated` or `completion`); and the options for reading the rows.
+
+    Returns:
+        The answers, and an example for each.
 
     Raises:
-        UserError: if there is not one answer for each row.
+        UserError: if there is not exactly one answer for each row.
     """
     data, completions = arguments.data, arguments.completions
-    told = {"split": arguments.split, **schema_of(arguments)}
+    reading = {"split": arguments.split, **schema_of(arguments)}
     if completions is not None and completions.lower().endswith((".jsonl", ".ndjson", ".json", ".gz")):
-        examples = last_turns(read_examples(data, **told))
-        answers = [_answer(row, source, None) for row, source in _rows(completions)]
+        examples = last_turns(read_examples(data, **reading))
+        answers = [_find_answer(row, source, None) for row, source in _read_json_rows(completions)]
         if len(answers) != len(examples):
             raise UserError(
-                f"{completions} holds {len(answers)} answers and {data} {len(examples)} rows: give one each."
+                f"{completions} has {len(answers)} answers, and {data} has {len(examples)} rows. Give one answer per row."
             )
         return answers, examples
-    rows = _rows(data)
-    answers = [_answer(row, source, completions) for row, source in rows]
-    saved = all({"expected", "prompt", "source"} <= row.keys() for row, _ in rows)
-    return answers, [_saved(row) for row, _ in rows] if saved else last_turns(read_examples(data, **told))
+    rows = _read_json_rows(data)
+    answers = [_find_answer(row, source, completions) for row, source in rows]
+    is_saved_evaluation = all({"expected", "prompt", "source"} <= row.keys() for row, _ in rows)
+    if is_saved_evaluation:
+        return answers, [_example_of_saved_row(row) for row, _ in rows]
+    return answers, last_turns(read_examples(data, **reading))
 
 
-def _rows(path: str) -> list[tuple[dict[str, Any], str]]:
-    found = []
+def _read_json_rows(path: str) -> list[tuple[dict[str, Any], str]]:
+    """Read the rows of a file with their places (`file:line`). Raises UserError for a malformed row."""
+    rows = []
     for row in read_rows(path):
         if isinstance(row, BadRow):
-            raise UserError(f"{row.source}: {row.reason}. Mend the row.")
-        found.append((row.data, row.source))
-    return found
+            raise UserError(f"{row.source}: {row.reason}. Fix the row.")
+        rows.append((row.data, row.source))
+    return rows
 
 
-def _answer(row: dict[str, Any], source: str, name: str | None) -> str:
-    wanted = [name] if name is not None else ANSWER_FIELDS
-    for key in wanted:
+def _find_answer(row: dict[str, Any], source: str, name: str | None) -> str:
+    """Return the answer in a row: the field `name`, or else the first of `ANSWER_FIELDS`. Raises UserError without one."""
+    names = [name] if name is not None else ANSWER_FIELDS
+    for key in names:
         if isinstance(row.get(key), str):
             return row[key]
     raise UserError(
-        f"{source}: there is no text `{' or '.join(wanted)}` among {', '.join(row)}: name the field, or the file, of the "
+        f"{source}: the row has no text field {' or '.join(names)}, only {', '.join(row)}. Name the field or the file of the "
         "answers with --completions."
     )
 
 
-def _saved(row: dict[str, Any]) -> Example:
-    """An example of a line that `hrm-align evaluate --save` has written."""
+def _example_of_saved_row(row: dict[str, Any]) -> Example:
+    """Build the example of a row that `hrm-align evaluate --save` wrote."""
     message = Message("user", str(row["prompt"]))
     grading = row.get("grading") or {}
     return Example(
@@ -158,7 +183,7 @@ def _saved(row: dict[str, Any]) -> Example:
 
 
 def grade(suite: RewardSuite, completions: Sequence[str], examples: Sequence[Example]) -> dict[str, Any]:
-    """What the one reward of a suite gives: `reward, n, graded, mean, values, faults, first_fault, why`."""
+    """Grade answers with the only reward of a suite. Returns `reward, n, graded, mean, values, faults, first_fault, why`."""
     values: list[float | None] = []
     faults: list[Fault] = []
     why = ""
@@ -169,9 +194,10 @@ def grade(suite: RewardSuite, completions: Sequence[str], examples: Sequence[Exa
         faults += scores.faults
         why = why or next(iter(scores.why.get(suite.names[0], {}).values()), "")
     numbers = [value for value in values if value is not None]
-    first = {
-        kind: next((f"{f.source or 'all rows'}: {f.detail}" for f in faults if f.kind == kind), None) for kind in KINDS
-    }
+    first: dict[str, str | None] = {}
+    for kind in KINDS:
+        details = (f"{fault.source or 'all rows'}: {fault.detail}" for fault in faults if fault.kind == kind)
+        first[kind] = next(details, None)
     return {
         "reward": suite.names[0],
         "n": len(values),
@@ -179,13 +205,13 @@ def grade(suite: RewardSuite, completions: Sequence[str], examples: Sequence[Exa
         "mean": sum(numbers) / len(numbers) if numbers else None,
         "values": {f"{value:g}": count for value, count in Counter(sorted(numbers)).items()},
         "faults": dict(Counter(fault.kind for fault in faults)),
-        "first_fault": {kind: told for kind, told in first.items() if told is not None},
+        "first_fault": {kind: detail for kind, detail in first.items() if detail is not None},
         "why": why,
     }
 
 
 def show_grades(grades: dict[str, Any], as_json: bool) -> None:
-    """Print what `grade` has found."""
+    """Print the result of `grade`."""
     if as_json:
         emit(json.dumps(grades))
         return
@@ -208,7 +234,7 @@ def show_grades(grades: dict[str, Any], as_json: bool) -> None:
 
 
 def show_preflight(report: PreflightReport, as_json: bool) -> None:
-    """Print what a preflight has found; the exit code is 2 if a row fails."""
+    """Print the result of a preflight. Raises UserError (exit code 2) if a row fails."""
     if as_json:
         emit(json.dumps(report.to_dict()))
     else:
@@ -217,23 +243,24 @@ def show_preflight(report: PreflightReport, as_json: bool) -> None:
 
 
 def listing() -> list[dict[str, Any]]:
-    """Every reward: `name, description, options`."""
-    found = []
+    """Return `name, description, options` of every reward."""
+    rewards = []
     for name in GRADERS:
         kind = reward_class(name)
         options = [{"name": key, "default": default, "help": text} for key, default, text in options_of(kind)]
-        found.append({"name": name, "description": " ".join((kind.__doc__ or "").split()), "options": options})
-    return found
+        rewards.append({"name": name, "description": " ".join((kind.__doc__ or "").split()), "options": options})
+    return rewards
 
 
 def show_listing() -> None:
     """Print the rewards and their options."""
-    table = Table("reward", "what it gives", "options", show_lines=True)
+    table = Table("reward", "description", "options", show_lines=True)
     for reward in listing():
         options = "\n".join(f"{option['name']}: {option['help']}" for option in reward["options"])
         table.add_row(reward["name"], escape(reward["description"]), escape(options))
     console = Console(file=results())
     console.print(table)
     console.print(
-        "Your own: --file mine.py --function reward, for `def reward(prompts, completions, **columns)`.", markup=False
+        "For a custom reward use --file mine.py --function reward, with `def reward(prompts, completions, **columns)` in mine.py.",
+        markup=False,
     )

@@ -1,1 +1,1 @@
-"""Recipes: the dataclasses of their keys, the strict parser of YAML and flags, and rules between keys."""
+"""Recipes: dataclasses of the settings, the strict parser of YAML files and flags, and the rules between settings."""

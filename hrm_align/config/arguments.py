@@ -1,7 +1,7 @@
-"""The keys that all recipes share: model, adapter, data, rewards, and the stabilisers of a trainer.
+"""The settings that all recipes share: model, adapter, data, rewards, and the stabilisers of training.
 
-Each trainer's own keys stand beside it (`trainers/sft_config.py`, `trainers/grpo_config.py`), under TRL's and Transformers'
-names, with the defaults of the official SFT.
+The settings of one trainer only are defined beside the trainer (`trainers/sft_config.py`, `trainers/grpo_config.py`), with TRL's
+and Transformers' names and the defaults of the official SFT.
 """
 
 from __future__ import annotations
@@ -23,42 +23,48 @@ if TYPE_CHECKING:
 
 
 def option(default: Any, help: str, **metadata: Any) -> Any:
+    """Return a dataclass field with a default, a help text, and keywords of argparse's `add_argument`."""
     return field(default=default, metadata={"help": help, **metadata})
 
 
 class Entry(dict[str, Any]):
-    """One entry of a list of mappings. A bare word stands for the key `BARE`; a flag may hold a mapping, as a file would.
+    """One entry of a list of mappings, from a file or a flag.
+
+    Args:
+        entry: a mapping; a mapping as YAML text ("{path: a.jsonl, weight: 2}"); or plain text, the value of the key `BARE`.
 
     Raises:
-        argparse.ArgumentTypeError: for a word that begins like a mapping and is none.
+        argparse.ArgumentTypeError: for text that begins with a brace and is not a valid mapping.
     """
 
     BARE: ClassVar[str]
 
     def __init__(self, entry: str | Mapping[str, Any]):
-        read = mapping_or_text(entry) if isinstance(entry, str) else entry
-        super().__init__({self.BARE: read} if isinstance(read, str) else read)
+        value = mapping_or_text(entry) if isinstance(entry, str) else entry
+        super().__init__({self.BARE: value} if isinstance(value, str) else value)
 
 
 class DatasetEntry(Entry):
-    """One entry of `datasets`: the keys of `DatasetSpec`."""
+    """One entry of `datasets`, with the keys of `DatasetSpec`; plain text is the `path`."""
 
     BARE = "path"
 
 
 class RewardEntry(Entry):
-    """One entry of `rewards`: the keys of `RewardSpec`."""
+    """One entry of `rewards`, with the keys of `RewardSpec`; plain text is the `name`."""
 
     BARE = "name"
 
 
 @dataclass
 class ModelArguments:
-    """What is trained, and in which precision its weights are held."""
+    """The model to train, and the precision of its weights."""
 
-    model_name_or_path: str | None = option(None, "Checkpoint folder or Hub id; `tiny` is the embedded base.")
+    model_name_or_path: str | None = option(
+        None, "Checkpoint folder or Hub id; `tiny` is the base that ships with the package."
+    )
     model_revision: str = option("main", "Branch, tag or commit of a Hub id.")
-    tokenizer_name_or_path: str | None = option(None, "Where the tokenizer is, if not beside the model.")
+    tokenizer_name_or_path: str | None = option(None, "Location of the tokenizer, if not that of the model.")
     dtype: str = option(
         "float32",
         "Precision the weights are loaded and updated in. bfloat16 weights lose most "
@@ -68,155 +74,167 @@ class ModelArguments:
     attn_implementation: str | None = option(
         None, "per_document, sdpa, eager, flex_attention or varlen; unset for per_document on a CPU and sdpa elsewhere."
     )
-    load_in_4bit: bool = option(False, "Hold the base in 4 bits under an adapter (QLoRA; bitsandbytes, GPU).")
-    load_in_8bit: bool = option(False, "The same in 8 bits.")
+    load_in_4bit: bool = option(
+        False, "Load the base in 4 bits and train an adapter (QLoRA; needs bitsandbytes and a GPU)."
+    )
+    load_in_8bit: bool = option(False, "Load the base in 8 bits and train an adapter (needs bitsandbytes and a GPU).")
 
 
 @dataclass
 class LoraArguments:
-    """The adapter, under TRL's and PEFT's names; nothing of it counts without `use_peft`."""
+    """The adapter, with TRL's and PEFT's names; these settings have no effect without `use_peft`."""
 
     CONSTANT: ClassVar[str] = "constant"
     PER_APPLICATION: ClassVar[str] = "per_application"
     INITIALISATIONS: ClassVar[tuple[str, ...]] = ("true", "gaussian", "orthogonal", "olora", "pissa")
 
-    use_peft: bool = option(False, "Train an adapter and leave the base as it is.")
-    lora_r: int = option(16, "Rank.")
-    lora_alpha: float | None = option(None, "Scale of the delta, which is alpha / r; unset for alpha = r.")
-    lora_dropout: float = option(0.0, "Dropout before the adapter.")
+    use_peft: bool = option(False, "Train an adapter and leave the base unchanged.")
+    lora_r: int = option(16, "Rank of the adapter.")
+    lora_alpha: float | None = option(None, "The adapter's change is scaled by alpha / r; unset for alpha = r.")
+    lora_dropout: float = option(0.0, "Dropout on the adapter's input.")
     lora_target_modules: list[str] = field(
         default_factory=lambda: ["stacks"],
-        metadata={"help": "stacks, high, low, attention, mlp, head, all, low.mlp, or names of layers."},
+        metadata={
+            "help": "Layers to adapt: stacks, high, low, attention, mlp, head, all, low.mlp, or names of layers."
+        },
     )
     lora_scaling: str = option(
         CONSTANT,
-        "constant, or per_application: alpha is divided by how often a module runs in a forward (H 2, L 6).",
+        "constant, or per_application: divide alpha by the number of runs of a module per forward pass (H 2, L 6).",
         choices=[CONSTANT, PER_APPLICATION],
     )
-    use_rslora: bool = option(False, "Scale by alpha / sqrt(r).")
-    use_dora: bool = option(False, "Train magnitude and direction apart.")
-    init_lora_weights: str = option("true", "How the adapter begins.", choices=list(INITIALISATIONS))
+    use_rslora: bool = option(False, "Scale by alpha / sqrt(r) instead of alpha / r.")
+    use_dora: bool = option(False, "Train magnitude and direction separately (DoRA).")
+    init_lora_weights: str = option("true", "Initialisation of the adapter.", choices=list(INITIALISATIONS))
     lora_dtype: str = option("float32", "Precision of the adapter's weights.", choices=["float32", "bfloat16"])
     trainable_tokens: list[str] = field(
-        default_factory=list, metadata={"help": "Tokens whose embedding and output rows are trained too."}
+        default_factory=list, metadata={"help": "Tokens whose rows in embedding and output head are trained, too."}
     )
 
 
 @dataclass
 class DataArguments:
-    """What is learnt from, and how much of it may be unusable."""
+    """The data sets, and the share of rows that may be unusable."""
 
     datasets: list[DatasetEntry] = field(default_factory=list, metadata={"help": "Data sets to train on."})
     eval_datasets: list[DatasetEntry] = field(default_factory=list, metadata={"help": "Held-out data sets."})
     eval_fraction: float = option(0.0, "Share of the rows to hold out, by content hash, if eval_datasets is empty.")
     replay_datasets: list[DatasetEntry] = field(
-        default_factory=list, metadata={"help": "What the base knows, mixed in so that it is not forgotten."}
+        default_factory=list, metadata={"help": "Data sets of the base's own skills, mixed in against forgetting."}
     )
-    replay_fraction: float = option(0.0, "Share of the training rows that are drawn from replay_datasets.")
+    replay_fraction: float = option(0.0, "Share of the training rows drawn from replay_datasets.")
     guard_datasets: list[DatasetEntry] = field(
-        default_factory=list, metadata={"help": "What must not be forgotten: scored before and after the run."}
+        default_factory=list, metadata={"help": "Data sets scored before and after the run, to detect forgetting."}
     )
-    guard_samples: int = option(200, "Rows of each guard data set that are asked; 0 for all.")
-    guard_match: str = option("exact", "How the answers to guard_datasets are graded: a grader such as json or sql.")
-    guard_margin: float = option(0.05, "Drop in the score, from 0 to 1, beyond which a warning is given.")
+    guard_samples: int = option(200, "Rows scored of each guard data set; 0 for all.")
+    guard_match: str = option("exact", "Grader for the answers to guard_datasets, such as json or sql.")
+    guard_margin: float = option(0.05, "A drop in the score larger than this (0 to 1) is reported as a warning.")
     condition: str = option(DEFAULT_CONDITION, "Condition of rows and data sets that name none: direct, synth,cot ...")
     max_bad_fraction: float = option(0.0, "Share of malformed rows above which the run stops.")
     max_dropped_fraction: float = option(
-        0.1, "Share of rows too long for max_length, or without an answer, above which the run stops."
+        0.1, "Share of rows that are too long for max_length or have no answer, above which the run stops."
     )
 
     def specs(self) -> list[DatasetSpec]:
-        """`datasets`, checked. Raises UserError for an unknown key."""
-        return [_spec(entry) for entry in self.datasets]
+        """Return the entries of `datasets`. Raises UserError for an unknown key."""
+        return [_parse_spec(entry) for entry in self.datasets]
 
     def eval_specs(self) -> list[DatasetSpec]:
-        """`eval_datasets`, checked. Raises UserError for an unknown key."""
-        return [_spec(entry) for entry in self.eval_datasets]
+        """Return the entries of `eval_datasets`. Raises UserError for an unknown key."""
+        return [_parse_spec(entry) for entry in self.eval_datasets]
 
     def replay_specs(self) -> list[DatasetSpec]:
-        """`replay_datasets`, checked. Raises UserError for an unknown key."""
-        return [_spec(entry) for entry in self.replay_datasets]
+        """Return the entries of `replay_datasets`. Raises UserError for an unknown key."""
+        return [_parse_spec(entry) for entry in self.replay_datasets]
 
     def guard_specs(self) -> list[DatasetSpec]:
-        """`guard_datasets`, checked. Raises UserError for an unknown key."""
-        return [_spec(entry) for entry in self.guard_datasets]
+        """Return the entries of `guard_datasets`. Raises UserError for an unknown key."""
+        return [_parse_spec(entry) for entry in self.guard_datasets]
 
 
-def _spec(entry: DatasetEntry) -> DatasetSpec:
-    from hrm_align.data.dataset import DatasetSpec  # imports point down: data stands above configs
+def _parse_spec(entry: DatasetEntry) -> DatasetSpec:
+    """Check one entry. Raises UserError for an unknown key."""
+    from hrm_align.data.dataset import DatasetSpec  # not at the top: hrm_align.data imports hrm_align.config
 
     return DatasetSpec.from_dict(dict(entry))
 
 
-# Transformers before 5.23 has `gradient_checkpointing` and `gradient_checkpointing_kwargs` alone.
+# Transformers before 5.23 has `gradient_checkpointing` and `gradient_checkpointing_kwargs` instead of `activation_*`.
 _UPSTREAM = {f.name for f in fields(TrainingArguments)}
 
 
 @dataclass
 class StabiliserArguments:
-    """Keys that every trainer of this project adds to TRL's; `optim` takes `adam_atan2` too."""
+    """Settings that every trainer of hrm_align adds to TRL's; `optim` also accepts `adam_atan2`."""
 
     ADAM_ATAN2: ClassVar[str] = "adam_atan2"
 
     optim: str = option(
         OptimizerNames.ADAMW_TORCH_FUSED.value,
-        "Optimizer: adam_atan2 (the official one), or one of Transformers'.",
+        "Optimizer: adam_atan2 (as in the official training), or one of Transformers'.",
         choices=[ADAM_ATAN2, *(name.value for name in OptimizerNames)],
     )
     bp_steps: int | None = option(
         None,
-        "Stack passes that carry gradient, counted from the last; unset for the official 5 (all of H, one cycle of L).",
+        "Number of stack passes with gradient, counted from the last; unset for the official 5 (all of H, one cycle of L).",
     )
-    bp_min_steps: int | None = option(None, "Where a warm-up of that horizon begins; the official pretraining has 2.")
-    bp_max_steps: int | None = option(None, "Where it ends.")
-    bp_warmup_ratio: float = option(0.0, "Share of the optimizer steps over which it rises.")
-    ema_decay: float | None = option(None, "Keep an average of the weights, saved in ema/; the official SFT has 0.999.")
+    bp_min_steps: int | None = option(
+        None, "Value of bp_steps at the start of a warm-up; the official pretraining uses 2."
+    )
+    bp_max_steps: int | None = option(None, "Value of bp_steps at the end of the warm-up.")
+    bp_warmup_ratio: float = option(0.0, "Share of the optimizer steps over which bp_steps rises.")
+    ema_decay: float | None = option(
+        None, "Decay of an average of the weights, saved in ema/; unset for none; the official SFT uses 0.999."
+    )
     ema_for_evaluation: bool = option(False, "Evaluate the averaged weights instead of the trained ones.")
     module_learning_rates: dict[str, Any] | str | None = field(
         default=None,
-        metadata={"help": "Rates by group of modules, {low: 1e-5, head: 1e-4}; the others have learning_rate."},
+        metadata={
+            "help": "Learning rates by group of modules, {low: 1e-5, head: 1e-4}; other modules use learning_rate."
+        },
     )
-    # TRL checkpoints by default, through the old name, which a value here overrules: 22 % more FLOPs, rarely needed.
+    # TRL turns checkpointing on by default under the old name; this value overrides TRL's, because it costs 22 % more FLOPs.
     activation_checkpointing: bool | None = option(
         False, "Recompute activations in the backward pass: less memory, slower.", nargs="?", const=True
     )
     activation_checkpointing_kwargs: dict[str, Any] | str | None = field(
         default=None,
         metadata={
-            "help": "Options of it: every_n_layers, offload, and those of torch.utils.checkpoint, {every_n_layers: 2}."
+            "help": "Options of activation_checkpointing: every_n_layers, offload, and those of torch.utils.checkpoint, "
+            "{every_n_layers: 2}."
         },
     )
-    health: bool = option(True, "Measure what the loss does not show, and warn when the recurrence collapses.")
+    health: bool = option(True, "Log health metrics of the recurrence, and warn when it collapses.")
     score_responses_only: bool | None = option(
         None,
-        "Compute the head for response tokens alone; unset for on where TRL's fused head does not do it (no Triton).",
+        "Compute the output head for response tokens only; unset: on if TRL's fused head is not available (no Triton).",
         nargs="?",
         const=True,
     )
 
     compile_blocks: bool = option(
-        False, "Compile the blocks of both stacks for training: a minute at the start, then fewer and faster kernels."
+        False, "Compile the blocks of both stacks for training: takes a minute at the start, and makes steps faster."
     )
-    # What Transformers' own help says of these does not happen here.
+    # These settings behave differently from Transformers' own, so their help texts are replaced.
     push_to_hub: bool = option(
-        False, "Publish the run once, at its end: an export that has been checked, in the repository hub_model_id."
+        False, "Export the run when it ends, check the export, and push it to the Hub repository hub_model_id."
     )
-    hub_model_id: str | None = option(None, "OWNER/NAME of that repository.")
+    hub_model_id: str | None = option(None, "Repository for push_to_hub, OWNER/NAME.")
     preemption_signal: str | None = option(
-        None, "A signal besides SIGTERM at which to save and stop, such as USR1, which SLURM's --signal sends earlier."
+        None, "A signal, besides SIGTERM, at which the run saves and stops, such as USR1 of SLURM's --signal."
     )
     preemption_dir: str | None = option(
-        None, "Folder on this machine's own disk that a stopped run saves to before it copies; unset for TMPDIR."
+        None, "Folder on a local disk where a preempted run saves before it copies to output_dir; unset for TMPDIR."
     )
     resume_from_checkpoint: str | None = option(
         None,
-        "Folder of a checkpoint to go on from; latest for the newest whole one in output_dir; auto for that, or from the start "
-        "where there is none yet: one command line for the first start and for every restart.",
+        "Checkpoint folder to resume from; latest: the newest complete checkpoint in output_dir; auto: the same, or a new "
+        "start if there is none, so that one command line serves the first start and every restart.",
     )
 
     def __post_init__(self) -> None:
-        """Settle what Transformers cannot: the processor, the precision, a floor of the rate, our own optimizer."""
-        args = cast(Any, self)  # of one of TRL's configs too
+        """Set defaults that depend on the machine or on other settings, and pass `optim` through Transformers' check."""
+        args = cast(Any, self)  # the class is always combined with one of TRL's configs, which has the other attributes
         if not torch.accelerator.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"):
             args.use_cpu = True
         if self.score_responses_only is None:
@@ -228,16 +246,16 @@ class StabiliserArguments:
         if "activation_checkpointing" not in _UPSTREAM:
             args.gradient_checkpointing = bool(self.activation_checkpointing)
             args.gradient_checkpointing_kwargs = self.activation_checkpointing_kwargs
-        asked = self.optim
-        if asked == self.ADAM_ATAN2:
-            self.optim = "adamw_torch"  # Transformers checks the name against its own list
-        super().__post_init__()  # type: ignore[misc]  # of TRL's config, which stands behind this class
-        self.optim = asked if asked == self.ADAM_ATAN2 else self.optim
+        optim = self.optim
+        if optim == self.ADAM_ATAN2:
+            self.optim = "adamw_torch"  # Transformers accepts only its own names
+        super().__post_init__()  # type: ignore[misc]  # defined by TRL's config, the next class in the MRO
+        self.optim = optim if optim == self.ADAM_ATAN2 else self.optim
 
 
 @dataclass
 class RewardArguments:
-    """The rewards of an answer, and how they are checked before training."""
+    """The rewards, and how they are checked before training."""
 
     rewards: list[RewardEntry] = field(
         default_factory=list,
@@ -245,15 +263,15 @@ class RewardArguments:
             "help": "Rewards by name, or {name, weight, ...}, or {file, function}; `hrm-align rewards` lists them."
         },
     )
-    reward_workers: int = option(2, "Processes that grade, started before the run.")
-    reward_deadline: float = option(10.0, "Seconds that the grading of one batch may take, for each reward.")
+    reward_workers: int = option(2, "Number of processes that compute the rewards.")
+    reward_deadline: float = option(10.0, "Seconds that each reward may take for one batch.")
     preflight_samples: int = option(
-        200, "Rows whose own answer, and a corrupted one, are graded before the run; 0 for none."
+        200, "Rows whose reference, and a corrupted copy of it, are graded before the run; 0 for none."
     )
     max_ungraded_fraction: float = option(
-        0.0, "Share of those rows whose own answer may fail, or whose corrupted one may pass."
+        0.0, "Share of these rows whose reference may fail, or whose corrupted copy may pass."
     )
-    headroom: str | None = option(None, "File of `hrm-align headroom --save`: how often the start solves each prompt.")
-    min_pass_rate: float = option(0.0, "Leave out prompts that the start solves less often.")
-    max_pass_rate: float = option(1.0, "Leave out prompts that the start solves more often.")
-    curriculum: bool = option(False, "Easy prompts first, by their pass rate in `headroom`.")
+    headroom: str | None = option(None, "File with pass rates of the prompts, written by `hrm-align headroom --save`.")
+    min_pass_rate: float = option(0.0, "Leave out prompts with a lower pass rate in `headroom`.")
+    max_pass_rate: float = option(1.0, "Leave out prompts with a higher pass rate in `headroom`.")
+    curriculum: bool = option(False, "Train on easy prompts first, by their pass rate in `headroom`.")

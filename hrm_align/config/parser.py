@@ -1,11 +1,11 @@
-"""Recipes in and out: a YAML file, then command-line flags, read strictly; and the resolved recipe written back.
+"""Parse a recipe from a YAML file and command line flags, strictly, and write the resolved settings back.
 
     recipe = parse(SFT, ["--config", "recipes/tiny/sft.yaml", "--learning_rate", "1e-3"])
     recipe.model, recipe.lora, recipe.data, recipe.training  # ModelArguments, LoraArguments, ...
 
-`HfArgumentParser` does the typing, for the file as for the flags. What this adds: nothing misspelt, renamed, duplicated,
-of the wrong type, or that this trainer cannot honour gets through, and the error says where it stands. Relative paths
-resolve against the current directory.
+`HfArgumentParser` converts the types, for the file as for the flags. This module adds strict errors with `file:line`: for settings
+that are misspelt, renamed, duplicated, of the wrong type, or not supported by the trainer. Relative paths are relative to the
+current directory.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from hrm_align.config.schema import check_words, schema
 from hrm_align.config.yaml_file import mapping_or_text, read_yaml
 from hrm_align.errors import UserError, some
 
-FEW_CHOICES = 8  # that an error lists; of more it names the nearest
+FEW_CHOICES = 8  # an error lists up to so many choices; of more choices it names the nearest
 
 
 class RecipeParser(HfArgumentParser):
-    """The parser of a kind's settings, as words of the command line or values of its file."""
+    """Parser of the settings of a recipe kind, for command line flags and for values of the recipe file."""
 
     def __init__(self, kind: RecipeKind):
         schema: tuple[Any, ...] = kind.schema
@@ -58,18 +58,29 @@ class RecipeParser(HfArgumentParser):
                 action.help = argparse.SUPPRESS
 
     def read(self, words: Sequence[str], where: str) -> tuple[dict[str, Setting], list[str]]:
-        """The settings that the words name, and the words that belong to no option."""
-        unset = object()
+        """Parse flags.
+
+        Args:
+            words: command line arguments.
+            where: the place to name in errors: `command line` or `file:line`.
+
+        Returns:
+            The settings that were given, and the arguments that belong to no setting.
+
+        Raises:
+            UserError: for an invalid value.
+        """
+        unset = object()  # the default, which no given setting can equal
         blank = argparse.Namespace(**dict.fromkeys(["config", *self.hints], unset))
         try:
             namespace, rest = self.parse_known_args(words, blank)
         except argparse.ArgumentError as error:
             key = (error.argument_name or "").split("/")[0].lstrip("-")
-            raise UserError(f"{where}: {key}: {_sentence(error.message)}") from None
+            raise UserError(f"{where}: {key}: {_end_sentence(error.message)}") from None
         return {k: Setting(v, where) for k, v in vars(namespace).items() if v is not unset}, rest
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Argparse's, which would list forty choices."""
+        """Check a value against its choices; where there are many, name the nearest one instead of all."""
         choices = [str(choice) for choice in action.choices or ()]
         if len(choices) <= FEW_CHOICES or value in action.choices:  # type: ignore[operator]
             return super()._check_value(action, value)
@@ -78,27 +89,29 @@ class RecipeParser(HfArgumentParser):
         raise argparse.ArgumentError(action, f"invalid choice: {value!r}: {remedy}")
 
 
-def _sentence(message: str) -> str:
+def _end_sentence(message: str) -> str:
+    """Return a message with a full stop, unless it is a question."""
     return message if message.endswith("?") else message.rstrip(".") + "."
 
 
 def _may_be_mapping(hint: Any) -> bool:
+    """Return whether a type hint includes dict."""
     return any((get_origin(kind) or kind) is dict for kind in (hint, *get_args(hint)))
 
 
 def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
-    """Read `--config FILE [--key value ...]`; flags override the file.
+    """Parse `--config FILE [--key value ...]`; flags override the file.
 
     Args:
-        kind: what the recipe is for.
-        argv: the words after the program's name.
-        to_run: whether it is to be run here, so that what it asks for must be installed.
+        kind: the kind of recipe.
+        argv: the command line arguments after the command.
+        to_run: whether the recipe will be run on this machine; its trackers and optimizer must then be installed.
 
     Returns:
         An instance of `kind.recipe`.
 
     Raises:
-        UserError: for the first mistake found, with its place (`file:line` or `command line`) and the remedy.
+        UserError: for the first mistake, with its place (`file:line` or `command line`) and the remedy.
     """
     if check_words(kind.name, argv):
         raise SystemExit(0)
@@ -106,12 +119,12 @@ def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
     flags, rest = parser.read(argv, "command line")
     for word in rest:
         _check_release(parser, word.partition("=")[0].removeprefix("--").replace("-", "_"), "command line")
-        raise UserError(f"command line: {word!r} belongs to no setting: write --setting value.")
+        raise UserError(f"command line: unexpected argument {word!r}. Use --setting value.")
     config = flags.pop("config", None)
     settings = (_read_file(parser, Path(config.value)) if config else {}) | flags
     for key, (accepted, reason) in kind.refused.items():
         if key in settings and settings[key].value not in accepted:
-            raise UserError(f"{settings[key].where}: {key} cannot be set to this here: {reason}.")
+            raise UserError(f"{settings[key].where}: {key} cannot be set to this value: {reason}.")
     recipe = kind.recipe(*(_build(cls, settings) for cls in kind.schema))
     check_recipe(kind, recipe, settings)
     if to_run:
@@ -122,118 +135,130 @@ def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
 
 
 def keys_given(kind: RecipeKind, argv: Sequence[str]) -> set[str]:
-    """The settings that flags and file name, whether they belong to this kind or not."""
+    """Return the names of all settings in flags and file, including those of other recipe kinds."""
     flags, _ = RecipeParser(kind).read(argv, "command line")
     config = flags.get("config")
     return flags.keys() | (read_yaml(Path(config.value))[1].keys() if config else set())
 
 
 def resolved(recipe: Any) -> dict[str, Any]:
-    """Every setting with its value, as plain data that YAML and `parse` read back.
+    """Return every setting with its value, as plain data that YAML can store and `parse` can read back.
 
-    Old names, settings that have no value here, and with them every token, are left out; so are those of an adapter where
-    there is none.
+    Left out are old names, settings that are always refused (such as tokens), and without `use_peft` the settings of adapters.
     """
     hidden = kind_of(recipe.KIND).hidden
     if not recipe.lora.use_peft:
         hidden |= set(ADAPTER_KEYS)
     parts = vars(recipe).values()
-    return {f.name: _plain(getattr(p, f.name)) for p in parts for f in fields(p) if f.init and f.name not in hidden}
+    return {
+        f.name: _to_plain_data(getattr(p, f.name)) for p in parts for f in fields(p) if f.init and f.name not in hidden
+    }
 
 
-def _plain(value: Any) -> Any:
+def _to_plain_data(value: Any) -> Any:
+    """Convert enums, dataclasses, mappings and sequences to YAML's types; any other object becomes its text."""
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return _to_plain_data(asdict(value))
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _to_plain_data(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_to_plain_data(item) for item in value]
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 
 def _read_file(parser: RecipeParser, path: Path) -> dict[str, Setting]:
+    """Read the settings of a recipe file, each with its `file:line`. Raises UserError for the first mistake."""
     node, values = read_yaml(path)
     settings: dict[str, Setting] = {}
     for key_node, value_node in node.value:
         key, where = str(key_node.value), f"{path}:{key_node.start_mark.line + 1}"
         _check_release(parser, key, where)
         if isinstance(value_node, yaml.ScalarNode) and value_node.tag != "tag:yaml.org,2002:null":
-            settings |= parser.read([f"--{key}={value_node.value}"], where)[0]  # as the same word in a flag
+            settings |= parser.read([f"--{key}={value_node.value}"], where)[0]  # converted like the value of a flag
         else:
             settings[key] = Setting(_structured(key, values[key], parser.hints[key], where), where)
     return settings
 
 
 def _check_release(parser: RecipeParser, key: str, where: str) -> None:
-    """Refuse a setting that the schema knows and the dataclasses here do not: one of another release."""
+    """Raise UserError for a setting that is in the schema but, under the installed Transformers or TRL, not in the dataclasses."""
     if key in schema()["recipes"][parser.kind.name]["settings"] and key not in parser.hints:
-        here = ", ".join(f"{package} {version(package)}" for package in schema()["made_with"])
-        there = ", ".join(f"{package} {release}" for package, release in schema()["made_with"].items())
-        raise UserError(f"{where}: {key} is a setting under {there}, and not under {here}: leave it out.")
+        installed = ", ".join(f"{package} {version(package)}" for package in schema()["made_with"])
+        expected = ", ".join(f"{package} {release}" for package, release in schema()["made_with"].items())
+        raise UserError(
+            f"{where}: the setting {key} exists in {expected}, but not in the installed {installed}. Leave it out, or install "
+            "these releases."
+        )
 
 
 def _structured(key: str, value: Any, hint: Any, where: str) -> Any:
-    """A null, list or mapping of the file, for a setting that may hold one."""
+    """Convert a null, list or mapping of the file to the type of the setting. Raises UserError for another type."""
     kinds = {get_origin(kind) or kind: kind for kind in (hint, *get_args(hint))}
     if type(value) not in kinds:
         given = "a list" if isinstance(value, list) else "a mapping" if isinstance(value, dict) else "empty"
-        raise UserError(f"{where}: {key} is {given}, expected {getattr(hint, '__name__', None) or hint}.")
+        raise UserError(
+            f"{where}: invalid value for {key}: {given}. Use a value of type {getattr(hint, '__name__', None) or hint}."
+        )
     (kind,) = get_args(kinds[list])[:1] or (None,) if isinstance(value, list) else (None,)
     if isinstance(kind, type) and issubclass(kind, Entry):
         for index, entry in enumerate(value):
             if not isinstance(entry, (str, dict)):
                 raise UserError(
-                    f"{where}: {key}[{index}] is {entry!r}, expected a {kind.BARE} or a mapping with its keys."
+                    f"{where}: invalid value for {key}[{index}]: {entry!r}. Use a {kind.BARE} or a mapping of settings."
                 )
         return [kind(entry) for entry in value]
     return value
 
 
-# What the dataclasses of Transformers and TRL raise where settings are wrong, or ask for what is not installed.
+# Errors that the dataclasses of Transformers and TRL raise for invalid settings or missing packages.
 _REFUSALS = (ValueError, TypeError, OSError, ImportError)
 
 
 def _build(cls: type, settings: Mapping[str, Setting]) -> Any:
+    """Build a dataclass from the settings that were given. Raises UserError that names the settings at fault."""
     given = {f.name: settings[f.name] for f in fields(cls) if f.init and f.name in settings}
     try:
-        return _instance(cls, given)
+        return _instantiate(cls, given)
     except _REFUSALS as error:
-        raise UserError(_blamed(cls, given, error)) from None
+        raise UserError(_describe_refusal(cls, given, error)) from None
 
 
-def _instance(cls: type, given: Mapping[str, Setting]) -> Any:
+def _instantiate(cls: type, given: Mapping[str, Setting]) -> Any:
     return cls(**{key: setting.value for key, setting in given.items()})
 
 
-def _blamed(cls: type, given: Mapping[str, Setting], error: Exception) -> str:
-    """What to say of an error that does not name its settings."""
-    keys, reason = _at_fault(cls, given, error), reason_of(error)
+def _describe_refusal(cls: type, given: Mapping[str, Setting], error: Exception) -> str:
+    """Return the error message for an error that does not name the settings at fault."""
+    keys, reason = _find_settings_at_fault(cls, given, error), reason_of(error)
     if not keys:
-        return f"these settings cannot be combined: {reason}."
+        return f"the settings of this recipe cannot be combined: {reason}."
     key, where = keys[0], given[keys[0]].where
     if others := [f"{other} ({given[other].where})" for other in keys[1:]]:
         return f"{where}: {key} cannot be combined with {some(others)}: {reason}."
     if isinstance(error, ImportError):
-        return f"{where}: {key} needs a package that is not installed ({reason}): install it, or leave {key} out."
+        return (
+            f"{where}: {key} needs a package that is not installed ({reason}). Install the package, or leave {key} out."
+        )
     return f"{where}: {key}: {reason}."
 
 
-def _at_fault(cls: type, given: Mapping[str, Setting], error: Exception) -> list[str]:
-    """The settings without which the error would not have come."""
+def _find_settings_at_fault(cls: type, given: Mapping[str, Setting], error: Exception) -> list[str]:
+    """Return the settings without which the error does not occur: each is left out in turn and the dataclass built again."""
     if isinstance(error, OSError):
         named = [key for key, setting in given.items() if str(setting.value) == str(error.filename)]
         if named:
             return named
-    without = {key: _refusal(cls, {k: v for k, v in given.items() if k != key}) for key in given}
-    mended = [key for key in given if without[key] is None]
-    return mended or [key for key in given if without[key] != str(error)]
+    without = {key: _try(cls, {k: v for k, v in given.items() if k != key}) for key in given}
+    fixing = [key for key in given if without[key] is None]
+    return fixing or [key for key in given if without[key] != str(error)]
 
 
-def _refusal(cls: type, given: Mapping[str, Setting]) -> str | None:
+def _try(cls: type, given: Mapping[str, Setting]) -> str | None:
+    """Build a dataclass. Returns the text of the error; None if there was none."""
     try:
-        _instance(cls, given)
+        _instantiate(cls, given)
     except _REFUSALS as error:
         return str(error)
     return None

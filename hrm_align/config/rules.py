@@ -1,8 +1,8 @@
-"""What a recipe may say: names that have moved, settings that a trainer cannot honour, bounds, and combinations.
+"""Rules for recipes: refused settings, bounds of single values, and combinations of settings.
 
-One `RecipeKind` for each trainer, beside it; `hrm_align.config.parser` applies it. The last rules ask whether the trainer can be
-built here, before anything is loaded, read or written for it: Transformers finds a missing package, or an argument that a
-schedule does not have, only when the model stands ready. So its own constructors are tried, on a layer of one weight.
+Each trainer defines its `RecipeKind`; `hrm_align.config.parser` applies it. `check_runnable` finds out whether the trackers, the
+optimizer and the schedule can be built on this machine. Transformers would report a missing package, or an invalid argument of a
+schedule, only after the model is loaded; so its constructors are called beforehand on a layer of one weight.
 """
 
 from __future__ import annotations
@@ -25,39 +25,41 @@ from hrm_align.config.schema import MOVED
 from hrm_align.errors import UserError
 from hrm_align.rendering import parse_condition
 
-Fail = Callable[[str, str], None]  # key and what is wrong with it; raises UserError with the key's place
+Fail = Callable[[str, str], None]  # called with a setting and a predicate ("is missing: ..."); raises UserError
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A value that a recipe gives, and where: `file:line`, or `command line`."""
+    """A value that a recipe gives, and its place: `file:line`, or `command line`."""
 
     value: Any
     where: str
 
 
-# Settings that a trainer cannot honour: the values that change nothing, and the reason.
+# Settings that a trainer does not support: the values that are accepted because they have no effect, and the reason.
 Refused = Mapping[str, tuple[tuple[Any, ...], str]]
 
 ATTENTION = ("per_document", "sdpa", "eager", "flex_attention", "varlen")
 _LOADING = "set dtype, attn_implementation, model_revision and tokenizer_name_or_path instead"
-LAYOUT = "the layout of a document and its end token are fixed by what HRM-Text was pretrained on"
-_AT_THE_END = "a run is published once, at its end, when the export has been checked"
+LAYOUT = "the layout of a document and its end token are fixed by the pretraining of HRM-Text"
+_AT_THE_END = "a run is pushed once, when it ends and its export has been checked"
 _LIGER = "Liger has no kernels for HRM-Text"
 REFUSED: Refused = {
-    "average_tokens_across_devices": ((True,), "without it the loss depends on how rows are spread over processes"),
+    "average_tokens_across_devices": ((True,), "otherwise the loss would depend on how rows are spread over processes"),
     "hub_always_push": ((False,), _AT_THE_END),
     "hub_revision": ((None,), _AT_THE_END),
     "hub_strategy": (("every_save", "end"), _AT_THE_END),
-    "hub_token": ((), "tokens are no options: set HF_TOKEN in the environment, or run `hf auth login`"),
+    "hub_token": ((), "tokens do not belong in recipes. Set HF_TOKEN in the environment, or run `hf auth login`"),
     "liger_kernel_config": ((None,), _LIGER),
     "model_init_kwargs": ((None,), _LOADING),
-    "router_aux_loss_coef": ((None,), "HRM-Text is no mixture of experts"),
-    "trust_remote_code": ((False,), "HRM-Text is part of Transformers, and code from the Hub is never run"),
+    "router_aux_loss_coef": ((None,), "HRM-Text is not a mixture of experts"),
+    "trust_remote_code": ((False,), "HRM-Text is part of Transformers, and code from the Hub is never executed"),
     "use_liger_kernel": ((False,), _LIGER),
 }
 
-Bound = tuple[str, Callable[[Any], bool], tuple[str, ...]]  # what must hold in words, as a test, and of which keys
+Bound = tuple[
+    str, Callable[[Any], bool], tuple[str, ...]
+]  # the bound in words ("1 or more"), the test, and the settings
 
 COUNT: tuple[str, Callable[[Any], bool]] = ("1 or more", lambda v: v >= 1)
 COUNT_OR_NONE: tuple[str, Callable[[Any], bool]] = ("0 or more", lambda v: v >= 0)
@@ -76,17 +78,17 @@ BOUNDS: tuple[Bound, ...] = (
 
 @dataclass(frozen=True)
 class RecipeKind:
-    """A trainer's recipes.
+    """The recipes of one trainer: their settings and rules.
 
     Args:
-        name: of the command.
-        recipe: the dataclass of a parsed one; its fields are `schema`, in this order.
-        schema: dataclasses of its keys.
-        refused: settings that the trainer cannot honour.
-        bounds: of single values.
+        name: name of the command.
+        recipe: dataclass of a parsed recipe; its fields are instances of `schema`, in this order.
+        schema: dataclasses of the settings.
+        refused: settings that the trainer does not support.
+        bounds: bounds of single values.
         everyday: the settings that `--help` shows; `--help-all` shows all.
-        example: a recipe, for `--help`.
-        check: combinations; called with the recipe, the settings that were given, and `Fail`.
+        example: path of an example recipe, for `--help`.
+        check: checks combinations of settings; called with the recipe, the settings that were given, and `Fail`.
     """
 
     name: str
@@ -100,17 +102,17 @@ class RecipeKind:
 
     @property
     def keys(self) -> set[str]:
-        """All that the dataclasses know, the refused ones too."""
+        """Names of all settings in the dataclasses, including the refused ones."""
         return {f.name for cls in self.schema for f in fields(cls) if f.init}
 
     @property
     def hidden(self) -> set[str]:
-        """Keys that no recipe can give: names that have moved, and settings that are refused whatever their value."""
+        """Names that no recipe can set: old names, and settings that are refused with every value."""
         return MOVED.keys() | {key for key, (accepted, _) in self.refused.items() if not accepted}
 
 
 def failing(settings: Mapping[str, Setting]) -> Fail:
-    """What raises UserError for a key, with the place where it is given."""
+    """Return a function that raises UserError for a setting, with the place where the setting was given."""
 
     def fail(key: str, need: str) -> None:
         where = settings[key].where if key in settings else "recipe"
@@ -120,12 +122,12 @@ def failing(settings: Mapping[str, Setting]) -> Fail:
 
 
 def check_recipe(kind: RecipeKind, recipe: Any, settings: Mapping[str, Setting]) -> None:
-    """Values and combinations that no type can exclude.
+    """Check the values and combinations of settings that the types cannot check.
 
     Args:
-        kind: of the recipe.
-        recipe: as parsed.
-        settings: those that were given.
+        kind: the kind of recipe.
+        recipe: the parsed recipe.
+        settings: the settings that were given.
 
     Raises:
         UserError: for the first mistake.
@@ -137,7 +139,8 @@ def check_recipe(kind: RecipeKind, recipe: Any, settings: Mapping[str, Setting])
     for need, holds, keys in kind.bounds:
         for key in keys:
             if key in values and not holds(values[key]):
-                fail(key, f"is {values[key]}, it must be {need}")
+                where = settings[key].where if key in settings else "recipe"
+                raise UserError(f"{where}: invalid value for {key}: {values[key]}. The value must be {need}.")
     _check_model(recipe.model, recipe.data, settings, fail)
     _check_training(recipe.training, fail)
     _check_adapter(recipe, settings, fail)
@@ -146,49 +149,59 @@ def check_recipe(kind: RecipeKind, recipe: Any, settings: Mapping[str, Setting])
 
 
 def _check_model(model: ModelArguments, data: DataArguments, settings: Mapping[str, Setting], fail: Fail) -> None:
+    """Check that model, data and output folder are given, and that the attention implementation has the prefix mask."""
     for key, value in (("model_name_or_path", model.model_name_or_path), ("datasets", data.datasets)):
         if not value:
-            fail(key, "is missing: say what to train and on what, in the recipe or as a flag")
+            fail(key, "is missing. Name the model and the data sets to train on, in the recipe or as flags")
     if not settings.get("output_dir", Setting(None, "")).value:
-        fail("output_dir", "is missing: say where the run is written")
+        fail("output_dir", "is missing. Name the folder for the run, in the recipe or as a flag")
     kernel = model.attn_implementation
     if kernel is not None and kernel.startswith("flash"):
         fail(
             "attn_implementation",
-            "cannot be FlashAttention, which has no prefix mask: use sdpa, or varlen, which makes one of two calls",
+            "cannot be FlashAttention, which has no prefix mask. Use sdpa, or varlen, which combines two FlashAttention calls",
         )
     if kernel not in (None, *ATTENTION):
-        fail("attn_implementation", f"is {kernel!r}: use {', '.join(ATTENTION[:-1])} or {ATTENTION[-1]}")
+        fail("attn_implementation", f"cannot be {kernel!r}. Use {', '.join(ATTENTION[:-1])} or {ATTENTION[-1]}")
 
 
 def _check_training(training: Any, fail: Fail) -> None:
+    """Check settings that hold mappings, compilation and activation checkpointing."""
     checkpointing = training.activation_checkpointing_kwargs
     for key in ("activation_checkpointing_kwargs", "lr_scheduler_kwargs", "module_learning_rates"):
         if isinstance(options := getattr(training, key), str):
-            fail(key, f"is {options!r}, it must be a mapping")
+            fail(key, f"is {options!r}, which is not a mapping. Write {{key: value}}")
     if training.compile_blocks and training.torch_compile:
         fail(
-            "torch_compile", "compiles the whole model: keep compile_blocks, which compiles a block once for all passes"
+            "torch_compile",
+            "cannot be combined with compile_blocks. Leave torch_compile out; compile_blocks compiles a block once for all passes",
         )
     if isinstance(checkpointing, dict) and checkpointing.get("use_reentrant"):
-        fail("activation_checkpointing_kwargs", "must not set use_reentrant: it gives wrong gradients under DDP")
+        fail(
+            "activation_checkpointing_kwargs",
+            "must not set use_reentrant, which gives wrong gradients under DDP. Leave use_reentrant out",
+        )
 
 
 ADAPTER_KEYS = [*(f.name for f in fields(LoraArguments) if f.name != "use_peft"), "load_in_4bit", "load_in_8bit"]
 
 
 def _check_adapter(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> None:
+    """Check that adapter settings are given only with an adapter, and fit together."""
     model, lora = recipe.model, recipe.lora
     given = [key for key in ADAPTER_KEYS if key in settings and settings[key].value is not False]
-    if given and not lora.use_peft and "use_peft" not in settings:  # `--use_peft false` takes the adapter out knowingly
-        fail(given[0], "is of an adapter, and none is asked for: set use_peft: true, or leave it out")
+    if (
+        given and not lora.use_peft and "use_peft" not in settings
+    ):  # an explicit `--use_peft false` may override a recipe with an adapter
+        fail(given[0], "has no effect without an adapter. Set use_peft: true, or leave it out")
     if model.load_in_4bit and model.load_in_8bit:
-        fail("load_in_8bit", "cannot be set with load_in_4bit: keep one of them")
+        fail("load_in_8bit", "cannot be combined with load_in_4bit. Keep one of them")
     if not lora.lora_target_modules:
-        fail("lora_target_modules", "is empty: name what to adapt, such as stacks")
+        fail("lora_target_modules", "is empty. Name the layers to adapt, such as stacks")
 
 
 def _check_data(data: DataArguments, settings: Mapping[str, Setting]) -> None:
+    """Check the condition and the entries of all data sets. Raises UserError with the place of the setting."""
     checks: list[tuple[str, Callable[[], object]]] = [("condition", lambda: parse_condition(data.condition))]
     checks += [("datasets", data.specs), ("eval_datasets", data.eval_specs)]
     checks += [("guard_datasets", data.guard_specs), ("replay_datasets", data.replay_specs)]
@@ -200,37 +213,41 @@ def _check_data(data: DataArguments, settings: Mapping[str, Setting]) -> None:
 
 
 def check_held_out(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> None:
+    """Check that held-out rows are given once, and that evaluations have some."""
     data, training = recipe.data, recipe.training
     if data.eval_datasets and data.eval_fraction:
-        fail("eval_fraction", "splits the training data, but eval_datasets is given too: keep one of them")
+        fail("eval_fraction", "splits the training data, and eval_datasets is given, too. Keep one of them")
     if not (data.eval_datasets or data.eval_fraction):
         if training.eval_strategy != "no":
-            fail("eval_strategy", f"is {settings['eval_strategy'].value}, but nothing is held out: set eval_datasets")
+            fail(
+                "eval_strategy",
+                f"is {settings['eval_strategy'].value}, and there are no held-out rows. Set eval_datasets or eval_fraction",
+            )
         if training.generation_eval_samples:
-            fail("generation_eval_samples", "needs held-out rows: set eval_datasets or eval_fraction")
+            fail("generation_eval_samples", "needs held-out rows. Set eval_datasets or eval_fraction")
 
 
-# Where each trainer keeps its kind: named and not imported, because a trainer's settings stand above this.
+# The module that defines each kind, by name: these modules import this one.
 KINDS = {"sft": "hrm_align.trainers.sft_config", "grpo": "hrm_align.trainers.grpo_config"}
 
 
 def kind_of(name: str) -> RecipeKind:
-    """The kind of this name: a key of `KINDS`."""
+    """Return the recipe kind of a name, a key of `KINDS`."""
     kind: RecipeKind = getattr(import_module(KINDS[name]), name.upper())
     return kind
 
 
-# Packages whose name is not the tracker's.
+# PyPI packages whose name differs from the tracker's.
 _PACKAGES = {"azure_ml": "azureml-sdk", "flyte": "flytekit"}
-_STEPS = 10**6  # of a schedule that is only tried: more than any of its phases asks for
+_STEPS = 10**6  # steps of a schedule that is only built to check it; more than any phase of a schedule needs
 
 
 def check_runnable(training: Any, fail: Fail) -> None:
-    """Refuse trackers and optimizers that are not installed, and arguments that the optimizer or schedule do not take.
+    """Raise UserError for a tracker or optimizer that is not installed, or for invalid arguments of optimizer or schedule.
 
     Args:
         training: `SFTArguments` or `GRPOArguments`.
-        fail: raises UserError for a key.
+        fail: raises UserError for a setting.
     """
     _check_trackers(training.report_to or (), fail)
     _check_optimizer(training, fail)
@@ -238,7 +255,7 @@ def check_runnable(training: Any, fail: Fail) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """The first sentence of an error of another library, on one line and without its full stop."""
+    """Return the first sentence of another library's error, on one line and without its full stop."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}"
     text = (isinstance(error, ImportError) and error.name) or str(error)
@@ -246,54 +263,63 @@ def reason_of(error: Exception) -> str:
 
 
 def _check_trackers(names: list[str] | tuple[str, ...], fail: Fail) -> None:
+    """Check that each tracker of `report_to` exists and is installed."""
     from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
     for name in names:
         if name not in INTEGRATION_TO_CALLBACK:
             near = difflib.get_close_matches(name, INTEGRATION_TO_CALLBACK, n=1)
-            fail("report_to", f"is {name!r}, which is no tracker: use {near[0] if near else 'wandb'}, or none")
+            fail(
+                "report_to", f"cannot be {name!r}, which is not a tracker. Use {near[0] if near else 'wandb'}, or none"
+            )
         if not _is_installed(name):
             package = _PACKAGES.get(name, name)
-            fail("report_to", f"is {name}, which is not installed: `pip install {package}`, or use wandb or none")
+            fail("report_to", f"is {name}, which is not installed. Run `pip install {package}`, or use wandb or none")
 
 
 def _is_installed(tracker: str) -> bool:
-    from transformers.integrations import integration_utils as known
+    """Return whether the package of a tracker is installed."""
+    from transformers.integrations import integration_utils as integrations
 
-    if tracker == "flyte":  # these two are not, or not always, in Transformers' list
-        return bool(known.is_flytekit_available())
+    if tracker == "flyte":  # Transformers' list lacks flyte and, in some releases, azure_ml
+        return bool(integrations.is_flytekit_available())
     if tracker == "azure_ml":
-        return bool(known.is_azureml_available())
-    return tracker in known.get_available_reporting_integrations()
+        return bool(integrations.is_azureml_available())
+    return tracker in integrations.get_available_reporting_integrations()
 
 
 def _check_optimizer(training: Any, fail: Fail) -> None:
+    """Check that the optimizer can be built with its arguments."""
     if training.optim == StabiliserArguments.ADAM_ATAN2:
         return
-    what = f"is {OptimizerNames(training.optim).value}"
+    value = f"is {OptimizerNames(training.optim).value}"
     if training.optim_args:
-        what += f" with optim_args {training.optim_args}"
-    another = f"choose another, such as {StabiliserArguments.ADAM_ATAN2}"
+        value += f" with optim_args {training.optim_args}"
+    alternative = f"use another optimizer, such as {StabiliserArguments.ADAM_ATAN2}"
     try:
         _try_optimizer(training)
     except ImportError as error:
-        missing = f"needs a package that is not installed ({reason_of(error)})"
-        fail("optim", f"{what}, which {missing}: install it, or {another}")
+        problem = f"needs a package that is not installed ({reason_of(error)})"
+        fail("optim", f"{value}, which {problem}. Install the package, or {alternative}")
     except (ValueError, TypeError, NotImplementedError) as error:
-        if training.optim_target_modules is None:  # else it may be layers that it looks for in the real model
-            fail("optim", f"{what}, which cannot be made ({reason_of(error)}): mend that, or {another}")
+        if (
+            training.optim_target_modules is None
+        ):  # otherwise the error may be about layers that only the real model has
+            fail("optim", f"{value}, which cannot be built ({reason_of(error)}). Fix optim_args, or {alternative}")
 
 
 def _try_optimizer(training: Any) -> None:
+    """Build the optimizer for a layer of one weight, to raise its errors."""
     from transformers import Trainer
 
     layer: Any = nn.Linear(1, 1)
     make, keywords = Trainer.get_optimizer_cls_and_kwargs(training, layer)
-    if not keywords.keys() & {"params", "model", "optimizer_dict"}:  # which are of optimizers that take the whole model
+    if not keywords.keys() & {"params", "model", "optimizer_dict"}:  # these optimizers need the real model
         make(layer.parameters(), **keywords)
 
 
 def _check_schedule(training: Any, fail: Fail) -> None:
+    """Check that the learning rate schedule can be built with its arguments."""
     from transformers.optimization import get_scheduler
 
     optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=training.learning_rate)
@@ -301,18 +327,18 @@ def _check_schedule(training: Any, fail: Fail) -> None:
     try:
         get_scheduler(schedule, optimizer, 0, _STEPS, options)
     except (TypeError, ValueError) as error:
-        known = _options_of(schedule)
-        remedy = f"set what it knows, {', '.join(known)}" if known else "leave lr_scheduler_kwargs out"
+        options_known = _list_schedule_options(schedule)
+        remedy = f"Set its options {', '.join(options_known)}" if options_known else "Leave lr_scheduler_kwargs out"
         key = "lr_scheduler_kwargs" if options else "lr_scheduler_type"
         given = f"{options} for {schedule.value}" if options else f"{schedule.value} without lr_scheduler_kwargs"
-        fail(key, f"is {given}, which cannot be made ({reason_of(error)}): {remedy}")
+        fail(key, f"is {given}, which cannot be built ({reason_of(error)}). {remedy}")
 
 
-def _options_of(schedule: SchedulerType) -> list[str]:
-    """What `lr_scheduler_kwargs` may hold for this schedule."""
+def _list_schedule_options(schedule: SchedulerType) -> list[str]:
+    """Return the options that `lr_scheduler_kwargs` may set for a schedule."""
     from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 
     make: Any = TYPE_TO_SCHEDULER_FUNCTION[schedule]
-    settled = {"optimizer", "num_warmup_steps", "num_training_steps", "last_epoch"}
+    set_by_trainer = {"optimizer", "num_warmup_steps", "num_training_steps", "last_epoch"}
     names = inspect.signature(make).parameters
-    return [name for name in names if name not in settled and name != "kwargs"]
+    return [name for name in names if name not in set_by_trainer and name != "kwargs"]

@@ -1,4 +1,4 @@
-"""YAML as a recipe has it, in a file and in one word of the command line. Imports nothing that takes time."""
+"""Read YAML in recipe files and in command line values. Imports nothing slow, so that errors are reported at once."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from hrm_align.errors import UserError, some
 
 
 class Loader(yaml.SafeLoader):
-    """YAML 1.2's plain scalars: `3e-5` is a number; `no`, `1:30` and `2024-01-01` are text. A key stands once."""
+    """YAML loader with the scalars of YAML 1.2: `3e-5` is a number; `no`, `1:30` and `2024-01-01` are text. Duplicate keys fail."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping. Raises MarkedYAMLError for a duplicate key, or a key without a space after its colon."""
         seen: set[str] = set()
         for key, value in node.value:
             if str(key.value) in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice, keep one", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"duplicate key {key.value}, keep one", problem_mark=key.start_mark)
             if node.flow_style and _lacks_a_space(key, value):
                 raise yaml.MarkedYAMLError(
-                    problem=f"{key.value} needs a space behind its colon", problem_mark=key.start_mark
+                    problem=f"{key.value} needs a space after its colon", problem_mark=key.start_mark
                 )
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
 
 
 def _lacks_a_space(key: yaml.Node, value: yaml.Node) -> bool:
-    """Whether a pair is `{rate:1}`, which YAML takes for a key `rate:1` without a value."""
+    """Return whether a pair was written as `{rate:1}`, which YAML reads as the key `rate:1` without a value."""
     plain = all(isinstance(node, yaml.ScalarNode) and node.style is None for node in (key, value))
     return plain and ":" in key.value and value.value == ""
 
@@ -46,13 +47,13 @@ for _tag, _pattern, _first in (
 
 
 def mapping_or_text(word: str) -> dict[str, Any] | str:
-    """Read a word that may be a mapping, `{low: 1e-5}`, as a recipe's file would; JSON is YAML too.
+    """Parse a command line value that may be a mapping in YAML or JSON, such as `{low: 1e-5}`.
 
     Args:
-        word: from the command line; one that does not begin with a brace is text.
+        word: the value; a value that does not begin with a brace is returned as text.
 
     Raises:
-        argparse.ArgumentTypeError: for a mapping that cannot be read; a parser adds the name of the setting.
+        argparse.ArgumentTypeError: for an invalid mapping; the parser adds the name of the setting.
     """
     if not word.lstrip().startswith("{"):
         return word
@@ -60,15 +61,20 @@ def mapping_or_text(word: str) -> dict[str, Any] | str:
         mapping: dict[str, Any] = Loader(word).get_single_data()
     except yaml.YAMLError as error:
         reason = getattr(error, "problem", None) or getattr(error, "reason", None)
-        raise argparse.ArgumentTypeError(f"{word!r} is no mapping ({reason}): write '{{key: value}}'") from None
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a valid mapping ({reason}). Write '{{key: value}}'"
+        ) from None
     return mapping
 
 
 def read_yaml(path: Path) -> tuple[yaml.MappingNode, dict[Any, Any]]:
-    """A recipe's keys and values, where they stand and what they are.
+    """Read a recipe file.
+
+    Returns:
+        The root node, whose children have line numbers, and the settings as Python values.
 
     Raises:
-        UserError: for a file that is none, or is no mapping.
+        UserError: if the file cannot be read, is not valid YAML, or is not a mapping.
     """
     text = _read_text(path)
     try:
@@ -76,7 +82,7 @@ def read_yaml(path: Path) -> tuple[yaml.MappingNode, dict[Any, Any]]:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             line = node.start_mark.line + 1 if node else 1
-            raise UserError(f"{path}:{line}: a recipe is a mapping: write lines of the form `key: value`.")
+            raise UserError(f"{path}:{line}: the recipe is not a mapping. Write lines of the form `key: value`.")
         return node, loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -87,14 +93,15 @@ def read_yaml(path: Path) -> tuple[yaml.MappingNode, dict[Any, Any]]:
 
 
 def _read_text(path: Path) -> str:
+    """Read a recipe file as text. Raises UserError, with the nearest file name if there is no such file."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text: a recipe is a YAML file.") from None
+        raise UserError(f"{path} is not UTF-8 text. Give the path of a YAML file after --config.") from None
     except IsADirectoryError:
         inside = some(sorted(file.name for file in path.glob("*.y*ml")))
         remedy = f"name a file in it ({inside})" if inside else "give the path of a YAML file"
-        raise UserError(f"{path} is a folder, and a recipe is a file: {remedy} after --config.") from None
+        raise UserError(f"{path} is a folder, not a recipe file: {remedy} after --config.") from None
     except OSError as error:
         folder = path.parent
         there = folder.glob("*.y*ml") if folder.is_dir() else folder.parent.glob("*/*.y*ml")

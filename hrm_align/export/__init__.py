@@ -1,6 +1,6 @@
-"""From a run to a folder that others load in one line, that answers what was measured, and that says what it is.
+"""Export a run as a folder that stock Transformers loads, after checking that the folder reproduces the run's answers.
 
-`pipeline` is the way of an export: `eval_set` names what is asked, `merging` merges an adapter, `folder` writes what is published
-and looks for what must not leave, `stock` asks it with nothing but Transformers, `parity` compares the answers with the run's
-own, `card` tells of it all, `hub` uploads.
+`pipeline` runs the export: `eval_set` chooses the rows to ask, `merging` merges an adapter, `folder` writes the files and scans them
+for secrets, `stock` runs the folder in plain Transformers, `parity` compares its answers with those of the run, `card` writes the
+model card, and `hub` uploads the folder.
 """

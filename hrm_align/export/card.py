@@ -1,4 +1,7 @@
-"""The model card: what the folder is, what it scores, and a quickstart that is right for a prefix-LM."""
+"""Write the model card (README.md) of an exported folder: metadata, scores, training settings and a quickstart.
+
+The text of the card stands in `model_card.md.jinja`; this module computes the values that the template fills in.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,10 @@ from hrm_align.models.loading import TINY
 from hrm_align.rewards.base import metric_name
 from hrm_align.run_folder import Source, is_result_of_a_run
 
-PROMPT = "Hello."  # of the quickstart: none of the run's own, which may say what should stay
+PROMPT = "Hello."  # prompt of the quickstart; the prompts of the run are not used because they may be private
 
-# Settings that say how a run was made. Others (names, folders, trackers) say something of the user, and stay home.
-TOLD = (
+# Settings that are published in the card. Other settings (names, folders, trackers) may be private and are left out.
+PUBLISHED_SETTINGS = (
     "bp_steps", "bp_min_steps", "bp_max_steps", "bp_warmup_ratio", "learning_rate", "module_learning_rates", "lr_scheduler_type",
     "warmup_steps", "optim", "adam_beta1", "adam_beta2", "weight_decay", "max_grad_norm", "ema_decay",
     "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_steps", "max_length", "packing",
@@ -40,21 +43,22 @@ _ADAPTER_ONLY = ("lora_", "use_rslora", "use_dora", "load_in_")
 
 @dataclass(frozen=True)
 class Publication:
-    """Everything that a card tells.
+    """The content of a model card.
 
     Args:
-        name: repository, or name of the folder.
-        source: the run.
+        name: Hub repository (`OWNER/NAME`), or name of the exported folder.
+        source: the run that was exported.
         form: `full`, `merged` or `adapter`.
-        config: the model's `H_cycles`, `L_cycles` and `L_bp_cycles`.
-        parameters: in the folder.
-        parity: of the folder with the run.
-        after: scores of the folder; None if nothing was measured. `before` are those of what the run began with.
-        questions: what the scores are over.
-        match: how answers were graded.
-        max_new_tokens: longest answer.
-        base_model: Hub id, `tiny`, or None for a base that is nowhere to be found.
-        licence: SPDX identifier, as the Hub writes it.
+        config: `H_cycles`, `L_cycles` and `L_bp_cycles` of the model.
+        parameters: number of parameters in the folder.
+        parity: comparison of the folder with the run.
+        questions: the rows that were scored.
+        match: name of the grader.
+        max_new_tokens: longest answer, in tokens.
+        after: scores of the exported folder; None if there were no rows to score.
+        before: scores of the model that the run started from; None if they were not measured.
+        base_model: Hub id, `tiny`, or None for a base that is not published.
+        licence: SPDX identifier as the Hub writes it, such as `apache-2.0`.
     """
 
     name: str
@@ -73,17 +77,17 @@ class Publication:
 
     @property
     def rows(self) -> str:
-        """What the scores are over, for people."""
+        """Return the names of the scored data sets, joined by commas, for display."""
         return ", ".join(map(shown_name, self.questions.paths))
 
     @property
     def metric(self) -> str:
-        """The name of the score."""
+        """Return the name of the metric, such as `exact_match`."""
         return metric_name(self.match)
 
 
 def write_card(publication: Publication) -> str:
-    """The text of README.md, its metadata first."""
+    """Return the text of README.md, which begins with the YAML metadata block."""
     source, adapter = publication.source, publication.form == "adapter"
     card = ModelCard.from_template(
         _metadata(publication),
@@ -92,7 +96,7 @@ def write_card(publication: Publication) -> str:
         summary=_summary(publication),
         facts=_facts(publication),
         name=json.dumps(publication.name),
-        # The tiny base is on no Hub: from a checkout of the toolkit it is there.
+        # The tiny base is not on the Hub; the path works in a checkout of the toolkit.
         base=json.dumps(
             "hrm_align/models/tiny" if publication.base_model == TINY else publication.base_model or "BASE"
         ),
@@ -102,12 +106,14 @@ def write_card(publication: Publication) -> str:
         limit=publication.max_new_tokens,
         match=publication.match,
         questions=publication.questions,
-        began="this run began with" if is_result_of_a_run(source.base) else "before",
+        start_column="start of this run" if is_result_of_a_run(source.base) else "before training",
         guard=source.guard,
         parity=publication.parity,
         data=_datasets(source.data),
         settings=[
-            (name, plain(source.settings[name])) for name in TOLD if _says_something(name, source.settings, adapter)
+            (name, plain(source.settings[name]))
+            for name in PUBLISHED_SETTINGS
+            if _is_informative(name, source.settings)
         ],
         versions=_versions(source.environment),
         adapter=adapter,
@@ -121,10 +127,14 @@ def write_card(publication: Publication) -> str:
 
 
 def rename_card(folder: Path, name: str) -> None:
-    """Make the card of an exported folder load another name: that of the repository it is pushed to.
+    """Replace the name in the card of an exported folder, so that the quickstart loads the repository it is pushed to.
+
+    Args:
+        folder: exported folder; its README.md and export.json are rewritten.
+        name: `OWNER/NAME` of the repository.
 
     Raises:
-        UserError: if its metadata cannot be read.
+        UserError: if the metadata of the card is not valid YAML.
     """
     record = json.loads((folder / PUBLICATION).read_text(encoding="utf-8"))
     old = record["name"]
@@ -133,8 +143,10 @@ def rename_card(folder: Path, name: str) -> None:
     try:
         card = ModelCard((folder / CARD).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        raise UserError(f"{folder / CARD}: its metadata is no YAML ({said}): mend it, or export again.") from None
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{folder / CARD}: the metadata block is not valid YAML ({reason}). Fix the block, or export again."
+        ) from None
     cast(ModelCardData, card.data).model_name = _title(name)
     text = str(card)
     for before, after in (
@@ -148,23 +160,25 @@ def rename_card(folder: Path, name: str) -> None:
 
 
 def _title(name: str) -> str:
+    """Return the card's title: the name without its owner."""
     return plain(name.split("/")[-1])
 
 
 def plain(value: Any) -> str:
-    """A value as text that cannot break out of a table: no line ends, bars, backticks or tags."""
+    """Return a value as text that is safe in a Markdown table: at most 200 characters, no line breaks, bars, backticks or tags."""
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return re.sub(r"[\r\n|`<>\[\]]", " ", text).strip()[:200]
 
 
 def shown_name(path: str) -> str:
-    """What may be told of a data set's place: a Hub id, or of a file its folder's name and its own."""
+    """Return a data set's name for publication: a Hub id as it is, of a file path only the last folder and the file name."""
     return plain("/".join(Path(path).parts[-2:]).lstrip("/"))
 
 
 def _metadata(publication: Publication) -> ModelCardData:
+    """Return the metadata that the Hub reads: base model, license, tags and scores."""
     base = publication.base_model if publication.base_model != TINY else None
-    kinds = {"adapter": ["lora", "peft"], "merged": ["lora"], "full": []}[publication.form]
+    adapter_tags = {"adapter": ["lora", "peft"], "merged": ["lora"], "full": []}[publication.form]
     data = [str(part["path"]) for part in _datasets(publication.source.data) if not part.get("local", True)]
     results = []
     if publication.after is not None:
@@ -175,7 +189,7 @@ def _metadata(publication: Publication) -> ModelCardData:
                 dataset_type=publication.rows,
                 dataset_name=publication.rows,
                 metric_type=publication.metric,
-                metric_name=f"held-out answers, {publication.metric}",
+                metric_name=f"{publication.metric} on held-out rows",
                 metric_value=round(score.rate, 4),
             )
         ]
@@ -186,96 +200,107 @@ def _metadata(publication: Publication) -> ModelCardData:
         pipeline_tag="text-generation",
         license=publication.licence,
         datasets=data or None,
-        tags=["hrm_text", "hrm_align", "prefix-lm", _method(publication.source)[0], *kinds],
+        tags=["hrm_text", "hrm_align", "prefix-lm", _method(publication.source)[0], *adapter_tags],
         model_name=_title(publication.name),
         eval_results=results or None,
     )
 
 
 def _method(source: Source) -> tuple[str, str]:
-    """The tag and the words for how it was trained."""
+    """Return the card's tag for the training method, and a phrase that describes the method."""
     settings = source.settings
-    how = "with a LoRA adapter" if source.adapter is not None else "in all its parameters"
+    trained_part = " with a LoRA adapter" if source.adapter is not None else ", updating all parameters"
     if settings.get("rewards"):
         names = ", ".join(
-            str(entry.get("label") or entry.get("name") or "a reward of its own")
+            str(entry.get("label") or entry.get("name") or "a custom reward")
             if isinstance(entry, Mapping)
             else str(entry)
             for entry in settings["rewards"]
         )
-        return "grpo", f"by reinforcement learning ({settings.get('algorithm', 'grpo')}; paid: {plain(names)}) {how}"
-    return ("sft", f"by supervised fine-tuning {how}") if settings else ("hrm_text", "in a way that left no record")
+        algorithm = settings.get("algorithm", "grpo")
+        return "grpo", f"by reinforcement learning ({algorithm}; rewards: {plain(names)}){trained_part}"
+    if settings:
+        return "sft", f"by supervised fine-tuning{trained_part}"
+    return "hrm_text", "by a method that was not recorded"
 
 
 def _summary(publication: Publication) -> str:
-    began = publication.base_model
-    if began == TINY:
-        base = "the tiny base that ships with `hrm_align` (0.59 M parameters, for tests and demonstrations)"
+    """Return the first sentences of the card: what was trained, from which base and by which method."""
+    base_model = publication.base_model
+    if base_model == TINY:
+        base = "the tiny base model that ships with `hrm_align` (0.59 M parameters, for tests and demonstrations)"
+    elif base_model:
+        base = f"[{base_model}](https://huggingface.co/{base_model})"
     else:
-        base = f"[{began}](https://huggingface.co/{began})" if began else "a local HRM-Text checkpoint"
+        base = "a local HRM-Text checkpoint"
     if is_result_of_a_run(publication.source.base):
-        base = f"a checkpoint that an earlier run, not told of here, had made of {base}"
+        base = f"a checkpoint derived from {base} by an earlier run that this card does not describe"
     kind = {
-        "adapter": "A LoRA adapter for an HRM-Text",
-        "merged": "An HRM-Text with its adapter merged",
-        "full": "An HRM-Text",
+        "adapter": "This is a LoRA adapter for an HRM-Text model",
+        "merged": "This is an HRM-Text model with a LoRA adapter merged into its weights",
+        "full": "This is an HRM-Text model",
     }
     source = publication.source
-    averaged = " These are the averaged weights (EMA) of the run." if source.averaged else ""
-    unfinished = f" This is its state at step {plain(source.step)}, before its end." if source.step else ""
+    averaged = " The weights are the averaged weights (EMA) of the run." if source.averaged else ""
+    unfinished = f" The weights were saved at step {plain(source.step)}, before the run ended." if source.step else ""
     return f"{kind[publication.form]}, trained from {base} {_method(source)[1]}.{averaged}{unfinished}"
 
 
 def _facts(publication: Publication) -> list[tuple[str, str]]:
+    """Return the rows (name, value) of the first table of the card."""
     config, source = publication.config, publication.source
-    recorded = source.settings or (source.adapter is not None and source.adapter.record)
-    horizon = f"`L_bp_cycles` {list(config['L_bp_cycles'])}" if recorded else "not recorded"
+    high, low = config["H_cycles"], config["L_cycles"]
+    is_recorded = source.settings or (source.adapter is not None and source.adapter.record)
+    horizon = f"`L_bp_cycles` {list(config['L_bp_cycles'])} (L passes with gradient in each H cycle)"
     conditions = source.conditions or ({source.condition: 0} if source.condition is not None else {})
-    told = ", ".join(
+    counts = ", ".join(
         f"{f'`{plain(name)}`' if name else 'none'}{f' ({count:,} rows)' if count else ''}"
         for name, count in conditions.items()
     )
     return [
-        ("cycles", f"H {config['H_cycles']} x L {config['L_cycles']}"),
-        ("horizon in training", horizon),
-        ("mask", "prefix-LM: the prompt in both directions, the answer causally; one training row for each answer"),
-        ("condition", told or "not recorded"),
+        ("recurrent cycles", f"H {high} x L {low} (per forward pass: {high * low} passes of L, {high} of H)"),
+        ("gradient horizon in training", horizon if is_recorded else "not recorded"),
+        ("attention mask", "prefix LM: bidirectional over the prompt, causal over the answer"),
+        ("condition in training", counts or "not recorded"),
         ("parameters in this folder", f"{publication.parameters:,}"),
-        ("type that it is loaded in", publication.parity.dtype),
+        ("dtype when loaded", publication.parity.dtype),
     ]
 
 
 def _scores(publication: Publication) -> list[dict[str, Any]]:
+    """Return the rows of the score table: each group where there are several, then all rows together."""
     if publication.after is None:
         return []
-    before = publication.before
-    rows = (
-        [(plain(name), name) for name in sorted(publication.after.groups)] if len(publication.after.groups) > 1 else []
-    )
+    before, after = publication.before, publication.after
+    names = sorted(after.groups) if len(after.groups) > 1 else []
     table = [
         {
-            "name": shown,
-            "n": publication.after.groups[name].n,
+            "name": plain(name),
+            "n": after.groups[name].n,
             "before": before and percent(before.groups[name].to_dict()),
-            "after": percent(publication.after.groups[name].to_dict()),
+            "after": percent(after.groups[name].to_dict()),
         }
-        for shown, name in rows
+        for name in names
     ]
-    whole = {"before": before and percent(before.score.to_dict()), "after": percent(publication.after.score.to_dict())}
-    return [*table, {"name": publication.rows, "n": publication.after.score.n, **whole}]
+    total = {"before": before and percent(before.score.to_dict()), "after": percent(after.score.to_dict())}
+    return [*table, {"name": publication.rows, "n": after.score.n, **total}]
 
 
 def _datasets(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the recorded training and replay data sets."""
     return [part for name in ("train", "replay") for part in data.get(name, {}).get("datasets", [])]
 
 
-def _says_something(name: str, settings: Mapping[str, Any], adapter: bool) -> bool:
-    lora = name.startswith(_ADAPTER_ONLY) and not settings.get("use_peft")
+def _is_informative(name: str, settings: Mapping[str, Any]) -> bool:
+    """Return whether a setting has a value that had an effect: not unset or off, and not an adapter's setting in a full run."""
     value = settings.get(name)
-    return value is not None and value is not False and value not in ([], "") and not lora
+    is_unset = value is None or value is False or value in ([], "")
+    is_unused = name.startswith(_ADAPTER_ONLY) and not settings.get("use_peft")
+    return not is_unset and not is_unused
 
 
 def _versions(environment: Mapping[str, Any]) -> str:
+    """Return a sentence with the versions of the libraries that trained the model; empty if they were not recorded."""
     names = ("hrm_align", "torch", "transformers", "trl", "peft")
-    told = ", ".join(f"{name} {plain(environment[name])}" for name in names if name in environment)
-    return f"Trained with {told}." if told else ""
+    versions = ", ".join(f"{name} {plain(environment[name])}" for name in names if name in environment)
+    return f"Trained with {versions}." if versions else ""

@@ -1,4 +1,4 @@
-"""What the run, what it began with and the exported folder are asked: held-out rows, none of which was learnt."""
+"""Choose the rows of an export: held-out rows that the starting model, the run and the exported folder all answer."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Questions:
-    """Rows to be asked.
+    """Rows to answer in an export.
 
     Args:
         examples: the rows.
-        paths: their data sets; empty for built-in prompts, which have no answers.
-        left_out: rows that cannot be asked: without an answer or room for one, or with text that the chat template refuses.
-        limit: of the rows of each data set.
+        paths: their data sets; empty for the built-in prompts, which have no references.
+        left_out: number of rows skipped, because they have no reference, leave no room for an answer, or contain text that the
+            chat template refuses.
+        limit: largest number of rows taken from each data set.
     """
 
     examples: list[Example]
@@ -40,24 +41,24 @@ class Questions:
 
     @property
     def graded(self) -> bool:
-        """Whether they have answers."""
+        """Whether the rows have references to grade against."""
         return bool(self.paths)
 
 
 def questions_of(
     source: Source, paths: Sequence[str], limit: int, tokenizer: PreTrainedTokenizerFast, room: int
 ) -> Questions:
-    """The rows named, else the held-out ones of the run; else a few prompts that ask for nothing in particular.
+    """Return the rows of `paths`; without paths the held-out rows of the run; without either a few built-in prompts.
 
     Args:
         source: the run.
-        paths: files, directories or Hub ids; of the latter two the split `test`.
-        limit: only the first so many rows of each.
+        paths: files, directories or Hub ids; directories and Hub ids are read with the split `test`.
+        limit: largest number of rows taken from each.
         tokenizer: of the model.
-        room: longest prompt, in tokens.
+        room: longest prompt allowed, in tokens.
 
     Raises:
-        UserError: for rows that cannot be read or asked, or that the run has learnt.
+        UserError: for rows of `paths` that cannot be read or answered, or that the run was trained on.
     """
     condition = source.settings.get("condition", DEFAULT_CONDITION)
     entries: list[dict[str, Any]] = [
@@ -69,27 +70,36 @@ def questions_of(
     except UserError as error:
         if paths:
             raise
-        logger.warning("the run's held-out rows cannot be read, so nothing is scored: %s", error)
+        logger.warning(
+            "the export is not scored, because the run's held-out rows cannot be read: %s Name held-out rows with --data.",
+            error,
+        )
         files = []
-    read = [example for file in files for example in file]
+    candidates = [example for file in files for example in file]
     render = renderer_of(tokenizer)
-    answered = [example for example in templated(read, tokenizer) if example.reference.strip()]
+    answered = [example for example in templated(candidates, tokenizer) if example.reference.strip()]
     examples = [example for example in answered if len(render.prompt(example.messages, example.condition)) <= room]
     if paths and not examples:
-        raise UserError("no row of --data can be asked: it needs an answer, and room for --max_new_tokens.")
+        raise UserError(
+            "no row of --data can be scored. Give rows with a reference, whose prompts leave room for --max_new_tokens."
+        )
     if examples:
-        return Questions(examples, [spec.path for spec in specs], len(read) - len(examples), limit)
-    nothing = Message("assistant", "")
-    asked = [Example((Message("user", text),), nothing, source.condition or condition, "built in") for text in PROMPTS]
-    return Questions(asked, [], 0, limit)
+        return Questions(examples, [spec.path for spec in specs], len(candidates) - len(examples), limit)
+    no_reference = Message("assistant", "")
+    built_in = [
+        Example((Message("user", text),), no_reference, source.condition or condition, "built in") for text in PROMPTS
+    ]
+    return Questions(built_in, [], 0, limit)
 
 
 def _held_out(spec: DatasetSpec, condition: str, source: Source) -> list[Example]:
+    """Load a data set's rows. Raises UserError if the run was trained on the same rows, by their fingerprint."""
     examples, counts = load_examples([spec], default_condition=condition)
-    ours = counts.datasets[0].fingerprint
+    fingerprint = counts.datasets[0].fingerprint
     for part in ("train", "replay"):
-        if any(ours == learnt.get("fingerprint") for learnt in source.data.get(part, {}).get("datasets", [])):
+        datasets = source.data.get(part, {}).get("datasets", [])
+        if any(fingerprint == dataset.get("fingerprint") for dataset in datasets):
             raise UserError(
-                f"{spec.path} holds the very rows that the run has learnt: name others, that it has not seen."
+                f"{spec.path} contains the rows that the run was trained on. Name held-out rows that the run has not seen."
             )
     return last_turns(examples)

@@ -1,7 +1,7 @@
-"""The files of an exported folder, and nothing else: weights, configs, and a tokenizer that marks the prompt as prefix.
+"""Write the files of an exported folder (weights, configs, a tokenizer that marks the prompt as prefix), and scan them for secrets.
 
-`ALLOWED` lists what may leave. `require_clean` is a net of last resort behind it: it looks in what is left for keys, passwords,
-and paths of the machine.
+`ALLOWED` lists the files that may be published. `require_clean` is a second safeguard: it searches these files for keys, passwords
+and paths of this machine.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hrm_align.models.loading import DTYPES
 from hrm_align.models.weight_files import SHARD, save_whole
 
 CARD, PUBLICATION, TOKENIZER = "README.md", "export.json", "tokenizer.json"
-# What may leave: no optimizer state, no pickled arguments, no logs, no data.
+# Files that may be published: no optimizer state, no pickled arguments, no logs, no data.
 ALLOWED = (
     "config.json", "generation_config.json", "model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json",
     CONFIG, WEIGHTS, RECORD, TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
@@ -36,7 +36,7 @@ ALLOWED = (
 )  # fmt: skip
 
 _SPECIAL = ("bos_token", "eos_token", "pad_token")
-# Every token that the tokenizer encodes is of type 1, prefix: a prompt is what it is given, and an answer is never encoded.
+# A post-processor that gives every encoded token the type 1, prefix: the tokenizer encodes prompts, never answers.
 _ALL_PREFIX = {
     "type": "TemplateProcessing",
     "single": [{"Sequence": {"id": "A", "type_id": 1}}],
@@ -44,7 +44,7 @@ _ALL_PREFIX = {
     "special_tokens": {},
 }
 
-# With beginnings that nothing else has, so that they are sought in vocabularies too.
+# Patterns with prefixes that occur in keys only, so that a tokenizer's vocabulary can be searched for them too.
 _KEYS = {
     "a token of the Hub": r"\bhf_[A-Za-z0-9]{16,}",
     "a key of OpenAI, Anthropic or the like": r"\bsk-[A-Za-z0-9_-]{16,}",
@@ -58,16 +58,17 @@ _KEYS = {
 }
 _PLACES = {
     "a password in an address": r"(?i:\b[a-z][a-z0-9+.-]*://[^/\s@\"']+@)",
-    # Two parts and more, after nothing that makes it a share of an address or of a relative path.
+    # Two path components or more, not preceded by a character that makes them part of a URL or of a relative path.
     "a path of a machine": r"file://|(?<![\w./<])/(?!/)(?:[\w.-]+/)+[\w.-]+|\b[A-Za-z]:(?:\\+|/)[\w.-]+[\\/]",
 }
 _SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASS|PWD|CREDENTIAL|WEBHOOK|DSN|_PAT$", re.IGNORECASE)
-_SHORTEST, _SHORTEST_IN_WORDS = 8, 20  # characters of a value that is sought; in a vocabulary a short one may be a word
-_HEADER = 1 << 24  # bytes at the start of a weight file, which hold its header
+# Least length, in characters, of a secret value that is searched for; a shorter value may be an ordinary word of a vocabulary.
+_MIN_LENGTH, _MIN_LENGTH_IN_VOCABULARY = 8, 20
+_HEADER = 1 << 24  # bytes read from the start of a weight file, which contain its header
 
 
 def is_allowed(name: str) -> bool:
-    """Whether a file of this name, relative to the folder, may be published."""
+    """Return whether a file of this name, relative to the folder, may be published."""
     return any(fnmatchcase(name, pattern) for pattern in ALLOWED) and "/" not in name
 
 
@@ -77,30 +78,30 @@ def write_model(
     """Write a whole checkpoint in the fused layout that Transformers, vLLM and SGLang read.
 
     Args:
-        model: to be published; it stays as it is.
+        model: the model to write; its weights are not changed.
         tokenizer: of the model.
-        folder: that is there and empty.
-        dtype: name of the type to publish in.
-        shard: largest size of one file, as `save_pretrained` takes it.
+        folder: an existing, empty folder.
+        dtype: name of the dtype to write in.
+        shard: largest size of one file, in the notation of `save_pretrained` ("5GB").
     """
-    model.config.use_cache = True  # without a cache, stock `generate` would extend the prefix over the answer
+    model.config.use_cache = True  # without a KV cache, stock `generate` extends the prefix mask over the answer
     save_whole(model, folder, DTYPES[dtype], shard)
-    _edit(folder / "generation_config.json", _cached)
+    _edit_json(folder / "generation_config.json", _enable_cache)
     write_tokenizer(tokenizer, folder)
 
 
 def write_adapter(adapter: Adapter, tokenizer: PreTrainedTokenizerFast, folder: Path, base: str | None) -> None:
-    """Write an adapter as PEFT reads it.
+    """Write an adapter in PEFT's format.
 
     Args:
-        adapter: to be published as it is.
+        adapter: the adapter to write, unchanged.
         tokenizer: of its base.
-        folder: that is there and empty.
-        base: what others find its base under: a Hub id, `tiny`, or None for one that is nowhere to be found.
+        folder: an existing, empty folder.
+        base: published name of its base: a Hub id, `tiny`, or None if the base is not published.
     """
     save_file(load_file(adapter.folder / WEIGHTS), folder / WEIGHTS, metadata={"format": "pt"})
     shutil.copyfile(adapter.folder / CONFIG, folder / CONFIG)
-    _edit(folder / CONFIG, lambda config: config | {"base_model_name_or_path": base})
+    _edit_json(folder / CONFIG, lambda config: config | {"base_model_name_or_path": base})
     if adapter.record:
         text = json.dumps(adapter.record | {"base": base}, indent=2)
         (folder / RECORD).write_text(text + "\n", encoding="utf-8")
@@ -108,55 +109,62 @@ def write_adapter(adapter: Adapter, tokenizer: PreTrainedTokenizerFast, folder: 
 
 
 def write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write the tokenizer so that what it encodes is read in both directions, by Transformers alone.
+    """Write the tokenizer so that it marks every token as prefix, which gives prompts the prefix mask in stock Transformers.
 
-    `model.generate(**tokenizer.apply_chat_template(...))` then carries `token_type_ids`. Transformers' pipelines drop them,
-    and a training text that ends in an answer would be marked as a whole: hrm_align ignores them for that reason.
+    `model.generate(**tokenizer.apply_chat_template(...))` then passes `token_type_ids` of 1 for the prompt. Transformers'
+    pipelines drop `token_type_ids`. hrm_align ignores those of this tokenizer, because a training text that ends in an answer
+    would be marked as prefix as a whole.
     """
     tokenizer.save_pretrained(folder)
-    _edit(folder / TOKENIZER, _marked)
-    _edit(folder / "tokenizer_config.json", _emitting)
+    _edit_json(folder / TOKENIZER, _mark_as_prefix)
+    _edit_json(folder / "tokenizer_config.json", _emit_token_types)
     special = {name: str(getattr(tokenizer, name)) for name in _SPECIAL if getattr(tokenizer, name)}
     (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2) + "\n", encoding="utf-8")
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of each weight file, by name."""
-    found = {}
+    """Return the SHA-256 digest of each weight file, by file name."""
+    by_name = {}
     for path in sorted(folder.glob("*.safetensors")):
         digest = hashlib.sha256()
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
-        found[path.name] = digest.hexdigest()
-    return found
+        by_name[path.name] = digest.hexdigest()
+    return by_name
 
 
-def _marked(state: dict[str, Any]) -> dict[str, Any]:
+def _mark_as_prefix(state: dict[str, Any]) -> dict[str, Any]:
+    """Append `_ALL_PREFIX` to the post-processor in tokenizer.json, or replace one that adds no special tokens."""
     own = state.get("post_processor")
-    plain = own is None or (own["type"] == "TemplateProcessing" and not own["special_tokens"])
+    is_replaceable = own is None or (own["type"] == "TemplateProcessing" and not own["special_tokens"])
     both = {"type": "Sequence", "processors": [own, _ALL_PREFIX]}
-    return state | {"post_processor": _ALL_PREFIX if plain else both, "truncation": None, "padding": None}
+    return state | {"post_processor": _ALL_PREFIX if is_replaceable else both, "truncation": None, "padding": None}
 
 
-def _emitting(config: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in config.items() if key not in ("is_local", "local_files_only", "name_or_path")}
+def _emit_token_types(config: dict[str, Any]) -> dict[str, Any]:
+    """Make the tokenizer return `token_type_ids` and pad on the left; leave out keys that name this machine's files."""
+    public = {
+        key: value for key, value in config.items() if key not in ("is_local", "local_files_only", "name_or_path")
+    }
     emitted = ["input_ids", "token_type_ids", "attention_mask"]
-    return kept | {"model_input_names": emitted, "padding_side": "left"}
+    return public | {"model_input_names": emitted, "padding_side": "left"}
 
 
-def _cached(config: dict[str, Any]) -> dict[str, Any]:
+def _enable_cache(config: dict[str, Any]) -> dict[str, Any]:
+    """Turn the KV cache on in generation_config.json, and leave out private keys."""
     return {key: value for key, value in config.items() if not key.startswith("_")} | {"use_cache": True}
 
 
-def _edit(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def _edit_json(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Replace a JSON file by what `change` returns for its content."""
     document = change(json.loads(path.read_text(encoding="utf-8")))
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that must not leave; the secret itself is never repeated."""
+    """A place with a possible secret: file, line (from 1; 0 for the file name) and kind. The secret itself is not stored."""
 
     file: str
     line: int
@@ -164,43 +172,46 @@ class Finding:
 
 
 def require_clean(folder: Path) -> None:
-    """Raises UserError, naming file, line and kind, if something is found that must not leave."""
-    found = [*findings(folder)]
-    if found:
-        told = "".join(f"\n  {finding.file}:{finding.line}: {finding.kind}" for finding in found[:5])
+    """Raise UserError if a file of the folder seems to contain a secret; the message names file, line and kind."""
+    secrets = [*findings(folder)]
+    if secrets:
+        places = "".join(f"\n  {secret.file}:{secret.line}: {secret.kind}" for secret in secrets[:5])
         raise UserError(
-            f"what must not be published was found:{told}\nTake it out (of the run's chat template, settings, or the names of "
-            "its data sets), and export again."
+            f"the folder contains what must not be published:{places}\nRemove each from its source (the run's chat template or "
+            "settings, or the name of a data set), and export again."
         )
 
 
 def findings(folder: Path, environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
-    """Look through every file: texts whole, of weights the header.
+    """Search every file of a folder for secrets: text files as a whole, of weight files the header.
 
     Args:
-        folder: about to be published.
-        environment: whose values under names such as `..._TOKEN` and `..._KEY` must not occur, nor the Hub's token.
+        folder: folder to publish.
+        environment: environment variables; the values of those named like `..._TOKEN` or `..._KEY` are searched for, and so is
+            the user's Hub token.
     """
+    # What to search for: values of environment variables, the Hub token, and paths of this machine.
     known = {f"the value of ${name}": value for name, value in environment.items() if _SECRET_NAME.search(name)}
     known["your token of the Hub"] = get_token() or ""
     homes = {f"{home}/" for home in (Path.home(), Path.cwd()) if home != Path("/")}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name, text = str(path.relative_to(folder)), _text(path)
-        words = path.name == TOKENIZER
-        shortest = _SHORTEST_IN_WORDS if words else _SHORTEST
-        sought = [(kind, value) for kind, value in known.items() if len(value) >= shortest]
-        sought += [] if words else [("a path of this machine", home) for home in homes]
-        for kind, value in sought:
-            for form in {value, json.dumps(value)[1:-1]}:  # as it is, and as JSON writes it
+        name, text = str(path.relative_to(folder)), _read_text(path)
+        is_vocabulary = path.name == TOKENIZER
+        min_length = _MIN_LENGTH_IN_VOCABULARY if is_vocabulary else _MIN_LENGTH
+        values = [(kind, value) for kind, value in known.items() if len(value) >= min_length]
+        values += [] if is_vocabulary else [("a path of this machine", home) for home in homes]
+        for kind, value in values:
+            for form in {value, json.dumps(value)[1:-1]}:  # literally, and with JSON's escapes
                 if form in f"{name}\n{text}":
                     yield Finding(name, text[: text.find(form)].count("\n") + 1 if form in text else 0, kind)
-        patterns = _KEYS if words else _KEYS | _PLACES
+        patterns = _KEYS if is_vocabulary else _KEYS | _PLACES
         for kind, pattern in patterns.items():
             if match := re.search(pattern, text):
                 yield Finding(name, text[: match.start()].count("\n") + 1, kind)
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
+    """Read a file as text; of a weight file only the JSON header."""
     with path.open("rb") as file:
         content = file.read(_HEADER) if path.suffix == ".safetensors" else file.read()
     if path.suffix == ".safetensors":

@@ -1,6 +1,7 @@
-"""Upload an exported folder to the Hub: one commit, whole or not at all.
+"""Upload an exported folder to the Hub in one commit.
 
-`push_to_hub` of a training recipe is one checked export at the end of the run, instead of the trainer's own uploads.
+Pushes are atomic: after an interruption the repository holds either the old or the new version. The setting `push_to_hub` of a
+recipe replaces the trainer's own uploads by one checked export at the end of the run.
 """
 
 from __future__ import annotations
@@ -23,94 +24,109 @@ from hrm_align.export.parity import ParityReport
 from hrm_align.files import free_backup, is_partial
 from hrm_align.models.loading import TINY
 
-# What every error of the client's own HTTP library is, whichever that is.
+# The base class of all errors of the HTTP library that the Hub client uses (requests or httpx).
 _HTTPError: type[Exception] = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
 
 logger = logging.getLogger(__name__)
 
-WAITS = (1, 4, 15)  # seconds before another try
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
+WAITS = (1, 4, 15)  # seconds before each retry
+_TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 _REASONS = {
-    401: "your token is missing, wrong or has expired: run `hf auth login`, or set HF_TOKEN",
-    403: "your token may not write there: use one with write access to this owner's repositories",
-    404: "there is no such owner or repository, or your token may not see it",
-    409: "a repository of this name is in another state: look at it on the Hub",
-    412: "somebody else has just written to it: look at what changed, and push again",
-    413: "a file is larger than the Hub takes: export with a smaller --max_shard_size",
+    401: "your token is missing, wrong or expired. Run `hf auth login`, or set HF_TOKEN",
+    403: "your token has no write access. Use a token with write access to this owner's repositories",
+    404: "the owner or repository does not exist, or your token has no access to it. Check the name and the token",
+    409: "the repository is in a conflicting state. Check the repository on the Hub",
+    412: "somebody else changed the repository during the push. Check what changed, and push again",
+    413: "a file is larger than the Hub accepts. Export with a smaller --max_shard_size",
 }
 
 
 def check_repo_id(name: str, option: str = "--push") -> str:
-    """The name, if it is one that the Hub takes.
+    """Return the name of a repository unchanged, after checking it.
+
+    Args:
+        name: `OWNER/NAME`.
+        option: the option or setting to name in the error.
 
     Raises:
-        UserError: for anything but `OWNER/NAME`.
+        UserError: if the name is not a valid `OWNER/NAME`.
     """
     try:
         validate_repo_id(name)
     except HFValidationError as error:
-        raise UserError(f"{option} {name!r} is no name of a repository ({error}): write OWNER/NAME.") from None
+        raise UserError(f"invalid value for {option}: {name!r} ({error}). Use OWNER/NAME.") from None
     if name.count("/") != 1:
-        raise UserError(f"{option} {name!r} names no owner: write OWNER/NAME.")
+        raise UserError(f"invalid value for {option}: {name!r} has no owner. Use OWNER/NAME.")
     return name
 
 
 def check_export(folder: Path, forced: bool = False) -> dict[str, Any]:
-    """The record of an exported folder that is still what was proven.
+    """Check that an exported folder is unchanged and may be published, and return its record (export.json).
+
+    Args:
+        folder: exported folder.
+        forced: accept a folder that does not reproduce its run's answers.
 
     Raises:
-        UserError: for a folder that is no export, has changed since, holds what must not leave, or answers otherwise than its
-            run and is not forced.
+        UserError: if the folder is not an export, was changed after the export, contains a secret or a file that may not be
+            published, or does not reproduce its run's answers and `forced` is not set.
     """
     try:
         record = dict(json.loads((folder / PUBLICATION).read_text(encoding="utf-8")))
-        parity, proven = ParityReport.of(record["parity"]), record["sha256"]
+        parity, recorded_digests = ParityReport.of(record["parity"]), record["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{folder} is no exported folder, or its {PUBLICATION} is damaged: export again.") from None
-    strange = [
+        raise UserError(
+            f"{folder} is not an exported folder, or its {PUBLICATION} is damaged. Export the run again."
+        ) from None
+    unexpected = [
         path.name
         for path in folder.iterdir()
         if not (path.is_file() and not path.is_symlink() and (is_allowed(path.name) or is_partial(path.name)))
     ]
-    if strange:
+    if unexpected:
         raise UserError(
-            f"{folder} holds {', '.join(sorted(strange)[:5])}, which is no part of an export: export again."
+            f"{folder} contains files that are not part of an export: {', '.join(sorted(unexpected)[:5])}. Export the run again."
         )
-    if digests(folder) != proven:
-        raise UserError(f"the weights in {folder} are not those that were proven when it was exported: export again.")
+    if digests(folder) != recorded_digests:
+        raise UserError(f"the weights in {folder} were changed after the export. Export the run again.")
     if not parity.is_same and not forced:
-        raise UserError(f"{folder} does not answer as its run does: export in another --dtype, or say --force parity.")
+        raise UserError(
+            f"{folder} does not reproduce the answers of its run. Export with another --dtype, or push with --force parity."
+        )
     require_clean(folder)
     return record
 
 
 def push(folder: Path, repo_id: str, private: bool = False, forced: bool = False) -> str:
-    """Upload the folder as one commit; files of an earlier export that are no part of it are deleted in the same commit.
+    """Upload an exported folder in one commit, which also deletes the files of an earlier export that the folder lacks.
 
-    What has been uploaded before a connection broke is not sent again. The token is the one that the Hub's own client finds.
+    Temporary failures are retried; files that were uploaded before a connection broke are not sent again. The token is the one
+    that the Hub client finds.
 
     Args:
-        folder: exported. Its card is made to load `repo_id`.
-        repo_id: `OWNER/NAME`; made if it is not there.
-        private: make it so; refused if it is there and public.
-        forced: although it answers otherwise than its run.
+        folder: exported folder; its card is changed to load `repo_id`.
+        repo_id: `OWNER/NAME`; the repository is created if it does not exist.
+        private: create a private repository; an existing public repository is refused.
+        forced: push a folder that does not reproduce its run's answers.
 
     Returns:
-        Address of the commit.
+        URL of the commit.
 
     Raises:
-        UserError: as `check_export`; or for a name, token or right that is missing, or a repository that is public.
-        RunError: if the Hub cannot be reached, or refuses; nothing half is published then, and the folder stays.
+        UserError: as `check_export`; also for an invalid name, a missing token or permission, or a public repository.
+        RunError: if the Hub cannot be reached or refuses the push. The repository then holds its old or its new version.
     """
     check_repo_id(repo_id)
     record = check_export(folder, forced)
     if record.get("form") == "adapter" and record.get("base_model") in (None, TINY):
-        raise UserError("an adapter is of no use without its base, which is not on the Hub: export it with --merged.")
+        raise UserError(
+            "the adapter cannot be used without its base, which is not on the Hub. Export the run with --merged."
+        )
     try:
         rename_card(folder, repo_id)
     except OSError as error:
         raise UserError(
-            f"{folder / CARD} cannot be made to name {repo_id} ({error.strerror}): copy the folder to where you may write."
+            f"cannot write the name {repo_id} into {folder / CARD} ({error.strerror}). Copy the folder to a place where you may write."
         ) from None
     for wait in (*WAITS, None):
         try:
@@ -118,117 +134,132 @@ def push(folder: Path, repo_id: str, private: bool = False, forced: bool = False
         except LocalTokenNotFoundError:
             raise UserError(f"cannot push to {repo_id}: {_REASONS[401]}.") from None
         except OfflineModeIsEnabled:
-            raise RunError(_unpublished(folder, repo_id, "HF_HUB_OFFLINE is set")) from None
+            raise RunError(_describe_unpublished(folder, repo_id, "HF_HUB_OFFLINE is set")) from None
         except (_HTTPError, OSError, RuntimeError, ValueError) as error:
-            # The client wraps what breaks an upload in a RuntimeError; a card that the Hub refuses is a ValueError.
+            # The client wraps an error during an upload in a RuntimeError, and raises ValueError for a card that the Hub refuses.
             wrapped = isinstance(error, RuntimeError) and isinstance(error.__cause__, _HTTPError)
             cause = error.__cause__ if wrapped else error
             assert cause is not None
             response = cause.response if isinstance(cause, HfHubHTTPError) else None
-            why = _why(cause, response)
+            reason = _describe_failure(cause, response)
             if response is not None and response.status_code in (401, 403, 404):
-                raise UserError(f"cannot push to {repo_id}: {why}.") from None
-            refused = isinstance(cause, ValueError) and not isinstance(
-                cause, json.JSONDecodeError
-            )  # of a garbled answer
-            lasting = refused or (response is not None and response.status_code not in _PASSING)
-            if wait is None or lasting:
-                raise RunError(_unpublished(folder, repo_id, why)) from None
-            wait = _asked_wait(response, wait)
-        logger.warning("push to %s: %s; again in %d s", repo_id, why, wait)
+                raise UserError(f"cannot push to {repo_id}: {reason}.") from None
+            # A JSONDecodeError is a garbled response, which may succeed when retried.
+            is_invalid = isinstance(cause, ValueError) and not isinstance(cause, json.JSONDecodeError)
+            is_permanent = is_invalid or (response is not None and response.status_code not in _TEMPORARY)
+            if wait is None or is_permanent:
+                raise RunError(_describe_unpublished(folder, repo_id, reason)) from None
+            wait = _choose_wait(response, wait)
+        logger.warning(
+            "the push to %s failed: %s. It is retried in %d s; there is nothing to do.", repo_id, reason, wait
+        )
         time.sleep(wait)
-    raise AssertionError("the last try returns or raises")
+    raise AssertionError("the last attempt returns or raises")
 
 
-def _why(error: BaseException, response: Any) -> str:
+def _describe_failure(error: BaseException, response: Any) -> str:
+    """Return the cause of a failed push in words; `response` is the Hub's HTTP response, None if there was none."""
     if response is not None:
-        return _REASONS.get(response.status_code, f"the Hub answers {response.status_code}")
+        return _REASONS.get(response.status_code, f"the Hub returned HTTP status {response.status_code}")
     if isinstance(error, ValueError):
-        return f"the Hub's client refuses it ({' '.join(str(error).split())[:200]})"
+        return f"the Hub client refuses the folder ({' '.join(str(error).split())[:200]})"
     return f"the Hub cannot be reached ({type(error).__name__})"
 
 
 def _commit(api: HfApi, folder: Path, repo_id: str, private: bool) -> str:
-    api.whoami()  # so that a missing token is told as one, whatever the repository
+    """Create the repository if needed, and commit the folder's files. Returns the URL of the commit."""
+    api.whoami()  # fails for a missing token first; later calls would report a missing repository instead
     api.create_repo(repo_id, private=private or None, exist_ok=True)
     info = api.model_info(repo_id)
     assert isinstance(info, ModelInfo)
     if private and not info.private:
-        raise UserError(f"{repo_id} is there already, and public: make it private on the Hub, or choose another name.")
-    ours = sorted(path.name for path in folder.iterdir() if is_allowed(path.name))
-    stale = [name for name in api.list_repo_files(repo_id, revision=info.sha) if is_allowed(name) and name not in ours]
+        raise UserError(
+            f"--private: the repository {repo_id} already exists and is public. Make it private on the Hub, or use another name."
+        )
+    names = sorted(path.name for path in folder.iterdir() if is_allowed(path.name))
+    stale = [name for name in api.list_repo_files(repo_id, revision=info.sha) if is_allowed(name) and name not in names]
     commit = api.create_commit(
         repo_id,
         [
-            *(CommitOperationAdd(name, str(folder / name)) for name in ours),
+            *(CommitOperationAdd(name, str(folder / name)) for name in names),
             *(CommitOperationDelete(name) for name in stale),
         ],
         commit_message="Export by hrm_align",
-        parent_commit=info.sha,  # what was looked at is what is replaced
+        parent_commit=info.sha,  # the Hub refuses the commit if the repository has changed since
     )
     return str(commit.commit_url)
 
 
-def _asked_wait(response: Any, wait: int) -> int:
-    asked = response.headers.get("retry-after", "") if response is not None else ""
-    return min(int(asked), 120) if asked.isdecimal() else wait
+def _choose_wait(response: Any, wait: int) -> int:
+    """Return the seconds to wait: the Hub's Retry-After header, at most 120, or else `wait`."""
+    header = response.headers.get("retry-after", "") if response is not None else ""
+    return min(int(header), 120) if header.isdecimal() else wait
 
 
-def _unpublished(folder: Path, repo_id: str, reason: str) -> str:
+def _describe_unpublished(folder: Path, repo_id: str, reason: str) -> str:
+    """Return the error message of a push that failed for good."""
     return (
-        f"the push to {repo_id} did not end: {reason}. What is published there is whole, the earlier state or the new one. The "
-        f"exported folder stays in {folder}; push again with `hrm-align export {folder} --push {repo_id}`."
+        f"the push to {repo_id} failed: {reason}. The repository holds either its old or the new version. The exported folder "
+        f"remains in {folder}; push again with `hrm-align export {folder} --push {repo_id}`."
     )
 
 
-EXPORT_FOLDER = "export"  # in the run's folder
+EXPORT_FOLDER = "export"  # name of the folder, below the output_dir of the run
 
 
 @dataclass(frozen=True)
 class FinalPush:
-    """Where a run is to be published when it has ended."""
+    """The repository to which a run is pushed when it has ended."""
 
     repo_id: str
     private: bool
 
     @classmethod
     def requested(cls, args: Any) -> FinalPush | None:
-        """Take `push_to_hub` out of the trainer's hands, which would upload pickled settings and optimizer states.
+        """Read `push_to_hub` and turn it off in the trainer, which would upload pickled settings and optimizer states.
 
         Args:
-            args: of the trainer; `push_to_hub` is False afterwards.
+            args: settings of the trainer; `push_to_hub` is False afterwards.
 
         Returns:
-            What to do at the end; None if nothing is asked.
+            The push to do at the end of the run; None if no push is requested.
 
         Raises:
-            UserError: for what could not be done when the run has ended: no name, or no token.
+            UserError: if `hub_model_id` or the Hub token is missing, so that the push would fail at the end of the run.
         """
         if not args.push_to_hub:
             return None
         args.push_to_hub = False
         if not args.hub_model_id:
-            raise UserError("push_to_hub needs hub_model_id: OWNER/NAME, the repository to publish in.")
+            raise UserError(
+                "hub_model_id is missing, and push_to_hub needs it. Set hub_model_id to the repository, OWNER/NAME."
+            )
         if get_token() is None:
-            raise UserError("push_to_hub finds no token: run `hf auth login`, or set HF_TOKEN; or leave it out.")
+            raise UserError(
+                "push_to_hub needs a Hub token, and none was found. Run `hf auth login`, set HF_TOKEN, or leave push_to_hub out."
+            )
         return cls(check_repo_id(args.hub_model_id, "hub_model_id"), bool(args.hub_private_repo))
 
     def publish(self, run: Path, max_new_tokens: int) -> None:
-        """Export the run into its folder, and push it. A failure is reported with the remedy and does not fail the run.
+        """Export a finished run into its own folder and push the export. A failure is logged and does not fail the run.
 
         Args:
-            run: output_dir of the run, which has ended.
-            max_new_tokens: longest answer when the export is asked.
+            run: output_dir of the run.
+            max_new_tokens: longest answer, in tokens, when the run and the export are compared.
         """
         from hrm_align.export.pipeline import ExportOptions, export
 
         folder = run / EXPORT_FOLDER
         try:
-            if folder.exists():  # of the run before it was resumed
+            if folder.exists():  # an export from before the run was resumed
                 folder.rename(free_backup(folder))
             export(ExportOptions(str(run), folder, max_new_tokens=max_new_tokens, push=self.repo_id))
             print(f"published: {push(folder, self.repo_id, self.private)}")
         except (UserError, RunError) as error:
-            logger.warning("the run is saved in %s, but it was not published: %s", run, error)
-        except Exception:  # out of memory, say: whatever it is, the run has ended well
-            logger.exception("the run is saved in %s, but it was not published; try `hrm-align export %s`", run, run)
+            logger.warning("the run was not published: %s The run itself is saved in %s.", error, run)
+        except Exception:  # such as out of memory; the training itself has succeeded
+            logger.exception(
+                "the run was not published. The run itself is saved in %s; export it again with `hrm-align export %s --to DIR`.",
+                run,
+                run,
+            )

@@ -1,4 +1,4 @@
-"""An adapter merged into its base in float32, and the proof that the result is the same model."""
+"""Merge an adapter into its base in float32, and check that logits and greedy answers stay the same."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ from hrm_align.rendering import DEFAULT_CONDITION, Document, renderer_of
 from hrm_align.rollouts.local import generate
 from hrm_align.run_folder import MERGE
 
-KEPT_LOGITS = 1 << 24  # that are held for the comparison, 64 MiB; where there are more, at evenly spaced positions
-# Compared on where no --data is given: short, of several kinds.
+# Logits held in memory for the comparison (64 MiB in float32); of more logits, evenly spaced positions are compared.
+KEPT_LOGITS = 1 << 24
+# Prompts to compare on without --data: short, of several kinds.
 PROMPTS = ("Hello.", "Add 12 and 30.", "What is the capital of France?", "Write a list of three animals.",
            "copy abc", "Is 7 larger than 5?", "Explain recursion in one sentence.", "x = 3; x * 2 =")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class MergeReport:
-    """How far a merged model is from the adapter on its base.
+    """Difference between a merged model and the adapter on its base.
 
     Args:
-        prompts: how many were compared.
-        tokens: positions whose logits were compared: prompts and greedy answers.
-        largest_difference: of two logits, over the largest logit.
-        other_answers: prompts whose greedy answers differ, those left out that part where two tokens tie.
-        tolerance: of `largest_difference`.
-        floor: how far two right ways of computing the unmerged model differ, in the same unit (`models.rounding`).
-        ties: prompts whose answers part at two tokens whose logits are closer than the tolerance.
+        prompts: number of prompts compared.
+        tokens: number of positions whose logits were compared, in prompts and greedy answers.
+        largest_difference: largest difference of two logits, divided by the largest logit.
+        other_answers: number of prompts whose greedy answers differ; ties are not counted.
+        tolerance: largest `largest_difference` allowed.
+        floor: difference between two correct ways to compute the unmerged model, in the same unit (`models.rounding`).
+        ties: number of prompts whose answers first differ at two tokens whose logits are closer than the tolerance.
     """
 
     prompts: int
@@ -51,17 +52,17 @@ class MergeReport:
 
     @property
     def is_same(self) -> bool:
-        """Whether the two are one model."""
+        """Whether the difference is within the tolerance."""
         return self.largest_difference <= self.tolerance and not self.other_answers
 
     def require(self) -> None:
-        """Raises RunError outside the tolerance."""
+        """Raise RunError if the difference is outside the tolerance."""
         if not self.is_same:
             raise RunError(
-                f"merged and unmerged differ by {self.largest_difference:.1e} of the largest logit (rounding alone gives "
-                f"{self.floor:.1e} on this model, and {self.tolerance:.1e} is allowed) and in {self.other_answers} of "
-                f"{self.prompts} greedy answers: nothing was written. Use the adapter unmerged, or name a --tolerance if you "
-                "accept the difference."
+                f"the merged model differs from the unmerged one by {self.largest_difference:.1e} of the largest logit (rounding "
+                f"alone gives {self.floor:.1e} on this model, and {self.tolerance:.1e} is allowed) and in {self.other_answers} of "
+                f"{self.prompts} greedy answers. Nothing was written. Use the adapter unmerged, or accept the difference with a "
+                "larger --tolerance."
             )
 
 
@@ -74,81 +75,91 @@ def merge(
     tolerance: float | None = None,
     batch_size: int = 64,
 ) -> tuple[HrmTextForCausalLM, MergeReport]:
-    """Merge the active adapter, and compare logits and greedy answers with what it was.
+    """Merge the active adapter, and compare logits and greedy answers with those of the unmerged model.
 
     Args:
-        model: a base with an adapter, in float32.
-        prompts: ids to compare on.
-        answers: greedy answers of the unmerged model to these prompts, ids, if they are known; None generates them.
-        max_new_tokens: of the greedy answers; known ones that are longer are cut.
-        tolerance: share of the largest logit; None for what the model's own rounding floor allows.
-        batch_size: answers written side by side.
+        model: a base with an adapter, in float32; the base's modules are merged in place.
+        prompts: token ids of the prompts to compare on.
+        answers: token ids of the unmerged model's greedy answers to these prompts, if known; None generates them.
+        max_new_tokens: longest greedy answer, in tokens; longer known answers are cut to it.
+        tolerance: allowed difference as a share of the largest logit; None derives it from the model's rounding floor.
+        batch_size: completions generated together.
 
     Returns:
-        The merged model (the base's own modules) and the report; the caller decides what a difference means.
+        The merged model (the base's own modules) and the report. The caller decides whether a difference is an error.
 
     Raises:
-        UserError: for a quantised or half-precision base, in which a merge would round the adapter away.
+        UserError: for a quantised or half-precision base, in which rounding would lose the adapter's change.
+        RunError: if a merged weight is not finite.
     """
     base: Any = model.get_base_model()
     if getattr(base, "is_quantized", False):
-        raise UserError("the base is quantised, and merging would round the adapter away: load the base whole.")
+        raise UserError(
+            "cannot merge into a quantised base, because rounding would lose the adapter's change. Load the base unquantised."
+        )
     if any(weight.dtype != torch.float32 for weight in model.parameters()):
-        raise UserError("the base or the adapter is not in float32, in which merging is exact: load both in float32.")
-    adapted: Any = model  # it answers like the model inside
+        raise UserError("cannot merge, because the base or the adapter is not in float32. Load both in float32.")
+    adapted: Any = model  # a PeftModel forwards calls to the model inside
     if answers is None:
         answers = generate(adapted, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
     answers = [answer[:max_new_tokens] for answer in answers]
     documents = [Document([*prompt, *answer], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
+    # Logits and rounding floor of the unmerged model.
     floor = measure_floor(model, documents)
-    kept = _kept_positions(documents, base.config.vocab_size)
-    before = _logits(model, documents, kept)
-    # In place: PEFT's safe_merge copies each weight, and what the allocator then holds unused is a quarter of the model.
+    positions = _choose_positions(documents, base.config.vocab_size)
+    before = _compute_logits(model, documents, positions)
+    # Merge in place: PEFT's safe_merge copies each weight, which leaves unused memory of a quarter of the model in the allocator.
     merged: Any = model.merge_and_unload(safe_merge=False)
     _require_finite(merged)
-    vars(merged).pop("get_output_embeddings", None)  # of an adapted head
-    after = _logits(merged, documents, kept)
+    vars(merged).pop("get_output_embeddings", None)  # an override for an adapted head
+    # Compare the logits, then the greedy answers.
+    after = _compute_logits(merged, documents, positions)
     largest = float(torch.stack([logits.abs().max() for logits in before]).max())
     apart = torch.stack([(a - b).abs().max() for a, b in zip(before, after, strict=True)])
-    difference = float(apart.max()) / largest  # NaN if any is, which is no difference that is allowed
+    difference = float(apart.max()) / largest  # NaN if any logit is NaN; a NaN is never within the tolerance
     allowed = floor.limit(floor.logits) if tolerance is None else tolerance
-    again = generate(merged, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
-    margins = [tie_margin(merged, document, other) for document, other in zip(documents, again, strict=True)]
+    merged_answers = generate(merged, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
+    margins = [tie_margin(merged, document, answer) for document, answer in zip(documents, merged_answers, strict=True)]
     ties = sum(margin is not None and margin <= allowed * largest for margin in margins)
     others = sum(margin is not None for margin in margins) - ties
-    return merged, MergeReport(len(documents), sum(map(len, kept)), difference, others, allowed, floor.logits, ties)
+    compared = sum(map(len, positions))
+    return merged, MergeReport(len(documents), compared, difference, others, allowed, floor.logits, ties)
 
 
 def _require_finite(merged: nn.Module) -> None:
-    """Raises RunError for weights that are no finite numbers; of a NaN both the least and the largest entry are NaN."""
+    """Raise RunError if a weight is not finite; where an entry is NaN, aminmax returns NaN for both bounds."""
     for name, weight in merged.named_parameters():
         if not torch.isfinite(torch.stack(torch.aminmax(weight.detach()))).all():
             raise RunError(
-                f"the merged weights of {name} are not finite: nothing was written. The adapter or its base is damaged; train "
-                "it again, or use an earlier checkpoint of its run."
+                f"the merged weights of {name} are not finite. Nothing was written. The adapter or its base is damaged: use an "
+                "earlier checkpoint of the run, or train the adapter again."
             )
 
 
-def _kept_positions(documents: Sequence[Document], vocabulary: int) -> list[Tensor]:
-    """For each document the positions (kept) at which all logits are compared: every one, or evenly spaced ones."""
+def _choose_positions(documents: Sequence[Document], vocabulary: int) -> list[Tensor]:
+    """Return for each document the positions (compared,) whose logits are compared: all, or evenly spaced ones.
+
+    At most about `KEPT_LOGITS` logits are compared in all, and at least one position of each document.
+    """
     total = sum(len(document.input_ids) for document in documents)
-    apart = max(1, -(-total * vocabulary // KEPT_LOGITS))
-    kept, begun = [], 0
+    spacing = max(1, -(-total * vocabulary // KEPT_LOGITS))
+    positions, offset = [], 0
     for document in documents:
-        first = -begun % apart
-        kept.append(torch.arange(min(first, len(document.input_ids) - 1), len(document.input_ids), apart))
-        begun += len(document.input_ids)
-    return kept
+        length = len(document.input_ids)
+        first = min(-offset % spacing, length - 1)
+        positions.append(torch.arange(first, length, spacing))
+        offset += length
+    return positions
 
 
 @torch.no_grad()
-def _logits(model: Any, documents: Sequence[Document], kept: Sequence[Tensor]) -> list[Tensor]:
-    """(kept, vocab) of each document, as training runs it: through the prefix mask of the seam."""
+def _compute_logits(model: Any, documents: Sequence[Document], positions: Sequence[Tensor]) -> list[Tensor]:
+    """Return the logits (compared, vocab) of each document at its positions, float32 on the CPU, under the prefix mask."""
     device = next(model.parameters()).device
     with in_evaluation(model):
         return [
-            model(torch.tensor([document.input_ids], device=device), use_cache=False).logits[0, positions].float().cpu()
-            for document, positions in zip(documents, kept, strict=True)
+            model(torch.tensor([document.input_ids], device=device), use_cache=False).logits[0, places].float().cpu()
+            for document, places in zip(documents, positions, strict=True)
         ]
 
 
@@ -159,18 +170,18 @@ def save_merged(
     report: MergeReport,
     **origin: str | None,
 ) -> None:
-    """Write a merged model that is the same as what it was merged from, whole or not at all, and read it back.
+    """Write a merged model to a new folder, and read the weights back to verify them. A failure leaves no folder.
 
     Args:
-        merged: of `merge`.
-        tokenizer: saved with it.
+        merged: the merged model that `merge` returned.
+        tokenizer: saved with the model.
         target: a new folder.
-        report: of `merge`.
-        origin: what it was merged from, for its record.
+        report: the report that `merge` returned.
+        origin: names of the base and the adapter, for the record in merge.json.
 
     Raises:
-        UserError: if the folder is there, or the disk refuses.
-        RunError: if the report is outside its tolerance, or the folder does not give the same weights.
+        UserError: if the folder exists, or the disk is full or not writable.
+        RunError: if the report is outside its tolerance, or the weights read back differ from the model's.
     """
     report.require()
     size = sum(weight.numel() * weight.element_size() for weight in merged.parameters())
@@ -179,19 +190,24 @@ def save_merged(
         tokenizer.save_pretrained(folder)
         replace_json(folder / MERGE, {**origin, **asdict(report)})
         if wrong := differing_tensors(merged, folder):
-            raise RunError(f"{target} does not give back {some(wrong)} as saved: nothing was written.")
+            raise RunError(
+                f"the weights read back from {target} differ from what was saved: {some(wrong)}. Nothing was written. Check the disk."
+            )
 
 
 def merged_start(name: str, target: Path) -> str:
-    """The checkpoint that a run begins with: `name` itself, or where it is an adapter, the merge of it and its base.
+    """Return the checkpoint that a run starts from; an adapter is merged into its base first.
 
     Args:
         name: checkpoint folder, Hub id, `tiny`, or an adapter's folder.
-        target: folder for the merge; one that is there already, of this run before it was resumed, is taken.
+        target: folder for the merged checkpoint; an existing folder (of this run before it was resumed) is used as it is.
+
+    Returns:
+        `name`, or the path of the merged checkpoint if `name` is an adapter.
 
     Raises:
         UserError: as `open_adapter`.
-        RunError: if the merge is another model than the adapter on its base.
+        RunError: if the merged model differs from the adapter on its base.
     """
     if not is_adapter(name):
         return name

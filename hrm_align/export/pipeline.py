@@ -1,4 +1,7 @@
-"""The way of an export: ask the run, write the folder, ask the folder, compare, tell, and only then give it its name."""
+"""Export a run: generate answers with it, write the folder, generate answers with the folder, compare, and write the card.
+
+The folder is written under a temporary name and renamed when all checks have passed, so a failed export leaves no folder.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,10 @@ from hrm_align.export.parity import (
     Reference,
     Tolerance,
     ask_stock,
+    choose_batch_size,
     compare,
     published,
     reference,
-    side_by_side,
 )
 from hrm_align.files import check_new, new_folder, replace_json
 from hrm_align.models.adapters import base_of, load_adapted
@@ -50,7 +53,8 @@ from hrm_align.run_folder import Source, open_source, origin, public_name
 
 logger = logging.getLogger(__name__)
 
-MERGED_ON, MERGED_TOKENS = 32, 32  # prompts on which a merge is compared before it is written, tokens of each answer
+# A merge is compared with the unmerged model on so many prompts, and so many tokens of each answer.
+MERGED_ON, MERGED_TOKENS = 32, 32
 
 
 @dataclass(frozen=True)
@@ -58,60 +62,79 @@ class ExportOptions:
     """What to export, and how. Each field with a help text is an option of `hrm-align export`.
 
     Args:
-        run: output_dir of a run, a checkpoint of it, or any folder of a checkpoint or adapter.
-        to: new folder.
+        run: output_dir of a run, a checkpoint of it, or any folder that holds a checkpoint or an adapter.
+        to: new folder to write.
 
     Raises:
-        UserError: for a value that cannot be, by its option.
+        UserError: for an invalid value; the message names the option.
     """
 
     run: str
     to: Path
-    adapter: bool = option(False, "the adapter alone (default for the run of an adapter)")
-    merged: bool = option(False, "the adapter merged into its base, in float32")
-    ema: bool = option(False, "the averaged weights of the run")
+    adapter: bool = option(False, "export the adapter alone (default for a run with an adapter)")
+    merged: bool = option(False, "merge the adapter into its base, in float32")
+    ema: bool = option(False, "export the averaged weights (EMA) of the run")
     dtype: str | None = option(
-        None, "type to publish in (default float32, as trained; an adapter keeps its own)", choices=[*DTYPES]
+        None, "dtype of the exported weights (default float32, as trained; an adapter keeps its own)", choices=[*DTYPES]
     )
     data: list[str] = field(
-        default_factory=list, metadata={"help": "held-out rows (default: the run's own)", "metavar": "FILE"}
+        default_factory=list, metadata={"help": "held-out rows to score (default: those of the run)", "metavar": "FILE"}
     )
-    limit: int = option(300, "only the first so many rows of each file (default %(default)s)")
-    match: str | None = option(None, f"grader: {', '.join(match_names())} (default: as the run did)")
+    limit: int = option(300, "use at most this many rows of each file (default %(default)s)")
+    match: str | None = option(None, f"grader: {', '.join(match_names())} (default: the grader of the run)")
     max_new_tokens: int = option(256, "longest answer, in tokens (default %(default)s)")
     base: str | None = option(
-        None, "where the base of an adapter, or the model before training, lies (default: as recorded)"
+        None, "location of the adapter's base, or of the model before training (default: as recorded by the run)"
     )
-    base_model: str | None = option(None, "what the card calls the base (default: as recorded)", metavar="OWNER/NAME")
-    license: str = option("apache-2.0", "for the card (default %(default)s)")
-    max_shard_size: str = option(SHARD, "largest weight file (default %(default)s)")
-    force: str | None = option(None, "publish although it answers otherwise than the run", choices=["parity"])
+    base_model: str | None = option(
+        None, "name of the base in the card (default: as recorded by the run)", metavar="OWNER/NAME"
+    )
+    license: str = option("apache-2.0", "license in the card (default %(default)s)")
+    max_shard_size: str = option(SHARD, "largest size of a weight file (default %(default)s)")
+    force: str | None = option(
+        None, "export even if the folder does not reproduce the run's answers", choices=["parity"]
+    )
     push: str | None = option(
         None, "upload to the Hub, with the token of `hf auth login` or HF_TOKEN", metavar="OWNER/NAME"
     )
 
     def __post_init__(self) -> None:
-        """Check what is only text or number to a parser."""
+        """Check the values that the command line parser accepts as any text or number."""
         for name in ("limit", "max_new_tokens"):
             if getattr(self, name) < 1:
-                raise UserError(f"--{name} is {getattr(self, name)}: it must be 1 or more.")
+                raise UserError(f"invalid value for --{name}: {getattr(self, name)}. Use 1 or more.")
         if self.adapter and self.merged:
-            raise UserError("--adapter and --merged are two forms of one export: give one of them.")
+            raise UserError("--adapter and --merged cannot be combined. Use one of them.")
         if self.match is not None:
             check_match(self.match, "--match")
         if not re.fullmatch(r"[1-9][0-9]*[KMGT]B", self.max_shard_size):
             raise UserError(
-                f"--max_shard_size {self.max_shard_size!r} is no size: write a number and its unit, such as 500MB or 4GB."
+                f"invalid value for --max_shard_size: {self.max_shard_size!r}. Use a number and a unit, such as 500MB or 4GB."
             )
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", self.license):
             raise UserError(
-                f"--license {self.license!r} is no identifier of the Hub: write it as mit, apache-2.0 or other."
+                f"invalid value for --license: {self.license!r}. Use an identifier of the Hub, such as mit, apache-2.0 or other."
             )
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """The run, loaded and asked; `model` is merged by then, if that is what is published."""
+class _RunAnswers:
+    """The run's model with its answers, which the exported folder must reproduce.
+
+    Args:
+        source: the run.
+        form: `full`, `merged` or `adapter`.
+        base_model: published name of the base; None if there is none.
+        match: name of the grader.
+        model: the model to export; already merged if `form` is `merged`.
+        tokenizer: of the model.
+        questions: the rows to answer.
+        expected: the run's answers in float32, with the adapter unmerged.
+        ours: the run's answers with the exported weights, in float32 arithmetic.
+        batch_size: prompts per batch.
+        before: scores of the model that the run started from; None if not measured.
+        merging: comparison of the merged with the unmerged model; None if nothing was merged.
+    """
 
     source: Source
     form: str
@@ -128,22 +151,23 @@ class _Asked:
 
 
 def export(options: ExportOptions) -> dict[str, Any]:
-    """Write an exported folder, proven.
+    """Write an exported folder, and check that stock Transformers reproduces the run's greedy answers with it.
 
     Returns:
-        What to tell: `form`, `parity`, scores `before` and `after` where rows have answers, and `merge` of a merged adapter.
+        A report for the user: `form`; `parity`; the scores `before` and `after` if the rows have references; and `merge` for a
+        merged adapter.
 
     Raises:
-        UserError: for something that cannot be exported, a folder that is there, or a secret in what would be written.
-        RunError: if the folder does not answer as the run does; nothing is written then.
+        UserError: if the run cannot be exported, the target folder exists, or a file would contain a secret.
+        RunError: if the folder does not reproduce the run's answers; no folder is left behind.
     """
     check_new(options.to)
-    run = _ask(options)
-    base = _base(options, run.source) if run.form == "adapter" else None
-    parameters = _parameters(run)
+    run = _answer_with_run(options)
+    base = _locate_base(options, run.source) if run.form == "adapter" else None
+    parameters = _count_parameters(run)
     with new_folder(options.to, 4 * parameters) as folder:
         _write_weights(options, run, folder)
-        found = ask_stock(
+        rows = ask_stock(
             folder,
             run.questions.examples,
             run.expected,
@@ -152,38 +176,40 @@ def export(options: ExportOptions) -> dict[str, Any]:
             len(run.ours.answers),
             base,
         )
-        report = compare(run.expected, run.ours, found)
+        report = compare(run.expected, run.ours, rows)
         if not options.force:
             report.require()
-        publication = _publication(options, run, report, found, parameters)
+        publication = _publication(options, run, report, rows, parameters)
         (folder / CARD).write_text(write_card(publication), encoding="utf-8")
         replace_json(folder / PUBLICATION, _record(publication, folder))
         require_clean(folder)
-    sides = {"before": publication.before, "after": publication.after}
-    scores = {name: side.score.to_dict() for name, side in sides.items() if side is not None}
+    evaluations = {"before": publication.before, "after": publication.after}
+    scores = {name: evaluation.score.to_dict() for name, evaluation in evaluations.items() if evaluation is not None}
     merging = {"merge": asdict(run.merging)} if run.merging else {}
     return {"form": run.form, "parity": report.to_dict(), **scores, **merging}
 
 
-def _ask(options: ExportOptions) -> _Asked:
-    """Ask what the run began with and the run itself, one after the other: never are both in memory."""
+def _answer_with_run(options: ExportOptions) -> _RunAnswers:
+    """Score the starting model, then generate answers with the run's model; only one of the two is in memory at a time."""
     source = open_source(options.run, options.ema)
     form = _form(options, source)
     base_model = _base_model(options, source, form)
-    dtype = _published_dtype(options, source, form)
+    dtype = _choose_dtype(options, source, form)
     match = options.match or (source.match if source.match in match_names() else "exact")
     disable_progress_bar()
-    config, tokenizer = _described(options, source)
+    config, tokenizer = _load_config_and_tokenizer(options, source)
     room = config.max_position_embeddings - options.max_new_tokens
     questions = questions_of(source, options.data, options.limit, tokenizer, room)
-    before = _before(options, source, questions, match) if questions.graded else None
-    model, tokenizer = _trained(options, source)
+    before = _score_start(options, source, questions, match) if questions.graded else None
+    model, tokenizer = _load_run(options, source)
+    # Answers and log-probabilities of the run, in float32 with the adapter unmerged, and its rounding floor.
     render = renderer_of(tokenizer)
     longest = max(len(render.prompt(example.messages, example.condition)) for example in questions.examples)
-    batch_size = side_by_side(model, len(questions.examples), longest + options.max_new_tokens)
+    batch_size = choose_batch_size(model, len(questions.examples), longest + options.max_new_tokens)
     expected = reference(model, tokenizer, questions.examples, options.max_new_tokens, batch_size)
     floor = measure_floor(model, expected.documents)
     cost = 0.0 if dtype == "float32" else cost_of_rounding(model, expected.documents, DTYPES[dtype])
+    # Turn the model into what is exported: merged, and with the run's own gradient horizon in its config.
     merging = None
     if form == "merged":
         model, merging = merge(
@@ -195,36 +221,40 @@ def _ask(options: ExportOptions) -> _Asked:
         )
         merging.require()
     if source.adapter is not None and "L_bp_cycles" in source.adapter.record:
-        model.config.L_bp_cycles = source.adapter.record["L_bp_cycles"]  # what it was trained with, not its base
+        model.config.L_bp_cycles = source.adapter.record["L_bp_cycles"]  # of the run; the base may have another
+    # Answers with the exported weights, in float32 arithmetic.
     tolerance = Tolerance.of(floor, cost, dtype)
     ours = published(model, expected, dtype, tolerance, floor, options.max_new_tokens, batch_size)
-    return _Asked(
+    return _RunAnswers(
         source, form, base_model, match, model, tokenizer, questions, expected, ours, batch_size, before, merging
     )
 
 
 def _base_model(options: ExportOptions, source: Source, form: str) -> str | None:
-    """What others find the base under. A whole model may name the one that a chain of runs began with, an adapter may not."""
+    """Return the published name of the base; None if it has none.
+
+    A whole model may name the base that a chain of runs started from. An adapter must name the exact base it was trained on.
+    """
     if options.base_model or form != "adapter":
         return options.base_model or origin(source.base)
-    found = public_name(source.base)
-    if found is None or (options.push and found == TINY):
+    name = public_name(source.base)
+    if name is None or (options.push and name == TINY):
         raise UserError(
-            f"an adapter is of no use without its base, and {source.base} is nowhere where others find it: add --merged, or "
-            "say under what name you have published exactly that, --base_model OWNER/NAME."
+            f"the adapter cannot be used without its base, and its base {source.base} is not published. Add --merged, or publish "
+            "exactly this base and name it with --base_model OWNER/NAME."
         )
-    return found
+    return name
 
 
-def _parameters(run: _Asked) -> int:
-    """How many the folder will hold."""
+def _count_parameters(run: _RunAnswers) -> int:
+    """Return the number of parameters that the folder will hold."""
     if run.form == "adapter" and run.source.adapter is not None:
         return sum(math.prod(shape) for shape in run.source.adapter.shapes().values())
     return sum(weight.numel() for weight in run.model.parameters())
 
 
-def _write_weights(options: ExportOptions, run: _Asked, folder: Path) -> None:
-    """Write all but the card."""
+def _write_weights(options: ExportOptions, run: _RunAnswers, folder: Path) -> None:
+    """Write the weights, configs and tokenizer: everything but the card and the record."""
     if run.form != "adapter":
         write_model(run.model, run.tokenizer, folder, run.ours.dtype, options.max_shard_size)
         return
@@ -233,9 +263,10 @@ def _write_weights(options: ExportOptions, run: _Asked, folder: Path) -> None:
 
 
 def _publication(
-    options: ExportOptions, run: _Asked, report: ParityReport, found: Sequence[dict[str, Any]], parameters: int
+    options: ExportOptions, run: _RunAnswers, report: ParityReport, rows: Sequence[dict[str, Any]], parameters: int
 ) -> Publication:
-    answers = [row["answer_ids"] for row in found]
+    """Collect the content of the card; `rows` are the answers of the folder as `ask_stock` returns them."""
+    answers = [row["answer_ids"] for row in rows]
     examples, config = run.questions.examples, run.model.config
     return Publication(
         name=options.push or options.to.name,
@@ -255,42 +286,44 @@ def _publication(
 
 
 def _form(options: ExportOptions, source: Source) -> str:
+    """Return the form of the export: `full`, `merged` or `adapter`. Raises UserError for options that do not fit the run."""
     if source.adapter is None:
         if options.adapter or options.merged:
             raise UserError(
-                f"{options.run} is a whole checkpoint: --adapter and --merged are for the run of an adapter."
+                f"{options.run} is a whole checkpoint, and --adapter and --merged need a run with an adapter. Leave them out."
             )
         return "full"
     if not options.merged and options.dtype:
         raise UserError(
-            "--dtype is for whole weights: an adapter is published as it is. Add --merged, or leave it out."
+            "--dtype applies to whole weights only, and this export is an adapter. Add --merged, or leave --dtype out."
         )
     return "merged" if options.merged else "adapter"
 
 
-def _base(options: ExportOptions, source: Source) -> str:
+def _locate_base(options: ExportOptions, source: Source) -> str:
+    """Return the folder or Hub id from which the adapter's base is loaded."""
     assert source.adapter is not None
     return resolve(options.base or base_of(source.adapter))
 
 
-def _described(options: ExportOptions, source: Source) -> tuple[HrmTextConfig, PreTrainedTokenizerFast]:
-    """Config and tokenizer of the run's model, before a weight is loaded."""
+def _load_config_and_tokenizer(options: ExportOptions, source: Source) -> tuple[HrmTextConfig, PreTrainedTokenizerFast]:
+    """Load config and tokenizer of the run's model, without the weights."""
     name = str(source.folder) if source.adapter is None else options.base or base_of(source.adapter)
     return load_config(name), load_tokenizer(name)
 
 
-def _trained(options: ExportOptions, source: Source) -> tuple[Any, PreTrainedTokenizerFast]:
-    """The run's own model, in float32, an adapter on its base."""
+def _load_run(options: ExportOptions, source: Source) -> tuple[Any, PreTrainedTokenizerFast]:
+    """Load the run's model in float32; an adapter stays unmerged on its base."""
     if source.adapter is None:
         return load_model_and_tokenizer(str(source.folder), device=default_device())
     base = options.base or base_of(source.adapter)
     return load_adapted(base, {"adapter": source.adapter}, device=default_device())
 
 
-def _before(options: ExportOptions, source: Source, questions: Questions, match: str) -> Evaluation | None:
-    """What the model scored before it was trained; None where that cannot be loaded any more.
+def _score_start(options: ExportOptions, source: Source, questions: Questions, match: str) -> Evaluation | None:
+    """Score the model that the run started from; None if it can no longer be loaded.
 
-    Of an adapter's run, the base is loaded afresh: some initialisations of adapters take something out of it.
+    The base of an adapter is loaded again rather than reused, because some adapter initialisations change the base's weights.
     """
     start = options.base or source.start
     if start is None:
@@ -298,22 +331,27 @@ def _before(options: ExportOptions, source: Source, questions: Questions, match:
     try:
         model, tokenizer = load_model_and_tokenizer(start, device=default_device())
     except UserError as error:
-        logger.warning("what the run began with cannot be scored: %s", error)
+        logger.warning(
+            "the card will have no scores from before training, because the model that the run started from cannot be loaded: %s "
+            "Name its location with --base.",
+            error,
+        )
         return None
     return evaluate(model, tokenizer, questions.examples, max_new_tokens=options.max_new_tokens, match=match)
 
 
-def _published_dtype(options: ExportOptions, source: Source, form: str) -> str:
-    """The type that others load; an adapter runs in that of its base."""
+def _choose_dtype(options: ExportOptions, source: Source, form: str) -> str:
+    """Return the dtype in which the export is loaded by default; an adapter is loaded in the dtype of its base."""
     if form != "adapter":
         return options.dtype or "float32"
-    name = str(load_config(_base(options, source)).dtype).removeprefix("torch.")
+    name = str(load_config(_locate_base(options, source)).dtype).removeprefix("torch.")
     return name if name in DTYPES else "float32"
 
 
 def _record(publication: Publication, folder: Path) -> dict[str, Any]:
-    """For programs: what the card tells people, and the digests of the weights."""
-    before, after = (side and side.to_dict() for side in (publication.before, publication.after))
+    """Return the content of export.json: the facts of the card for programs, and the SHA-256 digests of the weight files."""
+    before = publication.before and publication.before.to_dict()
+    after = publication.after and publication.after.to_dict()
     return {
         "hrm_align": __version__,
         "form": publication.form,

@@ -1,12 +1,11 @@
-"""Ask an exported folder by Transformers alone (and PEFT, for an adapter): what everyone else gets. Imports no hrm_align.
+"""Answer rows with an exported folder in stock Transformers (and PEFT, for an adapter), without importing hrm_align.
 
     python stock.py FOLDER ROWS.jsonl [--base BASE] [--max_new_tokens 256] > answers.jsonl
 
-Needs torch and transformers, in any environment: copy this file there. A row is `{"messages": [...], "condition"?,
-"expected"?, "answer_ids"?, "in_float32"?}`. Prints one object a row: `prompt_ids`, `answer_ids` and `text` of the greedy
-answer in the type that the weights are saved in; and computed in float32 `logprobs` of a row's own `answer_ids`, and for a row
-that asks for it `in_float32` a greedy answer, `float32_answer_ids`. Rows with `expected` are counted: the share answered
-exactly goes to the error stream.
+Needs torch and transformers only; copy this file to any environment that has both. A row is `{"messages": [...], "condition"?,
+"expected"?, "answer_ids"?, "in_float32"?}`. Prints one object per row: `prompt_ids`, and `answer_ids` and `text` of the greedy
+answer in the saved dtype; `logprobs` of the row's `answer_ids`, computed in float32; and `float32_answer_ids`, a greedy answer in
+float32, for rows with `in_float32`. If rows have `expected`, the share of exact matches is printed to standard error.
 """
 
 import argparse
@@ -18,13 +17,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 def on_accelerator(model):
-    """The model, moved to this machine's accelerator if there is one."""
+    """Move a model to this machine's accelerator, if there is one."""
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return model if device is None else model.to(device)
 
 
 def load(folder, base=None):
-    """The model, in the type it was saved in, and the tokenizer, as the quickstart of the card loads them."""
+    """Load the model, in its saved dtype, and the tokenizer, as the quickstart of the card does."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = on_accelerator(AutoModelForCausalLM.from_pretrained(folder if base is None else base, dtype="auto"))
     if base is None:
@@ -35,7 +34,7 @@ def load(folder, base=None):
 
 
 def compute_in_float32(model):
-    """Make each module cast its own weights when it runs: no second copy of the model is held. For good."""
+    """Make each module cast its weights to float32 while it runs, so that no second copy of the model is held. Not reversible."""
 
     def widen(module, inputs):
         module.narrow = {name: weight.data for name, weight in module.named_parameters(recurse=False)}
@@ -48,7 +47,7 @@ def compute_in_float32(model):
         del module.narrow
 
     for module in model.modules():
-        if isinstance(module, torch.nn.Embedding):  # whose rows alone are cast
+        if isinstance(module, torch.nn.Embedding):  # only the looked-up rows are cast
             module.register_forward_hook(lambda module, inputs, output: output.float())
         elif any(True for _ in module.parameters(recurse=False)):
             module.register_forward_pre_hook(widen)
@@ -57,8 +56,8 @@ def compute_in_float32(model):
 
 @torch.no_grad()
 def answers(model, tokenizer, rows, max_new_tokens, batch_size):
-    """Greedy answers through the chat template and `generate`: the ids of prompt and answer, in the order of the rows."""
-    end, found = model.generation_config.eos_token_id, {}
+    """Generate greedy answers with the chat template and `generate`. Returns (prompt ids, answer ids) for each row, in order."""
+    end, answer_ids = model.generation_config.eos_token_id, {}
     prompts = [template(tokenizer, row)["input_ids"] for row in rows]
     order = sorted(range(len(rows)), key=lambda place: len(prompts[place]))
     for start in range(0, len(order), batch_size):
@@ -67,12 +66,12 @@ def answers(model, tokenizer, rows, max_new_tokens, batch_size):
         batch = batch.to(model.device)
         out = model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False)
         for place, ids in zip(places, out[:, batch["input_ids"].shape[1] :].tolist(), strict=True):
-            found[place] = ids[: ids.index(end) + 1] if end in ids else ids
-    return [(prompts[place], found[place]) for place in range(len(rows))]
+            answer_ids[place] = ids[: ids.index(end) + 1] if end in ids else ids
+    return [(prompts[place], answer_ids[place]) for place in range(len(rows))]
 
 
 def template(tokenizer, row):
-    """A prompt, encoded by the chat template as any user would."""
+    """Encode a row's prompt with the chat template."""
     return tokenizer.apply_chat_template(
         row["messages"], condition=row.get("condition", "direct"), add_generation_prompt=True, return_dict=True
     )
@@ -80,19 +79,19 @@ def template(tokenizer, row):
 
 @torch.no_grad()
 def logprobs(model, tokenizer, row):
-    """Log-probabilities of a given answer, in one forward without a cache; nats."""
+    """Return the log-probability of each token of the row's `answer_ids`, nats, from one forward pass without a KV cache."""
     prompt, answer = template(tokenizer, row), row["answer_ids"]
-    ids = torch.tensor([[*prompt["input_ids"], *answer]], device=model.device)
+    ids = torch.tensor([[*prompt["input_ids"], *answer]], device=model.device)  # (1, prompt + answer)
     types = torch.zeros_like(ids)
-    given = prompt.get("token_type_ids", [])  # as `generate` would get them
-    types[0, : len(given)] = torch.tensor(given, device=model.device)
+    prefix_types = prompt.get("token_type_ids", [])  # as `generate` receives them
+    types[0, : len(prefix_types)] = torch.tensor(prefix_types, device=model.device)
     logits = model(input_ids=ids, token_type_ids=types, use_cache=False, logits_to_keep=len(answer) + 1).logits[0, :-1]
     scores = logits.float().log_softmax(-1)
     return scores.gather(-1, torch.tensor(answer, device=model.device)[:, None])[:, 0].tolist()
 
 
 def main():
-    """Answer the rows of a file."""
+    """Answer the rows of a file and print one JSON object for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("rows")
@@ -104,34 +103,37 @@ def main():
     with open(arguments.rows, encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
 
-    def answer(asked):
-        return answers(model, tokenizer, asked, arguments.max_new_tokens, arguments.batch_size)
+    def answer(batch):
+        return answers(model, tokenizer, batch, arguments.max_new_tokens, arguments.batch_size)
 
-    end, found = model.generation_config.eos_token_id, []
+    # Greedy answers in the saved dtype.
+    end, results = model.generation_config.eos_token_id, []
     for prompt, ids in answer(rows):
         text = tokenizer.decode(ids[:-1] if ids[-1:] == [end] else ids)
-        found.append({"prompt_ids": prompt, "answer_ids": ids, "text": text})
+        results.append({"prompt_ids": prompt, "answer_ids": ids, "text": text})
+    # Greedy answers in float32, for the rows that request them.
     exact = [place for place, row in enumerate(rows) if row.get("in_float32")]
     if model.dtype == torch.float32:
-        exact_answers = [(found[place]["prompt_ids"], found[place]["answer_ids"]) for place in exact]
+        exact_answers = [(results[place]["prompt_ids"], results[place]["answer_ids"]) for place in exact]
     else:
         compute_in_float32(model)
         exact_answers = answer([rows[place] for place in exact])
     for place, (_, ids) in zip(exact, exact_answers, strict=True):
-        found[place]["float32_answer_ids"] = ids
-    for row, told in zip(rows, found, strict=True):
+        results[place]["float32_answer_ids"] = ids
+    # Log-probabilities of the answers in the rows, in float32.
+    for row, result in zip(rows, results, strict=True):
         if row.get("answer_ids"):
-            told["logprobs"] = logprobs(model, tokenizer, row)
-        print(json.dumps(told))
+            result["logprobs"] = logprobs(model, tokenizer, row)
+        print(json.dumps(result))
     graded = [
-        told["text"].strip() == row["expected"].strip()
-        for row, told in zip(rows, found, strict=True)
+        result["text"].strip() == row["expected"].strip()
+        for row, result in zip(rows, results, strict=True)
         if "expected" in row
     ]
     if graded:
         share = 100 * sum(graded) / len(graded)
         print(f"exact match {sum(graded)} of {len(graded)} = {share:.1f} %", file=sys.stderr)
-    assert "hrm_align" not in sys.modules, "this must be what others get"
+    assert "hrm_align" not in sys.modules, "the answers must come from stock Transformers"
 
 
 if __name__ == "__main__":

@@ -149,28 +149,25 @@ def test_a_recipe_may_be_all_flags() -> None:
     [
         ("lerning_rate: 1e-3", "unknown setting lerning_rate: did you mean learning_rate?"),
         ("learning-rate: 1e-3", "did you mean learning_rate?"),
-        ("qqqqqq: 1", "run with --help-all"),
+        ("qqqqqq: 1", "use a name that --help-all lists"),
         ("max_seq_length: 512", "max_length"),
         ("tokenizer: x", "tokenizer_name_or_path"),
         ("warmup_ratio: 0.1", "warmup_steps"),
-        ("overwrite_output_dir: true", "gone upstream"),
+        ("overwrite_output_dir: true", "Transformers removed the setting"),
         ("dataset_name: x", "datasets:"),
         ("group_by_length: true", "train_sampling_strategy"),
         ("evaluation_strategy: epoch", "eval_strategy"),
-        ("lora_r: 16", "lora_r is of an adapter, and none is asked for: set use_peft: true"),
-        ("load_in_4bit: true", "set use_peft: true"),
-        ("use_peft: true\nlora_r: 0", "lora_r is 0, it must be 1 or more"),
-        ("use_peft: true\nlora_alpha: 0", "lora_alpha is 0.0, it must be a finite number above 0"),
-        ("use_peft: true\nlora_dropout: 1", "lora_dropout is 1.0, it must be 0 or more, and below 1"),
+        ("lora_r: 16", "lora_r has no effect without an adapter. Set use_peft: true"),
+        ("load_in_4bit: true", "Set use_peft: true"),
+        ("use_peft: true\nlora_r: 0", "lora_r: 0. The value must be 1 or more"),
+        ("use_peft: true\nlora_alpha: 0", "lora_alpha: 0.0. The value must be a finite number above 0"),
+        ("use_peft: true\nlora_dropout: 1", "lora_dropout: 1.0. The value must be 0 or more, and below 1"),
         ("use_peft: true\nlora_scaling: per_use", "lora_scaling: invalid choice"),
         ("use_peft: true\nlora_target_modules: []", "lora_target_modules is empty"),
         ("lora_modules_to_save: [lm_head]", "name `head` in lora_target_modules"),
         ("replay_fraction: 0.1", "set replay_datasets and replay_fraction, or neither"),
-        ("guard_margin: 2", "it must be between 0 and 1"),
-        (
-            "generation_eval_match: sqlite",
-            "generation_eval_match is 'sqlite', which is not a grader: did you mean 'sql'?",
-        ),
+        ("guard_margin: 2", "guard_margin: 2.0. The value must be between 0 and 1"),
+        ("generation_eval_match: sqlite", "generation_eval_match is 'sqlite', which is not a grader: did you mean 'sql'?"),
         (
             "generation_eval_match: format",
             "which checks the form of an answer and not whether",
@@ -188,11 +185,11 @@ def test_a_recipe_may_be_all_flags() -> None:
         ("learning_rate: fast", "learning_rate: invalid float value: 'fast'"),
         ("max_length: 12.5", "max_length: invalid int value: '12.5'"),
         ("packing: maybe", "packing: Truthy value expected: got maybe"),
-        ("learning_rate: [1, 2]", "learning_rate is a list, expected float"),
-        ("lr_scheduler_kwargs: 3", "lr_scheduler_kwargs is '3', it must be a mapping"),
-        ("learning_rate:", "learning_rate is empty, expected float"),
+        ("learning_rate: [1, 2]", "learning_rate: a list. Use a value of type float"),
+        ("lr_scheduler_kwargs: 3", "lr_scheduler_kwargs is '3', which is not a mapping"),
+        ("learning_rate:", "learning_rate: empty. Use a value of type float"),
         ("save_strategy: often", "invalid choice: 'often' (choose from"),
-        ("eval_datasets: [3]", "eval_datasets[0] is 3"),
+        ("eval_datasets: [3]", "eval_datasets[0]: 3"),
         ("eval_datasets: [{path: a, splt: b}]", "did you mean `split`?"),
         ("assistant_only_loss: true", "the loss is always on the response"),
         ("completion_only_loss: false", "the loss is always on the response"),
@@ -200,50 +197,50 @@ def test_a_recipe_may_be_all_flags() -> None:
         ("packing_strategy: wrapped", "never cut"),
         ("use_liger_kernel: true", "Liger"),
         ("truncation_mode: keep_start", "dropped and counted"),
-        ("chat_template_path: x", "pretrained"),
+        ("chat_template_path: x", "pretraining"),
         ("activation_checkpointing_kwargs: {use_reentrant: true}", "wrong gradients"),
         ("attn_implementation: flash_attention_2", "no prefix mask"),
-        ("attn_implementation: fast", "use per_document, sdpa"),
+        ("attn_implementation: fast", "Use per_document, sdpa"),
         ("average_tokens_across_devices: false", "spread over processes"),
-        ("trust_remote_code: true", "never run"),
+        ("trust_remote_code: true", "never executed"),
         ("dataset_text_field: text", "columns"),
         ("model_init_kwargs: {dtype: float16}", "set dtype"),
         ("learning_rate: -1e-5", "must be a finite number, 0 or more"),
         ("learning_rate: nan", "must be a finite number, 0 or more"),
-        ("max_length: 7", "max_length is 7, it must be 8 tokens or more"),
-        ("max_length: null", "max_length is None"),
-        ("num_train_epochs: 0", "num_train_epochs is 0.0"),
+        ("max_length: 7", "max_length: 7. The value must be 8 tokens or more"),
+        ("max_length: null", "max_length: None"),
+        ("num_train_epochs: 0", "num_train_epochs: 0.0"),
         ("adam_beta2: 1", "below 1"),
         ("max_dropped_fraction: 10", "between 0 and 1"),
         ("per_device_train_batch_size: 0", "1 or more"),
         ("condition: direkt", "unknown condition 'direkt'"),
         ("eval_datasets: [{path: a, condition: direkt}]", "unknown condition 'direkt'"),
-        ("eval_strategy: epoch", "nothing is held out"),
+        ("eval_strategy: epoch", "there are no held-out rows"),
         ("generation_eval_samples: 8", "needs held-out rows"),
-        ("eval_fraction: 0.1\neval_datasets: [b.jsonl]", "keep one of them"),
-        ("learning_rate: 1\nlearning_rate: 2", "learning_rate stands twice"),
-        ("eval_datasets: [{path: a, path: b}]", "path stands twice"),
-        ("lr_scheduler_kwargs: {min_lr:1}", "min_lr:1 needs a space behind its colon"),
-        ("module_learning_rates: low", "module_learning_rates is 'low', it must be a mapping"),
+        ("eval_fraction: 0.1\neval_datasets: [b.jsonl]", "Keep one of them"),
+        ("learning_rate: 1\nlearning_rate: 2", "duplicate key learning_rate"),
+        ("eval_datasets: [{path: a, path: b}]", "duplicate key path"),
+        ("lr_scheduler_kwargs: {min_lr:1}", "min_lr:1 needs a space after its colon"),
+        ("module_learning_rates: low", "module_learning_rates is 'low', which is not a mapping"),
         ("logging_steps: 0", "logging_steps: logging strategy"),
         ("accelerator_config: /none.json", "accelerator_config: No such file or directory: /none.json"),
         ("accelerator_config: {foo: 1}", "accelerator_config: AcceleratorConfig"),
         ("fsdp: true\nfsdp_config: nowhere.json", "r.yaml:5: fsdp_config: No such file or directory: nowhere.json"),
-        ("num_generations: 8", "num_generations is a setting of hrm-align grpo: leave it out here"),
+        ("num_generations: 8", "num_generations is a setting of hrm-align grpo, not of sft. Leave it out"),
         ("rewards: [exact]", "rewards is a setting of hrm-align grpo"),
-        ("report_to: tensorbord", "report_to is 'tensorbord', which is no tracker: use tensorboard, or none"),
+        ("report_to: tensorbord", "report_to cannot be 'tensorbord', which is not a tracker. Use tensorboard, or none"),
         ("optim: adamw_bnb_8", "optim: invalid choice: 'adamw_bnb_8': did you mean adamw_bnb_8bit?"),
         ("optim: qqqq", "optim: invalid choice: 'qqqq': use one that --help lists, such as adam_atan2."),
         ("lr_scheduler_type: cosin", "lr_scheduler_type: invalid choice: 'cosin': did you mean cosine?"),
-        ("optim: sgd\noptim_args: momentum=fast", "optim is sgd with optim_args momentum=fast, which cannot be made"),
-        ("lr_scheduler_kwargs: {foo: 1}", "argument 'foo'): set what it knows, num_cycles, min_lr, min_lr_rate."),
+        ("optim: sgd\noptim_args: momentum=fast", "optim is sgd with optim_args momentum=fast, which cannot be built"),
+        ("lr_scheduler_kwargs: {foo: 1}", "argument 'foo'). Set its options num_cycles, min_lr, min_lr_rate."),
         (
             "lr_scheduler_kwargs: {foo: 1}\nlr_scheduler_type: linear",
-            "lr_scheduler_kwargs is {'foo': 1} for linear, which cannot be made",
+            "lr_scheduler_kwargs is {'foo': 1} for linear, which cannot be built",
         ),
         (
             "lr_scheduler_type: warmup_stable_decay",
-            "lr_scheduler_type is warmup_stable_decay without lr_scheduler_kwargs, which cannot be made",
+            "lr_scheduler_type is warmup_stable_decay without lr_scheduler_kwargs, which cannot be built",
         ),
         ("eval_datasets: [a", "not valid YAML"),
         ("- a", "not valid YAML"),
@@ -265,13 +262,19 @@ def test_a_mistake_in_the_file_is_named_with_its_line_and_remedy(parse: Parse, l
         (["--learning_rate"], "expected one argument"),
         (["--max_seq_length=5"], "max_length"),
         (["--gradient_checkpointing"], "activation_checkpointing"),
-        (["stray"], "'stray' belongs to no setting"),
+        (["stray"], "unexpected argument 'stray'"),
         (["--config"], "config: expected one argument"),
-        (["--datasets", "{path: x.jsonl, columns: "], "datasets: '{path: x.jsonl, columns: ' is no mapping"),
-        (["--module_learning_rates", "{low: 1e-5"], "module_learning_rates: '{low: 1e-5' is no mapping (expected"),
-        (["--lr_scheduler_kwargs", "{min_lr:1}"], "lr_scheduler_kwargs: '{min_lr:1}' is no mapping (min_lr:1 needs a"),
-        (["--lr_scheduler_kwargs", "{min_lr: 1, min_lr: 2}"], "min_lr stands twice"),
-        (["--lr_scheduler_kwargs", "{min_lr: \a}"], "is no mapping (special characters are not allowed)"),
+        (["--datasets", "{path: x.jsonl, columns: "], "datasets: '{path: x.jsonl, columns: ' is not a valid mapping"),
+        (
+            ["--module_learning_rates", "{low: 1e-5"],
+            "module_learning_rates: '{low: 1e-5' is not a valid mapping (expected",
+        ),
+        (
+            ["--lr_scheduler_kwargs", "{min_lr:1}"],
+            "lr_scheduler_kwargs: '{min_lr:1}' is not a valid mapping (min_lr:1 needs a",
+        ),
+        (["--lr_scheduler_kwargs", "{min_lr: 1, min_lr: 2}"], "duplicate key min_lr"),
+        (["--lr_scheduler_kwargs", "{min_lr: \a}"], "is not a valid mapping (special characters are not allowed)"),
         (["--logging_steps", "0"], "logging_steps: logging strategy"),
         (["--accelerator_config", "/none.json"], "accelerator_config: No such file or directory: /none.json."),
         (["--rewards", "exact"], "rewards is a setting of hrm-align grpo"),
@@ -308,8 +311,12 @@ def test_of_two_mistakes_the_one_that_is_told_has_the_blame(parse: Parse) -> Non
             "optim is adamw_bnb_8bit, which needs a package that is not installed (",
         ),
         ("galore_torch", "optim: galore_adamw", "optim is galore_adamw, which needs a package that is not installed ("),
-        ("tensorboard", "report_to: [wandb, tensorboard]", "report_to is tensorboard, which is not installed: `pip"),
-        ("flytekit", "report_to: flyte", "report_to is flyte, which is not installed: `pip install flytekit`"),
+        (
+            "tensorboard",
+            "report_to: [wandb, tensorboard]",
+            "report_to is tensorboard, which is not installed. Run `pip",
+        ),
+        ("flytekit", "report_to: flyte", "report_to is flyte, which is not installed. Run `pip install flytekit`"),
         ("deepspeed", "deepspeed: x.json", "deepspeed needs a package that is not installed ("),
     ],
 )
@@ -329,7 +336,7 @@ def test_what_is_only_counted_need_not_be_installed(parse: Parse) -> None:
 
 def test_a_setting_of_fine_tuning_is_no_stranger_to_reinforcement_learning(parse: Parse) -> None:
     parse()
-    with pytest.raises(UserError, match="command line: packing is a setting of hrm-align sft: leave it out here"):
+    with pytest.raises(UserError, match="command line: packing is a setting of hrm-align sft, not of grpo"):
         parse_grpo(["--config", "r.yaml", "--packing"])
 
 
@@ -348,7 +355,7 @@ def test_help_lists_what_can_be_set_in_its_own_words(
                "dataset_text_field", "hub_token", "reward_weights", "env", "max_prompt_length")  # fmt: skip
     assert not flags & {f"--{key}" for key in refused}
     assert "OptimizerNames" not in told and "--optim {adam_atan2,adamw_torch,adamw_torch_fused," in words
-    assert "Publish the run once, at its end" in words and "every time the model is saved" not in words
+    assert "Export the run when it ends" in words and "every time the model is saved" not in words
     assert "latest for the newest whole one in output_dir" in words
 
 
@@ -371,12 +378,12 @@ def test_a_folder_in_place_of_a_recipe_is_told_with_its_recipes(parse: Parse) ->
     ):
         with pytest.raises(UserError) as caught:
             parse_sft(["--config", f"{folder}/"])
-        assert str(caught.value) == f"{folder} is a folder, and a recipe is a file: {remedy} after --config."
+        assert str(caught.value) == f"{folder} is a folder, not a recipe file: {remedy} after --config."
 
 
 @pytest.mark.parametrize("text", ["", "just text", "- a\n- b", "# only a comment"])
 def test_a_file_that_is_no_mapping_is_refused_with_its_line(parse: Parse, text: str) -> None:
-    assert refusal(parse, base=text).startswith("r.yaml:1: a recipe is a mapping")
+    assert refusal(parse, base=text).startswith("r.yaml:1: the recipe is not a mapping")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:

@@ -49,8 +49,8 @@ def test_a_setting_of_another_release_is_refused_with_its_place(given, tmp_path,
     with pytest.raises(UserError) as refused:
         parse_sft(["--config", str(recipe), *words])
     where = "command line" if words else f"{recipe}:2"
-    assert str(refused.value).startswith(f"{where}: yesterdays is a setting under transformers 5.99.0, trl ")
-    assert f"and not under transformers {version('transformers')}" in str(refused.value)
+    assert str(refused.value).startswith(f"{where}: the setting yesterdays exists in transformers 5.99.0, trl ")
+    assert f"but not in the installed transformers {version('transformers')}" in str(refused.value)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,7 +83,7 @@ FAST = {
     "grpo --packing true": (2, "packing is a setting of hrm-align sft"),
     "sft --config recipes/tiny/stf.yaml": (2, "did you mean recipes/tiny/sft.yaml?"),
     "sfg": (2, "did you mean sft?"),
-    "completion powershel": (2, "name one shell"),
+    "completion powershel": (2, "Name one of bash"),
 }
 
 

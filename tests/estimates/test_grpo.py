@@ -100,7 +100,7 @@ def test_a_reference_is_a_second_model_unless_an_adapter_is_trained(recipe, caps
 
 @pytest.mark.parametrize(
     ("memory", "words"),
-    [("1", "It fits into 1 GiB"), ("0.11", "The update does not fit into 0.11 GiB: set per_device"), ("0.01", "whatever the rows")],
+    [("1", "The recipe fits into 1 GiB"), ("0.11", "The update does not fit into 0.11 GiB. Set per_device"), ("0.01", "with any batch size")],
 )  # fmt: skip
 def test_it_says_whether_the_run_fits_and_what_would(recipe, capsys, memory, words):
     main(["estimate", "--config", str(recipe), "--memory", memory, "--share_prompts", "false"])

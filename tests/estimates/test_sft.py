@@ -79,7 +79,7 @@ def test_an_adapter_in_float32_on_a_base_in_half_precision_is_counted_as_it_is_h
 
 @pytest.mark.parametrize(
     ("rows", "words"),
-    [(4, "It fits into"), (2, "does not fit into"), (0.5, "Not even one row")],
+    [(4, "The recipe fits into"), (2, "does not fit into"), (0.5, "Not even one row")],
 )  # fmt: skip
 def test_it_says_whether_the_run_fits_and_what_would(recipe, capsys, rows, words):
     one, two = (estimate(capsys, recipe, ROWS_KEY, count)["total"] for count in (1, 2))

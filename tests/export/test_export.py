@@ -152,7 +152,7 @@ def test_the_tokenizer_is_what_makes_stock_transformers_read_both_ways(whole, tm
     causal = json.loads(json.dumps(folders._ALL_PREFIX).replace('"type_id": 1', '"type_id": 0'))
     monkeypatch.setattr(folders, "_ALL_PREFIX", causal)
     said = refused(capsys, whole, "--to", tmp_path / "mine", *ASKED, code=1)
-    assert re.search(r"is not the model of the run: \d+ of 24 greedy answers differ", said)
+    assert re.search(r"does not reproduce the run: in float32, \d+ of 24 greedy answers differ", said)
     assert not (tmp_path / "mine").exists() and "--force parity" in said
     assert exported(capsys, whole, "--to", tmp_path / "mine", "--force", "parity")["parity"]["other_answers"] > 0
     assert "outside the tolerance" in (tmp_path / "mine/README.md").read_text()
@@ -171,7 +171,10 @@ def test_one_other_answer_is_enough(whole, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(parity.subprocess, "run", of_another_mind)
     said = refused(capsys, whole, "--to", tmp_path / "mine", *ASKED, code=1)
-    assert "is not the model of the run: 1 of 24 greedy answers differ" in said and not (tmp_path / "mine").exists()
+    assert (
+        "does not reproduce the run: in float32, 1 of 24 greedy answers differ" in said
+        and not (tmp_path / "mine").exists()
+    )
 
 
 def test_another_template_is_found(whole, tmp_path, capsys, monkeypatch):
@@ -230,9 +233,9 @@ def test_the_card_says_what_it_is(whole, exports):
     assert result["metrics"][0]["value"] == pytest.approx(told["after"]["exact_match"], abs=1e-4)
     record = json.loads((whole / "run/data.json").read_text())
     fingerprint = record["train"]["datasets"][0]["fingerprint"]
-    for part in (fingerprint, "json_extraction/train.jsonl", "| H 2 x L 3 |", "`L_bp_cycles` [0, 3]", "`condition` is one of",
-                 "| `learning_rate` | 0.001 |", "chat/test.jsonl | 8 |", f"of {24} greedy answers are the same",
-                 "token_type_ids", "llama.cpp runs the prompt causally", "chunked prefill", "apache-2.0. The base is HRM-Text", "@misc{"):  # fmt: skip
+    for part in (fingerprint, "json_extraction/train.jsonl", "H 2 x L 3", "`L_bp_cycles` [0, 3]", "The `condition` tells",
+                 "| `learning_rate` | 0.001 |", "chat/test.jsonl | 8 |", f"of {24} greedy answers are identical",
+                 "token_type_ids", "llama.cpp silently applies a causal mask", "chunked prefill", "License: apache-2.0. The base model is HRM-Text", "@misc{"):  # fmt: skip
         assert part in text, part
     low, high = told["after"]["interval"]
     assert f"({100 * low:.1f} to {100 * high:.1f})" in text
@@ -244,7 +247,11 @@ def test_what_is_not_known_is_said_to_be_unknown(tmp_path, capsys):
     code, _, err = run(capsys, "export", resolve("tiny"), "--to", tmp_path / "mine", "--max_new_tokens", "8")
     assert code == 0, err
     text = (tmp_path / "mine/README.md").read_text()
-    assert "left no record" in text and "Nothing was measured" in text and "There is no record of the run" in text
+    assert (
+        "a method that was not recorded" in text
+        and "was not evaluated" in text
+        and "No record of the training run" in text
+    )
     assert "model-index" not in card_metadata(tmp_path / "mine")
 
 
@@ -255,7 +262,8 @@ def test_the_chain_of_bases_is_followed(whole, adapter, tmp_path, capsys):
     again = trained(tmp_path / "again", "--model_name_or_path", str(tmp_path / "merged"), "--max_steps", "1")
     capsys.readouterr()
     exported(capsys, again, "--to", tmp_path / "mine")
-    assert "an earlier run, not told of here, had made of the tiny base" in (tmp_path / "mine/README.md").read_text()
+    text = (tmp_path / "mine/README.md").read_text()
+    assert "derived from the tiny base model" in text and "by an earlier run that this card does not describe" in text
     assert json.loads((tmp_path / "mine/export.json").read_text())["base_model"] == "tiny"
 
 
@@ -265,23 +273,27 @@ def test_a_copy_of_the_base_is_not_the_result_of_a_run(tmp_path, capsys):
     capsys.readouterr()
     exported(capsys, source, "--to", tmp_path / "mine")
     text = (tmp_path / "mine/README.md").read_text()
-    assert "trained from a local HRM-Text checkpoint" in text and "an earlier run" not in text and "| before |" in text
+    assert (
+        "trained from a local HRM-Text checkpoint" in text
+        and "an earlier run" not in text
+        and "| before training |" in text
+    )
 
 
 def test_an_adapter_on_the_result_of_a_run_is_not_said_to_be_one_of_the_base(whole, tmp_path, capsys):
-    """Stock PEFT would load it on the tiny base without a word."""
+    """Stock PEFT would silently load it on the tiny base."""
     again = trained(tmp_path / "again", *LORA, "--model_name_or_path", str(whole), "--max_steps", "1")
     said = refused(capsys, again, "--to", tmp_path / "mine", *ASKED)
-    assert "nowhere where others find it: add --merged" in said
+    assert "is not published. Add --merged" in said
     capsys.readouterr()
     exported(capsys, again, "--to", tmp_path / "mine", "--merged")
     text = (tmp_path / "mine/README.md").read_text()
-    assert "an earlier run, not told of here, had made of the tiny base" in text and "| this run began with |" in text
+    assert "derived from the tiny base model" in text and "| start of this run |" in text
 
 
 def test_rows_that_were_learnt_are_not_held_out(whole, tmp_path, capsys):
     said = refused(capsys, whole, "--to", tmp_path / "mine", "--data", f"{TASK}/train.jsonl")
-    assert "holds the very rows that the run has learnt" in said
+    assert "contains the rows that the run was trained on" in said
 
 
 def test_what_the_run_recorded_is_what_the_card_tells(tmp_path, capsys):
@@ -304,12 +316,12 @@ def test_what_the_run_recorded_is_what_the_card_tells(tmp_path, capsys):
     capsys.readouterr()
     exported(capsys, source, "--to", tmp_path / "mine", "--merged")
     text = (tmp_path / "mine/README.md").read_text()
-    assert "| condition | `cot` (24 rows) |" in text and 'condition="cot"' in text
-    assert "| horizon in training | `L_bp_cycles` [0, 2] |" in text
+    assert "| condition in training | `cot` (24 rows) |" in text and 'condition="cot"' in text
+    assert "| gradient horizon in training | `L_bp_cycles` [0, 2] (" in text
     assert json.loads((tmp_path / "mine/config.json").read_text())["L_bp_cycles"] == [0, 2]
-    assert "What it has kept" in text and "| `weight_decay` | 0.0 |" in text
+    assert "## Forgetting" in text and "| `weight_decay` | 0.0 |" in text
     exported(capsys, source, "--to", tmp_path / "averaged", "--merged", "--ema")
-    assert "What it has kept" not in (tmp_path / "averaged/README.md").read_text()
+    assert "## Forgetting" not in (tmp_path / "averaged/README.md").read_text()
 
 
 def test_damaged_records_are_one_sentence(tmp_path, capsys):
@@ -340,22 +352,22 @@ def test_wrong_words_are_one_sentence(whole, adapter, tmp_path, capsys):
     assert "Add --merged" in refused(capsys, adapter, *new, "--dtype", "bfloat16")
     assert "invalid choice" in refused(capsys, whole, *new, "--dtype", "int8")
     assert "give --to DIR" in refused(capsys, whole)
-    assert "is no exported folder" in refused(capsys, whole, "--push", "alice/mine")
+    assert "is not an exported folder" in refused(capsys, whole, "--push", "alice/mine")
     assert "there already" in refused(capsys, whole, "--to", whole, *ASKED)
-    assert "nowhere where others find it" in refused(capsys, adapter, *new, "--push", "alice/mine")
-    assert "'big' is no size" in refused(capsys, whole, *new, "--max_shard_size", "big")
-    assert "is no identifier" in refused(capsys, whole, *new, "--license", "Apache 2")
-    assert "--limit is 0: it must be 1 or more" in refused(capsys, whole, *new, "--limit", "0")
+    assert "is not published" in refused(capsys, adapter, *new, "--push", "alice/mine")
+    assert "--max_shard_size: 'big'" in refused(capsys, whole, *new, "--max_shard_size", "big")
+    assert "--license: 'Apache 2'" in refused(capsys, whole, *new, "--license", "Apache 2")
+    assert "--limit: 0. Use 1 or more" in refused(capsys, whole, *new, "--limit", "0")
     assert "--match is 'maths'" in refused(capsys, whole, *new, "--match", "maths")
-    assert "'base' names no owner" in refused(capsys, adapter, *new, "--base_model", "base")
-    assert "give one of them" in refused(capsys, adapter, *new, "--adapter", "--merged")
+    assert "'base' has no owner" in refused(capsys, adapter, *new, "--base_model", "base")
+    assert "Use one of them" in refused(capsys, adapter, *new, "--adapter", "--merged")
     assert "no averaged weights" in refused(capsys, resolve("tiny"), *new, "--ema")
     assert "no file" in refused(capsys, whole, *new, "--data", tmp_path / "none.jsonl")
     (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "response": "b"}\n{"prompt": "a"\n')
     said = refused(capsys, whole, *new, "--data", tmp_path / "bad.jsonl")
     assert "bad.jsonl:2: " in said and said.endswith("Fix the rows.\n") and "--max_" not in said
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "a"}\n')
-    assert "needs an answer" in refused(capsys, whole, *new, "--data", tmp_path / "prompts.jsonl")
+    assert "rows with a reference" in refused(capsys, whole, *new, "--data", tmp_path / "prompts.jsonl")
     for name in ("mine", "a/b/c", "../b", "a/..", "a/b.git", "https://huggingface.co/a/b", "a b/c", ""):
         assert "OWNER/NAME" in refused(capsys, whole, *new, "--push", name)
     assert not (tmp_path / "mine").exists()

@@ -76,19 +76,19 @@ def test_only_what_was_proven_is_pushed(signed_in, made, tmp_path, capsys):
 
     shard = min(path.name for path in made.glob("model-*.safetensors"))
     for change, said in (
-        (lambda folder: (folder / shard).unlink(), "not those that were proven"),
+        (lambda folder: (folder / shard).unlink(), "were changed after the export"),
         (
             lambda folder: (folder / shard).write_bytes((made / shard).read_bytes()[:-1] + b"x"),
-            "not those that were proven",
+            "were changed after the export",
         ),
         (
             lambda folder: (folder / "README.md").write_text("my key is hf_" + "aB3" * 11),
             "README.md:1: a token of the Hub",
         ),
         (lambda folder: edited(folder, parity={"mean_difference": 1.0}), "--force parity"),
-        (lambda folder: edited(folder, form="adapter", base_model="tiny"), "export it with --merged"),
-        (lambda folder: (folder / "export.json").write_text("{}"), "is damaged: export again"),
-        (lambda folder: (folder / "export.json").unlink(), "is no exported folder"),
+        (lambda folder: edited(folder, form="adapter", base_model="tiny"), "Export the run with --merged"),
+        (lambda folder: (folder / "export.json").write_text("{}"), "is damaged. Export the run again"),
+        (lambda folder: (folder / "export.json").unlink(), "is not an exported folder"),
     ):
         assert said in pushed(capsys, changed(change), code=2)
     for late in (("--merged",), ("--dtype", "bfloat16"), ("--data", "x")):
@@ -103,7 +103,7 @@ def test_metadata_that_cannot_be_read_or_that_the_client_refuses_is_one_sentence
     (tmp_path / "copy" / PUBLICATION).write_text(json.dumps(record | {"name": "copy"}))  # pushed for the first time
     card = (tmp_path / "copy/README.md").read_text()
     (tmp_path / "copy/README.md").write_text(card.replace("license: apache-2.0", "license: [[["))
-    assert "its metadata is no YAML" in pushed(capsys, tmp_path / "copy", code=2)
+    assert "the metadata block is not valid YAML" in pushed(capsys, tmp_path / "copy", code=2)
     (tmp_path / "copy/README.md").write_text(card.replace("license: apache-2.0", "license: mine"))
     assert "client refuses" in pushed(capsys, tmp_path / "copy", code=1)
     assert published(signed_in) == {}
@@ -128,7 +128,7 @@ def test_files_of_an_earlier_export_go_in_the_same_commit_and_those_of_people_st
         (401, "GET", "/whoami", "hf auth login"),
         (403, "POST", "/repos/create", "write access"),
         (403, "POST", "/commit/", "write access"),
-        (409, "POST", "/commit/", "in another state"),
+        (409, "POST", "/commit/", "in a conflicting state"),
         (412, "POST", "/commit/", "somebody else"),
         (413, "PUT", "", "max_shard_size"),
     ],
@@ -220,7 +220,7 @@ def test_without_a_token_nothing_is_sent(hub, made, capsys):
 
 def test_private_is_not_public(signed_in, made, capsys, api):
     api.create_repo(REPO, private=False)
-    assert "is there already, and public" in pushed(capsys, made, "--private", code=2)
+    assert "already exists and is public" in pushed(capsys, made, "--private", code=2)
     assert published(signed_in) == {}
 
 

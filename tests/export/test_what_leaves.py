@@ -35,12 +35,12 @@ def test_hostile_names_are_refused_before_anything_is_sent(signed_in, made, caps
         shutil.copytree(made, folder)
         (folder / name).write_text("x")
         code, _, err = run(capsys, "export", folder, "--push", REPO)
-        assert code == 2 and "no part of an export" in err, (name, err)
+        assert code == 2 and "not part of an export" in err, (name, err)
         shutil.rmtree(folder)
     (tmp_path / "linked").mkdir()
     shutil.copytree(made, tmp_path / "linked", dirs_exist_ok=True)
     (tmp_path / "linked/model.safetensors").symlink_to("/etc/hostname")
-    assert "no part of an export" in pushed(capsys, tmp_path / "linked", code=2)
+    assert "not part of an export" in pushed(capsys, tmp_path / "linked", code=2)
     assert not signed_in.received and not [*tmp_path.glob("copy*")]
     assert {path for path in tmp_path.parent.rglob("*") if path.parent == tmp_path.parent} == before
 

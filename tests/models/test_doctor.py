@@ -238,9 +238,9 @@ def test_mistakes_are_one_sentence_and_exit_with_2(capsys, tmp_path, model):
         "is an adapter": [tmp_path / "adapter"],
         "has no config.json": [tmp_path / "empty"],
         "damaged": [model],
-        "copy the model first": ["tiny", "--fix"],
-        "download it": ["someone/else", "--fix"],
-        "neither a folder here nor reachable": ["someone/else"],
+        "Copy the model to a folder": ["tiny", "--fix"],
+        "Download the model": ["someone/else", "--fix"],
+        "the Hub cannot provide it": ["someone/else"],
         "arguments are required": [],
     }.items():
         code, _, err = run(capsys, "doctor", *argv)
@@ -248,14 +248,14 @@ def test_mistakes_are_one_sentence_and_exit_with_2(capsys, tmp_path, model):
 
 
 def test_people_are_told_in_words(capsys, model):
-    assert run(capsys, "doctor", "tiny") == (0, "tiny is sound.\n", "")
+    assert run(capsys, "doctor", "tiny") == (0, "tiny has no problems.\n", "")
     edit("config.json", num_hidden_layers=2, num_layers_per_stack=None)(model)
     done = OFFLINE.run(
         "import sys; from hrm_align.cli import main; sys.exit(main())", "hrm-align", "doctor", str(model)
     )
     assert done.returncode == 1 and "Set num_layers_per_stack to 1, set num_hidden_layers to 8.  [--fix]" in done.stdout
     code, out, _ = run(capsys, "doctor", model, "--fix")
-    assert code == 0 and "mended" in out and "is sound" in out
+    assert code == 0 and "fixed " in out and "has no problems" in out
 
 
 def test_the_port_keeps_the_start_state_frozen(capsys, monkeypatch):

@@ -336,7 +336,7 @@ WRONG = {
     ("--rewards", '{"file": "none.py"}'): "there is no such Python file",
     ("--use_vllm", "true"): "rollouts use hrm_align's own sampler",
     ("--num_generations", "5"): "must be divisible by num_generations",
-    ("--temperature", "0"): "it must be a finite number above 0",
+    ("--temperature", "0"): "must be a finite number above 0",
     ("--max_prompt_length", "5"): "prompts are never cut",
     ("--curriculum", "true"): "headroom is missing",
     ("--headroom", "none.jsonl"): "cannot read none.jsonl",
