@@ -58,7 +58,7 @@ MISTAKES = {
     "answers that are all empty": ([{"prompt": "a", "response": " "}], [], "empty_response"),
     "another sampler of attention": (GOOD, ["--attn_implementation", "flash_attention_2"], "sdpa"),
     "rows longer than the model reads": (GOOD, ["--max_length", "4096"], "Use at most 1024"),
-    "a checkpoint that is none": (GOOD, ["--resume_from_checkpoint", "nowhere"], "is no checkpoint"),
+    "a checkpoint that is none": (GOOD, ["--resume_from_checkpoint", "nowhere"], "nowhere is not a checkpoint folder"),
     "a newest checkpoint where there is none": (GOOD, ["--resume_from_checkpoint", "latest"], "no checkpoint-N"),
     "loss on the prompt": (GOOD, ["--completion_only_loss", "false"], "response"),
 }

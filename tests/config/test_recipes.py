@@ -178,7 +178,7 @@ def test_a_recipe_may_be_all_flags() -> None:
         ),
         (
             "generation_eval_match: sql\nmetric_for_best_model: eval_exact_match",
-            "metric_for_best_model is 'eval_exact_match', and generation_eval_match sql gives sql_match",
+            "metric_for_best_model is 'eval_exact_match', but generation_eval_match sql logs sql_match",
         ),
         ("gradient_checkpointing: true", "activation_checkpointing"),
         ("formatting_func: f", "columns"),
@@ -194,7 +194,7 @@ def test_a_recipe_may_be_all_flags() -> None:
         ("assistant_only_loss: true", "the loss is always on the response"),
         ("completion_only_loss: false", "the loss is always on the response"),
         ("padding_free: true", "packing: true"),
-        ("packing_strategy: wrapped", "never cut"),
+        ("packing_strategy: wrapped", "never truncated"),
         ("use_liger_kernel: true", "Liger"),
         ("truncation_mode: keep_start", "dropped and counted"),
         ("chat_template_path: x", "pretraining"),

@@ -1,4 +1,4 @@
-"""What the command tells, and what autograd keeps."""
+"""Figures that the command prints, and the bytes that autograd saves."""
 
 import json
 from contextlib import contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 from recipes.grpo import main
 from tests.trainers.recipe_runs import write_rows
 
-# Two of three words of these prompts are pronounced by nobody: what counts is that the answers differ.
+# Two of three words of these prompts are no real words: what counts is that the answers differ.
 ROWS = [
     {"prompt": f"{a} plus {b}?", "response": str(a + b), "group": "sums"} for a in range(11, 17) for b in (5, 8, 23)
 ]

@@ -207,7 +207,7 @@ FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_STATE_DICT_TY
 @pytest.mark.parametrize(
     ("environment", "flags", "words"),
     [
-        ({}, [], "asks for FSDP on the CPU, where accelerate silently shards nothing"),
+        ({}, [], "uses FSDP on the CPU, where accelerate silently shards nothing"),
         (
             {"FSDP_VERSION": "1"},
             [],
@@ -219,7 +219,7 @@ FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_STATE_DICT_TY
         ({"FSDP_OFFLOAD_PARAMS": "true"}, [], "fsdp_offload_params is on"),
         ({"ACCELERATE_DYNAMO_BACKEND": "INDUCTOR"}, [], "dynamo_config"),
         ({"ACCELERATE_USE_PARALLELISM_CONFIG": "true"}, [], "parallelism_config, which is not tested"),
-        ({}, ["--ema_decay", "0.9"], "--ema_decay keeps whole weights beside the model, which FSDP shards"),
+        ({}, ["--ema_decay", "0.9"], "--ema_decay is not supported under FSDP"),
     ],
 )
 def test_what_is_not_ddp_is_refused_before_anything_is_read(tmp_path, capsys, monkeypatch, environment, flags, words):
@@ -236,7 +236,7 @@ def test_grpo_is_refused_before_anything_is_read(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     absent = arguments(tmp_path / "run", tmp_path / "absent.jsonl", "--rewards", "exact")
     assert exit_code_of(grpo.main, absent) == 2
-    assert "GRPO cannot sample from a model that FSDP or DeepSpeed has split" in capsys.readouterr().err
+    assert "GRPO cannot sample from a model that FSDP or DeepSpeed shards" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

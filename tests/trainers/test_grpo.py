@@ -1,4 +1,4 @@
-"""GRPO through the recipe: what it leaves, what it is paid for, and that it goes on and splits exactly."""
+"""GRPO through the recipe: its files, its rewards, and that it resumes and splits exactly."""
 
 import json
 import os
@@ -152,7 +152,7 @@ def test_advantages_are_those_of_the_paper(algorithm, data, tmp_path):
 
 @pytest.mark.numeric
 def test_groups_without_a_signal_are_replaced_by_other_prompts(data, tmp_path):
-    """Ten attempts find a signal for nearly every group; each one that was drawn is counted."""
+    """Ten attempts find a signal for nearly every group; each drawn group is counted."""
     for name, attempts in (("plain", "0"), ("resampled", "10")):
         grpo(tmp_path / name, data, "--max_steps", "3", "--max_resamples", attempts, "--log_samples", "16")
     plain, resampled = (list(losses(tmp_path / name).values()) for name in ("plain", "resampled"))

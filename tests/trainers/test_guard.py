@@ -1,4 +1,4 @@
-"""What a run must not unlearn, through the recipe: scored before and after, a drop said out loud, replay mixed in."""
+"""What a run must not unlearn, through the recipe: scored before and after, a drop is reported as a warning, replay is mixed in."""
 
 import json
 

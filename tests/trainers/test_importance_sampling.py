@@ -125,7 +125,7 @@ def test_shared_prompts_leave_the_weighted_update_as_it_is(data, planted, tmp_pa
 
 @pytest.mark.numeric
 def test_a_rollout_of_several_steps_keeps_the_weights_it_was_drawn_under(data, planted, tmp_path):
-    """The trainer's probabilities of the policy that sampled, not of the one that the first step has made of it."""
+    """The trainer's probabilities of the policy that sampled, not of the policy after the first step."""
     grpo(tmp_path / "run", data, *SGD, *ON, "--max_steps", "2", "--num_iterations", "2")
     first, second = losses(tmp_path / "run")
     assert len(planted) == 1 and first["loss"] != pytest.approx(second["loss"], rel=1e-3)

@@ -190,7 +190,7 @@ def test_an_adapter_that_cannot_be_is_one_sentence(flags, said, rows, tmp_path):
 
 
 def test_a_destructive_setting_raises_the_alarm_before_half_of_the_run(tmp_path):
-    """alpha = 4r on both stacks at a high rate; the setting that users are told to take raises none in twice as many steps."""
+    """alpha = 4r on both stacks at a high rate; the recommended setting raises no alarm in twice as many steps."""
     data = ("--max_steps", "40", "--logging_steps", "1", "--packing", "true", "--max_length", "256",
             "--per_device_train_batch_size", "2", "--save_strategy", "no", "--lr_scheduler_type", "constant")  # fmt: skip
     chat = "data/chat/train.jsonl"

@@ -112,7 +112,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(rows, tmp_p
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert [m["loss"] for m in metrics(tmp_path / "whole")[2:4]] == [
         m["loss"]
-        for m in metrics(tmp_path / "resumed")[1:3]  # behind the line that says where it goes on
+        for m in metrics(tmp_path / "resumed")[1:3]  # after the line with `resumed_from`
     ]
 
 

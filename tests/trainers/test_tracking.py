@@ -1,4 +1,4 @@
-"""A tracker that nobody logged in to, or that cannot be reached, records offline: it never asks, and never stops a run."""
+"""A tracker without a login, or whose server cannot be reached, records offline; it never prompts and never stops a run."""
 
 import os
 

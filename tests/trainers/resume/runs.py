@@ -106,7 +106,7 @@ def forked(log: Path, run, *args, ranks: int = 1) -> list[int]:
         processes[-1].start()
     for process in processes:
         process.join(120)
-        process.kill()  # one that hangs; the others have ended
+        process.kill()  # if it hangs; the others have ended
     return [process.exitcode for process in processes]
 
 

@@ -69,7 +69,7 @@ def on_host(host: str, run, *args) -> None:
 
 
 def reads(seconds: float, out: Path, data: Path, *flags: str) -> None:
-    """Run the recipe on data that take a while to read; a file beside the run's folder tells that they are being read."""
+    """Run the recipe on data that take a while to read; a file beside the run's folder shows when reading starts."""
     stock = run.read_data
 
     def slow(*args, **kwargs):
@@ -424,7 +424,7 @@ def test_auto_never_begins_again_beside_checkpoints_that_are_damaged(rows, tmp_p
 
 @pytest.fixture
 def killed(rows, tmp_path):
-    """A run under a job id that was killed behind its first checkpoint, on a host that nobody sees any more."""
+    """A run under a job id that was killed behind its first checkpoint, on a host that no longer exists."""
     out = tmp_path / "run"
     with running(tmp_path / "log", on_host, "gone", dies_behind, 3, out, rows, *BY_FOUR, SLURM_JOB_ID="42") as process:
         pass
@@ -441,7 +441,7 @@ def test_a_requeue_on_another_host_goes_on_at_once(rows, whole, killed, tmp_path
 
 
 def test_another_job_waits_until_the_claim_is_stale(rows, whole, killed, tmp_path):
-    """With `auto`; without, it is refused at once, and told to wait."""
+    """With `auto` the start waits; without, it is refused at once with the advice to wait."""
     log, job = tmp_path / "other.log", {"SLURM_JOB_ID": "43"}
     os.utime(killed / "run" / CLAIM)
     with running(log, sft, killed, rows, *BY_FOUR, *LATEST, **job) as process:
@@ -516,7 +516,7 @@ def dies_once(marker: Path, out: Path, data: Path, *flags: str) -> None:
 
 
 def test_a_launcher_restarts_a_run_whose_worker_was_killed_and_it_ends_the_same(rows, tmp_path):
-    """The one that holds the claim, and to which the others connected."""
+    """The process that holds the claim, and to which the others connected."""
     whole, out, marker = (tmp_path / name for name in ("whole", "run", "killed"))
     assert forked(tmp_path / "log", sft, whole, rows, *ACCUMULATED, ranks=2) == [0, 0], (tmp_path / "log").read_text()
     codes = forked(tmp_path / "agent.log", under_an_agent, marker, out, rows, *ACCUMULATED, *AUTO)

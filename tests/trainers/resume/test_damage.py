@@ -73,7 +73,7 @@ def test_a_run_falls_back_behind_damage_and_ends_the_same(rows, whole, tmp_path)
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "trainer_state.json"])
 def test_a_checkpoint_without_optimizer_or_scheduler_is_refused(whole, tmp_path, name):
-    """Even one that was published like that: a run would go on, but as another run."""
+    """Even if it was published without that file: the run would continue, but as another run."""
     shutil.copytree(whole / "checkpoint-8", tmp_path / "checkpoint-8")
     (tmp_path / "checkpoint-8" / name).unlink()
     write_manifest(tmp_path / "checkpoint-8")
@@ -106,7 +106,7 @@ def test_latest_without_a_checkpoint_says_so(tmp_path):
 
 
 def test_rotation_never_prefers_a_checkpoint_that_the_run_has_fallen_back_behind(tmp_path):
-    """8 was damaged; the run went on from 4 and has saved 6."""
+    """8 was damaged; the run resumed from 4 and has saved 6."""
     for name in ("checkpoint-4", "checkpoint-6", "checkpoint-8"):
         (tmp_path / name).mkdir()
     rotate(tmp_path, 2, saved=tmp_path / "checkpoint-6")

@@ -1,4 +1,4 @@
-"""A run that was stopped or killed goes on as if it had not been.
+"""A run that was stopped or killed resumes as if it had not been interrupted.
 
 Weights and losses are compared for equality, not nearness. The long version is scripts/fault_campaign.py.
 """
@@ -94,7 +94,7 @@ def test_a_run_that_was_stopped_behind_its_last_step_trains_no_more(rows, whole,
 
 
 def test_two_processes_are_stopped_by_one_signal_and_go_on_exactly(rows, tmp_path):
-    """Three steps an epoch, the last of half as many batches. One process is told at step 4; both save step 5."""
+    """Three steps an epoch, the last of half as many batches. One process gets the signal at step 4; both save step 5."""
     log = tmp_path / "log"
     assert forked(log, sft, tmp_path / "whole", rows, *ACCUMULATED, ranks=2) == [0, 0], log.read_text()[-3000:]
     codes = forked(log, is_told_to_stop, "1", 4, tmp_path / "run", rows, *ACCUMULATED, ranks=2)

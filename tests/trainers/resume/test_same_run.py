@@ -1,4 +1,4 @@
-"""A run goes on as itself: other rows, rates or an order are refused, and its record keeps telling what it learnt from."""
+"""A resumed run is the same run: other rows, rates or another order are refused, and its records stay those of the first start."""
 
 import json
 
