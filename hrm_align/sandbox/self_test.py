@@ -87,14 +87,14 @@ PROBES = {
     return len(os.environ) > 0
 """,
     "descriptors": """():
-    found = 0
+    count = 0
     for descriptor in range(4, 1024):
         try:
             os.lseek(descriptor, 0, os.SEEK_CUR)
-            found += 1
+            count += 1
         except OSError as error:
-            found += error.errno != errno.EBADF
-    return found > 0
+            count += error.errno != errno.EBADF
+    return count > 0
 """,
     "root": """():
     return os.geteuid() == 0
