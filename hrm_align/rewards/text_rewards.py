@@ -140,9 +140,8 @@ def boxed_answers(text: str) -> list[str]:
     ['\\frac{1}{2}']
     """
     contents: list[str] = []
-    open_at: list[
-        int | None
-    ] = []  # one entry for each open brace: where the content of its box starts; None for no box
+    # One entry for each open brace: the position where the content of its box starts; None for other braces.
+    open_at: list[int | None] = []
     for token in _BOX_OR_BRACE.finditer(text):
         if token[0] == "}":
             start = open_at.pop() if open_at else None

@@ -202,12 +202,8 @@ def find_backend_fault(backend: Backend, limits: Limits, targets: Targets) -> st
     )
     workers: list[Worker] = []
     try:
-        for (
-            _,
-            confinement,
-            layers,
-            _,
-        ) in trials:  # start all workers before the first test, so that they start in parallel
+        # All workers are started before the first test, so that they start in parallel.
+        for _, confinement, layers, _ in trials:
             workers.append(Worker(confinement, limits, layers))
         for worker, (prefix, _, _, stopped_probes) in zip(workers, trials, strict=True):
             fault = find_fault(worker, targets, stopped_probes)
