@@ -108,7 +108,7 @@ def test_one_that_does_not_read_costs_the_deadline(start):
     assert 0.4 < time.monotonic() - began < 2
 
 
-def test_its_last_words_are_told_though_the_request_has_failed_before(start):
+def test_its_last_words_are_forget_calls_though_the_request_has_failed_before(start):
     worker = start("import sys; sys.exit('first\\nno namespaces here')", capture_stderr=True)
     while not worker.ended:
         time.sleep(0.01)
@@ -146,18 +146,18 @@ def test_a_ctrl_c_is_not_for_it(start):
 @pytest.mark.parametrize("lifeline", [False, True])
 def test_a_forked_process_neither_uses_nor_ends_nor_keeps_it(start, lifeline: bool):
     worker = start(GUARDED if lifeline else ECHO, lifeline=lifeline)
-    told: list[str] = []
+    forget_calls: list[str] = []
 
     class Holder:
         def forget(self) -> None:
-            told.append("forgotten")
+            forget_calls.append("forgotten")
 
     holder = Holder()
     forget_after_fork(holder)
     call(worker, "reply()")
     child = os.fork()
     if child == 0:
-        good = told == ["forgotten"] and worker.ended and worker.fileno() == -1
+        good = forget_calls == ["forgotten"] and worker.ended and worker.fileno() == -1
         worker.stop(0)  # which does nothing
         if not good:
             os._exit(1)
@@ -166,7 +166,7 @@ def test_a_forked_process_neither_uses_nor_ends_nor_keeps_it(start, lifeline: bo
     time.sleep(0.3)
     assert os.waitpid(child, os.WNOHANG) == (0, 0), "it has forgotten the worker, and lives"
     try:
-        assert told == [] and call(worker, "reply(a=1)")["a"] == 1
+        assert forget_calls == [] and call(worker, "reply(a=1)")["a"] == 1
         worker.close_channel()  # the child holds no copy of the channel
         end = time.monotonic() + 5
         while not worker.ended and time.monotonic() < end:
@@ -178,7 +178,7 @@ def test_a_forked_process_neither_uses_nor_ends_nor_keeps_it(start, lifeline: bo
 
 
 def test_one_that_nobody_has_stopped_is_stopped_when_its_holder_exits(tmp_path: Path):
-    """Even one that does not see the end of its channel."""
+    """This includes a worker that does not notice the end of its channel."""
     holder = (
         "import sys\nfrom hrm_align import processes\nprocesses.STOP_SECONDS = 0.1\n"
         "worker = processes.WorkerProcess([sys.executable, '-c', 'import time; time.sleep(1000)'])\nprint(worker.pid)"

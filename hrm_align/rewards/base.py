@@ -203,7 +203,7 @@ def create_grader(name: str, options: Mapping[str, Any]) -> Grader:
     known = [option for option, _, _ in options_of(kind)]
     for option in options:
         if option not in known:
-            remedy = f"Use {', '.join(known)}." if known else f"{name} takes no options: leave the option out."
+            remedy = f"Use {', '.join(known)}." if known else "Leave the option out; this reward takes no options."
             raise UserError(f"the reward {name} has no option {option}: {suggest_name(str(option), known)}{remedy}")
     try:
         return kind(**options)

@@ -117,7 +117,8 @@ class PreflightReport:
         names = f"reward{'s' * (len(broken) > 1)} {' and '.join(broken)}"
         raise UserError(
             f"the {names} failed on all {rows:,} rows of the preflight:{lines}\n"
-            "Correct the reward, or leave the reward out. After a timeout, also try a longer deadline of the rewards."
+            "Correct the reward, or leave the reward out. After a timeout, a longer `reward_deadline` in the recipe (or "
+            "`--deadline` of `hrm-align rewards`) may also help."
         )
 
     def table(self) -> Table:

@@ -40,9 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MARGIN_SECONDS = (
-    1.0  # most time that a call takes beyond its deadline, to kill and start workers without waiting for them
-)
+MARGIN_SECONDS = 1.0  # most time of a call beyond its deadline: killing and starting workers does not wait for them
 BATCH_SHARE = 0.5  # share of the deadline for a user's function on all rows; the rest is for retries of single rows
 ROW_SHARE = 0.1  # share of the deadline for a user's function on a single row
 OWN_ROW_SHARE, OWN_ROW_SECONDS = 0.3, 3.0  # limits for a row of a built-in reward: share of the deadline, and seconds
@@ -320,14 +318,14 @@ class _Call:
 
     def _store_values(self, index: int, rows: Sequence[int], body: Mapping[str, Any]) -> None:
         name = self._suite.names[index]
-        for place, row in enumerate(rows):
-            self._scores.values[name][row] = body["values"][place]
-            if str(place) in body["bad"]:
-                self._add_fault(index, "not_a_number", row, str(body["bad"][str(place)]))
-            if str(place) in body["why"]:
-                self._scores.why.setdefault(name, {})[row] = str(body["why"][str(place)])
+        for offset, row in enumerate(rows):
+            self._scores.values[name][row] = body["values"][offset]
+            if str(offset) in body["bad"]:
+                self._add_fault(index, "not_a_number", row, str(body["bad"][str(offset)]))
+            if str(offset) in body["why"]:
+                self._scores.why.setdefault(name, {})[row] = str(body["why"][str(offset)])
             if name in self._scores.extracted:
-                self._scores.extracted[name][row] = body["extracted"][place]
+                self._scores.extracted[name][row] = body["extracted"][offset]
 
     def _finish_retry(self, index: int) -> None:
         """Count a reply to a row of a failed batch. After the last row, report the failure unless a row repeated it."""

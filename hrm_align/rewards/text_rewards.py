@@ -140,9 +140,8 @@ def boxed_answers(text: str) -> list[str]:
     ['\\frac{1}{2}']
     """
     contents: list[str] = []
-    open_at: list[
-        int | None
-    ] = []  # one entry for each open brace: where the content of its box starts; None for no box
+    # One entry for each open brace: the position where the content of its box starts; None for other braces.
+    open_at: list[int | None] = []
     for token in _BOX_OR_BRACE.finditer(text):
         if token[0] == "}":
             start = open_at.pop() if open_at else None
@@ -163,8 +162,8 @@ def marked_answers(text: str) -> list[str]:
 def final_answer(text: str, pattern: str | None = None) -> str | None:
     r"""Extract the final answer of a text.
 
-    With a pattern, the answer is the match of its group. Without a pattern, the first of these places that exists holds
-    the answer: `\boxed{...}`; the text after `the answer is`, `answer:` or `####`; the text after the last `so`; the
+    With a pattern, the answer is the match of its group. Without a pattern, the answer is the first of these that
+    exists: `\boxed{...}`; the text after `the answer is`, `answer:` or `####`; the text after the last `so`; the
     whole text. Text in `<think>...</think>` is ignored.
 
     Args:
@@ -197,16 +196,20 @@ def number_text(text: str, pattern: str | None = None) -> str | None:
     last number of `3 + 1 = 4` stands alone; the last numbers of `3 or 4`, `3, 4`, `3/4` and `10^10` do not.
     """
     text = visible(text)
-    marked = (
-        re.findall(pattern, text, re.DOTALL) if pattern is not None else boxed_answers(text) or marked_answers(text)
-    )
-    answer = single_answer(marked) if marked or pattern is not None else text
+    # The answer: by pattern, by box or marker, or the whole text.
+    if pattern is not None:
+        answer = single_answer(re.findall(pattern, text, re.DOTALL))
+    else:
+        marked = boxed_answers(text) or marked_answers(text)
+        answer = single_answer(marked) if marked else text
     numbers = [*_NUMBER.finditer(answer or "")]
     if answer is None or not numbers:
         return None
+    # No alternative and no operator may follow the last number.
     rest = _first_sentence(answer[numbers[-1].end() :])
     if _OR.search(rest) or rest.startswith(("^", "/", "*")):
         return None
+    # A word or sign such as `=` must separate the last number from the one before.
     if len(numbers) > 1:
         between = answer[numbers[-2].end() : numbers[-1].start()]
         if not _APART.search(between) or (_OR.search(between) and not re.search(r"[=:.\n]", between)):
@@ -237,9 +240,9 @@ class Format:
     def __post_init__(self) -> None:
         tags = [self.tags] if isinstance(self.tags, str) else self.tags
         if (self.pattern is None) == (not tags):
-            raise UserError(
-                f"pattern is {self.pattern!r} and tags is {tags!r}. Set either `pattern` or `tags`, not both."
-            )
+            both = f"pattern ({self.pattern!r}) and tags ({tags!r}) are both set"
+            state = "pattern and tags are both missing" if self.pattern is None else both
+            raise UserError(f"{state}. Set either `pattern` or `tags`.")
         if self.pattern is not None:
             compile_pattern(self.pattern)
         for tag in tags:
@@ -271,12 +274,12 @@ def has_tags(text: str, tags: Sequence[str]) -> bool:
     marks = [mark for tag in tags for mark in (f"<{tag}>", f"</{tag}>")]
     if any(text.count(mark) != 1 for mark in marks):
         return False
-    places = [text.index(mark) for mark in marks]
+    positions = [text.index(mark) for mark in marks]
     filled = all(
         text[start + len(f"<{tag}>") : end].strip()
-        for tag, start, end in zip(tags, places[::2], places[1::2], strict=True)
+        for tag, start, end in zip(tags, positions[::2], positions[1::2], strict=True)
     )
-    return places == sorted(places) and filled
+    return positions == sorted(positions) and filled
 
 
 @dataclass(frozen=True)

@@ -170,12 +170,12 @@ def _load_grader(grader: Any) -> Loaded:
 
     def grade(rows: Sequence[Row]) -> tuple[Any, dict[int, str]]:
         values, why = [], {}
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             try:
                 values.append(grader.grade(row["completion"], types.SimpleNamespace(**row)))
             except UserError as error:
                 values.append(None)
-                why[place] = str(error)[:DETAIL_CHARACTERS]
+                why[index] = str(error)[:DETAIL_CHARACTERS]
         return values, why
 
     return Loaded(grade, grader.extract_answer, warning)
@@ -247,11 +247,11 @@ def _check_values(values: Any, n: int) -> tuple[list[float | None], dict[int, st
         raise Failure("wrong_length", detail)
     numbers: list[float | None] = []
     bad: dict[int, str] = {}
-    for place, value in enumerate(values):
+    for index, value in enumerate(values):
         number = _to_number(value)
         numbers.append(number)
         if number is None and value is not None:
-            bad[place] = (
+            bad[index] = (
                 f"the reward returned {_describe_value(value)}. Return a finite number, or None for a completion that "
                 "cannot be graded"
             )

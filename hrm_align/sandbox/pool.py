@@ -147,9 +147,8 @@ class Sandbox:
         if tested == self._size:
             return
         try:
-            while (
-                len(self._workers) < self._size
-            ):  # start all workers before the first test, so that they start in parallel
+            # All workers are started before the first test, so that they start in parallel.
+            while len(self._workers) < self._size:
                 self._workers.append(Worker(self._backend, self.limits))
             with Targets(self.limits) as targets:
                 faults = [find_fault(worker, targets) for worker in self._workers[tested:]]

@@ -87,14 +87,14 @@ PROBES = {
     return len(os.environ) > 0
 """,
     "descriptors": """():
-    found = 0
+    count = 0
     for descriptor in range(4, 1024):
         try:
             os.lseek(descriptor, 0, os.SEEK_CUR)
-            found += 1
+            count += 1
         except OSError as error:
-            found += error.errno != errno.EBADF
-    return found > 0
+            count += error.errno != errno.EBADF
+    return count > 0
 """,
     "root": """():
     return os.geteuid() == 0
@@ -202,12 +202,8 @@ def find_backend_fault(backend: Backend, limits: Limits, targets: Targets) -> st
     )
     workers: list[Worker] = []
     try:
-        for (
-            _,
-            confinement,
-            layers,
-            _,
-        ) in trials:  # start all workers before the first test, so that they start in parallel
+        # All workers are started before the first test, so that they start in parallel.
+        for _, confinement, layers, _ in trials:
             workers.append(Worker(confinement, limits, layers))
         for worker, (prefix, _, _, stopped_probes) in zip(workers, trials, strict=True):
             fault = find_fault(worker, targets, stopped_probes)

@@ -82,7 +82,7 @@ def test_evaluate_names_the_score_for_its_grader(capsys, folder: Path, name: str
 
 def test_a_misspelt_match_is_named_before_anything_is_read(capsys):
     for words in (["evaluate", "--model", "no", "--data", "no.jsonl"], ["export", "no", "--to", "there"]):
-        for name, sentence in (("sqll", "did you mean 'sql'?"), ("format", "cannot tell a right one from a wrong one")):
+        for name, sentence in (("sqll", "did you mean 'sql'?"), ("format", "checks the form of an answer")):
             code, _, err = run(capsys, *words, "--match", name)
             assert code == 2 and f"--match is '{name}'" in err and sentence in err and "no.jsonl" not in err
 
@@ -129,7 +129,7 @@ def test_thinking_is_no_part_of_an_answer(folder: Path, name: str, reference: st
         ("math", r"\boxed{}", r"^rows.jsonl:2: the reference .* is not one final answer, so math"),
         ("math", "oxed{5}", r"^rows.jsonl:2: .*backslash of .* was not escaped"),
         ("sql", "SELECT 1", r"^rows.jsonl:2: no database is named, so sql cannot grade the row"),
-        ("code", "SELECT 1", r"^rows.jsonl:2: grading code needs the function"),
+        ("code", "SELECT 1", r"^rows.jsonl:2: grading code needs a function name"),
     ],
 )
 def test_a_row_that_cannot_be_graded_is_named_with_the_reason(name: str, reference: str, sentence: str):
@@ -193,7 +193,7 @@ def test_a_grader_keeps_its_workers_until_the_folder_changes(folder: Path, monke
         return {process.pid for process in psutil.Process().children()} - before
 
     example = row("SELECT a FROM t", "rows.jsonl:1", database="t.sql")
-    with pytest.raises(UserError, match="there is no database"):
+    with pytest.raises(UserError, match=r"the database t\.sql does not exist"):
         grade_answers("sql", ["SELECT a FROM t"], [example])
     first = workers()
     assert len(first) == 1

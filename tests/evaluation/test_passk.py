@@ -53,7 +53,7 @@ def test_it_tells_pass_rates_and_a_recipe_keeps_to_the_band(data, tmp_path, caps
     ("flags", "said"),
     [
         (("--rewards", "exakt"), "did you mean 'exact'"),
-        (("--rewards", "{file: nowhere.py, function: tone}"), "the reward file is 'nowhere.py'"),
+        (("--rewards", "{file: nowhere.py, function: tone}"), "invalid value for the file of a reward: 'nowhere.py'"),
         (("--rewards", "{name: exact"), "argument --rewards: '{name: exact' is not a valid mapping"),
         (("--temperature", "0"), "Use a number above 0"),
         (("--samples", "0"), "--samples is 0"),

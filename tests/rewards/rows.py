@@ -12,7 +12,7 @@ from hrm_align.sandbox import Sandbox
 
 
 def row(reference: str, source: str = "rows.jsonl:1", **grading: Any) -> Example:
-    """A row with that right answer."""
+    """Return a row with a reference."""
     return Example((Message("user", "?"),), Message("assistant", reference), "direct", str(source), None, grading)
 
 

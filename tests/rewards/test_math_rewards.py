@@ -1,4 +1,4 @@
-r"""Mathematical answers: equal ones are paid, and nothing that math-verify alone would let pass for one."""
+r"""Mathematical answers: equal answers get 1, and wrong answers that math-verify alone would accept get 0."""
 
 from __future__ import annotations
 

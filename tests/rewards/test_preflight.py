@@ -1,4 +1,4 @@
-"""Before a run: rows that no reward can grade, or grades wrong, are found and named."""
+"""The preflight lists rows that no reward can grade or that a reward grades incorrectly."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_sample_is_drawn_by_its_seed_and_a_report_is_json():
 
 
 def grpo(capsys, folder: Path, body: str, *flags: str) -> tuple[int, str, str]:
-    """A run of one step, paid by `exact` and a user's reward."""
+    """Train for one step with the rewards `exact` and a user's function."""
     (folder / "own.py").write_text(
         f"def boom(completions, reference):\n    {body}\n    return [0.5 for _ in reference]\n"
     )

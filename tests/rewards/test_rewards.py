@@ -1,4 +1,4 @@
-r"""What each reward pays: right answers however they are put, no wrong one, and None where there is nothing to compare with."""
+r"""Values of each grader: 1 for correct answers in any notation, 0 for wrong answers, None without a usable reference."""
 
 from __future__ import annotations
 

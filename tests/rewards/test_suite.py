@@ -1,4 +1,4 @@
-"""No reward can kill, hang or fool a run: what fails is told, and costs no more than its own row."""
+"""No reward can kill, hang or deceive a run: a failure is reported, and affects only the row that caused it."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_however_many_rows_hang_the_call_ends_at_its_deadline(own: str):
         assert 1.4 < scores.seconds < 1.5 + MARGIN_SECONDS
         kinds = {(fault.reward, fault.kind) for fault in scores.faults}
         assert {("reward", "timeout"), ("format", "timeout"), ("format", "skipped")} <= kinds
-        # A row of ours that has hung is wrong; one that was not reached is nobody's fault.
+        # A row on which a built-in reward hangs gets 0; a skipped row gets None.
         ours = [(f.kind, int(str(f.source).split(":")[1]) - 1) for f in scores.faults if f.reward == "format"]
         assert {(kind, scores.values["format"][place]) for kind, place in ours} == {("timeout", 0.0), ("skipped", None)}
         assert suite.score(["ok", "aab"], rows(2)).values == {"reward": [2.0, 3.0], "format": [0.0, 1.0]}
@@ -206,7 +206,7 @@ def test_a_file_that_hangs_when_it_is_loaded_is_a_sentence(tmp_path: Path, monke
         ({"weight": 1}, "either `name` or `file`"),
         ({"name": "math", "file": "own.py"}, "either `name` or `file`"),
         ({"name": "numeric", "tolerence": 1}, "numeric has no option tolerence: did you mean 'tolerance'"),
-        ({"name": "exact", "x": 1}, "exact has no option x: exact takes no options"),
+        ({"name": "exact", "x": 1}, "exact has no option x: Leave the option out"),
         ({"name": "numeric", "tolerance": "1"}, "invalid value for tolerance: '1'. Use a number"),
         ({"name": "numeric", "pattern": "a"}, r"invalid value for pattern: 'a' has 0 capturing groups and needs 1"),
         ({"name": "answer", "pattern": "(a"}, "not a regular expression"),
@@ -294,7 +294,9 @@ def test_a_forked_process_has_workers_of_its_own_and_keeps_nobody_alive(own: str
         os.waitpid(child, 0)
         os.close(writing)
         assert os.read(reading, 10) == b"1"  # a new process: its function was called for one row
-        assert suite.score(["calls"], rows(1)).values["reward"] == [4.0]  # the parent's has gone on
+        assert suite.score(["calls"], rows(1)).values["reward"] == [
+            4.0
+        ]  # the function in the parent's worker kept its state
         os.close(reading)
 
 

@@ -33,7 +33,7 @@ def one_backend():
 
 
 def _sound(name):
-    """Start a sandbox. Where the system has what a wall needs, one that does not start is a failure, and no reason to skip."""
+    """Start a sandbox. If the system supports the backend, a sandbox that does not start fails the test instead of a skip."""
     names = [name] if name else [backend.name for backend in BACKENDS]
     if not any(map(_system_offers, names)):
         pytest.skip(f"this system does not offer {' or '.join(names)}")

@@ -116,7 +116,7 @@ def test_they_end_with_their_trainer(backend, how):
 
 
 class Report:
-    """A pipe from a forked process that goes on."""
+    """A pipe from a forked process that continues to run."""
 
     def __init__(self):
         self._source, self._sink = os.pipe()
@@ -172,7 +172,7 @@ def test_a_worker_that_dies_or_hangs_is_replaced(backend, number, monkeypatch):
         assert gone(groups - set(sandbox.pids))
         lost = set(sandbox.pids)
         os.killpg(sandbox.pids[1], signal.SIGSTOP)
-    assert gone(lost), "closing does not wait for one that hangs"
+    assert gone(lost), "closing does not wait for a worker that hangs"
 
 
 def test_a_job_whose_workers_are_lost_twice_is_lost(one_backend, monkeypatch):

@@ -333,7 +333,7 @@ def test_evaluations_are_greedy_and_paid_alike(data, tmp_path):
 WRONG = {
     ("--rewards", "exakt"): "did you mean 'exact'",
     ("--rewards", '{"name": "exact", "wieght": 2}'): "wieght",
-    ("--rewards", '{"file": "none.py"}'): "there is no such Python file",
+    ("--rewards", '{"file": "none.py"}'): "is not an existing Python file",
     ("--use_vllm", "true"): "rollouts use hrm_align's own sampler",
     ("--num_generations", "5"): "must be divisible by num_generations",
     ("--temperature", "0"): "must be a finite number above 0",
