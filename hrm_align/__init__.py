@@ -1,8 +1,8 @@
-"""hrm_align: fine-tuning and alignment for HRM-Text, a recurrent prefix-LM.
+"""hrm_align: fine-tuning and alignment for HRM-Text, a recurrent prefix LM.
 
-Importing the package sees to it that Transformers' HrmText classes run under the prefix mask
-(`hrm_align.models.prefix_mask`): at once where they are imported already, else when they are first imported. Nothing heavy is
-imported before a name is used that needs it.
+Importing the package installs the prefix mask (`hrm_align.models.prefix_mask`) in Transformers' HrmText classes: at once if the
+classes are already imported, otherwise when they are first imported. Public names are imported when they are first used, so that
+`import hrm_align` is fast.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "load_model", "load_tokenizer", "render_conversation", "render_prompt"]
 
-_HOMES = {
+_MODULES = {
     "load_model": "hrm_align.models.loading",
     "load_tokenizer": "hrm_align.models.loading",
     "render_conversation": "hrm_align.rendering",
@@ -31,26 +31,28 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    """Import a public name when it is first used."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'hrm_align' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_MODULES])
 
 
 _CLASSES = "transformers.models.hrm_text.modeling_hrm_text"
-_came_first = _CLASSES in sys.modules
+_classes_were_imported_first = _CLASSES in sys.modules
 
 
 def _install_mask(_: ModuleType) -> None:
-    """Importing the module installs the mask. It may be under way already, where it is what has imported the classes."""
+    """Install the mask by importing its module, which may already be in progress if the module itself imported the classes."""
     try:
         import_module("hrm_align.models.prefix_mask")
     except BaseException:
-        # The import of the classes fails too. wrapt has forgotten this hook, and without it the next attempt would succeed.
-        if not _came_first:
+        # Make the import of the classes fail, too. wrapt has removed this hook, so register it again: otherwise a second import
+        # would succeed without the mask.
+        if not _classes_were_imported_first:
             sys.modules.pop(_CLASSES, None)
             register_post_import_hook(_install_mask, _CLASSES)
         raise

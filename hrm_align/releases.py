@@ -1,7 +1,7 @@
-"""The releases of Transformers and TRL that the package works with; any other is one sentence instead of a traceback.
+"""Check that the installed releases of Transformers and TRL are supported, and report others in one sentence.
 
-The prefix mask is a patch of Transformers' classes, and the trainers override TRL's methods: a release that has not been tested
-may have moved what they stand on. CONTRIBUTING.md has what was seen of each.
+The prefix mask patches Transformers' classes, and the trainers override TRL's methods; both may have changed in a release that was
+not tested. CONTRIBUTING.md lists what was tested.
 """
 
 from __future__ import annotations
@@ -12,34 +12,37 @@ from importlib.metadata import PackageNotFoundError, version
 
 from hrm_align.errors import UserError
 
-SUPPORTED = {"transformers": ("5.23", "5.25"), "trl": ("1.16", "1.17")}  # from, and below; as in pyproject.toml
+SUPPORTED = {
+    "transformers": ("5.23", "5.25"),
+    "trl": ("1.16", "1.17"),
+}  # lowest release, and the first one that is too new; as in pyproject.toml
 
 
 @cache
 def check_releases() -> None:
-    """Compare what is installed with `SUPPORTED`; imports neither.
+    """Compare the installed releases with `SUPPORTED`, without importing either package.
 
     Raises:
-        UserError: for the first package that is missing, older or newer.
+        UserError: for the first package that is missing, too old or too new.
     """
     for package, (lowest, beyond) in SUPPORTED.items():
-        remedy = f'run pip install "{package}>={lowest},<{beyond}".'
+        remedy = f'Run pip install "{package}>={lowest},<{beyond}".'
         try:
             installed = version(package)
         except PackageNotFoundError:
-            raise UserError(f"{package} is not installed: {remedy}") from None
-        if not _numbers(lowest) <= _numbers(installed) < _numbers(beyond):
-            raise UserError(f"{package} {installed} is installed, and hrm_align needs {supported(package)}: {remedy}")
+            raise UserError(f"{package} is not installed. {remedy}") from None
+        if not _parse_release(lowest) <= _parse_release(installed) < _parse_release(beyond):
+            raise UserError(f"{package} {installed} is installed, and hrm_align needs {supported(package)}. {remedy}")
 
 
 def supported(package: str) -> str:
-    """The releases in words: `5.23 to 5.24`."""
+    """Return the supported releases of a package in words: `5.23 to 5.24`."""
     lowest, beyond = SUPPORTED[package]
-    major, minor = _numbers(beyond)
+    major, minor = _parse_release(beyond)
     highest = f"{major}.{minor - 1}"
     return lowest if highest == lowest else f"{lowest} to {highest}"
 
 
-def _numbers(release: str) -> tuple[int, ...]:
-    """5.24.0rc1 as (5, 24): a candidate counts as its release."""
+def _parse_release(release: str) -> tuple[int, ...]:
+    """Return major and minor number: (5, 24) for `5.24.0rc1`; a release candidate counts as its release."""
     return tuple(map(int, re.findall(r"\d+", release)[:2]))

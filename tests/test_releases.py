@@ -31,7 +31,7 @@ def in_a_process(folder, package, release, *command):
 
 def sentence(package, release):
     lowest, beyond = SUPPORTED[package]
-    return f'{package} {release} is installed, and hrm_align needs {lowest}', f'run pip install "{package}>={lowest},<{beyond}".'  # fmt: skip
+    return f'{package} {release} is installed, and hrm_align needs {lowest}', f'Run pip install "{package}>={lowest},<{beyond}".'  # fmt: skip
 
 
 def test_the_ranges_are_those_of_pyproject():

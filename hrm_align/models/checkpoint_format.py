@@ -1,7 +1,7 @@
-"""Safetensors files of an HRM-Text: tensor names in Transformers' and the official form, shapes, and streamed reading.
+"""Safetensors files of HRM-Text checkpoints: tensor names and shapes, streamed reading and writing.
 
-Files are read and written without holding a model in memory. Pages of a mapped file count as memory in use until the
-mapping ends, so safetensors opens the file anew for each block of numbers.
+Files are read and written without holding a model in memory. The pages of a mapped file count as used memory until the mapping
+ends, so the file is opened again for each block of numbers.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ BLOCK = 1 << 22  # numbers read at a time
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A safetensors file, whose header is checked against the size of the file.
+def _open(path: Path) -> Iterator[Any]:
+    """Open a safetensors file; safetensors checks the header against the size of the file.
 
     Raises:
         UserError: if the file is damaged.
@@ -36,12 +36,12 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, "pt") as file:
             yield file
     except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error}): copy it again.") from None
+        raise UserError(f"{path} is damaged ({error}). Copy the file again.") from None
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor in a file: its file, name, dtype (safetensors' name) and shape."""
+    """A tensor stored in a file: file, name, dtype (safetensors' name, such as BF16) and shape."""
 
     file: Path
     name: str
@@ -50,25 +50,28 @@ class Stored:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return self.mapped().nbytes
 
     def mapped(self) -> Tensor:
-        """The tensor, mapped: a page of the file is read when its numbers are, and stays while the tensor does."""
-        with _opened(self.file) as file:
+        """Return the tensor mapped from the file: pages are read on access and stay in memory as long as the tensor."""
+        with _open(self.file) as file:
             tensor: Tensor = file.get_tensor(self.name)
             return tensor
 
     def blocks(self) -> Iterator[Tensor]:
-        """The numbers in one dimension, mapped a block at a time."""
+        """Yield the numbers as flat tensors of at most `BLOCK`, mapped one block at a time."""
         for start in range(0, math.prod(self.shape), BLOCK):
             yield self.mapped().view(-1)[start : start + BLOCK]
 
     def copy_into(self, tensors: Sequence[Tensor]) -> None:
-        """Fill contiguous tensors that lie in this one behind each other, in their own dtypes and on their own devices.
+        """Copy this tensor into contiguous tensors that split it along dim 0, keeping their dtypes and devices.
+
+        Args:
+            tensors: the parts, in their order along dim 0.
 
         Raises:
-            UserError: for a dtype that no HRM-Text has, or a file that has lost its end.
+            UserError: for an unsupported dtype, or a truncated file.
         """
         self.check_dtype()
         start = 0
@@ -78,54 +81,56 @@ class Stored:
                 start += part.numel()
 
     def check_dtype(self) -> None:
-        """Raises UserError for a dtype that no HRM-Text has."""
+        """Raise UserError for an unsupported dtype."""
         if self.dtype not in DTYPES:
-            raise UserError(f"{self.file} holds {self.dtype}: save its weights as {', '.join(DTYPES)}.")
+            raise UserError(f"{self.file}: unsupported dtype {self.dtype}. Save the weights as {' or '.join(DTYPES)}.")
 
 
 def stored_tensors(folder: Path) -> dict[str, Stored]:
-    """Every tensor of a checkpoint, one file or sharded.
+    """Return every tensor of a checkpoint by name, from one file or from shards.
 
     Raises:
-        UserError: a missing or damaged file, or an index that names what is not there.
+        UserError: for a missing or damaged file, or an index that names missing shards or tensors.
     """
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.exists():  # Transformers looks in this order
+    if single.exists():  # the same order as in Transformers
         return header_of(single)
     if not index.exists():
         pickled = next((path.name for path in folder.glob("pytorch_model*")), None)
-        hint = f"It holds {pickled}, which is a pickle and is not read: save it" if pickled else "Copy it again, saved"
-        raise UserError(f"{folder} holds no model.safetensors. {hint} as safetensors.")
+        remedy = "Copy the checkpoint again, saved as safetensors."
+        if pickled:
+            remedy = f"Save {pickled}, a pickle, which is not read, as safetensors."
+        raise UserError(f"{folder} holds no model.safetensors. {remedy}")
     try:
         listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         names = {name: str(file) for name, file in listed.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{index} is damaged ({error}): copy it again.") from None
+        raise UserError(f"{index} is damaged ({error}). Copy the file again.") from None
     tensors: dict[str, Stored] = {}
     for file in sorted(set(names.values())):
         if Path(file).name != file or not (folder / file).is_file():
-            raise UserError(f"{index} names the shard {file}, which is not in {folder}: copy it again.")
+            raise UserError(f"{index} names the shard {file}, which is not in {folder}. Copy the checkpoint again.")
         tensors |= header_of(folder / file)
     absent = [name for name, file in names.items() if name not in tensors or tensors[name].file.name != file]
     if absent:
-        raise UserError(f"{index} places {some(absent)} where it is not: copy the checkpoint again.")
+        raise UserError(f"{index} names a wrong shard for {some(absent)}. Copy the checkpoint again.")
     return tensors
 
 
 def header_of(path: Path) -> dict[str, Stored]:
-    """The tensors of one safetensors file.
+    """Return the tensors of one safetensors file by name; only the header is read.
 
     Raises:
-        UserError: if it is damaged.
+        UserError: if the file is damaged.
     """
-    with _opened(path) as file:
+    with _open(path) as file:
         slices = {name: file.get_slice(name) for name in file.offset_keys()}
         return {name: Stored(path, name, part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """A tensor to be written: dtype (safetensors' name), shape, bytes in all, and the tensors it is stacked from."""
+    """A tensor to write: dtype (safetensors' name), shape, size in bytes, and a function that returns its parts along dim 0."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -134,11 +139,12 @@ class Incoming:
 
 
 def write_safetensors(file: BinaryIO, tensors: Mapping[str, Incoming]) -> None:
-    """Write a safetensors file in one pass; the bytes are those of `safetensors.torch.save_file`.
+    """Write a safetensors file in one pass, byte for byte as `safetensors.torch.save_file` does.
 
-    safetensors itself writes only what lies in memory all at once, each tensor in one piece: for fused or converted
-    weights a second copy of the model.
+    safetensors itself needs all tensors in memory at once, each in one piece. For fused or converted weights this would be a second
+    copy of the model.
     """
+    # The header first: tensors ordered by decreasing element size, then by name, as in safetensors.
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].size // max(1, math.prod(item[1].shape)), item[0]))
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
@@ -148,12 +154,13 @@ def write_safetensors(file: BinaryIO, tensors: Mapping[str, Incoming]) -> None:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
+    # Then the numbers, one part at a time.
     for _, tensor in ordered:
         for part in tensor.parts():
             file.write(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())  # type: ignore[call-overload]  # a Buffer
 
 
-FUSED = {  # Transformers' fused name: the parts that its modules are made of, stacked in this order along dim 0
+FUSED = {  # name in Transformers' checkpoints: names of the modules' tensors, stacked in this order along dim 0
     "attn.gqkv_proj": ("self_attn.gate_proj", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "attn.o_proj": ("self_attn.o_proj",),
     "mlp.gate_up_proj": ("mlp.gate_proj", "mlp.up_proj"),
@@ -161,34 +168,34 @@ FUSED = {  # Transformers' fused name: the parts that its modules are made of, s
 
 
 def module_names(saved: str) -> list[str]:
-    """The model's own names of the tensors that lie in a saved one, in their order along dim 0.
+    """Return the names of the model's tensors that are stacked in a saved tensor, in their order along dim 0.
 
     >>> module_names("model.L_module.layers.0.mlp.gate_up_proj.weight")
     ['model.L_module.layers.0.mlp.gate_proj.weight', 'model.L_module.layers.0.mlp.up_proj.weight']
     """
     for fused, parts in FUSED.items():
-        block, found, kind = saved.partition(f".{fused}.")
-        if found and (kind == "weight" or len(parts) == 1):
+        block, separator, kind = saved.partition(f".{fused}.")
+        if separator and (kind == "weight" or len(parts) == 1):
             return [f"{block}.{part}.{kind}" for part in parts]
     return [saved]
 
 
 def saved_name(name: str) -> str:
-    """The saved tensor in which one of the model's own lies: the other way of `module_names`."""
+    """Return the name of the saved tensor that contains one of the model's tensors: the inverse of `module_names`."""
     for fused, parts in FUSED.items():
         for part in parts:
-            block, found, kind = name.partition(f".{part}.")
-            if found and (kind == "weight" or len(parts) == 1):
+            block, separator, kind = name.partition(f".{part}.")
+            if separator and (kind == "weight" or len(parts) == 1):
                 return f"{block}.{fused}.{kind}"
     return name
 
 
 def saved_shapes(config: Mapping[str, Any], layers: int) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor that stock `save_pretrained` writes.
+    """Return name and shape of every tensor that stock `save_pretrained` writes.
 
     Args:
-        config: the keys of a config.json that give sizes.
-        layers: blocks in each of the two stacks.
+        config: sizes of the model, under the keys of config.json.
+        layers: number of blocks in each of the two stacks.
     """
     hidden, heads = config["hidden_size"], config["num_attention_heads"] * config["head_dim"]
     vocabulary, inner = (config["vocab_size"], hidden), config["intermediate_size"]
@@ -209,6 +216,6 @@ def saved_shapes(config: Mapping[str, Any], layers: int) -> dict[str, tuple[int,
 
 
 def official_name(name: str) -> str:
-    """The official name of a tensor that is saved under `name` in Transformers' form."""
+    """Return the official training code's name of a tensor that Transformers saves as `name`."""
     ends = {"model.embed_tokens.weight": "embed_tokens.embedding_weight", "model.z_L_init": "model.zL_init"}
     return ends.get(name) or re.sub(r"^model\.([HL])_module\.", r"model.\1_level.core.", name)

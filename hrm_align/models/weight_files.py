@@ -1,7 +1,7 @@
-"""The weights of a checkpoint, one tensor at a time: into a model that stands, out of one, or while it is made.
+"""Load and save the weights of a checkpoint one tensor at a time.
 
-A loader that first reads the whole file beside the model, or fuses all weights before it writes them, needs the memory of a
-second model. These need that of a block of numbers, or of one tensor.
+A loader that reads a whole file beside the model, or fuses all weights before writing them, needs the memory of a second model.
+These functions need the memory of one block of numbers, or of one tensor.
 """
 
 from __future__ import annotations
@@ -35,38 +35,41 @@ from hrm_align.models.checkpoint_format import (
 )
 from hrm_align.models.sharding import fill, local_part
 
-SHARD = "5GB"  # largest file, unless a caller says otherwise
+SHARD = "5GB"  # default of the largest size of a file
 _SHARDS = "model{suffix}.safetensors"
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 class Unread:
-    """A stored tensor that Transformers reads when it comes to it, by `[...]`, as from safetensors' own slices.
+    """A stored tensor that is read when Transformers indexes it (`[...]`), like a slice of safetensors.
 
     Args:
-        stored: where it lies.
-        dtype: to read it in.
+        stored: the tensor in its file.
+        dtype: dtype to convert to.
     """
 
     def __init__(self, stored: Stored, dtype: torch.dtype):
         self._stored, self._dtype = stored, dtype
 
     def __getitem__(self, index: object) -> Tensor:
-        read = torch.empty(self._stored.shape, dtype=self._dtype)
-        self._stored.copy_into([read])
-        return read
+        tensor = torch.empty(self._stored.shape, dtype=self._dtype)
+        self._stored.copy_into([tensor])
+        return tensor
 
 
 def weights_of(name: str, revision: str | None) -> dict[str, Stored]:
-    """Where the weights of a checkpoint lie; those of a Hub id are downloaded. Nothing for one without safetensors.
+    """Locate the weights of a checkpoint; those of a Hub id are downloaded.
 
     Args:
         name: folder or Hub id.
-        revision: of a Hub id.
+        revision: branch, tag or commit of a Hub id.
+
+    Returns:
+        The stored tensors by name; empty for a checkpoint without safetensors files.
 
     Raises:
-        UserError: a damaged file.
-        OSError: nothing of that name.
+        UserError: for a damaged file.
+        OSError: if there is no such checkpoint.
     """
     if Path(name).is_dir():
         folder = Path(name)
@@ -74,30 +77,33 @@ def weights_of(name: str, revision: str | None) -> dict[str, Stored]:
             return {}
         return stored_tensors(folder)
     for file in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME):
-        found = cached_file(name, file, revision=revision, _raise_exceptions_for_missing_entries=False)
-        if found is not None:
+        path = cached_file(name, file, revision=revision, _raise_exceptions_for_missing_entries=False)
+        if path is not None:
             if file == SAFE_WEIGHTS_INDEX_NAME:
-                get_checkpoint_shard_files(name, found, revision=revision)
-            return stored_tensors(Path(found).parent)
+                get_checkpoint_shard_files(name, path, revision=revision)
+            return stored_tensors(Path(path).parent)
     return {}
 
 
 def from_pretrained(
     name: str, revision: str, stored: dict[str, Stored], **kwargs: Any
 ) -> tuple[HrmTextForCausalLM, dict[str, Any]]:
-    """The model, with Transformers' report of missing and unexpected keys.
+    """Load a model as Transformers' `from_pretrained` does, without holding a second copy of the weights.
 
-    Weights that have the dtype they are loaded in stay in the file, mapped. Transformers would map the others too, and
-    their pages stay in memory beside the cast weights: those are read one tensor at a time.
+    Weights whose dtype does not change stay mapped from the file. Other weights are read and cast one tensor at a time, because
+    Transformers would map these, too, and the mapped pages would stay in memory beside the cast weights.
 
     Args:
         name: folder or Hub id.
-        revision: of a Hub id.
-        stored: of `weights_of`.
-        kwargs: for Transformers' method of this name; `config` and `dtype` are needed.
+        revision: branch, tag or commit of a Hub id.
+        stored: the stored tensors, as `weights_of` returns them.
+        kwargs: keywords of Transformers' `from_pretrained`; `config` and `dtype` are required.
+
+    Returns:
+        The model, and Transformers' report of missing and unexpected keys.
     """
-    stays = all(DTYPES.get(tensor.dtype) == kwargs["dtype"] for tensor in stored.values())
-    if stays or "quantization_config" in kwargs:
+    keeps_dtype = all(DTYPES.get(tensor.dtype) == kwargs["dtype"] for tensor in stored.values())
+    if keeps_dtype or "quantization_config" in kwargs:
         loaded: Any = HrmTextForCausalLM.from_pretrained(name, revision=revision, output_loading_info=True, **kwargs)
         return loaded
     unread: Any = {key: Unread(tensor, kwargs["dtype"]) for key, tensor in stored.items()}
@@ -105,21 +111,21 @@ def from_pretrained(
         Any, HrmTextForCausalLM.from_pretrained(None, state_dict=unread, output_loading_info=True, **kwargs)
     )
     model.name_or_path = model.config.name_or_path = name
-    with suppress(OSError):  # else it has none, and the one made of the config stays
+    with suppress(OSError):  # without a generation_config.json, the one derived from the config stays
         model.generation_config = GenerationConfig.from_pretrained(name, revision=revision)
     return model, report
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:
-    """Read a checkpoint's weights into a model's own tensors, in their dtype and on their device.
+    """Copy a checkpoint's weights into the tensors of an existing model, keeping their dtype and device.
 
     Args:
-        model: an HrmTextForCausalLM with weights of its own, sharded or not; every process reads its own slices.
-        folder: a saved checkpoint, with Transformers' fused names or the modules' own.
+        model: an HrmTextForCausalLM with allocated weights, sharded or not; every process reads its own slices.
+        folder: a saved checkpoint, with Transformers' fused names or the names of the modules.
 
     Raises:
-        UserError: a tensor that is missing, too many or of another shape, or a damaged file. Nothing is changed then,
-            unless the file is cut short while it is read.
+        UserError: for a tensor that is missing, unexpected or of another shape, or for a damaged file. The model is then
+            unchanged, except if a file turns out to be truncated while it is read.
     """
     own, stored = model.state_dict(), stored_tensors(folder)
     parts = {name: module_names(name) for name in stored}
@@ -130,6 +136,7 @@ def load_weights(model: nn.Module, folder: Path) -> None:
 
 
 def _copy_into(own: list[Tensor], stored: Stored) -> None:
+    """Fill the tensors, which are parts of the stored one along dim 0, sharded or not."""
     if not any(isinstance(tensor, DTensor) for tensor in own):
         stored.copy_into(own)
         return
@@ -141,28 +148,38 @@ def _copy_into(own: list[Tensor], stored: Stored) -> None:
 def _check_fit(
     folder: Path, own: Mapping[str, Tensor], stored: Mapping[str, Stored], parts: Mapping[str, list[str]]
 ) -> None:
+    """Raise UserError unless names and shapes of the checkpoint fit the model; tied tensors may be stored once.
+
+    Args:
+        folder: of the checkpoint, for the error.
+        own: the model's tensors by name.
+        stored: the stored tensors by saved name.
+        parts: for each saved name the names of the model's tensors stacked in it.
+    """
     named = {part for names in parts.values() for part in names}
-    filled = {_place(own[part]) for part in named & own.keys()}
-    missing = sorted(name for name in own.keys() - named if _place(own[name]) not in filled)  # else it is tied
+    filled = {_identify(own[part]) for part in named & own.keys()}
+    missing = sorted(
+        name for name in own.keys() - named if _identify(own[name]) not in filled
+    )  # a tied tensor shares its memory with a stored one
     wrong = missing + sorted(named - own.keys())
     for name, names in parts.items():
-        if not wrong and _shape([own[part] for part in names]) != stored[name].shape:
+        if not wrong and _stacked_shape([own[part] for part in names]) != stored[name].shape:
             wrong = [name]
     if wrong:
         raise UserError(
-            f"{folder} does not hold this model's weights: {some(wrong, 3)} are missing, too many or of another shape. "
-            "Go on from a checkpoint of this run, or give it as --model_name_or_path to begin anew."
+            f"the weights in {folder} do not fit this model: {some(wrong, 3)} are missing, unexpected or of another shape. "
+            "Resume from a checkpoint of this run, or start a new run with --model_name_or_path set to this folder."
         )
 
 
-def _place(tensor: Tensor) -> int | Tensor:
-    """Where a tensor lies, which tied ones share; itself where this process holds none of it."""
+def _identify(tensor: Tensor) -> int | Tensor:
+    """Return the address of a tensor, equal for tied tensors; the tensor itself if this process holds no part of it."""
     part = local_part(tensor)
     return part.data_ptr() if part.numel() else tensor
 
 
 def is_plain(model: nn.Module) -> bool:
-    """Whether `save_weights` can write a model: whole weights of one known dtype, none of them tied or elsewhere."""
+    """Return whether `save_weights` can write a model: unquantised, untied weights of one known dtype, none offloaded."""
     dtypes = {weight.dtype for weight in model.state_dict().values()}
     return (
         isinstance(model, HrmTextForCausalLM)
@@ -175,24 +192,24 @@ def is_plain(model: nn.Module) -> bool:
 
 
 def save_weights(weights: Mapping[str, Tensor], file: Path) -> None:
-    """Write a model's weights as stock `save_pretrained` does, fused, without fusing them in memory first.
+    """Write a model's weights in the fused format of stock `save_pretrained`, without fusing them in memory first.
 
     Args:
-        weights: whole, by the modules' names: `state_dict()` of an HrmTextForCausalLM without tied weights.
-        file: to write.
+        weights: `state_dict()` of an HrmTextForCausalLM without tied weights; unsharded tensors.
+        file: path of the file to write.
     """
     with file.open("wb") as opened:
         write_safetensors(opened, _incoming(weights, None))
 
 
 def save_whole(model: HrmTextForCausalLM, folder: Path, dtype: torch.dtype | None = None, shard: str = SHARD) -> None:
-    """Write config, generation config and weights as stock `save_pretrained` does, in any type; the model stays as it is.
+    """Write config, generation config and weights as stock `save_pretrained` does, in any dtype, without changing the model.
 
     Args:
-        model: without tied weights, not quantised.
-        folder: that is there.
-        dtype: type to write in; None for the model's own.
-        shard: largest size of a file, as `save_pretrained` takes it.
+        model: model without tied weights, not quantised.
+        folder: an existing folder.
+        dtype: dtype to write in; None for the model's own.
+        shard: largest size of a file, in the notation of `save_pretrained` ("5GB").
     """
     config = copy.deepcopy(model.config)
     config.dtype, config.architectures = dtype or model.dtype, [type(model).__name__]
@@ -213,12 +230,15 @@ def save_whole(model: HrmTextForCausalLM, folder: Path, dtype: torch.dtype | Non
 
 
 def differing_tensors(model: nn.Module, folder: Path, dtype: torch.dtype | None = None) -> list[str]:
-    """Names of the saved tensors that are not as the model has them, bit for bit; empty where all are.
+    """Compare a saved checkpoint with its model bit for bit.
 
     Args:
-        model: that was saved.
-        folder: of the checkpoint.
-        dtype: type it was written in; None for the model's own.
+        model: the model that was saved.
+        folder: folder of the checkpoint.
+        dtype: dtype that was written; None for the model's own.
+
+    Returns:
+        Names of the saved tensors that differ, are missing or are unexpected; empty if the checkpoint is exact.
     """
     stored, own = stored_tensors(folder), model.state_dict()
     expected = {saved_name(name) for name in own}
@@ -227,33 +247,34 @@ def differing_tensors(model: nn.Module, folder: Path, dtype: torch.dtype | None 
         parts = [own[part].detach() for part in module_names(name)]
         parts = [part.to("cpu", dtype or part.dtype) for part in parts]
         saved = stored[name].mapped()
-        same = saved.dtype == parts[0].dtype and saved.shape == _shape(parts)
+        same = saved.dtype == parts[0].dtype and saved.shape == _stacked_shape(parts)
         if not (same and all(map(torch.equal, saved.split([len(part) for part in parts]), parts))):
             differing.append(name)
     return differing
 
 
 def _incoming(own: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[str, Incoming]:
-    """A model's saved tensors, by name, in a type or in their own, none of them made yet."""
+    """Return the tensors to save by saved name, in `dtype` or their own dtype; each is computed only when it is written."""
     tensors = {}
     for saved in sorted({saved_name(name) for name in own}):
         parts = [own[part] for part in module_names(saved)]
-        written, shape = dtype or parts[0].dtype, _shape(parts)
-        size = written.itemsize * math.prod(shape)
-        tensors[saved] = Incoming(_NAMES[written], shape, size, partial(_cast, parts, written))
+        target, shape = dtype or parts[0].dtype, _stacked_shape(parts)
+        size = target.itemsize * math.prod(shape)
+        tensors[saved] = Incoming(_NAMES[target], shape, size, partial(_cast, parts, target))
     return tensors
 
 
 def _cast(parts: list[Tensor], dtype: torch.dtype) -> Iterator[Tensor]:
+    """Yield the tensors in `dtype`, one at a time."""
     return (part.to(dtype) for part in parts)
 
 
-def _shape(parts: list[Tensor]) -> tuple[int, ...]:
-    """The shape of tensors stacked along dim 0."""
+def _stacked_shape(parts: list[Tensor]) -> tuple[int, ...]:
+    """Return the shape of tensors stacked along dim 0: (sum of first dims, ...)."""
     return (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
 
 
 def first_dtype(weights: Mapping[str, Stored]) -> torch.dtype | None:
-    """The dtype of the first stored tensor that has one of HRM-Text's."""
-    found: Iterator[torch.dtype] = (DTYPES[tensor.dtype] for tensor in weights.values() if tensor.dtype in DTYPES)
-    return next(found, None)
+    """Return the dtype of the first stored tensor with a supported dtype; None if there is none."""
+    dtypes: Iterator[torch.dtype] = (DTYPES[tensor.dtype] for tensor in weights.values() if tensor.dtype in DTYPES)
+    return next(dtypes, None)

@@ -356,7 +356,7 @@ def test_help_lists_what_can_be_set_in_its_own_words(
     assert not flags & {f"--{key}" for key in refused}
     assert "OptimizerNames" not in told and "--optim {adam_atan2,adamw_torch,adamw_torch_fused," in words
     assert "Export the run when it ends" in words and "every time the model is saved" not in words
-    assert "latest for the newest whole one in output_dir" in words
+    assert "latest: the newest complete checkpoint in output_dir" in words
 
 
 def test_a_missing_recipe_is_answered_with_the_nearest_one(parse: Parse) -> None:

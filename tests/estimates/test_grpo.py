@@ -126,14 +126,14 @@ def test_it_says_how_long_answers_take_to_write(recipe, capsys):
     assert found["seconds_of_reading_per_step"] == pytest.approx(found["bytes_read_per_step"] / 0.5e12)
     assert main(["estimate", "--config", str(recipe), "--bandwidth", "0.001"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert f"At 0.001 TB a second: {found['seconds_of_reading_per_step'] * 500:.3g} s a step" in said
+    assert f"At 0.001 TB/s: {found['seconds_of_reading_per_step'] * 500:.3g} s per step" in said
     assert "a rollout of 16 answers to 4 prompts" in said
 
 
 def test_what_is_of_rollouts_is_refused_for_a_fine_tuning(data, tmp_path, capsys):
     words = ["--model_name_or_path", "tiny", "--datasets", str(data), "--output_dir", str(tmp_path / "run")]
     assert main(["estimate", *words, "--prompt_tokens", "9"]) == 2
-    assert "names no rewards" in capsys.readouterr().err
+    assert "this recipe is supervised fine-tuning" in capsys.readouterr().err
     assert main(["estimate", *words, *SMALL[:2]]) == 0
 
 

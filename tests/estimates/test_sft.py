@@ -113,7 +113,7 @@ def test_it_says_how_long_a_step_and_the_run_take_at_a_rate(recipe, capsys):
     assert found["seconds_per_step"] == pytest.approx(found["flops_per_step"] / 1e11)
     assert main(["estimate", "--config", str(recipe), "--tflops", "0.001", "--max_steps", "7200"]) == 0
     steps = found["seconds_per_step"] * 100
-    assert f"{steps:.3g} s a step, {2 * steps:.3g} h for 7200 steps" in capsys.readouterr().out
+    assert f"{steps:.3g} s per step, {2 * steps:.3g} h for 7200 steps" in capsys.readouterr().out
 
 
 def test_processes_that_train_together_hold_their_gradients_twice(recipe, capsys):
@@ -126,7 +126,7 @@ def test_processes_that_train_together_hold_their_gradients_twice(recipe, capsys
 
 @pytest.mark.parametrize(
     ("option", "value", "words"),
-    [("--memory", "-3", "--memory is -3"), ("--tflops", "-3", "--tflops is -3"), ("--memory", "nan", "--memory is nan"),
+    [("--memory", "-3", "invalid value for --memory: -3"), ("--tflops", "-3", "invalid value for --tflops: -3"), ("--memory", "nan", "invalid value for --memory: nan"),
      ("--memory", "lots", "argument --memory: invalid float value: 'lots' (see hrm-align estimate --help)")],
 )  # fmt: skip
 def test_what_cannot_be_is_one_sentence(recipe, capsys, option, value, words):

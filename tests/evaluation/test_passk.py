@@ -56,7 +56,7 @@ def test_it_tells_pass_rates_and_a_recipe_keeps_to_the_band(data, tmp_path, caps
         (("--rewards", "{file: nowhere.py, function: tone}"), "invalid value for the file of a reward: 'nowhere.py'"),
         (("--rewards", "{name: exact"), "argument --rewards: '{name: exact' is not a valid mapping"),
         (("--temperature", "0"), "Use a number above 0"),
-        (("--samples", "0"), "--samples is 0"),
+        (("--samples", "0"), "--samples: 0"),
         (("--save", "nowhere/x.jsonl"), "there is no folder nowhere"),
         (("--max_new_tokens", "4096"), "prompts are longer than"),
     ],

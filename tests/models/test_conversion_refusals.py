@@ -73,9 +73,9 @@ def test_a_tensor_too_many_is_named(capsys, tmp_path):
         ({"n_layers": None}, "lack n_layers"),
         ({"n_layers": 6}, "lacks model.model.H_level.core.layers.2"),
         ({"n_layers": 5}, "half_layers needs an even n_layers"),
-        ({"hidden_size": 128}, "where all_config.yaml makes it"),
+        ({"hidden_size": 128}, "and all_config.yaml requires"),
         ({"init_type": "magic"}, "init_type 'magic' is unknown"),
-        ({"num_heads": 3}, "make no model"),
+        ({"num_heads": 3}, "do not describe a valid model"),
         ({"norm_eps": "nan"}, "norm_eps is nan"),
         ({"hidden_size": 0}, "hidden_size is 0"),
     ],
@@ -85,15 +85,15 @@ def test_another_architecture_is_refused_by_its_setting(capsys, tmp_path, offici
     assert words in the_refusal(capsys, tmp_path, official)
 
 
-def test_settings_that_are_none_are_told(capsys, tmp_path, official):
+def test_settings_that_are_none_are_named(capsys, tmp_path, official):
     write_yaml(official / "all_config.yaml", SETTINGS | {"arch": "hrm"})
-    assert "arch is 'hrm' and should hold settings" in the_refusal(capsys, tmp_path, official)
+    assert "arch is 'hrm' instead of a mapping of settings" in the_refusal(capsys, tmp_path, official)
 
 
-def test_a_run_without_ema_is_told_so(capsys, tmp_path):
+def test_a_run_without_ema_is_refused_with_the_remedy(capsys, tmp_path):
     model = Official()
     folder = save_official(tmp_path / "official", model, Optimizer(model.parameters(), ema=None))
-    assert "no EMA: use --weights raw" in the_refusal(capsys, tmp_path, folder)
+    assert "no EMA. Use --weights raw" in the_refusal(capsys, tmp_path, folder)
     convert(capsys, folder, "--to", tmp_path / "hf", "--weights", "raw")
 
 

@@ -73,5 +73,5 @@ def test_a_file_that_loses_its_end_while_it_is_read_is_damaged(tmp_path):
     file = tmp_path / "model.safetensors"
     tensors = stored_tensors(tmp_path)
     file.write_bytes(file.read_bytes()[:-4])
-    with pytest.raises(UserError, match=r"model.safetensors is damaged .* copy it again"):
+    with pytest.raises(UserError, match=r"model.safetensors is damaged .* Copy the file again"):
         list(tensors["lm_head.weight"].blocks())

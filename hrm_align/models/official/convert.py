@@ -1,8 +1,8 @@
-"""Official training checkpoints to Transformers' form, bit for bit, without holding a model in memory.
+"""Convert official training checkpoints to Transformers' format, bit for bit, without holding a model in memory.
 
-The weights keep their master dtype: the official exporter's cast to bfloat16 is left out, because fine-tuning needs the
-master weights. The optimizer's moments, the step and the RNG are not carried over. The training folder's tokenizer must prove
-to be the one of HRM-Text's layout.
+The weights keep the dtype of the master weights, which fine-tuning needs; the official exporter casts them to bfloat16. The
+optimizer's moments, the step and the RNG state are not converted. The tokenizer of the training folder must have HRM-Text's control
+tokens.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ from hrm_align.rendering import BOX_END, CONDITION_TOKENS, IM_END, IM_START, PAD
 
 WEIGHTS = ("ema", "raw")
 
-_DROPPED = re.compile(r"model\.zH_init|model\.[HL]_level\.core\.rotary_emb\..*")  # by the official exporter too
+_DROPPED = re.compile(
+    r"model\.zH_init|model\.[HL]_level\.core\.rotary_emb\..*"
+)  # tensors that the official exporter leaves out, too
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What was written: where, how many tensors and parameters, in which dtype."""
+    """A converted checkpoint: folder, number of tensors, number of parameters, and dtype (safetensors' name)."""
 
     folder: Path
     tensors: int
@@ -60,24 +62,24 @@ def to_transformers(
     Args:
         source: the training folder, or one `fsdp2_epoch_N` in it.
         target: a new or empty folder.
-        weights: `ema`, what the official evaluation and export use, or `raw`.
-        epoch: default the last.
-        tokenizer: its folder or tokenizer.json, if not where train_metadata.yaml says.
+        weights: `ema` for the averaged weights, which the official evaluation and export use, or `raw`.
+        epoch: epoch to convert; None for the last.
+        tokenizer: folder or tokenizer.json of the tokenizer; None for the place in train_metadata.yaml.
 
     Raises:
-        UserError: for what cannot be converted, with the keys; nothing is written then.
+        UserError: if the checkpoint cannot be converted; the message names the keys, and nothing is written.
     """
     checkpoint = open_official(source, epoch)
     config = config_of(checkpoint)
     assert config.num_layers_per_stack is not None
     shapes = saved_shapes(config.to_dict(), config.num_layers_per_stack)
-    keys = _official_keys(checkpoint, shapes, weights)
-    dtype = _one_dtype(checkpoint, keys)
+    keys = _find_official_keys(checkpoint, shapes, weights)
+    dtype = _find_dtype(checkpoint, keys)
     config.dtype = DTYPES[dtype]
-    words = tokenizer_of(checkpoint, tokenizer, config)
+    hf_tokenizer = tokenizer_of(checkpoint, tokenizer, config)
 
     def incoming(name: str) -> Incoming:
-        # Widening the bfloat16 start state to the others' dtype is exact.
+        # The start state is bfloat16; casting it to the wider dtype of the other weights is exact.
         size = math.prod(shapes[name]) * DTYPES[dtype].itemsize
         return Incoming(dtype, shapes[name], size, lambda: [checkpoint.read(keys[name]).to(DTYPES[dtype])])
 
@@ -87,93 +89,106 @@ def to_transformers(
             write_safetensors(file, tensors)
         config.save_pretrained(folder)
         GenerationConfig.from_model_config(config).save_pretrained(folder)
-        words.save_pretrained(folder)
+        hf_tokenizer.save_pretrained(folder)
     return Converted(Path(target), len(shapes), sum(map(math.prod, shapes.values())), dtype)
 
 
-def _official_keys(
+def _find_official_keys(
     checkpoint: OfficialCheckpoint, shapes: Mapping[str, tuple[int, ...]], weights: str
 ) -> dict[str, str]:
-    """For each tensor of Transformers' form the DCP key that holds it; refuses what does not fit, naming it."""
+    """Return for each tensor of Transformers' format its DCP key. Raises UserError for missing, unknown or misshapen tensors."""
     if weights not in WEIGHTS:
-        raise UserError(f"--weights is {weights!r}: use ema or raw.")
+        raise UserError(f"invalid value for --weights: {weights!r}. Use ema or raw.")
     raw = {name: f"model.{official_name(name)}" for name in shapes}
-    there = {key for key in checkpoint.tensors if key.startswith("model.")}
-    unknown = sorted(key for key in there - set(raw.values()) if not _DROPPED.fullmatch(key.removeprefix("model.")))
-    missing = sorted(set(raw.values()) - there)
+    present = {key for key in checkpoint.tensors if key.startswith("model.")}
+    unknown = sorted(key for key in present - set(raw.values()) if not _DROPPED.fullmatch(key.removeprefix("model.")))
+    missing = sorted(set(raw.values()) - present)
     if unknown or missing:
-        told = [f"it lacks {some(missing)}"] * bool(missing) + [f"{some(unknown)} are unknown"] * bool(unknown)
-        raise UserError(f"{checkpoint.shards} is not the model of its all_config.yaml: {' and '.join(told)}.")
+        problems = [f"it lacks {some(missing)}"] if missing else []
+        problems += [f"{some(unknown)} are unknown"] if unknown else []
+        raise UserError(
+            f"{checkpoint.shards} does not fit its all_config.yaml: {' and '.join(problems)}. Copy the training folder again."
+        )
     for name, key in raw.items():
         size = tuple(checkpoint.tensors[key].size)
         if size != shapes[name]:
-            raise UserError(f"{checkpoint.shards}: {key} is {size}, where all_config.yaml makes it {shapes[name]}.")
+            raise UserError(
+                f"{checkpoint.shards}: {key} has shape {size}, and all_config.yaml requires {shapes[name]}. Copy the training folder "
+                "again."
+            )
     if weights == "raw":
         return raw
     ema = {name: f"optim.state.{official_name(name)}.param_ema" for name in raw if name != "model.z_L_init"}
     absent = [key for name, key in ema.items() if key not in checkpoint.tensors]
     if absent:
-        lacking = "no EMA" if len(absent) == len(ema) else f"no EMA of {some(absent)}"
-        raise UserError(f"{checkpoint.shards} holds {lacking}: use --weights raw.")
+        scope = "no EMA" if len(absent) == len(ema) else f"no EMA of {some(absent)}"
+        raise UserError(f"{checkpoint.shards} holds {scope}. Use --weights raw.")
     return raw | ema
 
 
-def _one_dtype(checkpoint: OfficialCheckpoint, keys: Mapping[str, str]) -> str:
+def _find_dtype(checkpoint: OfficialCheckpoint, keys: Mapping[str, str]) -> str:
+    """Return the common dtype of the weights (safetensors' name). Raises UserError if there is none."""
     names = {dtype: name for name, dtype in DTYPES.items()}
-    found = {
+    dtypes = {
         key: names.get(checkpoint.tensors[key].properties.dtype)
         for name, key in keys.items()
         if name != "model.z_L_init"
     }
-    kinds = set(found.values())
+    kinds = set(dtypes.values())
     if len(kinds) != 1 or None in kinds:
-        odd = [key for key, kind in found.items() if kind != "F32"]
-        raise UserError(f"{checkpoint.shards}: its weights are of several or of unknown dtypes ({some(odd)}).")
+        odd = [key for key, kind in dtypes.items() if kind != "F32"]
+        raise UserError(
+            f"{checkpoint.shards}: the weights have several dtypes or unsupported ones ({some(odd)}). Convert a checkpoint with one "
+            f"dtype of {', '.join(DTYPES)}."
+        )
     (kind,) = kinds
     assert kind is not None
     return kind
 
 
 def tokenizer_of(checkpoint: OfficialCheckpoint, given: str | None, config: HrmTextConfig) -> PreTrainedTokenizerFast:
-    """The tokenizer, with the special tokens and the chat template that its files do not name.
+    """Load the tokenizer, and add the special tokens and the chat template, which its files lack.
 
     Args:
         checkpoint: the training folder.
-        given: a folder or tokenizer.json to take instead of the one that train_metadata.yaml names.
-        config: of the model, for its sizes.
+        given: folder or tokenizer.json to use instead of the one that train_metadata.yaml names.
+        config: config of the model, for the vocabulary size and the context length.
 
     Raises:
-        UserError: if there is none, or it is damaged or that of another layout or model.
+        UserError: if there is no tokenizer, or if it is damaged or belongs to another prompt layout or model.
     """
     info = section(checkpoint.metadata, "tokenizer_info", checkpoint.folder / "train_metadata.yaml")
-    ours = {"boq": IM_START, "eoq": IM_END, "eoa": BOX_END, "condition_mapping": CONDITION_TOKENS}
-    other = sorted(key for key, value in ours.items() if info.get(key, value) != value)
+    expected = {"boq": IM_START, "eoq": IM_END, "eoa": BOX_END, "condition_mapping": CONDITION_TOKENS}
+    other = sorted(key for key, value in expected.items() if info.get(key, value) != value)
     if other:
         raise UserError(
-            f"{checkpoint.folder / 'train_metadata.yaml'}: {some(other)} of tokenizer_info are not HRM-Text's own, so "
-            "this model was trained on another layout, which hrm_align does not render."
+            f"{checkpoint.folder / 'train_metadata.yaml'}: {some(other)} of tokenizer_info differ from HRM-Text's, so this model was "
+            "trained with another prompt layout, which hrm_align cannot render. Convert another checkpoint."
         )
-    path = _tokenizer_file(checkpoint, given, info.get("tokenizer_path"))
+    path = _find_tokenizer_file(checkpoint, given, info.get("tokenizer_path"))
     try:
         tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path), model_max_length=config.max_position_embeddings)
     except Exception as error:  # the Rust library raises bare Exceptions
-        raise UserError(f"{path} is damaged ({str(error)[:120]}): copy it again.") from None
-    renderer_of(tokenizer)  # proves that the control tokens are there and that text cannot forge them
+        raise UserError(f"{path} is damaged ({str(error)[:120]}). Copy the file again.") from None
+    renderer_of(tokenizer)  # checks that the control tokens exist and that text cannot forge them
     if len(tokenizer) > config.vocab_size or PAD not in tokenizer.get_vocab():
-        raise UserError(f"{path} does not belong to this checkpoint: name the right one with --tokenizer.")
+        raise UserError(
+            f"{path} does not belong to this checkpoint. Name the tokenizer of the checkpoint with --tokenizer."
+        )
     tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token = IM_START, BOX_END, PAD
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
     tokenizer.chat_template = chat_template(tokenizer)
     return tokenizer
 
 
-def _tokenizer_file(checkpoint: OfficialCheckpoint, given: str | None, recorded: str | None) -> Path:
+def _find_tokenizer_file(checkpoint: OfficialCheckpoint, given: str | None, recorded: str | None) -> Path:
+    """Return the path of tokenizer.json: as given, as recorded, or in the training folder. Raises UserError if there is none."""
     candidates = [Path(str(place)).expanduser() for place in [given or recorded] if place]
-    if not given:  # a copied folder: the recorded path was another machine's
+    if not given:  # the folder may have been copied from another machine, where the recorded path was valid
         candidates += [checkpoint.folder / path.name for path in candidates] + [checkpoint.folder / "tokenizer"]
     for path in candidates:
         file = path / "tokenizer.json" if path.is_dir() else path
         if file.is_file():
             return file
-    asked = given or recorded or "nowhere"
-    raise UserError(f"there is no tokenizer at {asked}: name its folder or tokenizer.json with --tokenizer.")
+    place = given or recorded or checkpoint.folder
+    raise UserError(f"there is no tokenizer at {place}. Name its folder or tokenizer.json with --tokenizer.")

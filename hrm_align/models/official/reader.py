@@ -1,10 +1,11 @@
-"""An official training folder on disk: finding it, checking it, reading one tensor of it at a time, and its settings.
+"""Read an official training folder: find and check it, read single tensors, and derive a Transformers config.
 
-Nothing is executed. The shards are read with `weights_only`; DCP's `.metadata`, a pickle, by an unpickler that knows
-DCP's own record types, dtypes and paths and refuses every other name; YAML by its safe loader.
+Nothing in the folder is executed. Shards are read with `weights_only`. DCP's `.metadata` is a pickle; its unpickler accepts DCP's own
+record types, dtypes and paths, and refuses every other name. YAML is read with the safe loader.
 
-all_config.yaml and train_metadata.yaml become a Transformers config (`config_of`). What the official exporter gets wrong is right here: it writes `L_bp_steps`, which Transformers ignores, and
-the layers of both stacks as `num_hidden_layers`.
+`config_of` derives the Transformers config from all_config.yaml and train_metadata.yaml. It differs from the official exporter where
+the exporter is wrong: the exporter writes `L_bp_steps`, which Transformers ignores, and counts the layers of both stacks as
+`num_hidden_layers`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from transformers import HrmTextConfig
 from hrm_align.errors import UserError, some
 from hrm_align.models.recurrence import SHORTEST, longest, official, to_l_bp_cycles
 
-_ALLOWED = {  # what DCP's `.metadata` consists of
+_ALLOWED = {  # the names that occur in DCP's `.metadata`
     "torch.distributed.checkpoint.metadata": {
         "Metadata", "TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata", "TensorProperties",
         "MetadataIndex", "StorageMeta", "_MEM_FORMAT_ENCODING",
@@ -44,7 +45,7 @@ _ALLOWED = {  # what DCP's `.metadata` consists of
 
 @dataclass(frozen=True)
 class OfficialCheckpoint:
-    """An official training folder, its settings and the record of its tensors; no weights are read yet."""
+    """An official training folder with its settings and tensor records; weights are read on request."""
 
     folder: Path
     shards: Path
@@ -53,7 +54,7 @@ class OfficialCheckpoint:
     tensors: dict[str, TensorStorageMetadata]
 
     def read(self, key: str) -> Tensor:
-        """One tensor, put together from the shards of all ranks. Raises UserError if a shard is damaged."""
+        """Read one tensor from the shards of all ranks, in its stored shape and dtype. Raises UserError if a shard is damaged."""
         record = self.tensors[key]
         tensor = torch.empty(record.size, dtype=record.properties.dtype)
         try:
@@ -61,7 +62,7 @@ class OfficialCheckpoint:
                 dcp.load({key: tensor}, storage_reader=_Reader(self.shards), no_dist=True)
         except (CheckpointException, OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
             reason = str(error).strip().splitlines()[-1][:120]
-            raise UserError(f"{self.shards}: {key} cannot be read ({reason}): copy the checkpoint again.") from None
+            raise UserError(f"{self.shards}: {key} cannot be read ({reason}). Copy the checkpoint again.") from None
         return tensor
 
 
@@ -70,92 +71,99 @@ def open_official(source: str | Path, epoch: int | None = None) -> OfficialCheck
 
     Args:
         source: the training folder, or one `fsdp2_epoch_N` in it.
-        epoch: which; default the last.
+        epoch: epoch to open; None for the last.
 
     Raises:
-        UserError: if it is none, or a file of it is missing or damaged.
+        UserError: if `source` is not such a checkpoint, or a file is missing or damaged.
     """
     source = Path(source).expanduser().absolute()
     named = re.fullmatch(r"fsdp2_epoch_(\d+)", source.name)
     folder, epoch = (source.parent, int(named[1])) if named else (source, epoch)
-    found = {int(p.name.rsplit("_", 1)[1]): p for p in folder.glob("fsdp2_epoch_*") if p.name[12:].isdecimal()}
-    if not found:
-        raise UserError(f"{source} is no official checkpoint: it holds no fsdp2_epoch_N folder.")
-    if epoch is not None and epoch not in found:
-        raise UserError(f"{folder} has no epoch {epoch}: use one of {', '.join(map(str, sorted(found)))}.")
-    shards = found[max(found) if epoch is None else epoch]
+    paths = [path for path in folder.glob("fsdp2_epoch_*") if path.name[12:].isdecimal()]
+    epochs = {int(path.name.rsplit("_", 1)[1]): path for path in paths}
+    if not epochs:
+        raise UserError(f"{source} contains no fsdp2_epoch_N folder. Name an official training folder.")
+    if epoch is not None and epoch not in epochs:
+        raise UserError(f"{folder} has no epoch {epoch}. Use one of {', '.join(map(str, sorted(epochs)))}.")
+    shards = epochs[max(epochs) if epoch is None else epoch]
     try:
         records = _Reader(shards).read_metadata().state_dict_metadata
     except Exception as error:  # a damaged pickle can raise anything
         raise UserError(
-            f"{shards} cannot be read ({error}): its .metadata is missing, damaged, or none that DCP wrote."
+            f"{shards} cannot be read ({error}), because its .metadata is missing, damaged or not written by DCP. Copy the "
+            "checkpoint again."
         ) from None
     tensors = {key: record for key, record in records.items() if isinstance(record, TensorStorageMetadata)}
     return OfficialCheckpoint(
-        folder, shards, _yaml(folder / "all_config.yaml"), _yaml(folder / "train_metadata.yaml"), tensors
+        folder, shards, _read_yaml(folder / "all_config.yaml"), _read_yaml(folder / "train_metadata.yaml"), tensors
     )
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file of settings. Raises UserError if it is missing or damaged."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: an official checkpoint cannot be read without its settings.") from None
+        raise UserError(
+            f"{path} is missing, and the checkpoint cannot be read without its settings. Copy the file, too."
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({str(error).splitlines()[0]}): copy it again.") from None
+        raise UserError(f"{path} is damaged ({str(error).splitlines()[0]}). Copy the file again.") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds no settings: copy it again.")
+        raise UserError(f"{path} contains no settings. Copy the file again.")
     return content
 
 
 def section(content: Mapping[str, Any], key: str, where: Path) -> dict[str, Any]:
-    """The settings under a key of `where`; none if it is absent. Raises UserError if it holds something else."""
+    """Return the mapping under a key of a settings file; empty if absent. Raises UserError if the value is not a mapping."""
     settings = content.get(key) or {}
     if not isinstance(settings, dict):
-        raise UserError(f"{where}: {key} is {settings!r} and should hold settings: copy the file again.")
+        raise UserError(f"{where}: {key} is {settings!r} instead of a mapping of settings. Copy the file again.")
     return settings
 
 
 class _MetadataUnpickler(pickle.Unpickler):
-    """Reads DCP's `.metadata` and refuses every name that has no business there."""
+    """Unpickler for DCP's `.metadata` that refuses every name outside `_ALLOWED`."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Resolve an allowed name. Raises UnpicklingError for any other."""
         if module.split(".")[0] == "pathlib" and name in ("PosixPath", "WindowsPath"):
-            return _path_text  # where it was saved, once: of no use here, and perhaps of another system
+            return _join_path  # the path of the original save, possibly of another operating system; kept as text, not used
         if name not in _ALLOWED.get(module, ()):
-            raise pickle.UnpicklingError(f"it names {module}.{name}")
+            raise pickle.UnpicklingError(f"its .metadata names {module}.{name}")
         return super().find_class(module, name)
 
 
-def _path_text(*parts: str) -> str:
+def _join_path(*parts: str) -> str:
+    """Return the parts of a pickled path as text."""
     return "/".join(parts)
 
 
 class _Reader(dcp.FileSystemReader):
-    """DCP's reader of a folder, with a `.metadata` that can run nothing and reach no other folder."""
+    """DCP's folder reader, with a `.metadata` that cannot execute code or refer to files outside the folder."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
-        """The record of what lies where. Raises pickle.UnpicklingError for one that is none."""
+        """Read and check `.metadata`. Raises pickle.UnpicklingError if the content is not a checkpoint's record."""
         with (Path(self.path) / ".metadata").open("rb") as file:
             metadata = _MetadataUnpickler(file).load()
         if not isinstance(metadata, Metadata) or not isinstance(metadata.storage_data, dict):
-            raise pickle.UnpicklingError("it is no record of a checkpoint")
+            raise pickle.UnpicklingError("its .metadata is not the record of a checkpoint")
         for info in metadata.storage_data.values():
             if Path(info.relative_path).name != info.relative_path:
-                raise pickle.UnpicklingError(f"it points to {info.relative_path}, outside the folder")
+                raise pickle.UnpicklingError(f"its .metadata points to {info.relative_path}, outside the folder")
         metadata.storage_meta = StorageMeta(load_id=self.load_id)
         return metadata
 
 
 @contextmanager
 def one_process() -> Iterator[None]:
-    """DCP without a process group, and without its warning that there is none."""
+    """Suppress DCP's warning that there is no process group."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         yield
 
 
-# setting: its default where the official code has one, and the one value that the port computes
+# setting: (default of the official code, the only value that Transformers' implementation supports)
 REQUIRED: dict[str, tuple[Any, Any]] = {
     "name": (None, "baselines.hrm_nocarry_bp_warmup@HierarchicalReasoningModel"),
     "head": (None, "lm_head@LMHead"),
@@ -169,39 +177,42 @@ _OTHER = {"half_layers", "init_type", "init_std", "bp_warmup_ratio", "bp_min_ste
 
 
 def config_of(checkpoint: OfficialCheckpoint) -> HrmTextConfig:
-    """The Transformers config under which the port computes what the official model computed.
+    """Return the config with which Transformers' implementation computes the same as the official model.
 
     Raises:
-        UserError: another architecture, or settings that are missing or unknown, all named.
+        UserError: for another architecture, or for missing or unknown settings; the message names all of them.
     """
     where = checkpoint.folder / "all_config.yaml"
     arch = section(checkpoint.settings, "arch", where)
     for key, (default, needed) in REQUIRED.items():
         if arch.get(key, default) != needed:
             raise UserError(
-                f"{where}: arch.{key} is {arch.get(key, default)!r}, and Transformers' HRM-Text is only {needed!r}: "
-                "this checkpoint cannot be converted."
+                f"{where}: arch.{key} is {arch.get(key, default)!r}, and Transformers' HRM-Text supports only {needed!r}. This "
+                "checkpoint cannot be converted."
             )
     unknown = sorted(arch.keys() - REQUIRED.keys() - _NUMBERS - _OTHER)
     if unknown:
         raise UserError(
-            f"{where}: {some(unknown)} in arch are no official settings and might change the model: delete them from "
-            "a copy if they do not."
+            f"{where}: {some(unknown)} in arch are not official settings and may change the model. If they do not, delete them in a "
+            "copy of the file."
         )
     settings = arch | {key: checkpoint.metadata.get(key) for key in ("vocab_size", "max_seq_len")}
     missing = sorted(key for key in (*_NUMBERS, "vocab_size", "max_seq_len", "init_type") if settings.get(key) is None)
     if missing:
-        raise UserError(f"{where} and train_metadata.yaml beside it lack {some(missing)}: copy them again.")
+        raise UserError(f"{where} and train_metadata.yaml beside it lack {some(missing)}. Copy both files again.")
     try:
         for key in (*_NUMBERS, "vocab_size", "max_seq_len"):
             if isinstance(settings[key], bool) or not 0 < float(settings[key]) < math.inf:
                 raise ValueError(f"{key} is {settings[key]}")
-        return _config(settings)
+        return _build_config(settings)
     except (TypeError, ValueError, ArithmeticError, StrictDataclassError) as error:
-        raise UserError(f"{where}: its numbers make no model ({str(error).splitlines()[-1].strip()}).") from None
+        raise UserError(
+            f"{where}: the settings do not describe a valid model ({str(error).splitlines()[-1].strip()}). Copy the file again."
+        ) from None
 
 
-def _config(settings: Mapping[str, Any]) -> HrmTextConfig:
+def _build_config(settings: Mapping[str, Any]) -> HrmTextConfig:
+    """Build the config from checked settings. Raises ValueError for values that fit no model."""
     hidden, heads, layers = (int(settings[key]) for key in ("hidden_size", "num_heads", "n_layers"))
     if settings.get("half_layers"):
         layers, odd = divmod(layers, 2)
@@ -212,7 +223,7 @@ def _config(settings: Mapping[str, Any]) -> HrmTextConfig:
         vocab_size=int(settings["vocab_size"]),
         hidden_size=hidden,
         intermediate_size=_inner_size(hidden, float(settings["expansion"])),
-        num_hidden_layers=layers,  # of one stack; the config inflates it
+        num_hidden_layers=layers,  # of one stack; HrmTextConfig multiplies it
         num_attention_heads=heads,
         head_dim=hidden // heads,
         max_position_embeddings=int(settings["max_seq_len"]),
@@ -233,10 +244,12 @@ def _config(settings: Mapping[str, Any]) -> HrmTextConfig:
 
 
 def _inner_size(hidden: int, expansion: float) -> int:
+    """Return the width of the MLP: two thirds of the expanded width, rounded up to a multiple of 256."""
     return -(-round(expansion * hidden * 2 / 3) // 256) * 256
 
 
 def _embedding_std(settings: Mapping[str, Any], hidden: int) -> float:
+    """Return the standard deviation of the initial embedding. Raises ValueError for an unknown init_type."""
     kind, std = settings["init_type"], settings.get("init_std")
     if kind not in ("lecun_normal", "megatron", "fixed_normal"):
         raise ValueError(f"init_type {kind!r} is unknown")
