@@ -33,7 +33,7 @@ lint: $(READY)
 	$(BIN)/lint-imports --no-logo
 
 docs: $(READY)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 types: $(READY)
 	$(BIN)/mypy

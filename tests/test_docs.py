@@ -211,6 +211,15 @@ def test_every_page_is_in_the_navigation_and_in_llms_txt():
     assert all((ROOT / path).is_file() for path in listed)
 
 
+def test_the_build_is_strict():
+    """With `--quiet` mkdocs drops its warnings before it counts them: `--strict` then passes whatever is broken."""
+    (build,) = re.findall(r"mkdocs build (.*)", (ROOT / "Makefile").read_text())
+    assert build.split() == ["--strict"]
+    assert (
+        "not_found: warn" in (ROOT / "mkdocs.yml").read_text() and "anchors: warn" in (ROOT / "mkdocs.yml").read_text()
+    )
+
+
 def test_the_readme_fits_on_a_page_or_two():
     lines = README.read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 120

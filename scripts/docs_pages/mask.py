@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from hrm_align.models.intervals import visible_intervals
+from hrm_align.models.intervals import Intervals, visible_intervals
 from hrm_align.rendering import PUBLISHED, Layout
 
 _WORDS = {"[": PUBLISHED.message_start, "|": PUBLISHED.prefix_end, "]": PUBLISHED.answer_end}
@@ -28,9 +28,9 @@ def drawn(tokens: Sequence[str], positions: Sequence[int] | None = None, layout:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _sees(seen, query: int, key: int) -> bool:
+def _sees(seen: Intervals, query: int, key: int) -> bool:
     own = bool(seen.first[0, query] <= key <= seen.last[0, query])
-    if seen.prompt_first is None:
+    if seen.prompt_first is None or seen.prompt_last is None:
         return own
     return own or bool(seen.prompt_first[0, query] <= key <= seen.prompt_last[0, query])
 
