@@ -124,7 +124,7 @@ def _describe_resume(argv: Sequence[str]) -> str:
     return ": to resume from the last saved checkpoint, add --resume_from_checkpoint latest to the same command."
 
 
-def exit_code_of(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
+def run_with_exit_code(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
     """Run a command and return its exit code; errors are printed to standard error in one sentence."""
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)  # raised inside PEFT
     try:
@@ -149,7 +149,7 @@ def exit_code_of(command: Callable[[Sequence[str]], None], argv: Sequence[str]) 
 def main() -> int:
     """Entry point of `hrm-align`."""
     with results_only():
-        return exit_code_of(dispatch, sys.argv[1:])
+        return run_with_exit_code(dispatch, sys.argv[1:])
 
 
 if __name__ == "__main__":

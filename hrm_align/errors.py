@@ -27,7 +27,7 @@ class Interrupted(Exception):
     """Internal: ends an evaluation or a rollout that a preempted run does not finish before it saves. Never shown to users."""
 
 
-def some(names: Iterable[str], most: int = 4) -> str:
+def join_names(names: Iterable[str], most: int = 4) -> str:
     """Join the first names and count the rest: `a, b, c, d and 7 more`."""
     items = list(names)
     return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")

@@ -291,7 +291,7 @@ def _plain_tokenizer(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
 _RENDERERS: WeakKeyDictionary[PreTrainedTokenizerFast, Renderer] = WeakKeyDictionary()
 
 
-def renderer_of(tokenizer: PreTrainedTokenizerFast) -> Renderer:
+def get_renderer(tokenizer: PreTrainedTokenizerFast) -> Renderer:
     """Return the renderer of a tokenizer, from a cache if the tokenizer was used before."""
     if tokenizer not in _RENDERERS:
         _RENDERERS[tokenizer] = Renderer(tokenizer)
@@ -316,7 +316,7 @@ def render_prompt(
     Raises:
         UserError: for an unknown condition or role, or an empty prompt.
     """
-    return renderer_of(tokenizer).prompt(prompt, condition)
+    return get_renderer(tokenizer).prompt(prompt, condition)
 
 
 def render_conversation(
@@ -341,7 +341,7 @@ def render_conversation(
         UserError: for an unknown condition or role, or a conversation that opens with an answer.
     """
     turns = _as_messages(messages)
-    render = renderer_of(tokenizer)
+    render = get_renderer(tokenizer)
     return [
         render.document(turns[:index], turn, condition) for index, turn in enumerate(turns) if turn.role == "assistant"
     ]

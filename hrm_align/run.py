@@ -33,11 +33,11 @@ from hrm_align.config.arguments import DataArguments
 from hrm_align.config.parser import resolved
 from hrm_align.data.dataset import DatasetSpec, drawn, load_examples, split_by_content
 from hrm_align.data.examples import Example, RunData
-from hrm_align.errors import Interrupted, Preempted, RunError, UserError, some
+from hrm_align.errors import Interrupted, Preempted, RunError, UserError, join_names
 from hrm_align.estimates.batch import settle_batch
 from hrm_align.export.hub import FinalPush
 from hrm_align.models.loading import load_config
-from hrm_align.models.lora import parameters_told
+from hrm_align.models.lora import describe_parameters
 from hrm_align.output import results_only
 from hrm_align.rewards.preflight import PreflightReport, preflight
 from hrm_align.rewards.suite import RewardSuite
@@ -81,7 +81,7 @@ class Run:
     def read_data(self) -> RunData:
         """Read the rows of the recipe. Raises UserError if rows or settings differ from those of the resumed run."""
         data = read_data(self.recipe.data, self.recipe.training.seed, self.folder / "run")
-        check_same_run(self.resumed, self.settings, data.account, PartialState().num_processes)
+        check_same_run(self.resumed, self.settings, data.counts, PartialState().num_processes)
         return data
 
     def check_rewards(self, suite: RewardSuite, prompts: Sequence[Example]) -> PreflightReport | None:
@@ -122,7 +122,7 @@ class Run:
         is_main = PartialState().is_main_process
         if is_main:
             self.check_claim()
-            write_records(self.folder / "run", self.settings, data.account)
+            write_records(self.folder / "run", self.settings, data.counts)
             if checked is not None:
                 write_json(self.folder / "run" / "preflight.json", checked.to_dict())
             for line in (*summarize_run(trainer.model, data), *find_eval_problems(data, self.recipe.training)):
@@ -215,8 +215,8 @@ def _content_key(example: Example) -> tuple[str, ...]:
 
 def summarize_run(model: Any, data: RunData) -> list[str]:
     """Return lines to print: the number of trained parameters, and the rows used and dropped of each data set."""
-    lines = [parameters_told(model) or "all parameters are trained"]
-    for name, part in data.account.items():
+    lines = [describe_parameters(model) or "all parameters are trained"]
+    for name, part in data.counts.items():
         if "kept" in part:
             lines.append(f"{name}: {part['kept']} kept, dropped: {part['dropped']['by_reason'] or 'none'}")
     return lines
@@ -262,7 +262,7 @@ def open_run(recipe: Any) -> Iterator[Run]:
         if not code and (apart := _find_separate_machines(folder, token)):
             code = 2
             refusal = UserError(
-                f"--output_dir {folder} is not shared by all machines: {some(apart)} cannot see what {socket.gethostname()} "
+                f"--output_dir {folder} is not shared by all machines: {join_names(apart)} cannot see what {socket.gethostname()} "
                 "writes there. Use a path on a file system that all machines share."
             )
         if code:

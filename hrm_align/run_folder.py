@@ -25,9 +25,9 @@ import yaml
 from huggingface_hub import try_to_load_from_cache
 
 from hrm_align._version import __version__
-from hrm_align.errors import PREEMPTED_CODE, UserError, some
+from hrm_align.errors import PREEMPTED_CODE, UserError, join_names
 from hrm_align.files import replace_file, replace_json
-from hrm_align.models.adapters import Adapter, base_of, is_adapter, open_adapter
+from hrm_align.models.adapters import Adapter, base_name, is_adapter, open_adapter
 from hrm_align.models.loading import HUB_ID, TINY, resolve
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ EMA_FOLDER = "ema"  # the averaged weights of a finished run: a checkpoint of it
 _LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "tokenizers")
 
 
-def is_of_claim(name: str) -> bool:
+def is_claim_file(name: str) -> bool:
     """Return whether a file of this name is a claim, or a leftover of a claim from a killed process or from NFS."""
     return name == CLAIM or name.startswith((f".{CLAIM}.", ".nfs"))
 
@@ -67,7 +67,7 @@ def check_folder(path: Path, resumed: Path | None, started_again: bool) -> None:
     if started_again:
         raise UserError(
             f"--resume_from_checkpoint auto: {path} holds no checkpoint to resume from, but "
-            f"{some(map(str, sorted(present)))}, which an interrupted start does not leave behind. Nothing is overwritten: "
+            f"{join_names(map(str, sorted(present)))}, which an interrupted start does not leave behind. Nothing is overwritten: "
             "choose another --output_dir, or move the folder away."
         )
     raise UserError(
@@ -92,7 +92,7 @@ _WRITTEN_BEFORE_CHECKPOINT = (
 
 def _belongs_to_run(path: Path) -> bool:
     # A start that failed on a bad row leaves its quarantine file: after the row is fixed, the same command must work.
-    return path.is_file() and not path.name.startswith("quarantine_") and not is_of_claim(path.name)
+    return path.is_file() and not path.name.startswith("quarantine_") and not is_claim_file(path.name)
 
 
 def environment() -> dict[str, Any]:
@@ -113,7 +113,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     replace_json(path, content, keep=False)
 
 
-def note_preempted(output_dir: Path, step: int, stage: Path | None) -> None:
+def write_preempted_record(output_dir: Path, step: int, stage: Path | None) -> None:
     """Write `run/preempted.json`, for the next start and for schedulers that see only the launcher's exit code.
 
     Args:
@@ -141,7 +141,7 @@ def write_records(run: Path, settings: dict[str, Any], data: dict[str, Any]) -> 
     write_json(run / "data.json", data)
 
 
-def record_of(checkpoint: Path, name: str) -> dict[str, Any]:
+def read_run_record(checkpoint: Path, name: str) -> dict[str, Any]:
     """Return the record `name` of the run that saved a checkpoint; empty if the file is missing or damaged."""
     path = checkpoint.parent / "run" / name
     if not path.is_file():
@@ -195,7 +195,7 @@ class Source:
     def base(self) -> str | None:
         """Name of the model that training started from: the adapter's base, or the whole model; None if unknown."""
         if self.adapter is not None:
-            return base_of(self.adapter)
+            return base_name(self.adapter)
         name = self.settings.get("model_name_or_path") or _read_json(self.folder / MERGE).get("base")
         return str(name) if name else None
 
@@ -293,7 +293,7 @@ def origin(name: str | None) -> str | None:
     return None
 
 
-def is_result_of_a_run(name: str | None) -> bool:
+def is_run_result(name: str | None) -> bool:
     """Return whether a folder holds the result of a run or merge with its records; a copied base model has no records."""
     try:
         return name is not None and Path(name).expanduser().is_dir() and open_source(name).base is not None

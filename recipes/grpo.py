@@ -14,13 +14,13 @@ from collections.abc import Sequence
 
 from accelerate import PartialState
 
-from hrm_align.cli import exit_code_of
-from hrm_align.evaluation.passk import prompts_to_train
+from hrm_align.cli import run_with_exit_code
+from hrm_align.evaluation.passk import select_training_prompts
 from hrm_align.export.merging import merged_start
 from hrm_align.models.lora import load_trainable
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.run import open_run
-from hrm_align.trainers.evals import greedy_eval_of, guard_of
+from hrm_align.trainers.evals import build_greedy_eval, build_guard
 from hrm_align.trainers.grpo import GRPOTrainer
 from hrm_align.trainers.grpo_config import parse_grpo
 from hrm_align.trainers.launch import check_launch, separate_restart
@@ -41,9 +41,9 @@ def main(argv: Sequence[str]) -> None:
             recipe.model.model_name_or_path = start
             model, tokenizer = load_trainable(recipe.model, recipe.lora)
             room = model.config.max_position_embeddings - longest
-            prompts = prompts_to_train(recipe, data, tokenizer, room)
-            guard = guard_of(recipe.data, data.guard, model, tokenizer, longest, args.seed)
-            greedy_eval = greedy_eval_of(args, room, tokenizer, data.held_out, suite)
+            prompts = select_training_prompts(recipe, data, tokenizer, room)
+            guard = build_guard(recipe.data, data.guard, model, tokenizer, longest, args.seed)
+            greedy_eval = build_greedy_eval(args, room, tokenizer, data.held_out, suite)
             trainer = GRPOTrainer(
                 model, args, prompts, suite, tokenizer, callbacks=run.callbacks, greedy_eval=greedy_eval
             )
@@ -52,4 +52,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

@@ -13,11 +13,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.data.tokenize import tokenized
 from hrm_align.models.lora import load_trainable
 from hrm_align.run import open_run
-from hrm_align.trainers.evals import generation_eval_of, guard_of
+from hrm_align.trainers.evals import build_generation_eval, build_guard
 from hrm_align.trainers.launch import check_launch, separate_restart
 from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.sft_config import parse_sft
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
         model, tokenizer = load_trainable(recipe.model, recipe.lora, args.max_length)
         data = run.read_data()
         train_dataset, eval_dataset = tokenized(data, recipe.data, tokenizer, args.max_length or 0)
-        guard = guard_of(recipe.data, data.guard, model, tokenizer, args.max_new_tokens, args.seed)
+        guard = build_guard(recipe.data, data.guard, model, tokenizer, args.max_new_tokens, args.seed)
         trainer = SFTTrainer(
             model,
             args,
@@ -41,11 +41,11 @@ def main(argv: Sequence[str]) -> None:
             tokenizer,
             eval_dataset,
             callbacks=run.callbacks,
-            generation_eval=generation_eval_of(args, model.config.max_position_embeddings, tokenizer, data.held_out),
+            generation_eval=build_generation_eval(args, model.config.max_position_embeddings, tokenizer, data.held_out),
         )
         run.train(trainer, data, guard)
         run.publish(args.max_new_tokens)
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

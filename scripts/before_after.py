@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from hrm_align.evaluation.evaluate import percent, score_of
+from hrm_align.evaluation.evaluate import get_score, percent
 
 # The two colours differ in lightness, so the picture is readable without colour vision.
 BEFORE, AFTER = "#b8c4d0", "#1f5fa8"
@@ -56,7 +56,7 @@ def draw_before_after(rows: Sequence[BeforeAfter], metrics: Sequence[Mapping[str
         ("after", 0.19, AFTER, [row.after for row in rows]),
     )
     for label, offset, colour, results in sides:
-        values = [100 * score_of(result) for result in results]
+        values = [100 * get_score(result) for result in results]
         errors = [
             [value - 100 * result["interval"][0] for value, result in zip(values, results, strict=True)],
             [100 * result["interval"][1] - value for value, result in zip(values, results, strict=True)],

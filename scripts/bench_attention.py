@@ -21,7 +21,7 @@ from bench.race import Turn, race
 from bench.shapes import PAD, documents, random_model
 from torch import Tensor
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.data.packing import PackedCollator
 from hrm_align.data.packing import pack as packed_rows
 from hrm_align.errors import RunError
@@ -112,4 +112,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

@@ -26,7 +26,7 @@ from bench.training import take_turns
 from bench_rollout import GROUP, SIZES, end_by_chance
 from datasets import Dataset
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.data.examples import Example, Message
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
@@ -90,4 +90,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

@@ -23,8 +23,8 @@ from bench.race import Turn, race
 from bench.shapes import END, RESPONSE_END, random_model
 from torch import Tensor
 
-from hrm_align.cli import exit_code_of
-from hrm_align.rollouts.kv_cache import left_padded
+from hrm_align.cli import run_with_exit_code
+from hrm_align.rollouts.kv_cache import left_pad
 from hrm_align.rollouts.local import Decoding, generate, sample
 
 GROUP = 8
@@ -84,7 +84,7 @@ def arm(name: str, shape: str, turn: Turn) -> None:
 
 def stock(model: Any, rows: Sequence[Sequence[int]], longest: int, name: str) -> list[int]:
     """Sample with Transformers' `generate` and return the length of each completion."""
-    ids, mask = (tensor.to(model.device) for tensor in left_padded(rows, model.config.pad_token_id))
+    ids, mask = (tensor.to(model.device) for tensor in left_pad(rows, model.config.pad_token_id))
     cache = {"cache_implementation": "static"} if name == STATIC else {}
     out = model.generate(
         input_ids=ids, attention_mask=mask, do_sample=True, top_k=0, max_new_tokens=longest, **cache
@@ -119,4 +119,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

@@ -23,7 +23,7 @@ from bench.race import Turn, race
 from bench.shapes import documents, random_model
 from bench.training import take_turns
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.sft_config import SFTArguments
@@ -86,4 +86,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

@@ -23,8 +23,8 @@ from transformers import HrmTextConfig
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from hrm_align.cli import exit_code_of
-from hrm_align.errors import UserError, some
+from hrm_align.cli import run_with_exit_code
+from hrm_align.errors import UserError, join_names
 from hrm_align.files import new_folder
 from hrm_align.models.checkpoint_format import (
     DTYPES,
@@ -106,7 +106,7 @@ def whole_model(folder: Path, config: HrmTextConfig) -> dict[str, Stored]:
     wrong += [name for name in tensors if tensors[name].dtype not in DTYPES]
     if wrong:
         raise UserError(
-            f"{folder}: {some(wrong)}: tensors that are missing, unknown, or of a wrong shape or dtype. "
+            f"{folder}: {join_names(wrong)}: tensors that are missing, unknown, or of a wrong shape or dtype. "
             f"Run `hrm-align doctor {folder}` to find out more."
         )
     return tensors
@@ -198,4 +198,4 @@ def build_metadata(config: HrmTextConfig, target: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

@@ -25,14 +25,14 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example
 from hrm_align.evaluation.evaluate import Evaluation, Score, evaluate, last_turns, percent
 from hrm_align.export.pipeline import ExportOptions, export
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
 from hrm_align.models.prefix_mask import causal_prompt
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from hrm_align.rollouts.logprobs import parity
 from hrm_align.run_folder import write_json
 
@@ -97,7 +97,7 @@ def score(model: Any, tokenizer: Any, held_out: dict[str, list[Example]]) -> dic
 
 def check_parity(model: Any, tokenizer: Any, held_out: dict[str, list[Example]]) -> dict[str, float]:
     """Compare cached sampling with the training forward; the differences are in nats of log-probability."""
-    render = renderer_of(tokenizer)
+    render = get_renderer(tokenizer)
     examples = [example for rows in held_out.values() for example in rows[: PARITY_ROWS // len(held_out)]]
     documents = [render.document(example.messages, example.answer, example.condition) for example in examples]
     compared = parity(model, documents)
@@ -205,4 +205,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

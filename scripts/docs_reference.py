@@ -45,7 +45,7 @@ def generated() -> dict[Path, str]:
 
 def with_pictures(text: str) -> str:
     """A page whose pictures are drawn anew."""
-    return _PICTURE.sub(lambda found: found[1] + drawn(*PICTURES[found["name"]]) + found[4], text)
+    return _PICTURE.sub(lambda match: match[1] + drawn(*PICTURES[match["name"]]) + match[4], text)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -23,9 +23,9 @@ from study.records import Records
 from study.tables import table
 from transformers.utils.logging import disable_progress_bar
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.data.dataset import DatasetSpec, load_examples
-from hrm_align.evaluation.evaluate import evaluate, last_turns, score_of
+from hrm_align.evaluation.evaluate import evaluate, get_score, last_turns
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer
 
@@ -72,12 +72,12 @@ def train(domain: str, run: Path, flags: Sequence[str]) -> dict[str, Any]:
 def cell(result: dict[str, Any]) -> str:
     """Format a score as a percentage with its 95 % interval."""
     low, high = result["interval"]
-    return f"{100 * score_of(result):.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{100 * get_score(result):.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def row(name: str, what: str, start: dict[str, Any], run: dict[str, Any]) -> list[str]:
     """Return one row of the table."""
-    guard = [f"{100 * score_of(run['guard'][side]):.0f}" for side in ("before", "after")]
+    guard = [f"{100 * get_score(run['guard'][side]):.0f}" for side in ("before", "after")]
     sizes = [f"{run['trained']:,}", f"{run['seconds']:.0f}"]
     return [name, what, *sizes, cell(start), cell(run), " to ".join(guard)]
 
@@ -119,4 +119,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests.export.hub_serve
 
 from rich.console import Console
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.commands.common import at_least
 from hrm_align.errors import RunError
 from hrm_align.export.card import rename_card
@@ -101,7 +101,7 @@ def run_export(run: Path, to: Path, dtype: str) -> tuple[dict[str, Any], str]:
         "--json",
     ]
     with redirect_stdout(printed), redirect_stderr(errors):
-        code = exit_code_of(export, words)
+        code = run_with_exit_code(export, words)
     return (json.loads(printed.getvalue()) if code == 0 else {}), errors.getvalue()
 
 
@@ -211,4 +211,4 @@ def summary(part: str, results: list[dict[str, Any]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

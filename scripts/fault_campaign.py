@@ -37,7 +37,7 @@ from faults.runs import Result, make_reference
 from rich.console import Console
 from rich.table import Table
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.commands.common import at_least
 from hrm_align.errors import RunError
 from hrm_align.run_folder import write_json
@@ -117,4 +117,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

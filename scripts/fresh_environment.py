@@ -19,11 +19,11 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.errors import RunError, UserError
 from hrm_align.evaluation.grading import grade_answers
 from hrm_align.export import stock
-from hrm_align.export.eval_set import questions_of
+from hrm_align.export.eval_set import load_questions
 from hrm_align.export.hub import check_export
 from hrm_align.export.parity import as_row
 from hrm_align.models.loading import load_config, load_tokenizer, resolve
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
     source = Source(
         arguments.folder, arguments.folder, settings={"condition": record["condition"] or DEFAULT_CONDITION}
     )
-    examples = questions_of(source, arguments.data, record["limit"], tokenizer, room).examples
+    examples = load_questions(source, arguments.data, record["limit"], tokenizer, room).examples
     with tempfile.TemporaryDirectory() as scratch:
         rows = Path(scratch) / "rows.jsonl"
         rows.write_text("".join(json.dumps(as_row(example)) + "\n" for example in examples), encoding="utf-8")
@@ -89,4 +89,4 @@ def make_environment(folder: Path, packages: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

@@ -24,13 +24,13 @@ from study.records import Records
 from study.tables import table
 from transformers.utils.logging import disable_progress_bar
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.commands.common import at_least
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example
 from hrm_align.evaluation.passk import SOLVED
-from hrm_align.models.adapters import base_of, load_adapted, open_adapter
-from hrm_align.rendering import renderer_of
+from hrm_align.models.adapters import base_name, load_adapted, open_adapter
+from hrm_align.rendering import get_renderer
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from hrm_align.rollouts.groups import GroupSampler, pass_at_k
 from hrm_align.rollouts.local import Decoding, LocalEngine, generate
@@ -68,13 +68,13 @@ def score(task: str, model_name: str, out: Path) -> dict[str, Any]:
     rows = load_examples([DatasetSpec(path=f"data/{DATA[task]}/test.jsonl")], default_condition="direct")[0][:ROWS]
     if (Path(model_name) / "adapter_config.json").is_file():
         adapter = open_adapter(model_name)
-        model, tokenizer = load_adapted(base_of(adapter), {"run": adapter})
+        model, tokenizer = load_adapted(base_name(adapter), {"run": adapter})
     else:
         model, tokenizer = load_adapted(model_name, {})
     limit = int(recipe.training.max_completion_length or 0)
     with RewardSuite([RewardSpec.of(entry) for entry in recipe.rewards.rewards], deadline=60.0) as suite:
         best = SOLVED * sum(weight for weight in suite.weights if weight > 0)
-        renderer = renderer_of(tokenizer)
+        renderer = get_renderer(tokenizer)
         prompts = [renderer.prompt(row.messages, row.condition) for row in rows]
         answers = generate(model, prompts, max_new_tokens=limit, batch_size=100)
         texts = [renderer.decode_response(ids) for ids in answers]
@@ -158,4 +158,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

@@ -32,10 +32,10 @@ from transformers.masking_utils import sdpa_mask
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # for tests.deep_models
 
-from hrm_align.cli import exit_code_of  # noqa: E402
+from hrm_align.cli import run_with_exit_code  # noqa: E402
 from hrm_align.commands.common import at_least  # noqa: E402
 from hrm_align.models.loading import load_model_and_tokenizer  # noqa: E402
-from hrm_align.rendering import renderer_of  # noqa: E402
+from hrm_align.rendering import get_renderer  # noqa: E402
 from hrm_align.rollouts.local import Completion, Decoding, sample  # noqa: E402
 from hrm_align.rollouts.writers import read  # noqa: E402
 from tests.deep_models import TRAINED, save_random  # noqa: E402
@@ -150,7 +150,7 @@ def load(folder: str, variant: Variant) -> Any:
 def draw_rows(folder: str, questions: int) -> Rows:
     """Sample completions in float32 at temperature 1 for prompts of the shipped test rows, `ANSWERS` for each prompt."""
     model, tokenizer = load_model_and_tokenizer(folder)
-    renderer, prompts = renderer_of(tokenizer), []
+    renderer, prompts = get_renderer(tokenizer), []
     for name in ("chat", "json_extraction"):
         lines = (ROOT / f"data/{name}/test.jsonl").read_text(encoding="utf-8").splitlines()[:questions]
         for row in map(json.loads, lines):
@@ -335,4 +335,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

@@ -27,7 +27,7 @@ from study.settings import Setting, count_documents, fine_tuning
 from study.tables import spread, table
 from transformers.utils.logging import disable_progress_bar
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.config.arguments import LoraArguments
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
@@ -193,4 +193,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # for recipes, and for tests.deep_models, which makes the random initial weights
 
-from hrm_align.cli import exit_code_of  # noqa: E402
+from hrm_align.cli import run_with_exit_code  # noqa: E402
 from hrm_align.models.loading import load_model, load_tokenizer  # noqa: E402
 from recipes.sft import main as sft  # noqa: E402
 from tests.deep_models import SEED, save_random  # noqa: E402
@@ -59,4 +59,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

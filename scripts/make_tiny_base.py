@@ -25,7 +25,7 @@ from hrm_align.data.tokenize import tokenize
 from hrm_align.evaluation.evaluate import Score, evaluate
 from hrm_align.evaluation.evaluate import few_shot as with_examples
 from hrm_align.models.loading import load_model_and_tokenizer
-from hrm_align.rendering import Message, chat_template, renderer_of
+from hrm_align.rendering import Message, chat_template, get_renderer
 from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.sft_config import SFTArguments
 
@@ -111,7 +111,7 @@ def train_stage(
     """
     documents = steps * ROWS_A_STEP * TOKENS_A_ROW // TOKENS_A_DOCUMENT
     rows = base_tasks.training_rows(arguments.seed, documents, families)
-    dataset, _ = tokenize(make_examples(rows), renderer_of(tokenizer), TOKENS_A_ROW)
+    dataset, _ = tokenize(make_examples(rows), get_renderer(tokenizer), TOKENS_A_ROW)
     settings = SFTArguments(
         output_dir=str(arguments.out / name),
         max_steps=steps,

@@ -20,7 +20,7 @@ from study.tables import table
 from torch.profiler import ProfilerActivity, profile
 from trl.trainer.utils import add_fused_lm_head
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.data.packing import PackedCollator, pack
 from hrm_align.models.lm_head import score_responses_only
 from hrm_align.models.recurrence import Horizon
@@ -172,4 +172,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

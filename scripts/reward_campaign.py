@@ -25,7 +25,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.commands.common import at_least
 from hrm_align.data.examples import Example
 from hrm_align.errors import RunError
@@ -319,4 +319,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

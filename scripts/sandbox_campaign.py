@@ -38,7 +38,7 @@ from sandbox_cases.namespaces import in_namespaces
 from sandbox_cases.spoofs import run_naively, spoofs
 from sandbox_cases.weak import Subprocess
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.commands.common import at_least
 from hrm_align.errors import RunError
 from hrm_align.rewards.code_rewards import passed
@@ -159,4 +159,4 @@ def _print(figures: Figures, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

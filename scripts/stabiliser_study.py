@@ -28,7 +28,7 @@ from study.runs import Study
 from study.settings import fine_tuning, scratch
 from transformers.utils.logging import disable_progress_bar
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.models.loading import load_model_and_tokenizer
 
 PARTS: dict[str, Callable[[Study], list[str]]] = {
@@ -55,4 +55,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

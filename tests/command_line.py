@@ -4,13 +4,13 @@ import json
 import warnings
 from pathlib import Path
 
-from hrm_align.cli import dispatch, exit_code_of
+from hrm_align.cli import dispatch, run_with_exit_code
 
 
 def run(capsys, *argv) -> tuple[int, str, str]:
     """Run the command and return its exit code, standard output and standard error."""
     try:
-        code = exit_code_of(dispatch, [str(word) for word in argv])
+        code = run_with_exit_code(dispatch, [str(word) for word in argv])
     except SystemExit as stop:
         code = stop.code
     captured = capsys.readouterr()

@@ -20,7 +20,7 @@ _LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _OURS = ("hrm-align ", "accelerate launch ", "make ", "python scripts/")
 
 
-def name_of(page: Path) -> str:
+def optimizer_name(page: Path) -> str:
     """A page's path in the repository: what a parametrized test is called."""
     return str(page.relative_to(ROOT))
 

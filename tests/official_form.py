@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers import HrmTextConfig, HrmTextForCausalLM
 
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
-from tests.parity.reference import drawn_mask
+from tests.parity.reference import rule_mask
 
 VOCABULARY, HIDDEN, HEADS, INNER, LAYERS = 512, 64, 2, 256, 2
 H_CYCLES, L_CYCLES = 2, 3
@@ -68,7 +68,7 @@ class Official(nn.Module):
         self.model.register_buffer("zL_init", torch.randn(HIDDEN).bfloat16())
 
     def forward(self, ids):
-        mask = drawn_mask([ids], len(ids))[0]
+        mask = rule_mask([ids], len(ids))[0]
         z_h = F.embedding(torch.tensor(ids), self.embed_tokens.embedding_weight) * math.sqrt(HIDDEN)
         z_l = self.model.zL_init.float()
         for _ in range(H_CYCLES):

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import load_model, load_model_and_tokenizer, resolve
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from hrm_align.rollouts.local import generate
 from tests.command_line import run
 from tests.trainers.recipe_runs import sft
@@ -40,7 +40,7 @@ def lookup(tmp_path_factory):
 @pytest.fixture(scope="module")
 def prompts():
     """60 held-out prompts of three tasks; export_campaign.py compares on hundreds."""
-    render = renderer_of(load_model_and_tokenizer("tiny")[1])
+    render = get_renderer(load_model_and_tokenizer("tiny")[1])
     rows = [last_turns(load_examples([DatasetSpec(path=f"{task}/test.jsonl")])[0]) for task in (CHAT, LOOKUP, JSON)]
     examples = rows[0][:20] + rows[1][:20] + rows[2][:20]
     return [render.prompt(example.messages, example.condition) for example in examples]
@@ -260,6 +260,6 @@ def test_an_adapter_that_was_trained_elsewhere_is_taken(tmp_path, capsys):
     )
     ask = ("--prompt", "copy abc", "--max_new_tokens", 8)
     answer = told(capsys, "generate", "--model", "tiny", "--adapter", tmp_path / "elsewhere", *ask)
-    render = renderer_of(load_model_and_tokenizer("tiny")[1])
+    render = get_renderer(load_model_and_tokenizer("tiny")[1])
     (ids,) = generate(model, [render.prompt([{"role": "user", "content": "copy abc"}], "direct")], max_new_tokens=8)
     assert answer["token_ids"] == ids

@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from hrm_align.cli import COMMANDS, dispatch, exit_code_of
+from hrm_align.cli import COMMANDS, dispatch, run_with_exit_code
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 
 GOOD = [{"prompt": f"say {i}", "response": f"{i}"} for i in range(6)]
 
@@ -23,7 +23,7 @@ def write(path: Path, rows) -> Path:
 
 
 def run(capsys, *argv) -> tuple[int, str, str]:
-    code = exit_code_of(dispatch, [str(word) for word in argv])
+    code = run_with_exit_code(dispatch, [str(word) for word in argv])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 
@@ -252,7 +252,7 @@ def test_generate_prints_the_greedy_answer(capsys):
     answer = json.loads(out)
     assert code == 0 and answer.keys() == {"text", "token_ids", "finish_reason"}
     model, tokenizer = load_model_and_tokenizer("tiny")
-    ids = renderer_of(tokenizer).prompt("Add 2 and 3.", "direct")
+    ids = get_renderer(tokenizer).prompt("Add 2 and 3.", "direct")
     for token in answer["token_ids"]:
         with torch.no_grad():
             assert int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()) == token
@@ -285,7 +285,7 @@ def test_inspect_shows_the_tensors_that_training_sees(capsys, tmp_path):
     data = write(tmp_path / "rows.jsonl", [{"prompt": "ab", "response": "c", "condition": "synth,cot"}])
     code, out, _ = run(capsys, "inspect", data, "--model", "tiny", "--json")
     row = json.loads(out)
-    plain = renderer_of(load_model_and_tokenizer("tiny")[1]).plain
+    plain = get_renderer(load_model_and_tokenizer("tiny")[1]).plain
     prefix, answer = [6, 13, 9, *plain("ab"), 7], [*plain("c"), 11]
     assert code == 0
     assert row == {

@@ -16,7 +16,7 @@ import torch
 from hrm_align.config.arguments import LoraArguments
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from hrm_align.rollouts.local import Decoding, sample
 from hrm_align.rollouts.logprobs import response_logprobs
 
@@ -39,7 +39,7 @@ def folder(request, name):
 
 def load(folder, dtype):
     model, tokenizer = load_model_and_tokenizer(folder, dtype=dtype)
-    renderer = renderer_of(tokenizer)
+    renderer = get_renderer(tokenizer)
     return model, tokenizer, [renderer.prompt(question, "direct") for question in QUESTIONS]
 
 
@@ -61,7 +61,7 @@ def test_what_the_trained_model_writes_is_not_noise(deep_trained):
     lines = (Path(__file__).parents[1] / "data/chat/test.jsonl").read_text(encoding="utf-8").splitlines()[:16]
     documents = []
     for messages in (json.loads(line)["messages"] for line in lines):
-        documents.append(renderer_of(tokenizer).document(messages[:-1], messages[-1], "direct"))
+        documents.append(get_renderer(tokenizer).document(messages[:-1], messages[-1], "direct"))
     assert -torch.cat(response_logprobs(model, documents)).mean() < 1.5
 
 

@@ -17,7 +17,7 @@ import yaml
 from accelerate.commands.launch import launch_command_parser
 
 from hrm_align.cli import COMMANDS
-from hrm_align.config.rules import KINDS, kind_of
+from hrm_align.config.rules import KINDS, recipe_kind
 from hrm_align.config.schema import schema
 from hrm_align.models.prefix_mask import CACHE
 from hrm_align.trainers.grpo_config import parse_grpo
@@ -37,7 +37,7 @@ from tests.docs_text import (
     linked_pages,
     links,
     mentioned_commands,
-    name_of,
+    optimizer_name,
     prose,
     setting_tables,
     words_of,
@@ -45,8 +45,8 @@ from tests.docs_text import (
 
 README = ROOT / "README.md"
 WRITTEN = [page for page in PAGES if GENERATED not in page.parents]
-every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
-written_pages = pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+every_page = pytest.mark.parametrize("page", PAGES, ids=optimizer_name)
+written_pages = pytest.mark.parametrize("page", WRITTEN, ids=optimizer_name)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def reference(monkeypatch):
 def test_the_reference_is_what_the_code_says(reference):
     """Write it anew with `python scripts/docs_reference.py`."""
     changed = [
-        name_of(path) for path, text in reference.generated().items() if path.read_text(encoding="utf-8") != text
+        optimizer_name(path) for path, text in reference.generated().items() if path.read_text(encoding="utf-8") != text
     ]
     assert not changed
     assert {*GENERATED.glob("*.md")} <= {*reference.generated()}
@@ -246,7 +246,7 @@ def test_versions_are_those_that_are_installed(page):
 def defaults_of(kind: str) -> dict[str, object]:
     """The defaults of a recipe's dataclasses, by key; a factory's result where a field has one."""
     found = {}
-    for part in kind_of(kind).schema:
+    for part in recipe_kind(kind).schema:
         for field in fields(part):
             has_factory = callable(field.default_factory)
             found[field.name] = field.default_factory() if has_factory else field.default
@@ -261,7 +261,7 @@ def shown(value: object) -> str:
     return f"`{text.lower() if isinstance(value, bool) else text}`"
 
 
-@pytest.mark.parametrize("page", [GENERATED / "settings.md", GENERATED / "settings-upstream.md"], ids=name_of)
+@pytest.mark.parametrize("page", [GENERATED / "settings.md", GENERATED / "settings-upstream.md"], ids=optimizer_name)
 def test_the_defaults_on_the_pages_are_those_of_the_dataclasses(page):
     defaults = {kind: defaults_of(kind) for kind in KINDS}
     compared = 0
@@ -282,7 +282,7 @@ def test_the_defaults_on_the_pages_are_those_of_the_dataclasses(page):
 
 @written_pages
 def test_settings_in_tables_exist(page):
-    known = {name for kind in KINDS for name in kind_of(kind).keys}
+    known = {name for kind in KINDS for name in recipe_kind(kind).keys}
     for _, cells in setting_tables(page):
         for text in re.findall(r"`([^`]+)`", cells[0]):
             assert text.partition(":")[0] in known, text
@@ -299,7 +299,7 @@ def names_in_the_code() -> set[str]:
     for file in ("pyproject.toml", "constraints.txt", "Makefile"):
         found |= {*re.findall(r"\w+", (ROOT / file).read_text())}
     for kind in KINDS:
-        found |= kind_of(kind).keys
+        found |= recipe_kind(kind).keys
     return found
 
 
@@ -334,7 +334,7 @@ def test_examples_in_yaml_and_python_name_what_exists(page):
     for block in blocks(page):
         if block.kind == "yaml":
             keys = yaml.safe_load(block.text)
-            assert {*keys} <= {name for kind in KINDS for name in kind_of(kind).keys}
+            assert {*keys} <= {name for kind in KINDS for name in recipe_kind(kind).keys}
         elif block.kind == "python" and GENERATED not in page.parents:
             for node in ast.walk(ast.parse(block.text)):
                 if isinstance(node, ast.ImportFrom):
@@ -360,7 +360,7 @@ UNWANTED = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("page", [page for page in WRITTEN if "upstream" not in page.parts], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in WRITTEN if "upstream" not in page.parts], ids=optimizer_name)
 @pytest.mark.parametrize("words", UNWANTED)
 def test_pages_use_the_words_of_the_field(page, words):
     if page.name == "CONTRIBUTING.md":

@@ -23,12 +23,12 @@ def is_limit(node: ast.expr) -> bool:
     for part in ast.walk(node):
         if isinstance(part, ast.Constant) and isinstance(part.value, float) and 0 < part.value <= SMALL:
             return True
-        if name_of(part).startswith("TOLERANCE"):
+        if optimizer_name(part).startswith("TOLERANCE"):
             return True
     return False
 
 
-def name_of(node: ast.AST) -> str:
+def optimizer_name(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
@@ -40,7 +40,7 @@ def has_tolerance(node: ast.AST) -> bool:
                 upper = right if isinstance(operator, (ast.Lt, ast.LtE)) else left
                 if isinstance(operator, (ast.Lt, ast.LtE, ast.Gt, ast.GtE)) and is_limit(upper):
                     return True
-        if isinstance(part, ast.Call) and name_of(part.func) in COMPARES:
+        if isinstance(part, ast.Call) and optimizer_name(part.func) in COMPARES:
             return True
     return False
 

@@ -8,7 +8,7 @@ import pytest
 from hrm_align import render_conversation, render_prompt
 from hrm_align.errors import UserError
 from hrm_align.models.loading import load_tokenizer
-from hrm_align.rendering import Renderer, parse_condition, renderer_of
+from hrm_align.rendering import Renderer, get_renderer, parse_condition
 
 SPECIALS = 31  # ids 0 to 30 of the tiny vocabulary are control tokens
 
@@ -20,7 +20,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def render(tokenizer):
-    return renderer_of(tokenizer)
+    return get_renderer(tokenizer)
 
 
 def test_single_turn_is_the_layout_of_pretraining(tokenizer, render):

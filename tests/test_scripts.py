@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.models.loading import resolve
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +47,7 @@ def test_checks_with_a_measured_floor_pass_honest_models_and_stop_planted_faults
 STARTS = {"scratch": ("tokenizer.json", 2e-3), "SFT": ("model.safetensors", 3e-3)}
 
 
-def record_of(setting: str, keys: dict, value: dict) -> dict:
+def read_run_record(setting: str, keys: dict, value: dict) -> dict:
     """Return the record of an arm in an interrupted study. These keys must not change, or hours of measurements are lost."""
     file, rate = STARTS[setting]
     source = hashlib.sha256((Path(resolve("tiny")) / file).read_bytes()).hexdigest()[:8]
@@ -63,8 +63,8 @@ def test_a_study_continues_from_its_records_and_prints_a_markdown_table(tmp_path
         for loss, exact in ((0.5, 0.5), (0.4, 0.5), (0.4, 0.25), (0.6, 0.75))
     )
     averaged = {"bp_steps": 5, "lr_scheduler_type": "constant_with_warmup", "ema_decay": 0.999}
-    known = [record_of(setting, {"bp_steps": 5}, falling) for setting in STARTS]
-    known.append(record_of("SFT", averaged, raw | {"0.99": fast, "0.999": slow}))
+    known = [read_run_record(setting, {"bp_steps": 5}, falling) for setting in STARTS]
+    known.append(read_run_record("SFT", averaged, raw | {"0.99": fast, "0.999": slow}))
     path = tmp_path / "records.jsonl"
     path.write_text("".join(json.dumps(record) + "\n" for record in known))
 
@@ -84,7 +84,7 @@ def test_a_study_continues_from_its_records_and_prints_a_markdown_table(tmp_path
     ]
     *old, new = [json.loads(line) for line in path.read_text().splitlines()]
     assert old == known
-    assert new["key"] == record_of("scratch", averaged, {})["key"]
+    assert new["key"] == read_run_record("scratch", averaged, {})["key"]
     assert {"0.99", "0.999", "loss"} < new["value"].keys()
 
 
@@ -106,7 +106,7 @@ def test_variants_of_half_precision_are_compared_on_the_same_tokens():
 def test_a_number_that_means_nothing_is_one_sentence(tmp_path, monkeypatch, capsys, name, flag, number, least):
     monkeypatch.syspath_prepend(ROOT / "scripts")  # in this process, because the imports of a new one take five seconds
     main = import_module(name).main
-    assert exit_code_of(main, ["--out", str(tmp_path / "out"), flag, str(number)]) == 2
+    assert run_with_exit_code(main, ["--out", str(tmp_path / "out"), flag, str(number)]) == 2
     assert capsys.readouterr().err == f"error: invalid value for {flag}: {number}. Use {least} or more.\n"
     assert not (tmp_path / "out").exists()
 

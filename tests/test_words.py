@@ -53,10 +53,13 @@ NAMES = {
 EXCEPTIONS = [
     (
         "",
-        r"`headroom`|hrm-align headroom|--headroom\w*|headroom\.(json|py|md)|\"headroom\"|/headroom\b",
+        r"`headroom`|`headroom: ?|hrm-align headroom|#hrm-align-headroom|--headroom\w*|headroom\.(json|py|md)|\"headroom\"|/headroom\b|^headroom: ",
         "command and keys",
     ),
     ("hrm_align", r"^headroom$", "command or key as a whole string"),
+    ("hrm_align/cli.py", r"estimate \| headroom", "list of commands"),
+    ("docs/reference/commands.md", r"headroom:` ?in a|`headroom:`", "key"),
+    ("data/json_extraction", r"Mific pays 670", "a row of the data"),
     (
         "scripts/base_tokenizer.py",
         "then tell the user",

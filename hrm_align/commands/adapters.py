@@ -15,16 +15,16 @@ from rich.table import Column, Table
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from hrm_align.commands.common import PathParser, add_schema_options, at_least, read_examples, schema_of
+from hrm_align.commands.common import PathParser, add_schema_options, at_least, read_examples, read_schema_options
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import evaluate, last_turns
 from hrm_align.export.merging import PROMPTS, merge, save_merged
-from hrm_align.models.adapters import CONFIG, WEIGHTS, Adapter, alike, base_of, load_adapted, named, open_adapter
-from hrm_align.models.layers import preset_of
+from hrm_align.models.adapters import CONFIG, WEIGHTS, Adapter, alike, base_name, load_adapted, named, open_adapter
+from hrm_align.models.layers import summarize_layers
 from hrm_align.models.rounding import FACTOR
 from hrm_align.output import emit, results
-from hrm_align.rendering import DEFAULT_CONDITION, Message, renderer_of
+from hrm_align.rendering import DEFAULT_CONDITION, Message, get_renderer
 
 ROWS = 200
 
@@ -89,7 +89,7 @@ def _describe(adapter: Adapter) -> dict[str, Any]:
     return {
         "folder": str(adapter.folder),
         "base": adapter.base,
-        "layers": preset_of(shapes),
+        "layers": summarize_layers(shapes),
         "r": config["r"],
         "alpha": f"{config['lora_alpha']:g}{divided}",
         "parameters": sum(math.prod(shape) for shape in shapes.values()),
@@ -114,7 +114,7 @@ def merge_adapter(argv: Sequence[str]) -> None:
     )
     arguments = parser.parse_args(argv)
     adapter = open_adapter(arguments.adapter)
-    base = arguments.base or base_of(adapter)
+    base = arguments.base or base_name(adapter)
     disable_progress_bar()
     model, tokenizer = load_adapted(base, {"adapter": adapter})
     merged, report = merge(
@@ -145,7 +145,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
 
 def _read_prompts(arguments: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
     """Return the token ids of the prompts to compare on: those of --data, or the built-in ones."""
-    prompt = renderer_of(tokenizer).prompt
+    prompt = get_renderer(tokenizer).prompt
     if not arguments.data:
         return [prompt([Message("user", text)], DEFAULT_CONDITION) for text in PROMPTS]
     rows = _read_rows(arguments)
@@ -154,7 +154,9 @@ def _read_prompts(arguments: argparse.Namespace, tokenizer: PreTrainedTokenizerF
 
 def _read_rows(arguments: argparse.Namespace) -> list[Example]:
     """Read the rows of --data, one for the last turn of each conversation, at most --limit."""
-    return last_turns(read_examples(arguments.data, **schema_of(arguments)))[: at_least(arguments.limit, 1, "--limit")]
+    return last_turns(read_examples(arguments.data, **read_schema_options(arguments)))[
+        : at_least(arguments.limit, 1, "--limit")
+    ]
 
 
 def compare_adapters(argv: Sequence[str]) -> None:
@@ -204,7 +206,7 @@ def _compare_answers(pair: dict[str, Adapter], arguments: argparse.Namespace) ->
     """Return `n` and how many answers are correct (`a`, `b`) and identical (`same`)."""
     rows = _read_rows(arguments)
     disable_progress_bar()
-    model, tokenizer = load_adapted(base_of(pair["a"]), pair)
+    model, tokenizer = load_adapted(base_name(pair["a"]), pair)
     samples = {}
     for name in pair:
         model.set_adapter(name)

@@ -17,7 +17,7 @@ from hrm_align.config.yaml_file import mapping_or_text
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
-from hrm_align.models.adapters import BASE, base_of, is_adapter, load_adapted, named, open_adapter
+from hrm_align.models.adapters import BASE, base_name, is_adapter, load_adapted, named, open_adapter
 from hrm_align.models.loading import AUTO, default_device
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
@@ -93,7 +93,7 @@ def add_adapter_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_schema_options(parser: argparse.ArgumentParser) -> None:
-    """Add --columns and --format, for rows in another schema; `schema_of` reads them."""
+    """Add --columns and --format, for rows in another schema; `read_schema_options` reads them."""
     parser.add_argument(
         "--columns",
         type=mapping_or_text,
@@ -105,7 +105,7 @@ def add_schema_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def schema_of(arguments: argparse.Namespace) -> dict[str, Any]:
+def read_schema_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the values of --columns and --format as keywords of `read_examples`."""
     return {"columns": arguments.columns, "format": arguments.format}
 
@@ -136,7 +136,7 @@ def load(arguments: argparse.Namespace) -> tuple[Any, PreTrainedTokenizerFast]:
             "every adapter with --adapter."
         )
     adapter = open_adapter(arguments.model)
-    return load_adapted(base_of(adapter), {ADAPTER: adapter}, dtype=arguments.dtype, device=device)
+    return load_adapted(base_name(adapter), {ADAPTER: adapter}, dtype=arguments.dtype, device=device)
 
 
 def asked_in_turn(model: Any) -> Iterator[str]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from hrm_align.commands.common import PathParser
 from hrm_align.errors import UserError
 from hrm_align.models.doctor.checkpoint import Finding
-from hrm_align.models.doctor.fix import diagnose, mend
+from hrm_align.models.doctor.fix import diagnose, fix_checkpoint
 from hrm_align.models.loading import TINY, resolve
 from hrm_align.output import emit, results
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
 
     folder = checkpoint_folder(arguments.model, writable=arguments.fix)
-    fixed, written = mend(folder) if arguments.fix else ([], [])
+    fixed, written = fix_checkpoint(folder) if arguments.fix else ([], [])
     findings = diagnose(folder)
     if arguments.json:
         emit(json.dumps(report(arguments.model, findings, fixed, written)))
@@ -77,7 +77,7 @@ def report(model: str, findings: list[Finding], fixed: list[Finding], written: l
         "model": model,
         "sound": not findings,
         "findings": [_entry(finding) for finding in findings],
-        "mended": [_entry(finding) for finding in fixed],
+        "fixed": [_entry(finding) for finding in fixed],
         "written": written,
     }
 
@@ -85,7 +85,7 @@ def report(model: str, findings: list[Finding], fixed: list[Finding], written: l
 def _entry(finding: Finding) -> dict[str, Any]:
     """Return a finding as an object for --json."""
     fields = {name: getattr(finding, name) for name in ("check", "problem", "remedy")}
-    return {**fields, "mendable": finding.mend is not None}
+    return {**fields, "fixable": finding.fix is not None}
 
 
 def show(model: str, findings: list[Finding], fixed: list[Finding], written: list[str]) -> None:
@@ -101,5 +101,5 @@ def show(model: str, findings: list[Finding], fixed: list[Finding], written: lis
         line(f"written  {', '.join(dict.fromkeys(written))} (previous versions: <name>.bak)")
     for finding in findings:
         line(f"problem  {finding.problem}", "red")
-        line(f"         {finding.remedy[0].upper()}{finding.remedy[1:]}" + ("  [--fix]" if finding.mend else ""))
+        line(f"         {finding.remedy[0].upper()}{finding.remedy[1:]}" + ("  [--fix]" if finding.fix else ""))
     line(f"{model} has no problems." if not findings else f"{model}: {len(findings)} problems.")

@@ -22,7 +22,7 @@ from hrm_align.commands.common import (
     check_save,
     load,
     read_examples,
-    schema_of,
+    read_schema_options,
 )
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import Evaluation, Score, evaluate, few_shot, last_turns
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> None:
         )
     json_schema = read_schema(Path(arguments.schema)) if arguments.schema else None
     # Read the rows before the model, so that an error in them is reported at once.
-    schema, solved_examples = schema_of(arguments), arguments.few_shot_data
+    schema, solved_examples = read_schema_options(arguments), arguments.few_shot_data
     rows = last_turns(read_examples(arguments.data, arguments.condition, arguments.split, **schema))
     pool = last_turns(read_examples(solved_examples, **schema)) if solved_examples else rows
     examples = few_shot(rows[: arguments.limit], pool, arguments.few_shot)

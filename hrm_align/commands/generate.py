@@ -9,7 +9,7 @@ from typing import Any
 from hrm_align.commands.common import CommandParser, add_adapter_option, asked_in_turn, at_least, load
 from hrm_align.errors import UserError
 from hrm_align.output import emit
-from hrm_align.rendering import DEFAULT_CONDITION, parse_condition, renderer_of
+from hrm_align.rendering import DEFAULT_CONDITION, get_renderer, parse_condition
 from hrm_align.rollouts.local import generate
 
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
         )
 
     model, tokenizer = load(arguments)
-    renderer = renderer_of(tokenizer)
+    renderer = get_renderer(tokenizer)
     system = [{"role": "system", "content": arguments.system}] if arguments.system else []
     prompt = renderer.prompt([*system, {"role": "user", "content": arguments.prompt}], arguments.condition)
     room = model.config.max_position_embeddings - len(prompt)

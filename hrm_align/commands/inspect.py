@@ -12,14 +12,21 @@ from rich.progress import track
 from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
-from hrm_align.commands.common import CommandParser, add_schema_options, at_least, load, read_examples, schema_of
+from hrm_align.commands.common import (
+    CommandParser,
+    add_schema_options,
+    at_least,
+    load,
+    read_examples,
+    read_schema_options,
+)
 from hrm_align.data.packing import PaddedCollator
 from hrm_align.data.tokenize import Dropped, tokenize
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.models.perturbation import Proof, prove
 from hrm_align.output import emit, results
-from hrm_align.rendering import Document, renderer_of
+from hrm_align.rendering import Document, get_renderer
 
 PROVED_ROWS = 16
 
@@ -37,9 +44,9 @@ def main(argv: Sequence[str]) -> None:
     at_least(arguments.max_length, 8, "--max_length")
     at_least(arguments.rows, 0, "--rows")
 
-    examples = read_examples(arguments.data, arguments.condition, "train", **schema_of(arguments))
+    examples = read_examples(arguments.data, arguments.condition, "train", **read_schema_options(arguments))
     tokenizer = load_tokenizer(arguments.model)
-    documents, dropped = tokenize(examples, renderer_of(tokenizer), arguments.max_length)
+    documents, dropped = tokenize(examples, get_renderer(tokenizer), arguments.max_length)
     if arguments.json:
         print_json(documents)
         return

@@ -16,11 +16,11 @@ from hrm_align.commands.common import (
     check_save,
     load,
     read_examples,
-    schema_of,
+    read_schema_options,
 )
 from hrm_align.config.arguments import RewardEntry
-from hrm_align.data.tokenize import answerable_prompts
-from hrm_align.evaluation.passk import Headroom, measure_headroom
+from hrm_align.data.tokenize import select_answerable_prompts
+from hrm_align.evaluation.passk import PassRates, measure_pass_rates
 from hrm_align.output import emit, results
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from hrm_align.rollouts.local import Decoding
@@ -56,13 +56,13 @@ def main(argv: Sequence[str]) -> None:
     check_save(arguments.save)
     # Read rewards and rows before the model, so that an error in them is reported at once.
     specs = [RewardSpec.of(entry) for entry in arguments.rewards]
-    rows = read_examples(arguments.data, arguments.condition, arguments.split, **schema_of(arguments))
+    rows = read_examples(arguments.data, arguments.condition, arguments.split, **read_schema_options(arguments))
     examples = rows[: arguments.limit]
     with RewardSuite(specs) as suite:
         model, tokenizer = load(arguments)
         room = model.config.max_position_embeddings - decoding.max_new_tokens
-        prompts, _ = answerable_prompts(examples, tokenizer, room, max_dropped_fraction=0.5)
-        difficulty = measure_headroom(model, tokenizer, prompts, suite, decoding, arguments.samples, arguments.seed)
+        prompts, _ = select_answerable_prompts(examples, tokenizer, room, max_dropped_fraction=0.5)
+        difficulty = measure_pass_rates(model, tokenizer, prompts, suite, decoding, arguments.samples, arguments.seed)
     if arguments.save:
         lines = [json.dumps(row) + "\n" for row in difficulty.rows()]
         Path(arguments.save).write_text("".join(lines), encoding="utf-8")
@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> None:
     show(difficulty)
 
 
-def show(difficulty: Headroom) -> None:
+def show(difficulty: PassRates) -> None:
     """Print pass@k, the number of prompts in each band of pass rates, and the share of groups without a training signal."""
     report, console = difficulty.to_dict(), Console(file=results())
     passes = ", ".join(f"{name} {100 * value:.1f} %" for name, value in report.items() if name.startswith("pass@"))

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hrm_align.commands.common import PathParser, add_schema_options, at_least, read_examples, schema_of
+from hrm_align.commands.common import PathParser, add_schema_options, at_least, read_examples, read_schema_options
 from hrm_align.data.examples import Example
 from hrm_align.data.readers import BadRow
 from hrm_align.data.sources import read_rows
@@ -21,7 +21,7 @@ from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.output import emit, results
 from hrm_align.rendering import Message
-from hrm_align.rewards.base import GRADERS, options_of, reward_class
+from hrm_align.rewards.base import GRADERS, list_options, reward_class
 from hrm_align.rewards.preflight import BATCH_ROWS, PreflightReport, preflight
 from hrm_align.rewards.suite import KINDS, Fault, RewardSpec, RewardSuite
 
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
             )
         emit(json.dumps(listing())) if arguments.json else show_listing()
         return
-    spec = spec_of(arguments)
+    spec = read_reward_spec(arguments)
     if arguments.data is None:
         raise UserError(f"the reward {spec.label} has no rows to grade. Name rows with --data.")
     if arguments.preflight and arguments.completions is not None:
@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> None:
             "--preflight grades the references of the rows, so --completions has no effect. Leave out one of them."
         )
     if arguments.preflight:
-        examples = last_turns(read_examples(arguments.data, split=arguments.split, **schema_of(arguments)))
+        examples = last_turns(read_examples(arguments.data, split=arguments.split, **read_schema_options(arguments)))
     else:
         completions, examples = read_answers(arguments)
         completions, examples = completions[: arguments.limit], examples[: arguments.limit]
@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> None:
             show_grades(grade(suite, completions, examples), arguments.json)
 
 
-def spec_of(arguments: argparse.Namespace) -> RewardSpec:
+def read_reward_spec(arguments: argparse.Namespace) -> RewardSpec:
     """Build the reward that the arguments name. Raises UserError for invalid arguments."""
     if arguments.name is not None and arguments.file is not None:
         raise UserError(
@@ -134,7 +134,7 @@ def read_answers(arguments: argparse.Namespace) -> tuple[list[str], list[Example
         UserError: if there is not exactly one answer for each row.
     """
     data, completions = arguments.data, arguments.completions
-    reading = {"split": arguments.split, **schema_of(arguments)}
+    reading = {"split": arguments.split, **read_schema_options(arguments)}
     if completions is not None and completions.lower().endswith((".jsonl", ".ndjson", ".json", ".gz")):
         examples = last_turns(read_examples(data, **reading))
         answers = [_find_answer(row, source, None) for row, source in _read_json_rows(completions)]
@@ -247,7 +247,7 @@ def listing() -> list[dict[str, Any]]:
     rewards = []
     for name in GRADERS:
         kind = reward_class(name)
-        options = [{"name": key, "default": default, "help": text} for key, default, text in options_of(kind)]
+        options = [{"name": key, "default": default, "help": text} for key, default, text in list_options(kind)]
         rewards.append({"name": name, "description": " ".join((kind.__doc__ or "").split()), "options": options})
     return rewards
 

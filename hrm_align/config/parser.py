@@ -30,12 +30,12 @@ from hrm_align.config.rules import (
     check_recipe,
     check_runnable,
     failing,
-    kind_of,
-    reason_of,
+    first_sentence,
+    recipe_kind,
 )
 from hrm_align.config.schema import check_words, schema
 from hrm_align.config.yaml_file import mapping_or_text, read_yaml
-from hrm_align.errors import UserError, some
+from hrm_align.errors import UserError, join_names
 
 FEW_CHOICES = 8  # an error lists up to so many choices; of more choices it names the nearest
 
@@ -85,7 +85,7 @@ class RecipeParser(HfArgumentParser):
         if len(choices) <= FEW_CHOICES or value in action.choices:  # type: ignore[operator]
             return super()._check_value(action, value)
         near = difflib.get_close_matches(str(value), choices, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"use one that --help lists, such as {choices[0]}"
+        remedy = f"did you mean {near[0]}?" if near else f"use a value from --help, such as {choices[0]}"
         raise argparse.ArgumentError(action, f"invalid choice: {value!r}: {remedy}")
 
 
@@ -146,7 +146,7 @@ def resolved(recipe: Any) -> dict[str, Any]:
 
     Left out are old names, settings that are always refused (such as tokens), and without `use_peft` the settings of adapters.
     """
-    hidden = kind_of(recipe.KIND).hidden
+    hidden = recipe_kind(recipe.KIND).hidden
     if not recipe.lora.use_peft:
         hidden |= set(ADAPTER_KEYS)
     parts = vars(recipe).values()
@@ -231,12 +231,12 @@ def _instantiate(cls: type, given: Mapping[str, Setting]) -> Any:
 
 def _describe_refusal(cls: type, given: Mapping[str, Setting], error: Exception) -> str:
     """Return the error message for an error that does not name the settings at fault."""
-    keys, reason = _find_settings_at_fault(cls, given, error), reason_of(error)
+    keys, reason = _find_settings_at_fault(cls, given, error), first_sentence(error)
     if not keys:
         return f"the settings of this recipe cannot be combined: {reason}."
     key, where = keys[0], given[keys[0]].where
     if others := [f"{other} ({given[other].where})" for other in keys[1:]]:
-        return f"{where}: {key} cannot be combined with {some(others)}: {reason}."
+        return f"{where}: {key} cannot be combined with {join_names(others)}: {reason}."
     if isinstance(error, ImportError):
         return (
             f"{where}: {key} needs a package that is not installed ({reason}). Install the package, or leave {key} out."

@@ -231,7 +231,7 @@ def check_held_out(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> 
 KINDS = {"sft": "hrm_align.trainers.sft_config", "grpo": "hrm_align.trainers.grpo_config"}
 
 
-def kind_of(name: str) -> RecipeKind:
+def recipe_kind(name: str) -> RecipeKind:
     """Return the recipe kind of a name, a key of `KINDS`."""
     kind: RecipeKind = getattr(import_module(KINDS[name]), name.upper())
     return kind
@@ -254,7 +254,7 @@ def check_runnable(training: Any, fail: Fail) -> None:
     _check_schedule(training, fail)
 
 
-def reason_of(error: Exception) -> str:
+def first_sentence(error: Exception) -> str:
     """Return the first sentence of another library's error, on one line and without its full stop."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}"
@@ -299,13 +299,13 @@ def _check_optimizer(training: Any, fail: Fail) -> None:
     try:
         _try_optimizer(training)
     except ImportError as error:
-        problem = f"needs a package that is not installed ({reason_of(error)})"
+        problem = f"needs a package that is not installed ({first_sentence(error)})"
         fail("optim", f"{value}, which {problem}. Install the package, or {alternative}")
     except (ValueError, TypeError, NotImplementedError) as error:
         if (
             training.optim_target_modules is None
         ):  # otherwise the error may be about layers that only the real model has
-            fail("optim", f"{value}, which cannot be built ({reason_of(error)}). Fix optim_args, or {alternative}")
+            fail("optim", f"{value}, which cannot be built ({first_sentence(error)}). Fix optim_args, or {alternative}")
 
 
 def _try_optimizer(training: Any) -> None:
@@ -331,7 +331,7 @@ def _check_schedule(training: Any, fail: Fail) -> None:
         remedy = f"Set its options {', '.join(options_known)}" if options_known else "Leave lr_scheduler_kwargs out"
         key = "lr_scheduler_kwargs" if options else "lr_scheduler_type"
         given = f"{options} for {schedule.value}" if options else f"{schedule.value} without lr_scheduler_kwargs"
-        fail(key, f"is {given}, which cannot be built ({reason_of(error)}). {remedy}")
+        fail(key, f"is {given}, which cannot be built ({first_sentence(error)}). {remedy}")
 
 
 def _list_schedule_options(schedule: SchedulerType) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from hrm_align.errors import UserError, some
+from hrm_align.errors import UserError, join_names
 
 
 class Loader(yaml.SafeLoader):
@@ -99,7 +99,7 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text. Give the path of a YAML file after --config.") from None
     except IsADirectoryError:
-        inside = some(sorted(file.name for file in path.glob("*.y*ml")))
+        inside = join_names(sorted(file.name for file in path.glob("*.y*ml")))
         remedy = f"name a file in it ({inside})" if inside else "give the path of a YAML file"
         raise UserError(f"{path} is a folder, not a recipe file: {remedy} after --config.") from None
     except OSError as error:

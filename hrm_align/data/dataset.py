@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_align.data.examples import DataCounts, DatasetCounts, Example
-from hrm_align.data.readers import BadRow, Row, bad_row
+from hrm_align.data.readers import BadRow, Row, make_bad_row
 from hrm_align.data.schemas import COLUMNS, OPTIONAL, SCHEMAS, RowError, detect_format, nearest_column
 from hrm_align.data.sources import DataFiles, local_files, read_rows
 from hrm_align.errors import UserError
@@ -211,7 +211,7 @@ def _to_examples(row: Row | BadRow, spec: DatasetSpec, schema: str | None, condi
         data = rename_columns(row.data, spec.columns) if spec.columns else row.data
         return SCHEMAS[schema].read(data, row.source, condition)
     except RowError as error:
-        return bad_row(row.source, error, json.dumps(row.data, ensure_ascii=False, default=str))
+        return make_bad_row(row.source, error, json.dumps(row.data, ensure_ascii=False, default=str))
 
 
 def _write_quarantine(path: Path, bad: list[BadRow]) -> None:

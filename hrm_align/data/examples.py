@@ -113,4 +113,4 @@ class RunData:
     train: list[Example]
     held_out: list[Example]
     guard: dict[str, list[Example]] = field(default_factory=dict)
-    account: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)

@@ -56,7 +56,7 @@ class BadRow:
     text: str
 
 
-def suffix_of(path: str) -> str:
+def data_suffix(path: str) -> str:
     """Return the suffix that names a file's format: `.jsonl` for data.JSONL and for data.jsonl.gz."""
     stem, suffix = os.path.splitext(path.lower())
     inner = os.path.splitext(stem)[1]
@@ -70,7 +70,7 @@ def read_file(path: str) -> Iterator[Row | BadRow]:
         UserError: at once for an unknown suffix; while reading, if the file is empty or unreadable.
     """
     try:
-        reader = _READERS[suffix_of(path)]
+        reader = _READERS[data_suffix(path)]
     except KeyError:
         raise UserError(
             f"unknown file suffix: {path}. Use {', '.join(SUFFIXES)}, or .gz after one of the text formats."
@@ -102,7 +102,7 @@ def _open_bytes(path: str) -> Iterator[io.BufferedReader | gzip.GzipFile]:
         raise UserError(f"{path} cannot be read: {detail}. Check its permissions, or copy the file again.") from None
 
 
-def bad_row(source: str, reason: object, text: bytes | str) -> BadRow:
+def make_bad_row(source: str, reason: object, text: bytes | str) -> BadRow:
     """Make a `BadRow`: reason and text are cut to their limits, and bytes that are no UTF-8 are replaced."""
     if isinstance(text, str):
         text = text[:TEXT_CHARACTERS].encode("utf-8", "replace")
@@ -118,12 +118,12 @@ def _json_lines(path: str) -> Iterator[Row | BadRow]:
         for number, line, size in _lines(stream):
             source, row = f"{path}:{number}", line.strip()
             if size > MAX_LINE_BYTES:
-                yield bad_row(source, f"line too long: {size:,} bytes, at most {MAX_LINE_BYTES:,} are read", line)
+                yield make_bad_row(source, f"line too long: {size:,} bytes, at most {MAX_LINE_BYTES:,} are read", line)
             elif row:
                 try:
                     yield Row(parse_object(row), source)
                 except JsonFault as fault:
-                    yield bad_row(source, f"{fault}{_hint_for_line(line)}", line)
+                    yield make_bad_row(source, f"{fault}{_hint_for_line(line)}", line)
 
 
 def _hint_for_line(line: bytes) -> str:
@@ -159,7 +159,7 @@ def _json_list(path: str) -> Iterator[Row | BadRow]:
             except JsonSyntaxFault as fault:  # a stray quote may have swallowed the elements after it
                 raise JsonFault(f"{fault} of the row at line {line}") from None
             except JsonFault as fault:
-                yield bad_row(source, fault, element)
+                yield make_bad_row(source, fault, element)
     except JsonFault as fault:
         raise UserError(
             f"{path} cannot be read ({fault}). Fix the JSON, or save it as .jsonl, one object a line."
@@ -187,7 +187,7 @@ def _separated(path: str, delimiter: str) -> Iterator[Row | BadRow]:
                     raise UserError(f"{source} is no valid header: {reason}. Write a different name for every column.")
                 header = list(cells)
             elif fault:
-                yield bad_row(source, fault, first_line)
+                yield make_bad_row(source, fault, first_line)
             else:
                 yield Row(dict(zip(header, cells, strict=True)), source)
 
@@ -282,7 +282,7 @@ def _parquet_row(batch: Any, index: int, source: str) -> Row | BadRow:
     try:
         return Row({name: batch.column(name)[index].as_py() for name in batch.schema.names}, source)
     except UnicodeDecodeError as error:
-        return bad_row(source, f"invalid UTF-8: byte 0x{error.object[error.start]:02x}", error.object)
+        return make_bad_row(source, f"invalid UTF-8: byte 0x{error.object[error.start]:02x}", error.object)
 
 
 _READERS: dict[str, Callable[[str], Iterator[Row | BadRow]]] = {

@@ -1,4 +1,4 @@
-"""Row schemas: one function per schema turns a row into examples; all share the turns and checks of `examples_of`.
+"""Row schemas: one function per schema turns a row into examples; all share the turns and checks of `build_examples`.
 
     {"prompt": "copy sun", "response": "sun"}  ->  [Example((Message("user", "copy sun"),), Message("assistant", "sun"), ...)]
 
@@ -50,7 +50,7 @@ def from_messages(row: Mapping[str, Any], source: str, default_condition: str) -
     Returns:
         One example per trained assistant message; all messages before the trained one are its prompt.
     """
-    return examples_of(turns_of(column(row, "messages"), "messages"), row, source, default_condition)
+    return build_examples(parse_turns(column(row, "messages"), "messages"), row, source, default_condition)
 
 
 def from_sharegpt(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -60,7 +60,7 @@ def from_sharegpt(row: Mapping[str, Any], source: str, default_condition: str) -
     """
     turns = list_of_objects(column(row, "conversations"), "conversations")
     messages = [_sharegpt_message(turn, number) for number, turn in enumerate(turns, start=1)]
-    return examples_of(turns_of(messages, "conversations"), row, source, default_condition)
+    return build_examples(parse_turns(messages, "conversations"), row, source, default_condition)
 
 
 def _sharegpt_message(turn: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _sharegpt_message(turn: Mapping[str, Any], number: int) -> dict[str, Any]:
         raise RowError(
             f"a turn has no `{missing[0]}`: {place}; if it has role and content, set columns to messages: conversations"
         )
-    speaker, value = turn["from"], text_of(turn["value"], "value")
+    speaker, value = turn["from"], require_text(turn["value"], "value")
     weight = {"weight": turn.get("weight")}
     if speaker == "function_call":
         calls = parsed(value, "value of a function_call")
@@ -84,22 +84,24 @@ def _sharegpt_message(turn: Mapping[str, Any], number: int) -> dict[str, Any]:
 def from_prompt_completion(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert TRL's `{"prompt", "completion"}`, each a text or a list of messages. Only the completion is trained on."""
     prompt, completion = column(row, "prompt"), column(row, "completion")
-    history = turns_of(prompt, "prompt") if isinstance(prompt, list) else [question(prompt, "prompt")]
-    learnt = turns_of(completion, "completion") if isinstance(completion, list) else [answer(completion, "completion")]
+    history = parse_turns(prompt, "prompt") if isinstance(prompt, list) else [question(prompt, "prompt")]
+    learnt = (
+        parse_turns(completion, "completion") if isinstance(completion, list) else [answer(completion, "completion")]
+    )
     history = [Turn(turn.message, False) for turn in history]
-    return examples_of([*history, *learnt], row, source, default_condition)
+    return build_examples([*history, *learnt], row, source, default_condition)
 
 
 def from_prompt_response(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert `{"prompt", "response"}`, two texts taken verbatim."""
     turns = [question(column(row, "prompt"), "prompt"), answer(column(row, "response"), "response")]
-    return examples_of(turns, row, source, default_condition)
+    return build_examples(turns, row, source, default_condition)
 
 
 def from_instruction_response(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert the official SFT format (HRM-Text, scripts/prepare_sft_data.py): `{"instruction", "response"}`, verbatim."""
     turns = [question(column(row, "instruction"), "instruction"), answer(column(row, "response"), "response")]
-    return examples_of(turns, row, source, default_condition)
+    return build_examples(turns, row, source, default_condition)
 
 
 def from_alpaca(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -108,7 +110,7 @@ def from_alpaca(row: Mapping[str, Any], source: str, default_condition: str) -> 
     extra = optional_text(row, "input")
     if extra is not None:
         instruction = Turn(Message("user", f"{instruction.message.content}\n\n{extra}"), False)
-    return examples_of([instruction, answer(column(row, "output"), "output")], row, source, default_condition)
+    return build_examples([instruction, answer(column(row, "output"), "output")], row, source, default_condition)
 
 
 def from_prompt_only(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -117,11 +119,11 @@ def from_prompt_only(row: Mapping[str, Any], source: str, default_condition: str
     The example has an empty answer: SFT drops it as `empty_response`, and `evaluate` raises UserError for it.
     """
     prompt = column(row, "prompt")
-    turns = turns_of(prompt, "prompt") if isinstance(prompt, list) else [question(prompt, "prompt")]
+    turns = parse_turns(prompt, "prompt") if isinstance(prompt, list) else [question(prompt, "prompt")]
     if turns[-1].message.role == "assistant":
         raise RowError("the prompt ends with an assistant message: add the user or tool message to answer after it")
     history = [Turn(turn.message, False) for turn in turns]
-    return examples_of([*history, answer("", "response")], row, source, default_condition)
+    return build_examples([*history, answer("", "response")], row, source, default_condition)
 
 
 Formatter = Callable[[Mapping[str, Any], str, str], list[Example]]
@@ -197,7 +199,7 @@ def nearest_column(name: str, row: Iterable[str]) -> str:
     return f"did you mean `{close[0]}`?" if close else f"the columns are {', '.join(names) or '(none)'}"[:200]
 
 
-def text_of(value: Any, name: str) -> str:
+def require_text(value: Any, name: str) -> str:
     """Return the value if it is text that UTF-8 can encode; raise RowError otherwise."""
     if not isinstance(value, str):
         raise RowError(f"`{name}` must be text: got {'null' if value is None else type(value).__name__}")
@@ -211,7 +213,7 @@ def text_of(value: Any, name: str) -> str:
 def optional_text(row: Mapping[str, Any], name: str) -> str | None:
     """Return the text of a column, or None if the column is missing, null or blank."""
     value = row.get(name)
-    return value if value is not None and text_of(value, name).strip() else None
+    return value if value is not None and require_text(value, name).strip() else None
 
 
 def list_of_objects(value: Any, name: str) -> list[Mapping[str, Any]]:
@@ -233,17 +235,17 @@ def parsed(text: str, name: str) -> Any:
 
 def question(value: Any, name: str) -> Turn:
     """Make a user turn from a text column, verbatim. Raises RowError if the text is blank."""
-    if not text_of(value, name).strip():
+    if not require_text(value, name).strip():
         raise RowError(f"`{name}` is empty")
     return Turn(Message("user", value), False)
 
 
 def answer(value: Any, name: str) -> Turn:
     """Make an assistant turn from a text column, verbatim; tokenization drops blank ones as `empty_response`."""
-    return Turn(Message("assistant", text_of(value, name)), True)
+    return Turn(Message("assistant", require_text(value, name)), True)
 
 
-def turns_of(value: Any, name: str) -> list[Turn]:
+def parse_turns(value: Any, name: str) -> list[Turn]:
     """Make turns from a list of messages in OpenAI's and TRL's form."""
     messages = list_of_objects(value, name)
     return [_turn(message, f"message {number} of `{name}`") for number, message in enumerate(messages, start=1)]
@@ -258,7 +260,7 @@ def _turn(raw: Mapping[str, Any], place: str) -> Turn:
         raise RowError(f"{str(error).rstrip('.')} ({place})") from None
     except RecursionError:
         raise RowError(f"nested too deep: the arguments of a tool call in {place}") from None
-    text_of(message.content, "content")
+    require_text(message.content, "content")
     for call in message.tool_calls:
         if not isinstance(call["arguments"], Mapping):
             raise RowError(f"the arguments of a tool call must be an object: got {call['arguments']!r:.60} ({place})")
@@ -276,10 +278,10 @@ def _json_text(value: Any, name: str) -> str:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise RowError(f"`{name}` cannot be written as JSON: {error}") from None
-    return text_of(text, name)
+    return require_text(text, name)
 
 
-def examples_of(turns: list[Turn], row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
+def build_examples(turns: list[Turn], row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Make one example per trained answer, with the row's optional columns.
 
     Args:

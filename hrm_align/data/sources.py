@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from glob import glob, has_magic
 from itertools import chain
 
-from hrm_align.data.readers import SUFFIXES, BadRow, Row, read_file, suffix_of
+from hrm_align.data.readers import SUFFIXES, BadRow, Row, data_suffix, read_file
 from hrm_align.errors import UserError
 
 # Files or glob patterns of one data set; a mapping has them by split, as in `datasets.load_dataset`.
@@ -74,7 +74,7 @@ def local_files(path: str, split: str, data_files: DataFiles | None) -> list[str
         return [path]
     if has_magic(path):
         return _match_patterns(path, split, "")
-    if _HUB_ID.fullmatch(path) and suffix_of(path) not in SUFFIXES:
+    if _HUB_ID.fullmatch(path) and data_suffix(path) not in SUFFIXES:
         return None
     raise UserError(
         f"file not found: {path}{_nearest_name(path)}. Check the path: it counts from the current directory."
@@ -103,7 +103,7 @@ def _match_patterns(patterns: DataFiles, split: str, directory: str) -> list[str
 
 
 def _list_directory(path: str, split: str) -> list[str]:
-    files = [os.path.join(path, name) for name in sorted(os.listdir(path)) if suffix_of(name) in SUFFIXES]
+    files = [os.path.join(path, name) for name in sorted(os.listdir(path)) if data_suffix(name) in SUFFIXES]
     # Only the files of one split: a test set or a word list beside the training set must not be trained on.
     of_split = [file for file in files if _split_in_name(file) == split]
     chosen = of_split or [file for file in files if split == "train" and _split_in_name(file) is None]

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from hrm_align.data.examples import Example, RunData
 from hrm_align.errors import UserError
-from hrm_align.rendering import Renderer, renderer_of
+from hrm_align.rendering import Renderer, get_renderer
 
 if TYPE_CHECKING:
     from hrm_align.config.arguments import DataArguments
@@ -105,7 +105,7 @@ def _check_dropped(n_used: int, dropped: Dropped, max_length: int, limit: float)
     raise UserError(f"{problem}: {dropped}. Remedy: {'; '.join(remedies)}.")
 
 
-def answerable_prompts(
+def select_answerable_prompts(
     examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, longest: int, max_dropped_fraction: float
 ) -> tuple[list[Example], dict[str, Any]]:
     """Select the examples whose prompt has at most `longest` tokens; longer ones are dropped whole.
@@ -122,7 +122,7 @@ def answerable_prompts(
     Raises:
         UserError: if more than `max_dropped_fraction` was dropped, or no example is left.
     """
-    answerable, dropped, renderer = [], Dropped(), renderer_of(tokenizer)
+    answerable, dropped, renderer = [], Dropped(), get_renderer(tokenizer)
     for example in examples:
         if len(renderer.prompt(example.messages, example.condition)) <= longest:
             answerable.append(example)
@@ -142,7 +142,7 @@ def answerable_prompts(
 def tokenized(
     run: RunData, data: DataArguments, tokenizer: PreTrainedTokenizerFast, max_length: int
 ) -> tuple[Dataset, Dataset | None]:
-    """Tokenize the training and the held-out examples, and record the dropped ones in `run.account`.
+    """Tokenize the training and the held-out examples, and record the dropped ones in `run.counts`.
 
     Args:
         run: examples of the run.
@@ -160,7 +160,7 @@ def tokenized(
     for name, examples in (("train", run.train), ("eval", run.held_out)):
         if not examples and name == "eval":
             continue
-        datasets[name], dropped = tokenize(examples, renderer_of(tokenizer), max_length, data.max_dropped_fraction)
-        run.account.setdefault(name, {})["kept"] = len(datasets[name])
-        run.account[name]["dropped"] = {"by_reason": dict(dropped.counts), "first_rows": dropped.sources}
+        datasets[name], dropped = tokenize(examples, get_renderer(tokenizer), max_length, data.max_dropped_fraction)
+        run.counts.setdefault(name, {})["kept"] = len(datasets[name])
+        run.counts[name]["dropped"] = {"by_reason": dict(dropped.counts), "first_rows": dropped.sources}
     return datasets["train"], datasets.get("eval")

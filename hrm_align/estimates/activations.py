@@ -23,7 +23,7 @@ from trl.kernels.chunked_logprob import TOKEN_CHUNK_SIZE
 from hrm_align.config.arguments import LoraArguments, ModelArguments
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.lora import lora_config
-from hrm_align.models.recurrence import backbone_of
+from hrm_align.models.recurrence import get_backbone
 
 COUNTED = "counted"  # attention that computes nothing but saves what the fused kernels save
 COUNTED_BY_DOCUMENT = "counted_by_document"  # the same, with a copy that concatenates the outputs of all documents
@@ -135,7 +135,7 @@ def saved_bytes(model: Any, length: int, half: bool) -> int:
 
     If all layers of a stack are alike, only one and two layers of each stack are run, and the rest is extrapolated.
     """
-    backbone = backbone_of(model)
+    backbone = get_backbone(model)
     stacks = (backbone.H_module, backbone.L_module)
     whole = [stack.layers for stack in stacks]
     if not all(_are_alike(layers) for layers in whole):
@@ -184,7 +184,7 @@ def block_temporaries(model: Any, half: bool) -> tuple[Linear, Linear]:
 
 
 def _block_temporaries(model: Any, tokens: int, half: bool) -> tuple[int, int]:
-    backbone = backbone_of(model)
+    backbone = get_backbone(model)
     block, dtype = backbone.L_module.layers[0], backbone.embed_tokens.weight.dtype
     # hidden: (1, tokens, hidden_size)
     hidden = torch.empty(1, tokens, backbone.config.hidden_size, dtype=dtype, requires_grad=True)

@@ -22,7 +22,7 @@ from transformers import HrmTextConfig
 from hrm_align.errors import UserError
 from hrm_align.estimates.model import GIB
 from hrm_align.estimates.sft import estimate_sft
-from hrm_align.run_folder import record_of
+from hrm_align.run_folder import read_run_record
 from hrm_align.trainers.sft_config import SFTArguments, SFTRecipe
 
 
@@ -126,7 +126,7 @@ def fitting(recipe: SFTRecipe, config: HrmTextConfig, requested: Split, memory: 
 
 def _read_split(checkpoint: Path) -> Split | None:
     """Return the split of the run that saved a checkpoint; None if its record is missing."""
-    settings = record_of(checkpoint, "resolved.yaml")
+    settings = read_run_record(checkpoint, "resolved.yaml")
     keys = ("per_device_train_batch_size", "gradient_accumulation_steps", "activation_checkpointing")
     return Split(*(settings[key] for key in keys)) if settings else None
 

@@ -255,7 +255,7 @@ def computes_in_half_precision(args: Any) -> bool:
     return bool(args.bf16 or args.fp16)
 
 
-def weights_of_a_stack(config: HrmTextConfig) -> int:
+def count_stack_weights(config: HrmTextConfig) -> int:
     """Return the weights in one stack's products: query, key, value, gate, output of attention; three of the MLP."""
     attention = 5 * config.hidden_size * config.num_attention_heads * config.head_dim
     return (attention + 3 * config.hidden_size * config.intermediate_size) * int(config.num_layers_per_stack or 0)
@@ -263,4 +263,4 @@ def weights_of_a_stack(config: HrmTextConfig) -> int:
 
 def _forward_flops(config: HrmTextConfig, passes: int) -> float:
     """Return the floating-point operations of so many stack passes per token: two per weight."""
-    return 2.0 * weights_of_a_stack(config) * passes
+    return 2.0 * count_stack_weights(config) * passes

@@ -18,10 +18,10 @@ from torch import nn
 from transformers import Trainer
 
 from hrm_align.config.arguments import StabiliserArguments
-from hrm_align.config.rules import reason_of
+from hrm_align.config.rules import first_sentence
 from hrm_align.errors import UserError
 from hrm_align.estimates.activations import Live
-from hrm_align.trainers.mixin import optimizer_of
+from hrm_align.trainers.mixin import custom_optimizer
 
 FLOAT32 = 4
 SMALL = 4096  # a smaller tensor keeps its state in float32
@@ -95,7 +95,7 @@ def optimizer_memory(
     Raises:
         UserError: if the optimizer's package is not installed, or the optimizer needs the whole model.
     """
-    if blocks := BLOCKS.get(name_of(args)):
+    if blocks := BLOCKS.get(optimizer_name(args)):
         largest = max((prod(shape) for shape, _, _ in tensors), default=0)
         return Optimizer(
             sum(n * blocks.size(prod(shape), held) for (shape, _, held), n in tensors.items()),
@@ -106,10 +106,10 @@ def optimizer_memory(
         memory = _measure_step(args, shape, dtype)
         state += number * memory.state
         temporaries = max(temporaries, memory.temporaries)
-    return Optimizer(state, 0 if name_of(args) in _AS_ADAMW else temporaries)
+    return Optimizer(state, 0 if optimizer_name(args) in _AS_ADAMW else temporaries)
 
 
-def name_of(args: Any) -> str:
+def optimizer_name(args: Any) -> str:
     """Return `optim` as a recipe writes it; Transformers turns it into a member of an enumeration."""
     return str(getattr(args.optim, "value", args.optim))
 
@@ -124,23 +124,23 @@ def _measure_step(args: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Opti
         with Live() as live:
             optimizer.step()
     except (RuntimeError, NotImplementedError, TypeError, AttributeError) as error:
-        raise _cannot_count(args, f"cannot step on tensors without data ({reason_of(error)})") from error
+        raise _cannot_count(args, f"cannot step on tensors without data ({first_sentence(error)})") from error
     held = {id(part): part for part in optimizer.state[weight].values() if isinstance(part, torch.Tensor)}
     return Optimizer(sum(part.nbytes for part in held.values()), live.peak)
 
 
 def _make_optimizer(args: Any, weight: nn.Parameter) -> Any:
-    class_and_keywords = optimizer_of(args)
+    class_and_keywords = custom_optimizer(args)
     if class_and_keywords is None:
         args = copy.copy(args)
-        args.optim = "adamw_torch" if name_of(args) in _AS_ADAMW else args.optim
+        args.optim = "adamw_torch" if optimizer_name(args) in _AS_ADAMW else args.optim
         try:
             layer: Any = nn.Linear(1, 1)
             class_and_keywords = Trainer.get_optimizer_cls_and_kwargs(args, layer)
         except ImportError as error:
-            raise _cannot_count(args, f"needs a package that is not installed ({reason_of(error)})") from error
+            raise _cannot_count(args, f"needs a package that is not installed ({first_sentence(error)})") from error
         except (ValueError, TypeError, NotImplementedError) as error:
-            raise _cannot_count(args, f"cannot be created ({reason_of(error)})") from error
+            raise _cannot_count(args, f"cannot be created ({first_sentence(error)})") from error
     make, keywords = class_and_keywords
     if keywords.keys() & {"params", "model", "optimizer_dict"}:
         raise _cannot_count(args, "needs the whole model")
@@ -149,6 +149,6 @@ def _make_optimizer(args: Any, weight: nn.Parameter) -> Any:
 
 def _cannot_count(args: Any, why: str) -> UserError:
     return UserError(
-        f"the memory of optim {name_of(args)} cannot be estimated: it {why}. Set another optim, such as "
+        f"the memory of optim {optimizer_name(args)} cannot be estimated: it {why}. Set another optim, such as "
         f"{StabiliserArguments.ADAM_ATAN2}, sgd or adamw_8bit."
     )

@@ -14,12 +14,12 @@ from typing import Any
 from transformers import HrmTextConfig
 
 from hrm_align.estimates.measured import HALF
-from hrm_align.estimates.model import Costs, computes_in_half_precision, count, weights_of_a_stack
+from hrm_align.estimates.model import Costs, computes_in_half_precision, count, count_stack_weights
 from hrm_align.models.attention import BY_DOCUMENT
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.recurrence import longest
 from hrm_align.rollouts.kv_cache import MORE_TOKENS
-from hrm_align.rollouts.local import SIDE_BY_SIDE
+from hrm_align.rollouts.local import MAX_RUNNING
 from hrm_align.rollouts.parity import EXTRA_ANSWERS, EXTRA_PROMPTS, EXTRA_TOKENS
 from hrm_align.trainers.grpo_config import GRPORecipe
 
@@ -59,7 +59,7 @@ class Rollout:
     @property
     def parts(self) -> dict[str, int]:
         """Bytes by name of the part."""
-        together = min(self.answers, SIDE_BY_SIDE)
+        together = min(self.answers, MAX_RUNNING)
         block = MORE_TOKENS + 1  # the KV cache grows in blocks of so many tokens
         tokens = self._cached_prompts(together) * self.prompt + together * ceil(self.answer / block) * block
         return {"keys and values": tokens * self.cached, "logits of a draw": together * self.drawn}
@@ -72,7 +72,7 @@ class Rollout:
     @property
     def bytes_read(self) -> int:
         """Bytes read to decode all answers: for each token the weights, the prompts, and on average half of the answers."""
-        batches = ceil(self.answers / SIDE_BY_SIDE)
+        batches = ceil(self.answers / MAX_RUNNING)
         cached = self._cached_prompts(self.answers) * self.prompt + self.answers * self.answer // 2
         return self.answer * (batches * self.weights + cached * self.cached)
 
@@ -206,7 +206,7 @@ def estimate_grpo(
         recipe.model.attn_implementation in BY_DOCUMENT or args.cuda_graphs,
         cached=states * (HALF if computes_in_half_precision(args) else size),
         drawn=SAMPLED * config.vocab_size,
-        weights=(passes * weights_of_a_stack(config) + config.hidden_size * config.vocab_size) * size,
+        weights=(passes * count_stack_weights(config) + config.hidden_size * config.vocab_size) * size,
     )
     has_reference = bool(args.beta) and not recipe.lora.use_peft
     gate: dict[str, int] = {}

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation.grading import grade_answers
-from hrm_align.rendering import Message, parse_condition, renderer_of
+from hrm_align.rendering import Message, get_renderer, parse_condition
 from hrm_align.rewards.base import check_match, metric_name
 from hrm_align.rollouts.local import generate, share_out
 
@@ -82,10 +82,10 @@ class Score:
 def percent(result: Mapping[str, Any]) -> str:
     """`87.3 %  (83.1 to 90.6)` of a score as `Score.to_dict` gives it."""
     low, high = result["interval"]
-    return f"{100 * score_of(result):.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{100 * get_score(result):.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def score_of(result: Mapping[str, Any]) -> float:
+def get_score(result: Mapping[str, Any]) -> float:
     """The score of a result as `Score.to_dict` gives it, or of a record of an earlier version, which had no `score`."""
     return float(result["score"] if "score" in result else result["exact_match"])
 
@@ -194,7 +194,7 @@ def evaluate(
     check_match(match)
     if condition is not None:
         parse_condition(condition)
-    renderer = renderer_of(tokenizer)
+    renderer = get_renderer(tokenizer)
     room = model.config.max_position_embeddings - max_new_tokens
     prompts = []
     for example in examples:
@@ -234,7 +234,7 @@ def graded(
     Raises:
         UserError, RunError: as in `hrm_align.evaluation.grading.grade_answers`.
     """
-    renderer, result = renderer_of(tokenizer), Evaluation(Score(grader=match))
+    renderer, result = get_renderer(tokenizer), Evaluation(Score(grader=match))
     texts = [renderer.decode_response(ids) for ids in answers]
     grades = grade_answers(match, texts, examples, extract=extract)
     for example, ids, text, grade in zip(examples, answers, texts, grades, strict=True):

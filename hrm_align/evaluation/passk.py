@@ -17,12 +17,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.config.arguments import RewardArguments
 from hrm_align.data.examples import Example, RunData
-from hrm_align.data.tokenize import answerable_prompts
+from hrm_align.data.tokenize import select_answerable_prompts
 from hrm_align.errors import UserError
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.engine import Decoding
-from hrm_align.rollouts.groups import GroupSampler, pass_at_k, silent_groups
+from hrm_align.rollouts.groups import GroupSampler, pass_at_k, zero_variance_groups
 from hrm_align.rollouts.local import LocalEngine
 
 SOLVED = 1.0 - 1e-6  # share of the highest possible weighted sum of rewards from which an answer counts as solved
@@ -30,21 +30,21 @@ BANDS = ((0.0, 0.0), (0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0), (1.0, 1
 
 
 @dataclass
-class Headroom:
+class PassRates:
     """Pass rates of a model on prompts.
 
     Args:
         samples: completions per prompt.
         solved: number of completions with the full reward, one entry per prompt; None if not all of them could be
             graded.
-        silent: number of prompts whose completions all got the same reward.
+        zero_variance: number of prompts whose completions all got the same reward.
         keys: keys of the prompts (`prompt_key`), in the same order.
         sources: places of the prompts, in the same order.
     """
 
     samples: int
     solved: list[int | None] = field(default_factory=list)
-    silent: int = 0
+    zero_variance: int = 0
     keys: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
 
@@ -70,7 +70,7 @@ class Headroom:
             "samples": self.samples,
             **{f"pass@{k}": self.pass_at(k) for k in (1, 2, 4, 8, 16, 32) if k <= self.samples},
             "ungraded": sum(correct is None for correct in self.solved),
-            "without_signal": self.silent / len(self.solved) if self.solved else float("nan"),
+            "without_signal": self.zero_variance / len(self.solved) if self.solved else float("nan"),
             "bands": self.bands(),
         }
 
@@ -82,7 +82,7 @@ class Headroom:
         ]
 
 
-def measure_headroom(
+def measure_pass_rates(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     examples: Sequence[Example],
@@ -90,7 +90,7 @@ def measure_headroom(
     decoding: Decoding,
     samples: int,
     seed: int = 0,
-) -> Headroom:
+) -> PassRates:
     """Sample several completions of every prompt, and count the solved ones.
 
     Args:
@@ -103,11 +103,11 @@ def measure_headroom(
         seed: seed of the sampling.
     """
     groups = GroupSampler(
-        LocalEngine(model), examples, renderer_of(tokenizer), suite, decoding, group_size=samples, seed=seed
+        LocalEngine(model), examples, get_renderer(tokenizer), suite, decoding, group_size=samples, seed=seed
     )
     rewards = groups.draw([row for row in range(len(examples)) for _ in range(samples)], number=0).rewards
     threshold = SOLVED * sum(weight for weight in suite.weights if weight > 0)
-    difficulty = Headroom(samples, silent=len(silent_groups(rewards, samples)))
+    difficulty = PassRates(samples, zero_variance=len(zero_variance_groups(rewards, samples)))
     for row, example in enumerate(examples):
         graded = [reward for reward in rewards[row * samples : (row + 1) * samples] if reward is not None]
         difficulty.solved.append(sum(reward >= threshold for reward in graded) if len(graded) == samples else None)
@@ -125,23 +125,25 @@ def prompt_key(example: Example) -> str:
     return blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
 
 
-def prompts_to_train(recipe: Any, data: RunData, tokenizer: PreTrainedTokenizerFast, room: int) -> list[Example]:
+def select_training_prompts(recipe: Any, data: RunData, tokenizer: PreTrainedTokenizerFast, room: int) -> list[Example]:
     """Select the training prompts that leave room for an answer and whose pass rate is inside the recipe's band.
 
     Args:
         recipe: a reinforcement-learning recipe; shuffling is switched off if it has a curriculum.
-        data: the run's examples; counts of the dropped prompts are added to `data.account`.
+        data: the run's examples; counts of the dropped prompts are added to `data.counts`.
         tokenizer: tokenizer of the model.
         room: longest prompt, in tokens.
     """
-    prompts, data.account["prompts"] = answerable_prompts(data.train, tokenizer, room, recipe.data.max_dropped_fraction)
-    prompts, data.account["headroom"] = within_band(prompts, recipe.rewards)
+    prompts, data.counts["prompts"] = select_answerable_prompts(
+        data.train, tokenizer, room, recipe.data.max_dropped_fraction
+    )
+    prompts, data.counts["headroom"] = select_by_pass_rate(prompts, recipe.rewards)
     if recipe.rewards.curriculum:
-        recipe.training.shuffle_dataset = False  # `within_band` has sorted the prompts
+        recipe.training.shuffle_dataset = False  # `select_by_pass_rate` has sorted the prompts
     return prompts
 
 
-def within_band(examples: Sequence[Example], rewards: RewardArguments) -> tuple[list[Example], dict[str, Any]]:
+def select_by_pass_rate(examples: Sequence[Example], rewards: RewardArguments) -> tuple[list[Example], dict[str, Any]]:
     """Select the prompts whose pass rate is between `min_pass_rate` and `max_pass_rate`; easy ones first for a curriculum.
 
     Args:

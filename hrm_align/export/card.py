@@ -25,7 +25,7 @@ from hrm_align.export.parity import ParityReport
 from hrm_align.files import replace_file, replace_json
 from hrm_align.models.loading import TINY
 from hrm_align.rewards.base import metric_name
-from hrm_align.run_folder import Source, is_result_of_a_run
+from hrm_align.run_folder import Source, is_run_result
 
 PROMPT = "Hello."  # prompt of the quickstart; the prompts of the run are not used because they may be private
 
@@ -106,7 +106,7 @@ def write_card(publication: Publication) -> str:
         limit=publication.max_new_tokens,
         match=publication.match,
         questions=publication.questions,
-        start_column="start of this run" if is_result_of_a_run(source.base) else "before training",
+        start_column="start of this run" if is_run_result(source.base) else "before training",
         guard=source.guard,
         parity=publication.parity,
         data=_datasets(source.data),
@@ -233,7 +233,7 @@ def _summary(publication: Publication) -> str:
         base = f"[{base_model}](https://huggingface.co/{base_model})"
     else:
         base = "a local HRM-Text checkpoint"
-    if is_result_of_a_run(publication.source.base):
+    if is_run_result(publication.source.base):
         base = f"a checkpoint derived from {base} by an earlier run that this card does not describe"
     kind = {
         "adapter": "This is a LoRA adapter for an HRM-Text model",

@@ -16,7 +16,7 @@ from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.export.merging import PROMPTS
 from hrm_align.export.parity import templated
-from hrm_align.rendering import DEFAULT_CONDITION, Message, renderer_of
+from hrm_align.rendering import DEFAULT_CONDITION, Message, get_renderer
 from hrm_align.run_folder import Source
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Questions:
         return bool(self.paths)
 
 
-def questions_of(
+def load_questions(
     source: Source, paths: Sequence[str], limit: int, tokenizer: PreTrainedTokenizerFast, room: int
 ) -> Questions:
     """Return the rows of `paths`; without paths the held-out rows of the run; without either a few built-in prompts.
@@ -76,7 +76,7 @@ def questions_of(
         )
         files = []
     candidates = [example for file in files for example in file]
-    render = renderer_of(tokenizer)
+    render = get_renderer(tokenizer)
     answered = [example for example in templated(candidates, tokenizer) if example.reference.strip()]
     examples = [example for example in answered if len(render.prompt(example.messages, example.condition)) <= room]
     if paths and not examples:

@@ -100,8 +100,8 @@ def check_export(folder: Path, forced: bool = False) -> dict[str, Any]:
 def push(folder: Path, repo_id: str, private: bool = False, forced: bool = False) -> str:
     """Upload an exported folder in one commit, which also deletes the files of an earlier export that the folder lacks.
 
-    Temporary failures are retried; files that were uploaded before a connection broke are not sent again. The token is the one
-    that the Hub client finds.
+    Temporary failures are retried; files that were uploaded before a connection broke are not sent again. The token comes
+    from the Hub client.
 
     Args:
         folder: exported folder; its card is changed to load `repo_id`.

@@ -12,12 +12,12 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 
-from hrm_align.errors import RunError, UserError, some
+from hrm_align.errors import RunError, UserError, join_names
 from hrm_align.files import new_folder, replace_json
-from hrm_align.models.adapters import base_of, is_adapter, load_adapted, open_adapter
+from hrm_align.models.adapters import base_name, is_adapter, load_adapted, open_adapter
 from hrm_align.models.rounding import in_evaluation, measure_floor, tie_margin
 from hrm_align.models.weight_files import differing_tensors, save_whole
-from hrm_align.rendering import DEFAULT_CONDITION, Document, renderer_of
+from hrm_align.rendering import DEFAULT_CONDITION, Document, get_renderer
 from hrm_align.rollouts.local import generate
 from hrm_align.run_folder import MERGE
 
@@ -191,7 +191,7 @@ def save_merged(
         replace_json(folder / MERGE, {**origin, **asdict(report)})
         if wrong := differing_tensors(merged, folder):
             raise RunError(
-                f"the weights read back from {target} differ from what was saved: {some(wrong)}. Nothing was written. Check the disk."
+                f"the weights read back from {target} differ from what was saved: {join_names(wrong)}. Nothing was written. Check the disk."
             )
 
 
@@ -213,8 +213,8 @@ def merged_start(name: str, target: Path) -> str:
         return name
     if not target.exists():
         adapter = open_adapter(name)
-        model, tokenizer = load_adapted(base_of(adapter), {"adapter": adapter})
-        prompts = [renderer_of(tokenizer).prompt(text, DEFAULT_CONDITION) for text in PROMPTS]
+        model, tokenizer = load_adapted(base_name(adapter), {"adapter": adapter})
+        prompts = [get_renderer(tokenizer).prompt(text, DEFAULT_CONDITION) for text in PROMPTS]
         merged, report = merge(model, prompts)
-        save_merged(merged, tokenizer, target, report, base=base_of(adapter), adapter=name)
+        save_merged(merged, tokenizer, target, report, base=base_name(adapter), adapter=name)
     return str(target)

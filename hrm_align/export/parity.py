@@ -26,7 +26,7 @@ from hrm_align.errors import RunError
 from hrm_align.export import stock
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.rounding import Floor, in_evaluation, tie_margin
-from hrm_align.rendering import Document, Message, renderer_of
+from hrm_align.rendering import Document, Message, get_renderer
 from hrm_align.rollouts.local import generate
 from hrm_align.rollouts.logprobs import response_logprobs
 
@@ -194,7 +194,7 @@ def reference(
         max_new_tokens: longest answer, in tokens.
         batch_size: completions generated together.
     """
-    render = renderer_of(tokenizer)
+    render = get_renderer(tokenizer)
     prompts = [render.prompt(example.messages, example.condition) for example in examples]
     answers = generate(model, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
     unscored = Reference(prompts, answers, [[] for _ in prompts[:SCORED_ROWS]])

@@ -21,7 +21,7 @@ from hrm_align.config.arguments import option
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import Evaluation, evaluate, graded
 from hrm_align.export.card import Publication, shown_name, write_card
-from hrm_align.export.eval_set import Questions, questions_of
+from hrm_align.export.eval_set import Questions, load_questions
 from hrm_align.export.folder import CARD, PUBLICATION, SHARD, digests, require_clean, write_adapter, write_model
 from hrm_align.export.merging import MergeReport, merge
 from hrm_align.export.parity import (
@@ -36,7 +36,7 @@ from hrm_align.export.parity import (
     reference,
 )
 from hrm_align.files import check_new, new_folder, replace_json
-from hrm_align.models.adapters import base_of, load_adapted
+from hrm_align.models.adapters import base_name, load_adapted
 from hrm_align.models.loading import (
     DTYPES,
     TINY,
@@ -47,7 +47,7 @@ from hrm_align.models.loading import (
     resolve,
 )
 from hrm_align.models.rounding import cost_of_rounding, measure_floor
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from hrm_align.rewards.base import check_match, match_names
 from hrm_align.run_folder import Source, open_source, origin, public_name
 
@@ -199,11 +199,11 @@ def _answer_with_run(options: ExportOptions) -> _RunAnswers:
     disable_progress_bar()
     config, tokenizer = _load_config_and_tokenizer(options, source)
     room = config.max_position_embeddings - options.max_new_tokens
-    questions = questions_of(source, options.data, options.limit, tokenizer, room)
+    questions = load_questions(source, options.data, options.limit, tokenizer, room)
     before = _score_start(options, source, questions, match) if questions.graded else None
     model, tokenizer = _load_run(options, source)
     # Answers and log-probabilities of the run, in float32 with the adapter unmerged, and its rounding floor.
-    render = renderer_of(tokenizer)
+    render = get_renderer(tokenizer)
     longest = max(len(render.prompt(example.messages, example.condition)) for example in questions.examples)
     batch_size = choose_batch_size(model, len(questions.examples), longest + options.max_new_tokens)
     expected = reference(model, tokenizer, questions.examples, options.max_new_tokens, batch_size)
@@ -303,12 +303,12 @@ def _form(options: ExportOptions, source: Source) -> str:
 def _locate_base(options: ExportOptions, source: Source) -> str:
     """Return the folder or Hub id from which the adapter's base is loaded."""
     assert source.adapter is not None
-    return resolve(options.base or base_of(source.adapter))
+    return resolve(options.base or base_name(source.adapter))
 
 
 def _load_config_and_tokenizer(options: ExportOptions, source: Source) -> tuple[HrmTextConfig, PreTrainedTokenizerFast]:
     """Load config and tokenizer of the run's model, without the weights."""
-    name = str(source.folder) if source.adapter is None else options.base or base_of(source.adapter)
+    name = str(source.folder) if source.adapter is None else options.base or base_name(source.adapter)
     return load_config(name), load_tokenizer(name)
 
 
@@ -316,7 +316,7 @@ def _load_run(options: ExportOptions, source: Source) -> tuple[Any, PreTrainedTo
     """Load the run's model in float32; an adapter stays unmerged on its base."""
     if source.adapter is None:
         return load_model_and_tokenizer(str(source.folder), device=default_device())
-    base = options.base or base_of(source.adapter)
+    base = options.base or base_name(source.adapter)
     return load_adapted(base, {"adapter": source.adapter}, device=default_device())
 
 

@@ -23,10 +23,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 
-from hrm_align.errors import UserError, some
+from hrm_align.errors import UserError, join_names
 from hrm_align.models.adapter_record import RECORD, check_base, read_record, remember_base
-from hrm_align.models.checkpoint_format import header_of
-from hrm_align.models.layers import kind_of, linear_layers
+from hrm_align.models.checkpoint_format import read_header
+from hrm_align.models.layers import layer_kind, linear_layers
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.sharding import fill
 
@@ -56,7 +56,9 @@ def adapter_folder(name: str) -> Path:
                 "use_peft."
             )
         inside = sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))
-        hint = f"Name one of its adapters {some(inside, 3)}" if inside else "Name the folder of a run with use_peft"
+        hint = (
+            f"Name one of its adapters {join_names(inside, 3)}" if inside else "Name the folder of a run with use_peft"
+        )
         raise UserError(f"{name} is no adapter: it has no {CONFIG}. {hint}.")
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise UserError(f"there is no adapter at {name}. Name the folder of a run with use_peft, or a Hub id.")
@@ -97,7 +99,7 @@ class Adapter:
         """
         if not (self.folder / WEIGHTS).is_file():
             raise UserError(f"{self.folder} has no {WEIGHTS}. Copy the adapter again, saved as safetensors.")
-        return {name: stored.shape for name, stored in header_of(self.folder / WEIGHTS).items()}
+        return {name: stored.shape for name, stored in read_header(self.folder / WEIGHTS).items()}
 
 
 def open_adapter(name: str) -> Adapter:
@@ -122,7 +124,7 @@ def open_adapter(name: str) -> Adapter:
     return Adapter(folder, config, read_record(folder))
 
 
-def base_of(adapter: Adapter) -> str:
+def base_name(adapter: Adapter) -> str:
     """Return the name of an adapter's base.
 
     Raises:
@@ -216,7 +218,7 @@ def _check_targets(adapter: Adapter, layers: Sequence[str], base: str) -> None:
             unmatched.append(name)
     if unmatched:
         raise UserError(
-            f"{adapter.folder} does not fit {base}, which has no {some(unmatched, 3)}. Name the base of the adapter."
+            f"{adapter.folder} does not fit {base}, which has no {join_names(unmatched, 3)}. Name the base of the adapter."
         )
 
 
@@ -242,7 +244,7 @@ def check_tensors(model: PeftModel, name: str, adapter: Adapter) -> None:
     wrong += [key for key, tensor in expected.items() if key in saved and saved[key] != tuple(tensor.shape)]
     if wrong:
         raise UserError(
-            f"{adapter.folder} does not fit its own config: {some(wrong, 3)} are missing, unexpected or of another "
+            f"{adapter.folder} does not fit its own config: {join_names(wrong, 3)} are missing, unexpected or of another "
             "shape. Copy the adapter again."
         )
 
@@ -305,7 +307,7 @@ def alike(one: Adapter, other: Adapter) -> dict[str, dict[str, float]]:
     first, second = deltas(one), deltas(other)
     sums: dict[str, dict[str, float]] = defaultdict(lambda: {"a": 0.0, "b": 0.0, "ab": 0.0})
     for layer in dict.fromkeys([*first, *second]):
-        part = sums[kind_of(layer) or "other"]
+        part = sums[layer_kind(layer) or "other"]
         part["a"] += inner(first[layer], first[layer]) if layer in first else 0.0
         part["b"] += inner(second[layer], second[layer]) if layer in second else 0.0
         part["ab"] += inner(first[layer], second[layer]) if layer in first and layer in second else 0.0

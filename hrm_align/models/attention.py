@@ -32,7 +32,7 @@ PLAN = "attention_plan"  # keyword argument with which the plan reaches the atte
 DENSE_ROW = 256  # tokens; for rows up to this length a dense mask is faster (scripts/README.md)
 
 
-def instead_of_a_mask() -> Tensor:
+def placeholder_mask() -> Tensor:
     """Return a placeholder mask, (1, 1, 1, 1), for calls with a plan: Transformers uses a 4-D mask as given and builds none."""
     return torch.empty(1, 1, 1, 1)
 
@@ -93,12 +93,12 @@ class Runs:
         return torch.cat([output.transpose(1, 2) for output in outputs], dim=1).view(batch, seq, heads, dim)
 
 
-def plan_of(implementation: str, intervals: Intervals) -> Plan | None:
+def make_plan(implementation: str, intervals: Intervals) -> Plan | None:
     """Make the plan of a batch for an implementation of `BY_DOCUMENT`; None if the batch is to use a mask."""
-    return two_calls(intervals) if implementation == VARLEN else runs_of(intervals)
+    return two_calls(intervals) if implementation == VARLEN else split_into_runs(intervals)
 
 
-def runs_of(intervals: Intervals) -> Runs | None:
+def split_into_runs(intervals: Intervals) -> Runs | None:
     """Cut a batch into runs; None if its rows are so short that a dense mask is faster."""
     batch, seq = intervals.first.shape
     if seq <= DENSE_ROW and intervals.prompt_first is None:

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from hrm_align.errors import UserError, some
+from hrm_align.errors import UserError, join_names
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}  # safetensors' names
 BLOCK = 1 << 22  # numbers read at a time
@@ -94,7 +94,7 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
     """
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.exists():  # the same order as in Transformers
-        return header_of(single)
+        return read_header(single)
     if not index.exists():
         pickled = next((path.name for path in folder.glob("pytorch_model*")), None)
         remedy = "Copy the checkpoint again, saved as safetensors."
@@ -110,14 +110,14 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
     for file in sorted(set(names.values())):
         if Path(file).name != file or not (folder / file).is_file():
             raise UserError(f"{index} names the shard {file}, which is not in {folder}. Copy the checkpoint again.")
-        tensors |= header_of(folder / file)
+        tensors |= read_header(folder / file)
     absent = [name for name, file in names.items() if name not in tensors or tensors[name].file.name != file]
     if absent:
-        raise UserError(f"{index} names a wrong shard for {some(absent)}. Copy the checkpoint again.")
+        raise UserError(f"{index} names a wrong shard for {join_names(absent)}. Copy the checkpoint again.")
     return tensors
 
 
-def header_of(path: Path) -> dict[str, Stored]:
+def read_header(path: Path) -> dict[str, Stored]:
     """Return the tensors of one safetensors file by name; only the header is read.
 
     Raises:

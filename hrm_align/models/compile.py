@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hrm_align.errors import UserError
 from hrm_align.models.prefix_mask import CACHE
-from hrm_align.models.recurrence import backbone_of
+from hrm_align.models.recurrence import get_backbone
 
 VARIANTS = 64  # compiled variants of a block (with and without gradient, one row or more, adapter on or off); default 8
 
@@ -31,7 +31,7 @@ def compile_blocks(model: nn.Module) -> None:
     Raises:
         UserError: if this machine cannot compile.
     """
-    backbone = backbone_of(model)
+    backbone = get_backbone(model)
     if (reason := reason_not_to_compile(backbone.z_L_init.device)) is not None:  # checked before the training starts
         raise UserError(
             f"--compile_blocks cannot compile on this machine ({reason.removesuffix('.')}). Install these, or leave "

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hrm_align.errors import UserError
-from hrm_align.models.checkpoint_format import header_of
+from hrm_align.models.checkpoint_format import read_header
 
 EMA_FILE = "ema.safetensors"
 
@@ -80,7 +80,7 @@ class WeightAverage:
             raise UserError(
                 f"{folder} has no {EMA_FILE}, because its run had no --ema_decay. Leave --ema_decay out to resume from it."
             )
-        saved = header_of(folder / EMA_FILE)
+        saved = read_header(folder / EMA_FILE)
         wrong = sorted(saved.keys() ^ self.average.keys())
         wrong += [name for name, tensor in self.average.items() if name in saved and saved[name].shape != tensor.shape]
         if wrong:

@@ -239,7 +239,7 @@ def _first_row(flags: Tensor) -> int | None:
     return int(rows[0, 0]) if len(rows) else None
 
 
-def attention_mask_of(
+def build_attention_mask(
     intervals: Intervals, config: PreTrainedConfig, dtype: torch.dtype, kv_length: int | None = None
 ) -> Any:
     """Build the attention mask of the configured kernel from the intervals.

@@ -39,28 +39,28 @@ _PRESETS: dict[str, tuple[str, ...]] = {
 PRESETS = tuple(_PRESETS)
 
 
-def kind_of(name: str) -> str | None:
+def layer_kind(name: str) -> str | None:
     """Return the kind of a layer or parameter by its name: `H.mlp`, `L.self_attn`, ..., or `lm_head`; None for others."""
     if match := _STACK.search(name):
         return f"{match[1]}.{match[2]}"
     return HEAD if HEAD in name.split(".") else None
 
 
-def preset_of(names: Iterable[str]) -> str:
+def summarize_layers(names: Iterable[str]) -> str:
     """Summarise layer names: the preset that has exactly their kinds, or else the kinds."""
-    kinds = {kind_of(name) or "tokens" for name in names}
+    kinds = {layer_kind(name) or "tokens" for name in names}
     exact = [preset for preset, own in _PRESETS.items() if set(own) == kinds]
     return exact[0] if exact else ", ".join(sorted(kinds))
 
 
 def preset_has(preset: str, name: str) -> bool:
     """Return whether a preset contains the layer or parameter of this name."""
-    return kind_of(name) in _PRESETS[preset]
+    return layer_kind(name) in _PRESETS[preset]
 
 
 def applications(name: str, config: HrmTextConfig) -> int:
     """Return how often a layer of this name is applied in one forward; a change of its weights acts as often."""
-    stack = (kind_of(name) or "")[:2]
+    stack = (layer_kind(name) or "")[:2]
     return {"H.": config.H_cycles, "L.": config.H_cycles * config.L_cycles}.get(stack, 1)
 
 
@@ -81,7 +81,7 @@ def linear_layers(model: nn.Module, names: Sequence[str]) -> list[str]:
 
 def _expand_name(name: str, layers: Sequence[str]) -> list[str]:
     if kinds := _preset_kinds(name):
-        return [layer for layer in layers if kind_of(layer) in kinds]
+        return [layer for layer in layers if layer_kind(layer) in kinds]
     matches = [layer for layer in layers if f".{layer}".endswith(f".{name}")]
     if not matches:
         ends = sorted({".".join(layer.split(".")[-2:]) for layer in layers})

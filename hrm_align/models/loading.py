@@ -28,8 +28,8 @@ from hrm_align.errors import UserError
 from hrm_align.models.attention import PER_DOCUMENT
 from hrm_align.models.checkpoint_format import Stored
 from hrm_align.models.recurrence import from_l_bp_cycles, official, to_l_bp_cycles
-from hrm_align.models.weight_files import first_dtype, from_pretrained, weights_of
-from hrm_align.rendering import chat_template, renderer_of
+from hrm_align.models.weight_files import first_dtype, from_pretrained, locate_weights
+from hrm_align.rendering import chat_template, get_renderer
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
             f"the tokenizer of {name} is a {type(tokenizer).__name__}, not a fast tokenizer. Add the tokenizer.json that was "
             "published with the model."
         )
-    renderer_of(tokenizer)  # raises if a control token is missing or can be produced by text
+    get_renderer(tokenizer)  # raises if a control token is missing or can be produced by text
     # No token types: a tokenizer cannot know where the prompt ends, and the mask is computed from the tokens.
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
     tokenizer.chat_template = tokenizer.chat_template or chat_template(tokenizer)
@@ -231,7 +231,7 @@ def load_model(
         attn_implementation = PER_DOCUMENT if runs_on.type == "cpu" else "sdpa"
     with _explain_errors(name):
         try:
-            stored = weights_of(resolve(name), revision or "main")
+            stored = locate_weights(resolve(name), revision or "main")
         except UserError:  # a damaged file: Transformers raises below, and `_explain_errors` explains the error
             stored = {}
         model, report = from_pretrained(
@@ -296,7 +296,7 @@ def load_model_and_tokenizer(
     # A revision belongs to the model's repository, and not to that of another tokenizer.
     tokenizer = load_tokenizer(tokenizer_name or name, None if tokenizer_name else kwargs.get("revision"))
     model = load_model(name, **kwargs)
-    renderer = renderer_of(tokenizer)
+    renderer = get_renderer(tokenizer)
     if len(tokenizer) > model.config.vocab_size:
         raise UserError(
             f"the tokenizer of {tokenizer_name or name} has {len(tokenizer)} tokens and the model "

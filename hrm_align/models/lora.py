@@ -25,7 +25,7 @@ from hrm_align.errors import UserError
 from hrm_align.models.adapter_record import remember_base
 from hrm_align.models.layers import HEAD, applications, linear_layers
 from hrm_align.models.loading import DTYPES, check_context, load_model_and_tokenizer
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def _token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
             "<think>, or add the token to the tokenizer and the model first (`tokenizer.add_tokens`, "
             "`model.resize_token_embeddings`)."
         )
-    if id == renderer_of(tokenizer).pad_id:
+    if id == get_renderer(tokenizer).pad_id:
         raise UserError(
             f"invalid value for trainable_tokens: {token!r} is the padding token, which gets no gradient. Use another token."
         )
@@ -167,7 +167,7 @@ def load_trainable(
     return (add_adapter(model, tokenizer, name, lora) if lora.use_peft else model), tokenizer
 
 
-def parameters_told(model: PreTrainedModel | PeftModel) -> str | None:
+def describe_parameters(model: PreTrainedModel | PeftModel) -> str | None:
     """Return a log line with the size of the model's adapter; None for a model without an adapter."""
     if not isinstance(model, PeftModel):
         return None

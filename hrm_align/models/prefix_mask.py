@@ -19,8 +19,8 @@ from torch import Tensor
 from transformers import Cache, GenerationMixin, HrmTextForCausalLM, HrmTextModel, PreTrainedModel
 
 from hrm_align.errors import UserError
-from hrm_align.models.attention import BY_DOCUMENT, PLAN, Plan, instead_of_a_mask, plan_of, register
-from hrm_align.models.intervals import Intervals, PrefixMaskError, attention_mask_of, visible_intervals
+from hrm_align.models.attention import BY_DOCUMENT, PLAN, Plan, make_plan, placeholder_mask, register
+from hrm_align.models.intervals import Intervals, PrefixMaskError, build_attention_mask, visible_intervals
 from hrm_align.releases import supported
 from hrm_align.rendering import Layout
 
@@ -65,9 +65,9 @@ def _backbone_mask(
     kv_length = None if cache is None else cache.get_mask_sizes(tokens.shape[1], 0)[0]
     kernel = str(model.config._attn_implementation)
     by_document = kernel in BY_DOCUMENT and kv_length in (None, tokens.shape[1])
-    if by_document and (plan := plan_of(kernel, intervals)) is not None:
-        return _Mask(instead_of_a_mask(), intervals, plan)
-    return _Mask(attention_mask_of(intervals, model.config, model.dtype, kv_length), intervals)
+    if by_document and (plan := make_plan(kernel, intervals)) is not None:
+        return _Mask(placeholder_mask(), intervals, plan)
+    return _Mask(build_attention_mask(intervals, model.config, model.dtype, kv_length), intervals)
 
 
 def _given_mask(mask: Any, model: HrmTextModel) -> Any:
@@ -231,7 +231,7 @@ def _prefill_mask(
     if cache is None or not cache.is_compileable:
         return attention_mask
     kv_length, _ = cache.get_mask_sizes(input_ids.shape[1], 0)
-    return attention_mask_of(intervals, model.config, model.dtype, kv_length)
+    return build_attention_mask(intervals, model.config, model.dtype, kv_length)
 
 
 def _check_live_prefill(

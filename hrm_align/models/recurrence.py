@@ -130,7 +130,7 @@ class Horizon:
     """
 
     def __init__(self, model: nn.Module, bp_steps: int):
-        self.backbone = backbone_of(model)
+        self.backbone = get_backbone(model)
         self._original = self.backbone.L_bp_cycles_padded
         self._inside: list[
             tuple[int, bool]
@@ -201,7 +201,7 @@ class Horizon:
         return output + 0.0 * local_part(weight)[:1].sum()
 
 
-def backbone_of(model: nn.Module) -> HrmTextModel:
+def get_backbone(model: nn.Module) -> HrmTextModel:
     """Return the HRM-Text backbone inside a model, an adapter model or a wrapper."""
     for module in model.modules():
         if isinstance(module, HrmTextModel):

@@ -53,7 +53,7 @@ class Floor:
         return max(least, FACTOR * floor)
 
 
-def drawn_mask(prefix_length: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def rule_mask(prefix_length: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Build the additive prefix mask of one document from the rule, (1, 1, query, key); `-` is the dtype's minimum:
 
        p p r r
@@ -94,7 +94,7 @@ def measure_floor(model: nn.Module, documents: Sequence[Document]) -> Floor:
                 others.append(plain_logits(model, document))
             absolute.append(max(float((first - other).abs().max()) for other in others))
             shares.append(absolute[-1] / float(first.abs().max()))
-            scores = [response_logprobs_of(way, document) for way in (first, *others)]
+            scores = [compute_response_logprobs(way, document) for way in (first, *others)]
             nats.append(torch.stack([(scores[0] - other).abs() for other in scores[1:]]).amax(dim=0))
     differences = torch.cat(nats)
     return Floor(max(shares), max(absolute), float(differences.max()), float(differences.mean()))
@@ -113,9 +113,9 @@ def cost_of_rounding(model: nn.Module, documents: Sequence[Document], dtype: tor
     device, nats = next(model.parameters()).device.type, list[Tensor]()
     with in_evaluation(model), attention(bare, "sdpa"):
         for document in _evenly_spaced(documents):
-            exact = response_logprobs_of(plain_logits(model, document), document)
+            exact = compute_response_logprobs(plain_logits(model, document), document)
             with torch.autocast(device, dtype=dtype, cache_enabled=False):
-                rounded = response_logprobs_of(plain_logits(model, document), document)
+                rounded = compute_response_logprobs(plain_logits(model, document), document)
             nats.append((exact - rounded).abs())
     return float(torch.cat(nats).mean())
 
@@ -126,7 +126,7 @@ def _evenly_spaced(documents: Sequence[Document]) -> list[Document]:
 
 
 def plain_logits(model: nn.Module, document: Document, rows: int = 1, longest: int | None = TOKENS) -> Tensor:
-    """Compute the logits (tokens, vocab), float32, that predict a document's response tokens, under `drawn_mask`.
+    """Compute the logits (tokens, vocab), float32, that predict a document's response tokens, under `rule_mask`.
 
     The prefix-mask patch, a cache and padding are not involved.
 
@@ -140,7 +140,7 @@ def plain_logits(model: nn.Module, document: Document, rows: int = 1, longest: i
     length = len(document.input_ids) if longest is None else min(len(document.input_ids), start + longest)
     ids = torch.tensor([document.input_ids[:length]] * rows, device=weight.device)
     dtype = weight.dtype if weight.is_floating_point() else torch.float32
-    mask = drawn_mask(start, length, dtype, weight.device).expand(rows, -1, -1, -1)
+    mask = rule_mask(start, length, dtype, weight.device).expand(rows, -1, -1, -1)
     positions = torch.arange(length, device=weight.device).expand(rows, -1)
     run: Any = model
     output = run(
@@ -149,7 +149,7 @@ def plain_logits(model: nn.Module, document: Document, rows: int = 1, longest: i
     return output.logits[0, :-1].float()
 
 
-def response_logprobs_of(logits: Tensor, document: Document) -> Tensor:
+def compute_response_logprobs(logits: Tensor, document: Document) -> Tensor:
     """Compute log-probabilities (tokens,), nats, of a document's response tokens from the logits of `plain_logits`."""
     start = document.prefix_length
     ids = torch.tensor(document.input_ids[start : start + len(logits)], device=logits.device)

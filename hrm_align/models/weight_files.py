@@ -23,7 +23,7 @@ from transformers import GenerationConfig, HrmTextForCausalLM
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
 from transformers.utils.hub import get_checkpoint_shard_files
 
-from hrm_align.errors import UserError, some
+from hrm_align.errors import UserError, join_names
 from hrm_align.models.checkpoint_format import (
     DTYPES,
     Incoming,
@@ -57,7 +57,7 @@ class Unread:
         return tensor
 
 
-def weights_of(name: str, revision: str | None) -> dict[str, Stored]:
+def locate_weights(name: str, revision: str | None) -> dict[str, Stored]:
     """Locate the weights of a checkpoint; those of a Hub id are downloaded.
 
     Args:
@@ -96,7 +96,7 @@ def from_pretrained(
     Args:
         name: folder or Hub id.
         revision: branch, tag or commit of a Hub id.
-        stored: the stored tensors, as `weights_of` returns them.
+        stored: the stored tensors, as `locate_weights` returns them.
         kwargs: keywords of Transformers' `from_pretrained`; `config` and `dtype` are required.
 
     Returns:
@@ -167,7 +167,7 @@ def _check_fit(
             wrong = [name]
     if wrong:
         raise UserError(
-            f"the weights in {folder} do not fit this model: {some(wrong, 3)} are missing, unexpected or of another shape. "
+            f"the weights in {folder} do not fit this model: {join_names(wrong, 3)} are missing, unexpected or of another shape. "
             "Resume from a checkpoint of this run, or start a new run with --model_name_or_path set to this folder."
         )
 

@@ -73,7 +73,7 @@ def option(default: Any, help: str) -> Any:
     return field(default=default, metadata={"help": help})
 
 
-def options_of(reward: type) -> list[tuple[str, Any, str]]:
+def list_options(reward: type) -> list[tuple[str, Any, str]]:
     """Return name, default and help text of each option of a grader class."""
     return [
         (item.name, None if item.default is MISSING else item.default, item.metadata["help"])
@@ -200,7 +200,7 @@ def create_grader(name: str, options: Mapping[str, Any]) -> Grader:
         UserError: for an unknown grader, an unknown option or an invalid value.
     """
     kind = reward_class(name)
-    known = [option for option, _, _ in options_of(kind)]
+    known = [option for option, _, _ in list_options(kind)]
     for option in options:
         if option not in known:
             remedy = f"Use {', '.join(known)}." if known else "Leave the option out; this reward takes no options."

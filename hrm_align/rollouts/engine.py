@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from hrm_align.errors import UserError
 
-SIDE_BY_SIDE = 256  # default number of completions that run in one batch
+MAX_RUNNING = 256  # default number of completions that run in one batch
 
 Handle = int
 Finish = Literal["stop", "length"]  # the end token, or `max_new_tokens`
@@ -132,7 +132,7 @@ class Engine(Protocol):
         """Cancel all requests and free the engine's memory. A second call does nothing."""
 
 
-def run(engine: Engine, requests: Sequence[Request], *, batch_size: int = SIDE_BY_SIDE) -> list[list[Completion]]:
+def run(engine: Engine, requests: Sequence[Request], *, batch_size: int = MAX_RUNNING) -> list[list[Completion]]:
     """Draw all completions of requests.
 
     Batches are filled in the order of the requests, so requests of similar length should be next to each other. After
@@ -178,8 +178,8 @@ def _batches(requests: Sequence[Request], batch_size: int) -> list[list[int]]:
     return batches
 
 
-def requests_of(
-    prompts: Sequence[Sequence[int]], seeds: Sequence[int], decoding: Decoding, most: int = SIDE_BY_SIDE
+def build_requests(
+    prompts: Sequence[Sequence[int]], seeds: Sequence[int], decoding: Decoding, most: int = MAX_RUNNING
 ) -> list[Request]:
     """Build requests from prompts: consecutive equal prompts, such as those of a group, become one request.
 

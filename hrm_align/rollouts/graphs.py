@@ -27,12 +27,12 @@ from transformers import PreTrainedModel
 from transformers.models.hrm_text import modeling_hrm_text
 
 from hrm_align.errors import UserError
-from hrm_align.models.attention import BY_DOCUMENT, PER_DOCUMENT, PLAN, instead_of_a_mask
+from hrm_align.models.attention import BY_DOCUMENT, PER_DOCUMENT, PLAN, placeholder_mask
 from hrm_align.models.compile import reason_not_to_compile
 from hrm_align.models.prefix_mask import CACHE
 from hrm_align.models.rounding import attention
 from hrm_align.rollouts.kv_cache import SharedCache, SharedLayer, attend_shared, cast_like_autocast
-from hrm_align.rollouts.writers import SharedPrompts
+from hrm_align.rollouts.writers import SharedPromptState
 
 ROOM = 64  # initial KV-cache slots per completion
 GROWTH = (
@@ -91,7 +91,7 @@ def _in_few_kernels(device: torch.device) -> Iterator[None]:
             lambda self, states: self.down_proj(gated(self.gate_proj(states), self.up_proj(states), self.act_fn)),
         ),
         patch.object(modeling_hrm_text, "apply_rotary_pos_emb", rotated),
-        patch.object(RoomyCache, "attention", staticmethod(_compiled(attend_shared))),
+        patch.object(FixedCache, "attention", staticmethod(_compiled(attend_shared))),
     ):
         yield
 
@@ -99,7 +99,7 @@ def _in_few_kernels(device: torch.device) -> Iterator[None]:
 # Cache ----------------------------------------------------------------------------------------------------------------
 
 
-class RoomyLayer(SharedLayer):
+class FixedLayer(SharedLayer):
     """KV cache of one stack pass: keys and values of the prompts, and of completions in fixed slots.
 
     The completions' keys and values are (answers, heads, room, dim).
@@ -136,10 +136,10 @@ class RoomyLayer(SharedLayer):
         return self.keys, self.values
 
 
-class RoomyCache(SharedCache):
+class FixedCache(SharedCache):
     """KV cache of prompts and their completions in slots at fixed addresses. See `SharedCache`."""
 
-    layer_class = RoomyLayer
+    layer_class = FixedLayer
 
     def begin_answers(self) -> None:
         """Start decoding after the prefill: from now on each call adds one token to every completion."""
@@ -186,7 +186,7 @@ class RoomyCache(SharedCache):
 # Writer ---------------------------------------------------------------------------------------------------------------
 
 
-class CapturedAnswers(SharedPrompts):
+class CapturedState(SharedPromptState):
     """Batched decoding state whose steps have fixed shapes and are captured as CUDA graphs. See `Writer`.
 
     Args:
@@ -195,8 +195,8 @@ class CapturedAnswers(SharedPrompts):
         prompts: token ids; consecutive equal prompts are prefilled once.
     """
 
-    cache_class = RoomyCache
-    _cache: RoomyCache
+    cache_class = FixedCache
+    _cache: FixedCache
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]):
         super().__init__(model, prompts)
@@ -238,7 +238,7 @@ class CapturedAnswers(SharedPrompts):
         with by_plan, _in_few_kernels(self._tokens.device):
             output = self._model(
                 input_ids=self._tokens,  # (answers, 1)
-                attention_mask=instead_of_a_mask(),
+                attention_mask=placeholder_mask(),
                 position_ids=self._positions[:, None],
                 use_cache=True,
                 **{CACHE: self._cache, PLAN: self._cache},

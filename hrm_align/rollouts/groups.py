@@ -26,8 +26,8 @@ class Rollout:
     Args:
         trajectories: the trajectories; those of a group are next to each other.
         drawn: number of sampled groups, replaced ones included.
-        silent: number of sampled groups with zero reward variance.
-        graded, paid: number of graded completions in all sampled groups, and the sum of their rewards. Their quotient
+        zero_variance: number of sampled groups with zero reward variance.
+        graded, reward_sum: number of graded completions in all sampled groups, and the sum of their rewards. Their quotient
             is the model's mean reward; the mean over `trajectories` is biased, because groups are replaced by their
             rewards.
         faults: faults of rewards.
@@ -36,9 +36,9 @@ class Rollout:
 
     trajectories: list[Trajectory] = field(default_factory=list)
     drawn: int = 0
-    silent: int = 0
+    zero_variance: int = 0
     graded: int = 0
-    paid: float = 0.0
+    reward_sum: float = 0.0
     faults: list[Fault] = field(default_factory=list)
     sampling_seconds: float = 0.0
     grading_seconds: float = 0.0
@@ -52,8 +52,8 @@ class Rollout:
         """Replace the trajectories at `places` by those of another rollout, and add its counts and times."""
         for place, trajectory in zip(places, other.trajectories, strict=True):
             self.trajectories[place] = trajectory
-        self.drawn, self.silent = self.drawn + other.drawn, self.silent + other.silent
-        self.graded, self.paid = self.graded + other.graded, self.paid + other.paid
+        self.drawn, self.zero_variance = self.drawn + other.drawn, self.zero_variance + other.zero_variance
+        self.graded, self.reward_sum = self.graded + other.graded, self.reward_sum + other.reward_sum
         self.faults += other.faults
         self.sampling_seconds += other.sampling_seconds
         self.grading_seconds += other.grading_seconds
@@ -104,7 +104,7 @@ class GroupSampler:
         """
         rollout = self._graded(rows, f"{self._seed} {number} 0", offset)
         for attempt in range(1, self.max_resamples + 1):
-            flat_groups = silent_groups(rollout.rewards, self.group_size)
+            flat_groups = zero_variance_groups(rollout.rewards, self.group_size)
             if not flat_groups:
                 break
             key = f"{self._seed} {number} {attempt}"
@@ -149,9 +149,9 @@ class GroupSampler:
         return Rollout(
             trajectories,
             drawn=len(rows) // self.group_size,
-            silent=len(silent_groups(totals, self.group_size)),
+            zero_variance=len(zero_variance_groups(totals, self.group_size)),
             graded=len(graded),
-            paid=sum(graded),
+            reward_sum=sum(graded),
             faults=list(scores.faults),
             sampling_seconds=sampled - start,
             grading_seconds=time.perf_counter() - sampled,
@@ -172,7 +172,7 @@ class GroupSampler:
         ]
 
 
-def silent_groups(totals: Sequence[float | None], group_size: int) -> list[int]:
+def zero_variance_groups(totals: Sequence[float | None], group_size: int) -> list[int]:
     """Return the numbers of groups with zero reward variance, or with fewer than two graded completions."""
     flat_groups = []
     for group in range(len(totals) // group_size):

@@ -92,7 +92,7 @@ def joined(states: Tensor | None, others: Tensor | None) -> Tensor:
     return torch.cat([pad(part, (0, 0, width - part.shape[2], 0)) for part in (states, others)])
 
 
-def left_padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+def left_pad(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
     """Left-pad prompts to a batch: token ids and attention mask, both (batch, seq)."""
     width = max(map(len, prompts))
     ids = torch.full((len(prompts), width), pad_id)

@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 from hrm_align.errors import Interrupted, RunError, UserError
 from hrm_align.models.rounding import in_evaluation
 from hrm_align.rollouts.engine import (
-    SIDE_BY_SIDE,
+    MAX_RUNNING,
     Completion,
     Decoding,
     Engine,
@@ -31,10 +31,10 @@ from hrm_align.rollouts.engine import (
     Finish,
     Handle,
     Request,
-    requests_of,
+    build_requests,
     run,
 )
-from hrm_align.rollouts.graphs import CapturedAnswers
+from hrm_align.rollouts.graphs import CapturedState
 from hrm_align.rollouts.writers import Writer, read
 
 __all__ = ["Completion", "Decoding", "LocalEngine", "generate", "sample", "share_out"]
@@ -56,7 +56,7 @@ class LocalEngine:
             alone.
     """
 
-    def __init__(self, model: PreTrainedModel | None = None, *, max_running: int = SIDE_BY_SIDE):
+    def __init__(self, model: PreTrainedModel | None = None, *, max_running: int = MAX_RUNNING):
         self._model, self._max_running = model, max_running
         self._waiting: dict[Handle, Request] = {}
         self._batches: list[_Batch] = []
@@ -158,7 +158,7 @@ class _Batch:
             for index in range(len(request.seeds))
         ]
         captured = self._slots[0].decoding.cuda_graphs
-        self._writer: Writer = CapturedAnswers(model, prompts) if captured else read(model, prompts)
+        self._writer: Writer = CapturedState(model, prompts) if captured else read(model, prompts)
         device = next(model.parameters()).device
         self._uniform = _uniform(seeds, [slot.decoding for slot in self._slots]).to(device)
         self._steps = torch.zeros(len(prompts), dtype=torch.long, device=device)
@@ -290,7 +290,7 @@ def sample(
     seeds: Sequence[int],
     decoding: Decoding,
     *,
-    batch_size: int = SIDE_BY_SIDE,
+    batch_size: int = MAX_RUNNING,
 ) -> list[Completion]:
     """Sample one completion per prompt.
 
@@ -308,7 +308,7 @@ def sample(
     with (
         _in_evaluation(engine.model) if isinstance(engine, LocalEngine) else nullcontext()
     ):  # once instead of every step
-        drawn = run(engine, requests_of(prompts, seeds, decoding, batch_size), batch_size=batch_size)
+        drawn = run(engine, build_requests(prompts, seeds, decoding, batch_size), batch_size=batch_size)
     return [completion for group in drawn for completion in group]
 
 

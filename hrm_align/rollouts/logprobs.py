@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 from hrm_align.data.packing import IGNORED, PaddedCollator
 from hrm_align.models.prefix_mask import CACHE
 from hrm_align.rendering import Document
-from hrm_align.rollouts.kv_cache import left_padded
+from hrm_align.rollouts.kv_cache import left_pad
 
 
 @torch.no_grad()
@@ -63,7 +63,7 @@ def cached_logprobs(model: PreTrainedModel, documents: Sequence[Document]) -> li
     device = next(model.parameters()).device
     prompts = [d.input_ids[: d.prefix_length] for d in documents]
     answers = [d.input_ids[d.prefix_length :] for d in documents]
-    ids, mask = (tensor.to(device) for tensor in left_padded(prompts, model.generation_config.pad_token_id))
+    ids, mask = (tensor.to(device) for tensor in left_pad(prompts, model.generation_config.pad_token_id))
     # Prefill; positions are counted from each prompt's own start, as in `generate`.
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     output = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True)
@@ -136,7 +136,7 @@ class Pack:
     rows: list[int]
 
 
-def groups_of(ids: Tensor, mask: Tensor, answer_width: int) -> list[Group]:
+def group_rows(ids: Tensor, mask: Tensor, answer_width: int) -> list[Group]:
     """Group the rows of a rollout by equal prompts; the rows of a group need not be next to each other.
 
     Args:
@@ -218,7 +218,7 @@ def _previous_tokens(group: Group) -> Tensor:
     return torch.cat(places) if places else torch.zeros(0, dtype=torch.long, device=group.prompt.device)
 
 
-def targets_of(pack: Pack, ids: Tensor, mask: Tensor, answer_width: int) -> Tensor:
+def get_targets(pack: Pack, ids: Tensor, mask: Tensor, answer_width: int) -> Tensor:
     """Return the answer tokens of a pack's rows, (rows of the pack, answer_width), with -100 in padding."""
     rows = torch.tensor(pack.rows, dtype=torch.long, device=ids.device)
     return ids[rows, -answer_width:].masked_fill(mask[rows, -answer_width:] == 0, IGNORED)
@@ -238,7 +238,7 @@ def score_packed(
     Args:
         run: function of a pack and its targets (rows of the pack, answer_width); returns the output of a head of
             `models.lm_head`.
-        ids, mask, answer_width: as in `groups_of`.
+        ids, mask, answer_width: as in `group_rows`.
         pad_id: token id of the padding.
         in_one_row: as in `pack`.
         tokens: as in `chunks`.
@@ -247,9 +247,9 @@ def score_packed(
         Log-probabilities and entropies, (rows, answer_width), 0 in padding; None for entropies if `run` returns none.
     """
     logprobs, entropies, rows = [], [], list[int]()
-    for groups in chunks(groups_of(ids, mask, answer_width), tokens):
+    for groups in chunks(group_rows(ids, mask, answer_width), tokens):
         packed = pack(groups, pad_id, in_one_row)
-        output = run(packed, targets_of(packed, ids, mask, answer_width))
+        output = run(packed, get_targets(packed, ids, mask, answer_width))
         logprobs.append(output.log_probs)
         entropies.append(output.entropy)
         rows += packed.rows

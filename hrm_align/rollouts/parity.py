@@ -44,7 +44,7 @@ EXTRA_PROMPTS, EXTRA_ANSWERS, EXTRA_TOKENS = (
 )  # extra samples in float32: prompts, completions per prompt, tokens per completion
 
 
-def drawn_mask(tokens: PaddedSteps) -> Tensor:
+def rule_mask(tokens: PaddedSteps) -> Tensor:
     """Build the prefix mask of a batch from the rule, (batch, 1, query, key) bool:
 
            p p c c
@@ -64,10 +64,10 @@ def drawn_mask(tokens: PaddedSteps) -> Tensor:
 
 
 @torch.no_grad()
-def logprobs_under_drawn_mask(
+def logprobs_under_rule_mask(
     model: nn.Module, tokens: PaddedSteps, temperature: float, autocast: Callable[[], AbstractContextManager]
 ) -> Tensor:
-    """Compute log-probabilities of completions, (batch, completion) in nats, by a single forward under `drawn_mask`.
+    """Compute log-probabilities of completions, (batch, completion) in nats, by a single forward under `rule_mask`.
 
     Args:
         model: an HrmTextForCausalLM with sdpa or eager attention, or a PeftModel of one.
@@ -77,7 +77,7 @@ def logprobs_under_drawn_mask(
     """
     width = tokens.completion_ids.shape[1]
     dtype = next(model.parameters()).dtype
-    visible = drawn_mask(tokens)
+    visible = rule_mask(tokens)
     additive = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
     additive.masked_fill_(~visible, torch.finfo(dtype).min)
     positions = (tokens.mask.cumsum(dim=1) - 1).clamp(min=0)
@@ -131,7 +131,7 @@ class Limit:
         """Compute the limit for scorings in float32.
 
         Args:
-            floor: difference of two kernels under `drawn_mask`.
+            floor: difference of two kernels under `rule_mask`.
             requested: the setting `parity_tolerance`; None to derive the limit from the floor.
         """
         allowed = max(FLOAT32_LEAST, FACTOR * floor.largest) if requested is None else requested
@@ -139,7 +139,7 @@ class Limit:
 
     @classmethod
     def in_half_precision(cls, floor: Difference) -> Limit:
-        """Compute the limit for scorings in bfloat16 or float16 from the difference of two kernels under `drawn_mask`."""
+        """Compute the limit for scorings in bfloat16 or float16 from the difference of two kernels under `rule_mask`."""
         return cls(max(HALF_LEAST, HALF_FACTOR * floor.mean), floor.mean, True)
 
     def check(self, name: str, difference: Difference) -> None:
@@ -247,7 +247,7 @@ class ParityGate(_Base):
 
     @torch.no_grad()
     def _differences(self, tokens: PaddedSteps, sampled: Tensor, reference: Tensor | None) -> dict[str, Difference]:
-        """Compare sampler, trainer and reference with each other and with two kernels under `drawn_mask`.
+        """Compare sampler, trainer and reference with each other and with two kernels under `rule_mask`.
 
         Args:
             tokens: tokens to score.
@@ -258,7 +258,7 @@ class ParityGate(_Base):
 
         def under_mask(model: Any, kernel: str) -> Tensor:
             with attention(_inner(model), kernel):
-                return logprobs_under_drawn_mask(model, tokens, self.temperature, self.accelerator.autocast)
+                return logprobs_under_rule_mask(model, tokens, self.temperature, self.accelerator.autocast)
 
         trained = self._logprobs(self.model, tokens)
         expected = under_mask(bare, "sdpa")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hrm_align.rendering import Document, Message
 from hrm_align.rollouts.engine import Finish
-from hrm_align.rollouts.kv_cache import left_padded
+from hrm_align.rollouts.kv_cache import left_pad
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def pad_steps(steps: Sequence[Step], pad_id: int, device: torch.device) -> tuple
     Returns:
         The batch, and the sampler's log-probabilities (batch, completion), 0 in padding.
     """
-    prompt_ids, prompt_mask = left_padded([step.prompt_ids for step in steps], pad_id)
+    prompt_ids, prompt_mask = left_pad([step.prompt_ids for step in steps], pad_id)
     longest = max(len(step.ids) for step in steps)
     ids = torch.full((len(steps), longest), pad_id)
     mask, logprobs = torch.zeros_like(ids), torch.zeros(len(steps), longest)

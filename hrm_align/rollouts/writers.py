@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from hrm_align.models.attention import BY_DOCUMENT, PLAN, instead_of_a_mask
+from hrm_align.models.attention import BY_DOCUMENT, PLAN, placeholder_mask
 from hrm_align.models.prefix_mask import CACHE, mark_joined
-from hrm_align.rollouts.kv_cache import SharedCache, left_padded, slot_cache
+from hrm_align.rollouts.kv_cache import SharedCache, left_pad, slot_cache
 
 
 class Writer(Protocol):
@@ -46,10 +46,10 @@ def read(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Writer:
         completion.
     """
     shares = cast(Any, model.config)._attn_implementation in BY_DOCUMENT
-    return SharedPrompts(model, prompts) if shares else RepeatedPrompts(model, prompts)
+    return SharedPromptState(model, prompts) if shares else CopiedPromptState(model, prompts)
 
 
-class SharedPrompts:
+class SharedPromptState:
     """Decoding state in which all completions of a prompt share its keys and values. See `read`."""
 
     cache_class = SharedCache
@@ -66,7 +66,7 @@ class SharedPrompts:
         """See `Writer`."""
         output = self._model(
             input_ids=tokens[:, None],
-            attention_mask=instead_of_a_mask(),  # the plan does the masking
+            attention_mask=placeholder_mask(),  # the plan does the masking
             position_ids=self._positions[:, None],
             use_cache=True,
             **{CACHE: self._cache, PLAN: self._cache},
@@ -81,7 +81,7 @@ class SharedPrompts:
 
     def join(self, other: Any) -> bool:
         """See `Writer`."""
-        if type(self) is not SharedPrompts or type(other) is not SharedPrompts:
+        if type(self) is not SharedPromptState or type(other) is not SharedPromptState:
             return False  # captured steps need fixed addresses
         self._cache.join(other._cache)
         self._positions = torch.cat([self._positions, other._positions])
@@ -89,7 +89,7 @@ class SharedPrompts:
         return True
 
 
-class RepeatedPrompts:
+class CopiedPromptState:
     """Decoding state in which each completion has a copy of its prompt's keys and values, for any attention. See `read`."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]):
@@ -124,7 +124,7 @@ class RepeatedPrompts:
 
     def join(self, other: Any) -> bool:
         """See `Writer`."""
-        if not isinstance(other, RepeatedPrompts):
+        if not isinstance(other, CopiedPromptState):
             return False
         for layer, more in zip(cast(Any, self._cache.layers), other._cache.layers, strict=True):
             layer.join(more)
@@ -142,7 +142,7 @@ def _batch(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[Te
         if not distinct or list(distinct[-1]) != list(prompt):
             distinct.append(prompt)
         rows.append(len(distinct) - 1)
-    ids, mask = left_padded(distinct, cast(Any, model.generation_config).pad_token_id)
+    ids, mask = left_pad(distinct, cast(Any, model.generation_config).pad_token_id)
     return ids.to(device), mask.to(device), torch.tensor(rows, device=device)
 
 

@@ -27,17 +27,17 @@ from hrm_align.models.adapters import WEIGHTS, Adapter, check_tensors, fill_adap
 from hrm_align.models.loading import load_config
 from hrm_align.models.sharding import all_finite, gather, reshard
 from hrm_align.models.weight_files import is_plain, load_weights, save_weights
-from hrm_align.run_folder import EMA_FOLDER, STAGING, note_preempted
+from hrm_align.run_folder import EMA_FOLDER, STAGING, write_preempted_record
 from hrm_align.trainers.callbacks import Preemption
 from hrm_align.trainers.checkpoints import (
     SEALED,
     checkpoints_in,
+    make_local_stage,
     publish,
     publish_files,
     publish_sealed,
     rotate,
     seal,
-    stage_of,
 )
 from hrm_align.trainers.fully_sharded import load_sharded, save_sharded
 from hrm_align.trainers.resume import checkpoint_to_resume
@@ -110,7 +110,7 @@ class SafeCheckpoints(_Base):
                 self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
         if self.args.should_save:
             if self._is_preempted:
-                note_preempted(self._run_dir, self.state.global_step, None)
+                write_preempted_record(self._run_dir, self.state.global_step, None)
             best = self.state.best_model_checkpoint
             rotate(self._run_dir, self.args.save_total_limit, final, Path(best) if best else None)
 
@@ -145,7 +145,7 @@ class SafeCheckpoints(_Base):
             return None
         stage = None
         try:
-            folder = stage_of(self._run_dir, self.args.preemption_dir)
+            folder = make_local_stage(self._run_dir, self.args.preemption_dir)
             stage = folder if shutil.disk_usage(folder).free > self._bytes_needed(resumable=True) else None
         except OSError as error:
             logger.warning("%s is saved directly into --output_dir, which may take longer than the scheduler waits: %s. Set "
@@ -279,7 +279,9 @@ class SafeCheckpoints(_Base):
 
     def _publish_preempted(self, staged: Path) -> None:
         """Record where the checkpoint is, seal it, and publish it, in this order, because a kill may come at any moment."""
-        note_preempted(self._run_dir, self.state.global_step, staged)  # the next start uses only a recorded checkpoint
+        write_preempted_record(
+            self._run_dir, self.state.global_step, staged
+        )  # the next start uses only a recorded checkpoint
         seal(staged)
         publish_sealed(staged, self._run_dir)
 

@@ -1,10 +1,10 @@
 """Atomic checkpoint folders: write to a temporary folder, hash, flush to disk, rename.
 
 A checkpoint is written into `.saving/checkpoint-N`. Then `manifest.json` lists every file with its size and SHA-256, everything is
-flushed, and one rename makes it `checkpoint-N`. A kill at any moment leaves either the old state or the new; `check_whole` detects
+flushed, and one rename makes it `checkpoint-N`. A kill at any moment leaves either the old state or the new; `find_damage` detects
 files that were damaged on disk later.
 
-A preempted run has only seconds. It writes its checkpoint to this machine's own disk (`stage_of`), and `seal` lists the files with
+A preempted run has only seconds. It writes its checkpoint to this machine's own disk (`make_local_stage`), and `seal` lists the files with
 their sizes. `publish_sealed` then copies, hashes and publishes the checkpoint, in the same process or at the next start.
 """
 
@@ -38,10 +38,12 @@ _FILES_AT_A_TIME = 4
 
 def checkpoints_in(output_dir: Path) -> list[Path]:
     """Return the `checkpoint-N` folders of a run, the newest (largest N) first."""
-    return sorted((p for p in output_dir.glob("checkpoint-*") if _NAME.fullmatch(p.name)), key=step_of, reverse=True)
+    return sorted(
+        (p for p in output_dir.glob("checkpoint-*") if _NAME.fullmatch(p.name)), key=checkpoint_step, reverse=True
+    )
 
 
-def step_of(checkpoint: Path) -> int:
+def checkpoint_step(checkpoint: Path) -> int:
     """Return the optimizer step of a `checkpoint-N` folder."""
     return int(checkpoint.name.removeprefix("checkpoint-"))
 
@@ -72,7 +74,7 @@ def _manifest(version: str, files: dict[str, Any]) -> str:
     return json.dumps({**content, "sha256": digest}, indent=1) + "\n"
 
 
-def check_whole(folder: Path) -> str | None:
+def find_damage(folder: Path) -> str | None:
     """Return what is wrong with a checkpoint, or None if every listed file is as it was written."""
     try:
         text = (folder / MANIFEST).read_text(encoding="utf-8")
@@ -127,7 +129,7 @@ def _rename_to(staged: Path, final: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def stage_of(output_dir: Path, preemption_dir: str | Path | None = None) -> Path:
+def make_local_stage(output_dir: Path, preemption_dir: str | Path | None = None) -> Path:
     """Return the folder on this machine's own disk for checkpoints of a preempted run; create it if needed.
 
     Args:
@@ -149,7 +151,7 @@ def _stage_name(output_dir: Path) -> str:
 
 
 def is_stage(folder: Path, output_dir: Path) -> bool:
-    """Return whether `stage_of` created this folder for the run, so that no other user can have written into it."""
+    """Return whether `make_local_stage` created this folder for the run, so that no other user can have written into it."""
     try:
         status = folder.lstat()
     except OSError:
@@ -168,7 +170,7 @@ def seal(folder: Path) -> None:
 def newest_sealed(folders: Iterable[Path]) -> Path | None:
     """Return the complete sealed checkpoint of the latest step in these folders; None if there is none."""
     sealed = [path for folder in folders if folder.is_dir() for path in checkpoints_in(folder) if _is_sealed(path)]
-    return max(sealed, key=step_of, default=None)
+    return max(sealed, key=checkpoint_step, default=None)
 
 
 def _is_sealed(folder: Path) -> bool:
@@ -256,7 +258,7 @@ def rotate(output_dir: Path, limit: int | None, saved: Path, best: Path | None =
         return
     protected = {path.resolve() for path in (saved, *([best] if best else []))}
     spare = [path for path in checkpoints_in(output_dir) if path.resolve() not in protected]
-    spare.sort(key=lambda path: step_of(path) > step_of(saved))  # stable sort: newer ones stay first
+    spare.sort(key=lambda path: checkpoint_step(path) > checkpoint_step(saved))  # stable sort: newer ones stay first
     for path in spare[max(0, limit - len(protected)) :]:
         # Renamed first: a kill during the deletion must not leave half a checkpoint under its name.
         doomed = output_dir / STAGING / f"{path.name}.deleted"

@@ -22,7 +22,7 @@ from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import evaluate, last_turns, percent
 from hrm_align.evaluation.grading import score_all
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from hrm_align.rewards.base import check_match, metric_name
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.local import generate, share_out
@@ -36,7 +36,7 @@ from hrm_align.trainers.sft_config import SFTArguments
 logger = logging.getLogger(__name__)
 
 
-def generation_eval_of(
+def build_generation_eval(
     args: SFTArguments, room: int, tokenizer: PreTrainedTokenizerFast, held_out: Sequence[Example]
 ) -> GenerationEval | None:
     """Build the function that scores generated answers at each evaluation; None if `generation_eval_samples` is 0.
@@ -80,11 +80,11 @@ def comparable(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, 
 
 def answerable(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, longest: int) -> list[Example]:
     """Return the last turn of each row, where its prompt has at most `longest` tokens."""
-    prompt = renderer_of(tokenizer).prompt
+    prompt = get_renderer(tokenizer).prompt
     return [e for e in last_turns(examples) if len(prompt(e.messages, e.condition)) <= longest]
 
 
-def greedy_eval_of(
+def build_greedy_eval(
     args: GRPOArguments,
     room: int,
     tokenizer: PreTrainedTokenizerFast,
@@ -105,7 +105,7 @@ def greedy_eval_of(
     """
     if not args.generation_eval_samples:
         return None
-    limit, renderer = int(args.max_completion_length or 0), renderer_of(tokenizer)
+    limit, renderer = int(args.max_completion_length or 0), get_renderer(tokenizer)
     questions = answerable(held_out, tokenizer, room)
     if not questions:
         raise UserError(
@@ -207,7 +207,7 @@ class ForgettingGuard:
         }
 
 
-def guard_of(
+def build_guard(
     data: DataArguments,
     sets: Mapping[str, Sequence[Example]],
     model: PreTrainedModel | PeftModel,

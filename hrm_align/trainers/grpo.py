@@ -29,7 +29,7 @@ from hrm_align.data.examples import Example
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.attention import BY_DOCUMENT
 from hrm_align.models.loading import check_horizon
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.engine import Decoding
 from hrm_align.rollouts.groups import GroupSampler, Rollout
@@ -88,7 +88,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
     ):
         assert isinstance(model.config, HrmTextConfig)
         check_horizon(model.config, model.config._name_or_path or "the model")
-        self._suite, self._greedy_eval, self._renderer = suite, greedy_eval, renderer_of(processing_class)
+        self._suite, self._greedy_eval, self._renderer = suite, greedy_eval, get_renderer(processing_class)
         assert args.max_completion_length and args.num_generations  # checked by parse_grpo
         self.groups = GroupSampler(
             LocalEngine(),
@@ -104,7 +104,10 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         )
         self._rollout = Rollout()
         self._update_seconds = 0.0  # in the current optimizer step
-        self._silent_in_a_row, self._reported_faults = 0, set[tuple[str, str]]()  # rollouts without reward variance
+        self._rollouts_without_signal, self._reported_faults = (
+            0,
+            set[tuple[str, str]](),
+        )  # rollouts without reward variance
         self._has_checked = False  # whether the parity gate has checked a rollout in this process
         texts = [example.messages[-1].content for example in examples]
         rows = Dataset.from_dict({"prompt": texts, "row": list(range(len(examples)))})
@@ -220,7 +223,14 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         """Log statistics of the rollout, and write some of its completions to samples.jsonl."""
         rollout = self._rollout
         ungraded = sum(reward is None for reward in rollout.rewards)
-        counts = [rollout.drawn, rollout.silent, rollout.graded, rollout.paid, ungraded, len(rollout.trajectories)]
+        counts = [
+            rollout.drawn,
+            rollout.zero_variance,
+            rollout.graded,
+            rollout.reward_sum,
+            ungraded,
+            len(rollout.trajectories),
+        ]
         local = [[*counts, rollout.sampling_seconds, rollout.grading_seconds]]  # (1, 8)
         table = self.accelerator.gather(torch.tensor(local, dtype=torch.float64, device=self.accelerator.device))
         groups, without_signal, graded, total_reward, ungraded, rows = table[:, :6].sum(dim=0).tolist()
@@ -253,8 +263,8 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
                                "and fix the reward or the row.", fault.reward, where, fault.detail, fault.kind)  # fmt: skip
 
     def _stop_without_signal(self, has_no_signal: bool, mean: float) -> None:
-        self._silent_in_a_row = self._silent_in_a_row + 1 if has_no_signal else 0
-        if self._silent_in_a_row >= MAX_ROLLOUTS_WITHOUT_SIGNAL:
+        self._rollouts_without_signal = self._rollouts_without_signal + 1 if has_no_signal else 0
+        if self._rollouts_without_signal >= MAX_ROLLOUTS_WITHOUT_SIGNAL:
             raise RunError(
                 f"in {MAX_ROLLOUTS_WITHOUT_SIGNAL} rollouts in a row every group had zero reward variance (mean reward "
                 f"{mean:.3g}), so the advantages are zero and nothing is learnt. Look at samples.jsonl. If the prompts are "

@@ -37,7 +37,7 @@ class ImportanceSampling:
     clip_max: float | None
 
     @property
-    def is_of_sequences(self) -> bool:
+    def is_per_sequence(self) -> bool:
         """Whether all tokens of a completion share one weight."""
         return self.mode.startswith("sequence")
 
@@ -56,7 +56,7 @@ class ImportanceSampling:
         counts = mask.bool()
         log_ratio = (trained.detach().float() - sampled).masked_fill(~counts, 0.0)
         difference, counted = log_ratio.abs(), counts
-        if self.is_of_sequences:
+        if self.is_per_sequence:
             log_ratio, counted = log_ratio.sum(dim=1, keepdim=True), counts.any(dim=1, keepdim=True)
         ratio = log_ratio.exp()
         low, high = self.clip_min or 0.0, float("inf") if self.clip_max is None else self.clip_max

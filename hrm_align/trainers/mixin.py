@@ -36,7 +36,7 @@ PROBE_ROWS = 4
 PROBE_SHARE = 0.004  # largest share of the time between two logs for the probe, if a forward is a third of a step
 
 
-def optimizer_of(args: Any) -> tuple[type[torch.optim.Optimizer], dict[str, Any]] | None:
+def custom_optimizer(args: Any) -> tuple[type[torch.optim.Optimizer], dict[str, Any]] | None:
     """Return class and arguments of Adam-atan2; None for an optimizer that Transformers creates."""
     if args.optim != StabiliserArguments.ADAM_ATAN2:
         return None
@@ -97,7 +97,7 @@ class Stabilised(FullySharded):
             self._score_responses_only()
         if args.compile_blocks:
             compile_blocks(self.accelerator.unwrap_model(self.model))
-        self.optimizer_cls_and_kwargs = optimizer_of(args)  # not all of TRL's trainers take this as an argument
+        self.optimizer_cls_and_kwargs = custom_optimizer(args)  # not all of TRL's trainers take this as an argument
         bare = self.accelerator.unwrap_model(self.model)
         if args.ema_decay is not None and self.is_fsdp_enabled:
             raise UserError(

@@ -31,7 +31,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hrm_align.models.recurrence import backbone_of
+from hrm_align.models.recurrence import get_backbone
 from hrm_align.models.sharding import call_inside_forward, is_sharded, local_part
 from hrm_align.trainers.alarms import Alarms
 
@@ -56,15 +56,15 @@ class HealthMonitor:
 
     def __init__(self, model: nn.Module):
         self.model = model
-        backbone = backbone_of(model)
+        backbone = get_backbone(model)
         self.alarms = Alarms(backbone.config.vocab_size)
         self.probe: Probe | None = None
         self.first_logprobs: Tensor | None = None  # (positions, vocab) from a checkpoint, until the probe is created
         self._handles = [
             model.register_forward_pre_hook(self._begin_forward),
-            model.register_forward_hook(self._see_outputs),
-            backbone.H_module.final_norm.register_forward_pre_hook(self._see_residual("h")),
-            backbone.L_module.final_norm.register_forward_pre_hook(self._see_residual("l")),
+            model.register_forward_hook(self._record_outputs),
+            backbone.H_module.final_norm.register_forward_pre_hook(self._record_residual("h")),
+            backbone.L_module.final_norm.register_forward_pre_hook(self._record_residual("l")),
         ]
         self._measuring = self._probing = self._training = False
         self._clear()
@@ -93,7 +93,7 @@ class HealthMonitor:
         # Forwards that only score do not count: the reference with the adapter disabled, old log-probabilities of a rollout.
         self._training = model.training and torch.is_grad_enabled()
 
-    def _see_residual(self, stack: str) -> Any:
+    def _record_residual(self, stack: str) -> Any:
         def record(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
             if self._measuring and self._training:
                 self._sums[f"residual_{stack}"] += args[0].detach().float().square().mean().sqrt()
@@ -101,7 +101,7 @@ class HealthMonitor:
 
         return record
 
-    def _see_outputs(self, model: nn.Module, args: Any, output: Any) -> None:
+    def _record_outputs(self, model: nn.Module, args: Any, output: Any) -> None:
         # Only TRL's fused head returns label_mask, log_probs, entropy and is_top1, each (batch, seq).
         if not (self._measuring and self._training) or getattr(output, "label_mask", None) is None:
             return
@@ -278,7 +278,7 @@ class Probe:
     def _logits(self, model: nn.Module) -> Tensor:
         device = next(model.parameters()).device
         batch = {name: tensor.to(device) for name, tensor in self._batch.items()}
-        hidden = backbone_of(model)(**batch, use_cache=False).last_hidden_state[:, :-1]
+        hidden = get_backbone(model)(**batch, use_cache=False).last_hidden_state[:, :-1]
         head = model.get_output_embeddings()  # type: ignore[operator]
         logits: Tensor = head(hidden[self._chosen.to(device)])
         return logits

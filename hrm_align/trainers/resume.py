@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from hrm_align.errors import RunError, UserError
-from hrm_align.run_folder import PREEMPTED, STAGING, record_of
+from hrm_align.run_folder import PREEMPTED, STAGING, read_run_record
 from hrm_align.trainers.checkpoints import (
-    check_whole,
+    checkpoint_step,
     checkpoints_in,
+    find_damage,
     is_stage,
+    make_local_stage,
     newest_sealed,
     publish_sealed,
     restore_replaced,
-    stage_of,
-    step_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def recover_preempted(output_dir: Path, preemption_dir: str | None = None) -> No
 
     Args:
         output_dir: output_dir of the run.
-        preemption_dir: parent of the local folder that the run saved to first (see `stage_of`).
+        preemption_dir: parent of the local folder that the run saved to first (see `make_local_stage`).
 
     Raises:
         RunError: if the checkpoint exists but cannot be published.
@@ -90,13 +90,13 @@ def recover_preempted(output_dir: Path, preemption_dir: str | None = None) -> No
     record = _preempted_record(output_dir)
     stages = {Path(str(record.get("stage") or "")).parent}  # the killed run may have used another --preemption_dir
     with suppress(OSError):  # the folder belongs to another user, so the killed run did not use it either
-        stages.add(stage_of(output_dir, preemption_dir))
+        stages.add(make_local_stage(output_dir, preemption_dir))
     stages = {folder for folder in stages if is_stage(folder, output_dir)}
     sealed = newest_sealed([output_dir / STAGING, *stages])
     if sealed is not None and sealed.name != record.get("checkpoint"):
         sealed = None  # from a deleted run that had the same output_dir
     newest = next(iter(checkpoints_in(output_dir)), None)
-    if sealed is not None and (newest is None or step_of(sealed) > step_of(newest)):
+    if sealed is not None and (newest is None or checkpoint_step(sealed) > checkpoint_step(newest)):
         try:
             published = publish_sealed(sealed, output_dir)
         except OSError as error:
@@ -145,7 +145,7 @@ def _find_newest_intact(output_dir: Path, requested: str) -> Path:
 
 
 def _find_fault(folder: Path) -> str | None:
-    fault = check_whole(folder)
+    fault = find_damage(folder)
     if fault is None and (missing := [name for name in _REQUIRED_FILES if not (folder / name).is_file()]):
         fault = f"it holds no {missing[0]}"
         if missing[0] != _REQUIRED_FILES[0]:
@@ -181,10 +181,10 @@ def check_same_run(resumed: Path | None, settings: Mapping[str, Any], data: Mapp
     """
     if resumed is None:
         return
-    _check_rows(resumed, _fingerprints(record_of(resumed, "data.json")), _fingerprints(data))
-    if theirs := record_of(resumed, "resolved.yaml"):
+    _check_rows(resumed, _fingerprints(read_run_record(resumed, "data.json")), _fingerprints(data))
+    if theirs := read_run_record(resumed, "resolved.yaml"):
         _check_settings(resumed, theirs, settings)
-        world = record_of(resumed, "env.json").get("world_size", processes)
+        world = read_run_record(resumed, "env.json").get("world_size", processes)
         _check_split(resumed, _rows_per_step(theirs, world), _rows_per_step(settings, processes))
 
 

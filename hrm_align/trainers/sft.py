@@ -13,7 +13,7 @@ from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.data.packing import PackedCollator, PaddedCollator, pack
 from hrm_align.models.loading import check_horizon
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.mixin import Stabilised
 from hrm_align.trainers.sft_config import SFTArguments
@@ -55,7 +55,7 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
         assert isinstance(model.config, HrmTextConfig)
         check_horizon(model.config, model.config._name_or_path or "the model")
         self._generation_eval = generation_eval
-        pad_id = renderer_of(processing_class).pad_id
+        pad_id = get_renderer(processing_class).pad_id
         assert args.max_length is not None and not isinstance(args.pad_to_multiple_of, str)  # checked by parse_sft
         if args.packing:
             train_dataset = pack(train_dataset, args.max_length)

@@ -35,13 +35,13 @@ from bench.race import peak_memory  # noqa: E402
 from bench.shapes import END, build_config, documents, random_model  # noqa: E402
 from hrm_align.config.arguments import LoraArguments  # noqa: E402
 from hrm_align.data.examples import Example, Message  # noqa: E402
-from hrm_align.estimates.model import weights_of_a_stack  # noqa: E402
+from hrm_align.estimates.model import count_stack_weights  # noqa: E402
 from hrm_align.estimates.sft import estimate_sft  # noqa: E402
 from hrm_align.models.loading import load_tokenizer  # noqa: E402
 from hrm_align.models.lora import lora_config  # noqa: E402
 from hrm_align.models.recurrence import longest  # noqa: E402
 from hrm_align.rewards.suite import RewardSpec, RewardSuite  # noqa: E402
-from hrm_align.rollouts.kv_cache import left_padded  # noqa: E402
+from hrm_align.rollouts.kv_cache import left_pad  # noqa: E402
 from hrm_align.rollouts.local import Decoding, sample  # noqa: E402
 from hrm_align.trainers.grpo import GRPOTrainer  # noqa: E402
 from hrm_align.trainers.grpo_config import GRPOArguments  # noqa: E402
@@ -226,7 +226,7 @@ def rollout(shape: str, prompts: int, way: str) -> dict[str, Any]:
         if way in ("plain", "graphs"):
             sample(model, rows, range(prompts), Decoding(length, cuda_graphs=way == "graphs"))
         else:
-            ids, mask = (tensor.to(model.device) for tensor in left_padded(rows, model.config.pad_token_id))
+            ids, mask = (tensor.to(model.device) for tensor in left_pad(rows, model.config.pad_token_id))
             cache = {"cache_implementation": "static"} if way == "static" else {}
             with torch.no_grad():
                 model.generate(
@@ -255,7 +255,7 @@ def bytes_read(shape: str, answers: int) -> float:
     config, sizes = build_config(shape), SIZES[shape]
     size = 2 if ON_GPU else 4
     passes, layers = longest(config), int(config.num_layers_per_stack or 0)
-    weights = passes * weights_of_a_stack(config) + config.hidden_size * config.vocab_size
+    weights = passes * count_stack_weights(config) + config.hidden_size * config.vocab_size
     states = 2 * config.num_attention_heads * config.head_dim * layers * passes
     return size * (weights + answers * states * (sizes.prompt + sizes.answer / 2))
 

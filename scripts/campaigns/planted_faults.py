@@ -31,7 +31,7 @@ from planted.sizes import make_documents, measure_sizes, short_prompts  # noqa: 
 from study.tables import table  # noqa: E402
 from transformers.utils.logging import disable_progress_bar  # noqa: E402
 
-from hrm_align.cli import exit_code_of  # noqa: E402
+from hrm_align.cli import run_with_exit_code  # noqa: E402
 from hrm_align.commands.common import at_least  # noqa: E402
 from hrm_align.errors import RunError  # noqa: E402
 from hrm_align.trainers.callbacks import append_json_line  # noqa: E402
@@ -314,4 +314,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

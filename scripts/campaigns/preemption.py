@@ -35,10 +35,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 from study.tables import table  # noqa: E402
 
-from hrm_align.cli import exit_code_of  # noqa: E402
+from hrm_align.cli import run_with_exit_code  # noqa: E402
 from hrm_align.errors import RunError  # noqa: E402
 from hrm_align.trainers.callbacks import append_json_line  # noqa: E402
-from hrm_align.trainers.checkpoints import checkpoints_in, step_of  # noqa: E402
+from hrm_align.trainers.checkpoints import checkpoint_step, checkpoints_in  # noqa: E402
 
 SAVED_EVERY = 10  # steps
 STEPS = 60
@@ -56,7 +56,7 @@ LAUNCHERS = {
 SLOW_RECIPE = """
 import os, sys, time
 from pathlib import Path
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.trainers import checkpoints, sft
 from recipes.sft import main
 
@@ -72,7 +72,7 @@ def slow_step(*args, **kwargs):
     return step(*args, **kwargs)
 
 checkpoints.copy_file, sft.SFTTrainer.training_step = slow_copy, slow_step
-sys.exit(exit_code_of(main, sys.argv[1:]))
+sys.exit(run_with_exit_code(main, sys.argv[1:]))
 """
 
 
@@ -138,7 +138,7 @@ class Trial:
         """Run the trial. Returns its figures; `wrong` describes the failed requirements and is empty if there are none."""
         shutil.rmtree(self.out, ignore_errors=True)
         reached, seconds, left = self._stop()
-        before = max(map(step_of, checkpoints_in(self.out)), default=0)
+        before = max(map(checkpoint_step, checkpoints_in(self.out)), default=0)
         if self.loses_disk:
             shutil.rmtree(self.own_disk, ignore_errors=True)
         code, output = self._start_again()
@@ -189,4 +189,4 @@ class Trial:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code_of(main, sys.argv[1:]))
+    sys.exit(run_with_exit_code(main, sys.argv[1:]))

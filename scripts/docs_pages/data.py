@@ -6,7 +6,7 @@ from docs_pages.tables import code, plain, table
 from hrm_align.data.readers import SUFFIXES
 from hrm_align.data.schemas import OPTIONAL, SCHEMAS
 from hrm_align.rendering import CONDITION_TOKENS, DEFAULT_CONDITION, ROLES
-from hrm_align.rewards.base import GRADERS, Verifiable, match_names, options_of, reward_class
+from hrm_align.rewards.base import GRADERS, Verifiable, list_options, match_names, reward_class
 
 
 def schemas_page() -> str:
@@ -57,7 +57,7 @@ def graders_page() -> str:
     rows = []
     for name in GRADERS:
         kind = reward_class(name)
-        options = "; ".join(f"{code(option)}: {plain(text)}" for option, _, text in options_of(kind))
+        options = "; ".join(f"{code(option)}: {plain(text)}" for option, _, text in list_options(kind))
         rows.append((code(name), _paragraph(kind.__doc__), options, "yes" if name in match_names() else "no"))
     lines += table(("grader", "value", "options", "for `--match`"), rows)
     checked = ", ".join(code(name) for name in GRADERS if issubclass(reward_class(name), Verifiable))

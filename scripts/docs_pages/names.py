@@ -80,15 +80,15 @@ _OWN_PLAIN = {
 
 def logged_names() -> set[str]:
     """Names with a slash that the trainers log, from the text constants of their modules."""
-    found = set()
+    matches = set()
     for folder in ("trainers", "rollouts"):
         for file in sorted((PACKAGE / folder).glob("*.py")):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Dict):
-                    found |= {name for key in node.keys if key is not None and (name := _name(key))}
+                    matches |= {name for key in node.keys if key is not None and (name := _name(key))}
                 if isinstance(node, ast.DictComp) and (name := _name(node.key)):
-                    found.add(name)
-    return found
+                    matches.add(name)
+    return matches
 
 
 def _name(node: ast.expr) -> str | None:
@@ -137,12 +137,12 @@ def health_names() -> set[str]:
 
 def _expanded(names: str) -> list[str]:
     """`a_{x,y}, b` are `a_x`, `a_y` and `b`."""
-    found = []
+    matches = []
     for name in re.split(r",\s+", names):
         choices = re.search(r"\{([^}]*)\}", name)
         parts = choices[1].split(",") if choices else [""]
-        found += [name if not choices else name[: choices.start()] + part + name[choices.end() :] for part in parts]
-    return found
+        matches += [name if not choices else name[: choices.start()] + part + name[choices.end() :] for part in parts]
+    return matches
 
 
 def metrics_page() -> str:
@@ -236,7 +236,7 @@ RUN_FILES = (
     ("run/claim.json", "while a run trains", "Host, process and job of the run that has the folder."),
     ("run/preempted.json", "after SIGTERM", "The checkpoint that was saved, and where; removed by the next start."),
     ("run/guard.json", "with `guard_datasets`", "Scores of the guard sets before and after training."),
-    ("run/preflight.json", "`grpo`", "What the preflight of the rewards found."),
+    ("run/preflight.json", "`grpo`", "What the preflight of the rewards matches."),
     ("run/alarms.jsonl", "after an alarm", "One JSON object an alarm of the health monitor."),
     (
         "run/quarantine_train.jsonl",
@@ -279,7 +279,7 @@ def errors_page() -> str:
     codes = (
         ("0", "Success."),
         ("1", "The run failed (`RunError`): a loss that is no finite number, a full disk, a difference between sampler and trainer; "
-         "or `hrm-align doctor` found something in a checkpoint."),
+         "or `hrm-align doctor` matches something in a checkpoint."),
         ("2", "A user's mistake (`UserError`) in a command, a setting or a data file. One sentence names the value, the place "
          "(`file:line`) and the fix."),
         (str(PREEMPTED_CODE), "The run was asked to stop by SIGTERM (`Preempted`) and has saved. Give the same command again."),
@@ -314,7 +314,7 @@ def errors_page() -> str:
         "",
         "## Alarms",
         "",
-        "The health monitor reports an alarm once as a warning and in `run/alarms.jsonl`; the run goes on.",
+        "The health monitor reports an alarm once as a warning and in `run/alarms.jsonl`; the run continues.",
         "",
         *table(
             ("alarm", "threshold", "fix"),

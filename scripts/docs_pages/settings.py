@@ -14,7 +14,7 @@ from hrm_align.config.arguments import (
     RewardArguments,
     StabiliserArguments,
 )
-from hrm_align.config.rules import KINDS, kind_of
+from hrm_align.config.rules import KINDS, recipe_kind
 from hrm_align.config.schema import MOVED, schema
 from hrm_align.data.dataset import DatasetSpec
 from hrm_align.models.rounding import FACTOR
@@ -176,16 +176,16 @@ def _yaml(value: Any) -> str:
 def _arguments_of(kind: type) -> dict[str, str]:
     """The texts of `Args:` in a docstring, by name."""
     text = (kind.__doc__ or "").split("Args:")[1].split("Raises:")[0].split("Returns:")[0]
-    found: dict[str, str] = {}
+    matches: dict[str, str] = {}
     name = ""
     for line in text.splitlines():
         indent = len(line) - len(line.lstrip())
         if indent == 8 and ":" in line:
             name, _, rest = line.strip().partition(":")
-            found[name] = rest.strip()
+            matches[name] = rest.strip()
         elif indent > 8 and name:
-            found[name] += " " + line.strip()
-    return found
+            matches[name] += " " + line.strip()
+    return matches
 
 
 def upstream_page() -> str:
@@ -208,7 +208,7 @@ def upstream_page() -> str:
         rows.append((code(name), _type(known), *defaults, _meaning(name, known)))
     lines += table(("setting", "type", "default, sft", "default, grpo", "meaning"), rows)
     lines += ["", "## Settings that are refused", "", _REFUSED, ""]
-    refused = {kind: kind_of(kind).refused for kind in KINDS}
+    refused = {kind: recipe_kind(kind).refused for kind in KINDS}
     rows = []
     for name in sorted({name for table_ in refused.values() for name in table_}):
         kinds = [kind for kind in KINDS if name in refused[kind]]

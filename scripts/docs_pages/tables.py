@@ -36,9 +36,9 @@ def _escaped_outside_of_code(text: str) -> str:
 def shortened(text: str, most: int = LONGEST_HELP) -> str:
     """The first sentences of a text, up to so many characters; at least one sentence."""
     sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z`])", text)
-    kept = sentences[0]
+    shortened_text = sentences[0]
     for sentence in sentences[1:]:
-        if len(kept) + 1 + len(sentence) > most:
+        if len(shortened_text) + 1 + len(sentence) > most:
             break
-        kept += " " + sentence
-    return kept if kept.count("`") % 2 == 0 else kept.replace("`", "")
+        shortened_text += " " + sentence
+    return shortened_text if shortened_text.count("`") % 2 == 0 else shortened_text.replace("`", "")

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.trainers.callbacks import append_json_line
-from hrm_align.trainers.checkpoints import MANIFEST, check_whole, checkpoints_in
+from hrm_align.trainers.checkpoints import MANIFEST, checkpoints_in, find_damage
 
 STEPS, ROWS, ROWS_A_STEP = 30, 20, 4  # 6 epochs
 AUTO = ("--resume_from_checkpoint", "auto")
@@ -49,7 +49,7 @@ def _child(log: Path, recipe: Recipe, argv: Sequence[str]) -> None:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(file, stream)
-    sys.exit(exit_code_of(recipe, argv))
+    sys.exit(run_with_exit_code(recipe, argv))
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def differences(run: Path, whole: Path) -> list[str]:
 
 def find_damaged(run: Path) -> list[str]:
     """Return the damaged checkpoints of a run, each with what is wrong."""
-    return [f"{path.name}: {fault}" for path in checkpoints_in(run) if (fault := check_whole(path))]
+    return [f"{path.name}: {fault}" for path in checkpoints_in(run) if (fault := find_damage(path))]
 
 
 def compare_resumed(whole: Path, run: Path, save_steps: int, *flags: str) -> list[str]:

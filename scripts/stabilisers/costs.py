@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import HrmTextConfig, HrmTextForCausalLM, PreTrainedTokenizerFast, set_seed
 
 from hrm_align.models.loading import load_tokenizer
-from hrm_align.models.recurrence import backbone_of
+from hrm_align.models.recurrence import get_backbone
 from hrm_align.trainers.sft import SFTTrainer
 
 HORIZONS = (2, 3, 5, 8)
@@ -83,7 +83,7 @@ class GraphMeter(SFTTrainer):
         def see(stack: nn.Module, given: Any, output: Any) -> None:
             carrying.append((output if isinstance(output, Tensor) else output[0]).requires_grad)
 
-        backbone = backbone_of(model)
+        backbone = get_backbone(model)
         handles = [stack.register_forward_hook(see) for stack in (backbone.L_module, backbone.H_module)]
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             loss = super().compute_loss(model, inputs, *args, **kwargs)

@@ -61,11 +61,11 @@ class EveryOther(HealthMonitor):
 
         return run
 
-    def _see_residual(self, stack: str) -> Any:
-        return self._timed("residual RMS of 8 passes", super()._see_residual(stack))
+    def _record_residual(self, stack: str) -> Any:
+        return self._timed("residual RMS of 8 passes", super()._record_residual(stack))
 
-    def _see_outputs(self, *args: Any) -> None:
-        self._timed("entropy and accuracy of answers", super()._see_outputs)(*args)
+    def _record_outputs(self, *args: Any) -> None:
+        self._timed("entropy and accuracy of answers", super()._record_outputs)(*args)
 
     def measure_gradients(self, clipped_by: float) -> None:
         """Measure gradients and count the CPU time."""

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
 
 from hrm_align.data.packing import IGNORED, PaddedCollator
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.sft_config import SFTArguments
 from study.records import Records
@@ -63,7 +63,7 @@ def score(model: HrmTextForCausalLM | PeftModel, tokenizer: PreTrainedTokenizerF
     Exact match needs one forward and no decoding: greedy decoding writes the reference exactly if each reference token is the
     argmax after the tokens before it.
     """
-    collate = PaddedCollator(renderer_of(tokenizer).pad_id)
+    collate = PaddedCollator(get_renderer(tokenizer).pad_id)
     model.eval()
     loss = tokens = correct_tokens = correct_answers = entropy = 0.0
     by_length = rows.sort("length")

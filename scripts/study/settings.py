@@ -20,7 +20,7 @@ from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.tokenize import tokenize
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import resolve
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 
 FAMILIES = ("multiplication", "comparison", "boolean")  # families that a fresh model begins to learn within 240 steps
 SHIPPED = ("data/chat", "data/json_extraction")
@@ -52,7 +52,9 @@ def count_documents(steps: int) -> int:
 
 def family_rows(tokenizer: PreTrainedTokenizerFast, seed: int, n: int) -> Dataset:
     """Return tokenized training rows of the families in `FAMILIES`."""
-    return tokenize(make_examples(base_tasks.training_rows(seed, n, FAMILIES)), renderer_of(tokenizer), TOKENS_A_ROW)[0]
+    return tokenize(make_examples(base_tasks.training_rows(seed, n, FAMILIES)), get_renderer(tokenizer), TOKENS_A_ROW)[
+        0
+    ]
 
 
 def scratch(tokenizer: PreTrainedTokenizerFast) -> Setting:
@@ -63,7 +65,7 @@ def scratch(tokenizer: PreTrainedTokenizerFast) -> Setting:
         for row in base_tasks.test_rows(1, HELD_OUT_ROWS // (4 * len(FAMILIES)), condition)
         if row["group"].split("/")[0] in FAMILIES
     ]
-    held_out, _ = tokenize(make_examples(tests), renderer_of(tokenizer), TOKENS_A_ROW)
+    held_out, _ = tokenize(make_examples(tests), get_renderer(tokenizer), TOKENS_A_ROW)
     start, rows = partial(new_model, tokenizer), partial(family_rows, tokenizer)
     return Setting("scratch", digest("tokenizer.json"), 2e-3, start, rows, held_out)
 
@@ -72,7 +74,7 @@ def fine_tuning(
     base: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str = "SFT", folders: Sequence[str] = SHIPPED
 ) -> Setting:
     """Return the setting of the embedded base on shipped data sets, in equal parts."""
-    render = renderer_of(tokenizer)
+    render = get_renderer(tokenizer)
 
     def examples(split: str) -> list[list]:
         return [load_examples([DatasetSpec(path=f"{folder}/{split}.jsonl")])[0] for folder in folders]

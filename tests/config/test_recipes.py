@@ -167,7 +167,10 @@ def test_a_recipe_may_be_all_flags() -> None:
         ("lora_modules_to_save: [lm_head]", "name `head` in lora_target_modules"),
         ("replay_fraction: 0.1", "set replay_datasets and replay_fraction, or neither"),
         ("guard_margin: 2", "guard_margin: 2.0. The value must be between 0 and 1"),
-        ("generation_eval_match: sqlite", "generation_eval_match is 'sqlite', which is not a grader: did you mean 'sql'?"),
+        (
+            "generation_eval_match: sqlite",
+            "generation_eval_match is 'sqlite', which is not a grader: did you mean 'sql'?",
+        ),
         (
             "generation_eval_match: format",
             "which checks the form of an answer and not whether",

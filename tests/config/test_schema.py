@@ -11,7 +11,7 @@ import pytest
 
 from hrm_align.cli import COMMANDS
 from hrm_align.config import parser, schema
-from hrm_align.config.rules import KINDS, kind_of
+from hrm_align.config.rules import KINDS, recipe_kind
 from hrm_align.errors import UserError
 from hrm_align.trainers.sft_config import parse_sft
 from tests.forks import OFFLINE
@@ -55,7 +55,7 @@ def test_a_setting_of_another_release_is_refused_with_its_place(given, tmp_path,
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_everyday_settings_are_settings_that_a_recipe_can_give(kind):
-    known = kind_of(kind)
+    known = recipe_kind(kind)
     assert len(known.everyday) == len({*known.everyday}) == EVERYDAY
     assert {*known.everyday} <= known.keys - known.hidden
     assert os.path.isfile(known.example)

@@ -6,7 +6,7 @@ from hrm_align.data.examples import Example
 from hrm_align.data.packing import PackedCollator, PaddedCollator, best_fit, pack
 from hrm_align.data.tokenize import tokenize
 from hrm_align.models.loading import load_tokenizer
-from hrm_align.rendering import Message, renderer_of
+from hrm_align.rendering import Message, get_renderer
 
 A = {"input_ids": [6, 40, 7, 50, 51, 11], "prefix_length": 3}
 B = {"input_ids": [6, 7, 60, 11], "prefix_length": 2}
@@ -58,7 +58,7 @@ def example(prompt, answer, source="f:1"):
 
 
 def test_what_cannot_be_trained_is_dropped_by_name_and_every_kept_row_learns_its_end():
-    render = renderer_of(load_tokenizer("tiny"))
+    render = get_renderer(load_tokenizer("tiny"))
     rows = [
         example("ab", "ok"),
         example("ab", "  ", "f:2"),
@@ -74,7 +74,7 @@ def test_what_cannot_be_trained_is_dropped_by_name_and_every_kept_row_learns_its
 
 
 def test_packing_loses_no_token():
-    render = renderer_of(load_tokenizer("tiny"))
+    render = get_renderer(load_tokenizer("tiny"))
     documents, _ = tokenize([example("ab" * i, "ok", f"f:{i}") for i in range(1, 30)], render, max_length=64)
     packed = pack(documents, 64)
     assert sum(packed["length"]) == sum(documents["length"])

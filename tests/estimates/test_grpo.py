@@ -5,7 +5,7 @@ import torch
 
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.rounding import in_float32
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from hrm_align.rollouts import writers
 from hrm_align.trainers.grpo import GRPOTrainer
 from tests.estimates.told import estimate, kept_by_autograd, main, size_without_weights
@@ -34,7 +34,7 @@ def recipe(tmp_path_factory, data):
 
 @pytest.fixture(scope="module")
 def prompt_ids():
-    renderer = renderer_of(load_model_and_tokenizer("tiny")[1])
+    renderer = get_renderer(load_model_and_tokenizer("tiny")[1])
     ids = [renderer.prompt(text, "direct") for text in TEXTS]
     assert len({*map(len, ids)}) == 1
     return ids

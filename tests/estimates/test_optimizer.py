@@ -10,7 +10,7 @@ from transformers import Trainer
 
 from hrm_align.errors import UserError
 from hrm_align.estimates.optimizer import BLOCKS, optimizer_memory
-from hrm_align.trainers.mixin import optimizer_of
+from hrm_align.trainers.mixin import custom_optimizer
 from hrm_align.trainers.sft_config import SFTArguments
 
 MATRIX, VECTOR, EMBEDDING = (96, 64), (100,), (64, 96)
@@ -50,7 +50,7 @@ def test_arguments_of_the_optimizer_count(tmp_path):
 def test_it_is_what_a_real_step_leaves(tmp_path, optim):
     args = arguments(tmp_path, optim)
     weights = [nn.Parameter(torch.randn(shape)) for (shape, _, _), number in TENSORS.items() for _ in range(number)]
-    make, keywords = optimizer_of(args) or Trainer.get_optimizer_cls_and_kwargs(args, nn.Linear(1, 1))
+    make, keywords = custom_optimizer(args) or Trainer.get_optimizer_cls_and_kwargs(args, nn.Linear(1, 1))
     optimizer = make(weights, **keywords)
     for weight in weights:
         weight.grad = torch.randn_like(weight)

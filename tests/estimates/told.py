@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 import torch
 
-from hrm_align.cli import dispatch, exit_code_of
+from hrm_align.cli import dispatch, run_with_exit_code
 
 
 def main(argv):
-    return exit_code_of(dispatch, argv)
+    return run_with_exit_code(dispatch, argv)
 
 
 def estimate(capsys, recipe, *flags):

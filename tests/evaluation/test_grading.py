@@ -18,7 +18,7 @@ from hrm_align.evaluation import grading
 from hrm_align.evaluation.evaluate import graded
 from hrm_align.evaluation.grading import grade_answers, score_all
 from hrm_align.models.loading import load_tokenizer
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from hrm_align.rewards.suite import Fault, RewardSpec, RewardSuite, Scores
 from tests.command_line import run
 from tests.rewards.rows import row, skip_without_sandbox
@@ -40,7 +40,7 @@ def sql_row(folder: Path, reference: str, line: int = 1) -> Any:
 def written(answers: list[str]) -> tuple[Any, list[list[int]]]:
     """A tokenizer, and answers as a model would write them, each with its end."""
     tokenizer = load_tokenizer("tiny")
-    end = renderer_of(tokenizer).response_end_id
+    end = get_renderer(tokenizer).response_end_id
     return tokenizer, [[*tokenizer(text, add_special_tokens=False)["input_ids"], end] for text in answers]
 
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from hrm_align.rollouts.groups import pass_at_k, silent_groups
+from hrm_align.rollouts.groups import pass_at_k, zero_variance_groups
 from tests.command_line import run
 from tests.trainers.grpo_runs import grpo, prompts
 
@@ -26,7 +26,7 @@ def test_pass_at_k_is_the_chance_of_a_draw_without_replacement():
 
 def test_a_group_is_silent_if_all_graded_answers_are_paid_alike():
     rewards = [1, 1, 1, 0, None, None, None, 1, 0.5, 0.5]
-    assert silent_groups(rewards, 2) == [0, 2, 3, 4]
+    assert zero_variance_groups(rewards, 2) == [0, 2, 3, 4]
 
 
 @pytest.mark.numeric

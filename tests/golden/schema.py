@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from hrm_align.cli import COMMANDS
 from hrm_align.config.parser import RecipeParser
-from hrm_align.config.rules import KINDS, kind_of
+from hrm_align.config.rules import KINDS, recipe_kind
 from hrm_align.config.schema import FILE, HELP_WIDTH
 
 
@@ -26,7 +26,7 @@ def generated() -> dict[str, Any]:
 
 
 def _recipe(name: str) -> dict[str, Any]:
-    kind, parser = kind_of(name), RecipeParser(kind_of(name))
+    kind, parser = recipe_kind(name), RecipeParser(recipe_kind(name))
     settings: dict[str, Any] = {}
     for action in parser._actions:
         if action.dest == "config" or action.dest in settings:  # the second one is `--no_...`

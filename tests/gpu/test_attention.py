@@ -10,7 +10,7 @@ import copy
 import pytest
 import torch
 
-from tests.parity.reference import document, drawn_mask, reference_logits, small_model, trained_model, unpatched
+from tests.parity.reference import document, reference_logits, rule_mask, small_model, trained_model, unpatched
 
 KERNELS = ["sdpa", "eager", "per_document", "varlen", "flex_attention"]
 TRAINABLE = KERNELS[:-1]  # on a CPU: flex_attention has no backward there
@@ -101,7 +101,7 @@ def drawn_gradients(model, labels):
     ids, positions = torch.cat(documents)[None], torch.cat([torch.arange(len(row)) for row in documents])[None]
     model.zero_grad()
     with unpatched():
-        mask = drawn_mask([row.tolist() for row in documents], ids.shape[1])
+        mask = rule_mask([row.tolist() for row in documents], ids.shape[1])
         model(ids, attention_mask=mask, position_ids=positions, labels=labels[:, :-2], use_cache=False).loss.backward()
     gradients = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
     model.zero_grad()
@@ -149,7 +149,7 @@ def test_in_bfloat16_a_kernel_errs_no_more_than_a_drawn_mask(reference, kernel, 
         ).logits[0, :-2]
         model.set_attn_implementation("sdpa")
         with unpatched():
-            drawn = drawn_mask([row.tolist() for row in rows()], ids.shape[1] - 2).bfloat16().to(device)
+            drawn = rule_mask([row.tolist() for row in rows()], ids.shape[1] - 2).bfloat16().to(device)
             by_mask = model(
                 ids[:, :-2].to(device), attention_mask=drawn, position_ids=positions[:, :-2].to(device), use_cache=False
             ).logits[0]

@@ -10,7 +10,7 @@ from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
 from hrm_align.models.perturbation import prove
 from hrm_align.models.rounding import measure_floor
-from hrm_align.rendering import Document, renderer_of
+from hrm_align.rendering import Document, get_renderer
 from hrm_align.rollouts import graphs
 from hrm_align.rollouts.local import Decoding, sample
 from hrm_align.rollouts.logprobs import parity
@@ -27,7 +27,7 @@ HALF = 0.2  # nats of a token in bfloat16; measured: 0.03
 def loaded(request, device):
     """The embedded base on the device, its tokenizer and prompts."""
     model, tokenizer = load_model_and_tokenizer("tiny", attn_implementation=request.param, device=device)
-    render = renderer_of(tokenizer)
+    render = get_renderer(tokenizer)
     return model, tokenizer, [render.prompt(text, "direct") for text in TEXTS]
 
 
@@ -65,7 +65,7 @@ def test_compiled_pieces_draw_what_blocks_draw(little_room, monkeypatch):
     monkeypatch.setattr(graphs, "_compiled", lambda piece: compiled.add(piece.__name__) or original(piece))
     original.cache_clear()
     model, tokenizer = load_model_and_tokenizer("tiny", attn_implementation="per_document")
-    rows = groups([renderer_of(tokenizer).prompt(text, "direct") for text in TEXTS])
+    rows = groups([get_renderer(tokenizer).prompt(text, "direct") for text in TEXTS])
     plain, captured = (
         sample(model, rows, range(len(rows)), Decoding(LONG, temperature=1.5, cuda_graphs=graphs))
         for graphs in (False, True)
@@ -127,7 +127,7 @@ def test_greedy_answers_are_those_of_stock_generate(loaded):
 
 def documents(tokenizer):
     """Questions with answers of some length."""
-    render = renderer_of(tokenizer)
+    render = get_renderer(tokenizer)
     made = []
     for number, text in enumerate(TEXTS):
         prompt = render.prompt(text, "direct")

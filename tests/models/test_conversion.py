@@ -31,7 +31,7 @@ from tests.official_form import (
     save_official,
     write_yaml,
 )
-from tests.parity.reference import drawn_mask, unpatched
+from tests.parity.reference import rule_mask, unpatched
 
 IDS = [6, 8, 60, 61, 62, 63, 7, 70, 71, 72, 11]
 
@@ -44,7 +44,7 @@ def official(tmp_path) -> Path:
 def stock_logits(folder: Path) -> torch.Tensor:
     model = HrmTextForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
     with unpatched(), torch.no_grad():
-        return model(torch.tensor([IDS]), attention_mask=drawn_mask([IDS], len(IDS)), use_cache=False).logits[0]
+        return model(torch.tensor([IDS]), attention_mask=rule_mask([IDS], len(IDS)), use_cache=False).logits[0]
 
 
 @pytest.mark.numeric

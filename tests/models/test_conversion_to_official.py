@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 from transformers import HrmTextForCausalLM
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from tests.command_line import convert
 from tests.official_form import SETTINGS, keys_of, load_official, same_bits, save_drawn, save_small
 
@@ -39,7 +39,7 @@ def small(tmp_path) -> Path:
 
 def run_script(capsys, source, target) -> tuple[int, str, str]:
     """The exit code, and what was printed and complained about."""
-    code = exit_code_of(import_module("convert_to_official").main, [str(source), str(target)])
+    code = run_with_exit_code(import_module("convert_to_official").main, [str(source), str(target)])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 

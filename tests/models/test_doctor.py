@@ -84,12 +84,12 @@ def test_a_fault_is_found_and_mended_and_the_logits_are_those_from_before(capsys
 
     code, found = examined(capsys, model)
     assert code == 1 and not found["sound"]
-    assert check in {finding["check"] for finding in found["findings"] if finding["mendable"]}
+    assert check in {finding["check"] for finding in found["findings"] if finding["fixable"]}
     assert contents(model) == faulty, "looking wrote something"
 
     code, result = examined(capsys, model, "--fix")
-    assert code == 0 and result["sound"] and check in {finding["check"] for finding in result["mended"]}
-    assert examined(capsys, model) == (0, result | {"mended": [], "written": []})
+    assert code == 0 and result["sound"] and check in {finding["check"] for finding in result["fixed"]}
+    assert examined(capsys, model) == (0, result | {"fixed": [], "written": []})
     assert torch.equal(stock_logits(model), before)
     after = contents(model)
     for name, content in faulty.items():
@@ -206,7 +206,7 @@ def test_a_stock_checkpoint_is_sound_whole_and_sharded(capsys, tmp_path, dtype):
         tokenizer.save_pretrained(folder)
         assert examined(capsys, folder) == (
             0,
-            {"model": str(folder), "sound": True, "findings": [], "mended": [], "written": []},
+            {"model": str(folder), "sound": True, "findings": [], "fixed": [], "written": []},
         )
     assert len(list((tmp_path / "500KB").glob("*.safetensors"))) > 2
 

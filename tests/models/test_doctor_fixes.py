@@ -10,7 +10,7 @@ import torch
 from transformers import HrmTextForCausalLM
 
 from hrm_align.models.doctor.fix import mend
-from hrm_align.trainers.checkpoints import check_whole, write_manifest
+from hrm_align.trainers.checkpoints import find_damage, write_manifest
 from tests.command_line import examined, run
 from tests.planted_faults import contents, copy_of_tiny, edit, exported, split_keys, split_shards, stock_logits
 
@@ -102,6 +102,6 @@ def test_a_runs_own_checkpoint_is_not_mended_behind_its_seal(capsys, model):
     sealed = contents(model)
     code, _, err = run(capsys, "doctor", model, "--fix")
     assert code == 2 and "delete manifest.json in the copy" in err
-    assert contents(model) == sealed and check_whole(model) is None
+    assert contents(model) == sealed and find_damage(model) is None
     (model / "manifest.json").unlink()
     assert examined(capsys, model, "--fix")[0] == 0

@@ -6,7 +6,7 @@ from transformers import HrmTextConfig, HrmTextForCausalLM
 
 from hrm_align.config.arguments import LoraArguments
 from hrm_align.errors import UserError
-from hrm_align.models.layers import PRESETS, applications, linear_layers, preset_of
+from hrm_align.models.layers import PRESETS, applications, linear_layers, summarize_layers
 from hrm_align.models.lora import lora_config
 
 LAYERS = 16
@@ -84,8 +84,8 @@ def test_a_name_that_means_nothing_or_two_things_is_refused(the_1b, name, said):
 
 def test_layers_are_told_in_one_word(the_1b):
     for preset in PRESETS:
-        assert preset_of(linear_layers(the_1b, [preset])) == preset
-    assert preset_of(linear_layers(the_1b, ["low.mlp", "head"])) == "L.mlp, lm_head"
+        assert summarize_layers(linear_layers(the_1b, [preset])) == preset
+    assert summarize_layers(linear_layers(the_1b, ["low.mlp", "head"])) == "L.mlp, lm_head"
 
 
 def test_the_adapters_of_the_1b_recipes_are_small(the_1b):

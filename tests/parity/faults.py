@@ -17,7 +17,7 @@ from peft.tuners.lora import LoraLayer, LoraModel
 from torch import Tensor, nn
 
 from hrm_align.models import prefix_mask
-from hrm_align.models.intervals import attention_mask_of
+from hrm_align.models.intervals import build_attention_mask
 from hrm_align.rollouts.local import sample
 
 Fault = Callable[[Any], AbstractContextManager]  # of the model that is spoilt
@@ -36,7 +36,7 @@ def causal_prompt(model: Any, size: float, tokens: int | None = None) -> Iterato
     """
 
     def spoilt(intervals: Any, config: Any, dtype: torch.dtype, kv_length: int | None = None) -> Tensor:
-        mask = attention_mask_of(intervals, config, dtype, kv_length)
+        mask = build_attention_mask(intervals, config, dtype, kv_length)
         if mask.dtype == torch.bool:
             mask = torch.zeros(mask.shape, dtype=dtype).masked_fill_(~mask, torch.finfo(dtype).min)
         query, key = torch.arange(mask.shape[-2])[:, None], torch.arange(mask.shape[-1])[None, :]
@@ -46,7 +46,10 @@ def causal_prompt(model: Any, size: float, tokens: int | None = None) -> Iterato
             ahead = ahead & (key > last - tokens)
         return mask - size * ahead.to(dtype)
 
-    with patch.object(prefix_mask, "attention_mask_of", spoilt), patch.object(prefix_mask, "plan_of", lambda *_: None):
+    with (
+        patch.object(prefix_mask, "build_attention_mask", spoilt),
+        patch.object(prefix_mask, "make_plan", lambda *_: None),
+    ):
         yield
 
 

@@ -96,7 +96,7 @@ def unpatched():
         prefix_mask.install()
 
 
-def drawn_mask(documents: list[list[int]], length: int) -> torch.Tensor:
+def rule_mask(documents: list[list[int]], length: int) -> torch.Tensor:
     """(1, 1, length, length) float mask, of the default dtype, of a row in which the documents stand one behind the other."""
     allowed = [[key == query for key in range(length)] for query in range(length)]
     start = 0
@@ -115,5 +115,5 @@ def reference_logits(model: HrmTextForCausalLM, tokens: list[int] | torch.Tensor
     """(seq, vocab) logits of one document alone, teacher-forced."""
     ids = torch.as_tensor(tokens)
     with unpatched(), torch.no_grad():
-        mask = drawn_mask([ids.tolist()], len(ids))
+        mask = rule_mask([ids.tolist()], len(ids))
         return model(ids[None], attention_mask=mask, use_cache=False).logits[0]

@@ -9,7 +9,7 @@ import torch
 import hrm_align.rollouts.groups as groups
 from hrm_align.errors import RunError
 from hrm_align.models.prefix_mask import PrefixMaskError, causal_prompt
-from hrm_align.rollouts.kv_cache import left_padded
+from hrm_align.rollouts.kv_cache import left_pad
 from hrm_align.rollouts.local import Completion, sample
 from hrm_align.trainers.grpo import GRPOTrainer
 from tests.parity.reference import unpatched
@@ -45,7 +45,7 @@ def causal_prefill(engine, *args, **kwargs):
 
 def no_cache(engine, rows, seeds, decoding, **_):
     """Stock `generate` without a cache, without our patch: the answer joins the prefix as it grows."""
-    ids, mask = left_padded(rows, 5)
+    ids, mask = left_pad(rows, 5)
     types = mask.clone()
     with unpatched():
         out = engine.model.generate(

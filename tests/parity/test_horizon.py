@@ -6,8 +6,8 @@ from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
 
 from hrm_align.errors import UserError
-from hrm_align.models.recurrence import Horizon, HorizonSchedule, backbone_of, from_l_bp_cycles, to_l_bp_cycles
-from tests.parity.reference import drawn_mask, float64, recomputed_in_float64, small_model
+from hrm_align.models.recurrence import Horizon, HorizonSchedule, from_l_bp_cycles, get_backbone, to_l_bp_cycles
+from tests.parity.reference import float64, recomputed_in_float64, rule_mask, small_model
 
 # Of the largest entry, in float64; seen 1e-15. The port's default horizon is off by 0.27, one pass too many or too few by
 # more.
@@ -39,10 +39,10 @@ def _in_float64():
 
 def official_loss(model, h_steps, l_steps):
     """The official training forward: the last `h_steps` H passes and the last `l_steps` L passes carry gradient."""
-    backbone, head = backbone_of(model), model.get_output_embeddings()
+    backbone, head = get_backbone(model), model.get_output_embeddings()
     config = backbone.config
     layers, total = config.num_layers_per_stack, config.H_cycles * config.L_cycles
-    mask = torch.cat([drawn_mask([row], IDS.shape[1]) for row in IDS.tolist()])
+    mask = torch.cat([rule_mask([row], IDS.shape[1]) for row in IDS.tolist()])
     high = backbone.embed_tokens(IDS) * backbone.embedding_scale
     rest = {
         "attention_mask": mask,

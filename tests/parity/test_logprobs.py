@@ -8,8 +8,8 @@ from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.packing import PackedCollator
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.prefix_mask import causal_prompt
-from hrm_align.rendering import Document, renderer_of
-from hrm_align.rollouts.kv_cache import left_padded
+from hrm_align.rendering import Document, get_renderer
+from hrm_align.rollouts.kv_cache import left_pad
 from hrm_align.rollouts.local import generate
 from hrm_align.rollouts.logprobs import cached_logprobs, parity, response_logprobs
 from tests.parity.reference import float64, reference_logits
@@ -34,7 +34,7 @@ def in_float64():
 
 @pytest.fixture(scope="module")
 def documents(tiny):
-    render = renderer_of(tiny[1])
+    render = get_renderer(tiny[1])
     examples = load_examples([DatasetSpec(path="data/chat/test.jsonl")])[0][:12]
     return [render.document(e.messages, e.answer, e.condition) for e in examples]
 
@@ -82,7 +82,7 @@ def test_the_trainers_packed_logprobs_equal_teacher_forcing(in_float64, document
 def test_generated_tokens_score_what_they_were_drawn_with(in_float64, tiny, documents):
     model, _ = tiny
     prompts = [d.input_ids[: d.prefix_length] for d in documents]
-    ids, mask = left_padded(prompts, 5)
+    ids, mask = left_pad(prompts, 5)
     out = model.generate(ids, attention_mask=mask, max_new_tokens=12, do_sample=False, output_logits=True,
                          return_dict_in_generate=True)  # fmt: skip
     drawn = torch.stack(out.logits, dim=1).log_softmax(-1).max(-1).values

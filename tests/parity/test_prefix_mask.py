@@ -13,9 +13,9 @@ from hrm_align.models.prefix_mask import CACHE, causal_prompt
 from hrm_align.rendering import PUBLISHED
 from tests.parity.reference import (
     document,
-    drawn_mask,
     float64,
     reference_logits,
+    rule_mask,
     small_model,
     trained_model,
     unpatched,
@@ -122,7 +122,7 @@ def test_packed_row_equals_a_drawn_mask_in_loss_and_gradients(model, rows, kerne
     model.set_attn_implementation("sdpa")
     model.zero_grad()
     with unpatched():
-        mask = drawn_mask([r.tolist() for r in rows], ids.shape[1])
+        mask = rule_mask([r.tolist() for r in rows], ids.shape[1])
         model(ids, attention_mask=mask, position_ids=positions, labels=labels, use_cache=False).loss.backward()
     theirs = [p.grad for p in model.parameters() if p.grad is not None]
     model.zero_grad()
@@ -250,7 +250,7 @@ def test_the_causal_prompt_is_another_model(model, rows):
 
 @pytest.mark.numeric
 def test_a_four_dimensional_mask_is_taken_as_it_is(model, rows):
-    mask = drawn_mask([rows[0].tolist()], len(rows[0]))
+    mask = rule_mask([rows[0].tolist()], len(rows[0]))
     model.set_attn_implementation("eager")
     with torch.no_grad():
         logits = model(rows[0][None], attention_mask=mask == 0).logits[0]

@@ -15,7 +15,7 @@ from hrm_align.export.merging import merge
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
 from hrm_align.models.rounding import FACTOR, measure_floor
-from hrm_align.rendering import Document, renderer_of
+from hrm_align.rendering import Document, get_renderer
 from hrm_align.rollouts.local import generate
 from tests.parity.faults import (
     CAUSAL,
@@ -40,7 +40,7 @@ def adapted(folder, seed=1):
     model, tokenizer = load_model_and_tokenizer(str(folder))
     model = add_adapter(model, tokenizer, str(folder), LoraArguments(use_peft=True))
     randomise_adapter(model, seed)
-    return model, [renderer_of(tokenizer).prompt(question, "direct") for question in QUESTIONS]
+    return model, [get_renderer(tokenizer).prompt(question, "direct") for question in QUESTIONS]
 
 
 @pytest.fixture(scope="module")

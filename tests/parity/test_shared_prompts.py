@@ -10,8 +10,8 @@ from trl.trainer.utils import add_fused_lm_head
 from hrm_align.models.intervals import PrefixMaskError
 from hrm_align.models.lm_head import score_responses_only
 from hrm_align.models.prefix_mask import causal_prompt
-from hrm_align.rollouts.logprobs import groups_of, pack, score_packed
-from tests.parity.reference import drawn_mask, float64, reference_logits, small_model, trained_model, unpatched
+from hrm_align.rollouts.logprobs import group_rows, pack, score_packed
+from tests.parity.reference import float64, reference_logits, rule_mask, small_model, trained_model, unpatched
 
 # Of the largest log-probability or logit, and of the norm of all gradients. Seen in float64: 5e-15; in float32, where the
 # noise depends on the processor: 4e-6. Faults: an attention scale that is 0.1 % off 1e-4, an answer that sees its
@@ -69,7 +69,7 @@ def row_logprobs(model):
     for row in range(len(ids)):
         tokens, answer = ids[row][mask[row] == 1], int(mask[row, -kept:].sum())
         with unpatched():
-            drawn = drawn_mask([tokens.tolist()], len(tokens))
+            drawn = rule_mask([tokens.tolist()], len(tokens))
             logits = model(tokens[None], attention_mask=drawn, use_cache=False).logits[0]
         chosen = logits.log_softmax(-1)[:-1].gather(-1, tokens[1:, None])[:, 0][-answer:]
         scored = scored.index_put((torch.tensor(row), torch.arange(answer)), chosen)
@@ -136,14 +136,14 @@ def test_the_prompt_is_read_bidirectionally(model):
 
 def test_one_row_holds_no_padding_and_prompts_stand_once():
     ids, mask, kept = rollout()
-    packed = pack(groups_of(ids, mask, kept), 5, in_one_row=True)
+    packed = pack(group_rows(ids, mask, kept), 5, in_one_row=True)
     assert packed.input_ids.shape == (1, sum(map(len, PROMPTS)) + sum(len(a) for answers in ANSWERS for a in answers))
 
 
 def test_rows_whose_answer_is_masked_out_are_left_out():
     ids, mask, kept = rollout()
     mask[1, -kept:] = 0
-    groups = groups_of(ids, mask, kept)
+    groups = group_rows(ids, mask, kept)
     assert sorted(row for group in groups for row in group.rows) == [0, 2, 3, 4, 5]
 
 

@@ -50,7 +50,7 @@ def offline(specs: list[DatasetSpec]) -> list[DatasetSpec]:
     ]
 
 
-def examples_of(recipe: SFTRecipe | GRPORecipe, specs: list[DatasetSpec]) -> list[Example]:
+def build_examples(recipe: SFTRecipe | GRPORecipe, specs: list[DatasetSpec]) -> list[Example]:
     return load_examples(offline(specs), default_condition=recipe.data.condition)[0]
 
 
@@ -106,7 +106,7 @@ def test_a_step_of_a_1b_recipe_has_the_tokens_of_the_official_sft(recipe: str) -
 def test_every_row_of_a_recipes_data_becomes_an_example_under_its_condition(recipe: str) -> None:
     config = parsed(recipe)
     for specs in (config.data.specs(), config.data.eval_specs(), config.data.guard_specs()):
-        for example in examples_of(config, specs) if specs else []:
+        for example in build_examples(config, specs) if specs else []:
             assert example.messages and example.answer.content.strip()
             of_its_own = "condition" in Path(specs[0].path).read_text() if Path(specs[0].path).is_file() else False
             assert example.condition == config.data.condition or of_its_own
@@ -115,7 +115,7 @@ def test_every_row_of_a_recipes_data_becomes_an_example_under_its_condition(reci
 @pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if is_grpo(recipe)])
 def test_the_rewards_of_a_recipe_pay_right_answers_and_not_corrupted_ones(recipe: str) -> None:
     config = parsed(recipe)
-    rows = examples_of(config, config.data.specs())
+    rows = build_examples(config, config.data.specs())
     with RewardSuite([RewardSpec.of(entry) for entry in config.rewards.rewards], deadline=30.0) as suite:
         report = preflight(suite, rows, limit=40)
     print(report.to_dict())
@@ -137,7 +137,7 @@ def test_the_columns_of_a_hub_data_set_are_read_as_prompt_and_answer(
     recipe: str, prompt: str, answer: str, count: int
 ) -> None:
     config = parsed(recipe)
-    examples = examples_of(config, config.data.specs())
+    examples = build_examples(config, config.data.specs())
     assert len(examples) == count
     assert examples[0].messages[-1].content.startswith(prompt)
     assert examples[0].answer.content.endswith(answer)

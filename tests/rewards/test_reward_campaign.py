@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def campaign(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_faults_are_told_and_spoofs_are_not_paid(campaign, capsys):
-    code = exit_code_of(campaign.main, ["--faults", "14"])
+    code = run_with_exit_code(campaign.main, ["--faults", "14"])
     out, err = capsys.readouterr()
     assert code == 0, out + err
     assert "14 of 14 faults caught and reported; 14 of 14 good batches graded correctly" in " ".join(out.split())
@@ -33,5 +33,5 @@ def test_the_full_campaign_has_the_numbers_that_are_promised(campaign):
 
 def test_a_spoof_that_is_paid_fails_the_campaign(campaign, capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(campaign, "SPOOFS", [("exact", "4", ["4"])])
-    assert exit_code_of(campaign.main, ["--faults", "0"]) == 1
+    assert run_with_exit_code(campaign.main, ["--faults", "0"]) == 1
     assert "exact rewards '4' with 1.0" in capsys.readouterr().out

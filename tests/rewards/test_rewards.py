@@ -11,7 +11,7 @@ import pytest
 
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.errors import UserError
-from hrm_align.rewards.base import GRADERS, Verifiable, create_grader, options_of, reward_class
+from hrm_align.rewards.base import GRADERS, Verifiable, create_grader, list_options, reward_class
 from hrm_align.rewards.json_rewards import json_match
 from hrm_align.rewards.text_rewards import boxed_answers, final_answer, marked_answers, overlong_punishment, visible
 from tests.rewards.rows import row, skip_without_sandbox
@@ -244,7 +244,7 @@ def test_length_is_paid_within_bounds_and_punished_beyond_soft_ones():
 def test_every_reward_describes_itself_and_its_options():
     for name in GRADERS:
         assert reward_class(name).__doc__.strip().endswith(".") or name == "length"
-        assert all(text and not text.endswith(".") for _, _, text in options_of(reward_class(name)))
+        assert all(text and not text.endswith(".") for _, _, text in list_options(reward_class(name)))
 
 
 SHIPPED = {

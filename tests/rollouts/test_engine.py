@@ -7,8 +7,8 @@ import torch
 
 from hrm_align.errors import UserError
 from hrm_align.models.loading import load_model_and_tokenizer
-from hrm_align.rendering import renderer_of
-from hrm_align.rollouts.engine import Completion, Decoding, Engine, Request, requests_of, run
+from hrm_align.rendering import get_renderer
+from hrm_align.rollouts.engine import Completion, Decoding, Engine, Request, build_requests, run
 from hrm_align.rollouts.local import LocalEngine, sample
 
 WARM = Decoding(24, temperature=1.2)
@@ -22,7 +22,7 @@ def tiny(request):
 
 @pytest.fixture(scope="module")
 def prompts(tiny):
-    render = renderer_of(tiny[1])
+    render = get_renderer(tiny[1])
     texts = ["copy abc", "Write the words bird, pig and cat backwards, one after the other.", "5 + 6 + 7 = ?", "ab"]
     return [render.prompt(text, "noisy") for text in texts]
 
@@ -173,6 +173,6 @@ def test_the_local_engine_keeps_the_protocol(tiny):
 
 def test_equal_neighbours_become_one_request():
     rows = [[1, 2], [1, 2], [1, 2], [3], [1, 2]]
-    assert [(list(r.prompt_ids), tuple(r.seeds)) for r in requests_of(rows, range(5), WARM, most=2)] == [
+    assert [(list(r.prompt_ids), tuple(r.seeds)) for r in build_requests(rows, range(5), WARM, most=2)] == [
         ([1, 2], (0, 1)), ([1, 2], (2,)), ([3], (3,)), ([1, 2], (4,))
     ]  # fmt: skip

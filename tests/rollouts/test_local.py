@@ -9,7 +9,7 @@ import torch
 
 from hrm_align.errors import UserError
 from hrm_align.models.loading import load_model_and_tokenizer
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from hrm_align.rollouts.kv_cache import SlotLayer
 from hrm_align.rollouts.local import Decoding, generate, sample
 from tests.parity.reference import reference_logits
@@ -25,7 +25,7 @@ def tiny(request):
 
 @pytest.fixture(scope="module")
 def prompts(tiny):
-    render = renderer_of(tiny[1])
+    render = get_renderer(tiny[1])
     return [render.prompt(text, condition) for text in TEXTS for condition in ("direct", "noisy")]
 
 
@@ -50,7 +50,7 @@ def test_its_logprobs_are_those_of_a_mask_drawn_by_hand(tiny, prompts):
 def test_tokens_come_as_often_as_the_model_says(tiny):
     """First tokens of 4,000 answers to one prompt, in their expected numbers (chi-square, 99.9 % quantile)."""
     model, tokenizer = tiny
-    prompt = renderer_of(tokenizer).prompt("Kim likes", "noisy")
+    prompt = get_renderer(tokenizer).prompt("Kim likes", "noisy")
     probabilities = (reference_logits(model, prompt)[-1] / 1.3).softmax(-1)
     drawn = sample(model, [prompt] * 4000, range(4000), Decoding(1, temperature=1.3), batch_size=4000)
     counts = torch.bincount(torch.tensor([answer.ids[0] for answer in drawn]), minlength=len(probabilities))
@@ -104,7 +104,7 @@ def test_where_only_one_token_is_possible_it_is_that_of_greedy_decoding(tiny, pr
 def many():
     """200 prompts of the base's own families, and the answers of stock `generate`."""
     model, tokenizer = load_model_and_tokenizer("tiny")
-    render = renderer_of(tokenizer)
+    render = get_renderer(tokenizer)
     rows = [json.loads(line) for line in Path("data/base_families/test.jsonl").read_text().splitlines()[:200]]
     prompts = [render.prompt(row["instruction"], row["condition"]) for row in rows]
     return prompts, stock_greedy(model, prompts, 24)
@@ -151,7 +151,7 @@ def test_sampled_answers_are_those_of_their_seed(tiny, prompts):
 def test_an_answer_ends_with_its_end_token_and_the_others_go_on(tiny, prompts):
     """Also where the first token is the end, and where most answers have left the batch."""
     model, tokenizer = tiny
-    end = renderer_of(tokenizer).response_end_id
+    end = get_renderer(tokenizer).response_end_id
     rows = repeated(prompts, 8)
     answers = sample(model, rows, range(len(rows)), Decoding(24, temperature=2.0))
     lengths = {len(answer.ids) for answer in answers}

@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 
 import recipes.sft
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.trainers.mixin import Stabilised
 
 STOCK_INIT = PartialState.__init__
@@ -76,7 +76,7 @@ def main(runs: list[dict]) -> int:
         os.environ.update(launched | run["environment"])
         launch_as(run["sharded"])
         record_gradients(Path(run["gradients"]), run["at"])
-        if code := exit_code_of(recipes.sft.main, run["arguments"]):
+        if code := run_with_exit_code(recipes.sft.main, run["arguments"]):
             return code
     return 0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hrm_align.cli import dispatch, exit_code_of
+from hrm_align.cli import dispatch, run_with_exit_code
 from hrm_align.estimates import batch as free_memory
 from hrm_align.models.loading import resolve
 from tests.trainers.recipe_runs import arguments, distance, launched_sft, metrics, sft, weights, write_rows
@@ -36,7 +36,7 @@ def taken(data, tmp_path, capsys):
 
     def total(*flags):
         command = ["estimate", "--json", *arguments(tmp_path / "none", data, *SHORT, *map(str, flags))]
-        assert exit_code_of(dispatch, command) == 0
+        assert run_with_exit_code(dispatch, command) == 0
         return json.loads(capsys.readouterr().out)["total"] / 2**30
 
     return total
@@ -82,7 +82,7 @@ def test_activations_are_recomputed_only_where_not_one_row_fits(data, taken, tmp
 
 
 def test_a_run_that_cannot_fit_is_one_sentence_before_anything_is_written(data, tmp_path, capsys):
-    assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *with_memory(0.001))]) == 2
+    assert run_with_exit_code(dispatch, ["sft", *arguments(tmp_path / "run", data, *with_memory(0.001))]) == 2
     assert "not even one row of max_length 64 fits into 0.001 GiB" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -102,7 +102,7 @@ def test_a_resumed_run_keeps_its_split_where_it_fits(data, saved, tmp_path, caps
     assert "4 rows a forward, 2 forwards a step; as before it was resumed" in capsys.readouterr().err
     assert distance(weights(saved), weights(tmp_path / "run"), weights(Path(resolve("tiny")))) == 0
     other = with_memory(10.0, "--per_device_train_batch_size", "5", *resumed)
-    assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "other", data, *other)]) == 2
+    assert run_with_exit_code(dispatch, ["sft", *arguments(tmp_path / "other", data, *other)]) == 2
     assert "was trained with 8 rows per step on each device, but this run has 5" in capsys.readouterr().err
 
 
@@ -151,11 +151,11 @@ def test_a_container_has_what_its_limit_leaves_without_cache_that_can_go(tmp_pat
      (["--compile_blocks", "true", "--torch_compile", "true"], "keep compile_blocks")],
 )  # fmt: skip
 def test_contradictions_are_one_sentence(data, tmp_path, capsys, flags, words):
-    assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *SHORT, *flags)]) == 2
+    assert run_with_exit_code(dispatch, ["sft", *arguments(tmp_path / "run", data, *SHORT, *flags)]) == 2
     assert words in capsys.readouterr().err
 
 
 def test_weights_that_are_split_are_refused(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *with_memory(10.0))]) == 2
+    assert run_with_exit_code(dispatch, ["sft", *arguments(tmp_path / "run", data, *with_memory(10.0))]) == 2
     assert "auto_batch cannot estimate the memory of sharded weights" in capsys.readouterr().err

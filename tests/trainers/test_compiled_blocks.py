@@ -11,7 +11,7 @@ from torch._dynamo.utils import counters
 from torch._inductor.utils import fresh_cache
 from transformers import HrmTextConfig, HrmTextForCausalLM
 
-from hrm_align.cli import dispatch, exit_code_of
+from hrm_align.cli import dispatch, run_with_exit_code
 from hrm_align.models.compile import compile_blocks
 from hrm_align.models.loading import load_model, resolve
 from hrm_align.models.recurrence import Horizon
@@ -71,9 +71,9 @@ RUN_GRAPHS_AS_THEY_ARE = """
 import sys, torch
 from functools import partial
 torch.compile = partial(torch.compile, backend="eager")
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from recipes.sft import main
-sys.exit(exit_code_of(main, sys.argv[1:]))
+sys.exit(run_with_exit_code(main, sys.argv[1:]))
 """
 
 
@@ -164,7 +164,8 @@ def test_where_nothing_can_be_compiled_it_is_one_sentence(data, tmp_path, capsys
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
     with fresh_cache():
         assert (
-            exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *STEP, "--compile_blocks", "true")]) == 2
+            run_with_exit_code(dispatch, ["sft", *arguments(tmp_path / "run", data, *STEP, "--compile_blocks", "true")])
+            == 2
         )
     said = capsys.readouterr().err
     assert "--compile_blocks cannot compile on this machine" in said and "Traceback" not in said

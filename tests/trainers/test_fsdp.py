@@ -10,7 +10,7 @@ import yaml
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.errors import UserError
 from hrm_align.trainers.launch import check_launch
 from hrm_align.trainers.sft_config import parse_sft
@@ -226,7 +226,7 @@ def test_what_is_not_ddp_is_refused_before_anything_is_read(tmp_path, capsys, mo
     for name, value in {**FSDP2, **environment}.items():
         monkeypatch.setenv(name, value)
     absent = arguments(tmp_path / "run", tmp_path / "absent.jsonl", *flags)
-    assert exit_code_of(sft.main, absent) == 2
+    assert run_with_exit_code(sft.main, absent) == 2
     said = capsys.readouterr().err.strip()
     assert words in said and said.startswith("error:") and "\n" not in said
     assert not (tmp_path / "run").exists()
@@ -235,7 +235,7 @@ def test_what_is_not_ddp_is_refused_before_anything_is_read(tmp_path, capsys, mo
 def test_grpo_is_refused_before_anything_is_read(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     absent = arguments(tmp_path / "run", tmp_path / "absent.jsonl", "--rewards", "exact")
-    assert exit_code_of(grpo.main, absent) == 2
+    assert run_with_exit_code(grpo.main, absent) == 2
     assert "GRPO cannot sample from a model that FSDP or DeepSpeed shards" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 

@@ -118,7 +118,7 @@ def test_a_run_leaves_a_loadable_checkpoint_and_tells_what_it_did(data, tmp_path
     assert account["prompts"]["kept"] == 18
 
 
-def groups_of(lines):
+def group_rows(lines):
     """Samples of a step, by prompt."""
     found = {}
     for line in lines:
@@ -133,7 +133,7 @@ def test_advantages_are_those_of_the_paper(algorithm, data, tmp_path):
     mean of the others (RLOO)."""
     grpo(tmp_path / "run", data, "--max_steps", "2", "--algorithm", algorithm, "--log_samples", "16")
     moved = 0
-    for group in groups_of(samples(tmp_path / "run")):
+    for group in group_rows(samples(tmp_path / "run")):
         paid = [line["reward"] for line in group]
         assert len(group) == 4
         for line in group:
@@ -157,7 +157,7 @@ def test_groups_without_a_signal_are_replaced_by_other_prompts(data, tmp_path):
         grpo(tmp_path / name, data, "--max_steps", "3", "--max_resamples", attempts, "--log_samples", "16")
     plain, resampled = (list(losses(tmp_path / name).values()) for name in ("plain", "resampled"))
     assert all(record["groups/drawn"] == 4 for record in plain)
-    silent = [sum(len({line["reward"] for line in group}) == 1 for group in groups_of(samples(tmp_path / name)))
+    silent = [sum(len({line["reward"] for line in group}) == 1 for group in group_rows(samples(tmp_path / name)))
               for name in ("plain", "resampled")]  # fmt: skip
     print(f"{silent} of twelve groups are silent")
     assert silent[0] >= 4 and silent[1] == 0

@@ -13,7 +13,7 @@ from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.errors import UserError
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from tests.trainers.recipe_runs import metrics, sft, write_rows
 
 PAIRS = [("the fox is red", "red"), ("two and two", "four it is"), ("copy sun", "sun"), ("where", "here or there")] * 4
@@ -35,7 +35,7 @@ def scored(model, rows):
     """Logits of every row, without a cache."""
     _, tokenizer = load_model_and_tokenizer("tiny")
     examples = load_examples([DatasetSpec(path=str(rows))])[0]
-    documents = [renderer_of(tokenizer).document(e.messages, e.answer, e.condition) for e in examples]
+    documents = [get_renderer(tokenizer).document(e.messages, e.answer, e.condition) for e in examples]
     with torch.no_grad():
         return [model(torch.tensor([d.input_ids]), use_cache=False).logits[0] for d in documents]
 
@@ -81,7 +81,7 @@ def loss_of(logits, rows):
     _, tokenizer = load_model_and_tokenizer("tiny")
     losses = []
     for scores, example in zip(logits, load_examples([DatasetSpec(path=str(rows))])[0], strict=True):
-        document = renderer_of(tokenizer).document(example.messages, example.answer, example.condition)
+        document = get_renderer(tokenizer).document(example.messages, example.answer, example.condition)
         labels = torch.tensor(document.input_ids[document.prefix_length :])
         losses.append(
             torch.nn.functional.cross_entropy(scores[document.prefix_length - 1 : -1], labels, reduction="none")

@@ -17,7 +17,7 @@ from hrm_align.models.lora import add_adapter
 from hrm_align.models.sharding import all_finite
 from hrm_align.models.weight_files import load_weights, save_weights
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
-from hrm_align.trainers.checkpoints import MANIFEST, check_whole, write_manifest
+from hrm_align.trainers.checkpoints import MANIFEST, find_damage, write_manifest
 from tests.memory import CLEAR, growth, medium_checkpoint, size_of
 from tests.trainers.recipe_runs import sft, write_rows
 from tests.trainers.resume.runs import LATEST, adapter_sft, forked
@@ -160,7 +160,7 @@ def test_digests_of_files_of_many_blocks_are_sha256(tmp_path):
     assert {name: entry["sha256"] for name, entry in listed.items()} == {
         name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
     }
-    assert check_whole(tmp_path) is None
+    assert find_damage(tmp_path) is None
     shutil.copy(tmp_path / "0.bin", tmp_path / "moved")
     (tmp_path / "0.bin").unlink()
-    assert check_whole(tmp_path) == "0.bin is missing"
+    assert find_damage(tmp_path) == "0.bin is missing"

@@ -10,8 +10,8 @@ import yaml
 
 from hrm_align.errors import UserError
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
-from hrm_align.rendering import renderer_of
-from tests.parity.reference import drawn_mask, unpatched
+from hrm_align.rendering import get_renderer
+from tests.parity.reference import rule_mask, unpatched
 from tests.trainers.recipe_runs import distance, launched_sft, metrics, sft, weights, write_rows
 
 # One step of plain SGD, so long that the weights are the gradient: a relative difference of the one is one of the other.
@@ -50,12 +50,12 @@ def test_the_first_loss_is_the_mean_over_response_tokens_under_a_drawn_mask(rows
     total, count = 0.0, 0
     for line in rows.read_text().splitlines()[:8]:
         row = json.loads(line)
-        document = renderer_of(tokenizer).document(row["prompt"], row["response"])
+        document = get_renderer(tokenizer).document(row["prompt"], row["response"])
         ids = torch.tensor(document.input_ids)
         with unpatched(), torch.no_grad():
-            logits = model(ids[None], attention_mask=drawn_mask([ids.tolist()], len(ids)), use_cache=False).logits[0]
+            logits = model(ids[None], attention_mask=rule_mask([ids.tolist()], len(ids)), use_cache=False).logits[0]
         scored = logits.log_softmax(-1)[torch.arange(len(ids) - 1), ids[1:]][document.prefix_length - 1 :]
-        assert len(scored) == len(renderer_of(tokenizer).plain(row["response"])) + 1, "the end token is learnt"
+        assert len(scored) == len(get_renderer(tokenizer).plain(row["response"])) + 1, "the end token is learnt"
         total, count = total - scored.sum().item(), count + len(scored)
     # Noise seen: 3e-7. One end token of eight that is not learnt moves the loss by 0.011, shifted labels by 4.
     assert metrics(batch_of_8)[0]["loss"] == pytest.approx(total / count, abs=1e-4)

@@ -11,12 +11,12 @@ from safetensors.torch import load_file
 
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.loading import load_model, load_model_and_tokenizer, resolve
-from hrm_align.rendering import renderer_of
+from hrm_align.rendering import get_renderer
 from hrm_align.trainers import mixin as stabilised
 from hrm_align.trainers.alarms import Alarms
 from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.sft_config import SFTArguments
-from tests.parity.reference import drawn_mask, unpatched
+from tests.parity.reference import rule_mask, unpatched
 from tests.trainers.recipe_runs import distance, launched_sft, metrics, sft, weights, write_rows
 
 # One step of SGD so long that the weights are the gradient (as in test_sft.py). Noise seen: 5e-7; a horizon of one pass
@@ -149,10 +149,10 @@ def answers(rows, count):
     model, tokenizer = load_model_and_tokenizer("tiny")
     for line in rows.read_text().splitlines()[:count]:
         row = json.loads(line)
-        document = renderer_of(tokenizer).document(row["prompt"], row["response"])
+        document = get_renderer(tokenizer).document(row["prompt"], row["response"])
         ids = torch.tensor(document.input_ids)
         with unpatched(), torch.no_grad():
-            logits = model(ids[None], attention_mask=drawn_mask([ids.tolist()], len(ids)), use_cache=False).logits[0]
+            logits = model(ids[None], attention_mask=rule_mask([ids.tolist()], len(ids)), use_cache=False).logits[0]
         yield logits.log_softmax(-1)[document.prefix_length - 1 : -1], ids[document.prefix_length :]
 
 
@@ -200,7 +200,7 @@ def test_the_divergence_is_from_the_first_model_on_fixed_rows(rows, tmp_path, mo
     divergences = []
     for line in rows.read_text().splitlines()[:4]:
         row = json.loads(line)
-        document = renderer_of(tokenizer).document(row["prompt"], row["response"])
+        document = get_renderer(tokenizer).document(row["prompt"], row["response"])
         ids = torch.tensor(document.input_ids)[None]
         chosen = slice(document.prefix_length - 1, -1)
         with torch.no_grad():

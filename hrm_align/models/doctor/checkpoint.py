@@ -118,13 +118,13 @@ class Finding:
         check: identifier of the check, for programs.
         problem: description of the fault, with the file.
         remedy: what to do about the fault.
-        mend: function that applies the remedy in memory; None if only the user can apply the remedy.
+        fix: function that applies the remedy in memory; None if only the user can apply the remedy.
     """
 
     check: str
     problem: str
     remedy: str
-    mend: Callable[[Checkpoint], None] | None = None
+    fix: Callable[[Checkpoint], None] | None = None
 
 
 Findings = Iterator[Finding]

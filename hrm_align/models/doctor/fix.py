@@ -27,7 +27,7 @@ from hrm_align.models.doctor.weight_checks import save_fused
 SEAL = "manifest.json"  # hashes of the files of a run's checkpoint-N
 
 
-def mend(folder: Path) -> tuple[list[Finding], list[str]]:
+def fix_checkpoint(folder: Path) -> tuple[list[Finding], list[str]]:
     """Apply all fixes that exist for a checkpoint's findings.
 
     Args:
@@ -43,7 +43,7 @@ def mend(folder: Path) -> tuple[list[Finding], list[str]]:
     written: list[str] = []
     for _ in range(3):  # the chat template can be checked only after its tokenizer is fixed
         checkpoint = read_checkpoint(folder)
-        findings = [finding for finding in examine(checkpoint) if finding.mend]
+        findings = [finding for finding in examine(checkpoint) if finding.fix]
         if not findings:
             break
         if (folder / SEAL).exists():
@@ -52,8 +52,8 @@ def mend(folder: Path) -> tuple[list[Finding], list[str]]:
                 f"it. Copy the folder, delete {SEAL} in the copy, and fix the copy."
             )
         for finding in findings:
-            assert finding.mend is not None
-            finding.mend(checkpoint)
+            assert finding.fix is not None
+            finding.fix(checkpoint)
         fixed += findings
         written += save(checkpoint)
     return fixed, written

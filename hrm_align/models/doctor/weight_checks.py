@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import HrmTextConfig, HrmTextModel
 
-from hrm_align.errors import some
+from hrm_align.errors import join_names
 from hrm_align.files import check_space, free_backup, replace_file, replace_json
 from hrm_align.models.checkpoint_format import DTYPES, FUSED, Incoming, Stored, saved_shapes, write_safetensors
 from hrm_align.models.doctor.checkpoint import (
@@ -71,7 +71,7 @@ def keys_and_shapes(checkpoint: Checkpoint) -> Findings:
         ("have another shape than the config", {n for n in shapes if n in expected and shapes[n] != expected[n]}),
     ):
         if names:
-            yield Finding("keys", f"{len(names)} tensors {fault}: {some(sorted(names), 3)}", remedy)
+            yield Finding("keys", f"{len(names)} tensors {fault}: {join_names(sorted(names), 3)}", remedy)
 
 
 def dtype(checkpoint: Checkpoint) -> Findings:
@@ -118,7 +118,9 @@ def finite(checkpoint: Checkpoint) -> Findings:
         if bad := sum(int((~torch.isfinite(block)).sum()) for block in blocks):
             wrong[name] = bad
     if wrong:
-        problem = f"{sum(wrong.values())} weights in {len(wrong)} tensors are NaN or infinite: {some(sorted(wrong), 3)}"
+        problem = (
+            f"{sum(wrong.values())} weights in {len(wrong)} tensors are NaN or infinite: {join_names(sorted(wrong), 3)}"
+        )
         yield Finding("finite", problem, "use an earlier checkpoint: these weights are lost.")
 
 

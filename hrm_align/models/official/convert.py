@@ -15,7 +15,7 @@ from pathlib import Path
 
 from transformers import GenerationConfig, HrmTextConfig, PreTrainedTokenizerFast
 
-from hrm_align.errors import UserError, some
+from hrm_align.errors import UserError, join_names
 from hrm_align.files import new_folder
 from hrm_align.models.checkpoint_format import (
     DTYPES,
@@ -26,11 +26,11 @@ from hrm_align.models.checkpoint_format import (
 )
 from hrm_align.models.official.reader import (
     OfficialCheckpoint,
-    config_of,
+    build_hrm_config,
     open_official,
     section,
 )
-from hrm_align.rendering import BOX_END, CONDITION_TOKENS, IM_END, IM_START, PAD, chat_template, renderer_of
+from hrm_align.rendering import BOX_END, CONDITION_TOKENS, IM_END, IM_START, PAD, chat_template, get_renderer
 
 WEIGHTS = ("ema", "raw")
 
@@ -70,13 +70,13 @@ def to_transformers(
         UserError: if the checkpoint cannot be converted; the message names the keys, and nothing is written.
     """
     checkpoint = open_official(source, epoch)
-    config = config_of(checkpoint)
+    config = build_hrm_config(checkpoint)
     assert config.num_layers_per_stack is not None
     shapes = saved_shapes(config.to_dict(), config.num_layers_per_stack)
     keys = _find_official_keys(checkpoint, shapes, weights)
     dtype = _find_dtype(checkpoint, keys)
     config.dtype = DTYPES[dtype]
-    hf_tokenizer = tokenizer_of(checkpoint, tokenizer, config)
+    hf_tokenizer = load_official_tokenizer(checkpoint, tokenizer, config)
 
     def incoming(name: str) -> Incoming:
         # The start state is bfloat16; casting it to the wider dtype of the other weights is exact.
@@ -104,8 +104,8 @@ def _find_official_keys(
     unknown = sorted(key for key in present - set(raw.values()) if not _DROPPED.fullmatch(key.removeprefix("model.")))
     missing = sorted(set(raw.values()) - present)
     if unknown or missing:
-        problems = [f"it lacks {some(missing)}"] if missing else []
-        problems += [f"{some(unknown)} are unknown"] if unknown else []
+        problems = [f"it lacks {join_names(missing)}"] if missing else []
+        problems += [f"{join_names(unknown)} are unknown"] if unknown else []
         raise UserError(
             f"{checkpoint.shards} does not fit its all_config.yaml: {' and '.join(problems)}. Copy the training folder again."
         )
@@ -121,7 +121,7 @@ def _find_official_keys(
     ema = {name: f"optim.state.{official_name(name)}.param_ema" for name in raw if name != "model.z_L_init"}
     absent = [key for name, key in ema.items() if key not in checkpoint.tensors]
     if absent:
-        scope = "no EMA" if len(absent) == len(ema) else f"no EMA of {some(absent)}"
+        scope = "no EMA" if len(absent) == len(ema) else f"no EMA of {join_names(absent)}"
         raise UserError(f"{checkpoint.shards} holds {scope}. Use --weights raw.")
     return raw | ema
 
@@ -138,7 +138,7 @@ def _find_dtype(checkpoint: OfficialCheckpoint, keys: Mapping[str, str]) -> str:
     if len(kinds) != 1 or None in kinds:
         odd = [key for key, kind in dtypes.items() if kind != "F32"]
         raise UserError(
-            f"{checkpoint.shards}: the weights have several dtypes or unsupported ones ({some(odd)}). Convert a checkpoint with one "
+            f"{checkpoint.shards}: the weights have several dtypes or unsupported ones ({join_names(odd)}). Convert a checkpoint with one "
             f"dtype of {', '.join(DTYPES)}."
         )
     (kind,) = kinds
@@ -146,12 +146,14 @@ def _find_dtype(checkpoint: OfficialCheckpoint, keys: Mapping[str, str]) -> str:
     return kind
 
 
-def tokenizer_of(checkpoint: OfficialCheckpoint, given: str | None, config: HrmTextConfig) -> PreTrainedTokenizerFast:
+def load_official_tokenizer(
+    checkpoint: OfficialCheckpoint, given: str | None, config: HrmTextConfig
+) -> PreTrainedTokenizerFast:
     """Load the tokenizer, and add the special tokens and the chat template, which its files lack.
 
     Args:
         checkpoint: the training folder.
-        given: folder or tokenizer.json to use instead of the one that train_metadata.yaml names.
+        given: folder or tokenizer.json to use instead of the tokenizer that train_metadata.yaml names.
         config: config of the model, for the vocabulary size and the context length.
 
     Raises:
@@ -162,7 +164,7 @@ def tokenizer_of(checkpoint: OfficialCheckpoint, given: str | None, config: HrmT
     other = sorted(key for key, value in expected.items() if info.get(key, value) != value)
     if other:
         raise UserError(
-            f"{checkpoint.folder / 'train_metadata.yaml'}: {some(other)} of tokenizer_info differ from HRM-Text's, so this model was "
+            f"{checkpoint.folder / 'train_metadata.yaml'}: {join_names(other)} of tokenizer_info differ from HRM-Text's, so this model was "
             "trained with another prompt layout, which hrm_align cannot render. Convert another checkpoint."
         )
     path = _find_tokenizer_file(checkpoint, given, info.get("tokenizer_path"))
@@ -170,7 +172,7 @@ def tokenizer_of(checkpoint: OfficialCheckpoint, given: str | None, config: HrmT
         tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path), model_max_length=config.max_position_embeddings)
     except Exception as error:  # the Rust library raises bare Exceptions
         raise UserError(f"{path} is damaged ({str(error)[:120]}). Copy the file again.") from None
-    renderer_of(tokenizer)  # checks that the control tokens exist and that text cannot forge them
+    get_renderer(tokenizer)  # checks that the control tokens exist and that text cannot forge them
     if len(tokenizer) > config.vocab_size or PAD not in tokenizer.get_vocab():
         raise UserError(
             f"{path} does not belong to this checkpoint. Name the tokenizer of the checkpoint with --tokenizer."

@@ -3,7 +3,7 @@
 Nothing in the folder is executed. Shards are read with `weights_only`. DCP's `.metadata` is a pickle; its unpickler accepts DCP's own
 record types, dtypes and paths, and refuses every other name. YAML is read with the safe loader.
 
-`config_of` derives the Transformers config from all_config.yaml and train_metadata.yaml. It differs from the official exporter where
+`build_hrm_config` derives the Transformers config from all_config.yaml and train_metadata.yaml. It differs from the official exporter where
 the exporter is wrong: the exporter writes `L_bp_steps`, which Transformers ignores, and counts the layers of both stacks as
 `num_hidden_layers`.
 """
@@ -29,7 +29,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
 from transformers import HrmTextConfig
 
-from hrm_align.errors import UserError, some
+from hrm_align.errors import UserError, join_names
 from hrm_align.models.recurrence import SHORTEST, longest, official, to_l_bp_cycles
 
 _ALLOWED = {  # the names that occur in DCP's `.metadata`
@@ -176,7 +176,7 @@ _NUMBERS = {"n_layers", "hidden_size", "num_heads", "expansion", "H_cycles", "L_
 _OTHER = {"half_layers", "init_type", "init_std", "bp_warmup_ratio", "bp_min_steps", "bp_max_steps"}
 
 
-def config_of(checkpoint: OfficialCheckpoint) -> HrmTextConfig:
+def build_hrm_config(checkpoint: OfficialCheckpoint) -> HrmTextConfig:
     """Return the config with which Transformers' implementation computes the same as the official model.
 
     Raises:
@@ -193,13 +193,13 @@ def config_of(checkpoint: OfficialCheckpoint) -> HrmTextConfig:
     unknown = sorted(arch.keys() - REQUIRED.keys() - _NUMBERS - _OTHER)
     if unknown:
         raise UserError(
-            f"{where}: {some(unknown)} in arch are not official settings and may change the model. If they do not, delete them in a "
+            f"{where}: {join_names(unknown)} in arch are not official settings and may change the model. If they do not, delete them in a "
             "copy of the file."
         )
     settings = arch | {key: checkpoint.metadata.get(key) for key in ("vocab_size", "max_seq_len")}
     missing = sorted(key for key in (*_NUMBERS, "vocab_size", "max_seq_len", "init_type") if settings.get(key) is None)
     if missing:
-        raise UserError(f"{where} and train_metadata.yaml beside it lack {some(missing)}. Copy both files again.")
+        raise UserError(f"{where} and train_metadata.yaml beside it lack {join_names(missing)}. Copy both files again.")
     try:
         for key in (*_NUMBERS, "vocab_size", "max_seq_len"):
             if isinstance(settings[key], bool) or not 0 < float(settings[key]) < math.inf:

@@ -28,7 +28,7 @@ from hrm_align.export.parity import Reference, Tolerance, as_row, compare, publi
 from hrm_align.models.loading import DTYPES, load_model_and_tokenizer
 from hrm_align.models.lora import add_adapter
 from hrm_align.models.rounding import cost_of_rounding, measure_floor
-from hrm_align.rendering import Message, renderer_of
+from hrm_align.rendering import Message, get_renderer
 from hrm_align.rollouts.parity import Limit
 from hrm_align.trainers.grpo import GRPOTrainer
 from planted.sizes import ANSWER, TYPED, factor_on
@@ -129,7 +129,7 @@ class Merging:
     def ask(self, trial: Trial, questions: Sequence[str]) -> Outcome:
         """Plant the fault, merge and return the outcome."""
         model = self.adapted(trial.number)
-        render = renderer_of(self.tokenizer)
+        render = get_renderer(self.tokenizer)
         prompts = [render.prompt(question, "direct") for question in questions]
         scaled: AbstractContextManager = nullcontext()
         planted: AbstractContextManager = nullcontext()
@@ -190,7 +190,7 @@ def ask_gates(
 def _ask_gate(trainer: Any, size: float, trial: Trial) -> Outcome:
     """Run a rollout and its gate, with the fault planted before the first token."""
     randomise_adapter(trainer.model, trial.number, size)
-    trainer.state.global_step, trainer._silent_in_a_row = trial.number, 0
+    trainer.state.global_step, trainer._rollouts_without_signal = trial.number, 0
     chosen = random.Random(trial.number).sample(range(len(trainer.groups.examples)), PROMPTS)
     inputs = [{"row": row} for row in chosen for _ in range(trainer.num_generations)]
     measured: dict[str, tuple[float, float, float]] = {}

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrm_align.rendering import Document, renderer_of
+from hrm_align.rendering import Document, get_renderer
 from hrm_align.rollouts.local import generate
 from tests.parity.faults import adapted_layers
 
@@ -36,7 +36,7 @@ def short_prompts(number: int) -> list[str]:
 
 def make_documents(model: Any, tokenizer: Any, questions: Sequence[str], tokens: int = ANSWER) -> list[Document]:
     """Return documents of questions with the model's greedy answers."""
-    render = renderer_of(tokenizer)
+    render = get_renderer(tokenizer)
     prompts = [render.prompt(question, "direct") for question in questions]
     answers = generate(model, prompts, max_new_tokens=tokens)
     return [Document([*prompt, *answer], len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]

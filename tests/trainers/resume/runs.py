@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import Trainer, set_seed
 from transformers.models.hrm_text.modeling_hrm_text import HrmTextModel
 
-from hrm_align.cli import exit_code_of
+from hrm_align.cli import run_with_exit_code
 from hrm_align.data.tokenize import tokenized
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.run import read_data
@@ -88,7 +88,7 @@ def child(environment: dict[str, str], log: Path, run, *args) -> None:
     torch.set_num_threads(1)
     for stream in (1, 2):
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
-    sys.exit(exit_code_of(lambda _: run(*args), ()))
+    sys.exit(run_with_exit_code(lambda _: run(*args), ()))
 
 
 def forked(log: Path, run, *args, ranks: int = 1) -> list[int]:

@@ -21,7 +21,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from hrm_align import run
 from hrm_align.errors import RunError, UserError
-from hrm_align.run_folder import CLAIM, is_of_claim
+from hrm_align.run_folder import CLAIM, is_claim_file
 from hrm_align.trainers import claim as claims
 from hrm_align.trainers.callbacks import MetricsFile
 from hrm_align.trainers.claim import Claim
@@ -119,7 +119,7 @@ def wait_for(condition, seconds: float = 60) -> None:
 
 def left(out: Path) -> list[str]:
     """Of claims, in a run's folder."""
-    return [path.name for path in out.rglob("*") if is_of_claim(path.name)]
+    return [path.name for path in out.rglob("*") if is_claim_file(path.name)]
 
 
 # Two starts -----------------------------------------------------------------------------------------------------------

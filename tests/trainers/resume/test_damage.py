@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from hrm_align.errors import UserError
 from hrm_align.models.loading import resolve
-from hrm_align.trainers.checkpoints import MANIFEST, check_whole, checkpoints_in, rotate, write_manifest
+from hrm_align.trainers.checkpoints import MANIFEST, checkpoints_in, find_damage, rotate, write_manifest
 from hrm_align.trainers.resume import checkpoint_to_resume
 from tests.trainers.recipe_runs import sft
 from tests.trainers.resume.runs import BY_FOUR, LATEST, assert_same, resumed_step, tensors, trainer_of
@@ -57,7 +57,7 @@ def test_a_flipped_bit_anywhere_in_the_manifest_is_found(whole, tmp_path, at):
     assert at in content
     content[content.index(at) + 1] ^= 1
     manifest.write_bytes(content)
-    assert check_whole(tmp_path / "checkpoint-8") is not None
+    assert find_damage(tmp_path / "checkpoint-8") is not None
 
 
 def test_a_run_falls_back_behind_damage_and_ends_the_same(rows, whole, tmp_path):
@@ -68,7 +68,7 @@ def test_a_run_falls_back_behind_damage_and_ends_the_same(rows, whole, tmp_path)
     sft(out, rows, *BY_FOUR, *LATEST)
     assert resumed_step(out) == 4
     assert_same(out, whole)
-    assert [check_whole(path) for path in checkpoints_in(out)] == [None] * 4, "the damaged ones were written again"
+    assert [find_damage(path) for path in checkpoints_in(out)] == [None] * 4, "the damaged ones were written again"
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "trainer_state.json"])
@@ -128,7 +128,7 @@ def test_the_best_checkpoint_is_kept_and_loaded_with_its_average(rows, tmp_path)
     trainer = trainer_of(tmp_path, rows, *flags, generation_eval=lambda model: {"exact_match": next(scores)})
     trainer.train()
     best = tmp_path / "checkpoint-4"
-    assert trainer.state.best_model_checkpoint == str(best) and check_whole(best) is None
+    assert trainer.state.best_model_checkpoint == str(best) and find_damage(best) is None
     shutil.copytree(best, tmp_path / "kept")
     trainer.save_model(str(tmp_path))
     average = load_file(tmp_path / "kept/ema.safetensors")

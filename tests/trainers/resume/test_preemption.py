@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hrm_align.run_folder import note_preempted
-from hrm_align.trainers.checkpoints import SEALED, checkpoints_in, seal, stage_of
+from hrm_align.run_folder import write_preempted_record
+from hrm_align.trainers.checkpoints import SEALED, checkpoints_in, make_local_stage, seal
 from hrm_align.trainers.resume import checkpoint_to_resume
 from tests.trainers.recipe_runs import ROOT, arguments, metrics, sft
 from tests.trainers.resume.runs import (
@@ -125,26 +125,26 @@ def test_a_lost_disk_is_named_and_the_run_goes_on_from_what_is_there(rows, whole
 def test_what_a_deleted_run_of_this_name_has_left_is_not_taken(whole, tmp_path):
     """Only what run/preempted.json names belongs to the run that is in the folder now."""
     out, own = tmp_path / "run", tmp_path / "own"
-    shutil.copytree(whole / "checkpoint-4", stage_of(out, own) / "checkpoint-4")
-    seal(stage_of(out, own) / "checkpoint-4")
+    shutil.copytree(whole / "checkpoint-4", make_local_stage(out, own) / "checkpoint-4")
+    seal(make_local_stage(out, own) / "checkpoint-4")
     assert checkpoint_to_resume("auto", out, str(own)) is None and checkpoints_in(out) == []
-    shutil.copytree(whole / "checkpoint-4", stage_of(out, own) / "checkpoint-4")
-    seal(stage_of(out, own) / "checkpoint-4")
+    shutil.copytree(whole / "checkpoint-4", make_local_stage(out, own) / "checkpoint-4")
+    seal(make_local_stage(out, own) / "checkpoint-4")
     (out / "run").mkdir(parents=True)
-    note_preempted(out, 4, stage_of(out, own) / "checkpoint-4")
+    write_preempted_record(out, 4, make_local_stage(out, own) / "checkpoint-4")
     assert checkpoint_to_resume("auto", out, str(own)) == out / "checkpoint-4"
 
 
 def test_a_folder_that_another_could_have_filled_is_not_read(tmp_path):
-    own = stage_of(tmp_path / "run", tmp_path / "disk")
+    own = make_local_stage(tmp_path / "run", tmp_path / "disk")
     own.chmod(0o777)
     with pytest.raises(OSError, match="writable by other users"):
-        stage_of(tmp_path / "run", tmp_path / "disk")
+        make_local_stage(tmp_path / "run", tmp_path / "disk")
     shutil.rmtree(own)
     (tmp_path / "planted").mkdir()
     own.symlink_to(tmp_path / "planted")
     with pytest.raises(OSError, match="writable by other users"):
-        stage_of(tmp_path / "run", tmp_path / "disk")
+        make_local_stage(tmp_path / "run", tmp_path / "disk")
 
 
 # Launchers ------------------------------------------------------------------------------------------------------------
