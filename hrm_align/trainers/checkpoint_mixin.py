@@ -279,9 +279,7 @@ class SafeCheckpoints(_Base):
 
     def _publish_preempted(self, staged: Path) -> None:
         """Record where the checkpoint is, seal it, and publish it, in this order, because a kill may come at any moment."""
-        write_preempted_record(
-            self._run_dir, self.state.global_step, staged
-        )  # the next start uses only a recorded checkpoint
+        write_preempted_record(self._run_dir, self.state.global_step, staged)  # the next start looks for nothing else
         seal(staged)
         publish_sealed(staged, self._run_dir)
 

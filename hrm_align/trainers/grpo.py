@@ -104,10 +104,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         )
         self._rollout = Rollout()
         self._update_seconds = 0.0  # in the current optimizer step
-        self._rollouts_without_signal, self._reported_faults = (
-            0,
-            set[tuple[str, str]](),
-        )  # rollouts without reward variance
+        self._rollouts_without_signal, self._reported_faults = 0, set[tuple[str, str]]()
         self._has_checked = False  # whether the parity gate has checked a rollout in this process
         texts = [example.messages[-1].content for example in examples]
         rows = Dataset.from_dict({"prompt": texts, "row": list(range(len(examples)))})
@@ -223,14 +220,8 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         """Log statistics of the rollout, and write some of its completions to samples.jsonl."""
         rollout = self._rollout
         ungraded = sum(reward is None for reward in rollout.rewards)
-        counts = [
-            rollout.drawn,
-            rollout.zero_variance,
-            rollout.graded,
-            rollout.reward_sum,
-            ungraded,
-            len(rollout.trajectories),
-        ]
+        counts = [rollout.drawn, rollout.zero_variance, rollout.graded, rollout.reward_sum]
+        counts += [ungraded, len(rollout.trajectories)]
         local = [[*counts, rollout.sampling_seconds, rollout.grading_seconds]]  # (1, 8)
         table = self.accelerator.gather(torch.tensor(local, dtype=torch.float64, device=self.accelerator.device))
         groups, without_signal, graded, total_reward, ungraded, rows = table[:, :6].sum(dim=0).tolist()
@@ -251,9 +242,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
     def _note_faults(self) -> None:
         """Count the faults of rewards over all processes; warn once for each reward and kind of fault."""
         faults = self._rollout.faults
-        counts: Counter[str] = Counter()
-        for part in gather_object([dict(Counter(f"{fault.reward}/{fault.kind}" for fault in faults))]):
-            counts.update(part)
+        counts = Counter(gather_object([f"{fault.reward}/{fault.kind}" for fault in faults]))
         self._note(**{f"rewards/faults/{name}": count for name, count in counts.items()})
         for fault in faults:
             if (fault.reward, fault.kind) not in self._reported_faults:

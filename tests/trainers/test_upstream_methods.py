@@ -126,8 +126,17 @@ def private_uses():
     return {name: place for name, place in read.items() if name not in defined}
 
 
-# Of Python and of PyTorch: threads and exits, tensors by storage, fused operations over lists, the compiler's settings.
-PUBLIC_BY_CUSTOM = {"_exit", "_cdata", "_buffers", "_dynamo", "_foreach_lerp_", "_foreach_norm"}
+# Of Python and of PyTorch: exits, fields of named tuples, weights of a module, tensors by storage, fused operations over lists, the compiler's settings.
+PUBLIC_BY_CUSTOM = {
+    "_exit",
+    "_fields",
+    "_cdata",
+    "_buffers",
+    "_parameters",
+    "_dynamo",
+    "_foreach_lerp_",
+    "_foreach_norm",
+}
 
 
 def test_private_attributes_of_others_are_listed_and_exist():
