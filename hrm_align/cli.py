@@ -47,7 +47,7 @@ COMMANDS = {
     ),
     "doctor": ("hrm_align.commands.doctor", "check a checkpoint, and mend what can be mended: MODEL [--fix]"),
     "rewards": ("hrm_align.commands.rewards", "list the rewards, or grade answers: NAME --data FILE [--preflight]"),
-    "convert": ("hrm_align.commands.convert", "official training checkpoints to Transformers' form, and back"),
+    "convert": ("hrm_align.commands.convert", "official training checkpoints to Transformers' form"),
     "completion": ("hrm_align.commands.completion", 'completion for a shell: eval "$(hrm-align completion bash)"'),
 }
 

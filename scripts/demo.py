@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from before_after import BeforeAfter, before_after_table, draw_before_after, read_metrics
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
@@ -23,8 +24,7 @@ from transformers.utils.logging import disable_progress_bar
 from hrm_align.cli import exit_code_of
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example
-from hrm_align.evaluation.evaluate import Evaluation, Score, evaluate, last_turns
-from hrm_align.evaluation.report import BeforeAfter, before_after_table, draw_before_after, percent, read_metrics
+from hrm_align.evaluation.evaluate import Evaluation, Score, evaluate, last_turns, percent
 from hrm_align.export.pipeline import ExportOptions, export
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
 from hrm_align.models.prefix_mask import causal_prompt

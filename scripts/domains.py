@@ -24,8 +24,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from hrm_align.cli import exit_code_of
 from hrm_align.data.dataset import DatasetSpec, load_examples
-from hrm_align.evaluation.evaluate import evaluate, last_turns
-from hrm_align.evaluation.report import score_of
+from hrm_align.evaluation.evaluate import evaluate, last_turns, score_of
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer
 

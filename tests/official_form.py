@@ -154,6 +154,12 @@ def keys_of(folder: Path, epoch: int) -> set[str]:
     return set(dcp.FileSystemReader(folder / f"fsdp2_epoch_{epoch}").read_metadata().state_dict_metadata)
 
 
+def same_bits(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(
+        left[key].dtype == right[key].dtype and torch.equal(left[key], right[key]) for key in left
+    )
+
+
 def save_drawn(folder: Path) -> Path:
     """Weights and optimizer state drawn anew, the same ones each time."""
     torch.manual_seed(1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar, cast, get_type_hints
 
 import torch
 from peft import PeftModel
@@ -20,6 +21,7 @@ from hrm_align.models.adapters import BASE, base_of, is_adapter, load_adapted, n
 from hrm_align.models.loading import AUTO, default_device
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
+Options = TypeVar("Options")
 ADAPTER = "adapter"  # the name of one that was given as --model
 
 
@@ -57,6 +59,26 @@ class CommandParser(_SentenceParser):
         )
         self.add_argument("--device", help="cpu, cuda, mps (default: the accelerator if there is one)")
         self.add_json_option()
+
+
+def add_options(parser: argparse.ArgumentParser, options: type) -> None:
+    """A flag for each field of a dataclass that has a help text, under its name; its metadata are argparse's keywords."""
+    hints = get_type_hints(options)
+    how: dict[Any, dict[str, Any]] = {
+        bool: {"action": "store_true"},
+        list[str]: {"action": "append"},
+        int: {"type": int},
+    }
+    for field in fields(options):
+        if "help" in field.metadata:
+            default = field.default if field.default_factory is MISSING else field.default_factory()
+            settings = how.get(hints[field.name], {}) | {"default": default, **field.metadata}
+            parser.add_argument(f"--{field.name}", **settings)
+
+
+def options_from(arguments: argparse.Namespace, options: type[Options]) -> Options:
+    """The dataclass, filled from the arguments of the same names."""
+    return options(**{field.name: getattr(arguments, field.name) for field in fields(cast(Any, options))})
 
 
 def add_adapter_option(parser: argparse.ArgumentParser) -> None:

@@ -23,8 +23,16 @@ import yaml
 from transformers import HfArgumentParser
 
 from hrm_align.config.arguments import Entry
-from hrm_align.config.rules import ADAPTER_KEYS, RecipeKind, Setting, check_recipe, failing, kind_of
-from hrm_align.config.runnable import check_runnable, reason_of
+from hrm_align.config.rules import (
+    ADAPTER_KEYS,
+    RecipeKind,
+    Setting,
+    check_recipe,
+    check_runnable,
+    failing,
+    kind_of,
+    reason_of,
+)
 from hrm_align.config.schema import check_words, schema
 from hrm_align.config.yaml_file import mapping_or_text, read_yaml
 from hrm_align.errors import UserError, some

@@ -18,7 +18,7 @@ from torch import nn
 from transformers import Trainer
 
 from hrm_align.config.arguments import StabiliserArguments
-from hrm_align.config.runnable import reason_of
+from hrm_align.config.rules import reason_of
 from hrm_align.errors import UserError
 from hrm_align.estimates.activations import Live
 from hrm_align.trainers.mixin import optimizer_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,6 +73,17 @@ class Score:
         """As the command line prints it: `score`, the same under the grader's metric, `n`, `correct` and `interval`."""
         values = {"score": self.rate, metric_name(self.grader): self.rate}
         return {**values, "n": self.n, "correct": self.correct, "interval": list(self.interval)}
+
+
+def percent(result: Mapping[str, Any]) -> str:
+    """`87.3 %  (83.1 to 90.6)` of a score as `Score.to_dict` gives it."""
+    low, high = result["interval"]
+    return f"{100 * score_of(result):.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def score_of(result: Mapping[str, Any]) -> float:
+    """The score of a result as `Score.to_dict` gives it, or of a record of an earlier version, which had no `score`."""
+    return float(result["score"] if "score" in result else result["exact_match"])
 
 
 @dataclass

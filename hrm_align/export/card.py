@@ -15,8 +15,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hrm_align._version import __version__
 from hrm_align.errors import UserError
-from hrm_align.evaluation.evaluate import Evaluation
-from hrm_align.evaluation.report import percent
+from hrm_align.evaluation.evaluate import Evaluation, percent
 from hrm_align.export.eval_set import Questions
 from hrm_align.export.folder import CARD, PUBLICATION
 from hrm_align.export.parity import ParityReport
@@ -37,28 +36,6 @@ TOLD = (
     "epsilon_high", "num_iterations", "max_completion_length",
 )  # fmt: skip
 _ADAPTER_ONLY = ("lora_", "use_rslora", "use_dora", "load_in_")
-_LAYOUT = "<|im_start|> condition text ( <|im_start|> text | <|box_start|> answer <|box_end|> )* <|im_end|>"
-
-_WHOLE = """from transformers import AutoModelForCausalLM, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained({name})
-model = AutoModelForCausalLM.from_pretrained({name}, dtype="auto")
-"""
-_ADAPTER = """from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained({name})
-base = AutoModelForCausalLM.from_pretrained({base}, dtype="auto")
-model = PeftModel.from_pretrained(base, {name})
-"""
-_ASK = """
-messages = [{{"role": "user", "content": {prompt}}}]
-inputs = tokenizer.apply_chat_template(
-    messages, condition="{condition}", add_generation_prompt=True, return_dict=True, return_tensors="pt"
-)
-assert inputs["token_type_ids"].all(), "the prompt must be marked as prefix, or it is read causally"
-answer = model.generate(**inputs.to(model.device), max_new_tokens=256)
-print(tokenizer.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))"""
 
 
 @dataclass(frozen=True)
@@ -107,34 +84,38 @@ class Publication:
 
 def write_card(publication: Publication) -> str:
     """The text of README.md, its metadata first."""
-    template = files("hrm_align.export").joinpath("model_card.md.jinja").read_text(encoding="utf-8")
-    adapter = publication.form == "adapter"
-    settings = publication.source.settings
+    source, adapter = publication.source, publication.form == "adapter"
     card = ModelCard.from_template(
         _metadata(publication),
-        template_str=template,
+        template_str=files("hrm_align.export").joinpath("model_card.md.jinja").read_text(encoding="utf-8"),
         title=_title(publication.name),
         summary=_summary(publication),
         facts=_facts(publication),
-        packages="`transformers` and `peft`" if adapter else "`transformers`",
-        quickstart=_quickstart(publication),
-        layout=_LAYOUT,
+        name=json.dumps(publication.name),
+        # The tiny base is on no Hub: from a checkout of the toolkit it is there.
+        base=json.dumps(
+            "hrm_align/models/tiny" if publication.base_model == TINY else publication.base_model or "BASE"
+        ),
+        prompt=json.dumps(PROMPT),
+        condition="direct" if source.condition is None else source.condition,
         scores=_scores(publication),
         limit=publication.max_new_tokens,
         match=publication.match,
-        first=publication.questions.limit,
-        left_out=publication.questions.left_out,
-        began="this run began with" if is_result_of_a_run(publication.source.base) else "before",
-        guard=_guard(publication.source.guard),
-        margin=f"{100 * publication.source.guard.get('margin', 0):g}",
-        parity=_parity(publication.parity),
-        data=_data(publication.source.data),
-        settings=[(name, plain(settings[name])) for name in TOLD if _says_something(name, settings, adapter)],
-        versions=_versions(publication.source.environment),
+        questions=publication.questions,
+        began="this run began with" if is_result_of_a_run(source.base) else "before",
+        guard=source.guard,
+        parity=publication.parity,
+        data=_datasets(source.data),
+        settings=[
+            (name, plain(source.settings[name])) for name in TOLD if _says_something(name, source.settings, adapter)
+        ],
+        versions=_versions(source.environment),
         adapter=adapter,
-        limits=_limits(publication),
+        tiny=publication.base_model == TINY,
         licence=plain(publication.licence),
         version=__version__,
+        percent=percent,
+        shown_name=shown_name,
     )
     return str(card)
 
@@ -264,16 +245,6 @@ def _facts(publication: Publication) -> list[tuple[str, str]]:
     ]
 
 
-def _quickstart(publication: Publication) -> str:
-    # The tiny base is on no Hub: from a checkout of the toolkit it is there.
-    base = "hrm_align/models/tiny" if publication.base_model == TINY else publication.base_model or "BASE"
-    load = (_ADAPTER if publication.form == "adapter" else _WHOLE).format(
-        name=json.dumps(publication.name), base=json.dumps(base)
-    )
-    condition = "direct" if publication.source.condition is None else publication.source.condition
-    return load + _ASK.format(prompt=json.dumps(PROMPT), condition=condition)
-
-
 def _scores(publication: Publication) -> list[dict[str, Any]]:
     if publication.after is None:
         return []
@@ -294,32 +265,8 @@ def _scores(publication: Publication) -> list[dict[str, Any]]:
     return [*table, {"name": publication.rows, "n": publication.after.score.n, **whole}]
 
 
-def _guard(guard: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": shown_name(name),
-            "n": part["after"]["n"],
-            "before": percent(part["before"]),
-            "after": percent(part["after"]),
-            "change": f"{100 * part['change']:+.1f}",
-        }
-        for name, part in guard.get("sets", {}).items()
-    ]
-
-
 def _datasets(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [part for name in ("train", "replay") for part in data.get(name, {}).get("datasets", [])]
-
-
-def _data(data: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [
-        {
-            "name": shown_name(str(part["path"])),
-            "rows": f"{part['examples']:,} examples",
-            "fingerprint": f"`{part['fingerprint']}`" if part.get("fingerprint") else "not recorded",
-        }
-        for part in _datasets(data)
-    ]
 
 
 def _says_something(name: str, settings: Mapping[str, Any], adapter: bool) -> bool:
@@ -332,30 +279,3 @@ def _versions(environment: Mapping[str, Any]) -> str:
     names = ("hrm_align", "torch", "transformers", "trl", "peft")
     told = ", ".join(f"{name} {plain(environment[name])}" for name in names if name in environment)
     return f"Trained with {told}." if told else ""
-
-
-def _parity(report: ParityReport) -> str:
-    verdict = "" if report.is_same else " **This is outside the tolerance: it was published by force.**"
-    rounded = (
-        ""
-        if report.dtype == "float32" or not report.rounding
-        else f"Rounding the weights to {report.dtype} moved log-probabilities by {report.rounding:.1e} nats on average. "
-    )
-    return (
-        f"This folder, loaded by stock Transformers in a process without hrm_align, was asked {report.rows} prompts beside the run "
-        f"itself in float32: {report.rows - report.other_answers} of {report.rows} greedy answers are the same, token for token. "
-        f"{rounded}Computed in float32 on both sides, log-probabilities of {report.tokens:,} answer tokens differ by "
-        f"{report.mean_difference:.1e} nats on average and {report.largest_difference:.1e} at most (two kernels differ by "
-        f"{report.floor[1]:.1e} and {report.floor[0]:.1e} on this model), and {report.wrong_answers} of {report.compared} greedy "
-        f"answers differ other than by a tie.{verdict}"
-    )
-
-
-def _limits(publication: Publication) -> str:
-    size = (
-        "It is far too small to be useful: it shows how the toolkit works. " if publication.base_model == TINY else ""
-    )
-    return (
-        f"{size}It was trained for the task above and measured on nothing else{' but the guard' if publication.source.guard else ''}: "
-        "what it says may be wrong, and nothing was done to make it safe, fair or free of what its data holds."
-    )

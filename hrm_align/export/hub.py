@@ -18,9 +18,8 @@ from huggingface_hub.utils import validate_repo_id
 
 from hrm_align.errors import RunError, UserError
 from hrm_align.export.card import rename_card
-from hrm_align.export.folder import CARD, PUBLICATION, digests, is_allowed
+from hrm_align.export.folder import CARD, PUBLICATION, digests, is_allowed, require_clean
 from hrm_align.export.parity import ParityReport
-from hrm_align.export.scan import require_clean
 from hrm_align.files import free_backup, is_partial
 from hrm_align.models.loading import TINY
 
@@ -227,7 +226,7 @@ class FinalPush:
         try:
             if folder.exists():  # of the run before it was resumed
                 folder.rename(free_backup(folder))
-            export(ExportOptions(str(run), folder, max_new_tokens=max_new_tokens, name=self.repo_id))
+            export(ExportOptions(str(run), folder, max_new_tokens=max_new_tokens, push=self.repo_id))
             print(f"published: {push(folder, self.repo_id, self.private)}")
         except (UserError, RunError) as error:
             logger.warning("the run is saved in %s, but it was not published: %s", run, error)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from transformers import HrmTextConfig, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from hrm_align._version import __version__
+from hrm_align.config.arguments import option
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import Evaluation, evaluate, graded
 from hrm_align.export.card import Publication, shown_name, write_card
 from hrm_align.export.eval_set import Questions, questions_of
-from hrm_align.export.folder import CARD, PUBLICATION, SHARD, digests, write_adapter, write_model
+from hrm_align.export.folder import CARD, PUBLICATION, SHARD, digests, require_clean, write_adapter, write_model
 from hrm_align.export.merging import MergeReport, merge
 from hrm_align.export.parity import (
     ParityReport,
@@ -30,7 +32,6 @@ from hrm_align.export.parity import (
     reference,
     side_by_side,
 )
-from hrm_align.export.scan import require_clean
 from hrm_align.files import check_new, new_folder, replace_json
 from hrm_align.models.adapters import base_of, load_adapted
 from hrm_align.models.loading import (
@@ -54,43 +55,58 @@ MERGED_ON, MERGED_TOKENS = 32, 32  # prompts on which a merge is compared before
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export, and how: the options of `hrm-align export`.
+    """What to export, and how. Each field with a help text is an option of `hrm-align export`.
 
     Args:
         run: output_dir of a run, a checkpoint of it, or any folder of a checkpoint or adapter.
         to: new folder.
-        merged: an adapter's run as the merge with its base.
-        adapter: an adapter's run as the adapter alone, as neither of the two does, too.
-        averaged: the averaged weights of the run.
-        dtype: type to publish whole weights in, one of `DTYPES`; None is float32.
-        data: held-out rows; empty for those of the run.
-        limit: only the first so many rows of each data set.
-        match: how answers are graded, one of `hrm_align.rewards.base.match_names`; None for the run's own way.
-        max_new_tokens: longest answer, in tokens.
-        base: where the model before training lies; None for where the records say.
-        base_model: Hub id that the card calls the base by; None for what the records prove.
-        name: repository that it will be pushed to; None for the folder's name.
-        licence: identifier as the Hub writes it.
-        shard: largest weight file, as `save_pretrained` takes it.
-        force: publish although it answers otherwise than the run.
+
+    Raises:
+        UserError: for a value that cannot be, by its option.
     """
 
     run: str
     to: Path
-    merged: bool = False
-    adapter: bool = False
-    averaged: bool = False
-    dtype: str | None = None
-    data: Sequence[str] = ()
-    limit: int = 300
-    match: str | None = None
-    max_new_tokens: int = 256
-    base: str | None = None
-    base_model: str | None = None
-    name: str | None = None
-    licence: str = "apache-2.0"
-    shard: str = SHARD
-    force: bool = False
+    adapter: bool = option(False, "the adapter alone (default for the run of an adapter)")
+    merged: bool = option(False, "the adapter merged into its base, in float32")
+    ema: bool = option(False, "the averaged weights of the run")
+    dtype: str | None = option(
+        None, "type to publish in (default float32, as trained; an adapter keeps its own)", choices=[*DTYPES]
+    )
+    data: list[str] = field(
+        default_factory=list, metadata={"help": "held-out rows (default: the run's own)", "metavar": "FILE"}
+    )
+    limit: int = option(300, "only the first so many rows of each file (default %(default)s)")
+    match: str | None = option(None, f"grader: {', '.join(match_names())} (default: as the run did)")
+    max_new_tokens: int = option(256, "longest answer, in tokens (default %(default)s)")
+    base: str | None = option(
+        None, "where the base of an adapter, or the model before training, lies (default: as recorded)"
+    )
+    base_model: str | None = option(None, "what the card calls the base (default: as recorded)", metavar="OWNER/NAME")
+    license: str = option("apache-2.0", "for the card (default %(default)s)")
+    max_shard_size: str = option(SHARD, "largest weight file (default %(default)s)")
+    force: str | None = option(None, "publish although it answers otherwise than the run", choices=["parity"])
+    push: str | None = option(
+        None, "upload to the Hub, with the token of `hf auth login` or HF_TOKEN", metavar="OWNER/NAME"
+    )
+
+    def __post_init__(self) -> None:
+        """Check what is only text or number to a parser."""
+        for name in ("limit", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} is {getattr(self, name)}: it must be 1 or more.")
+        if self.adapter and self.merged:
+            raise UserError("--adapter and --merged are two forms of one export: give one of them.")
+        if self.match is not None:
+            check_match(self.match, "--match")
+        if not re.fullmatch(r"[1-9][0-9]*[KMGT]B", self.max_shard_size):
+            raise UserError(
+                f"--max_shard_size {self.max_shard_size!r} is no size: write a number and its unit, such as 500MB or 4GB."
+            )
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", self.license):
+            raise UserError(
+                f"--license {self.license!r} is no identifier of the Hub: write it as mit, apache-2.0 or other."
+            )
 
 
 @dataclass(frozen=True)
@@ -122,8 +138,6 @@ def export(options: ExportOptions) -> dict[str, Any]:
         RunError: if the folder does not answer as the run does; nothing is written then.
     """
     check_new(options.to)
-    if options.match is not None:
-        check_match(options.match)
     run = _ask(options)
     base = _base(options, run.source) if run.form == "adapter" else None
     parameters = _parameters(run)
@@ -153,7 +167,7 @@ def export(options: ExportOptions) -> dict[str, Any]:
 
 def _ask(options: ExportOptions) -> _Asked:
     """Ask what the run began with and the run itself, one after the other: never are both in memory."""
-    source = open_source(options.run, options.averaged)
+    source = open_source(options.run, options.ema)
     form = _form(options, source)
     base_model = _base_model(options, source, form)
     dtype = _published_dtype(options, source, form)
@@ -194,7 +208,7 @@ def _base_model(options: ExportOptions, source: Source, form: str) -> str | None
     if options.base_model or form != "adapter":
         return options.base_model or origin(source.base)
     found = public_name(source.base)
-    if found is None or (options.name and found == TINY):
+    if found is None or (options.push and found == TINY):
         raise UserError(
             f"an adapter is of no use without its base, and {source.base} is nowhere where others find it: add --merged, or "
             "say under what name you have published exactly that, --base_model OWNER/NAME."
@@ -212,7 +226,7 @@ def _parameters(run: _Asked) -> int:
 def _write_weights(options: ExportOptions, run: _Asked, folder: Path) -> None:
     """Write all but the card."""
     if run.form != "adapter":
-        write_model(run.model, run.tokenizer, folder, run.ours.dtype, options.shard)
+        write_model(run.model, run.tokenizer, folder, run.ours.dtype, options.max_shard_size)
         return
     assert run.source.adapter is not None
     write_adapter(run.source.adapter, run.tokenizer, folder, run.base_model)
@@ -224,7 +238,7 @@ def _publication(
     answers = [row["answer_ids"] for row in found]
     examples, config = run.questions.examples, run.model.config
     return Publication(
-        name=options.name or options.to.name,
+        name=options.push or options.to.name,
         source=run.source,
         form=run.form,
         config={key: getattr(config, key) for key in ("H_cycles", "L_cycles", "L_bp_cycles")},
@@ -236,7 +250,7 @@ def _publication(
         match=run.match,
         max_new_tokens=options.max_new_tokens,
         base_model=run.base_model,
-        licence=options.licence,
+        licence=options.license,
     )
 
 

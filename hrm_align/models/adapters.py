@@ -18,13 +18,13 @@ import torch
 from huggingface_hub import snapshot_download
 from peft import LoraConfig, PeftModel
 from peft.utils import get_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 
 from hrm_align.errors import UserError, some
 from hrm_align.models.adapter_record import RECORD, check_base, read_record, remember_base
+from hrm_align.models.checkpoint_format import header_of
 from hrm_align.models.layers import kind_of, linear_layers
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.sharding import fill
@@ -93,11 +93,7 @@ class Adapter:
         """
         if not (self.folder / WEIGHTS).is_file():
             raise UserError(f"{self.folder} holds no {WEIGHTS}: copy the adapter again, saved as safetensors.")
-        try:
-            with safe_open(self.folder / WEIGHTS, "pt") as file:
-                return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise UserError(f"{self.folder / WEIGHTS} is damaged ({error}): copy the adapter again.") from None
+        return {name: stored.shape for name, stored in header_of(self.folder / WEIGHTS).items()}
 
 
 def open_adapter(name: str) -> Adapter:

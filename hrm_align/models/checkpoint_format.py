@@ -1,7 +1,7 @@
 """Safetensors files of an HRM-Text: tensor names in Transformers' and the official form, shapes, and streamed reading.
 
-Files are read and written without holding a model in memory. The bytes go by in blocks and not through a map of the file,
-whose pages would count as memory in use.
+Files are read and written without holding a model in memory. Pages of a mapped file count as memory in use until the
+mapping ends, so safetensors opens the file anew for each block of numbers.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,27 +22,47 @@ from torch import Tensor
 from hrm_align.errors import UserError, some
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}  # safetensors' names
-BLOCK = 1 << 24  # bytes moved at a time
+BLOCK = 1 << 22  # numbers read at a time
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, whose header is checked against the size of the file.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged ({error}): copy it again.") from None
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Where a tensor lies: its file, dtype (safetensors' name), shape, and its first and last byte."""
+    """A tensor in a file: its file, name, dtype (safetensors' name) and shape."""
 
     file: Path
+    name: str
     dtype: str
     shape: tuple[int, ...]
-    start: int
-    end: int
 
-    def chunks(self) -> Iterator[bytes]:
-        """Its bytes, a block at a time."""
-        with self.file.open("rb") as file:
-            file.seek(self.start)
-            left = self.end - self.start
-            while left and (block := file.read(min(left, BLOCK))):
-                left -= len(block)
-                yield block
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.mapped().nbytes
+
+    def mapped(self) -> Tensor:
+        """The tensor, mapped: a page of the file is read when its numbers are, and stays while the tensor does."""
+        with _opened(self.file) as file:
+            tensor: Tensor = file.get_tensor(self.name)
+            return tensor
+
+    def blocks(self) -> Iterator[Tensor]:
+        """The numbers in one dimension, mapped a block at a time."""
+        for start in range(0, math.prod(self.shape), BLOCK):
+            yield self.mapped().view(-1)[start : start + BLOCK]
 
     def copy_into(self, tensors: Sequence[Tensor]) -> None:
         """Fill contiguous tensors that lie in this one behind each other, in their own dtypes and on their own devices.
@@ -50,33 +70,17 @@ class Stored:
         Raises:
             UserError: for a dtype that no HRM-Text has, or a file that has lost its end.
         """
-        dtype, buffer = self._torch_dtype(), bytearray(min(BLOCK, max(1, self.end - self.start)))
-        with self.file.open("rb", buffering=0) as file:
-            file.seek(self.start)
-            for tensor in tensors:
-                entries = tensor.view(-1)
-                for part in entries.split(max(1, len(buffer) // dtype.itemsize)):
-                    block = memoryview(buffer)[: part.numel() * dtype.itemsize]
-                    if block and not _fill(file, block):
-                        raise UserError(f"{self.file} ends too early: copy it again.")
-                    if block:
-                        part.copy_(torch.frombuffer(block, dtype=dtype))
+        self.check_dtype()
+        start = 0
+        for tensor in tensors:
+            for part in tensor.view(-1).split(BLOCK):
+                part.copy_(self.mapped().view(-1)[start : start + part.numel()])
+                start += part.numel()
 
-    def _torch_dtype(self) -> torch.dtype:
+    def check_dtype(self) -> None:
+        """Raises UserError for a dtype that no HRM-Text has."""
         if self.dtype not in DTYPES:
             raise UserError(f"{self.file} holds {self.dtype}: save its weights as {', '.join(DTYPES)}.")
-        return DTYPES[self.dtype]
-
-
-def _fill(file: FileIO, block: memoryview) -> bool:
-    """Read until a block is full; False where the file ends before."""
-    done = 0
-    while done < len(block):
-        count = file.readinto(block[done:])
-        if not count:
-            return False
-        done += count
-    return True
 
 
 def stored_tensors(folder: Path) -> dict[str, Stored]:
@@ -114,33 +118,27 @@ def header_of(path: Path) -> dict[str, Stored]:
     Raises:
         UserError: if it is damaged.
     """
-    try:
-        with safe_open(path, "pt"):  # checks the header against the size of the file
-            pass
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            entries = json.loads(file.read(length))
-    except (SafetensorError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}): copy it again.") from None
-    entries.pop("__metadata__", None)
-    return {
-        name: Stored(path, entry["dtype"], tuple(entry["shape"]), *(8 + length + n for n in entry["data_offsets"]))
-        for name, entry in entries.items()
-    }
+    with _opened(path) as file:
+        slices = {name: file.get_slice(name) for name in file.offset_keys()}
+        return {name: Stored(path, name, part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """A tensor to be written: dtype (safetensors' name), shape, bytes in all, and where the bytes come from."""
+    """A tensor to be written: dtype (safetensors' name), shape, bytes in all, and the tensors it is stacked from."""
 
     dtype: str
     shape: tuple[int, ...]
     size: int
-    chunks: Callable[[], Iterable[bytes | memoryview]]
+    parts: Callable[[], Iterable[Tensor]]
 
 
 def write_safetensors(file: BinaryIO, tensors: Mapping[str, Incoming]) -> None:
-    """Write a safetensors file in one pass; the bytes are those of `safetensors.torch.save_file`."""
+    """Write a safetensors file in one pass; the bytes are those of `safetensors.torch.save_file`.
+
+    safetensors itself writes only what lies in memory all at once, each tensor in one piece: for fused or converted
+    weights a second copy of the model.
+    """
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].size // max(1, math.prod(item[1].shape)), item[0]))
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
@@ -151,8 +149,8 @@ def write_safetensors(file: BinaryIO, tensors: Mapping[str, Incoming]) -> None:
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
     for _, tensor in ordered:
-        for chunk in tensor.chunks():
-            file.write(chunk)
+        for part in tensor.parts():
+            file.write(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())  # type: ignore[call-overload]  # a Buffer
 
 
 FUSED = {  # Transformers' fused name: the parts that its modules are made of, stacked in this order along dim 0

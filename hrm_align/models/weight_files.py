@@ -1,7 +1,7 @@
 """The weights of a checkpoint, one tensor at a time: into a model that stands, out of one, or while it is made.
 
 A loader that first reads the whole file beside the model, or fuses all weights before it writes them, needs the memory of a
-second model. These need that of a block of 16 MiB, or of one tensor.
+second model. These need that of a block of numbers, or of one tensor.
 """
 
 from __future__ import annotations
@@ -133,10 +133,9 @@ def _copy_into(own: list[Tensor], stored: Stored) -> None:
     if not any(isinstance(tensor, DTensor) for tensor in own):
         stored.copy_into(own)
         return
-    whole = [torch.empty(tensor.shape, dtype=tensor.dtype) for tensor in own]
-    stored.copy_into(whole)
-    for tensor, read in zip(own, whole, strict=True):
-        fill(tensor, read)
+    stored.check_dtype()
+    for tensor, part in zip(own, stored.mapped().split([len(tensor) for tensor in own]), strict=True):
+        fill(tensor, part)
 
 
 def _check_fit(
@@ -227,11 +226,9 @@ def differing_tensors(model: nn.Module, folder: Path, dtype: torch.dtype | None 
     for name in sorted(stored.keys() & expected):
         parts = [own[part].detach() for part in module_names(name)]
         parts = [part.to("cpu", dtype or part.dtype) for part in parts]
-        whole = torch.empty(stored[name].shape, dtype=DTYPES[stored[name].dtype])
-        stored[name].copy_into([whole])
-        rows = [len(part) for part in parts]
-        same = whole.dtype == parts[0].dtype and len(whole) == sum(rows)
-        if not (same and all(map(torch.equal, whole.split(rows), parts))):
+        saved = stored[name].mapped()
+        same = saved.dtype == parts[0].dtype and saved.shape == _shape(parts)
+        if not (same and all(map(torch.equal, saved.split([len(part) for part in parts]), parts))):
             differing.append(name)
     return differing
 
@@ -243,23 +240,17 @@ def _incoming(own: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[str,
         parts = [own[part] for part in module_names(saved)]
         written, shape = dtype or parts[0].dtype, _shape(parts)
         size = written.itemsize * math.prod(shape)
-        tensors[saved] = Incoming(_NAMES[written], shape, size, partial(_chunks, parts, written))
+        tensors[saved] = Incoming(_NAMES[written], shape, size, partial(_cast, parts, written))
     return tensors
 
 
-def _chunks(parts: list[Tensor], dtype: torch.dtype) -> Iterator[memoryview]:
-    return (_bytes(part.to(dtype)) for part in parts)
+def _cast(parts: list[Tensor], dtype: torch.dtype) -> Iterator[Tensor]:
+    return (part.to(dtype) for part in parts)
 
 
 def _shape(parts: list[Tensor]) -> tuple[int, ...]:
     """The shape of tensors stacked along dim 0."""
     return (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
-
-
-def _bytes(tensor: Tensor) -> memoryview:
-    """The bytes of a tensor; those on a CPU are not copied."""
-    array: Any = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
-    return memoryview(array)
 
 
 def first_dtype(weights: Mapping[str, Stored]) -> torch.dtype | None:

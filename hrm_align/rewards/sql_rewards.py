@@ -6,9 +6,7 @@ is anything but one SELECT, fails, or takes too long; it is never an exception, 
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import threading
 from dataclasses import dataclass
@@ -16,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from hrm_align.errors import UserError
+from hrm_align.processes import Lost, WorkerProcess, forget_in_forks
 from hrm_align.rewards.base import Row
 from hrm_align.rewards.text_rewards import visible
 
 REFERENCE_SECONDS = 60.0  # for opening the database and running the right query
 COMPLETION_SECONDS = 2.0  # or `SECONDS_PER_REFERENCE` times what the right query took, if that is longer
 SECONDS_PER_REFERENCE = 5.0
+REPLY_BYTES = 10_000_000  # an error of SQLite repeats a part of the query
 
 
 def sql_match(completion: str, reference: str, database: str | os.PathLike[str]) -> bool:
@@ -44,8 +44,8 @@ def sql_match(completion: str, reference: str, database: str | os.PathLike[str])
             f"there is no database {os.fspath(database)}: `grading.database` counts from the folder of the data file, "
             "and rows of the Hub need an absolute path."
         )
-    with _WORKER.lock:
-        reply = _WORKER.ask({"database": path, "reference": reference}, REFERENCE_SECONDS)
+    with _QUERIES.lock:
+        reply = _QUERIES.ask({"database": path, "reference": reference}, REFERENCE_SECONDS)
         if reply is None:
             fault = f"the right query takes more than {REFERENCE_SECONDS:.0f} seconds, or all memory, on {path}"
         else:
@@ -53,7 +53,7 @@ def sql_match(completion: str, reference: str, database: str | os.PathLike[str])
         if reply is None or fault:
             raise UserError(f"{fault}: correct the query, or leave the row out.")
         seconds = max(COMPLETION_SECONDS, SECONDS_PER_REFERENCE * reply["seconds"])
-        reply = _WORKER.ask({"completion": completion}, seconds)
+        reply = _QUERIES.ask({"completion": completion}, seconds)
         return reply is not None and reply["right"]
 
 
@@ -87,53 +87,35 @@ class Sql:
         return "SELECT NULL WHERE 0"
 
 
-class _Worker:
+class _Queries:
     """The process that runs the queries: started when first asked, and again after it was killed."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()  # over a reference and its completion
-        self._process: subprocess.Popen[str] | None = None
+        self._worker: WorkerProcess | None = None
+        forget_in_forks(self)
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
         """The reply, or None if there is none in time; then the process is dead, and knows nothing any more."""
-        if self._process is None or self._process.poll() is not None:
-            command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("sql_worker.py"))]
-            pipe = subprocess.PIPE
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
-        process = self._process
-        assert process.stdin and process.stdout
-        timer = threading.Timer(seconds, process.kill)
-        timer.daemon = True
-        timer.start()
+        if self._worker is None or self._worker.ended:
+            main = str(Path(__file__).with_name("sql_worker.py"))
+            self._worker = WorkerProcess([sys.executable, "-I", "-S", main])
+        worker = self._worker
+        reply: dict[str, Any] | None = None
         try:
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
-            reply = process.stdout.readline()
-        except BrokenPipeError:
-            reply = ""
-        except BaseException:  # Ctrl-C: its reply must not be taken for the next one's
-            self.stop()
-            raise
+            worker.ask(request, seconds, REPLY_BYTES)
+            reply = worker.wait()
+        except Lost:
+            pass
         finally:
-            timer.cancel()
-        if reply.endswith("\n"):
-            return json.loads(reply)
-        self.stop()
-        return None
-
-    def stop(self) -> None:
-        """End the process."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+            if reply is None:  # after a Ctrl-C, too
+                worker.stop(0)  # a query that hangs does not see the end of its channel
+                self._worker = None
+        return reply
 
     def forget(self) -> None:
         """In a forked process: leave the parent's to the parent."""
-        self.lock = threading.Lock()
-        self._process = None
+        self.lock, self._worker = threading.Lock(), None
 
 
-_WORKER = _Worker()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_WORKER.forget)
+_QUERIES = _Queries()

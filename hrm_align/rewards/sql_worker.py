@@ -1,6 +1,6 @@
 """The process that runs queries for `hrm_align.rewards.sql_rewards`: it holds the databases, and may be killed at any time.
 
-Requests and replies are lines of JSON, in this order:
+Requests and replies are lines of JSON over its standard input (`hrm_align.processes`), in this order, each with its `"id"`:
 
     {"database": "shop.sql", "reference": "SELECT ..."}  ->  {"fault": null, "seconds": 0.001}
     {"completion": "SELECT ..."}                         ->  {"right": true}, any number of times
@@ -16,6 +16,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import sys
 import time
@@ -175,7 +176,8 @@ def main() -> None:
     """Answer requests until the other end closes."""
     _limit_this_process()
     grader = Grader()
-    for line in sys.stdin:
+    channel = socket.socket(fileno=0)
+    for line in channel.makefile("r", encoding="ascii", newline="\n"):
         request = json.loads(line)
         if "completion" in request:
             reply: dict[str, object] = {"right": grader.right(request["completion"])}
@@ -183,7 +185,7 @@ def main() -> None:
             start = time.monotonic()
             reply = {"fault": grader.expect(request["database"], request["reference"])}
             reply["seconds"] = time.monotonic() - start
-        print(json.dumps(reply), flush=True)
+        channel.sendall(json.dumps({"id": request["id"], **reply}).encode("ascii") + b"\n")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@
 It is run by its path with the standard library alone (some 50 ms), forks under a guardian before it imports anything large
 (so imports stand inside functions), and speaks lines of JSON over that socket:
 
-    {"path": [...], "rewards": [["math", {}], ["format", {"tags": ["think"]}]]}           ->  {"ready": true, "notes": []}
-    {"path": [...], "file": "mine.py", "function": "reward"}                              ->  {"fault": "no such file"}
-    {"id": "7f3a", "reward": 0, "rows": [{"completion": "4", "reference": "4", ...}]}     ->  {"id": "7f3a", "values": [1.0],
-        "bad": {}, "why": {}}, or {"id": "7f3a", "kind": "raised", "detail": "mine.py:7: KeyError: 'x'"}
+    {"path": [...], "rewards": [["math", {}], ["format", {"tags": ["think"]}]]}      ->  {"notes": []}
+    {"path": [...], "file": "mine.py", "function": "reward"}                         ->  {"fault": "no such file"}
+    {"reward": 0, "rows": [{"completion": "4", "reference": "4", ...}]}              ->  {"values": [1.0], "bad": {}, "why": {}},
+        or {"kind": "raised", "detail": "mine.py:7: KeyError: 'x'"}
 
+each with the `"id"` of the request (`hrm_align.processes`). The first line is one of the first two, all others are the third.
 `bad` tells of values that are no numbers, `why` of rows that cannot be graded, both by the place of the row. A request with
 `"extract": true` gets `"extracted"`, too: for each row the text that the grader read of the completion, or null.
 """
@@ -80,23 +81,22 @@ def main() -> None:
     channel.set_inheritable(False)
     requests = channel.makefile("r", encoding="ascii", newline="\n")
 
-    def reply(message: dict[str, object]) -> None:
-        channel.sendall(json.dumps(message).encode("ascii") + b"\n")
+    def reply(request: Mapping[str, Any], message: Mapping[str, Any]) -> None:
+        channel.sendall(json.dumps({"id": request["id"], **message}).encode("ascii") + b"\n")
 
-    start = json.loads(requests.readline() or "{}")
-    sys.path[:] = start.get("path", sys.path)
+    start = json.loads(next(requests))
+    sys.path[:] = start["path"]
     try:
         rewards = load(start)
         if "rewards" in start:
             _limit_memory()
     except Failure as failure:
-        reply({"fault": failure.detail})
+        reply(start, {"fault": failure.detail})
         return
-    reply({"ready": True, "notes": [reward.note for reward in rewards if reward.note]})
+    reply(start, {"notes": [reward.note for reward in rewards if reward.note]})
     for line in requests:
         request = json.loads(line)
-        told = serve(rewards[request["reward"]], request["rows"], bool(request.get("extract")))
-        reply({"id": request["id"], **told})
+        reply(request, serve(rewards[request["reward"]], request["rows"], bool(request.get("extract"))))
 
 
 class Failure(Exception):

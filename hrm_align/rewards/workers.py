@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import json
 import selectors
-import subprocess
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
-from weakref import WeakSet
 
-from hrm_align.rewards.worker_process import Lost, WorkerProcess, wait_for
+from hrm_align.processes import REPLY_BYTES, Lost, WorkerProcess, forget_in_forks
 
 START_SECONDS = 60.0  # for all workers to load what they were told to
+SEND_SECONDS = 2.0  # for a new worker to be told
 FAILED_STARTS = 3  # in a row, in one run; then a crew is given up until the next
+ROW_BYTES = 1_000  # of a reply, for each row
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,45 @@ class StartError(Exception):
         self.crew, self.detail = crew, detail
 
 
-@dataclass
-class _Worker:
-    crew: int
-    process: WorkerProcess
-    request: Request | None = None
-    until: float = 0.0
+class _Worker(WorkerProcess):
+    """A process that has been told to load the rewards of a crew, and soon will be `ready`.
+
+    Its standard input is the guardian's lifeline: when that closes, the guardian kills it and all that it has started.
+
+    Args:
+        crew: by its place.
+        start: what it is told first, as `hrm_align.rewards.worker_main` has it.
+    """
+
+    def __init__(self, crew: int, start: Mapping[str, Any]):
+        main = str(Path(__file__).with_name("worker_main.py"))
+        super().__init__([sys.executable, "-I", "-S", main], lifeline=True)
+        self.crew = crew
+        self.ready = False
+        self.notes: list[str] = []  # warnings of its rewards, once it is ready
+        self.request: Request | None = None
+        self.until = 0.0
+        with suppress(Lost):  # if it has ended already, `reply` tells
+            self.ask({"path": sys.path, **start}, SEND_SECONDS)
+
+    def hand(self, request: Request, seconds: float) -> None:
+        """Send a request, in so many seconds. Raises Lost."""
+        most = REPLY_BYTES + ROW_BYTES * len(request.rows)
+        message = {"reward": request.reward, "rows": request.rows}
+        if request.extract:  # the reply repeats parts of the completions
+            message["extract"] = True
+            most += sum(len(json.dumps(row["completion"])) for row in request.rows)
+        self.ask(message, seconds, most)
+
+    def reply(self) -> dict[str, Any] | None:
+        """What has been replied; None while it is not complete, and for the process having become ready. Raises Lost."""
+        message = self.receive()
+        if message is None or self.ready:
+            return message
+        if "fault" in message:
+            raise Lost("died", str(message["fault"]))
+        self.ready, self.notes = True, [str(note) for note in message.get("notes", [])]
+        return None
 
 
 class Pool:
@@ -92,9 +128,9 @@ class Pool:
     def __init__(self, crews: Sequence[Crew]):
         self._crews = list(crews)
         self._workers: list[_Worker] = []
-        self._ending: list[subprocess.Popen[bytes]] = []
+        self._ending: list[_Worker] = []
         self.strays: list[tuple[int, Lost]] = []  # crews of which a worker was lost while nothing was asked of it
-        _POOLS.add(self)
+        forget_in_forks(self)
         try:
             self._await_all()
         except BaseException:
@@ -127,35 +163,31 @@ class Pool:
     def close(self) -> None:
         """End all workers and what they have started. The pool may be used again."""
         for worker in self._workers:
-            self._ending.append(worker.process.end())
-        self._workers = []
-        for process in self._ending:
-            wait_for(process)
-        self._ending = []
+            worker.end()
+        for worker in self._workers + self._ending:
+            worker.stop()
+        self._workers, self._ending = [], []
 
     def forget(self) -> None:
         """In a forked process: leave the workers to the parent."""
-        for worker in self._workers:
-            worker.process.forget()
-        for process in self._ending:
-            process.returncode = 0
         self._workers, self._ending = [], []
 
     def replace(self, worker: _Worker, again: bool = True) -> None:
         """End a worker and, if `again`, start another in its place."""
         self._workers.remove(worker)
-        self._ending.append(worker.process.end())
+        worker.end()
+        self._ending.append(worker)
         if again:
-            self._workers.append(_Worker(worker.crew, WorkerProcess(self._crews[worker.crew].start)))
+            self._workers.append(_Worker(worker.crew, self._crews[worker.crew].start))
 
     @property
     def notes(self) -> list[str]:
         """The warnings of the rewards, each once."""
-        return list(dict.fromkeys(note for worker in self._workers for note in worker.process.notes))
+        return list(dict.fromkeys(note for worker in self._workers for note in worker.notes))
 
     def idle(self) -> list[_Worker]:
         """Those that could be asked something."""
-        return [worker for worker in self._workers if worker.process.ready and worker.request is None]
+        return [worker for worker in self._workers if worker.ready and worker.request is None]
 
     def busy(self) -> list[_Worker]:
         """Those that have something to answer."""
@@ -163,34 +195,34 @@ class Pool:
 
     def _staff(self) -> None:
         """Bring every crew to its strength, and notice who was lost since the last run."""
-        self._ending = [process for process in self._ending if process.poll() is None]
+        self._ending = [worker for worker in self._ending if not worker.ended]
         for worker in self._readable(0):
             try:
-                worker.process.receive()
+                worker.reply()
             except Lost as lost:
                 self.strays.append((worker.crew, lost))
                 self.replace(worker)
         present = Counter(worker.crew for worker in self._workers)
         for number, crew in enumerate(self._crews):
             for _ in range(crew.workers - present[number]):
-                self._workers.append(_Worker(number, WorkerProcess(crew.start)))
+                self._workers.append(_Worker(number, crew.start))
 
     def _await_all(self) -> None:
         end = time.monotonic() + START_SECONDS
         self._staff()
-        while late := [worker for worker in self._workers if not worker.process.ready]:
+        while late := [worker for worker in self._workers if not worker.ready]:
             if time.monotonic() > end:
                 raise StartError(late[0].crew, f"it takes more than {START_SECONDS:.0f} seconds to load")
             for worker in self._readable(end - time.monotonic()):
                 try:
-                    worker.process.receive()
+                    worker.reply()
                 except Lost as lost:
                     raise StartError(worker.crew, lost.detail) from None
 
     def _readable(self, seconds: float) -> list[_Worker]:
         with selectors.DefaultSelector() as selector:
             for worker in self._workers:
-                selector.register(worker.process, selectors.EVENT_READ, worker)
+                selector.register(worker, selectors.EVENT_READ, worker)
             return [key.data for key, _ in selector.select(max(0.0, seconds))]
 
 
@@ -223,8 +255,7 @@ class _Run:
                 now = time.monotonic()
                 worker.until = now + request.seconds
                 try:
-                    seconds = max(0.001, min(worker.until, self.end) - now)
-                    worker.process.ask(request.reward, request.rows, seconds, extract=request.extract)
+                    worker.hand(request, max(0.001, min(worker.until, self.end) - now))
                 except Lost as lost:
                     self._lose(worker, lost)
 
@@ -235,11 +266,11 @@ class _Run:
     def hear(self, worker: _Worker) -> None:
         """Take what a worker has written."""
         try:
-            body = worker.process.receive()
+            body = worker.reply()
         except Lost as lost:
             return self._lose(worker, lost)
         if body is not None:
-            assert worker.request is not None, "`receive` knows an unasked reply"
+            assert worker.request is not None, "`reply` knows an unasked one"
             request, worker.request = worker.request, None
             self._answer(request, Reply(body, body.get("kind", ""), body.get("detail", "")))
         else:
@@ -268,7 +299,7 @@ class _Run:
 
     def _lose(self, worker: _Worker, lost: Lost) -> None:
         request = worker.request
-        if not worker.process.ready:
+        if not worker.ready:
             self._failed_starts[worker.crew] += 1
         elif request is None:
             self._pool.strays.append((worker.crew, lost))
@@ -283,15 +314,3 @@ class _Run:
         for crew in crews:
             while queue := self._waiting.get(crew):
                 self._answer(queue.popleft(), Reply(kind="skipped", detail=detail))
-
-
-_POOLS: WeakSet[Pool] = WeakSet()
-
-
-def _forget_all() -> None:
-    for pool in _POOLS:
-        pool.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)

@@ -7,7 +7,7 @@ answers, grading  <--------  bytes, unread  <--------    what the program has ma
 `monty` runs a part of Python where a system offers no wall.
 """
 
-from hrm_align.sandbox.inside.protocol import Limits
+from hrm_align.sandbox.inside import Limits
 from hrm_align.sandbox.jobs import Job, Outcome
 from hrm_align.sandbox.pool import Sandbox
 from hrm_align.sandbox.self_test import NoWall

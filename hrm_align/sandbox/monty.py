@@ -13,8 +13,8 @@ from importlib.metadata import files
 from typing import Any
 
 from hrm_align.errors import UserError
+from hrm_align.sandbox.inside import Limits
 from hrm_align.sandbox.inside.program import MAX_NESTING
-from hrm_align.sandbox.inside.protocol import Limits
 from hrm_align.sandbox.jobs import RETURNED, Job, Outcome, outcome_of
 
 VERSION = "1.4.0"  # the one that was tested; the extra `monty` pins it

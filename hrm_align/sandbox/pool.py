@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import selectors
 import threading
-import weakref
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
 from hrm_align.errors import RunError, UserError
-from hrm_align.sandbox.inside.protocol import Limits
+from hrm_align.processes import Lost, forget_in_forks
+from hrm_align.sandbox.inside import Limits
 from hrm_align.sandbox.jobs import Job, Outcome, outcome_of
 from hrm_align.sandbox.self_test import Targets, choose, fault_of
-from hrm_align.sandbox.worker import Lost, Worker
+from hrm_align.sandbox.worker import Worker
 
 MOST_TRIES = 2  # of a job whose worker is lost
 
@@ -32,7 +30,7 @@ class Sandbox:
 
     Args:
         limits: what one job may use.
-        backend: the wall, by its name in `backends.BACKENDS`; by default the first that passes its self-test.
+        backend: the wall, by its name in `worker.BACKENDS`; by default the first that passes its self-test.
         workers: jobs that run at the same time.
 
     Attributes:
@@ -55,7 +53,7 @@ class Sandbox:
         self._workers: list[Worker] = []
         self._backend, self.passed_over = choose(self.limits, backend)
         self.backend = self._backend.name
-        _OPEN.add(self)
+        forget_in_forks(self)
         try:
             self._fill()
         except BaseException:
@@ -102,7 +100,6 @@ class Sandbox:
         """End all processes. Nothing is left: no file was made. Not to be called while another thread is in `run`."""
         self._closed = True
         self._empty()
-        _OPEN.discard(self)
 
     def _run(self, requests: dict[int, bytes], calls: Sequence[int]) -> dict[int, Outcome]:
         outcomes: dict[int, Outcome] = {}
@@ -113,11 +110,11 @@ class Sandbox:
             for worker in self._workers:
                 if waiting and worker not in busy:
                     busy[worker] = waiting.popleft()
-                    worker.ask(requests[busy[worker]])
+                    worker.hand(requests[busy[worker]])
             for worker in _ready(busy):
                 index = busy.pop(worker)
                 try:
-                    outcomes[index] = outcome_of(*worker.reply(), calls[index])
+                    outcomes[index] = outcome_of(*worker.result(), calls[index])
                 except Lost as loss:
                     self._drop(worker)
                     losses[index] += 1
@@ -153,11 +150,9 @@ class Sandbox:
         while self._workers:
             self._workers.pop().stop()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """In a forked process: leave the workers to the parent, and start others when they are needed."""
-        self._lock = threading.Lock()
-        while self._workers:
-            self._workers.pop().forget()
+        self._lock, self._workers = threading.Lock(), []
 
 
 def _checked(limits: Limits) -> Limits:
@@ -181,21 +176,3 @@ def _ready(workers: Iterable[Worker]) -> list[Worker]:
             answered = [key.data for key, _ in selector.select(1.0)]
             if ready := answered or [worker for worker in workers if worker.overdue]:
                 return ready
-
-
-_OPEN: weakref.WeakSet[Sandbox] = weakref.WeakSet()
-
-
-def _close_all() -> None:
-    for sandbox in list(_OPEN):
-        sandbox.close()
-
-
-def _forget_all() -> None:
-    for sandbox in list(_OPEN):
-        sandbox._forget()
-
-
-atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)

@@ -15,10 +15,10 @@ from collections.abc import Collection
 from typing import Any
 
 from hrm_align.errors import UserError
-from hrm_align.sandbox.backends import BACKENDS, NO_WALL, Backend
-from hrm_align.sandbox.inside.protocol import Limits
+from hrm_align.processes import Lost
+from hrm_align.sandbox.inside import Limits
 from hrm_align.sandbox.jobs import RETURNED, Job, outcome_of
-from hrm_align.sandbox.worker import Lost, Worker
+from hrm_align.sandbox.worker import BACKENDS, NO_WALL, Backend, Worker
 
 _MONTY = "`pip install 'hrm_align[monty]'`, an interpreter that needs no sandbox and supports a part of Python"
 
@@ -154,7 +154,7 @@ def choose(limits: Limits, name: str | None = None) -> tuple[Backend, list[str]]
 def fault_of(worker: Worker, targets: Targets, held: Collection[str] = tuple(PROBES)) -> str | None:
     """What is wrong with a worker that has just been started, or None: the probes in `held` must be stopped."""
     try:
-        worker.wait_until_ready()
+        worker.wait()  # until it has imported everything
         word = secrets.token_hex(8)
         kind, values, message = _ask(worker, Job("def probe(word): return [word, 6 * 7]", "probe", [[word]]))
         if (kind, values) != (RETURNED, [[word, 42]]):
@@ -194,6 +194,6 @@ def fault_of_backend(backend: Backend, limits: Limits, targets: Targets) -> str 
 
 
 def _ask(worker: Worker, job: Job) -> tuple[str, list[Any], str]:
-    worker.ask(job.request())
-    outcome = outcome_of(*worker.reply(), len(job.arguments))
+    worker.hand(job.request())
+    outcome = outcome_of(*worker.result(), len(job.arguments))
     return outcome.kind, outcome.values, outcome.message

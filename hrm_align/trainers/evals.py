@@ -19,9 +19,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from hrm_align.config.arguments import DataArguments
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
-from hrm_align.evaluation.evaluate import evaluate, last_turns
+from hrm_align.evaluation.evaluate import evaluate, last_turns, percent
 from hrm_align.evaluation.grading import score_all
-from hrm_align.evaluation.report import percent
 from hrm_align.rendering import renderer_of
 from hrm_align.rewards.base import check_match, metric_name
 from hrm_align.rewards.suite import RewardSuite

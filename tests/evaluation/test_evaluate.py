@@ -4,8 +4,7 @@ import pytest
 
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
-from hrm_align.evaluation.evaluate import Score, few_shot, last_turns
-from hrm_align.evaluation.report import percent
+from hrm_align.evaluation.evaluate import Score, few_shot, last_turns, percent
 from hrm_align.rendering import Message
 
 

@@ -158,6 +158,22 @@ def test_the_tokenizer_is_what_makes_stock_transformers_read_both_ways(whole, tm
     assert "outside the tolerance" in (tmp_path / "mine/README.md").read_text()
 
 
+def test_one_other_answer_is_enough(whole, tmp_path, capsys, monkeypatch):
+    """Also where all log-probabilities are the same: the run's answers are scored, not the folder's own."""
+    ask = parity.subprocess.run
+
+    def of_another_mind(*args, **kwargs):
+        done = ask(*args, **kwargs)
+        first, *others = map(json.loads, done.stdout.splitlines())
+        first["float32_answer_ids"] = [first["float32_answer_ids"][0] + 1, *first["float32_answer_ids"][1:]]
+        done.stdout = "".join(json.dumps(row) + "\n" for row in (first, *others))
+        return done
+
+    monkeypatch.setattr(parity.subprocess, "run", of_another_mind)
+    said = refused(capsys, whole, "--to", tmp_path / "mine", *ASKED, code=1)
+    assert "is not the model of the run: 1 of 24 greedy answers differ" in said and not (tmp_path / "mine").exists()
+
+
 def test_another_template_is_found(whole, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(parity, "as_row", lambda example: {"messages": [{"role": "user", "content": "?"}]})
     assert "chat template encodes" in refused(capsys, whole, "--to", tmp_path / "mine", *ASKED, code=1)
@@ -329,6 +345,10 @@ def test_wrong_words_are_one_sentence(whole, adapter, tmp_path, capsys):
     assert "nowhere where others find it" in refused(capsys, adapter, *new, "--push", "alice/mine")
     assert "'big' is no size" in refused(capsys, whole, *new, "--max_shard_size", "big")
     assert "is no identifier" in refused(capsys, whole, *new, "--license", "Apache 2")
+    assert "--limit is 0: it must be 1 or more" in refused(capsys, whole, *new, "--limit", "0")
+    assert "--match is 'maths'" in refused(capsys, whole, *new, "--match", "maths")
+    assert "'base' names no owner" in refused(capsys, adapter, *new, "--base_model", "base")
+    assert "give one of them" in refused(capsys, adapter, *new, "--adapter", "--merged")
     assert "no averaged weights" in refused(capsys, resolve("tiny"), *new, "--ema")
     assert "no file" in refused(capsys, whole, *new, "--data", tmp_path / "none.jsonl")
     (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "response": "b"}\n{"prompt": "a"\n')

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from hrm_align.export.scan import findings
+from hrm_align.export.folder import findings
 from tests.command_line import run
 from tests.export.pushes import REPO, published, pushed
 from tests.export.runs import ASKED, trained

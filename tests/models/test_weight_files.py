@@ -7,8 +7,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from hrm_align.errors import UserError
+from hrm_align.models import checkpoint_format
+from hrm_align.models.checkpoint_format import stored_tensors
 from hrm_align.models.loading import load_model
-from hrm_align.models.weight_files import differing_tensors, save_whole
+from hrm_align.models.weight_files import differing_tensors, load_weights, save_whole
 
 
 def files(folder):
@@ -49,3 +52,26 @@ def test_a_tensor_that_was_not_saved_as_it_is_is_named(tmp_path):
     lost = "lm_head.weight"
     save_file({name: t for name, t in tensors.items() if name != lost}, tmp_path / "model.safetensors")
     assert differing_tensors(model, tmp_path) == [lost, fused]
+
+
+def test_blocks_put_behind_each_other_are_the_tensor(tmp_path, monkeypatch):
+    saved = load_model("tiny")
+    save_whole(saved, tmp_path)
+    monkeypatch.setattr(checkpoint_format, "BLOCK", 1000)  # every block but the last of a tensor
+    whole = load_file(tmp_path / "model.safetensors")
+    for name, stored in stored_tensors(tmp_path).items():
+        assert stored.size == whole[name].nbytes
+        assert torch.equal(torch.cat(list(stored.blocks())), whole[name].view(-1)), name
+    model = load_model("tiny", dtype="bfloat16")
+    load_weights(model, tmp_path)
+    expected = saved.state_dict()
+    assert all(torch.equal(tensor, expected[name].bfloat16()) for name, tensor in model.state_dict().items())
+
+
+def test_a_file_that_loses_its_end_while_it_is_read_is_damaged(tmp_path):
+    save_whole(load_model("tiny"), tmp_path)
+    file = tmp_path / "model.safetensors"
+    tensors = stored_tensors(tmp_path)
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(UserError, match=r"model.safetensors is damaged .* copy it again"):
+        list(tensors["lm_head.weight"].blocks())

@@ -18,7 +18,7 @@ import pytest
 
 import hrm_align
 from hrm_align.errors import RunError, UserError
-from hrm_align.rewards import code_rewards, worker_process
+from hrm_align.rewards import code_rewards, workers
 from hrm_align.rewards.base import create
 from hrm_align.rewards.code_rewards import passed
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
@@ -352,7 +352,7 @@ def no_wall_in_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(source, tmp_path / "hrm_align", ignore=shutil.ignore_patterns("recipes", "__pycache__"))
     with (tmp_path / "hrm_align/sandbox/self_test.py").open("a") as file:
         file.write("\n\ndef fault_of_backend(*_):\n    return \"the probe 'read' is not stopped\"\n")
-    monkeypatch.setattr(worker_process, "__file__", str(tmp_path / "hrm_align/rewards/worker_process.py"))
+    monkeypatch.setattr(workers, "__file__", str(tmp_path / "hrm_align/rewards/workers.py"))
     (tmp_path / "first").mkdir()
     monkeypatch.syspath_prepend(tmp_path / "first")
     return tmp_path / "first"

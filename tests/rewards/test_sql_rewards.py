@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -214,15 +215,17 @@ def test_a_query_without_end_is_wrong_within_its_steps(database: Path, bomb: str
     assert time.monotonic() - start < 20
 
 
+DOUBLED = ", ".join(f"a{n} AS (SELECT 1 FROM a{n - 1}, a{n - 1})" for n in range(1, 27))
+HANGING = f"WITH a0 AS (SELECT 1), {DOUBLED} SELECT 1 FROM a26 LIMIT 1"  # 2 ** 26 copies before its first step
+
+
 def test_a_query_that_sqlite_cannot_stop_costs_its_process_and_nothing_else(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    doubled = ", ".join(f"a{n} AS (SELECT 1 FROM a{n - 1}, a{n - 1})" for n in range(1, 27))
-    bomb = f"WITH a0 AS (SELECT 1), {doubled} SELECT 1 FROM a26 LIMIT 1"  # 2 ** 26 copies before its first step
     assert sql_match("SELECT 1", "SELECT 1", database)
     monkeypatch.setattr(sql, "COMPLETION_SECONDS", 0.5)
     start = time.monotonic()
-    assert not sql_match(bomb, "SELECT 1", database)
+    assert not sql_match(HANGING, "SELECT 1", database)
     assert time.monotonic() - start < 10
     monkeypatch.undo()
     assert sql_match("SELECT name FROM items", "SELECT name FROM items", database)
@@ -281,6 +284,25 @@ def test_a_right_query_that_does_not_end_is_an_error_and_no_hang(database: Path,
     monkeypatch.setattr(sql, "REFERENCE_SECONDS", 1.0)
     with pytest.raises(UserError, match="takes more than 1 seconds"):
         sql_match("SELECT 1", f"{COUNTING} SELECT COUNT(*) FROM r", database)
+
+
+def test_an_error_of_sqlite_is_told_whole_however_long_the_query(database: Path):
+    with pytest.raises(UserError, match=r"no such column: x{20000}"):
+        sql_match("SELECT 1", f"SELECT {'x' * 20_000}", database)
+
+
+def test_an_interrupted_query_leaves_no_verdict_for_the_next(database: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sql, "COMPLETION_SECONDS", 60.0)
+    assert sql_match("SELECT 1", "SELECT 1", database)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            sql_match(HANGING, "SELECT 1", database)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert sql_match("SELECT 1", "SELECT 1", database)
 
 
 def test_a_dump_that_has_changed_is_read_again(tmp_path: Path):

@@ -292,10 +292,10 @@ def test_a_forked_process_has_workers_of_its_own_and_keeps_nobody_alive(own: str
             finally:
                 os._exit(0)
         os.waitpid(child, 0)
+        os.close(writing)
         assert os.read(reading, 10) == b"1"  # a new process: its function was called for one row
         assert suite.score(["calls"], rows(1)).values["reward"] == [4.0]  # the parent's has gone on
         os.close(reading)
-        os.close(writing)
 
 
 def test_a_fault_is_plain_data():

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from hrm_align import processes
 from hrm_align.errors import UserError
 from hrm_align.rewards.code_rewards import passed
 from hrm_align.sandbox import Job, Limits, Sandbox, pool, worker
-from hrm_align.sandbox.backends import BACKENDS
+from hrm_align.sandbox.worker import BACKENDS
 
 from .conftest import LIMITS
 
@@ -160,7 +161,7 @@ def test_a_job_ends_with_its_zygote(backend):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_worker_that_dies_or_hangs_is_replaced(backend, number, monkeypatch):
     monkeypatch.setattr(worker, "GRACE_SECONDS", 0.2)
-    monkeypatch.setattr(worker, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
     limits = Limits(cpu_seconds=1, wall_seconds=0.5)
     with Sandbox(limits, backend) as sandbox:
         groups = set(sandbox.pids)
@@ -177,14 +178,14 @@ def test_a_worker_that_dies_or_hangs_is_replaced(backend, number, monkeypatch):
 def test_a_job_whose_workers_are_lost_twice_is_lost(one_backend, monkeypatch):
     """It cannot be graded, and that is no failure of the program."""
     with Sandbox(LIMITS, one_backend, workers=1) as sandbox:
-        ask = worker.Worker.ask
+        hand = worker.Worker.hand
 
-        def die(self, request):
-            if b"doomed" in request:
+        def die(self, job):
+            if b"doomed" in job:
                 os.killpg(self.pid, signal.SIGKILL)
-            ask(self, request)
+            hand(self, job)
 
-        monkeypatch.setattr(worker.Worker, "ask", die)
+        monkeypatch.setattr(worker.Worker, "hand", die)
         outcomes = sandbox.run([Job(ECHO, "f", [[text]]) for text in ("a", "doomed", "b")])
         assert [outcome.kind for outcome in outcomes] == ["returned", "lost", "returned"]
         assert sandbox.replaced == 2

@@ -108,6 +108,16 @@ def test_values_come_back_as_they_are(sandbox, value):
     assert repr(outcome.values) == repr([value])
 
 
+def test_as_many_bytes_as_there_may_be_cost_no_worker_whatever_they_are(sandbox):
+    """The zygote's line is longer than what it passes on: `\\"` for a quote, `\\u00ff` for a byte that is no ASCII."""
+    replaced, most = sandbox.replaced, sandbox.limits.output_bytes
+    quotes = outcome_of(sandbox, "def f(n): return '\"' * n", [most // 2 - 100])
+    assert quotes.values == ['"' * (most // 2 - 100)]
+    bytes_ = outcome_of(sandbox, f"import os\nos.write(3, b'\\xff' * {most})\nos._exit(0)")
+    assert bytes_.kind == "refused" and "can't decode byte 0xff" in bytes_.message
+    assert sandbox.replaced == replaced
+
+
 def test_calls_do_not_see_each_other(sandbox):
     """A program starts anew for each call, and a process for each job."""
     source = "before = globals().get('seen')\nseen = []\ndef f(a):\n seen.append(a)\n return [before, seen]"

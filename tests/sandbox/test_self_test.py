@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from hrm_align.errors import RunError, UserError
-from hrm_align.sandbox import Job, Limits, Sandbox, backends
+from hrm_align.sandbox import Job, Limits, Sandbox, worker
 from hrm_align.sandbox.self_test import PROBES, Targets, choose, source_of
 
 from .conftest import LIMITS
@@ -26,11 +26,11 @@ def spoil(tmp_path, monkeypatch):
     def spoil(file, line, instead):
         inside = tmp_path / "inside"
         if not inside.exists():
-            shutil.copytree(backends.INSIDE, inside, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(worker.INSIDE, inside, ignore=shutil.ignore_patterns("__pycache__"))
         text = (inside / file).read_text()
         assert text.count(line) == 1, line
         (inside / file).write_text(text.replace(line, instead))
-        monkeypatch.setattr(backends, "INSIDE", inside)
+        monkeypatch.setattr(worker, "INSIDE", inside)
 
     return spoil
 
@@ -137,12 +137,12 @@ def test_a_spoiled_landlock_is_found_behind_a_sound_seccomp(backend, spoil, line
 def test_a_spoiled_bubblewrap_is_found_behind_a_sound_seccomp(backend, monkeypatch, words, instead, probe):
     if backend != "bubblewrap":
         pytest.skip("it has no bubblewrap")
-    sound = backends._bubblewrap
+    sound = worker._bubblewrap
 
     def spoiled(python):
         return [word for word in sound(python) if word not in words] + instead
 
-    monkeypatch.setattr(backends, "_bubblewrap", spoiled)
+    monkeypatch.setattr(worker, "_bubblewrap", spoiled)
     with pytest.raises(UserError, match=f"bubblewrap: its wall alone: the probe '{probe}' is not stopped"):
         choose(LIMITS, "bubblewrap")
 

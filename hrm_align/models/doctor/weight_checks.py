@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from transformers import HrmTextConfig, HrmTextModel
 
 from hrm_align.errors import some
@@ -87,7 +88,7 @@ def start_state(checkpoint: Checkpoint) -> Findings:
     stored = checkpoint.tensors.get("model.z_L_init")
     if stored is None:
         yield Finding("z_L_init", "model.z_L_init is missing, so Transformers starts from zeros", remedy)
-    elif not any(any(chunk) for chunk in stored.chunks()):
+    elif not any(block.view(torch.uint8).any() for block in stored.blocks()):
         yield Finding("z_L_init", "model.z_L_init is all zeros", remedy)
     if not _stock_freezes():
         problem = "the installed Transformers leaves z_L_init trainable"
@@ -101,11 +102,10 @@ def _stock_freezes() -> bool:
 
 
 def finite(checkpoint: Checkpoint) -> Findings:
-    """Reads every weight once, a block of bytes at a time: a map of the file would count as memory in use."""
+    """Reads every weight once."""
     wrong = {}
     for name, stored in checkpoint.tensors.items():
-        dtype = DTYPES.get(stored.dtype)
-        blocks = (torch.frombuffer(bytearray(chunk), dtype=dtype) for chunk in stored.chunks()) if dtype else ()
+        blocks = stored.blocks() if stored.dtype in DTYPES else ()
         if bad := sum(int((~torch.isfinite(block)).sum()) for block in blocks):
             wrong[name] = bad
     if wrong:
@@ -149,11 +149,10 @@ def save_fused(checkpoint: Checkpoint) -> list[str]:
     touched = {checkpoint.tensors[part].file for part in part_of}
     for name, stored in checkpoint.tensors.items():
         if stored.file in touched and name not in part_of:
-            size = stored.end - stored.start
-            shards.setdefault(stored.file, {})[name] = Incoming(stored.dtype, stored.shape, size, stored.chunks)
+            shards.setdefault(stored.file, {})[name] = Incoming(stored.dtype, stored.shape, stored.size, stored.blocks)
     for fused, parts in split.items():
         held = [checkpoint.tensors[part] for part in parts]
-        size = sum(stored.end - stored.start for stored in held)
+        size = sum(stored.size for stored in held)
         shape = fused_shape(checkpoint, parts)
         shards.setdefault(held[0].file, {})[fused] = Incoming(held[0].dtype, shape, size, lambda held=held: _all(held))  # type: ignore[misc]
     check_space(checkpoint.folder, sum(tensor.size for shard in shards.values() for tensor in shard.values()))
@@ -180,6 +179,6 @@ def _save_shards(checkpoint: Checkpoint, shards: dict[Path, dict[str, Incoming]]
     return [*written, INDEX]
 
 
-def _all(parts: list[Stored]) -> Iterator[bytes]:
+def _all(parts: list[Stored]) -> Iterator[Tensor]:
     for part in parts:
-        yield from part.chunks()
+        yield from part.blocks()

@@ -1,7 +1,7 @@
-"""The official form of an HRM-Text checkpoint, what its training writes, and its conversion to Transformers' and back.
+"""The official form of an HRM-Text checkpoint, what its training writes, and its conversion to Transformers'.
 
-    reader     the training folder on disk, read without executing anything in it; its YAML files <-> a Transformers config
-    convert    both directions; its tokenizer, proved to be that of HRM-Text's layout
+    reader     the training folder on disk, read without executing anything in it; its YAML files as a Transformers config
+    convert    the weights; its tokenizer, proved to be that of HRM-Text's layout
 
 Based on the public repository sapientinc/HRM-Text, read November 2026: `pretrain.py` (what is saved), `models/lm_head.py`,
 `models/baselines/hrm_nocarry_bp_warmup.py`, `models/layers.py` (names and shapes), `models/transformer.py` (settings),
@@ -20,5 +20,5 @@ and exporter ask for). A training folder is
     attn.o_proj, mlp.gate_up_proj, mlp.down_proj}.weight          the names; fused as Transformers' save_pretrained writes
 
 Not verified: a checkpoint written by an official run (none is public). The tests save one with the published names
-through torch's own FSDP2 and DCP, and load what is written here in the way of the official loader.
+through torch's own FSDP2 and DCP, and load what scripts/convert_to_official.py writes in the way of the official loader.
 """

@@ -1,4 +1,4 @@
-"""Official training checkpoints to Transformers' form and back, bit for bit, without holding a model in memory.
+"""Official training checkpoints to Transformers' form, bit for bit, without holding a model in memory.
 
 The weights keep their master dtype: the official exporter's cast to bfloat16 is left out, because fine-tuning needs the
 master weights. The optimizer's moments, the step and the RNG are not carried over. The training folder's tokenizer must prove
@@ -9,38 +9,24 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-import torch.distributed.checkpoint as dcp
-import yaml
-from safetensors import safe_open
-from torch import Tensor
 from transformers import GenerationConfig, HrmTextConfig, PreTrainedTokenizerFast
 
 from hrm_align.errors import UserError, some
 from hrm_align.files import new_folder
 from hrm_align.models.checkpoint_format import (
-    BLOCK,
     DTYPES,
     Incoming,
-    Stored,
     official_name,
     saved_shapes,
-    stored_tensors,
     write_safetensors,
 )
-from hrm_align.models.loading import load_config, resolve
 from hrm_align.models.official.reader import (
     OfficialCheckpoint,
-    arch_of,
     config_of,
-    metadata_of,
-    one_process,
     open_official,
     section,
 )
@@ -49,12 +35,6 @@ from hrm_align.rendering import BOX_END, CONDITION_TOKENS, IM_END, IM_START, PAD
 WEIGHTS = ("ema", "raw")
 
 _DROPPED = re.compile(r"model\.zH_init|model\.[HL]_level\.core\.rotary_emb\..*")  # by the official exporter too
-
-# Only the model's settings are known here; these are what the official loader wants beside them, as published for SFT.
-_TRAINING = {
-    "global_batch_size": 32768, "epochs": 5, "lr": 3e-5, "lr_min_ratio": 0.1, "lr_warmup_steps": 0,
-    "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "ema": 0.999, "fwd_bwd_dtype": "bfloat16", "seed": 0,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,7 +79,7 @@ def to_transformers(
     def incoming(name: str) -> Incoming:
         # Widening the bfloat16 start state to the others' dtype is exact.
         size = math.prod(shapes[name]) * DTYPES[dtype].itemsize
-        return Incoming(dtype, shapes[name], size, lambda: _blocks(checkpoint.read(keys[name]).to(DTYPES[dtype])))
+        return Incoming(dtype, shapes[name], size, lambda: [checkpoint.read(keys[name]).to(DTYPES[dtype])])
 
     tensors = {name: incoming(name) for name in shapes}
     with new_folder(Path(target), sum(tensor.size for tensor in tensors.values())) as folder:
@@ -152,92 +132,6 @@ def _one_dtype(checkpoint: OfficialCheckpoint, keys: Mapping[str, str]) -> str:
     (kind,) = kinds
     assert kind is not None
     return kind
-
-
-def _blocks(tensor: Tensor) -> Iterator[memoryview]:
-    data = memoryview(tensor.contiguous().view(torch.uint8).reshape(-1).numpy())  # type: ignore[arg-type]  # a Buffer
-    for start in range(0, len(data), BLOCK):
-        yield data[start : start + BLOCK]
-
-
-def to_official(source: str | Path, target: str | Path) -> Converted:
-    """Write a checkpoint in Transformers' form as an official training folder, epoch 0, optimizer and EMA fresh.
-
-    The official loader asks for the optimizer's state too, so it is there as that of step 0: moments zero, EMA equal to
-    the weights (four times the weights on disk).
-
-    Args:
-        source: a folder in Transformers' form with fused keys.
-        target: a new or empty folder.
-
-    Raises:
-        UserError: for a model that the official code cannot build; nothing is written then.
-    """
-    folder = Path(resolve(str(source)))
-    if not folder.is_dir():
-        raise UserError(f"{source} is no folder: download the model first, and name its folder.")
-    config = load_config(str(folder))
-    arch = arch_of(config, folder)
-    tensors = _whole(folder, config)
-    if not (folder / "tokenizer.json").exists():
-        raise UserError(f"{folder} holds no tokenizer.json, which the official form needs: copy it there.")
-    size = sum(tensor.end - tensor.start for tensor in tensors.values())
-    target = Path(target).expanduser().absolute()
-    with new_folder(target, 4 * size) as new:
-        _write_dcp(new / "fsdp2_epoch_0", tensors)
-        torch.save(None, new / "carry_epoch_0.0.pt")
-        (new / "tokenizer").mkdir()
-        for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-            if (folder / name).exists():
-                shutil.copyfile(folder / name, new / "tokenizer" / name)
-        settings = {"arch": arch, "data": {"path": "", "target_only": True}, **_TRAINING}
-        (new / "all_config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-        (new / "train_metadata.yaml").write_text(yaml.safe_dump(metadata_of(config, target)), encoding="utf-8")
-    dtype = tensors["lm_head.weight"].dtype
-    return Converted(target, len(tensors), sum(math.prod(tensor.shape) for tensor in tensors.values()), dtype)
-
-
-def _whole(folder: Path, config: HrmTextConfig) -> dict[str, Stored]:
-    """The tensors of a folder in Transformers' form; refuses any that its config does not make."""
-    tensors = stored_tensors(folder)
-    assert config.num_layers_per_stack is not None
-    shapes = saved_shapes(config.to_dict(), config.num_layers_per_stack)
-    wrong = sorted(tensors.keys() ^ shapes.keys())
-    wrong += [name for name in tensors.keys() & shapes.keys() if tensors[name].shape != shapes[name]]
-    wrong += [name for name in tensors if tensors[name].dtype not in DTYPES]
-    if wrong:
-        raise UserError(f"{folder}: {some(wrong)} are missing, unknown or misshapen: run `hrm-align doctor {folder}`.")
-    return tensors
-
-
-def _write_dcp(folder: Path, tensors: Mapping[str, Stored]) -> None:
-    """Save what `{"model": ..., "optim": ...}` of a fresh official run would be.
-
-    The weights are maps of their file and all moments of a shape are the same zeros, because DCP's writer keeps what it
-    has written.
-    """
-    model: dict[str, Tensor] = {}
-    state: dict[str, dict[str, Tensor]] = {}
-    zeros = {tensor.shape: torch.zeros(tensor.shape, dtype=DTYPES[tensor.dtype]) for tensor in tensors.values()}
-    for name, stored in tensors.items():
-        tensor = _mapped(name, stored)
-        model[official_name(name)] = tensor
-        if name != "model.z_L_init":
-            moments = dict.fromkeys(("exp_avg", "exp_avg_sq"), zeros[stored.shape])
-            state[official_name(name)] = {"step": torch.tensor(0.0), **moments, "param_ema": tensor}
-    start = model["model.zL_init"]
-    narrow = start.to(torch.bfloat16)  # the official buffer's dtype, where nothing is lost by it
-    model["model.zL_init"] = narrow if torch.equal(start, narrow.to(start.dtype)) else start
-    group: dict[str, Any] = {"lr": torch.tensor(0.0), "betas": (_TRAINING["beta1"], _TRAINING["beta2"])}
-    group |= {key: _TRAINING[key] for key in ("weight_decay", "ema")}
-    optim = {"state": state, "param_groups": [group | {"params": list(state)}]}
-    with one_process():
-        dcp.save({"model": model, "optim": optim}, storage_writer=dcp.FileSystemWriter(folder), no_dist=True)
-
-
-def _mapped(name: str, stored: Stored) -> Tensor:
-    with safe_open(stored.file, "pt") as file:
-        return file.get_tensor(name)
 
 
 def tokenizer_of(checkpoint: OfficialCheckpoint, given: str | None, config: HrmTextConfig) -> PreTrainedTokenizerFast:

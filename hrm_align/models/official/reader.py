@@ -3,8 +3,7 @@
 Nothing is executed. The shards are read with `weights_only`; DCP's `.metadata`, a pickle, by an unpickler that knows
 DCP's own record types, dtypes and paths and refuses every other name; YAML by its safe loader.
 
-all_config.yaml and train_metadata.yaml become a Transformers config (`config_of`), and a config becomes these (`arch_of`,
-`metadata_of`). What the official exporter gets wrong is right here: it writes `L_bp_steps`, which Transformers ignores, and
+all_config.yaml and train_metadata.yaml become a Transformers config (`config_of`). What the official exporter gets wrong is right here: it writes `L_bp_steps`, which Transformers ignores, and
 the layers of both stacks as `num_hidden_layers`.
 """
 
@@ -30,8 +29,7 @@ from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorS
 from transformers import HrmTextConfig
 
 from hrm_align.errors import UserError, some
-from hrm_align.models.recurrence import SHORTEST, from_l_bp_cycles, longest, official, to_l_bp_cycles
-from hrm_align.rendering import BOX_END, CONDITION_TOKENS, IM_END, IM_START
+from hrm_align.models.recurrence import SHORTEST, longest, official, to_l_bp_cycles
 
 _ALLOWED = {  # what DCP's `.metadata` consists of
     "torch.distributed.checkpoint.metadata": {
@@ -157,9 +155,8 @@ def one_process() -> Iterator[None]:
         yield
 
 
-_REQUIRED: dict[
-    str, tuple[Any, Any]
-] = {  # setting: its default where the official code has one, and the one value that the port computes
+# setting: its default where the official code has one, and the one value that the port computes
+REQUIRED: dict[str, tuple[Any, Any]] = {
     "name": (None, "baselines.hrm_nocarry_bp_warmup@HierarchicalReasoningModel"),
     "head": (None, "lm_head@LMHead"),
     "norm_type": (None, "pre"),
@@ -179,13 +176,13 @@ def config_of(checkpoint: OfficialCheckpoint) -> HrmTextConfig:
     """
     where = checkpoint.folder / "all_config.yaml"
     arch = section(checkpoint.settings, "arch", where)
-    for key, (default, needed) in _REQUIRED.items():
+    for key, (default, needed) in REQUIRED.items():
         if arch.get(key, default) != needed:
             raise UserError(
                 f"{where}: arch.{key} is {arch.get(key, default)!r}, and Transformers' HRM-Text is only {needed!r}: "
                 "this checkpoint cannot be converted."
             )
-    unknown = sorted(arch.keys() - _REQUIRED.keys() - _NUMBERS - _OTHER)
+    unknown = sorted(arch.keys() - REQUIRED.keys() - _NUMBERS - _OTHER)
     if unknown:
         raise UserError(
             f"{where}: {some(unknown)} in arch are no official settings and might change the model: delete them from "
@@ -246,62 +243,3 @@ def _embedding_std(settings: Mapping[str, Any], hidden: int) -> float:
     if std is not None and kind != "lecun_normal":
         return float(std)
     return 0.02 if kind == "fixed_normal" else 1.0 / math.sqrt(hidden)
-
-
-def arch_of(config: HrmTextConfig, folder: Path) -> dict[str, Any]:
-    """The `arch` of all_config.yaml under which the official code builds the model of a config.
-
-    Args:
-        config: of the model.
-        folder: that it was read from, for the message.
-
-    Raises:
-        UserError: for a model that the official code cannot build, with every reason.
-    """
-    hidden, inner = config.hidden_size, config.intermediate_size
-    layers, cycles, scale = config.num_layers_per_stack, config.L_bp_cycles, config.embedding_scale
-    assert layers is not None and cycles is not None and scale is not None  # set by the config itself
-    lecun = math.isclose(scale, math.sqrt(hidden), rel_tol=1e-12)
-    rope: dict[str, Any] = dict(config.rope_parameters or {})
-    faults = {
-        f"intermediate_size {inner} is no multiple of 256": inner % 256,
-        f"vocab_size {config.vocab_size} is no multiple of 256": config.vocab_size % 256,
-        "head_dim x num_attention_heads is not hidden_size": config.head_dim * config.num_attention_heads != hidden,
-        "it has biases": config.attention_bias or config.mlp_bias,
-        "its head is tied": config.tie_word_embeddings,
-        f"hidden_act is {config.hidden_act}": config.hidden_act != "silu",
-        "prefix_lm is off": not config.prefix_lm,
-        f"rope_type is {rope.get('rope_type')}": rope.get("rope_type", "default") != "default",
-    }
-    wrong = [fault for fault, there in faults.items() if there]
-    if wrong:
-        raise UserError(
-            f"{folder} cannot be written in the official form, which has no such model: {'; '.join(wrong)}."
-        )
-    return {
-        **{key: needed for key, (_, needed) in _REQUIRED.items()},
-        "n_layers": 2 * layers,
-        "half_layers": True,
-        "hidden_size": hidden,
-        "num_heads": config.num_attention_heads,
-        "expansion": 1.5 * inner / hidden,
-        "H_cycles": config.H_cycles,
-        "L_cycles": config.L_cycles,
-        "norm_eps": config.rms_norm_eps,
-        "rope_theta": float(rope.get("rope_theta", 10000.0)),
-        "init_type": "lecun_normal" if lecun else "fixed_normal",
-        "init_std": None if lecun else 1.0 / scale,
-        "bp_warmup_ratio": 0.0,
-        "bp_max_steps": from_l_bp_cycles(cycles, config) or official(config),
-    }
-
-
-def metadata_of(config: HrmTextConfig, target: Path) -> dict[str, Any]:
-    """The content of train_metadata.yaml for a model whose tokenizer lies in `target`."""
-    tags = {"boq": IM_START, "eoq": IM_END, "eoa": BOX_END, "condition_mapping": dict(CONDITION_TOKENS)}
-    return {
-        "tokenizer_info": {"tokenizer_path": str(target / "tokenizer"), **tags},
-        "vocab_size": config.vocab_size,
-        "max_seq_len": config.max_position_embeddings,
-        "total_length": 0,
-    }

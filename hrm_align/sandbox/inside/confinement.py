@@ -25,7 +25,7 @@ import signal
 import struct
 from typing import Any
 
-from .protocol import Limits
+from . import Limits
 
 NOBODY = 65534
 

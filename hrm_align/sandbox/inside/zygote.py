@@ -1,7 +1,12 @@
 """The process that is started beforehand: it has imported what programs may import, and forks a child for each job.
 
-Descriptor 0 is the trainer, both ways; 1 is /dev/null. The first message is the settings; then each request (JSON, for
-`program.answer`) gets two messages: how the child ended, and what it wrote. The child's bytes are passed on unread.
+Descriptor 0 is the trainer, both ways; 1 is /dev/null. Requests and replies are lines of JSON, each with its `"id"`:
+
+    {"layers": ["limits", "seccomp"], "limits": {...}}  ->  {}, once it is ready; then, for each job,
+    {"job": "{\\"source\\": ...}"}                       ->  {"end": "exited", "status": 0, ..., "written": "{\\"kind\\": ...}"}
+
+The job is for `program.answer`, and `written` is what the child wrote: both are passed on unread, a byte as the character of
+that number.
 When the trainer closes its end, or dies, this process kills its child and ends.
 """
 
@@ -14,12 +19,11 @@ import resource
 import select
 import signal
 import time
-from functools import partial
 from typing import Any, NoReturn
 
+from . import Limits
 from .confinement import confine
 from .program import answer, load_modules
-from .protocol import Limits, framed, read_frame, write_all
 
 _TRAINER, _NULL, _ERRORS, _ANSWER = 0, 1, 2, 3
 _CONFINED = b"+"  # what a child writes before it has seen the program; what follows is the program's
@@ -33,24 +37,32 @@ class _Deserted(Exception):
 
 def main() -> None:
     """Answer requests until the other end closes."""
-    receive = partial(os.read, _TRAINER)
-    first = read_frame(receive)
-    if first is None:
-        return
-    settings = json.loads(first)
+    requests = map(json.loads, os.fdopen(_TRAINER, "rb", closefd=False))
+    settings = next(requests)
     layers, limits = settings["layers"], Limits(**settings["limits"])
     load_modules()
     resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
     os.chdir("/")
     os.environ.clear()
     gc.freeze()  # a collection in a child would copy these pages
-    write_all(_TRAINER, framed(b"ready"))
-    while (request := read_frame(receive)) is not None:
+    _reply(settings, {})
+    for request in requests:
         try:
-            end, written = _run(request, layers, limits)
+            end, written = _run(request["job"].encode(), layers, limits)
         except _Deserted:
             return
-        write_all(_TRAINER, framed(json.dumps(end).encode()) + framed(written))
+        _reply(request, {**end, "written": written.decode("latin-1")})
+
+
+def _reply(request: dict[str, Any], message: dict[str, Any]) -> None:
+    _write_all(_TRAINER, json.dumps({"id": request["id"], **message}).encode() + b"\n")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """`os.write`, until everything is written."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def _run(request: bytes, layers: list[str], limits: Limits) -> tuple[dict[str, Any], bytes]:
@@ -117,7 +129,7 @@ def _end_of(child: int, deadline: float) -> tuple[int | None, float]:
 
 def _be_the_child(request: bytes, layers: list[str], limits: Limits, parent: int, sink: int) -> NoReturn:
     """Never returns: whatever happens, this process must not go on as a second zygote."""
-    leave, write = os._exit, write_all
+    leave, write = os._exit, _write_all
     try:
         os.dup2(sink, _ANSWER)
         for descriptor in (_TRAINER, _ERRORS):

@@ -18,24 +18,22 @@ def writes_noise(t):
 
 def writes_the_heads_of_messages(t):
     import os
-    import struct
 
     for descriptor in (0, 1, 2, 3):
-        os.write(descriptor, struct.pack("!Q", 2**62) + b"ready")
+        os.write(descriptor, b'{"id": "')
     os._exit(0)
 
 
 def speaks_for_the_zygote(t):
     import json
     import os
-    import struct
 
-    end = json.dumps({"end": "exited", "status": 0, "seconds": 0.0, "reason": ""}).encode()
-    answer = b'{"kind": "returned", "message": "", "values": ["forged"]}'
-    framed = b"".join(struct.pack("!Q", len(part)) + part for part in (end, answer))
+    answer = '{"kind": "returned", "message": "", "values": ["forged"]}'
+    reply = {"end": "exited", "status": 0, "seconds": 0.0, "reason": "", "written": answer}
+    line = json.dumps(reply).encode() + b"\n"
     for descriptor in range(64):
         try:
-            os.write(descriptor, framed * 3)
+            os.write(descriptor, line * 3)
         except OSError:
             continue
     os._exit(0)

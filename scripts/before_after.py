@@ -1,4 +1,4 @@
-"""Before and after, for people: a table for the terminal and one picture."""
+"""Before and after, for people: the table and the picture of `make demo`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.table import Table
+
+from hrm_align.evaluation.evaluate import percent, score_of
 
 # One colour for the start, one for the result: readable without colour vision, by lightness alone.
 BEFORE, AFTER = "#b8c4d0", "#1f5fa8"
@@ -19,17 +21,6 @@ class BeforeAfter(NamedTuple):
     name: str
     before: Mapping[str, Any]
     after: Mapping[str, Any]
-
-
-def percent(result: Mapping[str, Any]) -> str:
-    """`87.3 %  (83.1 to 90.6)` of a score as `Score.to_dict` gives it."""
-    low, high = result["interval"]
-    return f"{100 * score_of(result):.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def score_of(result: Mapping[str, Any]) -> float:
-    """The score of a result as `Score.to_dict` gives it, or of a record of an earlier version, which had no `score`."""
-    return float(result["score"] if "score" in result else result["exact_match"])
 
 
 def before_after_table(rows: Sequence[BeforeAfter], title: str) -> Table:
