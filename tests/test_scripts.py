@@ -1,4 +1,4 @@
-"""Run the shortest version of each long script through its command. scripts/README.md has the results of the long versions."""
+"""Run the shortest version of each long script through its command. docs/results has the results of the long versions."""
 
 import hashlib
 import json

@@ -30,7 +30,7 @@ GIB = 2**30
 MIB = 2**20
 DOCUMENTS = 2  # documents that a packed row is assumed to hold, where attention runs document by document
 
-# Memory of a CPU process besides its tensors, measured with glibc 2.36 and PyTorch 2.13 (scripts/README.md).
+# Memory of a CPU process besides its tensors, measured with glibc 2.36 and PyTorch 2.13 (docs/results/estimates.md).
 LIBRARIES = 48 * MIB  # kernels, modules and rows that are loaded when training starts
 # Unused heap per byte saved for the backward. A freed block cannot serve a request of the same size, because glibc's
 # posix_memalign, which PyTorch uses, needs 64 bytes more; the splinters of such blocks keep the gaps apart. Gradients are smaller

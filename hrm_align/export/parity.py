@@ -39,7 +39,7 @@ ENVIRONMENT = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "MALLOC_TRIM_THRESHOLD_": "1
 LEAST_CACHE = 1 << 28  # bytes of KV cache that every model may use
 LOGITS = 1 << 24  # logits in a batch of scored rows: 64 MiB in float32
 
-# scripts/README.md has the measurements behind these limits.
+# docs/results/planted-faults.md has the measurements behind these limits.
 LEAST = {"largest": 1e-3, "mean": 1e-5}  # nats; least tolerance in float32 arithmetic
 ROUNDING = {"float32": 0.0, "bfloat16": 0.03, "float16": 0.004}  # nats; least tolerance for rounding the weights
 ROUNDING_FACTOR = 4  # tolerance over the change that computing in this dtype causes in the run itself

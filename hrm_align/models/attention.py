@@ -29,7 +29,7 @@ from hrm_align.models.varlen import VARLEN, two_calls
 PER_DOCUMENT = "per_document"
 BY_DOCUMENT = (PER_DOCUMENT, VARLEN)  # implementations that take a plan and compute no scores between documents
 PLAN = "attention_plan"  # keyword argument with which the plan reaches the attention
-DENSE_ROW = 256  # tokens; for rows up to this length a dense mask is faster (scripts/README.md)
+DENSE_ROW = 256  # tokens; for rows up to this length a dense mask is faster (docs/results/speed.md)
 
 
 def placeholder_mask() -> Tensor:

@@ -28,7 +28,7 @@ from hrm_align.rendering import Document
 DOCUMENTS, TOKENS = 8, 128  # a floor is measured on this many documents, and response tokens of each
 LEAST = 1e-6  # smallest limit, as a fraction of the largest logit or in nats: the resolution of float32
 # Ratio of limit and floor. Of 50 correct merges one reached 9.3 floors (47 stayed below 3.7); the smallest faults that
-# matter reach 73 or more (scripts/README.md).
+# matter reach 73 or more (docs/results/planted-faults.md).
 FACTOR = 30
 
 

@@ -31,7 +31,7 @@ from hrm_align.rollouts.trajectories import PaddedSteps, pad_steps
 
 _Base: Any = trl.GRPOTrainer if TYPE_CHECKING else object
 
-# scripts/README.md has the differences of correct runs and of planted faults.
+# docs/results/planted-faults.md has the differences of correct runs and of planted faults.
 FLOAT32_LEAST = 1e-3  # nats, lower bound of the limit for the largest difference; with one layer per stack 1e-5 is seen
 HALF_LEAST = (
     0.02  # nats, lower bound of the limit for the mean difference: in bfloat16 single tokens differ by rounding

@@ -92,7 +92,7 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
     parity_rows: int = option(16, "Number of answers in each of those checks.")
     parity_tolerance: float | None = option(
         None,
-        "Largest difference allowed between sampler and trainer log-probabilities in float32, in nats; unset for 10 times the "
+        "Largest difference allowed between sampler and trainer log-probabilities in float32, in nats; unset for 30 times the "
         "difference between two attention kernels on this model, and at least 1e-3.",
     )
     vllm_importance_sampling_correction: bool | None = option(  # type: ignore[assignment]

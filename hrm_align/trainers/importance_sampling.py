@@ -2,7 +2,7 @@
 
 A rollout is sampled from the sampler's distribution, and the policy gradient is computed under the trainer's. In float32 the two
 are equal. In bfloat16, prefill with decoding rounds differently from one forward over prompt and completion, and over 128 block
-passes the difference reaches tenths of a nat per token (scripts/README.md). Each token's policy term is therefore multiplied by
+passes the difference reaches tenths of a nat per token (docs/results/half-precision.md). Each token's policy term is therefore multiplied by
 
     min(trainer's probability of the token / sampler's, clip_max)
 

@@ -11,7 +11,7 @@
     probe_kl                             KL divergence from the run's initial model on fixed rows, in nats per token
 
 Each process measures its own rows, and the main process's values are logged. With sharded weights, norms and update ratios
-include the shards of all processes. The overhead is below 3 % of a step (scripts/README.md).
+include the shards of all processes. The overhead is below 3 % of a step (docs/results/stabilisers.md).
 """
 
 from __future__ import annotations

@@ -17,9 +17,7 @@ from hrm_align.config.arguments import (
 from hrm_align.config.rules import KINDS, recipe_kind
 from hrm_align.config.schema import MOVED, schema
 from hrm_align.data.dataset import DatasetSpec
-from hrm_align.models.rounding import FACTOR
 from hrm_align.rewards.base import SPEC_KEYS
-from hrm_align.rollouts.parity import FLOAT32_LEAST
 from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.sft_config import SFTArguments
 
@@ -37,8 +35,6 @@ CORRECTED = {
     "max_length": "Longest document in tokens; with `packing`, the length of a packed row. A longer document is counted and "
     "dropped, never truncated.",
     "output_dir": "Folder of the run. A run never writes into the folder of another run.",
-    "parity_tolerance": "Largest difference allowed between the log-probabilities of sampler and trainer in float32, in nats; unset "
-    f"for {FACTOR} times what two kernels give on this model, and {FLOAT32_LEAST:g} at least.",
     "packing": "Put several whole documents into each row of `max_length` tokens. No document sees another.",
 }
 
