@@ -50,8 +50,8 @@ def stock_logits(folder: Path) -> torch.Tensor:
 @pytest.mark.numeric
 @pytest.mark.parametrize("weights", ["ema", "raw"])
 def test_stock_transformers_computes_what_the_official_forward_computes(capsys, tmp_path, official, weights):
-    told = convert(capsys, official, "--to", tmp_path / "hf", "--weights", weights)
-    assert told["sound"] and told["weights"] == weights and told["dtype"] == "F32"
+    report = convert(capsys, official, "--to", tmp_path / "hf", "--weights", weights)
+    assert report["sound"] and report["weights"] == weights and report["dtype"] == "F32"
     with torch.no_grad():
         expected = load_official(official, 2, ema=weights == "ema")(IDS)
         other = load_official(official, 2, ema=weights != "ema")(IDS)

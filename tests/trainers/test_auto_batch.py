@@ -148,7 +148,7 @@ def test_a_container_has_what_its_limit_leaves_without_cache_that_can_go(tmp_pat
      (["--auto_batch", "true", "--auto_find_batch_size", "true"], "keep auto_batch"),
      (["--auto_batch", "true", "--dataloader_drop_last", "true"], "which auto_batch decides"),
      (["--auto_batch", "true", "--attn_implementation", "eager"], "eager attention keeps all its scores"),
-     (["--compile_blocks", "true", "--torch_compile", "true"], "keep compile_blocks")],
+     (["--compile_blocks", "true", "--torch_compile", "true"], "Keep compile_blocks")],
 )  # fmt: skip
 def test_contradictions_are_one_sentence(data, tmp_path, capsys, flags, words):
     assert exit_code_of(dispatch, ["sft", *arguments(tmp_path / "run", data, *SHORT, *flags)]) == 2

@@ -151,7 +151,7 @@ def tokenizer_of(checkpoint: OfficialCheckpoint, given: str | None, config: HrmT
 
     Args:
         checkpoint: the training folder.
-        given: folder or tokenizer.json to use instead of the one that train_metadata.yaml names.
+        given: folder or tokenizer.json to use instead of the tokenizer named in train_metadata.yaml.
         config: config of the model, for the vocabulary size and the context length.
 
     Raises:
