@@ -15,7 +15,7 @@ from hrm_align.errors import UserError
 SUPPORTED = {
     "transformers": ("5.23", "5.25"),
     "trl": ("1.16", "1.17"),
-}  # lowest release, and the first unsupported one; as in pyproject.toml
+}  # lowest release, and first release that is too new; as in pyproject.toml
 
 
 @cache

@@ -46,7 +46,7 @@ def prompts():
     return [render.prompt(example.messages, example.condition) for example in examples]
 
 
-def told(capsys, *argv):
+def run_json(capsys, *argv):
     code, out, err = run(capsys, *argv, "--json")
     assert code == 0, err
     return json.loads(out)
@@ -69,7 +69,7 @@ def answers_and_logits(model, prompts):
 @pytest.mark.numeric
 def test_adapter_merged_reloaded_and_stock_peft_are_one_model(chat, prompts, tmp_path, capsys):
     """Greedy outputs on held-out prompts; logits in float32, relative to the largest (noise seen: 2e-6)."""
-    report = told(capsys, "adapters", "merge", chat, "--to", tmp_path / "merged", "--data", f"{CHAT}/test.jsonl",
+    report = run_json(capsys, "adapters", "merge", chat, "--to", tmp_path / "merged", "--data", f"{CHAT}/test.jsonl",
                   "--limit", 60)  # fmt: skip
     assert report["prompts"] == 60 and report["other_answers"] == 0 and report["largest_difference"] < 1e-5
     stock = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(resolve("tiny")), str(chat))
@@ -107,7 +107,7 @@ def test_a_fresh_adapter_on_the_merged_base_knows_its_base(chat, tmp_path, capsy
     sft(tmp_path / "second", f"{LOOKUP}/train.jsonl", *STEPS, "--model_name_or_path", str(tmp_path / "merged"))
     rows = ("--data", f"{LOOKUP}/test.jsonl", "--limit", 5, "--max_new_tokens", 8)
     capsys.readouterr()
-    assert told(capsys, "evaluate", "--model", tmp_path / "second", *rows)["n"] == 5
+    assert run_json(capsys, "evaluate", "--model", tmp_path / "second", *rows)["n"] == 5
     said = sentence(capsys, "evaluate", "--model", "tiny", "--adapter", tmp_path / "second", *rows)
     assert "was trained on other weights than those of tiny" in said and str(tmp_path / "merged") in said
 
@@ -116,25 +116,25 @@ def test_adapters_are_switched_by_name(chat, lookup, capsys):
     """Each answers as it does alone, whatever was asked before it."""
     rows = ("--data", f"{CHAT}/test.jsonl", "--limit", 12, "--max_new_tokens", 12)
     both = ("--adapter", f"talk={chat}", "--adapter", lookup)
-    together = told(capsys, "evaluate", "--model", "tiny", *both, *rows)["adapters"]
+    together = run_json(capsys, "evaluate", "--model", "tiny", *both, *rows)["adapters"]
     assert list(together) == ["talk", "lookup"]
     one = ("generate", "--model", "tiny", "--prompt", "Good morning, my name is Lumo.", "--max_new_tokens", 12)
-    spoken = told(capsys, *one, *both)["adapters"]
+    spoken = run_json(capsys, *one, *both)["adapters"]
     for name, folder in (("talk", chat), ("lookup", lookup)):
-        alone = told(capsys, "generate", "--model", folder, *one[3:])
+        alone = run_json(capsys, "generate", "--model", folder, *one[3:])
         assert spoken[name] == alone
-        assert told(capsys, "evaluate", "--model", folder, *rows)["groups"] == together[name]["groups"]
+        assert run_json(capsys, "evaluate", "--model", folder, *rows)["groups"] == together[name]["groups"]
     assert spoken["talk"] != spoken["lookup"]
 
 
 @pytest.mark.numeric
 def test_list_and_compare_tell_what_adapters_are(chat, lookup, capsys):
-    listed = told(capsys, "adapters", "list", chat.parent, lookup)
+    listed = run_json(capsys, "adapters", "list", chat.parent, lookup)
     assert [entry["folder"] for entry in listed] == [str(chat), str(lookup)], "not the checkpoints of their runs"
     assert {entry["layers"] for entry in listed} == {"all"} and listed[0]["alpha"] == "4 / applications"
     weights = load_file(chat / "adapter_model.safetensors")
     assert listed[0]["parameters"] == sum(tensor.numel() for tensor in weights.values())
-    changes = told(capsys, "adapters", "compare", chat, lookup)["changes"]
+    changes = run_json(capsys, "adapters", "compare", chat, lookup)["changes"]
     config = json.loads((chat / "adapter_config.json").read_text())
     assert config["r"] == 4
     name = "base_model.model.lm_head.lora_{}.weight"
@@ -144,7 +144,7 @@ def test_list_and_compare_tell_what_adapters_are(chat, lookup, capsys):
     deltas = [weights[low.format(p, "B")].double() @ weights[low.format(p, "A")].double() / 6
               for p in ("gate_proj", "up_proj", "down_proj")]  # fmt: skip
     assert changes["L.mlp"]["norm_a"] == pytest.approx(sum(d.norm().item() ** 2 for d in deltas) ** 0.5)
-    same = told(capsys, "adapters", "compare", chat, chat, "--data", f"{CHAT}/test.jsonl", "--limit", 8)
+    same = run_json(capsys, "adapters", "compare", chat, chat, "--data", f"{CHAT}/test.jsonl", "--limit", 8)
     assert all(part["cosine"] == pytest.approx(1) for part in same["changes"].values())
     assert same["answers"]["same"] == same["answers"]["n"] == 8 and not same["settings"].keys() - {"folder"}
 
@@ -234,8 +234,8 @@ def test_wrong_words_are_one_sentence(chat, tmp_path, capsys):
         (*merge, "tiny", "--to", tmp_path / "m"): "there is no adapter at tiny",
         (*merge, resolve("tiny"), "--to", tmp_path / "m"): "name the folder of a run with use_peft",
     }.items():
-        told = sentence(capsys, *argv)
-        assert said in told and ("adapters" not in argv or "--model" not in told), argv
+        message = sentence(capsys, *argv)
+        assert said in message and ("adapters" not in argv or "--model" not in message), argv
     with pytest.raises(Exception, match="is an adapter, and a whole checkpoint is needed"):
         sft(tmp_path / "run", f"{CHAT}/train.jsonl", *STEPS, "--model_name_or_path", str(chat))
 
@@ -259,7 +259,7 @@ def test_an_adapter_that_was_trained_elsewhere_is_taken(tmp_path, capsys):
         name.endswith("base_layer.weight") for name in load_file(tmp_path / "elsewhere/adapter_model.safetensors")
     )
     ask = ("--prompt", "copy abc", "--max_new_tokens", 8)
-    answer = told(capsys, "generate", "--model", "tiny", "--adapter", tmp_path / "elsewhere", *ask)
+    answer = run_json(capsys, "generate", "--model", "tiny", "--adapter", tmp_path / "elsewhere", *ask)
     render = get_renderer(load_model_and_tokenizer("tiny")[1])
     (ids,) = generate(model, [render.prompt([{"role": "user", "content": "copy abc"}], "direct")], max_new_tokens=8)
     assert answer["token_ids"] == ids

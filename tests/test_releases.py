@@ -18,7 +18,7 @@ CLASSES = "from transformers import HrmTextForCausalLM"
 
 
 def in_a_process(folder, package, release, *command):
-    """Run Python where a package says that it is of another release."""
+    """Run Python where the metadata of a package names another release."""
     record = folder / f"{package}-{release}.dist-info"
     record.mkdir()
     (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {release}\n")

@@ -85,7 +85,7 @@ class RecipeParser(HfArgumentParser):
         if len(choices) <= FEW_CHOICES or value in action.choices:  # type: ignore[operator]
             return super()._check_value(action, value)
         near = difflib.get_close_matches(str(value), choices, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"use a value from --help, such as {choices[0]}"
+        remedy = f"did you mean {near[0]}?" if near else f"use a choice that --help lists, such as {choices[0]}"
         raise argparse.ArgumentError(action, f"invalid choice: {value!r}: {remedy}")
 
 

@@ -57,9 +57,8 @@ REFUSED: Refused = {
     "use_liger_kernel": ((False,), _LIGER),
 }
 
-Bound = tuple[
-    str, Callable[[Any], bool], tuple[str, ...]
-]  # the bound in words ("1 or more"), the test, and the settings
+# The bound in words ("1 or more"), the test of a value, and the settings with this bound.
+Bound = tuple[str, Callable[[Any], bool], tuple[str, ...]]
 
 COUNT: tuple[str, Callable[[Any], bool]] = ("1 or more", lambda v: v >= 1)
 COUNT_OR_NONE: tuple[str, Callable[[Any], bool]] = ("0 or more", lambda v: v >= 0)
@@ -174,7 +173,7 @@ def _check_training(training: Any, fail: Fail) -> None:
     if training.compile_blocks and training.torch_compile:
         fail(
             "torch_compile",
-            "cannot be combined with compile_blocks. Leave torch_compile out; compile_blocks compiles a block once for all passes",
+            "cannot be combined with compile_blocks. Keep compile_blocks, which compiles a block once for all passes",
         )
     if isinstance(checkpointing, dict) and checkpointing.get("use_reentrant"):
         fail(

@@ -135,7 +135,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def _mark_as_prefix(state: dict[str, Any]) -> dict[str, Any]:
-    """Append `_ALL_PREFIX` to the post-processor in tokenizer.json, or replace a post-processor that adds no special tokens."""
+    """Append `_ALL_PREFIX` to the post-processor in tokenizer.json, or replace a post-processor without special tokens."""
     own = state.get("post_processor")
     is_replaceable = own is None or (own["type"] == "TemplateProcessing" and not own["special_tokens"])
     both = {"type": "Sequence", "processors": [own, _ALL_PREFIX]}

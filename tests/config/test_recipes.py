@@ -233,7 +233,7 @@ def test_a_recipe_may_be_all_flags() -> None:
         ("rewards: [exact]", "rewards is a setting of hrm-align grpo"),
         ("report_to: tensorbord", "report_to cannot be 'tensorbord', which is not a tracker. Use tensorboard, or none"),
         ("optim: adamw_bnb_8", "optim: invalid choice: 'adamw_bnb_8': did you mean adamw_bnb_8bit?"),
-        ("optim: qqqq", "optim: invalid choice: 'qqqq': use one that --help lists, such as adam_atan2."),
+        ("optim: qqqq", "optim: invalid choice: 'qqqq': use a choice that --help lists, such as adam_atan2."),
         ("lr_scheduler_type: cosin", "lr_scheduler_type: invalid choice: 'cosin': did you mean cosine?"),
         ("optim: sgd\noptim_args: momentum=fast", "optim is sgd with optim_args momentum=fast, which cannot be built"),
         ("lr_scheduler_kwargs: {foo: 1}", "argument 'foo'). Set its options num_cycles, min_lr, min_lr_rate."),
@@ -349,15 +349,15 @@ def test_help_lists_what_can_be_set_in_its_own_words(
 ) -> None:
     with pytest.raises(SystemExit):
         read(["--help-all"])
-    told = capsys.readouterr().out
-    words = " ".join(told.split())
-    assert told.startswith(f"usage: hrm-align {name} ")
-    flags = {word.strip("[],") for word in told.split() if word.lstrip("[").startswith("--")}
+    text = capsys.readouterr().out
+    words = " ".join(text.split())
+    assert text.startswith(f"usage: hrm-align {name} ")
+    flags = {word.strip("[],") for word in text.split() if word.lstrip("[").startswith("--")}
     assert {"--learning_rate", "--optim", "--push_to_hub", "--config"} <= flags
     refused = ("gradient_checkpointing", "no_gradient_checkpointing", "gradient_checkpointing_kwargs", "truncation_mode",
                "dataset_text_field", "hub_token", "reward_weights", "env", "max_prompt_length")  # fmt: skip
     assert not flags & {f"--{key}" for key in refused}
-    assert "OptimizerNames" not in told and "--optim {adam_atan2,adamw_torch,adamw_torch_fused," in words
+    assert "OptimizerNames" not in text and "--optim {adam_atan2,adamw_torch,adamw_torch_fused," in words
     assert "Export the run when it ends" in words and "every time the model is saved" not in words
     assert "latest: the newest complete checkpoint in output_dir" in words
 

@@ -183,7 +183,7 @@ class Repo:
 
     def is_lfs(self, path: str, size: int, sample: bytes) -> bool:
         """Whether this file must come as an LFS object: by .gitattributes, by its size, or because it is not text."""
-        if size == 0:  # the client sends these as regular whatever it is told
+        if size == 0:  # the client sends these as regular whatever the server answers
             return False
         return self._tracked(path) or size > LARGEST_REGULAR_FILE or b"\0" in sample
 

@@ -38,7 +38,7 @@ def adapter(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exports(whole, adapter, tmp_path_factory):
-    """One export of each form, each in a folder called `mine`, and what was told of it."""
+    """One export of each form, each in a folder called `mine`, and the report of the command."""
     made = {}
     for form, source, flags in (
         ("full", whole, ["--base_model", "someone/base"]),
@@ -56,11 +56,11 @@ def exports(whole, adapter, tmp_path_factory):
 def test_people_are_told_in_words(adapter, tmp_path, capsys):
     code, out, err = run(capsys, "export", adapter, "--to", tmp_path / "mine", "--merged", *ASKED, "--limit", 4)
     assert code == 0, err
-    told = dict(line.split(": ", 1) for line in out.splitlines()[-5:])
+    report = dict(line.split(": ", 1) for line in out.splitlines()[-5:])
     assert f"exported to {tmp_path / 'mine'}" in out and "{" not in out
-    assert told["form"] == "merged" and told["parity"].startswith("0 of 4 greedy answers are not the run's; ")
-    assert told["merge"].startswith("0 of 4 greedy answers") and told["after"].endswith(" of 4 rows right")
-    assert re.match(r"\d+\.\d %  \(\d+\.\d to \d+\.\d\)", told["before"])
+    assert report["form"] == "merged" and report["parity"].startswith("0 of 4 greedy answers are not the run's; ")
+    assert report["merge"].startswith("0 of 4 greedy answers") and report["after"].endswith(" of 4 rows right")
+    assert re.match(r"\d+\.\d %  \(\d+\.\d to \d+\.\d\)", report["before"])
 
 
 def exported(capsys, *argv) -> dict:
@@ -77,24 +77,24 @@ def refused(capsys, *argv, code=2) -> str:
 
 @pytest.mark.numeric
 def test_a_whole_run(whole, exports, capsys):
-    folder, told = exports["full"]
+    folder, report = exports["full"]
     assert {path.name for path in folder.iterdir()} == WHOLE
-    assert told["parity"]["other_answers"] == 0 and told["parity"]["rows"] == 24
-    assert told["parity"]["largest_difference"] < 1e-4, "another order of sums, no other model"
+    assert report["parity"]["other_answers"] == 0 and report["parity"]["rows"] == 24
+    assert report["parity"]["largest_difference"] < 1e-4, "another order of sums, no other model"
     stock_weights = AutoModelForCausalLM.from_pretrained(folder).state_dict()
     ours = load_model(str(whole)).state_dict()
     assert all(torch.equal(ours[name], stock_weights[name]) for name in ours)
     command = ("evaluate", "--model", folder, "--data", ROWS)
     code, out, _ = run(capsys, *command, "--max_new_tokens", "24", "--json")
-    assert code == 0 and json.loads(out)["correct"] == told["after"]["correct"]
+    assert code == 0 and json.loads(out)["correct"] == report["after"]["correct"]
 
 
 @pytest.mark.numeric
 def test_a_process_of_its_own_says_the_same(whole, exports, tmp_path, monkeypatch, capsys):
-    """The other tests fork one that has imported Transformers already: see stock_process.py."""
+    """The other tests fork one in which Transformers is imported already: see stock_process.py."""
     monkeypatch.setattr(parity, "subprocess", subprocess)
-    told = exported(capsys, whole, "--to", tmp_path / "again", "--base_model", "someone/base")
-    assert told["parity"] == exports["full"][1]["parity"] and told["after"] == exports["full"][1]["after"]
+    report = exported(capsys, whole, "--to", tmp_path / "again", "--base_model", "someone/base")
+    assert report["parity"] == exports["full"][1]["parity"] and report["after"] == exports["full"][1]["after"]
 
 
 @pytest.mark.parametrize("form", ["full", "merged"])
@@ -106,8 +106,10 @@ def test_the_doctor_finds_nothing(exports, capsys, form):
 @pytest.mark.numeric
 @pytest.mark.parametrize("form", ["adapter", "merged"])
 def test_the_run_of_an_adapter(exports, form):
-    folder, told = exports[form]
-    assert told["form"] == form and told["parity"]["other_answers"] == 0 and told["parity"]["mean_difference"] < 1e-5
+    folder, report = exports[form]
+    assert (
+        report["form"] == form and report["parity"]["other_answers"] == 0 and report["parity"]["mean_difference"] < 1e-5
+    )
     files = {"adapter_config.json", "adapter_model.safetensors", "hrm_adapter.json"}
     alone = WHOLE - {"config.json", "generation_config.json", "model.safetensors"} | files
     assert {path.name for path in folder.iterdir()} == (WHOLE if form == "merged" else alone)
@@ -196,9 +198,9 @@ def test_batches_and_pairs_of_texts_are_marked_and_padding_is_not(exports):
 def test_half_precision_in_shards_is_what_engines_read_within_its_tolerance(adapter, tmp_path, capsys):
     """The layout in tests/golden is written out by hand, for any size, from what the engines' loaders name."""
     flags = ("--merged", "--dtype", "bfloat16", "--max_shard_size", "300KB", "--force", "parity")
-    told = exported(capsys, adapter, "--to", tmp_path / "mine", *flags)
-    assert 1e-4 < told["parity"]["rounding"] < parity.ROUNDING["bfloat16"]
-    assert told["parity"]["mean_difference"] < 1e-5 and told["parity"]["wrong_answers"] == 0, "in float32"
+    report = exported(capsys, adapter, "--to", tmp_path / "mine", *flags)
+    assert 1e-4 < report["parity"]["rounding"] < parity.ROUNDING["bfloat16"]
+    assert report["parity"]["mean_difference"] < 1e-5 and report["parity"]["wrong_answers"] == 0, "in float32"
     shards = sorted((tmp_path / "mine").glob("model-*.safetensors"))
     index = json.loads((tmp_path / "mine/model.safetensors.index.json").read_text())
     assert len(shards) > 1 and set(index["weight_map"].values()) == {path.name for path in shards}
@@ -224,20 +226,20 @@ def test_half_precision_in_shards_is_what_engines_read_within_its_tolerance(adap
 
 @pytest.mark.numeric
 def test_the_card_says_what_it_is(whole, exports):
-    folder, told = exports["full"]
+    folder, report = exports["full"]
     text, data = (folder / "README.md").read_text(), card_metadata(folder)
     assert (
         data["base_model"] == "someone/base" and data["library_name"] == "transformers" and "prefix-lm" in data["tags"]
     )
     (result,) = data["model-index"][0]["results"]
-    assert result["metrics"][0]["value"] == pytest.approx(told["after"]["exact_match"], abs=1e-4)
+    assert result["metrics"][0]["value"] == pytest.approx(report["after"]["exact_match"], abs=1e-4)
     record = json.loads((whole / "run/data.json").read_text())
     fingerprint = record["train"]["datasets"][0]["fingerprint"]
-    for part in (fingerprint, "json_extraction/train.jsonl", "H 2 x L 3", "`L_bp_cycles` [0, 3]", "The `condition` tells",
+    for part in (fingerprint, "json_extraction/train.jsonl", "H 2 x L 3", "`L_bp_cycles` [0, 3]", "The `condition` selects",
                  "| `learning_rate` | 0.001 |", "chat/test.jsonl | 8 |", f"of {24} greedy answers are identical",
                  "token_type_ids", "llama.cpp silently applies a causal mask", "chunked prefill", "License: apache-2.0. The base model is HRM-Text", "@misc{"):  # fmt: skip
         assert part in text, part
-    low, high = told["after"]["interval"]
+    low, high = report["after"]["interval"]
     assert f"({100 * low:.1f} to {100 * high:.1f})" in text
     assert str(folder.parent) not in text and str(whole.parent) not in text
 
@@ -335,13 +337,13 @@ def test_damaged_records_are_one_sentence(tmp_path, capsys):
 
 
 def test_rows_are_scored_by_a_script_that_anyone_can_copy(exports, tmp_path):
-    folder, told = exports["full"]
+    folder, report = exports["full"]
     rows = [json.loads(line) for line in Path(ROWS).read_text().splitlines()]
     asked = [{"messages": [{"role": "user", "content": row["prompt"]}], "expected": row["response"],
               "condition": row.get("condition", "direct")} for row in rows]  # fmt: skip
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
     done = STOCK.run(None, stock.__file__, str(folder), str(tmp_path / "rows.jsonl"), "--max_new_tokens", "24")
-    assert f"exact match {told['after']['correct']} of 24" in done.stderr
+    assert f"exact match {report['after']['correct']} of 24" in done.stderr
     assert len(done.stdout.splitlines()) == 24
 
 

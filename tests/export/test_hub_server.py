@@ -162,7 +162,7 @@ def test_a_token_writes_only_where_its_user_may(hub, api, repo, folder):
     assert status_of(create("hf_good", REPO)) == 409
     assert list(hub.repos) == [REPO] and len(repo.commits) == 1
 
-    # The client hides a 403 when the repository exists: only the upload will tell.
+    # The client hides a 403 when the repository exists: only the upload fails.
     assert HfApi(endpoint=hub.url, token="hf_other").create_repo(REPO, exist_ok=True) == f"{hub.url}/{REPO}"
     assert api.create_repo("lab/name").repo_id == "lab/name"
 
@@ -232,7 +232,7 @@ def test_a_commit_whose_answer_is_lost_was_made(hub, api, repo):
 
 
 def test_a_cut_download_goes_on_where_it_was(hub, api, repo, folder, waits, tmp_path, monkeypatch):
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # 10 MB else; an incomplete chunk is asked for again
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # 10 MB else; an incomplete chunk is requested again
     api.upload_folder(repo_id=REPO, folder_path=folder)
     oid = repo.head.tree["model.safetensors"].oid
     hub.cut_download(f"/storage/{oid}", after_bytes=1234)

@@ -181,7 +181,7 @@ def test_a_push_that_is_killed_leaves_nothing_half_and_succeeds_again(signed_in,
         assert children[-1].wait() == -9
         signed_in.on_request = None
         repo = signed_in.repos.get(repo_id)
-        assert repo is None or len(repo.commits) == 1, "only the one that made the repository"
+        assert repo is None or len(repo.commits) == 1, "only the commit that made the repository"
         code, _, err = run(capsys, "export", made, "--push", repo_id)
         assert code == 0, err
         files = signed_in.repos[repo_id].files()

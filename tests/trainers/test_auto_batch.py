@@ -144,11 +144,11 @@ def test_a_container_has_what_its_limit_leaves_without_cache_that_can_go(tmp_pat
 @pytest.mark.parametrize(
     ("flags", "words"),
     [(["--auto_batch_memory", "8"], "set auto_batch: true"),
-     (["--auto_batch", "true", "--auto_batch_memory", "0"], "it must be a number of GiB above 0"),
+     (["--auto_batch", "true", "--auto_batch_memory", "0"], "must be a number of GiB above 0"),
      (["--auto_batch", "true", "--auto_find_batch_size", "true"], "use auto_batch alone"),
      (["--auto_batch", "true", "--dataloader_drop_last", "true"], "auto_batch chooses"),
      (["--auto_batch", "true", "--attn_implementation", "eager"], "eager attention keeps all attention scores"),
-     (["--compile_blocks", "true", "--torch_compile", "true"], "keep compile_blocks")],
+     (["--compile_blocks", "true", "--torch_compile", "true"], "Keep compile_blocks")],
 )  # fmt: skip
 def test_contradictions_are_one_sentence(data, tmp_path, capsys, flags, words):
     assert run_with_exit_code(dispatch, ["sft", *arguments(tmp_path / "run", data, *SHORT, *flags)]) == 2

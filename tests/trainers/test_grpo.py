@@ -341,7 +341,7 @@ WRONG = {
     ("--curriculum", "true"): "headroom is missing",
     ("--headroom", "none.jsonl"): "cannot read none.jsonl",
     ("--replay_datasets", "x.jsonl", "--replay_fraction", "0.5"): "add the prompts as another entry of datasets",
-    ("--eval_strategy", "steps", "--eval_steps", "1"): "nothing is held out",
+    ("--eval_strategy", "steps", "--eval_steps", "1"): "no held-out rows",
     ("--use_peft", "true", "--init_lora_weights", "pissa", "--beta", "0.1"): "changes the base, which is the reference of beta",
     ("--max_completion_length", "5000"): "prompts are longer than",
     ("--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "2", "--max_resamples", "1",

@@ -153,7 +153,7 @@ def load_official_tokenizer(
 
     Args:
         checkpoint: the training folder.
-        given: folder or tokenizer.json to use instead of the tokenizer that train_metadata.yaml names.
+        given: folder or tokenizer.json to use instead of the tokenizer named in train_metadata.yaml.
         config: config of the model, for the vocabulary size and the context length.
 
     Raises:
