@@ -20,7 +20,7 @@ _LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _OURS = ("hrm-align ", "accelerate launch ", "make ", "python scripts/")
 
 
-def optimizer_name(page: Path) -> str:
+def entry_name(page: Path) -> str:
     """A page's path in the repository: what a parametrized test is called."""
     return str(page.relative_to(ROOT))
 

@@ -32,12 +32,12 @@ from tests.docs_text import (
     anchors,
     blocks,
     commands,
+    entry_name,
     has_placeholder,
     in_backticks,
     linked_pages,
     links,
     mentioned_commands,
-    optimizer_name,
     prose,
     setting_tables,
     words_of,
@@ -45,8 +45,8 @@ from tests.docs_text import (
 
 README = ROOT / "README.md"
 WRITTEN = [page for page in PAGES if GENERATED not in page.parents]
-every_page = pytest.mark.parametrize("page", PAGES, ids=optimizer_name)
-written_pages = pytest.mark.parametrize("page", WRITTEN, ids=optimizer_name)
+every_page = pytest.mark.parametrize("page", PAGES, ids=entry_name)
+written_pages = pytest.mark.parametrize("page", WRITTEN, ids=entry_name)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def reference(monkeypatch):
 def test_the_reference_is_what_the_code_says(reference):
     """Write it anew with `python scripts/docs_reference.py`."""
     changed = [
-        optimizer_name(path) for path, text in reference.generated().items() if path.read_text(encoding="utf-8") != text
+        entry_name(path) for path, text in reference.generated().items() if path.read_text(encoding="utf-8") != text
     ]
     assert not changed
     assert {*GENERATED.glob("*.md")} <= {*reference.generated()}
@@ -261,7 +261,7 @@ def shown(value: object) -> str:
     return f"`{text.lower() if isinstance(value, bool) else text}`"
 
 
-@pytest.mark.parametrize("page", [GENERATED / "settings.md", GENERATED / "settings-upstream.md"], ids=optimizer_name)
+@pytest.mark.parametrize("page", [GENERATED / "settings.md", GENERATED / "settings-upstream.md"], ids=entry_name)
 def test_the_defaults_on_the_pages_are_those_of_the_dataclasses(page):
     defaults = {kind: defaults_of(kind) for kind in KINDS}
     compared = 0
@@ -360,7 +360,7 @@ UNWANTED = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("page", [page for page in WRITTEN if "upstream" not in page.parts], ids=optimizer_name)
+@pytest.mark.parametrize("page", [page for page in WRITTEN if "upstream" not in page.parts], ids=entry_name)
 @pytest.mark.parametrize("words", UNWANTED)
 def test_pages_use_the_words_of_the_field(page, words):
     if page.name == "CONTRIBUTING.md":

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.docs_text import DOCS, ROOT, blocks, lines_of_commands, optimizer_name, words_of
+from tests.docs_text import DOCS, ROOT, blocks, entry_name, lines_of_commands, words_of
 from tests.test_docs import reader, write_files  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.campaign
@@ -72,7 +72,7 @@ def test_a_shown_line_must_occur():
             assert_shown(wrong, "score 0.80\nmore\nlast 3\n")
 
 
-@pytest.mark.parametrize("page", [*WHOLE, *SHOWN], ids=optimizer_name)
+@pytest.mark.parametrize("page", [*WHOLE, *SHOWN], ids=entry_name)
 def test_the_commands_of_a_page_do_what_it_shows(page, reader):  # noqa: F811
     write_files(page, reader)
     (reader / "hrm_align").symlink_to(ROOT / "hrm_align")
