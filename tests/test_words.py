@@ -53,7 +53,7 @@ NAMES = {
 EXCEPTIONS = [
     (
         "",
-        r"`headroom`|hrm-align headroom|--headroom\w*|headroom\.(json|py|md)|\"headroom\"|/headroom\b",
+        r"`headroom`|hrm-align headroom|--headroom\w*|headroom\.(json|py|md)|\| headroom \||\"headroom\"|/headroom\b",
         "command and keys",
     ),
     ("hrm_align", r"^headroom$", "command or key as a whole string"),
