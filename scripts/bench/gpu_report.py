@@ -319,10 +319,7 @@ def main(argv: Sequence[str]) -> int:
 
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
-        print(
-            "error: --device is cuda, but PyTorch finds no GPU on this machine. Use --device cpu --shape small.",
-            file=sys.stderr,
-        )
+        print("error: --device is cuda, but PyTorch finds no GPU. Use --device cpu --shape small.", file=sys.stderr)
         return 2
     shape = arguments.shape or ("1b" if device == "cuda" else "small")
     folder = arguments.state.resolve()
@@ -387,9 +384,7 @@ def run_items(
     try:
         for item in pending[len(tests) :]:
             if (given := left()) < LEAST_SECONDS:
-                print(
-                    f"no time left for `{item}`: run the same command again to continue.", file=sys.stderr, flush=True
-                )
+                print(f"no time left for `{item}`: run the command again to continue.", file=sys.stderr, flush=True)
                 break
             print(f"{item} ...", file=sys.stderr, flush=True)
             add(item, worker.measure(*ITEMS[item][:2], min(given, limits[item])), given)
