@@ -69,7 +69,7 @@ RECIPES = ("sft", "grpo")
 
 def usage() -> str:
     """Return the text of `hrm-align --help`."""
-    lines = [f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()]
+    lines = [f"  {name:<12}{text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join([f"hrm-align {__version__}: hrm-align COMMAND [--help]", "", *lines])
 
 

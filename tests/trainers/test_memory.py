@@ -130,7 +130,7 @@ def test_a_checkpoint_of_other_tensors_is_not_resumed(tmp_path, change, run, fil
     change(tensors, name)
     save_file(tensors, checkpoint / file, metadata={"format": "pt"})
     write_manifest(checkpoint)
-    with pytest.raises(UserError, match=r"(not hold this model|not fit its own config).*o_proj.*of another shape"):
+    with pytest.raises(UserError, match=r"(not fit this model|not fit its own config).*o_proj.*of another shape"):
         run(tmp_path / "run", rows, *STEP, "--max_steps", "2", *LATEST)
 
 
