@@ -128,7 +128,7 @@ def push_trial(random: Random, number: int, out: Path) -> dict[str, Any]:
         killed = first.wait() == -9
         reached = len(hub.received)
         after_kill = published(hub)
-        hub.mend()
+        hub.clear_faults()
         second = subprocess.run(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ).returncode

@@ -118,7 +118,7 @@ class HubServer:
         """Wait between reading a request and acting on it."""
         self._faults.append(Fault("delay", path, times, amount=seconds))
 
-    def mend(self) -> None:
+    def clear_faults(self) -> None:
         """Forget every fault."""
         self._faults.clear()
 

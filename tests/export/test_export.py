@@ -58,7 +58,7 @@ def test_people_are_told_in_words(adapter, tmp_path, capsys):
     assert code == 0, err
     report = dict(line.split(": ", 1) for line in out.splitlines()[-5:])
     assert f"exported to {tmp_path / 'mine'}" in out and "{" not in out
-    assert report["form"] == "merged" and report["parity"].startswith("0 of 4 greedy answers are not the run's; ")
+    assert report["form"] == "merged" and report["parity"].startswith("0 of 4 greedy answers differ from the run's; ")
     assert report["merge"].startswith("0 of 4 greedy answers") and report["after"].endswith(" of 4 rows right")
     assert re.match(r"\d+\.\d %  \(\d+\.\d to \d+\.\d\)", report["before"])
 
@@ -349,13 +349,13 @@ def test_rows_are_scored_by_a_script_that_anyone_can_copy(exports, tmp_path):
 
 def test_wrong_words_are_one_sentence(whole, adapter, tmp_path, capsys):
     new = ("--to", tmp_path / "mine")
-    assert "name the output_dir of a run" in refused(capsys, tmp_path / "nothing", *new)
+    assert "use the output_dir of a run" in refused(capsys, tmp_path / "nothing", *new)
     assert "is a whole checkpoint" in refused(capsys, whole, *new, "--merged")
     assert "Add --merged" in refused(capsys, adapter, *new, "--dtype", "bfloat16")
     assert "invalid choice" in refused(capsys, whole, *new, "--dtype", "int8")
     assert "give --to DIR" in refused(capsys, whole)
     assert "is not an exported folder" in refused(capsys, whole, "--push", "alice/mine")
-    assert "there already" in refused(capsys, whole, "--to", whole, *ASKED)
+    assert "already exists" in refused(capsys, whole, "--to", whole, *ASKED)
     assert "is not published" in refused(capsys, adapter, *new, "--push", "alice/mine")
     assert "--max_shard_size: 'big'" in refused(capsys, whole, *new, "--max_shard_size", "big")
     assert "--license: 'Apache 2'" in refused(capsys, whole, *new, "--license", "Apache 2")
@@ -364,7 +364,7 @@ def test_wrong_words_are_one_sentence(whole, adapter, tmp_path, capsys):
     assert "'base' has no owner" in refused(capsys, adapter, *new, "--base_model", "base")
     assert "Use one of them" in refused(capsys, adapter, *new, "--adapter", "--merged")
     assert "no averaged weights" in refused(capsys, resolve("tiny"), *new, "--ema")
-    assert "no file" in refused(capsys, whole, *new, "--data", tmp_path / "none.jsonl")
+    assert "file not found" in refused(capsys, whole, *new, "--data", tmp_path / "none.jsonl")
     (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "response": "b"}\n{"prompt": "a"\n')
     said = refused(capsys, whole, *new, "--data", tmp_path / "bad.jsonl")
     assert "bad.jsonl:2: " in said and said.endswith("Fix the rows.\n") and "--max_" not in said

@@ -191,7 +191,7 @@ def test_a_cut_upload_leaves_nothing_and_a_second_try_works(hub, api, repo, fold
     assert len(repo.commits) == 1 and "model.safetensors" not in repo.files()
     assert {len(request.body) for request in hub.received if not request.complete} == {100}
 
-    hub.mend()
+    hub.clear_faults()
     api.upload_folder(repo_id=REPO, folder_path=folder)
     assert without_attributes(repo.files()) == FILES
 

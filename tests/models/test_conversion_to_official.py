@@ -113,7 +113,7 @@ def test_nothing_is_written_over(capsys, tmp_path, small):
     target.mkdir()
     (target / "mine.txt").write_text("mine")
     code, _, err = run_script(capsys, small, target)
-    assert code == 2 and "nothing is written over" in err and [p.name for p in target.iterdir()] == ["mine.txt"]
+    assert code == 2 and "nothing is overwritten" in err and [p.name for p in target.iterdir()] == ["mine.txt"]
     (target / "mine.txt").unlink()
     to_official(capsys, small, target)  # an empty folder will do
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import HrmTextForCausalLM
 
-from hrm_align.models.doctor.fix import mend
+from hrm_align.models.doctor.fix import fix_checkpoint
 from hrm_align.trainers.checkpoints import find_damage, write_manifest
 from tests.command_line import examined, run
 from tests.planted_faults import contents, copy_of_tiny, edit, exported, split_keys, split_shards, stock_logits
@@ -58,7 +58,7 @@ def killed_at(moment: int, folder: Path, monkeypatch) -> bool:
         for holder, name in ((os, "replace"), (os, "link"), (os, "fsync"), (Path, "rename"), (Path, "unlink")):
             patched.setattr(holder, name, deadly(getattr(holder, name)))
         try:
-            mend(folder)
+            fix_checkpoint(folder)
         except Killed:
             return True
     return False

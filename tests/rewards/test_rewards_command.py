@@ -85,7 +85,7 @@ def test_a_preflight_tells_and_fails(capsys, data: Path):
         (["math", "--data", "DATA"], "no text field generated or completion"),
         (["math", "--data", "DATA", "--completions", "answer"], "rows.jsonl:1: the row has no text field answer"),
         (["math", "--data", "DATA", "--completions", "FEW"], "few.jsonl has 1 answers, and "),
-        (["math", "--data", "DATA", "--completions", "none.jsonl"], "there is no file none.jsonl"),
+        (["math", "--data", "DATA", "--completions", "none.jsonl"], "file not found: none.jsonl"),
         (["math", "--data", "DATA", "--preflight", "--completions", "reply"], "Leave out one of them"),
         (["math", "--data", "DATA", "--limit", "0"], "--limit: 0"),
         (["--file", "none.py", "--data", "DATA"], "'none.py' is not an existing Python file"),
