@@ -174,6 +174,7 @@ class StabiliserArguments:
         "Optimizer: adam_atan2 (as in the official training), or one of Transformers'.",
         choices=[ADAM_ATAN2, *(name.value for name in OptimizerNames)],
     )
+    output_dir: str | None = option(None, "Folder of the run. A run never writes into the folder of another run.")
     bp_steps: int | None = option(
         None,
         "Number of stack passes with gradient, counted from the last; unset for the official 5 (all of H, one cycle of L).",

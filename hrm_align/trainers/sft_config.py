@@ -48,6 +48,14 @@ class SFTArguments(StabiliserArguments, SFTConfig):
     adam_beta2: float = option(0.95, "AdamW's second beta.")
     num_train_epochs: float = option(5.0, "Passes over the data.")
     logging_first_step: bool = option(True, "Log the loss of the first step.")
+    max_length: int | None = option(
+        1024,
+        "Longest document in tokens; with packing, the length of a packed row. A longer document is counted and dropped, never "
+        "truncated.",
+    )
+    packing: bool = option(
+        False, "Put several whole documents into each row of max_length tokens. No document sees another."
+    )
     train_sampling_strategy: str = option(
         "group_by_length",
         "How rows are batched; grouping by length saves about half of the padding.",

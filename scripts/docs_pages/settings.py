@@ -30,13 +30,6 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("Rewards", RewardArguments, "grpo"),
     ("Reinforcement learning", GRPOArguments, "grpo"),
 )
-# Where the text of TRL or Transformers is not what happens here.
-CORRECTED = {
-    "max_length": "Longest document in tokens; with `packing`, the length of a packed row. A longer document is counted and "
-    "dropped, never truncated.",
-    "output_dir": "Folder of the run. A run never writes into the folder of another run.",
-    "packing": "Put several whole documents into each row of `max_length` tokens. No document sees another.",
-}
 
 
 def own_settings(kind: type) -> list[str]:
@@ -66,8 +59,8 @@ def _default(known: dict[str, Any] | None) -> str:
     return code(value) if value != "" else "unset"
 
 
-def _meaning(name: str, known: dict[str, Any]) -> str:
-    return CORRECTED.get(name) or shortened(plain(known["help"]))
+def _meaning(known: dict[str, Any]) -> str:
+    return shortened(plain(known["help"]))
 
 
 def settings_page() -> str:
@@ -90,7 +83,7 @@ def settings_page() -> str:
         lines += table(
             ("setting", "type", "default", "meaning"),
             [
-                (code(n), _type(recipes[kind][n]), _default(recipes[kind][n]), _meaning(n, recipes[kind][n]))
+                (code(n), _type(recipes[kind][n]), _default(recipes[kind][n]), _meaning(recipes[kind][n]))
                 for n in everyday
             ],
         )
@@ -108,7 +101,7 @@ def settings_page() -> str:
         lines += [f"### {title}", "", f"Settings of {commands}.", ""]
         lines += table(
             ("setting", "type", "default", "meaning"),
-            [(code(n), _type(recipe[n]), _default(recipe[n]), _meaning(n, recipe[n])) for n in names],
+            [(code(n), _type(recipe[n]), _default(recipe[n]), _meaning(recipe[n])) for n in names],
         )
         lines.append("")
     return "\n".join([*lines, *_presets(), *_entries()])
@@ -201,7 +194,7 @@ def upstream_page() -> str:
     for name in names:
         known = next(recipe[name] for recipe in recipes.values() if name in recipe)
         defaults = [_default(recipes[kind].get(name)) for kind in KINDS]
-        rows.append((code(name), _type(known), *defaults, _meaning(name, known)))
+        rows.append((code(name), _type(known), *defaults, _meaning(known)))
     lines += table(("setting", "type", "default, sft", "default, grpo", "meaning"), rows)
     lines += ["", "## Settings that are refused", "", _REFUSED, ""]
     refused = {kind: recipe_kind(kind).refused for kind in KINDS}
