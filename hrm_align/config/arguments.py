@@ -264,8 +264,10 @@ class RewardArguments:
             "help": "Rewards by name, or {name, weight, ...}, or {file, function}; `hrm-align rewards` lists them."
         },
     )
-    reward_workers: int = option(2, "Number of processes that compute the rewards.")
-    reward_deadline: float = option(10.0, "Seconds that each reward may take for one batch.")
+    reward_workers: int = option(
+        2, "Number of processes for the graders of hrm_align; each user function has one more."
+    )
+    reward_deadline: float = option(10.0, "Seconds that grading one rollout may take.")
     preflight_samples: int = option(
         200, "Rows whose reference, and a corrupted copy of it, are graded before the run; 0 for none."
     )

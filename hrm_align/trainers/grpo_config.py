@@ -151,7 +151,7 @@ _REFUSED_GRPO: Refused = {
     "chat_template_kwargs": ((None,), LAYOUT),
     "generation_kwargs": ((None,), _SAMPLER),
     "group_by_length": ((False,), _SAMPLER),
-    "log_completions_hub_repo": ((None,), "answers are written to samples.jsonl and the trackers only"),
+    "log_completions_hub_repo": ((None,), "answers are written to files of the run and to the trackers only"),
     "max_tool_calling_iterations": ((None,), _ROWS),
     "min_p": ((None,), _SAMPLER),
     "num_generations_eval": ((None, 1), "an evaluation generates one greedy answer: set generation_eval_samples"),

@@ -229,6 +229,12 @@ RUN_FILES = (
     ),
     ("ema/", "with `ema_decay`", "The averaged weights, a checkpoint of its own."),
     ("start/", "`grpo` from an adapter", "The adapter merged into its base, where reinforcement learning begins."),
+    (
+        "completions/",
+        "`grpo` with `log_completions` (on with wandb)",
+        "Tables of completions, a Parquet file for each logged step.",
+    ),
+    ("wandb/", "with wandb", "Files of wandb; `wandb sync` uploads an offline run."),
     (".saving/", "during a save", "A checkpoint that is being written. One rename makes it `checkpoint-N`."),
     ("run/resolved.yaml", "always", "Every setting with its value; itself a recipe."),
     ("run/env.json", "always", "Versions, device, number of processes."),
@@ -236,7 +242,7 @@ RUN_FILES = (
     ("run/claim.json", "while a run trains", "Host, process and job of the run that has the folder."),
     ("run/preempted.json", "after SIGTERM", "The checkpoint that was saved, and where; removed by the next start."),
     ("run/guard.json", "with `guard_datasets`", "Scores of the guard sets before and after training."),
-    ("run/preflight.json", "`grpo`", "What the preflight of the rewards matches."),
+    ("run/preflight.json", "`grpo`", "The preflight report of the rewards."),
     ("run/alarms.jsonl", "after an alarm", "One JSON object an alarm of the health monitor."),
     (
         "run/quarantine_train.jsonl",
@@ -279,10 +285,10 @@ def errors_page() -> str:
     codes = (
         ("0", "Success."),
         ("1", "The run failed (`RunError`): a loss that is no finite number, a full disk, a difference between sampler and trainer; "
-         "or `hrm-align doctor` matches something in a checkpoint."),
+         "or `hrm-align doctor` finds a fault in a checkpoint."),
         ("2", "A user's mistake (`UserError`) in a command, a setting or a data file. One sentence names the value, the place "
          "(`file:line`) and the fix."),
-        (str(PREEMPTED_CODE), "The run was asked to stop by SIGTERM (`Preempted`) and has saved. Give the same command again."),
+        (str(PREEMPTED_CODE), "The run was asked to stop by SIGTERM (`Preempted`) and has saved. Give the same command again, with `--resume_from_checkpoint auto`."),
         (str(INTERRUPTED_CODE), "Ctrl-C. Nothing is saved; a training resumes from its last checkpoint."),
     )  # fmt: skip
     from hrm_align.trainers.alarms import LOGS_IN_A_ROW, RESIDUAL_GROWTH, UNIFORM_SHARE, WORSE
