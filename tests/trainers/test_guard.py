@@ -52,7 +52,7 @@ def test_a_drop_within_the_margin_is_not(known, tmp_path, caplog, capsys, monkey
     sft(tmp_path / "run", known, *QUICK, "--guard_datasets", str(known), "--guard_samples", "5", "--max_steps", "1")
     report = json.loads((tmp_path / "run/run/guard.json").read_text())
     assert report["dropped"] == [] and report["sets"][str(known)]["after"]["n"] == 5
-    assert "has fallen" not in caplog.text
+    assert f"guard set {known} dropped by" not in caplog.text
     lines = [line.split("│")[1].strip() for line in capsys.readouterr().err.splitlines() if line.startswith("│")]
     assert str(known) in "".join(lines), "the path is whole in 80 columns"
 
