@@ -29,6 +29,10 @@ COMMANDS = {
         "hrm_align.recipes.grpo",
         "reinforcement learning: --config recipes/tiny/math_grpo.yaml [--any_key value]",
     ),
+    "recipes": (
+        "hrm_align.commands.recipes",
+        "the recipes that ship with the package: list | show NAME | copy NAME DIR",
+    ),
     "estimate": (
         "hrm_align.commands.estimate",
         "estimate memory and compute of a recipe without running it: --config FILE [--gpu] [--memory GIB]",

@@ -13,6 +13,7 @@ run is open, SIGTERM (and `preemption_signal`) make it save a checkpoint and sto
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -32,7 +33,7 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from hrm_align.config.arguments import DataArguments
 from hrm_align.config.parser import resolved
 from hrm_align.data.dataset import DatasetSpec, drawn, load_examples, split_by_content
-from hrm_align.data.examples import Example, RunData
+from hrm_align.data.examples import Example, RunData, to_rows
 from hrm_align.errors import Interrupted, Preempted, RunError, UserError, join_names
 from hrm_align.estimates.batch import settle_batch
 from hrm_align.export.hub import FinalPush
@@ -41,7 +42,7 @@ from hrm_align.models.lora import describe_parameters
 from hrm_align.output import results_only
 from hrm_align.rewards.preflight import PreflightReport, preflight
 from hrm_align.rewards.suite import RewardSuite
-from hrm_align.run_folder import PREEMPTED, check_folder, write_json, write_records
+from hrm_align.run_folder import HELD_OUT, PREEMPTED, check_folder, write_json, write_records
 from hrm_align.trainers.callbacks import ClaimWatch, MetricsFile, Preemption, follow_launcher, prepare_trackers
 from hrm_align.trainers.claim import Claim, claimed, sees_claim
 from hrm_align.trainers.evals import ForgettingGuard, report_guard
@@ -122,7 +123,8 @@ class Run:
         is_main = PartialState().is_main_process
         if is_main:
             self.check_claim()
-            write_records(self.folder / "run", self.settings, data.counts)
+            split_off = to_rows(data.held_out) if self.recipe.data.eval_fraction else []
+            write_records(self.folder / "run", self.settings, data.counts, split_off)
             if checked is not None:
                 write_json(self.folder / "run" / "preflight.json", checked.to_dict())
             for line in (*summarize_run(trainer.model, data), *find_eval_problems(data, self.recipe.training)):
@@ -146,7 +148,9 @@ class Run:
         """
         if not PartialState().is_main_process:
             return
-        print(f"saved {self.folder}; score it: hrm-align evaluate --model {self.folder} --data HELD_OUT_ROWS")
+        has_rows = self.recipe.data.eval_datasets or (self.folder / "run" / HELD_OUT).is_file()
+        rows = "" if has_rows else " --data HELD_OUT_ROWS"
+        print(f"saved {self.folder}; score it: hrm-align evaluate {shlex.quote(str(self.folder))}{rows}")
         if self.push is not None:
             self.push.publish(self.folder, max_new_tokens)
 

@@ -3,6 +3,7 @@
     run/resolved.yaml   every setting with its value
     run/env.json        library versions and machine
     run/data.json       data sets, rows used, rows dropped and why
+    run/held_out.jsonl  rows that `eval_fraction` held out, one conversation a line
 
 An export starts from these records: they name the checkpoint, its base model, and where that base model comes from.
 """
@@ -14,6 +15,7 @@ import logging
 import os
 import platform
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -36,6 +38,7 @@ PREEMPTED = "preempted.json"
 MERGE = "merge.json"  # beside merged weights: the base model and the adapter they were merged from
 CLAIM = "claim.json"
 STAGING = ".saving"  # folders that are being written or removed
+HELD_OUT = "held_out.jsonl"
 EMA_FOLDER = "ema"  # the averaged weights of a finished run: a checkpoint of its own, beside the trained one
 _LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "tokenizers")
 
@@ -133,8 +136,20 @@ def write_preempted_record(output_dir: Path, step: int, stage: Path | None) -> N
     write_json(output_dir / "run" / PREEMPTED, content)
 
 
-def write_records(run: Path, settings: dict[str, Any], data: dict[str, Any]) -> None:
-    """Write `resolved.yaml`, `env.json` and `data.json`, each atomically: a kill leaves the records of the resumed run intact."""
+def write_records(
+    run: Path, settings: dict[str, Any], data: dict[str, Any], held_out: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Write the records of a run, each atomically: a kill leaves the records of the resumed run intact.
+
+    Args:
+        run: folder of the records.
+        settings: every setting, for `resolved.yaml`.
+        data: row counts, for `data.json`.
+        held_out: rows that the run split off, for `held_out.jsonl`; no file is written without rows.
+    """
+    if held_out:
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in held_out)
+        replace_file(run / HELD_OUT, lambda file: file.write(lines.encode()), keep=False)
     text = yaml.safe_dump(settings, sort_keys=False)
     replace_file(run / "resolved.yaml", lambda file: file.write(text.encode()), keep=False)
     write_json(run / "env.json", environment())
@@ -179,6 +194,8 @@ class Source:
         data: `run/data.json`.
         guard: `run/guard.json`.
         environment: `run/env.json`.
+        held_out: the held-out data sets, as entries of `datasets`: `run/held_out.jsonl`, or those of `eval_datasets` with all
+            their rows; empty if the run held out no rows.
     """
 
     run: Path
@@ -190,6 +207,7 @@ class Source:
     data: dict[str, Any] = field(default_factory=dict)
     guard: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    held_out: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def base(self) -> str | None:
@@ -256,7 +274,15 @@ def open_source(name: str, averaged: bool = False) -> Source:
         _read_json(records / "env.json"),
     )
     guard = {} if averaged or step else _read_json(records / "guard.json")  # scores of the final weights only
-    return Source(run, folder, adapter, averaged, step, settings, data, guard, environment)
+    held_out = _held_out(records / HELD_OUT, settings)
+    return Source(run, folder, adapter, averaged, step, settings, data, guard, environment, held_out)
+
+
+def _held_out(saved: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    if saved.is_file():
+        return [{"path": str(saved), "condition": ""}]  # a row without a condition had none in the run either
+    entries = [{"path": entry} if isinstance(entry, str) else entry for entry in settings.get("eval_datasets") or []]
+    return [{key: value for key, value in entry.items() if key != "fraction"} for entry in entries]
 
 
 def _read_json(path: Path) -> dict[str, Any]:

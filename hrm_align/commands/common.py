@@ -1,25 +1,23 @@
-"""Shared by the commands: argument parsers, loading of the model, reading of rows, checks of options."""
+"""Shared by the commands: argument parsers, loading of the model, reading of rows, checks of options.
+
+Slow imports stand inside the functions that need them, so that commands without a model start at once.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast, get_type_hints
-
-import torch
-from peft import PeftModel
-from transformers import PreTrainedTokenizerFast
-from transformers.utils.logging import disable_progress_bar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, get_type_hints
 
 from hrm_align.config.yaml_file import mapping_or_text
-from hrm_align.data.dataset import DatasetSpec, load_examples
-from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
-from hrm_align.models.adapters import BASE, base_name, is_adapter, load_adapted, named, open_adapter
-from hrm_align.models.loading import AUTO, default_device
-from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from hrm_align.data.examples import Example
 
 Options = TypeVar("Options")
 ADAPTER = "adapter"  # name of an adapter that is given as --model
@@ -51,9 +49,11 @@ class PathParser(_UserErrorParser):
 class CommandParser(_UserErrorParser):
     """Argument parser of a command that runs a model: --model, --dtype, --device and --json."""
 
-    def __init__(self, name: str, description: str):
+    def __init__(self, name: str, description: str, needs_model: bool = True):
+        from hrm_align.models.loading import AUTO
+
         super().__init__(name, description)
-        self.add_argument("--model", required=True, help="checkpoint folder, Hub id, or `tiny`")
+        self.add_argument("--model", required=needs_model, help="checkpoint folder, Hub id, or `tiny`")
         self.add_argument(
             "--dtype", default=AUTO, help="float32, bfloat16 or float16 (default auto: the dtype of the checkpoint)"
         )
@@ -118,6 +118,12 @@ def load(arguments: argparse.Namespace) -> tuple[Any, PreTrainedTokenizerFast]:
     Raises:
         UserError: if the device cannot be used, the model cannot be loaded, or --model and --adapter do not fit together.
     """
+    import torch
+    from transformers.utils.logging import disable_progress_bar
+
+    from hrm_align.models.adapters import base_name, is_adapter, load_adapted, named, open_adapter
+    from hrm_align.models.loading import default_device
+
     disable_progress_bar()  # standard output is for results
     device = arguments.device or default_device()
     try:
@@ -141,6 +147,10 @@ def load(arguments: argparse.Namespace) -> tuple[Any, PreTrainedTokenizerFast]:
 
 def asked_in_turn(model: Any) -> Iterator[str]:
     """Yield the name of each adapter of a model while this adapter is active; `base` for a model without adapters."""
+    from peft import PeftModel
+
+    from hrm_align.models.adapters import BASE
+
     if not isinstance(model, PeftModel):
         yield BASE
         return
@@ -158,13 +168,23 @@ def read_examples(path: str, condition: str | None = None, split: str | None = N
         split: split of a directory or Hub id; default `test`, so that rows of the training split are not scored by mistake.
         schema: `columns` and `format`, as in `DatasetSpec`.
     """
-    spec = DatasetSpec(path=path, **schema)
-    if not Path(path).is_file():
-        spec.split = split or "test"
+    return read_entries([{"path": path, **({} if Path(path).is_file() else {"split": split or "test"}), **schema}], condition)
+
+
+def read_entries(entries: Sequence[Mapping[str, Any]], condition: str | None = None) -> list[Example]:
+    """Read the rows of entries of `datasets`; a malformed row is an error.
+
+    Args:
+        entries: mappings with the keys of `DatasetSpec`.
+        condition: condition of rows that name none.
+    """
+    from hrm_align.data.dataset import DatasetSpec, load_examples
+    from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
+
     if condition is not None:
         parse_condition(condition)
     default = DEFAULT_CONDITION if condition is None else condition
-    return load_examples([spec], default_condition=default)[0]
+    return load_examples([DatasetSpec.from_dict(entry) for entry in entries], default_condition=default)[0]
 
 
 def check_save(path: str | None) -> None:

@@ -1,7 +1,8 @@
-"""`hrm-align evaluate --model M --data FILE`: generate and grade answers to held-out rows."""
+"""`hrm-align evaluate RUN`, or `--model M --data FILE`: generate and grade answers to held-out rows."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -21,15 +22,18 @@ from hrm_align.commands.common import (
     at_least,
     check_save,
     load,
+    read_entries,
     read_examples,
     read_schema_options,
 )
-from hrm_align.errors import UserError
+from hrm_align.errors import UserError, join_names
 from hrm_align.evaluation.evaluate import Evaluation, Score, evaluate, few_shot, last_turns
 from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.output import emit, results
 from hrm_align.rewards.base import check_match, match_names, metric_name
 from hrm_align.rewards.json_rewards import grade_fields, read_schema
+from hrm_align.rewards.text_rewards import visible
+from hrm_align.run_folder import open_source
 from hrm_align.rewards.text_rewards import visible
 
 ALL = "all"  # name of the line with the total, and of the group of rows without a group
@@ -38,9 +42,13 @@ ALL = "all"  # name of the line with the total, and of the group of rows without
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
     parser = CommandParser(
-        "evaluate", "Generate and grade answers to held-out rows; print scores with 95 % confidence intervals."
+        "evaluate",
+        "Generate and grade answers to held-out rows; print scores with 95 % confidence intervals. RUN is scored on its own "
+        "held-out rows with its own grader, unless --data and --match name others.",
+        needs_model=False,
     )
-    parser.add_argument("--data", required=True, help="rows to answer, in any format that training reads")
+    parser.add_argument("run", nargs="?", metavar="RUN", help="output_dir of a run, or a checkpoint of it; or give --model")
+    parser.add_argument("--data", help="rows to answer, in any format that training reads (default: those of RUN)")
     add_schema_options(parser)
     parser.add_argument("--split", help="split of a directory or a Hub id (default test; files have no splits)")
     parser.add_argument("--condition", help="condition of all rows (default: the condition of each row, else direct)")
@@ -50,10 +58,10 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--few_shot_data", help="rows to draw the solved examples from (default: the other rows of --data)"
     )
-    parser.add_argument("--match", default="exact", help=f"grader: {', '.join(match_names())} (default exact)")
+    parser.add_argument("--match", help=f"grader: {', '.join(match_names())} (default: the grader of RUN, or exact)")
     parser.add_argument("--schema", help="with --match json: also grade against this JSON schema, and by field")
-    parser.add_argument("--limit", type=int, help="use at most this many rows")
-    parser.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
+    parser.add_argument("--limit", type=int, help="use at most this many rows of each data set")
+    parser.add_argument("--max_new_tokens", type=int, help="longest answer, in tokens (default: as in RUN, or 256)")
     parser.add_argument("--batch_size", type=int, default=64, help="prompts per batch (default 64)")
     parser.add_argument(
         "--causal_prompt",
@@ -63,6 +71,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--save", help="write every prompt, answer and grade to this new JSONL file")
     add_adapter_option(parser)
     arguments = parser.parse_args(argv)
+    entries = _complete(arguments)
     for option, least in (("limit", 1), ("max_new_tokens", 1), ("batch_size", 1)):
         if getattr(arguments, option) is not None:
             at_least(getattr(arguments, option), least, f"--{option}")
@@ -75,9 +84,14 @@ def main(argv: Sequence[str]) -> None:
     json_schema = read_schema(Path(arguments.schema)) if arguments.schema else None
     # Read the rows before the model, so that an error in them is reported at once.
     schema, solved_examples = read_schema_options(arguments), arguments.few_shot_data
-    rows = last_turns(read_examples(arguments.data, arguments.condition, arguments.split, **schema))
+    if arguments.data:
+        sets = [read_examples(arguments.data, arguments.condition, arguments.split, **schema)]
+    else:
+        sets = [read_entries([entry], arguments.condition) for entry in entries]
+    rows = [example for examples in sets for example in last_turns(examples)]
+    chosen = [example for examples in sets for example in last_turns(examples)[: arguments.limit]]
     pool = last_turns(read_examples(solved_examples, **schema)) if solved_examples else rows
-    examples = few_shot(rows[: arguments.limit], pool, arguments.few_shot)
+    examples = few_shot(chosen, pool, arguments.few_shot)
     model, tokenizer = load(arguments)
     results: dict[str, Evaluation] = {}
     for name in asked_in_turn(model):
@@ -102,6 +116,7 @@ def main(argv: Sequence[str]) -> None:
         Path(arguments.save).write_text("".join(lines), encoding="utf-8")
     if arguments.json:
         settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot")}
+        settings["data"] = settings["data"] or join_names([entry["path"] for entry in entries])
         settings["mask"] = "causal" if arguments.causal_prompt else "prefix"
         reports = {name: result.to_dict() | _grade_fields(result, json_schema) for name, result in results.items()}
         emit(json.dumps({**({"adapters": reports} if several else reports[next(iter(reports))]), **settings}))
@@ -110,6 +125,37 @@ def main(argv: Sequence[str]) -> None:
         show(result, title=name if several else None)
         if json_schema is not None:
             show_fields(_grade_fields(result, json_schema)["json"])
+
+
+def _complete(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Fill in the options that RUN decides: model, grader and longest answer.
+
+    Returns:
+        The run's held-out data sets, to be read if --data names no others.
+
+    Raises:
+        UserError: if neither RUN nor --model is given, both are, or there are no rows.
+    """
+    if (arguments.run is None) == (arguments.model is None):
+        problem = "name either RUN or --model, not both" if arguments.run else "name the output_dir of a run, or --model"
+        raise UserError(f"{problem} (see hrm-align evaluate --help).")
+    entries: list[dict[str, Any]] = []
+    match, longest = "exact", None
+    if arguments.run is not None:
+        source = open_source(arguments.run)
+        entries, settings = source.held_out, source.settings
+        match = source.match if source.match in match_names() else match
+        longest = settings.get("max_new_tokens") or settings.get("max_completion_length")
+        arguments.model = str(source.folder)
+    if not arguments.data and not entries:
+        where = f"{arguments.run} has no record of held-out rows" if arguments.run else "--data is missing"
+        raise UserError(f"{where}: name the rows to answer with --data FILE.")
+    if not arguments.data and (arguments.split or arguments.columns or arguments.format):
+        raise UserError("--split, --columns and --format describe the rows of --data: add --data, or leave them out.")
+    arguments.match = arguments.match or match
+    if arguments.max_new_tokens is None:
+        arguments.max_new_tokens = longest or 256
+    return entries
 
 
 def _grade_fields(result: Evaluation, schema: Draft202012Validator | None) -> dict[str, Any]:

@@ -4,8 +4,8 @@
     recipe.model, recipe.lora, recipe.data, recipe.training  # ModelArguments, LoraArguments, ...
 
 `HfArgumentParser` converts the types, for the file as for the flags. This module adds strict errors with `file:line`: for settings
-that are misspelt, renamed, duplicated, of the wrong type, or not supported by the trainer. Relative paths are relative to the
-current directory.
+that are misspelt, renamed, duplicated, of the wrong type, or not supported by the trainer. `recipe_files` looks up recipe names and
+relative paths.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from hrm_align.config.arguments import Entry
+from hrm_align.config.recipe_files import absolute, find_recipe, locate
 from hrm_align.config.rules import (
     ADAPTER_KEYS,
     RecipeKind,
@@ -46,7 +47,7 @@ class RecipeParser(HfArgumentParser):
     def __init__(self, kind: RecipeKind):
         schema: tuple[Any, ...] = kind.schema
         super().__init__(schema, allow_abbrev=False, exit_on_error=False, add_help=False, prog=f"hrm-align {kind.name}")
-        self.add_argument("--config", metavar="FILE", help="The recipe; flags override it.")
+        self.add_argument("--config", metavar="RECIPE", help="The recipe; flags override it.")
         self.kind = kind
         self.hints = {name: hint for cls in schema for name, hint in get_type_hints(cls).items()}
         self.hints = {f.name: self.hints[f.name] for cls in schema for f in fields(cls) if f.init}
@@ -121,7 +122,7 @@ def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
         _check_release(parser, word.partition("=")[0].removeprefix("--").replace("-", "_"), "command line")
         raise UserError(f"command line: unexpected argument {word!r}. Use --setting value.")
     config = flags.pop("config", None)
-    settings = (_read_file(parser, Path(config.value)) if config else {}) | flags
+    settings = (_read_file(parser, find_recipe(config.value)) if config else {}) | flags
     for key, (accepted, reason) in kind.refused.items():
         if key in settings and settings[key].value not in accepted:
             raise UserError(f"{settings[key].where}: {key} cannot be set to this value: {reason}.")
@@ -138,12 +139,13 @@ def keys_given(kind: RecipeKind, argv: Sequence[str]) -> set[str]:
     """Return the names of all settings in flags and file, including those of other recipe kinds."""
     flags, _ = RecipeParser(kind).read(argv, "command line")
     config = flags.get("config")
-    return flags.keys() | (read_yaml(Path(config.value))[1].keys() if config else set())
+    return flags.keys() | (read_yaml(find_recipe(config.value))[1].keys() if config else set())
 
 
 def resolved(recipe: Any) -> dict[str, Any]:
-    """Return every setting with its value, as plain data that YAML can store and `parse` can read back.
+    """Return every setting with its value, as plain data that YAML can store and `parse` can read back in any folder.
 
+    Local paths are absolute.
     Left out are old names, settings that are always refused (such as tokens), and without `use_peft` the settings of adapters.
     """
     hidden = recipe_kind(recipe.KIND).hidden
@@ -151,7 +153,10 @@ def resolved(recipe: Any) -> dict[str, Any]:
         hidden |= set(ADAPTER_KEYS)
     parts = vars(recipe).values()
     return {
-        f.name: _to_plain_data(getattr(p, f.name)) for p in parts for f in fields(p) if f.init and f.name not in hidden
+        f.name: absolute(f.name, _to_plain_data(getattr(p, f.name)))
+        for p in parts
+        for f in fields(p)
+        if f.init and f.name not in hidden
     }
 
 
@@ -179,6 +184,10 @@ def _read_file(parser: RecipeParser, path: Path) -> dict[str, Setting]:
             settings |= parser.read([f"--{key}={value_node.value}"], where)[0]  # converted like the value of a flag
         else:
             settings[key] = Setting(_structured(key, values[key], parser.hints[key], where), where)
+        try:
+            settings[key] = Setting(locate(key, settings[key].value, path), where)
+        except UserError as error:
+            raise UserError(f"{where}: {key}: {error}") from None
     return settings
 
 

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hrm_align.config.recipe_files import find_recipe
 from hrm_align.config.yaml_file import read_yaml
 from hrm_align.errors import UserError
 from hrm_align.output import emit
@@ -93,8 +94,8 @@ def check_words(kind: str, argv: Sequence[str]) -> bool:
         elif name.startswith("--") and (name not in flags or name[2:].replace("-", "_") in MOVED):
             require(kind, name[2:].replace("-", "_"), "command line")
     if config is not None:
-        for key, _ in read_yaml(Path(config))[0].value:
-            require(kind, str(key.value), f"{config}:{key.start_mark.line + 1}")
+        for key, _ in read_yaml(recipe := find_recipe(config))[0].value:
+            require(kind, str(key.value), f"{recipe}:{key.start_mark.line + 1}")
     return False
 
 
@@ -120,13 +121,13 @@ def recipe_help(kind: str, whole: bool) -> str:
     more = f"For all {len(names)} settings: hrm-align {kind} --help-all."
     parser = argparse.ArgumentParser(
         prog=f"hrm-align {kind}",
-        usage=f"hrm-align {kind} --config FILE [--setting VALUE ...]",
+        usage=f"hrm-align {kind} --config RECIPE [--setting VALUE ...]",
         description=f"for example: hrm-align {kind} --config {recipe['example']} --learning_rate 1e-4 --output_dir runs/mine",
         epilog=None if whole else more,
         add_help=False,
         formatter_class=_Wide,
     )
-    parser.add_argument("--config", metavar="FILE", help="recipe, a YAML file; flags override its settings")
+    parser.add_argument("--config", metavar="RECIPE", help="recipe: a YAML file, or a name such as tiny/sft; flags override its settings")
     for name in names if whole else recipe["everyday"]:
         known = recipe["settings"][name]
         default = "" if known["default"] is None else f" (default {known['default']})"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -36,6 +37,42 @@ class Example:
         """The reference answer as decoded text, tool calls included."""
         calls = "".join(f"<tool_call>{tool_call_text(call)}</tool_call>" for call in self.answer.tool_calls)
         return self.answer.content + calls
+
+
+def to_rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
+    """Return rows of the schema `messages` that read back as these examples, one for each row that they were read from.
+
+    The column `source` has the place of the original row, which no schema reads. A database beside the original file is named by
+    its absolute path.
+    """
+    by_source: dict[str, list[Example]] = {}
+    for example in examples:
+        by_source.setdefault(example.source, []).append(example)
+    return [_to_row(turns) for turns in by_source.values()]
+
+
+def _to_row(turns: Sequence[Example]) -> dict[str, Any]:
+    last = max(turns, key=lambda example: len(example.messages))
+    trained = {len(example.messages) for example in turns}
+    messages = [
+        _to_dict(message, message.role == "assistant" and index not in trained)
+        for index, message in enumerate((*last.messages, last.answer))
+    ]
+    optional = {"condition": last.condition, "group": last.group, "grading": _with_absolute_database(last)}
+    return {"messages": messages, **{k: v for k, v in optional.items() if v}, "source": last.source}
+
+
+def _to_dict(message: Message, is_history: bool) -> dict[str, Any]:
+    calls = {"tool_calls": list(message.tool_calls)} if message.tool_calls else {}
+    return {"role": message.role, "content": message.content, **calls, **({"weight": 0} if is_history else {})}
+
+
+def _with_absolute_database(example: Example) -> dict[str, Any]:
+    grading = dict(example.grading)
+    if isinstance(grading.get("database"), str):
+        beside = os.path.join(os.path.dirname(example.source), os.path.expanduser(grading["database"]))
+        grading["database"] = os.path.abspath(beside) if os.path.exists(beside) else grading["database"]
+    return grading
 
 
 @dataclass

@@ -64,7 +64,7 @@ def load_questions(
     entries: list[dict[str, Any]] = [
         {"path": path, **({} if Path(path).is_file() else {"split": "test"})} for path in paths
     ]
-    specs = [DatasetSpec.from_dict(entry) for entry in entries or source.settings.get("eval_datasets") or []]
+    specs = [DatasetSpec.from_dict(entry) for entry in entries or source.held_out]
     try:
         files = [_held_out(spec, condition, source)[:limit] for spec in specs]
     except UserError as error:
