@@ -40,7 +40,9 @@ def test_saved_rows_read_back_as_the_same_examples(condition, tmp_path):
         file = write_rows(tmp_path / f"{number}.jsonl", [row])
         read += load_examples([DatasetSpec(path=str(file))], default_condition=condition)[0]
     assert len(read) == 8
-    saved = write_rows(tmp_path / "held_out.jsonl", to_rows([*read, read[0]]))  # a row that `fraction` repeats is saved once
+    saved = write_rows(
+        tmp_path / "held_out.jsonl", to_rows([*read, read[0]])
+    )  # a row that `fraction` repeats is saved once
     again, _ = load_examples([DatasetSpec(path=str(saved), condition="")])
     assert [same(example) for example in again] == [same(example) for example in read]
     assert again[-1].grading["database"] == str(tmp_path / "shop.sql")
@@ -67,10 +69,16 @@ def test_a_run_saves_what_it_held_out_and_its_last_line_is_a_command_that_works(
     code, out, err = run(capsys, "evaluate", trained, "--json")
     report = json.loads(out)
     assert code == 0, err
-    assert (report["n"], report["grader"], report["data"]) == (len(held_out), "numeric", str(trained / "run/held_out.jsonl"))
+    assert (report["n"], report["grader"], report["data"]) == (
+        len(held_out),
+        "numeric",
+        str(trained / "run/held_out.jsonl"),
+    )
     others = ("--match", "exact", "--max_new_tokens", "2", "--limit", "3")
     assert json.loads(run(capsys, "evaluate", trained, *others, "--json")[1])["n"] == 3
-    code, out, err = run(capsys, "export", trained, "--to", tmp_path / "e", "--limit", "4", "--max_new_tokens", "6", "--json")
+    code, out, err = run(
+        capsys, "export", trained, "--to", tmp_path / "e", "--limit", "4", "--max_new_tokens", "6", "--json"
+    )
     assert code == 0, err
     assert json.loads(out)["after"]["n"] == 4
     assert "run/held_out.jsonl" in (tmp_path / "e/README.md").read_text()

@@ -10,7 +10,7 @@ def test_every_package_folder_is_installed():
     text = (ROOT / "pyproject.toml").read_text()
     listed = set(re.findall(r'^    "(hrm_align[\w.]*)",', text, re.MULTILINE))
     packages = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "hrm_align").rglob("__init__.py")}
-    assert listed == packages | {"hrm_align.recipes"}
+    assert listed == packages | {"hrm_align.recipes", "hrm_align.recipes.data"}
 
 
 def test_the_tools_that_build_the_pages_are_pinned():

@@ -168,7 +168,9 @@ def read_examples(path: str, condition: str | None = None, split: str | None = N
         split: split of a directory or Hub id; default `test`, so that rows of the training split are not scored by mistake.
         schema: `columns` and `format`, as in `DatasetSpec`.
     """
-    return read_entries([{"path": path, **({} if Path(path).is_file() else {"split": split or "test"}), **schema}], condition)
+    return read_entries(
+        [{"path": path, **({} if Path(path).is_file() else {"split": split or "test"}), **schema}], condition
+    )
 
 
 def read_entries(entries: Sequence[Mapping[str, Any]], condition: str | None = None) -> list[Example]:

@@ -34,7 +34,6 @@ from hrm_align.rewards.base import check_match, match_names, metric_name
 from hrm_align.rewards.json_rewards import grade_fields, read_schema
 from hrm_align.rewards.text_rewards import visible
 from hrm_align.run_folder import open_source
-from hrm_align.rewards.text_rewards import visible
 
 ALL = "all"  # name of the line with the total, and of the group of rows without a group
 
@@ -47,7 +46,9 @@ def main(argv: Sequence[str]) -> None:
         "held-out rows with its own grader, unless --data and --match name others.",
         needs_model=False,
     )
-    parser.add_argument("run", nargs="?", metavar="RUN", help="output_dir of a run, or a checkpoint of it; or give --model")
+    parser.add_argument(
+        "run", nargs="?", metavar="RUN", help="output_dir of a run, or a checkpoint of it; or give --model"
+    )
     parser.add_argument("--data", help="rows to answer, in any format that training reads (default: those of RUN)")
     add_schema_options(parser)
     parser.add_argument("--split", help="split of a directory or a Hub id (default test; files have no splits)")
@@ -137,7 +138,9 @@ def _complete(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         UserError: if neither RUN nor --model is given, both are, or there are no rows.
     """
     if (arguments.run is None) == (arguments.model is None):
-        problem = "name either RUN or --model, not both" if arguments.run else "name the output_dir of a run, or --model"
+        problem = (
+            "name either RUN or --model, not both" if arguments.run else "name the output_dir of a run, or --model"
+        )
         raise UserError(f"{problem} (see hrm-align evaluate --help).")
     entries: list[dict[str, Any]] = []
     match, longest = "exact", None

@@ -127,7 +127,11 @@ def recipe_help(kind: str, whole: bool) -> str:
         add_help=False,
         formatter_class=_Wide,
     )
-    parser.add_argument("--config", metavar="RECIPE", help="recipe: a YAML file, or a name such as tiny/sft; flags override its settings")
+    parser.add_argument(
+        "--config",
+        metavar="RECIPE",
+        help="recipe: a YAML file, or a name such as tiny/sft; flags override its settings",
+    )
     for name in names if whole else recipe["everyday"]:
         known = recipe["settings"][name]
         default = "" if known["default"] is None else f" (default {known['default']})"

@@ -239,6 +239,11 @@ RUN_FILES = (
     ("run/resolved.yaml", "always", "Every setting with its value; itself a recipe."),
     ("run/env.json", "always", "Versions, device, number of processes."),
     ("run/data.json", "always", "For each data set: rows read, bad, kept and dropped, by reason; fingerprints."),
+    (
+        "run/held_out.jsonl",
+        "with `eval_fraction`",
+        "The rows that were held out; `evaluate RUN` and `export RUN` score them.",
+    ),
     ("run/claim.json", "while a run trains", "Host, process and job of the run that has the folder."),
     ("run/preempted.json", "after SIGTERM", "The checkpoint that was saved, and where; removed by the next start."),
     ("run/guard.json", "with `guard_datasets`", "Scores of the guard sets before and after training."),

@@ -87,7 +87,10 @@ def test_every_setting_that_names_a_file_is_looked_up(elsewhere):
     beside = {name: str(elsewhere / "recipes" / name) for name in names}
     config = recipe(
         elsewhere,
-        datasets=[{"path": "json", "data_files": {"train": ["a.jsonl", "b.jsonl"]}}, {"path": "json", "data_files": "a.jsonl"}],
+        datasets=[
+            {"path": "json", "data_files": {"train": ["a.jsonl", "b.jsonl"]}},
+            {"path": "json", "data_files": "a.jsonl"},
+        ],
         eval_datasets=["b.jsonl"],
         guard_datasets=["guard.jsonl", "nobody/nothing"],
         headroom="rates.jsonl",
@@ -99,7 +102,10 @@ def test_every_setting_that_names_a_file_is_looked_up(elsewhere):
     assert read.data.eval_datasets == [{"path": beside["b.jsonl"]}]
     assert read.data.guard_datasets == [{"path": beside["guard.jsonl"]}, {"path": "nobody/nothing"}]  # a Hub id
     assert read.rewards.headroom == beside["rates.jsonl"]
-    assert read.rewards.rewards == [{"file": beside["mine.py"]}, {"name": "json_fields", "schema": beside["schema.json"]}]
+    assert read.rewards.rewards == [
+        {"file": beside["mine.py"]},
+        {"name": "json_fields", "schema": beside["schema.json"]},
+    ]
 
 
 def test_the_resolved_settings_mean_the_same_in_another_folder(elsewhere, monkeypatch):
@@ -107,7 +113,15 @@ def test_the_resolved_settings_mean_the_same_in_another_folder(elsewhere, monkey
     for name in ("rows.jsonl", "held.jsonl"):
         (here / name).write_text(ROW)
     (here / "model").mkdir()
-    flags = ["--model_name_or_path", "model", "--datasets", "rows.jsonl", "nobody/nothing", "--eval_datasets", "held.jsonl"]
+    flags = [
+        "--model_name_or_path",
+        "model",
+        "--datasets",
+        "rows.jsonl",
+        "nobody/nothing",
+        "--eval_datasets",
+        "held.jsonl",
+    ]
     first = resolved(parse_sft([*flags, "--output_dir", "out"]))
     assert first["datasets"] == [{"path": str(here / "rows.jsonl")}, {"path": "nobody/nothing"}]
     assert first["eval_datasets"] == [{"path": str(here / "held.jsonl")}]
