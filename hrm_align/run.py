@@ -160,13 +160,13 @@ class Run:
             self.claim.check()
 
 
-def read_data(data: DataArguments, seed: int, quarantine: Path) -> RunData:
+def read_data(data: DataArguments, seed: int, quarantine: Path | None) -> RunData:
     """Read and validate all rows of a recipe; split off the held-out rows.
 
     Args:
         data: the data settings of the recipe.
         seed: seed for choosing rows where only a share of a data set is used.
-        quarantine: folder for malformed rows; they are written to `quarantine_train.jsonl` and so on.
+        quarantine: folder for malformed rows; they are written to `quarantine_train.jsonl` and so on. None to write none.
 
     Raises:
         UserError: see `load_examples`.
@@ -179,7 +179,7 @@ def read_data(data: DataArguments, seed: int, quarantine: Path) -> RunData:
             default_condition=data.condition,
             seed=seed,
             max_bad_fraction=data.max_bad_fraction,
-            quarantine=quarantine / f"quarantine_{name}.jsonl",
+            quarantine=None if quarantine is None else quarantine / f"quarantine_{name}.jsonl",
         )
         counts[name] = loaded.to_dict()
         return examples
@@ -277,7 +277,7 @@ def open_run(recipe: Any) -> Iterator[Run]:
         try:
             with preemption:
                 if getattr(args, "auto_batch", False):
-                    _settle_batch(recipe, resumed)
+                    settle_auto_batch(recipe, resumed)
                 settings, push = resolved(recipe), FinalPush.requested(args)
                 set_seed(args.seed)
                 prepare_trackers(args.report_to, folder)
@@ -288,7 +288,8 @@ def open_run(recipe: Any) -> Iterator[Run]:
             ) from stop
 
 
-def _settle_batch(recipe: Any, resumed: Path | None) -> None:
+def settle_auto_batch(recipe: Any, resumed: Path | None) -> None:
+    """Choose the split of a step's rows for `auto_batch`, and print the choice."""
     config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
     decision = settle_batch(recipe, config, resumed)
     if PartialState().is_main_process:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from accelerate import PartialState
 
 from hrm_align.cli import run_with_exit_code
+from hrm_align.commands.dry_run import dry_run
 from hrm_align.evaluation.passk import select_training_prompts
 from hrm_align.export.merging import merged_start
 from hrm_align.models.lora import load_trainable
@@ -32,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
     recipe = parse_grpo(argv)
     args, longest = recipe.training, int(recipe.training.max_completion_length or 0)
     check_launch(args, recipe.model, samples=True)
-    with open_run(recipe) as run:
+    with dry_run(recipe) if args.dry_run else open_run(recipe) as run:
         data = run.read_data()
         with RewardSuite.of(recipe.rewards) as suite:
             checked = run.check_rewards(suite, data.train)

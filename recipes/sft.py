@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from hrm_align.cli import run_with_exit_code
+from hrm_align.commands.dry_run import dry_run
 from hrm_align.data.tokenize import tokenized
 from hrm_align.models.lora import load_trainable
 from hrm_align.run import open_run
@@ -29,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
     recipe = parse_sft(argv)
     args = recipe.training
     check_launch(args, recipe.model)
-    with open_run(recipe) as run:
+    with dry_run(recipe) if args.dry_run else open_run(recipe) as run:
         model, tokenizer = load_trainable(recipe.model, recipe.lora, args.max_length)
         data = run.read_data()
         train_dataset, eval_dataset = tokenized(data, recipe.data, tokenizer, args.max_length or 0)

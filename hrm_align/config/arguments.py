@@ -174,6 +174,11 @@ class StabiliserArguments:
         "Optimizer: adam_atan2 (as in the official training), or one of Transformers'.",
         choices=[ADAM_ATAN2, *(name.value for name in OptimizerNames)],
     )
+    dry_run: bool = option(
+        False,
+        "Read all rows, tokenize a sample, check the rewards, show rows and mask, estimate memory and time, take one step, and "
+        "stop. Nothing is written.",
+    )
     output_dir: str | None = option(None, "Folder of the run. A run never writes into the folder of another run.")
     bp_steps: int | None = option(
         None,

@@ -240,7 +240,7 @@ _EVERYDAY = (
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "generation_eval_samples",
-    "save_steps",
+    "dry_run",
     "resume_from_checkpoint",
     "push_to_hub",
 )
