@@ -7,6 +7,7 @@ import pytest
 
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import to_rows
+from hrm_align.run_folder import open_source
 from tests.command_line import run
 from tests.trainers.recipe_runs import sft, write_rows
 
@@ -57,7 +58,7 @@ def trained(tmp_path_factory):
     data = write_rows(folder / "rows.jsonl", rows)
     flags = ("--max_length", "64", "--max_steps", "1", "--save_strategy", "no", "--max_new_tokens", "6")
     sft(folder / "run", data, *flags, "--eval_fraction", "0.2", "--generation_eval_match", "numeric",
-        "--eval_strategy", "no")  # fmt: skip
+        "--eval_strategy", "no", "--condition", "")  # fmt: skip
     return folder / "run"
 
 
@@ -65,6 +66,9 @@ def test_a_run_saves_what_it_held_out_and_its_last_line_is_a_command_that_works(
     held_out = [json.loads(line) for line in (trained / "run/held_out.jsonl").read_text().splitlines()]
     kept = json.loads((trained / "run/data.json").read_text())["train"]["examples"]
     assert 10 < len(held_out) < kept == 12 * len(WORDS)
+    (entry,) = open_source(str(trained)).held_out
+    examples, _ = load_examples([DatasetSpec.from_dict(entry)])
+    assert {example.condition for example in examples} == {""}  # as trained, not the default of commands
     monkeypatch.chdir(tmp_path)
     code, out, err = run(capsys, "evaluate", trained, "--json")
     report = json.loads(out)
