@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -41,8 +43,15 @@ def check_launch(args: Any, model: ModelArguments, samples: bool = False) -> Non
     Raises:
         UserError: naming the setting and the remedy.
     """
-    try:
+    with one_message():
         _check(args, model, samples)
+
+
+@contextmanager
+def one_message() -> Iterator[None]:
+    """Context for a check that comes to the same decision on all processes: only the main process reports a UserError."""
+    try:
+        yield
     except UserError:
         PartialState().wait_for_everyone()  # the launcher kills the other processes when the first exits
         if not PartialState().is_main_process:

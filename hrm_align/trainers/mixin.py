@@ -107,6 +107,7 @@ class Stabilised(FullySharded):
         self.health = HealthMonitor(bare) if args.health else None
         self._horizon: Horizon | None = None
         self._loss_is_finite, self._probe_every = True, 1
+        self._updates = 0  # optimizer steps that changed weights, in this process
         self.add_callback(_AfterOptimizerStep(self))
         shorten_console(self)
         horizon_schedule(args, bare.config, 1)  # raises for an invalid horizon before any data is read
@@ -127,13 +128,31 @@ class Stabilised(FullySharded):
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super()._inner_training_loop(*args, **kwargs)
+            result = super()._inner_training_loop(*args, **kwargs)
+            self._check_updates()
+            return result
         finally:
             if self._horizon is not None:
                 self._horizon.detach()
                 self._horizon = None
             if self.health is not None:
                 self.health.detach()
+
+    def _check_updates(self) -> None:
+        """Raise RunError if training has ended without an update; a resumed run may be at its last step already."""
+        is_done = self.state.global_step == self._initial_global_step > 0
+        if self._updates or is_done or getattr(self, "_is_preempted", False):
+            return
+        steps = self.state.global_step - self._initial_global_step
+        if steps:
+            raise RunError(
+                f"all {steps} optimizer steps were skipped, because gradients overflowed in fp16, so no weight has changed and "
+                "nothing is saved. Use --bf16 true, or float32."
+            )
+        raise RunError(
+            "the run took no optimizer step, so no weight has changed and nothing is saved. Compare the rows in run/data.json "
+            "with the rows of a step (per_device_train_batch_size x gradient_accumulation_steps x processes)."
+        )
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: Any) -> tuple[list, Any]:
         """Return the batches of the next optimizer step, and prepare that step."""
@@ -211,8 +230,10 @@ class Stabilised(FullySharded):
 
     def after_optimizer_step(self) -> None:
         """Update the averaged weights, and log the health metrics of the step."""
-        if self.average is not None and not self.accelerator.optimizer_step_was_skipped:
-            self.average.update()
+        if not self.accelerator.optimizer_step_was_skipped:
+            self._updates += 1
+            if self.average is not None:
+                self.average.update()
         if self.health is None:
             return
         measured = self.health.end_step()
