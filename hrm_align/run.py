@@ -46,7 +46,7 @@ from hrm_align.trainers.callbacks import ClaimWatch, MetricsFile, Preemption, fo
 from hrm_align.trainers.claim import Claim, claimed, sees_claim
 from hrm_align.trainers.epoch import Epoch
 from hrm_align.trainers.evals import ForgettingGuard, report_guard
-from hrm_align.trainers.launch import one_message
+from hrm_align.trainers.launch import describe_launch, one_message
 from hrm_align.trainers.resume import AUTO, check_same_run, checkpoint_to_resume
 
 SEEN_WITHIN = 15.0  # seconds a network file system may take until another machine sees a new file
@@ -127,9 +127,10 @@ class Run:
         with one_message():
             epoch.check()
         data.counts["epoch"] = epoch.to_dict()
+        launch = describe_launch(trainer, self.settings)
         if is_main:
             self.check_claim()
-            write_records(self.folder / "run", self.settings, data.counts)
+            write_records(self.folder / "run", self.settings, launch, data.counts)
             if checked is not None:
                 write_json(self.folder / "run" / "preflight.json", checked.to_dict())
             lines = [*summarize_run(trainer.model, data), *filter(None, [str(epoch)])]

@@ -1,7 +1,7 @@
 """The files of a run: their names, the records in `output_dir/run`, and functions that read a finished run back.
 
     run/resolved.yaml   every setting with its value
-    run/env.json        library versions and machine
+    run/env.json        library versions, machine, and the precision and accumulation that ran
     run/data.json       data sets, rows used, rows dropped and why
 
 An export starts from these records: they name the checkpoint, its base model, and where that base model comes from.
@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import platform
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -95,16 +95,19 @@ def _belongs_to_run(path: Path) -> bool:
     return path.is_file() and not path.name.startswith("quarantine_") and not is_claim_file(path.name)
 
 
-def environment() -> dict[str, Any]:
-    """Return library versions and machine: everything outside the recipe that can change results."""
+def environment(launch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return library versions and machine: everything outside the recipe that can change results.
+
+    Args:
+        launch: device, number of processes, precision and accumulation of the run, as its trainer has them.
+    """
     return {
         "hrm_align": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in _LIBRARIES},
         "platform": platform.platform(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
         "threads": torch.get_num_threads(),
-        "world_size": int(os.environ.get("WORLD_SIZE", 1)),
+        **launch,
     }
 
 
@@ -133,11 +136,11 @@ def write_preempted_record(output_dir: Path, step: int, stage: Path | None) -> N
     write_json(output_dir / "run" / PREEMPTED, content)
 
 
-def write_records(run: Path, settings: dict[str, Any], data: dict[str, Any]) -> None:
+def write_records(run: Path, settings: dict[str, Any], launch: Mapping[str, Any], data: dict[str, Any]) -> None:
     """Write `resolved.yaml`, `env.json` and `data.json`, each atomically: a kill leaves the records of the resumed run intact."""
     text = yaml.safe_dump(settings, sort_keys=False)
     replace_file(run / "resolved.yaml", lambda file: file.write(text.encode()), keep=False)
-    write_json(run / "env.json", environment())
+    write_json(run / "env.json", environment(launch))
     write_json(run / "data.json", data)
 
 

@@ -29,6 +29,7 @@ from hrm_align.models.recurrence import Horizon, HorizonSchedule, check_bp_steps
 from hrm_align.trainers.callbacks import HEALTH, append_json_line, shorten_console
 from hrm_align.trainers.checkpoints import checkpoints_in
 from hrm_align.trainers.fully_sharded import FullySharded
+from hrm_align.trainers.launch import check_precision
 from hrm_align.trainers.monitor import HealthMonitor, Probe, logger
 from hrm_align.trainers.optim import AdamAtan2, check_rates, set_rates
 
@@ -93,6 +94,7 @@ class Stabilised(FullySharded):
         check_stabilisers(args)
         expose_adapted_head(kwargs.get("model"))
         super().__init__(args=args, **kwargs)
+        check_precision(self)
         if args.score_responses_only:
             self._score_responses_only()
         if args.compile_blocks:

@@ -98,7 +98,7 @@ def test_grpo_without_a_full_rollout_is_refused_before_it_starts(tmp_path, case)
 
 def test_prompts_of_a_band_that_fill_no_rollout_are_refused(tmp_path):
     flags = ("--headroom", str(rates(tmp_path, 3)), "--max_pass_rate", "0.9")
-    with pytest.raises(UserError, match="3 prompts are left .* takes 4"):
+    with pytest.raises(UserError, match=r"3 prompts are left .* takes 4"):
         grpo(tmp_path / "run", prompts(tmp_path, len(ROWS)), *flags)
 
 
