@@ -45,7 +45,9 @@ from hrm_align.rewards.suite import RewardSuite
 from hrm_align.run_folder import HELD_OUT, PREEMPTED, check_folder, write_json, write_records
 from hrm_align.trainers.callbacks import ClaimWatch, MetricsFile, Preemption, follow_launcher, prepare_trackers
 from hrm_align.trainers.claim import Claim, claimed, sees_claim
+from hrm_align.trainers.epoch import Epoch
 from hrm_align.trainers.evals import ForgettingGuard, report_guard
+from hrm_align.trainers.launch import describe_launch, one_message
 from hrm_align.trainers.resume import AUTO, check_same_run, checkpoint_to_resume
 
 SEEN_WITHIN = 15.0  # seconds a network file system may take until another machine sees a new file
@@ -118,16 +120,23 @@ class Run:
             checked: returned by `check_rewards`.
 
         Raises:
+            UserError: if no step can be taken, because a step takes more rows than there are.
+            RunError: if training has ended without an optimizer step; nothing is saved then.
             Preempted: if a signal stopped the run; a checkpoint has been saved.
         """
-        is_main = PartialState().is_main_process
+        is_main, epoch = PartialState().is_main_process, Epoch.of(trainer)
+        with one_message():
+            epoch.check()
+        data.counts["epoch"] = epoch.to_dict()
+        launch = describe_launch(trainer, self.settings)
         if is_main:
             self.check_claim()
             split_off = to_rows(data.held_out) if self.recipe.data.eval_fraction else []
-            write_records(self.folder / "run", self.settings, data.counts, split_off)
+            write_records(self.folder / "run", self.settings, launch, data.counts, split_off)
             if checked is not None:
                 write_json(self.folder / "run" / "preflight.json", checked.to_dict())
-            for line in (*summarize_run(trainer.model, data), *find_eval_problems(data, self.recipe.training)):
+            lines = [*summarize_run(trainer.model, data), *filter(None, [str(epoch)])]
+            for line in (*lines, *find_eval_problems(data, self.recipe.training)):
                 print(line)
         if guard is not None:
             trainer.call_with_model(guard.before)

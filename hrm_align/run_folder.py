@@ -1,7 +1,7 @@
 """The files of a run: their names, the records in `output_dir/run`, and functions that read a finished run back.
 
     run/resolved.yaml   every setting with its value
-    run/env.json        library versions and machine
+    run/env.json        library versions, machine, and the precision and accumulation that ran
     run/data.json       data sets, rows used, rows dropped and why
     run/held_out.jsonl  rows that `eval_fraction` held out, one conversation a line
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -98,16 +97,19 @@ def _belongs_to_run(path: Path) -> bool:
     return path.is_file() and not path.name.startswith("quarantine_") and not is_claim_file(path.name)
 
 
-def environment() -> dict[str, Any]:
-    """Return library versions and machine: everything outside the recipe that can change results."""
+def environment(launch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return library versions and machine: everything outside the recipe that can change results.
+
+    Args:
+        launch: device, number of processes, precision and accumulation of the run, as its trainer has them.
+    """
     return {
         "hrm_align": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in _LIBRARIES},
         "platform": platform.platform(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
         "threads": torch.get_num_threads(),
-        "world_size": int(os.environ.get("WORLD_SIZE", 1)),
+        **launch,
     }
 
 
@@ -137,13 +139,18 @@ def write_preempted_record(output_dir: Path, step: int, stage: Path | None) -> N
 
 
 def write_records(
-    run: Path, settings: dict[str, Any], data: dict[str, Any], held_out: Sequence[Mapping[str, Any]] = ()
+    run: Path,
+    settings: dict[str, Any],
+    launch: Mapping[str, Any],
+    data: dict[str, Any],
+    held_out: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write the records of a run, each atomically: a kill leaves the records of the resumed run intact.
 
     Args:
         run: folder of the records.
         settings: every setting, for `resolved.yaml`.
+        launch: precision and accumulation that ran, for `env.json`.
         data: row counts, for `data.json`.
         held_out: rows that the run split off, for `held_out.jsonl`; no file is written without rows.
     """
@@ -152,7 +159,7 @@ def write_records(
         replace_file(run / HELD_OUT, lambda file: file.write(lines.encode()), keep=False)
     text = yaml.safe_dump(settings, sort_keys=False)
     replace_file(run / "resolved.yaml", lambda file: file.write(text.encode()), keep=False)
-    write_json(run / "env.json", environment())
+    write_json(run / "env.json", environment(launch))
     write_json(run / "data.json", data)
 
 

@@ -45,6 +45,8 @@ from hrm_align.rewards.suite import RewardSuite
 from hrm_align.run import Run, find_eval_problems, read_data, settle_auto_batch, summarize_run
 from hrm_align.run_folder import check_folder
 from hrm_align.trainers.callbacks import Preemption, follow_launcher
+from hrm_align.trainers.epoch import Epoch
+from hrm_align.trainers.launch import one_message
 
 SAMPLE = 10_000  # training rows that are tokenized
 HELD_OUT = 200  # held-out rows that are tokenized
@@ -86,7 +88,9 @@ class DryRun(Run):
 
     def train(self, trainer: Any, data: RunData, guard: Any = None, checked: Any = None) -> None:
         """Show rows, mask and estimate, take one optimizer step, and print what it took."""
-        is_main = PartialState().is_main_process
+        is_main, epoch = PartialState().is_main_process, Epoch.of(trainer)
+        with one_message():
+            epoch.check()
         model = trainer.accelerator.unwrap_model(trainer.model)
         if is_main:
             lines = summarize_run(trainer.model, data)
@@ -94,6 +98,8 @@ class DryRun(Run):
                 lines.append(
                     f"train: {self.rows[0]:,} documents, of which a sample of {len(data.train):,} was tokenized"
                 )
+            else:
+                lines += filter(None, [str(epoch)])
             for line in (*lines, *find_eval_problems(data, self.planned.training)):
                 emit(line)
             self._show_rows(trainer, model, data.train[:SHOWN])

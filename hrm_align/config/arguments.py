@@ -6,15 +6,14 @@ and Transformers' names and the defaults of the official SFT.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from transformers.training_args import OptimizerNames, TrainingArguments
-from transformers.utils import is_torch_bf16_gpu_available
 
+from hrm_align.config.launcher import Launched, apply_launcher, check_accelerator_config, precision_of
 from hrm_align.config.yaml_file import mapping_or_text
 from hrm_align.rendering import DEFAULT_CONDITION
 
@@ -241,12 +240,11 @@ class StabiliserArguments:
     def __post_init__(self) -> None:
         """Set defaults that depend on the machine or on other settings, and pass `optim` through Transformers' check."""
         args = cast(Any, self)  # the class is always combined with one of TRL's configs, which has the other attributes
-        if not torch.accelerator.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"):
+        if not torch.accelerator.is_available() or Launched.read().use_cpu:
             args.use_cpu = True
         if self.score_responses_only is None:
             self.score_responses_only = bool(args.use_cpu)
-        if args.bf16 is None:
-            args.bf16 = not (args.fp16 or args.use_cpu) and is_torch_bf16_gpu_available()
+        apply_launcher(args)
         if args.lr_scheduler_type == "cosine_with_min_lr" and args.lr_scheduler_kwargs is None:
             args.lr_scheduler_kwargs = {"min_lr_rate": 0.1}
         if "activation_checkpointing" not in _UPSTREAM:
@@ -256,6 +254,10 @@ class StabiliserArguments:
         if optim == self.ADAM_ATAN2:
             self.optim = "adamw_torch"  # Transformers accepts only its own names
         super().__post_init__()  # type: ignore[misc]  # defined by TRL's config, the next class in the MRO
+        args.mixed_precision = precision_of(
+            args
+        )  # Transformers prefers the launcher's, even to an explicit `bf16: false`
+        check_accelerator_config(args)
         self.optim = optim if optim == self.ADAM_ATAN2 else self.optim
 
 

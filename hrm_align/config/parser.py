@@ -23,6 +23,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from hrm_align.config.arguments import Entry
+from hrm_align.config.launcher import check_launcher
 from hrm_align.config.recipe_files import absolute, find_recipe, locate
 from hrm_align.config.rules import (
     ADAPTER_KEYS,
@@ -130,6 +131,7 @@ def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
     check_recipe(kind, recipe, settings)
     if to_run:
         check_runnable(recipe.training, failing(settings))
+        check_launcher(recipe.training, settings, failing(settings))
     if recipe.model.attn_implementation is None:
         recipe.model.attn_implementation = "per_document" if recipe.training.use_cpu else "sdpa"
     return recipe

@@ -129,7 +129,7 @@ def select_training_prompts(recipe: Any, data: RunData, tokenizer: PreTrainedTok
     """Select the training prompts that leave room for an answer and whose pass rate is inside the recipe's band.
 
     Args:
-        recipe: a reinforcement-learning recipe; shuffling is switched off if it has a curriculum.
+        recipe: a reinforcement-learning recipe.
         data: the run's examples; counts of the dropped prompts are added to `data.counts`.
         tokenizer: tokenizer of the model.
         room: longest prompt, in tokens.
@@ -138,8 +138,6 @@ def select_training_prompts(recipe: Any, data: RunData, tokenizer: PreTrainedTok
         data.train, tokenizer, room, recipe.data.max_dropped_fraction
     )
     prompts, data.counts["headroom"] = select_by_pass_rate(prompts, recipe.rewards)
-    if recipe.rewards.curriculum:
-        recipe.training.shuffle_dataset = False  # `select_by_pass_rate` has sorted the prompts
     return prompts
 
 

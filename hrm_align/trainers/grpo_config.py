@@ -120,7 +120,15 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
             self.log_completions = "wandb" in (self.report_to or ())
         self.num_generations_eval = 1  # an evaluation generates one greedy answer
         scores_responses_only = self.score_responses_only
+        rollout = self.generation_batch_size if self.steps_per_generation is not None else None
+        if rollout is not None:
+            self.generation_batch_size = None  # run/resolved.yaml has both, and TRL accepts only one of them
         super().__post_init__()
+        if rollout not in (None, self.generation_batch_size):
+            raise ValueError(
+                f"generation_batch_size is {rollout}, but per_device_train_batch_size x processes x steps_per_generation is "
+                f"{self.generation_batch_size}: leave one of the two out"
+            )
         if self.share_prompts is None:
             self.share_prompts = bool(self.use_cpu) and scores_responses_only is not False
         if self.share_prompts and scores_responses_only is None:
@@ -138,6 +146,10 @@ class GRPORecipe:
     data: DataArguments
     rewards: RewardArguments
     training: GRPOArguments
+
+    def __post_init__(self) -> None:
+        if self.rewards.curriculum:
+            self.training.shuffle_dataset = False  # `select_by_pass_rate` sorts the prompts
 
 
 _SAMPLER = "answers are sampled by hrm_align's own sampler, which is checked against the trainer"

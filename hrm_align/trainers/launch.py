@@ -8,18 +8,23 @@ of its own.
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch.distributed import TCPStore
 from torch.distributed.fsdp import CPUOffloadPolicy
 
 from hrm_align.config.arguments import ModelArguments
-from hrm_align.errors import UserError
+from hrm_align.config.launcher import precision_of
+from hrm_align.errors import RunError, UserError
 
 _FILES = "recipes/accelerate"
 NO_SHARDED_SAMPLING = (
@@ -41,8 +46,59 @@ def check_launch(args: Any, model: ModelArguments, samples: bool = False) -> Non
     Raises:
         UserError: naming the setting and the remedy.
     """
-    try:
+    with one_message():
         _check(args, model, samples)
+
+
+def running_precision(accelerator: Any) -> str:
+    """Return the precision that forwards are computed in (bf16, fp16, or no for that of the weights), as accelerate runs them."""
+    return str(accelerator.mixed_precision) if accelerator.native_amp else "no"
+
+
+def check_precision(trainer: Any) -> None:
+    """Raise UserError if the accelerator computes in another precision than the trainer's settings say."""
+    runs, set_to = running_precision(trainer.accelerator), precision_of(trainer.args)
+    if runs != set_to:
+        names = {"no": "no half precision"}
+        raise UserError(
+            f"the settings say {names.get(set_to, set_to)}, but on this machine ({trainer.args.device.type}) the accelerator "
+            f"computes in {names.get(runs, runs)}: set bf16 and fp16 to what should run. A CPU has bf16 and no fp16."
+        )
+
+
+def describe_launch(trainer: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run computes with, read from its trainer and accelerator, for run/env.json.
+
+    Args:
+        trainer: the trainer, before training.
+        settings: all settings as recorded in run/resolved.yaml.
+
+    Raises:
+        RunError: if the trainer has other values than the recorded settings.
+    """
+    accelerator, args = trainer.accelerator, trainer.args
+    for key in ("bf16", "fp16", "use_cpu", "gradient_accumulation_steps", "per_device_train_batch_size"):
+        if settings[key] != getattr(args, key):
+            raise RunError(
+                f"the trainer has {key} {getattr(args, key)}, but run/resolved.yaml would say {settings[key]}: something has "
+                f"changed the settings after they were read. Set {key} in the recipe."
+            )
+    device = accelerator.device
+    plugin = accelerator.state.dynamo_plugin
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "world_size": accelerator.num_processes,
+        "mixed_precision": running_precision(accelerator),
+        "gradient_accumulation_steps": args.gradient_accumulation_steps * accelerator.gradient_accumulation_steps,
+        "torch_compile": plugin.backend.value.lower(),
+    }
+
+
+@contextmanager
+def one_message() -> Iterator[None]:
+    """Context for a check that comes to the same decision on all processes: only the main process reports a UserError."""
+    try:
+        yield
     except UserError:
         PartialState().wait_for_everyone()  # the launcher kills the other processes when the first exits
         if not PartialState().is_main_process:
@@ -117,6 +173,10 @@ def _check_settings(args: Any, model: ModelArguments) -> None:
         )
     if args.ema_decay is not None:
         raise UserError("--ema_decay is not supported under FSDP, which shards the weights: leave one of the two out.")
+    if (args.fsdp_config or {}).get("mixed_precision_policy") is not None:
+        raise UserError(
+            "fsdp_config has a mixed_precision_policy, which has no effect: set bf16, which is autocast here as in DDP."
+        )
     if args.fp16:
         raise UserError("--fp16 is not tested under FSDP: set --bf16 true instead.")
     if model.load_in_4bit or model.load_in_8bit:

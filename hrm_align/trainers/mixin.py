@@ -29,6 +29,7 @@ from hrm_align.models.recurrence import Horizon, HorizonSchedule, check_bp_steps
 from hrm_align.trainers.callbacks import HEALTH, append_json_line, shorten_console
 from hrm_align.trainers.checkpoints import checkpoints_in
 from hrm_align.trainers.fully_sharded import FullySharded
+from hrm_align.trainers.launch import check_precision
 from hrm_align.trainers.monitor import HealthMonitor, Probe, logger
 from hrm_align.trainers.optim import AdamAtan2, check_rates, set_rates
 
@@ -93,6 +94,7 @@ class Stabilised(FullySharded):
         check_stabilisers(args)
         expose_adapted_head(kwargs.get("model"))
         super().__init__(args=args, **kwargs)
+        check_precision(self)
         if args.score_responses_only:
             self._score_responses_only()
         if args.compile_blocks:
@@ -107,6 +109,7 @@ class Stabilised(FullySharded):
         self.health = HealthMonitor(bare) if args.health else None
         self._horizon: Horizon | None = None
         self._loss_is_finite, self._probe_every = True, 1
+        self._updates = 0  # optimizer steps that changed weights, in this process
         self.add_callback(_AfterOptimizerStep(self))
         shorten_console(self)
         horizon_schedule(args, bare.config, 1)  # raises for an invalid horizon before any data is read
@@ -127,13 +130,31 @@ class Stabilised(FullySharded):
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super()._inner_training_loop(*args, **kwargs)
+            result = super()._inner_training_loop(*args, **kwargs)
+            self._check_updates()
+            return result
         finally:
             if self._horizon is not None:
                 self._horizon.detach()
                 self._horizon = None
             if self.health is not None:
                 self.health.detach()
+
+    def _check_updates(self) -> None:
+        """Raise RunError if training has ended without an update; a resumed run may be at its last step already."""
+        is_done = self.state.global_step == self._initial_global_step > 0
+        if self._updates or is_done or getattr(self, "_is_preempted", False):
+            return
+        steps = self.state.global_step - self._initial_global_step
+        if steps:
+            raise RunError(
+                f"all {steps} optimizer steps were skipped, because gradients overflowed in fp16, so no weight has changed and "
+                "nothing is saved. Use --bf16 true, or float32."
+            )
+        raise RunError(
+            "the run took no optimizer step, so no weight has changed and nothing is saved. Compare the rows in run/data.json "
+            "with the rows of a step (per_device_train_batch_size x gradient_accumulation_steps x processes)."
+        )
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: Any) -> tuple[list, Any]:
         """Return the batches of the next optimizer step, and prepare that step."""
@@ -211,8 +232,10 @@ class Stabilised(FullySharded):
 
     def after_optimizer_step(self) -> None:
         """Update the averaged weights, and log the health metrics of the step."""
-        if self.average is not None and not self.accelerator.optimizer_step_was_skipped:
-            self.average.update()
+        if not self.accelerator.optimizer_step_was_skipped:
+            self._updates += 1
+            if self.average is not None:
+                self.average.update()
         if self.health is None:
             return
         measured = self.health.end_step()

@@ -237,8 +237,12 @@ RUN_FILES = (
     ("wandb/", "with wandb", "Files of wandb; `wandb sync` uploads an offline run."),
     (".saving/", "during a save", "A checkpoint that is being written. One rename makes it `checkpoint-N`."),
     ("run/resolved.yaml", "always", "Every setting with its value; itself a recipe."),
-    ("run/env.json", "always", "Versions, device, number of processes."),
-    ("run/data.json", "always", "For each data set: rows read, bad, kept and dropped, by reason; fingerprints."),
+    ("run/env.json", "always", "Versions, device, number of processes, and the precision and accumulation that ran."),
+    (
+        "run/data.json",
+        "always",
+        "For each data set: rows read, bad, kept and dropped, by reason; fingerprints. `epoch`: rows that an epoch trains on and leaves out.",
+    ),
     (
         "run/held_out.jsonl",
         "with `eval_fraction`",

@@ -219,6 +219,11 @@ FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_STATE_DICT_TY
         ({"FSDP_OFFLOAD_PARAMS": "true"}, [], "fsdp_offload_params is on"),
         ({"ACCELERATE_DYNAMO_BACKEND": "INDUCTOR"}, [], "dynamo_config"),
         ({"ACCELERATE_USE_PARALLELISM_CONFIG": "true"}, [], "parallelism_config, which is not tested"),
+        (
+            {},
+            ["--fsdp_config", "{mixed_precision_policy: bf16}"],
+            "fsdp_config has a mixed_precision_policy, which has no effect",
+        ),
         ({}, ["--ema_decay", "0.9"], "--ema_decay is not supported under FSDP"),
     ],
 )
