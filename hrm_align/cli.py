@@ -1,7 +1,7 @@
 """The command line: `hrm-align sft | grpo | estimate | headroom | evaluate | generate | inspect | export | ...`.
 
 Exit codes: 0 for success; 1 for a run that failed; 2 for a user's mistake, with one sentence on standard error; 75 for a run that
-stopped at SIGTERM after saving a checkpoint; 130 for a run that Ctrl-C stopped.
+stopped at SIGTERM after saving a checkpoint; 130 for a run that Ctrl-C stopped; SIGTERM (143) and SIGHUP (129) end everything else.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from pathlib import Path
 
 from hrm_align._version import __version__
 from hrm_align.config.schema import check_words, schema
-from hrm_align.errors import PREEMPTED_CODE, Preempted, RunError, UserError
+from hrm_align.errors import PREEMPTED_CODE, Preempted, RunError, Terminated, UserError
 from hrm_align.output import emit, results_only
 from hrm_align.releases import check_releases
+from hrm_align.signals import finish_exit, terminable
 
+NOTHING_LEFT = "what was not finished is removed. Run the same command again."
 INTERRUPTED_CODE = 130  # the code of shells for a program that SIGINT stopped: 128 + 2
 
 # Each module has `main(argv)`. A module is imported only when its command runs, because importing the trainers takes seconds.
@@ -128,9 +130,22 @@ def _describe_resume(argv: Sequence[str]) -> str:
     return ": to resume from the last saved checkpoint, add --resume_from_checkpoint latest to the same command."
 
 
+def _describe_rest(stop: BaseException, default: str = "") -> str:
+    notes = " ".join(getattr(stop, "__notes__", ())) or default
+    return f": {notes}" if notes else ""
+
+
 def run_with_exit_code(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
     """Run a command and return its exit code; errors are printed to standard error in one sentence."""
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)  # raised inside PEFT
+    with terminable():
+        code = _run(command, argv)
+    if code in (PREEMPTED_CODE, INTERRUPTED_CODE):
+        finish_exit(code)
+    return code
+
+
+def _run(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
     try:
         command(argv)
     except UserError as error:
@@ -142,9 +157,12 @@ def run_with_exit_code(command: Callable[[Sequence[str]], None], argv: Sequence[
     except Preempted as stop:
         print(f"stopped: {stop}", file=sys.stderr)
         return PREEMPTED_CODE
-    except KeyboardInterrupt:
-        print(f"interrupted{_describe_resume(argv)}", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"interrupted{_describe_resume(argv) or _describe_rest(stop)}", file=sys.stderr)
         return INTERRUPTED_CODE
+    except Terminated as stop:
+        print(f"stopped by {stop}{_describe_rest(stop, NOTHING_LEFT)}", file=sys.stderr)
+        return 128 + stop.number  # `terminable` ends the process by the signal, which a shell shows as this code
     except BrokenPipeError:  # the reader of the pipe has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

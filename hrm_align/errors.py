@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 
 
@@ -23,8 +24,23 @@ class Preempted(Exception):
 PREEMPTED_CODE = 75  # EX_TEMPFAIL of sysexits.h: a temporary failure, start the same command again
 
 
-class Interrupted(Exception):
-    """Internal: ends an evaluation or a rollout that a preempted run does not finish before it saves. Never shown to users."""
+class Interrupted(BaseException):
+    """Internal: ends an evaluation or a rollout that a preempted run does not finish before it saves. Never shown to users.
+
+    Like KeyboardInterrupt it is no Exception, because it may be raised anywhere, and libraries must not catch it.
+    """
+
+
+class Terminated(BaseException):
+    """Internal: SIGTERM or SIGHUP ends a command. Notes of the exception tell what remains to be done.
+
+    Args:
+        number: number of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
 
 
 def join_names(names: Iterable[str], most: int = 4) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import socket
 import sys
 import time
@@ -22,7 +21,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from accelerate import PartialState
@@ -43,6 +41,7 @@ from hrm_align.output import results_only
 from hrm_align.rewards.preflight import PreflightReport, preflight
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.run_folder import HELD_OUT, PREEMPTED, check_folder, write_json, write_records
+from hrm_align.signals import called_last, leaving_at_once, terminable
 from hrm_align.trainers.callbacks import ClaimWatch, MetricsFile, Preemption, follow_launcher, prepare_trackers
 from hrm_align.trainers.claim import Claim, claimed, sees_claim
 from hrm_align.trainers.epoch import Epoch
@@ -154,14 +153,25 @@ class Run:
 
         Args:
             max_new_tokens: longest completion, in tokens, when the export is compared with the run.
+
+        Raises:
+            Preempted: if a signal comes before the run is published.
         """
         if not PartialState().is_main_process:
             return
         has_rows = self.recipe.data.eval_datasets or (self.folder / "run" / HELD_OUT).is_file()
         rows = "" if has_rows else " --data HELD_OUT_ROWS"
         print(f"saved {self.folder}; score it: hrm-align evaluate {shlex.quote(str(self.folder))}{rows}")
-        if self.push is not None:
-            self.push.publish(self.folder, max_new_tokens)
+        if self.push is None:
+            return
+        try:
+            with leaving_at_once():
+                self.push.publish(self.folder, max_new_tokens)
+        except Interrupted:
+            raise Preempted(
+                f"{self.folder} is saved and was not published to {self.push.repo_id}. To publish it, run the same command with "
+                "--resume_from_checkpoint latest."
+            ) from None
 
     def check_claim(self) -> None:
         """Raise RunError if another run has taken over the folder."""
@@ -256,6 +266,7 @@ def open_run(recipe: Any) -> Iterator[Run]:
     preemption = Preemption(args.preemption_signal)
     follow_launcher()
     with ExitStack() as closing:
+        closing.enter_context(terminable(*preemption.earlier))
         closing.enter_context(
             results_only()
         )  # the result of a run is its folder; everything printed goes to standard error
@@ -263,7 +274,7 @@ def open_run(recipe: Any) -> Iterator[Run]:
         if state.is_main_process:
             try:
                 claim = closing.enter_context(claimed(folder, patient=requested == AUTO))
-                closing.enter_context(_release_on_signals(claim))
+                closing.enter_context(called_last(claim.release))
                 resumed = checkpoint_to_resume(requested, folder, args.preemption_dir)
                 check_folder(folder, resumed, started_again=requested == AUTO)
                 (folder / "run" / PREEMPTED).unlink(missing_ok=True)  # that checkpoint is published or lost by now
@@ -313,23 +324,3 @@ def _find_separate_machines(folder: Path, token: str) -> list[str]:
     while not (is_seen := sees_claim(folder / "run", token)) and time.monotonic() < end:
         time.sleep(0.2)
     return sorted({host for host, seen in gather_object([(socket.gethostname(), is_seen)]) if not seen})
-
-
-@contextmanager
-def _release_on_signals(claim: Claim) -> Iterator[None]:
-    """Remove the claim before SIGTERM or SIGHUP ends this process outside of training."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        claim.release()  # has no effect in a forked worker
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
-    for number in handled:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number in handled:
-            if signal.getsignal(number) is end:
-                signal.signal(number, signal.SIG_DFL)

@@ -112,9 +112,13 @@ class Fork:
     def __init__(self, pid: int, ends: IO[str]):
         self._pid, self._ends = pid, ends
 
+    def send_signal(self, number: int) -> None:
+        """Send the program a signal."""
+        os.kill(self._pid, number)
+
     def kill(self) -> None:
         """Kill the program; can be called from another thread than `wait`."""
-        os.kill(self._pid, signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
         while psutil.pid_exists(self._pid):
             time.sleep(0.01)
 

@@ -21,6 +21,7 @@ from hrm_align.commands.common import (
 from hrm_align.config.arguments import RewardEntry
 from hrm_align.data.tokenize import select_answerable_prompts
 from hrm_align.evaluation.passk import PassRates, measure_pass_rates
+from hrm_align.files import replace_file
 from hrm_align.output import emit, results
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from hrm_align.rollouts.local import Decoding
@@ -65,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
         difficulty = measure_pass_rates(model, tokenizer, prompts, suite, decoding, arguments.samples, arguments.seed)
     if arguments.save:
         lines = [json.dumps(row) + "\n" for row in difficulty.rows()]
-        Path(arguments.save).write_text("".join(lines), encoding="utf-8")
+        replace_file(Path(arguments.save), lambda file: file.write("".join(lines).encode()))
     if arguments.json:
         emit(json.dumps(difficulty.to_dict()))
         return

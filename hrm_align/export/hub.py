@@ -17,12 +17,13 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Mo
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 
-from hrm_align.errors import RunError, UserError
+from hrm_align.errors import Interrupted, RunError, Terminated, UserError
 from hrm_align.export.card import rename_card
 from hrm_align.export.folder import CARD, PUBLICATION, digests, is_allowed, require_clean
 from hrm_align.export.parity import ParityReport
 from hrm_align.files import free_backup, is_partial
 from hrm_align.models.loading import TINY
+from hrm_align.signals import call_in_thread
 
 # The base class of all errors of the HTTP library that the Hub client uses (requests or httpx).
 _HTTPError: type[Exception] = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
@@ -130,7 +131,10 @@ def push(folder: Path, repo_id: str, private: bool = False, forced: bool = False
         ) from None
     for wait in (*WAITS, None):
         try:
-            return _commit(HfApi(), folder, repo_id, private)
+            return call_in_thread(_commit, HfApi(), folder, repo_id, private)
+        except (KeyboardInterrupt, Interrupted, Terminated) as stop:
+            stop.add_note(_describe_unpublished(folder, repo_id, f"{stop or 'Ctrl-C'} came before its end"))
+            raise
         except LocalTokenNotFoundError:
             raise UserError(f"cannot push to {repo_id}: {_REASONS[401]}.") from None
         except OfflineModeIsEnabled:

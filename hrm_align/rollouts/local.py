@@ -36,6 +36,7 @@ from hrm_align.rollouts.engine import (
 )
 from hrm_align.rollouts.graphs import CapturedState
 from hrm_align.rollouts.writers import Writer, read
+from hrm_align.signals import leaving_at_once
 
 __all__ = ["Completion", "Decoding", "LocalEngine", "generate", "sample", "share_out"]
 
@@ -375,8 +376,12 @@ def share_out(items: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[R
         return list(work(items))
     part, own, failure = items[state.process_index :: count], list[Result](), None
     try:
-        own = list(work(part)) if part else []
-    except Exception as error:  # raised again below, after the other processes know, which would wait otherwise
+        with leaving_at_once():
+            own = list(work(part)) if part else []
+    except (
+        Exception,
+        Interrupted,
+    ) as error:  # raised again below, after the other processes know, which would wait otherwise
         failure = error
     report = None if failure is None else (isinstance(failure, Interrupted), f"{type(failure).__name__}: {failure}")
     parts = gather_object([(own, report)])

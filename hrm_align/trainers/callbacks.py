@@ -1,7 +1,7 @@
 """Callbacks of a run: metrics.jsonl, the claim on the folder, preemption, the launcher, and trackers.
 
 `Preemption` saves a checkpoint and stops soon after SIGTERM, which schedulers send some time before they kill a job. Work that is
-not worth finishing then (evaluations, guard sets, rollouts) runs inside `interruptible` and ends with `Interrupted`.
+not worth finishing then (evaluations, guard sets, rollouts, publishing) ends with `Interrupted`.
 `follow_launcher` ends a run whose launcher has ended. A tracker that fails never ends a run.
 """
 
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -38,6 +38,7 @@ from transformers import (
 )
 
 from hrm_align.errors import Interrupted, Preempted, RunError, UserError
+from hrm_align.signals import ignore_further_signals, leaving_at_once, request_leave, withdraw_leave
 from hrm_align.trainers.claim import Claim
 
 HEALTH = "health/"
@@ -162,6 +163,7 @@ class Preemption(TrainerCallback):
         earlier: name of a signal to handle besides SIGTERM, such as USR1, which a scheduler sends some minutes earlier.
 
     Attributes:
+        earlier: the signal besides SIGTERM, if there is one.
         agreed: whether any process of this run received a signal; the same on every process.
 
     Raises:
@@ -170,7 +172,8 @@ class Preemption(TrainerCallback):
 
     def __init__(self, earlier: str | None = None) -> None:
         self.agreed = False
-        self._signals = [signal.SIGTERM, *([parse_signal(earlier)] if earlier else [])]
+        self.earlier = [parse_signal(earlier)] if earlier else []
+        self._signals = [signal.SIGTERM, *self.earlier]
         self._received: int | None = None
         self._previous: dict[int, Any] = {}
         self._is_open = False
@@ -184,9 +187,11 @@ class Preemption(TrainerCallback):
         """Restore the previous signal handlers."""
         self._is_open = False
         self.on_train_end()
+        withdraw_leave()
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
         """Install the signal handlers; before training there is nothing to save."""
+        withdraw_leave()
         for number in self._signals:
             self._previous[number] = signal.signal(number, self.note)
 
@@ -208,12 +213,18 @@ class Preemption(TrainerCallback):
         return self.agreed
 
     @contextmanager
-    def interruptible(self, model: nn.Module) -> Iterator[None]:
-        """Run work that calls `model` in a context; after a signal, raise `Interrupted` at the next forward.
+    def interruptible(self, model: nn.Module, is_shared: bool = False) -> Iterator[None]:
+        """Run work in a context; after a signal, leave it at once, or with several processes at its next forward of `model`.
 
-        Processes may be at different points of the work, so the work must not contain collective calls. At its end the
-        processes agree: `Interrupted` is raised on all of them or on none.
+        Processes may be at different points of the work. At its end they agree: `Interrupted` is raised on all of them or on
+        none.
+
+        Args:
+            model: model that the work calls.
+            is_shared: whether the work contains collective calls, in `share_out`. With several processes it is then left
+                inside `share_out` only, or at the next forward.
         """
+        has_collectives = is_shared and dist.is_initialized() and dist.get_world_size() > 1
 
         def stop_if_signalled(*args: Any) -> None:
             if self._received is not None:
@@ -221,7 +232,8 @@ class Preemption(TrainerCallback):
 
         handle = model.register_forward_pre_hook(stop_if_signalled)
         try:
-            yield
+            with nullcontext() if has_collectives else leaving_at_once():
+                yield
         except Interrupted:
             pass
         finally:
@@ -265,8 +277,13 @@ class Preemption(TrainerCallback):
         )
 
     def note(self, number: int, frame: FrameType | None = None) -> None:
-        """Signal handler: remember the signal."""
+        """Signal handler: remember the signal, and leave work that is not worth finishing.
+
+        From then on a signal that ends other commands, such as SIGHUP, is ignored too, because it would end the save.
+        """
         self._received = number
+        ignore_further_signals()
+        request_leave()
 
 
 def parse_signal(name: str) -> signal.Signals:

@@ -6,29 +6,28 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
 from peft import PeftModel
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast, Trainer
+from transformers import PreTrainedTokenizerFast
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 
-from hrm_align.errors import Interrupted, RunError, UserError
+from hrm_align.errors import RunError, UserError
 from hrm_align.models.adapter_record import write_record
 from hrm_align.models.adapters import WEIGHTS, Adapter, check_tensors, fill_adapter
 from hrm_align.models.loading import load_config
 from hrm_align.models.sharding import all_finite, gather, reshard
 from hrm_align.models.weight_files import is_plain, load_weights, save_weights
 from hrm_align.run_folder import EMA_FOLDER, STAGING, write_preempted_record
-from hrm_align.trainers.callbacks import Preemption
 from hrm_align.trainers.checkpoints import (
     SEALED,
     checkpoints_in,
@@ -40,13 +39,10 @@ from hrm_align.trainers.checkpoints import (
     seal,
 )
 from hrm_align.trainers.fully_sharded import load_sharded, save_sharded
+from hrm_align.trainers.preemption import Preemptible
 from hrm_align.trainers.resume import checkpoint_to_resume
 
 logger = logging.getLogger(__name__)
-
-_Base: Any = Trainer if TYPE_CHECKING else object
-
-Result = TypeVar("Result")
 
 _WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # what torch and safetensors raise on a full disk
 
@@ -63,7 +59,7 @@ def _no_progress_bar() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-class SafeCheckpoints(_Base):
+class SafeCheckpoints(Preemptible):
     """Mixin that saves checkpoints atomically, verifies them on resume, and restores everything they hold.
 
     Raises:
@@ -71,7 +67,6 @@ class SafeCheckpoints(_Base):
         RunError: if weights are not finite, or the disk is full.
     """
 
-    control: Any  # Transformers' TrainerControl
     _staging: Path | None = None
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -83,6 +78,7 @@ class SafeCheckpoints(_Base):
             resume_from_checkpoint = checkpoint_to_resume(resume_from_checkpoint, self._run_dir)
         if not resume_from_checkpoint:
             return super().train(None, *args, **kwargs)
+        self._newest = resume_from_checkpoint.resolve()
         start = json.loads((resume_from_checkpoint / "trainer_state.json").read_text())["global_step"]
         result = super().train(str(resume_from_checkpoint), *args, **kwargs)
         if self.state.global_step == start:
@@ -100,7 +96,7 @@ class SafeCheckpoints(_Base):
     # Saving -------------------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        final = self._run_dir / f"checkpoint-{self.state.global_step}"
+        final = self._checkpoint
         stage = self._find_local_stage(final) if self._is_preempted else None
         with self._stage_folder(final, resumable=True, stage=stage) as staged:
             super()._save_checkpoint(model, trial)
@@ -108,33 +104,10 @@ class SafeCheckpoints(_Base):
             if self.args.should_save:
                 self._save_stabilisers(staged)
                 self.state.save_to_json(str(staged / TRAINER_STATE_NAME))
+        self._after_save()
         if self.args.should_save:
-            if self._is_preempted:
-                write_preempted_record(self._run_dir, self.state.global_step, None)
             best = self.state.best_model_checkpoint
             rotate(self._run_dir, self.args.save_total_limit, final, Path(best) if best else None)
-
-    @property
-    def _preemption(self) -> Preemption | None:
-        return next((c for c in self.callback_handler.callbacks if isinstance(c, Preemption)), None)
-
-    @property
-    def _is_preempted(self) -> bool:
-        return self._preemption is not None and self._preemption.agreed
-
-    def interruptible(self, model: nn.Module) -> AbstractContextManager[None]:
-        """Context for work that a signal may interrupt: `Preemption.interruptible`, or nothing without that callback."""
-        return nullcontext() if self._preemption is None else self._preemption.interruptible(model)
-
-    def call_interruptibly(self, function: Callable[[Any], Result]) -> Result:
-        """Call `call_with_model` for work that a signal may interrupt."""
-
-        def call(model: Any) -> Result:
-            with self.interruptible(model):
-                return function(model)
-
-        result: Result = self.call_with_model(call)
-        return result
 
     def _find_local_stage(self, final: Path) -> Path | None:
         """Return a folder on this machine's own disk to save into first; None to save into output_dir directly.
@@ -152,32 +125,6 @@ class SafeCheckpoints(_Base):
                            "--preemption_dir to a folder on a local disk.", final.name, error)  # fmt: skip
         chosen: Path | None = broadcast_object_list([stage])[0]  # the main process decides: all write into one folder
         return chosen
-
-    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """Train; after a signal that interrupted an evaluation or a rollout, save a checkpoint and stop."""
-        try:
-            return super()._inner_training_loop(*args, **kwargs)
-        except Interrupted:
-            if self.state.global_step > 0:
-                self._save_checkpoint(self.model, trial=None)
-                self.control = self.callback_handler.on_save(self.args, self.state, self.control)
-            self.control = self.callback_handler.on_train_end(self.args, self.state, self.control)
-            return None
-
-    def _evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        try:
-            return cast(dict[str, float], super()._evaluate(*args, **kwargs))
-        except Interrupted:
-            if self.state.global_step == 0:
-                raise
-            self.control.should_save = self.control.should_training_stop = True
-            return {}
-
-    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        # An interrupted evaluation has no metrics; with `save_strategy: best`, True makes the trainer save.
-        if not metrics and self._is_preempted:
-            return True
-        return bool(super()._determine_best_metric(metrics, trial))
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the trained weights, and the averaged weights in `ema/`, each file atomically."""
@@ -380,6 +327,8 @@ class SafeCheckpoints(_Base):
             self._total_train_tokens = self.state.num_input_tokens_seen
 
     def _load_best_model(self) -> None:
+        if self._is_preempted:  # it is loaded at the end of the resumed run
+            return
         best = str(self.state.best_model_checkpoint)
         self._load_from_checkpoint(best)
         if self.average is not None:
@@ -389,12 +338,3 @@ class SafeCheckpoints(_Base):
         # A run stopped after its last step: the stock loop would train one more step before it compares the step count.
         if self.state.global_step < self.state.max_steps:
             super()._run_epoch(*args, **kwargs)
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluate without changing the random state of training.
-
-        A checkpoint at an epoch's end may be saved before that epoch's evaluation. The evaluation's data loader draws a
-        seed, so dropout in the uninterrupted run would differ from dropout in the resumed run.
-        """
-        with torch.random.fork_rng(devices=[]):
-            return super().evaluate(*args, **kwargs)

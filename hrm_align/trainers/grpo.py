@@ -379,7 +379,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             raise UserError("--eval_strategy has nothing to evaluate: set --generation_eval_samples, or leave it out.")
         with self.evaluated_weights():
             bare = self.accelerator.unwrap_model(self.model)
-            with self.interruptible(bare):
+            with self.interruptible(bare, is_shared=True):
                 scored = self._greedy_eval(bare)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scored.items()}
         self.model.eval()  # otherwise `log` adds the metrics of training steps

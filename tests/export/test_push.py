@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import signal
+import threading
+import time
 
 import pytest
 import torch
@@ -186,6 +189,32 @@ def test_a_push_that_is_killed_leaves_nothing_half_and_succeeds_again(signed_in,
         assert code == 0, err
         files = signed_in.repos[repo_id].files()
         assert {name: data for name, data in files.items() if name != ".gitattributes"} == contents(made)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "sentence"),
+    [(signal.SIGTERM, -signal.SIGTERM, "stopped by SIGTERM: "), (signal.SIGINT, 130, "interrupted: ")],
+)
+def test_a_push_that_is_stopped_does_not_wait_for_its_upload(signed_in, made, capsys, tmp_path, number, code, sentence):
+    """An upload thread waits for the Hub; the process ends at once, and the same command completes the push."""
+    program = (
+        "import signal, sys; from hrm_align.cli import main; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main())"
+    )
+    environment = os.environ | signed_in.environment(tmp_path / "home", token="hf_good")
+    uploading, err = threading.Event(), tmp_path / "err"
+    signed_in.delay("/storage/", 20, times=1)
+    signed_in.on_request = lambda method, path: "/storage/" in path and uploading.set()
+    child = PLAIN.start(program, "hrm-align", "export", str(made), "--push", REPO, env=environment, err=err)
+    assert uploading.wait(60), err.read_text()
+    start = time.monotonic()
+    child.send_signal(number)
+    assert child.wait() == code and time.monotonic() - start < 5
+    said = err.read_text()
+    assert said.count(sentence) == 1 and f"`hrm-align export {made} --push {REPO}`" in said and "Traceback" not in said
+    assert len(signed_in.repos[REPO].commits) == 1, "only the commit that made the repository"
+    pushed(capsys, made)
+    assert published(signed_in) == contents(made)
 
 
 def killing(children, place):
