@@ -25,8 +25,7 @@ class Rollout:
 
     Args:
         trajectories: the trajectories; those of a group are next to each other.
-        drawn: number of sampled groups, replaced ones included.
-        zero_variance: number of sampled groups with zero reward variance.
+        replaced: number of sampled groups that other groups have replaced because of their zero reward variance.
         graded, reward_sum: number of graded completions in all sampled groups, and the sum of their rewards. Their quotient
             is the model's mean reward; the mean over `trajectories` is biased, because groups are replaced by their
             rewards.
@@ -35,8 +34,7 @@ class Rollout:
     """
 
     trajectories: list[Trajectory] = field(default_factory=list)
-    drawn: int = 0
-    zero_variance: int = 0
+    replaced: int = 0
     graded: int = 0
     reward_sum: float = 0.0
     faults: list[Fault] = field(default_factory=list)
@@ -48,11 +46,11 @@ class Rollout:
         """Weighted sum of rewards of each trajectory; None if it could not be graded."""
         return [trajectory.reward for trajectory in self.trajectories]
 
-    def replace(self, places: Sequence[int], other: Rollout) -> None:
-        """Replace the trajectories at `places` by those of another rollout, and add its counts and times."""
+    def replace(self, places: Sequence[int], other: Rollout, groups: int) -> None:
+        """Replace the trajectories of `groups` groups, at `places`, by another rollout, and add its counts and times."""
         for place, trajectory in zip(places, other.trajectories, strict=True):
             self.trajectories[place] = trajectory
-        self.drawn, self.zero_variance = self.drawn + other.drawn, self.zero_variance + other.zero_variance
+        self.replaced += groups + other.replaced
         self.graded, self.reward_sum = self.graded + other.graded, self.reward_sum + other.reward_sum
         self.faults += other.faults
         self.sampling_seconds += other.sampling_seconds
@@ -91,27 +89,35 @@ class GroupSampler:
         self._renderer = renderer
         self._prompts = [renderer.prompt(example.messages, example.condition) for example in examples]
 
-    def draw(self, rows: Sequence[int], *, number: int, offset: int = 0) -> Rollout:
+    def draw(
+        self, rows: Sequence[int], *, number: int, offset: int = 0, all_rows: Sequence[int] | None = None
+    ) -> Rollout:
         """Sample and grade completions of the prompts at `rows`.
+
+        The trajectories of a row, and the prompts that replace a group, do not depend on how a draw is split into processes.
 
         Args:
             rows: indices of prompts, each repeated once per completion.
             number: number of this draw in the run; with the seed it determines the samples.
             offset: index of the first row in the draw of all processes together.
+            all_rows: the rows of all processes; by default there are no others.
 
         Returns:
             One trajectory per row; the trajectories of replaced groups have other rows.
         """
-        rollout = self._graded(rows, f"{self._seed} {number} 0", offset)
+        places = range(offset, offset + len(rows))
+        rollout = self._graded(rows, f"{self._seed} {number} 0", places)
+        everyone = rows if all_rows is None else all_rows
         for attempt in range(1, self.max_resamples + 1):
             flat_groups = zero_variance_groups(rollout.rewards, self.group_size)
             if not flat_groups:
                 break
-            key = f"{self._seed} {number} {attempt}"
-            places = [group * self.group_size + i for group in flat_groups for i in range(self.group_size)]
-            used = {trajectory.row for trajectory in rollout.trajectories}
-            others = self._choose_others(used, len(flat_groups), f"{key} {offset}")
-            rollout.replace(places, self._graded(others, key, offset))
+            key = f"{self._seed} {number}"
+            inside = [group * self.group_size + i for group in flat_groups for i in range(self.group_size)]
+            global_groups = [(offset // self.group_size) + group for group in flat_groups]
+            others = self._choose_others(everyone, global_groups, attempt, key)
+            drawn = self._graded(others, f"{key} {attempt}", [offset + place for place in inside])
+            rollout.replace(inside, drawn, len(flat_groups))
         return rollout
 
     def draw_ungraded(self, rows: Sequence[int], *, number: int, max_new_tokens: int) -> list[Trajectory]:
@@ -126,17 +132,29 @@ class GroupSampler:
         shorter = min(max_new_tokens, self.decoding.max_new_tokens)
         return self._drawn(rows, seeds, replace(self.decoding, max_new_tokens=shorter))
 
-    def _choose_others(self, used: set[int], groups: int, key: str) -> list[int]:
-        """Choose the prompts of replacement groups at random, from the unused ones if there are any."""
-        rng = random.Random(key)
+    def _choose_others(self, everyone: Sequence[int], groups: Sequence[int], attempt: int, key: str) -> list[int]:
+        """Choose the prompts that replace groups at random, from those that no process has drawn if there are any.
+
+        Args:
+            everyone: rows of all processes.
+            groups: numbers of the groups to replace, among the groups of all processes.
+            attempt: number of the attempt, from 1; each attempt takes other prompts, as long as there are enough.
+            key: key of the random order of the prompts, the same on all processes.
+
+        Returns:
+            Indices of prompts, each repeated once per completion.
+        """
+        used = set(everyone)
         free = [row for row in range(len(self.examples)) if row not in used] or list(range(len(self.examples)))
-        chosen = rng.sample(free, groups) if len(free) >= groups else rng.choices(free, k=groups)
+        random.Random(key).shuffle(free)
+        before = (attempt - 1) * (len(everyone) // self.group_size)
+        chosen = [free[(before + group) % len(free)] for group in groups]
         return [row for row in chosen for _ in range(self.group_size)]
 
-    def _graded(self, rows: Sequence[int], key: str, offset: int) -> Rollout:
-        """Sample and grade one completion per row."""
+    def _graded(self, rows: Sequence[int], key: str, places: Sequence[int]) -> Rollout:
+        """Sample and grade one completion per row; `places` are the indices of the rows in the draw of all processes."""
         start = time.perf_counter()
-        seeds = [_seed(f"{key} {offset + place}") for place in range(len(rows))]
+        seeds = [_seed(f"{key} {place}") for place in places]
         trajectories = self._drawn(rows, seeds, self.decoding)
         sampled = time.perf_counter()
         texts = [trajectory.text for trajectory in trajectories]
@@ -148,8 +166,6 @@ class GroupSampler:
             trajectories[place] = replace(trajectory, rewards=rewards, reward=totals[place])
         return Rollout(
             trajectories,
-            drawn=len(rows) // self.group_size,
-            zero_variance=len(zero_variance_groups(totals, self.group_size)),
             graded=len(graded),
             reward_sum=sum(graded),
             faults=list(scores.faults),

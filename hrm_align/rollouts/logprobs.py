@@ -127,6 +127,7 @@ class Pack:
         tokens_to_score: (answer tokens,), for every answer token, in the order of `rows`, the index of the token before
             it in the flattened `input_ids`.
         rows: rows of the rollout whose answers are in the pack.
+        counts: (rows of the pack, seq), how many rows of the rollout share a token; 0 for padding.
     """
 
     input_ids: Tensor
@@ -134,6 +135,7 @@ class Pack:
     position_ids: Tensor
     tokens_to_score: Tensor
     rows: list[int]
+    counts: Tensor
 
 
 def group_rows(ids: Tensor, mask: Tensor, answer_width: int) -> list[Group]:
@@ -186,18 +188,20 @@ def pack(groups: Sequence[Group], pad_id: int, in_one_row: bool) -> Pack:
     """
     ids = [torch.cat([group.prompt, *group.answers]) for group in groups]
     positions = [_positions(group) for group in groups]
+    counts = [_counts(group) for group in groups]
     lengths = [len(row) for row in ids]
     width = sum(lengths) if in_one_row else max(lengths)
     starts = [sum(lengths[:number]) if in_one_row else number * width for number in range(len(groups))]
     before = torch.cat([start + _previous_tokens(group) for start, group in zip(starts, groups, strict=True)])
     if in_one_row:
-        ids, positions = [torch.cat(ids)], [torch.cat(positions)]
+        ids, positions, counts = [torch.cat(ids)], [torch.cat(positions)], [torch.cat(counts)]
     return Pack(
         pad_sequence(ids, batch_first=True, padding_value=pad_id),
         pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
         pad_sequence(positions, batch_first=True),
         before,
         [row for group in groups for row in group.rows],
+        pad_sequence(counts, batch_first=True),
     )
 
 
@@ -206,6 +210,13 @@ def _positions(group: Group) -> Tensor:
     start, device = len(group.prompt), group.prompt.device
     parts = [torch.arange(start, start + len(answer), device=device) for answer in group.answers]
     return torch.cat([torch.arange(start, device=device), *parts])
+
+
+def _counts(group: Group) -> Tensor:
+    """Return how many rows share each token (tokens,) of a group: all rows of the group share the prompt."""
+    counts = torch.ones(len(group), dtype=torch.long, device=group.prompt.device)
+    counts[: len(group.prompt)] = len(group.answers)
+    return counts
 
 
 def _previous_tokens(group: Group) -> Tensor:

@@ -8,6 +8,7 @@ by other prompts; checkpoints are saved only between rollouts; and the time of e
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections import Counter
@@ -32,7 +33,7 @@ from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import get_renderer
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.engine import Decoding
-from hrm_align.rollouts.groups import GroupSampler, Rollout
+from hrm_align.rollouts.groups import GroupSampler, Rollout, zero_variance_groups
 from hrm_align.rollouts.local import LocalEngine
 from hrm_align.rollouts.logprobs import CHUNK_TOKENS, Pack, score_in_chunks, score_packed
 from hrm_align.rollouts.parity import ParityGate
@@ -43,19 +44,18 @@ from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.importance_sampling import ImportanceSampling, summary
 from hrm_align.trainers.launch import NO_SHARDED_SAMPLING
 from hrm_align.trainers.mixin import Stabilised
+from hrm_align.trainers.step_means import WholeStepPolicyMetrics
 
 logger = logging.getLogger(__name__)
 
 # A function that scores greedy answers of a model to held-out prompts: metric values by name.
 GreedyEval = Callable[[PreTrainedModel], dict[str, float]]
 
-MAX_ROLLOUTS_WITHOUT_SIGNAL = (
-    20  # the run ends after so many consecutive rollouts with zero reward variance in every group
-)
+MAX_ROLLOUTS_WITHOUT_SIGNAL = 20  # the run ends after so many consecutive rollouts with zero variance in every group
 REFERENCE_ADAPTER = "ref"  # name of TRL's copy of the adapter
 
 
-class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
+class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, WholeStepPolicyMetrics, trl.GRPOTrainer):
     """TRL's GRPOTrainer with this package's rollouts, rewards, parity gate, stabilisers and checkpoints.
 
     Args:
@@ -158,9 +158,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         self._note_rollout(output)
         if self.args.parity_every:
             due = self._rollout_number % self.args.parity_every == 0
-            if (
-                due or not self._has_checked
-            ):  # a resumed run checks at once, but logs only what an uninterrupted run logs
+            if due or not self._has_checked:  # a resumed run checks at once, but logs what an uninterrupted run logs
                 self._check_parity(output, logged=due)
             self._has_checked = True
         return output
@@ -168,6 +166,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
     def _draw(self, rows: Sequence[int]) -> Rollout:
         """Sample and grade completions for the prompts at `rows`: this process's part of a rollout."""
         number, offset = self.state.global_step, self.accelerator.process_index * len(rows)
+        all_rows = self.accelerator.gather(torch.tensor(rows, device=self.accelerator.device)).tolist()
         with (
             unwrap_model_for_generation(
                 self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
@@ -178,11 +177,10 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
             self.interruptible(model) if self._is_between_steps else nullcontext(),
         ):
             self.groups.engine.sync(model)
-            return self.groups.draw(rows, number=number, offset=offset)
+            return self.groups.draw(rows, number=number, offset=offset, all_rows=all_rows)
 
     def _weigh(self, rollout: Rollout) -> dict[str, Any]:
-        """Compute advantages, old and reference log-probabilities of a rollout with TRL's method; the overrides below give
-        it the trajectories and rewards."""
+        """Compute advantages, old and reference log-probabilities with TRL's method, which the overrides below feed."""
         dataset = cast(Dataset, self.train_dataset)
         output = super()._generate_and_score_completions([dataset[t.row] for t in rollout.trajectories])
         if self.args.algorithm == "rloo":
@@ -218,26 +216,28 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
 
     def _note_rollout(self, output: dict[str, Any]) -> None:
         """Log statistics of the rollout, and write some of its completions to samples.jsonl."""
-        rollout = self._rollout
-        ungraded = sum(reward is None for reward in rollout.rewards)
-        counts = [rollout.drawn, rollout.zero_variance, rollout.graded, rollout.reward_sum]
-        counts += [ungraded, len(rollout.trajectories)]
-        local = [[*counts, rollout.sampling_seconds, rollout.grading_seconds]]  # (1, 8)
-        table = self.accelerator.gather(torch.tensor(local, dtype=torch.float64, device=self.accelerator.device))
-        groups, without_signal, graded, total_reward, ungraded, rows = table[:, :6].sum(dim=0).tolist()
-        sampling, grading = table[:, 6:].amax(dim=0).tolist()
+        rollout, device = self._rollout, self.accelerator.device
+        rewards = [math.nan if reward is None else reward for reward in rollout.rewards]
+        gathered = self.accelerator.gather(torch.tensor(rewards, dtype=torch.float64, device=device))
+        totals = [None if math.isnan(total) else total for total in gathered.tolist()]  # a group may span processes
+        groups, flat = len(totals) // self.num_generations, len(zero_variance_groups(totals, self.num_generations))
+        counts = [rollout.replaced, rollout.graded, rollout.reward_sum]
+        local = [[*counts, rollout.sampling_seconds, rollout.grading_seconds]]
+        table = self.accelerator.gather(torch.tensor(local, dtype=torch.float64, device=device))  # (processes, 5)
+        replaced, graded, total_reward = table[:, :3].sum(dim=0).tolist()
+        sampling, grading = table[:, 3:].amax(dim=0).tolist()
         self._note(**{
-            "groups/drawn": groups,
-            "groups/without_signal": without_signal / groups,
+            "groups/drawn": groups + replaced,
+            "groups/without_signal": (flat + replaced) / (groups + replaced),
             "rewards/drawn": total_reward / max(graded, 1),
-            "rewards/ungraded": ungraded / rows,
+            "rewards/ungraded": totals.count(None) / len(totals),
             "seconds/rollout": sampling,
             "seconds/reward": grading,
         })  # fmt: skip
         self._note_faults()
         if self.accelerator.is_main_process:
             self._write_samples(output["advantages"].flatten().tolist())
-        self._stop_without_signal(without_signal == groups, total_reward / max(graded, 1))
+        self._stop_without_signal(flat == groups, total_reward / max(graded, 1))
 
     def _note_faults(self) -> None:
         """Count the faults of rewards over all processes; warn once for each reward and kind of fault."""
@@ -285,9 +285,8 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         loss = super().training_step(*args, **kwargs)
         self._update_seconds += time.perf_counter() - start
         if self._rollout is not before:
-            self._update_seconds -= (
-                self._rollout.sampling_seconds + self._rollout.grading_seconds + self._parity_seconds
-            )
+            rollout_seconds = self._rollout.sampling_seconds + self._rollout.grading_seconds
+            self._update_seconds -= rollout_seconds + self._parity_seconds
         if self._step % self.current_gradient_accumulation_steps == 0:
             parity = {"seconds/parity": self._parity_seconds} if self._parity_seconds else {}
             self._note(**{"seconds/update": self._update_seconds, **parity})
@@ -351,6 +350,8 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, trl.GRPOTrainer):
         in_one_row = kernel in (*BY_DOCUMENT, "flex_attention")  # these kernels skip blocks between documents
 
         def run(pack: Pack, targets: Tensor) -> Any:
+            if self.health is not None:
+                self.health.token_counts = pack.counts
             with self.accelerator.autocast():
                 return model(
                     input_ids=pack.input_ids,

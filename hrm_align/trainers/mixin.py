@@ -32,9 +32,11 @@ from hrm_align.trainers.fully_sharded import FullySharded
 from hrm_align.trainers.launch import check_precision
 from hrm_align.trainers.monitor import HealthMonitor, Probe, logger
 from hrm_align.trainers.optim import AdamAtan2, check_rates, set_rates
+from hrm_align.trainers.step_means import WholeStepMetrics, sum_over_processes
 
 PROBE_ROWS = 4
 PROBE_SHARE = 0.004  # largest share of the time between two logs for the probe, if a forward is a third of a step
+PROBE_PROCESSES = 4  # up to so many processes, the interval of the probe does not depend on their number
 
 
 def custom_optimizer(args: Any) -> tuple[type[torch.optim.Optimizer], dict[str, Any]] | None:
@@ -83,7 +85,7 @@ def check_stabilisers(args: Any) -> None:
         )
 
 
-class Stabilised(FullySharded):
+class Stabilised(WholeStepMetrics, FullySharded):
     """Mixin with the settings of `StabiliserArguments`.
 
     Raises:
@@ -171,6 +173,7 @@ class Stabilised(FullySharded):
                 "`hrm-align inspect`, and remove prompts without an answer."
             )
         self._loss_is_finite = True
+        self.means["train"].begin_step()
         self._set_horizon(step)
         if self.health is not None:
             self._begin_health(self.health, step, batches)
@@ -199,8 +202,11 @@ class Stabilised(FullySharded):
         if not hasattr(rows, "__getitem__") or "labels" not in batches[0]:
             return
         batch = self.data_collator([rows[index] for index in range(min(PROBE_ROWS, len(rows)))])
-        between_logs = max(1, int(self.state.logging_steps or 1)) * sum(b["input_ids"].numel() for b in batches)
-        self._probe_every = math.ceil(batch["input_ids"].numel() / 3 / (PROBE_SHARE * between_logs))
+        of_process = torch.stack([part["attention_mask"].sum().cpu() for part in batches]).sum()
+        of_step = float(sum_over_processes(of_process[None]))  # the same interval for all splits of a step
+        share = PROBE_SHARE * of_step * max(1, int(self.state.logging_steps or 1))
+        is_shared_by = max(1.0, self.accelerator.num_processes / PROBE_PROCESSES)
+        self._probe_every = math.ceil(int(batch["attention_mask"].sum()) / 3 / share * is_shared_by)
         health.probe = Probe(batch, self.compute_loss_context_manager, health.first_logprobs)
         if health.probe.reference is None:  # take the model before this step as the reference
             health.probe.divergence(self.accelerator.unwrap_model(self.model))

@@ -1,7 +1,7 @@
 """Health metrics of a recurrent model that its loss does not show; logged as `health/...`.
 
-    residual_rms_h, residual_rms_l       RMS of the residual stream before the final norm of each stack, averaged over its
-                                         passes. (After that norm the RMS is always 1.)
+    residual_rms_h, residual_rms_l       RMS of the residual stream before the final norm of each stack over all tokens of the
+                                         step, averaged over its passes. (After that norm the RMS is always 1.)
     grad_norm_{h,l,embedding,head}       gradient norm of a parameter group, before clipping; grad_ratio_lh is L over H
     update_ratio_{h,l,embedding,head}    RMS of the optimizer step over RMS of the weights (on a sample of the weights)
     first_token_loss                     loss of first response tokens, in nats
@@ -10,8 +10,8 @@
     answer_accuracy                      share of responses whose tokens are all the most probable ones
     probe_kl                             KL divergence from the run's initial model on fixed rows, in nats per token
 
-Each process measures its own rows, and the main process's values are logged. With sharded weights, norms and update ratios
-include the shards of all processes. The overhead is below 3 % of a step (docs/results/stabilisers.md).
+All values belong to the whole optimizer step: to the rows of all micro-batches and processes, without padding. The values, and so
+the alarms, do not depend on how the rows are split. The overhead is below 3 % of a step (docs/results/stabilisers.md).
 """
 
 from __future__ import annotations
@@ -34,12 +34,22 @@ from torch import Tensor, nn
 from hrm_align.models.recurrence import get_backbone
 from hrm_align.models.sharding import call_inside_forward, is_sharded, local_part
 from hrm_align.trainers.alarms import Alarms
+from hrm_align.trainers.step_means import sum_over_processes
 
 logger = logging.getLogger(__name__)
 
 HEALTH_FILE = "health.safetensors"
 _GROUPS = {"H_module": "h", "L_module": "l", "embed_tokens": "embedding", "lm_head": "head"}
 _SAMPLED = 4096  # weights sampled from each tensor for the update ratio
+_NO_GRADIENT = 1e-6  # a gradient norm that rounding alone can give, such as that of a rollout without advantages
+# Sums over the response tokens of a step: name of the metric -> names of its numerator and its denominator.
+_RATIOS = {
+    "first_token_loss": ("first_loss", "answers"),
+    "first_token_entropy": ("first_entropy", "answers"),
+    "rest_entropy": ("rest_entropy", "rest"),
+    "first_token_accuracy": ("first_right", "compared_answers"),
+    "answer_accuracy": ("right_answers", "compared_answers"),
+}
 
 
 def parameter_group(name: str) -> str | None:
@@ -60,9 +70,12 @@ class HealthMonitor:
         self.alarms = Alarms(backbone.config.vocab_size)
         self.probe: Probe | None = None
         self.first_logprobs: Tensor | None = None  # (positions, vocab) from a checkpoint, until the probe is created
+        self.token_counts: Tensor | None = None  # for the next forward, (batch, seq): how many rows share each token
+        config = backbone.config
+        self._passes = {"h": config.H_cycles, "l": config.H_cycles * config.L_cycles}
         self._handles = [
-            model.register_forward_pre_hook(self._begin_forward),
-            model.register_forward_hook(self._record_outputs),
+            model.register_forward_pre_hook(self._begin_forward, with_kwargs=True),
+            model.register_forward_hook(self._end_forward),
             backbone.H_module.final_norm.register_forward_pre_hook(self._record_residual("h")),
             backbone.L_module.final_norm.register_forward_pre_hook(self._record_residual("l")),
         ]
@@ -89,22 +102,39 @@ class HealthMonitor:
                 groups[group].append(weight)
         return groups
 
-    def _begin_forward(self, model: nn.Module, args: Any) -> None:
+    def _begin_forward(self, model: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         # Forwards that only score do not count: the reference with the adapter disabled, old log-probabilities of a rollout.
-        self._training = model.training and torch.is_grad_enabled()
+        self._training = self._measuring and model.training and torch.is_grad_enabled()
+        counts, self.token_counts = self.token_counts, None
+        if not self._training:
+            return
+        mask = kwargs.get("attention_mask")
+        counts = mask if counts is None else counts
+        # A mask (batch, 1, query, key) shows no padding: then all tokens count.
+        self._counts = counts.float() if counts is not None and counts.dim() == 2 else None  # (batch, seq)
+        self._next_pass = {"h": 0, "l": 0}
 
     def _record_residual(self, stack: str) -> Any:
         def record(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
-            if self._measuring and self._training:
-                self._sums[f"residual_{stack}"] += args[0].detach().float().square().mean().sqrt()
-                self._sums[f"passes_{stack}"] += 1
+            if not self._training:
+                return
+            squares = args[0].detach().float().square().mean(dim=-1)  # (batch, seq)
+            counts = torch.ones_like(squares) if self._counts is None else self._counts.to(squares.device)
+            number = self._next_pass[stack]
+            self._next_pass[stack] += 1
+            self._sums[f"squares_{stack}_{number}"] += (squares * counts).sum()
+            if (stack, number) == ("h", 0):  # every pass has the same tokens
+                self._sums["tokens"] += counts.sum()
 
         return record
 
-    def _record_outputs(self, model: nn.Module, args: Any, output: Any) -> None:
+    def _end_forward(self, model: nn.Module, args: Any, output: Any) -> None:
         # Only TRL's fused head returns label_mask, log_probs, entropy and is_top1, each (batch, seq).
-        if not (self._measuring and self._training) or getattr(output, "label_mask", None) is None:
-            return
+        if self._training and getattr(output, "label_mask", None) is not None:
+            self._record_outputs(output)
+        self._training = False  # a forward that checkpointing repeats in the backward pass does not count again
+
+    def _record_outputs(self, output: Any) -> None:
         trained = output.label_mask.bool()  # (batch, seq)
         first = trained.clone()  # first token of each run of trained tokens
         first[:, 1:] &= ~trained[:, :-1]
@@ -123,7 +153,8 @@ class HealthMonitor:
         wrong = torch.zeros_like(number).scatter_reduce_(
             1, number.clamp(max=number.shape[1] - 1), (~right).long(), "amax"
         )
-        self._sums["wrong_answers"] += wrong.sum()
+        self._sums["compared_answers"] += first.sum()
+        self._sums["right_answers"] += first.sum() - wrong.sum()
         self._sums["first_right"] += (first & right).sum()
 
     @torch.no_grad()
@@ -143,25 +174,16 @@ class HealthMonitor:
             self._measured[f"grad_norm_{group}"] = norm.item() / clipped_by
             self._before[group] = _samples(groups[group])
         low, high = self._measured.get("grad_norm_l"), self._measured.get("grad_norm_h")
-        if low is not None and high:
+        if low is not None and high is not None and high > _NO_GRADIENT:
             self._measured["grad_ratio_lh"] = low / high
 
     @torch.no_grad()
     def end_step(self) -> dict[str, float]:
-        """Return the measurements by name, after the weights were updated; empty on steps that are not logged."""
+        """Return the measurements by name, after the weights were updated; empty on steps that are not logged. Collective."""
         if not self._measuring:
             return {}
         self._measuring = False
-        sums = {name: float(value) for name, value in self._sums.items()}
-        for stack in ("h", "l"):
-            total, passes = sums.get(f"residual_{stack}"), sums.get(f"passes_{stack}")
-            _add_mean(self._measured, f"residual_rms_{stack}", total, passes)
-        _add_mean(self._measured, "first_token_loss", sums.get("first_loss"), sums.get("answers"))
-        _add_mean(self._measured, "first_token_entropy", sums.get("first_entropy"), sums.get("answers"))
-        _add_mean(self._measured, "rest_entropy", sums.get("rest_entropy"), sums.get("rest"))
-        _add_mean(self._measured, "first_token_accuracy", sums.get("first_right"), sums.get("answers"))
-        if (answers := sums.get("answers")) and "wrong_answers" in sums:
-            self._measured["answer_accuracy"] = 1.0 - sums["wrong_answers"] / answers
+        self._measure_sums()
         groups = self._trained_groups()
         for group, before in self._before.items():
             after = _samples(groups[group])
@@ -172,6 +194,23 @@ class HealthMonitor:
         if self.probe is not None and self._probing:
             self._measured["probe_kl"] = self.probe.divergence(self.model)
         return self._measured
+
+    def _measure_sums(self) -> None:
+        """Compute the metrics of tokens from the sums of all micro-batches and processes. Collective."""
+        passes = {stack: [f"squares_{stack}_{number}" for number in range(n)] for stack, n in self._passes.items()}
+        names = ["tokens", *passes["h"], *passes["l"], *sorted({name for pair in _RATIOS.values() for name in pair})]
+        # One synchronisation with the GPU. The names are the same on a process that has nothing to add to some of them.
+        parts = [torch.as_tensor(self._sums[name], dtype=torch.float32) for name in names]
+        device = next(self.model.parameters()).device
+        values = sum_over_processes(torch.stack([part.to(device) for part in parts]))
+        sums = dict(zip(names, values.tolist(), strict=True))
+        if tokens := sums["tokens"]:
+            for stack, of_passes in passes.items():
+                roots = [math.sqrt(sums[name] / tokens) for name in of_passes]
+                self._measured[f"residual_rms_{stack}"] = sum(roots) / len(roots)
+        for name, (total, count) in _RATIOS.items():
+            if sums[count]:
+                self._measured[name] = sums[total] / sums[count]
 
     def save(self, folder: Path) -> None:
         """Save what a resumed run compares with: the alarms' start values and the initial model's log-probabilities."""
@@ -194,11 +233,6 @@ class HealthMonitor:
         """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
-
-
-def _add_mean(measured: dict[str, float], name: str, total: float | None, count: float | None) -> None:
-    if total is not None and count:
-        measured[name] = total / count
 
 
 def _gradient_norm(weights: list[nn.Parameter]) -> Tensor:

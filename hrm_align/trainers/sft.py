@@ -6,17 +6,20 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 import trl
 from datasets import Dataset
 from peft import PeftModel
+from torch import Tensor, nn
 from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
-from hrm_align.data.packing import PackedCollator, PaddedCollator, pack
+from hrm_align.data.packing import IGNORED, PackedCollator, PaddedCollator, pack
 from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import get_renderer
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.mixin import Stabilised
 from hrm_align.trainers.sft_config import SFTArguments
+from hrm_align.trainers.step_means import StepMeans
 
 # A function that scores generated answers of a model: metric values by name. Called at each evaluation, on every process.
 GenerationEval = Callable[[PreTrainedModel], dict[str, float]]
@@ -25,8 +28,8 @@ GenerationEval = Callable[[PreTrainedModel], dict[str, float]]
 class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
     """TRL's SFTTrainer with this package's collators, response-only labels, stabilisers and checkpoints.
 
-    The loss is the mean over all response tokens of an optimizer step, end tokens included. It does not depend on how the rows
-    are split into batches, accumulation steps and processes.
+    Loss, entropy and accuracy are means over all response tokens of an optimizer step, end tokens included, or over those of all
+    held-out rows. They do not depend on how the rows are split into batches, accumulation steps and processes.
 
     Args:
         model: an HrmTextForCausalLM, or an adapter around one, in float32; `bf16` autocasts its forward.
@@ -76,9 +79,53 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
             processing_class=processing_class,
             callbacks=list(callbacks),
         )
+        self.accelerator.unwrap_model(self.model).register_forward_hook(self._add_token_means)
 
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns: Any = ["input_ids", "prefix_length", "documents", "prefix_lengths", "length"]
+
+    def _add_token_means(self, model: nn.Module, args: Any, output: Any) -> None:
+        """Forward hook: add entropy and accuracy of a batch. Only TRL's fused head returns them, (batch, seq) each."""
+        if getattr(output, "label_mask", None) is None:
+            return
+        means, tokens = self.means[self._mode], output.label_mask.sum()
+        means.add("entropy", output.entropy.sum(), tokens)
+        means.add("mean_token_accuracy", output.is_top1.sum(), tokens)
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute TRL's loss, without its means over micro-batches: `_add_token_means` measures the same quantities."""
+        loss = super().compute_loss(*args, **kwargs)
+        for name in ("entropy", "mean_token_accuracy"):
+            self._metrics[self._mode].pop(name, None)
+        return loss
+
+    # Evaluation ---------------------------------------------------------------------------------------------------
+
+    def prediction_step(self, model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Compute the loss of a held-out batch, and add it to the mean over tokens."""
+        inputs = self._drop_repeated_rows(inputs)
+        loss, *rest = super().prediction_step(model, inputs, *args, **kwargs)
+        tokens = (inputs["labels"][:, 1:] != IGNORED).sum().to(loss.device)
+        self.means["eval"].add("loss", torch.where(tokens > 0, loss * tokens, 0.0), tokens)
+        return loss, *rest
+
+    def _drop_repeated_rows(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Leave out the rows with which accelerate fills up the last batches, so that all processes have equally many."""
+        state, size = self.accelerator.gradient_state, self.args.eval_batch_size
+        if not state.end_of_dataloader or state.remainder <= 0:
+            return inputs
+        count = min(max(state.remainder - self.accelerator.process_index * size, 0), size)
+        kept = {name: tensor[: max(count, 1)] for name, tensor in inputs.items()}  # no process may leave out a forward
+        return kept if count else {**kept, "labels": torch.full_like(kept["labels"], IGNORED)}
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate like Transformers, with a loss that is the mean over response tokens instead of batches."""
+        self.means["eval"] = StepMeans()  # an interrupted evaluation may have left some
+        output = super().evaluation_loop(*args, **kwargs)
+        for name, (value, *_) in self.means["eval"].drain().items():
+            metric = f"{kwargs.get('metric_key_prefix', 'eval')}_{name}"
+            output.metrics[metric] = value
+        return output
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
