@@ -31,6 +31,7 @@ from hrm_align.trainers.checkpoints import checkpoints_in
 from hrm_align.trainers.fully_sharded import FullySharded
 from hrm_align.trainers.monitor import HealthMonitor, Probe, logger
 from hrm_align.trainers.optim import AdamAtan2, check_rates, set_rates
+from hrm_align.trainers.trackers import guard_trackers
 
 PROBE_ROWS = 4
 PROBE_SHARE = 0.004  # largest share of the time between two logs for the probe, if a forward is a third of a step
@@ -109,6 +110,7 @@ class Stabilised(FullySharded):
         self._loss_is_finite, self._probe_every = True, 1
         self.add_callback(_AfterOptimizerStep(self))
         shorten_console(self)
+        guard_trackers(self)
         horizon_schedule(args, bare.config, 1)  # raises for an invalid horizon before any data is read
 
     def _score_responses_only(self) -> None:
