@@ -42,12 +42,13 @@ from hrm_align.rewards.preflight import PreflightReport, preflight
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.run_folder import HELD_OUT, PREEMPTED, check_folder, write_json, write_records
 from hrm_align.signals import called_last, leaving_at_once, terminable
-from hrm_align.trainers.callbacks import ClaimWatch, MetricsFile, Preemption, follow_launcher, prepare_trackers
+from hrm_align.trainers.callbacks import ClaimWatch, MetricsFile, Preemption, follow_launcher
 from hrm_align.trainers.claim import Claim, claimed, sees_claim
 from hrm_align.trainers.epoch import Epoch
 from hrm_align.trainers.evals import ForgettingGuard, report_guard
 from hrm_align.trainers.launch import describe_launch, one_message
 from hrm_align.trainers.resume import AUTO, check_same_run, checkpoint_to_resume
+from hrm_align.trainers.trackers import prepare_trackers
 
 SEEN_WITHIN = 15.0  # seconds a network file system may take until another machine sees a new file
 
@@ -300,7 +301,8 @@ def open_run(recipe: Any) -> Iterator[Run]:
                     settle_auto_batch(recipe, resumed)
                 settings, push = resolved(recipe), FinalPush.requested(args)
                 set_seed(args.seed)
-                prepare_trackers(args.report_to, folder)
+                if state.is_main_process:
+                    prepare_trackers(args.report_to, folder)
                 yield Run(recipe, settings, push, folder, resumed, claim, preemption)
         except Interrupted as stop:
             raise Preempted(

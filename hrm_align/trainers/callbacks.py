@@ -1,8 +1,8 @@
-"""Callbacks of a run: metrics.jsonl, the claim on the folder, preemption, the launcher, and trackers.
+"""Callbacks of a run: metrics.jsonl, the claim on the folder, preemption, and the launcher.
 
 `Preemption` saves a checkpoint and stops soon after SIGTERM, which schedulers send some time before they kill a job. Work that is
 not worth finishing then (evaluations, guard sets, rollouts, publishing) ends with `Interrupted`.
-`follow_launcher` ends a run whose launcher has ended. A tracker that fails never ends a run.
+`follow_launcher` ends a run whose launcher has ended.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import json
-import logging
 import math
 import os
 import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -308,59 +305,6 @@ def follow_launcher() -> None:
     adopted = os.getppid() == 1 and b"python" not in Path("/proc/1/cmdline").read_bytes()
     if adopted:  # the launcher ended before prctl; in a container the launcher itself may be process 1
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-logger = logging.getLogger(__name__)
-
-LOGIN_SECONDS = 60  # time to start a process, import wandb and get a response from its server
-
-# `os._exit`, because wandb's exit handlers may wait for a server that does not respond.
-LOGIN = """
-import os, sys, wandb
-try:
-    reason = "" if wandb.login(prompt=False) else "you are not logged in"
-except Exception as error:
-    reason = str(error).splitlines()[0]
-print(reason, file=sys.stderr, flush=True)
-os._exit(bool(reason))
-"""
-
-
-def prepare_trackers(report_to: str | list[str] | None, output_dir: Path) -> None:
-    """Switch wandb to offline mode if there is no login or its server cannot be reached, instead of stopping the run.
-
-    Args:
-        report_to: the trackers of the run. `wandb sync` uploads an offline run later.
-        output_dir: folder of the run, which gets wandb's files too.
-    """
-    if "wandb" not in (report_to or ()):
-        return
-    os.environ.setdefault("WANDB_DIR", str(output_dir))
-    if "WANDB_MODE" in os.environ:
-        return
-    if reason := _login_problem():
-        logger.warning(
-            "wandb: %s. This run is recorded offline: upload it later with `wandb sync` and its folder.", reason
-        )
-        os.environ["WANDB_MODE"] = "offline"
-
-
-def _login_problem() -> str | None:
-    """Return why a login to wandb fails; None if it succeeds.
-
-    The login runs in a separate process that can be killed. In this process, a failed login would leave a service behind
-    that waits forever for the server, and settings that were read before the run was switched to offline mode.
-    """
-    with tempfile.TemporaryFile("w+") as errors:  # not a pipe: wandb's own service could keep it open
-        try:
-            login = subprocess.run([sys.executable, "-c", LOGIN], stderr=errors, timeout=LOGIN_SECONDS)
-        except subprocess.TimeoutExpired:
-            return f"the login did not end within {LOGIN_SECONDS} s"
-        errors.seek(0)
-        lines = errors.read().strip().splitlines()
-    if login.returncode == 0:
-        return None
-    return lines[-1].rstrip(".") if lines else "the login failed"
 
 
 class SaveBetweenRollouts(TrainerCallback):

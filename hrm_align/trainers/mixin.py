@@ -33,6 +33,7 @@ from hrm_align.trainers.launch import check_precision
 from hrm_align.trainers.monitor import HealthMonitor, Probe, logger
 from hrm_align.trainers.optim import AdamAtan2, check_rates, set_rates
 from hrm_align.trainers.step_means import WholeStepMetrics, sum_over_processes
+from hrm_align.trainers.trackers import guard_trackers
 
 PROBE_ROWS = 4
 PROBE_SHARE = 0.004  # largest share of the time between two logs for the probe, if a forward is a third of a step
@@ -114,6 +115,7 @@ class Stabilised(WholeStepMetrics, FullySharded):
         self._updates = 0  # optimizer steps that changed weights, in this process
         self.add_callback(_AfterOptimizerStep(self))
         shorten_console(self)
+        guard_trackers(self)
         horizon_schedule(args, bare.config, 1)  # raises for an invalid horizon before any data is read
 
     def _score_responses_only(self) -> None:
