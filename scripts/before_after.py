@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from hrm_align.evaluation.evaluate import get_score, percent
+from hrm_align.evaluation.scores import get_score, percent
 
 # The two colours differ in lightness, so the picture is readable without colour vision.
 BEFORE, AFTER = "#b8c4d0", "#1f5fa8"

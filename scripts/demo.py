@@ -28,7 +28,8 @@ from transformers.utils.logging import disable_progress_bar
 from hrm_align.cli import run_with_exit_code
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example
-from hrm_align.evaluation.evaluate import Evaluation, Score, evaluate, last_turns, percent
+from hrm_align.evaluation.evaluate import Evaluation, evaluate, last_turns
+from hrm_align.evaluation.scores import Score, percent
 from hrm_align.export.pipeline import ExportOptions, export
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
 from hrm_align.models.prefix_mask import causal_prompt

@@ -25,7 +25,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from hrm_align.cli import run_with_exit_code
 from hrm_align.data.dataset import DatasetSpec, load_examples
-from hrm_align.evaluation.evaluate import evaluate, get_score, last_turns
+from hrm_align.evaluation.evaluate import evaluate, last_turns
+from hrm_align.evaluation.scores import get_score
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer
 

@@ -22,8 +22,9 @@ from transformers import HrmTextConfig, HrmTextForCausalLM, PreTrainedTokenizerF
 
 from hrm_align.data.examples import Example
 from hrm_align.data.tokenize import tokenize
-from hrm_align.evaluation.evaluate import Score, evaluate
+from hrm_align.evaluation.evaluate import evaluate
 from hrm_align.evaluation.evaluate import few_shot as with_examples
+from hrm_align.evaluation.scores import Score
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import Message, chat_template, get_renderer
 from hrm_align.trainers.sft import SFTTrainer

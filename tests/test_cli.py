@@ -272,13 +272,28 @@ def test_evaluate_prints_one_object_with_groups_and_intervals(capsys, tmp_path):
     assert len((tmp_path / "answers.jsonl").read_text().splitlines()) == 6
 
 
-@pytest.mark.parametrize("groups, rows", [([], ["all"]), (["a", "b"], ["a", "b", "all"])])
-def test_evaluate_shows_the_total_once(capsys, tmp_path, groups, rows):
+@pytest.mark.parametrize(
+    "groups, rows",
+    [
+        ([], ["all"]),
+        (["", None], ["all"]),
+        (["a", "b"], ["a", "b", "all"]),
+        (["a", ""], ["(no group)", "a", "all"]),
+        (["all", None], ["(no group)", "'all'", "all"]),
+        (["(no group)", " ", "[b]"], ["'(no group)'", "(no group)", "[b]", "all"]),
+    ],
+)
+def test_evaluate_shows_the_total_once_and_names_the_rows_without_a_group(capsys, tmp_path, groups, rows):
     lines = [{**row, **({"group": groups[i % len(groups)]} if groups else {})} for i, row in enumerate(GOOD)]
-    argv = READERS["evaluate"](write(tmp_path / "rows.jsonl", lines))
-    code, out, _ = run(capsys, *argv, "--max_new_tokens", 4)
-    table = [line.split("│")[1].strip() for line in out.splitlines() if line.startswith("│")]
-    assert code == 0 and table == rows
+    argv = (*READERS["evaluate"](write(tmp_path / "rows.jsonl", lines)), "--max_new_tokens", 4)
+    code, out, _ = run(capsys, *argv)
+    table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
+    assert code == 0 and [cells[0] for cells in table] == rows
+    assert table[-1][-1] == str(len(GOOD))
+    report = json.loads(run(capsys, *argv, "--json")[1])
+    counts = {name: part["n"] for name, part in report["groups"].items()}
+    assert counts == {name.replace("'all'", "all"): int(n) for name, *_, n in table[:-1]}
+    assert report["n"] == len(GOOD) and sum(counts.values()) == (len(GOOD) if counts else 0)
 
 
 def test_inspect_shows_the_tensors_that_training_sees(capsys, tmp_path):

@@ -27,15 +27,14 @@ from hrm_align.commands.common import (
     read_schema_options,
 )
 from hrm_align.errors import UserError, join_names
-from hrm_align.evaluation.evaluate import Evaluation, Score, evaluate, few_shot, last_turns
+from hrm_align.evaluation.evaluate import Evaluation, evaluate, few_shot, last_turns
+from hrm_align.evaluation.scores import TOTAL, Score, group_cell
 from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.output import emit, results
 from hrm_align.rewards.base import check_match, match_names, metric_name
 from hrm_align.rewards.json_rewards import grade_fields, read_schema
 from hrm_align.rewards.text_rewards import visible
 from hrm_align.run_folder import open_source
-
-ALL = "all"  # name of the line with the total, and of the group of rows without a group
 
 
 def main(argv: Sequence[str]) -> None:
@@ -183,10 +182,10 @@ def show(result: Evaluation, title: str | None = None) -> None:
     console = Console(file=results())
     metric = metric_name(result.score.grader).replace("_", " ")
     table = Table("group", metric, "95 % interval", "n", title=title and escape(title), title_justify="left")
-    for name, score in sorted(result.groups.items() if result.groups.keys() != {ALL} else ()):
-        table.add_row(escape(name), *_cells(score))
+    for name, score in sorted(result.groups.items()):
+        table.add_row(escape(group_cell(name)), *_cells(score))
     table.add_section()
-    table.add_row(ALL, *_cells(result.score), style="bold")
+    table.add_row(TOTAL, *_cells(result.score), style="bold")
     console.print(table)
     if result.unfinished:
         console.print(

@@ -6,9 +6,8 @@ evaluate(model, tokenizer, examples, match="numeric").score.to_dict()
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,77 +16,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation.grading import grade_answers
+from hrm_align.evaluation.scores import NO_GROUP, Score, label_group
 from hrm_align.rendering import Message, get_renderer, parse_condition
-from hrm_align.rewards.base import check_match, metric_name
+from hrm_align.rewards.base import check_match
 from hrm_align.rollouts.local import generate, share_out
 
 FEW_SHOT = (0, *range(2, 9))
-Z = 1.959964  # standard deviations on each side of a 95 % interval
-
-
-@dataclass
-class Score:
-    """Score of `n` answers under one grader.
-
-    Args:
-        correct: number of answers with the value 1.
-        n: number of answers.
-        grader: name of the grader, from which the metric has its name (`sql_match`).
-        partial: the values between 0 and 1, exclusive.
-    """
-
-    correct: int = 0
-    n: int = 0
-    grader: str = "exact"
-    partial: list[float] = field(default_factory=list)
-
-    def add(self, value: float) -> None:
-        """Add the value of one answer, from 0 to 1."""
-        self.n += 1
-        self.correct += value == 1
-        if 0 < value < 1:
-            self.partial.append(value)
-
-    @property
-    def rate(self) -> float:
-        """Mean value, from 0 to 1; for a grader with the values 0 and 1 the share of correct answers. NaN without answers."""
-        return (self.correct + sum(self.partial)) / self.n if self.n else math.nan
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % confidence interval of the mean.
-
-        If all values are 0 or 1: the Wilson score interval (Wilson 1927), which stays between 0 and 1. Otherwise: the
-        normal interval, clipped to 0 to 1; for a single value 0 to 1, because its variance cannot be estimated.
-        """
-        if not self.n:
-            return math.nan, math.nan
-        if not self.partial:
-            centre = (self.correct + Z * Z / 2) / (self.n + Z * Z)
-            spread = Z / (self.n + Z * Z) * math.sqrt(self.rate * (self.n - self.correct) + Z * Z / 4)
-            return max(0.0, centre - spread), min(1.0, centre + spread)
-        if self.n == 1:
-            return 0.0, 1.0
-        squares = self.correct + sum(value * value for value in self.partial)
-        variance = max(0.0, squares - self.n * self.rate**2) / (self.n - 1)
-        spread = Z * math.sqrt(variance / self.n)
-        return max(0.0, self.rate - spread), min(1.0, self.rate + spread)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return `score`, the same value under the grader's metric name, `n`, `correct` and `interval`."""
-        values = {"score": self.rate, metric_name(self.grader): self.rate}
-        return {**values, "n": self.n, "correct": self.correct, "interval": list(self.interval)}
-
-
-def percent(result: Mapping[str, Any]) -> str:
-    """`87.3 %  (83.1 to 90.6)` of a score as `Score.to_dict` gives it."""
-    low, high = result["interval"]
-    return f"{100 * get_score(result):.1f} %  ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def get_score(result: Mapping[str, Any]) -> float:
-    """The score of a result as `Score.to_dict` gives it, or of a record of an earlier version, which had no `score`."""
-    return float(result["score"] if "score" in result else result["exact_match"])
 
 
 @dataclass
@@ -96,7 +30,7 @@ class Evaluation:
 
     Args:
         score: score over all rows.
-        groups: scores by the rows' group label.
+        groups: scores by the rows' group, as `label_group` names it; empty if no row has a group.
         samples: one entry per row: source, prompt, expected, generated, value, correct, and if requested extracted.
         unfinished: number of answers without an end token within the limit.
     """
@@ -152,12 +86,16 @@ def _with_shots(example: Example, pool: list[Example], shots: int, rng: random.R
     others = [other for other in pool if other.messages[0].content != question]
     if len(others) < shots:
         raise UserError(
-            f"{example.source}: few_shot {shots} needs {shots} rows of group {example.group!r} with other questions, and "
+            f"{example.source}: few_shot {shots} needs {shots} rows {_of_group(example)} with other questions, and "
             f"there are {len(others)}. Use a larger --few_shot_data."
         )
     solved = [f"{other.messages[0].content}\n{other.reference}" for other in rng.sample(others, shots)]
     message = Message(example.messages[0].role, "\n\n".join([*solved, question]))
     return replace(example, messages=(message,))
+
+
+def _of_group(example: Example) -> str:
+    return f"of group {example.group!r}" if example.group else "without a group"
 
 
 def evaluate(
@@ -237,11 +175,14 @@ def graded(
     renderer, result = get_renderer(tokenizer), Evaluation(Score(grader=match))
     texts = [renderer.decode_response(ids) for ids in answers]
     grades = grade_answers(match, texts, examples, extract=extract)
-    for example, ids, text, grade in zip(examples, answers, texts, grades, strict=True):
+    groups = [label_group(example.group) for example in examples]
+    is_grouped = {*groups} != {NO_GROUP}
+    for example, group, ids, text, grade in zip(examples, groups, answers, texts, grades, strict=True):
         finished = renderer.response_end_id in ids
         value = grade.value if finished else 0.0
         result.score.add(value)
-        result.groups.setdefault(example.group or "all", Score(grader=match)).add(value)
+        if is_grouped:
+            result.groups.setdefault(group, Score(grader=match)).add(value)
         result.unfinished += not finished
         result.samples.append(
             {

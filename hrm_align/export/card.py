@@ -18,7 +18,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hrm_align._version import __version__
 from hrm_align.errors import UserError
-from hrm_align.evaluation.evaluate import Evaluation, percent
+from hrm_align.evaluation.evaluate import Evaluation
+from hrm_align.evaluation.scores import percent
 from hrm_align.export.eval_set import Questions
 from hrm_align.export.folder import CARD, PUBLICATION
 from hrm_align.export.parity import ParityReport

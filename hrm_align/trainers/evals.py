@@ -14,14 +14,16 @@ from typing import Any
 
 from accelerate import PartialState
 from peft import PeftModel
+from rich.markup import escape
 from rich.table import Column, Table
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.config.arguments import DataArguments
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
-from hrm_align.evaluation.evaluate import evaluate, last_turns, percent
+from hrm_align.evaluation.evaluate import evaluate, last_turns
 from hrm_align.evaluation.grading import score_all
+from hrm_align.evaluation.scores import percent
 from hrm_align.rendering import get_renderer
 from hrm_align.rewards.base import check_match, metric_name
 from hrm_align.rewards.suite import RewardSuite
@@ -262,10 +264,10 @@ def report_guard(report: Mapping[str, Any], run: Path) -> Table:
     for name, scores in report["sets"].items():
         change = f"{100 * scores['change']:+.1f}"
         style = "red" if name in report["dropped"] else None
-        table.add_row(name, percent(scores["before"]), percent(scores["after"]), change, style=style)
+        table.add_row(escape(name), percent(scores["before"]), percent(scores["after"]), change, style=style)
         groups = scores["after"]["groups"]
         for group in groups if len(groups) > 1 else ():
             old, new = scores["before"]["groups"][group], groups[group]
             difference = f"{100 * (new['score'] - old['score']):+.1f}"
-            table.add_row(f"  {group}", percent(old), percent(new), difference, style="dim")
+            table.add_row(f"  {escape(group)}", percent(old), percent(new), difference, style="dim")
     return table

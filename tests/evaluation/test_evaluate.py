@@ -4,7 +4,8 @@ import pytest
 
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
-from hrm_align.evaluation.evaluate import Score, few_shot, last_turns, percent
+from hrm_align.evaluation.evaluate import few_shot, last_turns
+from hrm_align.evaluation.scores import Score, percent
 from hrm_align.rendering import Message
 
 

@@ -1,13 +1,16 @@
 """What a run must not unlearn, through the recipe: scored before and after, a drop is reported as a warning, replay is mixed in."""
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from hrm_align.data.dataset import DatasetSpec, drawn, load_examples
 from hrm_align.evaluation.evaluate import evaluate
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.trainers.evals import report_guard
 from tests.trainers.recipe_runs import metrics, sft, write_rows
 
 # The base knows these; a run that learns to answer "no" to everything forgets them.
@@ -74,6 +77,18 @@ def test_scores_of_guards_and_evaluations_are_named_for_their_grader(known, tmp_
     assert "eval_json_match" in logged and "eval_exact_match" not in logged
     samples = [json.loads(line) for line in (tmp_path / "run/samples.jsonl").read_text().splitlines()]
     assert len(samples) == 2 and all({"value", "extracted"} <= sample.keys() for sample in samples)
+
+
+def test_the_table_of_a_guard_shows_each_group_under_its_own_name(tmp_path):
+    """Names with brackets are no markup, and the rows without a group have a line of their own."""
+    score = {"score": 0.5, "exact_match": 0.5, "n": 4, "correct": 2, "interval": [0.1, 0.9]}
+    side = {**score, "groups": {"[red]": score, "(no group)": score}}
+    sets = {"rows[b].jsonl": {"before": side, "after": side, "change": 0.0}}
+    table = report_guard({"margin": 0.05, "sets": sets, "dropped": []}, tmp_path)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(table)
+    lines = [line.split("│")[1].strip() for line in console.export_text().splitlines() if line.startswith("│")]
+    assert lines == ["rows[b].jsonl", "[red]", "(no group)"]
 
 
 def test_replay_is_the_share_of_the_rows_that_was_asked_for(known, no, tmp_path):
