@@ -67,6 +67,17 @@ UPSTREAM = {
     "epoch": "Passes over the data so far.",
     "step_time": "Seconds of a step (reinforcement learning).",
 }
+# Beginnings of the names above and below that only reinforcement learning logs.
+_REINFORCED = (
+    "eval_reward",
+    "eval_truncated",
+    "reward",
+    "frac_reward",
+    "kl",
+    "clip_ratio/",
+    "completions/",
+    "step_time",
+)
 _OWN_PLAIN = {
     "step": "Optimizer steps so far. Every line has it.",
     "bp_steps": "Stack passes that carried gradient in the step (the gradient horizon).",
@@ -164,6 +175,9 @@ def metrics_page() -> str:
         )
         for name, text in _PARITY.items()
     ]
+    plain = {**_OWN_PLAIN, **UPSTREAM}
+    reinforced = {name: text for name, text in plain.items() if name.startswith(_REINFORCED)}
+    shared = {name: text for name, text in plain.items() if name not in reinforced}
     lines = [
         "# Metrics",
         "",
@@ -172,7 +186,7 @@ def metrics_page() -> str:
         "",
         "## Every run",
         "",
-        *table(("metric", "meaning"), [(code(name), text) for name, text in {**_OWN_PLAIN, **UPSTREAM}.items()]),
+        *table(("metric", "meaning"), [(code(name), text) for name, text in shared.items()]),
         "",
         f"Generated answers at an evaluation of fine-tuning are scored by `generation_eval_match`, and the metric has the "
         f"grader's name: {matches}.",
@@ -185,7 +199,7 @@ def metrics_page() -> str:
         "",
         "## Reinforcement learning",
         "",
-        *table(("metric", "meaning"), [(code(name), text) for name, text in METRICS.items()]),
+        *table(("metric", "meaning"), [(code(name), text) for name, text in {**reinforced, **METRICS}.items()]),
         "",
         "An evaluation logs each reward as `eval_rewards/NAME`.",
         "",
