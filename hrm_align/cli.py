@@ -19,7 +19,7 @@ from hrm_align.config.schema import check_words, schema
 from hrm_align.errors import PREEMPTED_CODE, Preempted, RunError, Terminated, UserError
 from hrm_align.output import emit, results_only
 from hrm_align.releases import check_releases
-from hrm_align.signals import finish_exit, terminable
+from hrm_align.signals import called_last, finish_exit, terminable
 
 NOTHING_LEFT = "what was not finished is removed. Run the same command again."
 INTERRUPTED_CODE = 130  # the code of shells for a program that SIGINT stopped: 128 + 2
@@ -135,10 +135,15 @@ def _describe_rest(stop: BaseException, default: str = "") -> str:
     return f": {notes}" if notes else ""
 
 
+def _report_cut() -> None:
+    print("stopped by a signal, before everything was cleaned up: a library waits for its threads. Run the same command again.",
+          file=sys.stderr)  # fmt: skip
+
+
 def run_with_exit_code(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
     """Run a command and return its exit code; errors are printed to standard error in one sentence."""
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)  # raised inside PEFT
-    with terminable():
+    with terminable(), called_last(_report_cut):
         code = _run(command, argv)
     if code in (PREEMPTED_CODE, INTERRUPTED_CODE):
         finish_exit(code)

@@ -32,7 +32,7 @@ class Interrupted(BaseException):
 
 
 class Terminated(BaseException):
-    """Internal: SIGTERM or SIGHUP ends a command. Notes of the exception tell what remains to be done.
+    """Internal: SIGTERM or SIGHUP ends a command. Notes of the exception say what remains to be done.
 
     Args:
         number: number of the signal.

@@ -21,7 +21,7 @@ from typing import NoReturn, TypeVar
 
 from hrm_align.errors import Interrupted, Terminated
 
-CLEANUP_SECONDS = 4  # time for a terminated command to remove its files and end its child processes
+CLEANUP_SECONDS = 3  # time for a terminated command to remove its files and end its child processes
 
 Result = TypeVar("Result")
 

@@ -6,22 +6,24 @@ import pkgutil
 import signal
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 
 import psutil
 import pytest
 
+import hrm_align.run
+from hrm_align.cli import dispatch
 from hrm_align.export import stock
 from hrm_align.models.loading import resolve
 from hrm_align.trainers.checkpoints import checkpoints_in, find_damage
 from recipes.export import main as export
 from recipes.grpo import main as grpo
 from recipes.sft import main as sft
-from tests.launching import FORKS
 from tests.trainers.grpo_runs import SMALL, prompts
 from tests.trainers.recipe_runs import arguments, metrics, weights, write_rows
-from tests.trainers.resume.runs import BY_FOUR, LATEST, assert_same, child
+from tests.trainers.resume.runs import BY_FOUR, LATEST, assert_same, started
 
 SECONDS = 5.0  # the most that a run takes from a signal to its end; a step of these takes a tenth of a second
 EVALUATED = ("--eval_strategy", "steps", "--eval_steps", "3", "--generation_eval_samples", "2", "--max_new_tokens", "8")
@@ -64,6 +66,18 @@ def pauses(main: Callable, where: str, call: int, seconds: float, words: list[st
     runs(main, words)
 
 
+def waits_for_a_thread(main: Callable, words: list[str], here: Path) -> None:
+    """Run a command that waits for a thread of a library while it reads, as for a download, and cannot leave it."""
+
+    def slow(*args, **kwargs):
+        with ThreadPoolExecutor(1) as pool:
+            here.touch()
+            pool.submit(time.sleep, 60).result()
+
+    hrm_align.run.load_examples = slow
+    runs(main, words)
+
+
 def runs(main: Callable, words: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> None:
     """Run a command; Ctrl-C reaches it even where the tests run in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -77,28 +91,33 @@ def asks(main: Callable, words: list[str], script: Path, environment: Mapping[st
     runs(main, words, environment)
 
 
-def end_of(tmp_path: Path, run: Callable, *args, at: Path, numbers=(signal.SIGTERM,)) -> SimpleNamespace:
-    """Call a function in a process of its own, and send that the signals when a file appears. Its exit code and output."""
+def end_of(
+    tmp_path: Path, run: Callable, *args, at: Path, numbers=(signal.SIGTERM,), ranks: int = 1
+) -> SimpleNamespace:
+    """Call a function in processes of their own, and send them the signals when a file appears. Exit code and output."""
     log = tmp_path / "log"
-    process = FORKS.Process(target=child, args=({}, log, run, *args))
-    process.start()
+    processes = started(log, run, *args, ranks=ranks)
     end = time.monotonic() + 60
     while not at.exists():
-        assert process.is_alive() and time.monotonic() < end, log.read_text()[-3000:]
+        assert processes[0].is_alive() and time.monotonic() < end, log.read_text()[-3000:]
         time.sleep(0.01)
-    others = psutil.Process(process.pid).children(recursive=True)
+    others = [other for process in processes for other in psutil.Process(process.pid).children(recursive=True)]
     start = time.monotonic()
     for number in numbers:
-        os.kill(process.pid, number)
+        for process in processes:
+            os.kill(process.pid, number)
         time.sleep(0.1 if len(numbers) > 1 else 0)
-    process.join(30)
+    for process in processes:
+        process.join(30)
     seconds = time.monotonic() - start
-    process.kill()
+    for process in processes:
+        process.kill()
     said = log.read_text()
     assert seconds < SECONDS, f"{seconds:.1f} s\n{said[-3000:]}"
     assert psutil.wait_procs(others, timeout=2)[1] == [], "no process stays"
     assert "Traceback" not in said, said[-3000:]
-    return SimpleNamespace(code=process.exitcode, said=said, seconds=seconds)
+    (code,) = {process.exitcode for process in processes}
+    return SimpleNamespace(code=code, said=said)
 
 
 def words_of(main: Callable, tmp_path: Path, rows: Path, *flags: str) -> list[str]:
@@ -129,7 +148,14 @@ def test_before_training_the_run_ends_at_once(rows, tmp_path, main, where, call,
     words, here = words_of(main, tmp_path, rows, *flags), tmp_path / "here"
     end = end_of(tmp_path, pauses, main, where, call, 60, words, here, at=here)
     assert end.code == -signal.SIGTERM and end.said.count("stopped by SIGTERM") == 1
-    assert not list((tmp_path / "run").glob("run/claim.json")) and checkpoints_in(tmp_path / "run") == []
+    assert not (tmp_path / "run/run/claim.json").exists() and checkpoints_in(tmp_path / "run") == []
+
+
+def test_a_library_that_waits_for_its_threads_is_cut_off(rows, tmp_path):
+    words, here = words_of(sft, tmp_path, rows), tmp_path / "here"
+    end = end_of(tmp_path, waits_for_a_thread, sft, words, here, at=here)
+    assert end.code == -signal.SIGTERM and end.said.count("stopped by a signal") == 1
+    assert not (tmp_path / "run/run/claim.json").exists()
 
 
 @pytest.mark.parametrize(("main", "where", "call", "flags", "step"), IN_TRAINING.values(), ids=IN_TRAINING)
@@ -144,6 +170,13 @@ def test_in_training_the_work_is_left_and_the_last_step_is_saved(rows, tmp_path,
     assert checkpoints_in(out)[0] == out / f"checkpoint-{step}" and find_damage(out / f"checkpoint-{step}") is None
     record = json.loads((out / "run/preempted.json").read_text())
     assert (record["step"], record["is_in_output_dir"], record["exit_code"]) == (step, True, 75)
+
+
+def test_two_processes_leave_the_grading_of_their_evaluation_together(rows, tmp_path):
+    main, where, call, flags, step = IN_TRAINING["grading the answers"]
+    words, here = words_of(main, tmp_path, rows, *flags, "--per_device_train_batch_size", "2"), tmp_path / "here"
+    end = end_of(tmp_path, pauses, main, where, call, 60, words, here, at=here, ranks=2)
+    assert end.code == 75 and find_damage(tmp_path / f"run/checkpoint-{step}") is None
 
 
 def test_a_run_that_left_the_grading_of_its_evaluation_goes_on_exactly(rows, tmp_path):
@@ -249,3 +282,27 @@ def test_a_run_that_is_being_published_is_whole_and_says_how_to_publish_it(rows,
     assert end.code == 75 and "was not published to alice/mine" in end.said
     assert (tmp_path / "run/model.safetensors").exists()
     assert not [path for path in (tmp_path / "run").iterdir() if "export" in path.name]
+
+
+# Other commands -------------------------------------------------------------------------------------------------------
+
+COMMANDS = {
+    "evaluate": ("hrm_align.rewards.workers._Run.dispatch", ("--model", "tiny", "--max_new_tokens", "8")),
+    "headroom": ("hrm_align.rewards.workers._Run.dispatch", ("--model", "tiny", "--max_new_tokens", "8", "--rewards",
+                 "exact", "--samples", "2", "--save", "saved.jsonl")),
+    "rewards": ("hrm_align.rewards.workers._Run.dispatch", ("exact", "--preflight")),
+    "generate": ("hrm_align.rollouts.local.sample", ("--model", "tiny", "--prompt", "Add 1 and 2.")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_leaves_no_file_and_no_process(rows, tmp_path, monkeypatch, command):
+    where, flags = COMMANDS[command]
+    (tmp_path / "at").mkdir()
+    monkeypatch.chdir(tmp_path / "at")
+    words = [command, *flags, *(() if command == "generate" else ("--data", str(rows)))]
+    number, code = (signal.SIGINT, 130) if command == "rewards" else (signal.SIGTERM, -signal.SIGTERM)
+    here = tmp_path / "here"
+    end = end_of(tmp_path, pauses, dispatch, where, 1, 60, words, here, at=here, numbers=[number])
+    assert end.code == code and end.said.count("interrupted" if code > 0 else "stopped by SIGTERM") == 1
+    assert [*(tmp_path / "at").iterdir()] == []

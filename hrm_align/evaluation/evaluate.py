@@ -19,7 +19,7 @@ from hrm_align.evaluation.grading import grade_answers
 from hrm_align.evaluation.scores import NO_GROUP, Score, label_group
 from hrm_align.rendering import Message, get_renderer, parse_condition
 from hrm_align.rewards.base import check_match
-from hrm_align.rollouts.local import generate, share_out
+from hrm_align.rollouts.local import call_on_all, generate, share_out
 
 FEW_SHOT = (0, *range(2, 9))
 
@@ -148,8 +148,11 @@ def evaluate(
     def answer(part: Sequence[list[int]]) -> list[list[int]]:
         return generate(model, part, max_new_tokens=max_new_tokens, batch_size=batch_size)
 
+    def grade() -> Evaluation:
+        return graded(examples, answers, tokenizer, match, extract=extract)
+
     answers = share_out(prompts, answer) if share else answer(prompts)
-    return graded(examples, answers, tokenizer, match, extract=extract)
+    return call_on_all(grade) if share else grade()
 
 
 def graded(

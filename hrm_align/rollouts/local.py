@@ -38,7 +38,7 @@ from hrm_align.rollouts.graphs import CapturedState
 from hrm_align.rollouts.writers import Writer, read
 from hrm_align.signals import leaving_at_once
 
-__all__ = ["Completion", "Decoding", "LocalEngine", "generate", "sample", "share_out"]
+__all__ = ["Completion", "Decoding", "LocalEngine", "call_on_all", "generate", "sample", "share_out"]
 
 # Ended completions are removed from the batch once they are a quarter of it, because each removal copies the cache.
 _STILL_RUNNING = 0.75
@@ -356,8 +356,7 @@ Result = TypeVar("Result")
 def share_out(items: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[Result]]) -> list[Result]:
     """Distribute work among the processes of a run, and gather all results on each of them.
 
-    All processes must call this function with the same items. If the work of one process fails, the call raises on all
-    of them.
+    All processes must call this function with the same items. If the work of one fails, the call raises on all of them.
 
     Args:
         items: items of the work; process k of n gets the items k, k + n, k + 2n, ...
@@ -387,10 +386,15 @@ def share_out(items: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[R
     parts = gather_object([(own, report)])
     if failure is not None:
         raise failure
-    for number, (_, fault) in enumerate(parts):
+    results: list[Result] = [None] * len(items)  # type: ignore[list-item]
+    for number, (part_results, fault) in enumerate(parts):
         if fault is not None:
             raise Interrupted if fault[0] else RunError(f"process {number} has failed: {fault[1]}")
-    results: list[Result] = [None] * len(items)  # type: ignore[list-item]
-    for number, (part_results, _) in enumerate(parts):
         results[number::count] = part_results
     return results
+
+
+def call_on_all(work: Callable[[], Result]) -> Result:
+    """Call a function on every process of a run; if one of the calls fails or is interrupted, raise on all of them."""
+    results = share_out(range(PartialState().num_processes), lambda part: [work() for _ in part])
+    return results[PartialState().process_index]

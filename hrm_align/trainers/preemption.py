@@ -103,7 +103,7 @@ class Preemptible(_Base):
         return bool(super()._determine_best_metric(metrics, trial))
 
     def _after_save(self) -> None:
-        """Stop after a signal, also one that came during the save."""
+        """Stop after a signal, even if the signal came during the save."""
         self._newest = self._checkpoint.resolve()
         if self._preemption is not None and self._preemption.agree():
             self.control.should_training_stop = True

@@ -311,8 +311,10 @@ def errors_page() -> str:
          "or `hrm-align doctor` finds a fault in a checkpoint."),
         ("2", "A user's mistake (`UserError`) in a command, a setting or a data file. One sentence names the value, the place "
          "(`file:line`) and the fix."),
-        (str(PREEMPTED_CODE), "The run was asked to stop by SIGTERM (`Preempted`) and has saved. Give the same command again, with `--resume_from_checkpoint auto`."),
+        (str(PREEMPTED_CODE), "The run was asked to stop by SIGTERM (`Preempted`) and has saved what it had trained. Give the same command again, with `--resume_from_checkpoint auto`."),
         (str(INTERRUPTED_CODE), "Ctrl-C. Nothing is saved; a training resumes from its last checkpoint."),
+        ("143", "SIGTERM outside of training. Unfinished files are removed and child processes ended; then the process ends by the "
+         "signal, which a shell shows as this code. SIGHUP, also in training: 129."),
     )  # fmt: skip
     from hrm_align.trainers.alarms import LOGS_IN_A_ROW, RESIDUAL_GROWTH, UNIFORM_SHARE, WORSE
 

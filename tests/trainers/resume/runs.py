@@ -91,8 +91,8 @@ def child(environment: dict[str, str], log: Path, run, *args) -> None:
     sys.exit(run_with_exit_code(lambda _: run(*args), ()))
 
 
-def forked(log: Path, run, *args, ranks: int = 1) -> list[int]:
-    """Call a function in processes of their own, as a launcher would, without its seconds of imports. Their exit codes."""
+def started(log: Path, run, *args, ranks: int = 1) -> list:
+    """Start a function in processes of their own, as a launcher would, without its seconds of imports."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -104,6 +104,12 @@ def forked(log: Path, run, *args, ranks: int = 1) -> list[int]:
         own = own if ranks > 1 else {}
         processes.append(FORKS.Process(target=child, args=(own, log, run, *args)))
         processes[-1].start()
+    return processes
+
+
+def forked(log: Path, run, *args, ranks: int = 1) -> list[int]:
+    """Call a function in processes of their own. Their exit codes."""
+    processes = started(log, run, *args, ranks=ranks)
     for process in processes:
         process.join(120)
         process.kill()  # if it hangs; the others have ended
