@@ -86,6 +86,7 @@ class Scores:
         extracted: if requested, name of each built-in reward -> the text that was graded in each completion, for
             display; None where nothing was extracted or the extraction failed.
         seconds: wall-clock time of the call.
+        loading_seconds: part of `seconds` in which a new worker loaded its rewards; the deadline does not include this part.
     """
 
     values: dict[str, list[float | None]]
@@ -93,6 +94,7 @@ class Scores:
     why: dict[str, dict[int, str]] = field(default_factory=dict)
     extracted: dict[str, list[str | None]] = field(default_factory=dict)
     seconds: float = 0.0
+    loading_seconds: float = 0.0
 
     def totals(self, weights: Sequence[float]) -> list[float | None]:
         """Return the weighted sum of the rewards for each completion.
@@ -127,7 +129,8 @@ class RewardSuite:
         specs: the rewards.
         workers: number of processes that share the built-in rewards; each user-defined reward has one process of its
             own.
-        deadline: limit in seconds for a call of `score`; up to `MARGIN_SECONDS` more on a busy machine.
+        deadline: limit in seconds for a call of `score`; up to `MARGIN_SECONDS` more on a busy machine. The time in which a
+            worker loads its rewards does not count: it has a limit of its own, `workers.START_SECONDS`.
         row_seconds: limit for one row of a built-in reward, and at most `OWN_ROW_SHARE` of the deadline. A row that
             takes longer gets 0.
 
@@ -200,7 +203,8 @@ class RewardSuite:
         call = _Call(self, rows, scores)
         if rows:
             selected = [index for index, name in enumerate(self.names) if only is None or name in only]
-            self._pool.run(call.build_requests(selected), self.deadline, call.handle_reply)
+            requests = call.build_requests(selected)
+            scores.loading_seconds = self._pool.run(requests, self.deadline, call.handle_reply)
         for group, loss in self._pool.idle_losses:
             detail = f"between two calls: {loss.detail}"
             scores.faults.append(Fault(self._reward_names(group)[0], loss.kind, None, detail))

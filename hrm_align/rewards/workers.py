@@ -15,7 +15,9 @@ from typing import Any
 
 from hrm_align.processes import REPLY_BYTES, WorkerLost, WorkerProcess, forget_after_fork
 
-START_SECONDS = 60.0  # limit for all workers to load their rewards
+# Limit for loading rewards: of all workers of a new pool, of a replacement, and of all replacements in one run. A file that imports
+# torch and transformers took 8 seconds on two cores that five other processes used.
+START_SECONDS = 60.0
 SEND_SECONDS = 2.0  # limit for sending a new worker its first message
 FAILED_STARTS = 3  # failed starts in a row, in one run, after which a group is skipped until the next run
 ROW_BYTES = 1_000  # bytes of a reply allowed for each row
@@ -88,6 +90,7 @@ class _Worker(WorkerProcess):
         super().__init__([sys.executable, "-I", "-S", main], lifeline=True)
         self.group = group
         self.ready = False
+        self.start_deadline = time.monotonic() + START_SECONDS
         self.warnings: list[str] = []  # warnings of the rewards, available once the worker is ready
         self.request: Request | None = None
         self.request_deadline = 0.0
@@ -141,6 +144,7 @@ class WorkerPool:
         self.idle_losses: list[
             tuple[int, WorkerLost]
         ] = []  # (index of the group, failure of a worker without a request)
+        self.slow_groups = set[int]()  # groups whose last start exceeded its limit: the next run does not wait for them
         forget_after_fork(self)
         try:
             self._wait_until_ready()
@@ -150,27 +154,36 @@ class WorkerPool:
 
     def run(
         self, requests: Iterable[Request], seconds: float, handle_reply: Callable[[Request, Reply], Iterable[Request]]
-    ) -> None:
+    ) -> float:
         """Process all requests and their follow-up requests. Returns when all have a reply, or at the deadline.
 
         Args:
             requests: each request gets exactly one reply.
             seconds: deadline for all requests. A request that is waiting or running at the deadline gets a reply of the
-                kind `skipped`.
+                kind `skipped`. Time in which requests wait for a worker that loads its rewards does not count, up to
+                `START_SECONDS`.
             handle_reply: called with each request and its reply; returns follow-up requests.
+
+        Returns:
+            The seconds that did not count.
         """
         run = _Run(self, requests, time.monotonic() + seconds, handle_reply)
         self._start_missing()
         try:
             while run.unfinished and time.monotonic() < run.end:
                 run.dispatch()
-                for worker in self._readable(run.next_deadline() - time.monotonic()):
+                begin, is_loading = time.monotonic(), run.waits_for_loading()
+                readable = self._readable(run.next_deadline(is_loading) - begin)
+                if is_loading:
+                    run.leave_out(time.monotonic() - begin)
+                for worker in readable:
                     run.handle_output(worker)
                 run.replace_late()
             run.skip_unfinished()
         finally:  # after Ctrl-C, a late reply must not become the reply to a request of the next run
             for worker in self.busy():
                 self.replace(worker, restart=False)
+        return run.left_out
 
     def close(self) -> None:
         """Stop all workers and the processes that they started. The pool can be used again."""
@@ -205,6 +218,10 @@ class WorkerPool:
         """Return the workers that have a request."""
         return [worker for worker in self._workers if worker.request is not None]
 
+    def loading(self) -> list[_Worker]:
+        """Return the workers that have not loaded their rewards yet."""
+        return [worker for worker in self._workers if not worker.ready]
+
     def _start_missing(self) -> None:
         """Replace workers that ended since the last run, and start workers until every group is complete."""
         self._ending = [worker for worker in self._ending if not worker.ended]
@@ -222,9 +239,9 @@ class WorkerPool:
     def _wait_until_ready(self) -> None:
         end = time.monotonic() + START_SECONDS
         self._start_missing()
-        while loading := [worker for worker in self._workers if not worker.ready]:
+        while loading := self.loading():
             if time.monotonic() > end:
-                raise StartError(loading[0].group, f"loading takes more than {START_SECONDS:.0f} seconds")
+                raise StartError(loading[0].group, _too_slow())
             for worker in self._readable(end - time.monotonic()):
                 try:
                     worker.read_reply()
@@ -239,8 +256,17 @@ class WorkerPool:
             return [key.data for key, _ in selector.select(max(0.0, seconds))]
 
 
+def _too_slow() -> str:
+    return f"loading takes more than {START_SECONDS:.3g} seconds"
+
+
 class _Run:
-    """State of one call of `WorkerPool.run`: waiting requests of each group and failed starts."""
+    """State of one call of `WorkerPool.run`: waiting requests of each group and failed starts.
+
+    Attributes:
+        end: deadline of the run, `time.monotonic()`.
+        left_out: seconds by which `end` was moved, because requests waited for workers to load their rewards.
+    """
 
     def __init__(
         self,
@@ -249,7 +275,7 @@ class _Run:
         end: float,
         handle_reply: Callable[[Request, Reply], Iterable[Request]],
     ):
-        self.end = end
+        self.end, self.left_out = end, 0.0
         self._pool, self._handle_reply = pool, handle_reply
         self._waiting: dict[int, deque[Request]] = {}  # index of a group -> requests
         self._failed_starts: Counter[int] = Counter()  # index of a group -> failed starts in a row
@@ -272,9 +298,31 @@ class _Run:
                 except WorkerLost as loss:
                     self._handle_loss(worker, loss)
 
-    def next_deadline(self) -> float:
-        """Return the earliest deadline of the run and of all busy workers."""
-        return min([self.end, *(worker.request_deadline for worker in self._pool.busy())])
+    def waits_for_loading(self) -> bool:
+        """Return whether a request cannot begin because all workers of its group still load their rewards."""
+        if self.left_out >= START_SECONDS:
+            return False
+        loading = {worker.group for worker in self._pool.loading()} - self._pool.slow_groups
+        ready = {worker.group for worker in self._pool.idle() + self._pool.busy()}
+        return any(self._waiting.get(group) for group in loading - ready)
+
+    def leave_out(self, seconds: float) -> None:
+        """Move the deadline of the run by time in which requests waited for loading, within `START_SECONDS`."""
+        seconds = min(seconds, START_SECONDS - self.left_out)
+        self.left_out += seconds
+        self.end += seconds
+
+    def next_deadline(self, is_loading: bool) -> float:
+        """Return the earliest deadline of the run, of all busy workers, and with `is_loading` of starting workers.
+
+        Args:
+            is_loading: result of `waits_for_loading`; the deadline of the run does not come closer then.
+        """
+        deadlines = [worker.request_deadline for worker in self._pool.busy()]
+        if is_loading:
+            deadlines += [worker.start_deadline for worker in self._pool.loading()]
+            return min([*deadlines, time.monotonic() + START_SECONDS - self.left_out])
+        return min([*deadlines, self.end])
 
     def handle_output(self, worker: _Worker) -> None:
         """Read the output of a worker, and handle its reply or its end."""
@@ -288,10 +336,15 @@ class _Run:
             self._finish(request, Reply(body, body.get("kind", ""), body.get("detail", "")))
         else:
             self._failed_starts[worker.group] = 0
+            self._pool.slow_groups.discard(worker.group)
 
     def replace_late(self) -> None:
-        """Replace the workers that have exceeded the time limit of their request."""
+        """Replace the workers that have exceeded the time limit of their request or of their start."""
         now = time.monotonic()
+        for worker in self._pool.loading():
+            if now >= worker.start_deadline:
+                self._pool.slow_groups.add(worker.group)
+                self._handle_loss(worker, WorkerLost("timeout", _too_slow()))
         for worker in self._pool.busy():
             if now >= worker.request_deadline:
                 assert worker.request is not None
@@ -318,12 +371,13 @@ class _Run:
             self._failed_starts[worker.group] += 1
         elif request is None:
             self._pool.idle_losses.append((worker.group, loss))
-        abandoned = self._failed_starts[worker.group] >= FAILED_STARTS
+        is_slow = not worker.ready and worker.group in self._pool.slow_groups
+        abandoned = is_slow or self._failed_starts[worker.group] >= FAILED_STARTS
         self._pool.replace(worker, restart=not abandoned)
         if request is not None:
             self._finish(request, Reply(kind=loss.kind, detail=loss.detail))
         if abandoned:
-            self._skip([worker.group], f"the worker cannot be started again ({loss.detail})")
+            self._skip([worker.group], f"the worker cannot be started again: {loss.detail}")
 
     def _skip(self, groups: Iterable[int], detail: str) -> None:
         for group in groups:

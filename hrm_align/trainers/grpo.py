@@ -306,7 +306,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, WholeStepPolicyMetric
         """
         correction = self._importance_sampling
         if correction is None:
-            return cast(Tensor, super()._compute_loss(model, inputs))
+            return super()._compute_loss(model, inputs)
         mask = inputs["completion_mask"]  # (batch, completion)
         ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)  # (batch, prompt + completion)
         present = torch.cat([inputs["prompt_mask"], mask], dim=1)
@@ -320,7 +320,7 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, WholeStepPolicyMetric
             weighted = {"advantages": inputs["advantages"].view(len(mask), -1) * weights}
         self._scored = scored
         try:
-            return cast(Tensor, super()._compute_loss(model, {**inputs, **weighted}))
+            return super()._compute_loss(model, {**inputs, **weighted})
         finally:
             self._scored = None
 

@@ -35,6 +35,7 @@ from hrm_align.trainers.optim import AdamAtan2, check_rates, set_rates
 from hrm_align.trainers.step_means import WholeStepMetrics, sum_over_processes
 from hrm_align.trainers.trackers import guard_trackers
 
+START_SHARE = 0.5  # share of the weights before the first step in the averaged weights, above which a run warns
 PROBE_ROWS = 4
 PROBE_SHARE = 0.004  # largest share of the time between two logs for the probe, if a forward is a third of a step
 PROBE_PROCESSES = 4  # up to so many processes, the interval of the probe does not depend on their number
@@ -84,6 +85,21 @@ def check_stabilisers(args: Any) -> None:
             "reentrant activation checkpointing silently gives wrong gradients (with an adapter on two processes, or a short "
             "horizon): leave use_reentrant out of --activation_checkpointing_kwargs."
         )
+
+
+def warn_of_start_share(decay: float, steps: int) -> None:
+    """Warn of an average that consists mostly of the weights before the first step.
+
+    Args:
+        decay: decay of the average (`models.ema.WeightAverage`), which has no warm-up.
+        steps: optimizer steps of the whole run, those before a resume included.
+    """
+    share = decay**steps
+    if share <= START_SHARE:
+        return
+    shorter = 1 - min(0.9, float(f"{1 - 0.01 ** (1 / steps):.1g}"))  # the start weighs about 1 %
+    logger.warning("with --ema_decay %g and %d optimizer steps, the averaged weights in ema/ are %.0f %% the weights before the "
+                   "first step: use --ema_decay %g, or train for more steps.", decay, steps, 100 * share, shorter)  # fmt: skip
 
 
 class Stabilised(WholeStepMetrics, FullySharded):
@@ -280,6 +296,10 @@ class _AfterOptimizerStep(TrainerCallback):
 
     def __init__(self, trainer: Stabilised):
         self._trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, *rest: Any, **kwargs: Any) -> None:
+        if self._trainer.average is not None and state.is_world_process_zero:
+            warn_of_start_share(self._trainer.average.decay, state.max_steps)
 
     def on_optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         self._trainer.after_optimizer_step()

@@ -115,16 +115,17 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
         if not state.end_of_dataloader or state.remainder <= 0:
             return inputs
         count = min(max(state.remainder - self.accelerator.process_index * size, 0), size)
-        kept = {name: tensor[: max(count, 1)] for name, tensor in inputs.items()}  # no process may leave out a forward
-        return kept if count else {**kept, "labels": torch.full_like(kept["labels"], IGNORED)}
+        # A process without rows of its own runs one all the same: every process must call each forward.
+        remaining = {name: tensor[: max(count, 1)] for name, tensor in inputs.items()}
+        return remaining if count else {**remaining, "labels": torch.full_like(remaining["labels"], IGNORED)}
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluate like Transformers, with a loss that is the mean over response tokens instead of batches."""
         self.means["eval"] = StepMeans()  # an interrupted evaluation may have left some
         output = super().evaluation_loop(*args, **kwargs)
+        assert output.metrics is not None
         for name, (value, *_) in self.means["eval"].drain().items():
-            metric = f"{kwargs.get('metric_key_prefix', 'eval')}_{name}"
-            output.metrics[metric] = value
+            output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_{name}"] = value
         return output
 
     def evaluate(

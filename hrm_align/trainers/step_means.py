@@ -126,12 +126,12 @@ class WholeStepMetrics(_Base):
     @contextmanager
     def _intercept_metrics(self) -> Iterator[dict[str, list[float]]]:
         """Yield the values that TRL appends to its metrics in a `with` block; they do not reach the log record."""
-        kept = self._metrics[self._mode]
-        self._metrics[self._mode] = appended = type(kept)(list)
+        saved = self._metrics[self._mode]
+        self._metrics[self._mode] = appended = type(saved)(list)
         try:
             yield appended
         finally:
-            self._metrics[self._mode] = kept
+            self._metrics[self._mode] = saved
 
 
 # How TRL's GRPO metrics of micro-batches combine into those of a step. The other metrics belong to a whole rollout.

@@ -129,7 +129,7 @@ def test_a_call_that_fails_without_a_row_to_blame_is_told_once(own: str):
 def test_however_many_rows_hang_the_call_ends_at_its_deadline(own: str):
     with suite_of({"file": own}, {"name": "format", "pattern": "(a+)+b"}, deadline=1.5) as suite:
         scores = suite.score(["sleep", "a" * 60] * 20, rows(40))
-        assert 1.4 < scores.seconds < 1.5 + MARGIN_SECONDS
+        assert 1.4 < scores.seconds - scores.loading_seconds < 1.5 + MARGIN_SECONDS
         kinds = {(fault.reward, fault.kind) for fault in scores.faults}
         assert {("reward", "timeout"), ("format", "timeout"), ("format", "skipped")} <= kinds
         # A row on which a built-in reward hangs gets 0; a skipped row gets None.
@@ -196,6 +196,58 @@ def test_a_file_that_hangs_when_it_is_loaded_is_a_sentence(tmp_path: Path, monke
     (tmp_path / "own.py").write_text("import time; time.sleep(1000)")
     with pytest.raises(UserError, match=r"own.py: loading takes more than"):
         suite_of({"file": str(tmp_path / "own.py")})
+
+
+SLOW = """
+import os, time
+starts = {starts!r}
+with open(starts, "a") as file: print("start", file=file)
+time.sleep({seconds} if len(open(starts).readlines()) > {quick} else 0)
+def reward(completions):
+    if "exit" in completions: os._exit(3)
+    if "sleep" in completions: time.sleep(1000)
+    return [float(len(text)) for text in completions]
+"""
+
+
+@pytest.fixture
+def slow(tmp_path: Path):
+    """A function that writes a reward file whose start takes so many seconds, after so many quick starts."""
+
+    def write(seconds: float, quick: int = 0) -> str:
+        path = tmp_path / "slow.py"
+        path.write_text(SLOW.format(seconds=seconds, quick=quick, starts=str(tmp_path / "starts")))
+        return str(path)
+
+    return write
+
+
+def test_a_file_that_loads_longer_than_the_deadline_costs_no_row(slow):
+    with suite_of({"file": slow(0.8)}, deadline=0.5) as suite:
+        scores = suite.score(["a", "bc"], rows(2))
+    assert scores.values["reward"] == [1.0, 2.0] and not scores.faults
+
+
+@pytest.mark.parametrize(("completion", "kind"), [("exit", "died"), ("sleep", "timeout")])
+def test_a_worker_that_is_replaced_may_load_longer_than_the_deadline(slow, completion: str, kind: str):
+    """The batch fails and each row is graded alone, so that two replacements load; a hanging file would also be timed."""
+    with suite_of("exact", {"file": slow(0.6, quick=1)}, deadline=0.5) as suite:
+        scores = suite.score(["a", completion, "bc"], rows(3))
+        assert scores.values["reward"] == [1.0, None, 2.0]
+        assert [(fault.kind, fault.source) for fault in scores.faults] == [(kind, "rows.jsonl:2")]
+        assert 1.2 <= scores.loading_seconds < scores.seconds
+        assert scores.seconds - scores.loading_seconds < 0.5 + MARGIN_SECONDS
+
+
+def test_a_file_that_hangs_when_it_is_loaded_again_costs_one_start_alone(slow, monkeypatch: pytest.MonkeyPatch):
+    """The rows that were not graded are skipped, and the next call keeps to its deadline."""
+    with suite_of("exact", {"file": slow(1000, quick=1)}, deadline=0.5) as suite:
+        monkeypatch.setattr(pool, "START_SECONDS", 0.7)
+        scores = suite.score(["exit", "4"], rows(2))
+        assert scores.values == {"exact": [0.0, 1.0], "reward": [None, None]}
+        kinds = {fault.kind: fault.detail for fault in scores.faults}
+        assert kinds.keys() == {"died", "skipped"} and "loading takes more than 0.7 seconds" in kinds["skipped"]
+        assert suite.score(["4"], rows(1)).seconds < 0.5 + MARGIN_SECONDS
 
 
 @pytest.mark.parametrize(

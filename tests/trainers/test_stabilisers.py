@@ -115,6 +115,37 @@ def test_the_average_is_that_of_the_saved_weights(rows, tmp_path):
     assert max((exported[name] - final[name]).abs().max().item() for name in saved) > 1e-3, "two different models"
 
 
+@pytest.mark.parametrize(
+    ("decay", "steps", "share", "better"),
+    [
+        (0.999, 10, 99, 0.6),
+        (0.9999, 2000, 82, 0.998),
+        (0.9, 2, 81, 0.1),
+        (0.9, 100, None, None),
+        (0.999, 700, None, None),
+    ],
+)
+def test_an_average_of_mostly_the_start_is_a_warning(decay, steps, share, better, caplog):
+    stabilised.warn_of_start_share(decay, steps)
+    assert len(caplog.messages) == (share is not None)
+    if share is not None:
+        assert f"{steps} optimizer steps" in caplog.text and f"are {share} % the weights before" in caplog.text
+        assert f"use --ema_decay {better:g}, or" in caplog.text
+        assert better**steps < 0.02, "the start is gone"
+
+
+@pytest.mark.parametrize(("steps", "warned"), [("2", True), ("12", False)])
+def test_a_resumed_run_counts_the_steps_before_it_in_the_average(steps, warned, rows, tmp_path, caplog):
+    """Half of the start is gone after 7 steps at 0.9: a run of 12 steps whose last 2 are resumed has an average of its own."""
+    flags = ("--per_device_train_batch_size", "1", "--ema_decay", "0.9", "--save_strategy", "no", "--max_steps", steps)
+    if not warned:
+        sft(tmp_path / "run", rows, *flags[:-4], "--save_steps", "10", "--max_steps", "10")
+        caplog.clear()
+        flags = (*flags, "--resume_from_checkpoint", "latest")
+    sft(tmp_path / "run", rows, *flags)
+    assert ("the weights before the first step: use --ema_decay" in caplog.text) == warned
+
+
 @pytest.mark.numeric
 def test_the_average_is_what_is_evaluated_on_request(rows, tmp_path):
     flags = ("--max_steps", "2", "--learning_rate", "1e-2", "--eval_datasets", str(rows), "--eval_strategy", "steps",
