@@ -57,6 +57,7 @@ COMMANDS = {
         "hrm_align.commands.adapters",
         "list, merge or compare adapters: list DIR | merge A --to DIR | compare A B",
     ),
+    "runs": ("hrm_align.commands.runs", "list runs, or compare them: list [FOLDER] | compare RUN RUN ..."),
     "doctor": ("hrm_align.commands.doctor", "check a checkpoint, and fix what can be fixed: MODEL [--fix]"),
     "rewards": (
         "hrm_align.commands.rewards",

@@ -16,6 +16,8 @@ from typing import Any, BinaryIO
 
 from hrm_align.errors import UserError
 
+CLAIM = "claim.json"  # lock file in `output_dir/run`, which a run writes at its start and removes at its end
+
 
 @contextmanager
 def new_folder(target: Path, needed: int) -> Iterator[Path]:

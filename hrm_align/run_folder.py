@@ -27,7 +27,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from hrm_align._version import __version__
 from hrm_align.errors import PREEMPTED_CODE, UserError, join_names
-from hrm_align.files import replace_file, replace_json
+from hrm_align.files import CLAIM, replace_file, replace_json
 from hrm_align.models.adapters import Adapter, base_name, is_adapter, open_adapter
 from hrm_align.models.loading import HUB_ID, TINY, resolve
 
@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 PREEMPTED = "preempted.json"
 MERGE = "merge.json"  # beside merged weights: the base model and the adapter they were merged from
-CLAIM = "claim.json"
 STAGING = ".saving"  # folders that are being written or removed
 HELD_OUT = "held_out.jsonl"
 EMA_FOLDER = "ema"  # the averaged weights of a finished run: a checkpoint of its own, beside the trained one

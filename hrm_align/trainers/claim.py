@@ -27,7 +27,7 @@ from uuid import uuid4
 import psutil
 
 from hrm_align.errors import RunError, UserError
-from hrm_align.run_folder import CLAIM
+from hrm_align.files import CLAIM
 
 logger = logging.getLogger(__name__)
 

@@ -86,6 +86,8 @@ _OWN_PLAIN = {
     "the beginning.",
     "eval_unfinished": "Share of generated answers without an end token.",
     "eval_reward": "Reinforcement learning: mean reward of greedy completions to held-out prompts (`generation_eval_samples`).",
+    "eval_reward_std": "Reinforcement learning: standard deviation of the rewards of these completions; `runs compare` takes the "
+    "interval of `eval_reward` from it.",
     "eval_truncated": "Reinforcement learning: share of these completions without an end token.",
 }
 
