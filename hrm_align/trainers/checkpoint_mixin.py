@@ -21,7 +21,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 
-from hrm_align.errors import Interrupted, RunError, UserError
+from hrm_align.errors import Interrupted, RunError
 from hrm_align.models.adapter_record import write_record
 from hrm_align.models.adapters import WEIGHTS, Adapter, check_tensors, fill_adapter
 from hrm_align.models.loading import load_config
