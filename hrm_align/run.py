@@ -12,6 +12,7 @@ run is open, SIGTERM (and `preemption_signal`) make it save a checkpoint and sto
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import socket
@@ -47,8 +48,11 @@ from hrm_align.trainers.claim import Claim, claimed, sees_claim
 from hrm_align.trainers.epoch import Epoch
 from hrm_align.trainers.evals import ForgettingGuard, report_guard
 from hrm_align.trainers.launch import describe_launch, one_message
-from hrm_align.trainers.resume import AUTO, check_same_run, checkpoint_to_resume
+from hrm_align.trainers.resume import AUTO, checkpoint_to_resume
+from hrm_align.trainers.same_run import check_checkpoint, check_same_run
 from hrm_align.trainers.trackers import prepare_trackers
+
+logger = logging.getLogger(__name__)
 
 SEEN_WITHIN = 15.0  # seconds a network file system may take until another machine sees a new file
 
@@ -84,7 +88,11 @@ class Run:
     def read_data(self) -> RunData:
         """Read the rows of the recipe. Raises UserError if rows or settings differ from those of the resumed run."""
         data = read_data(self.recipe.data, self.recipe.training.seed, self.folder / "run")
-        check_same_run(self.resumed, self.settings, data.counts, PartialState().num_processes)
+        with one_message():
+            changed = check_same_run(self.resumed, self.settings, data.counts, PartialState().num_processes)
+        if PartialState().is_main_process:
+            for sentence in changed:
+                logger.warning(sentence)
         return data
 
     def check_rewards(self, suite: RewardSuite, prompts: Sequence[Example]) -> PreflightReport | None:
@@ -127,6 +135,9 @@ class Run:
         is_main, epoch = PartialState().is_main_process, Epoch.of(trainer)
         with one_message():
             epoch.check()
+            if self.resumed is not None:
+                model = trainer.accelerator.unwrap_model(trainer.model)
+                check_checkpoint(self.resumed, model, trainer.processing_class, trainer.args.ema_decay)
         data.counts["epoch"] = epoch.to_dict()
         launch = describe_launch(trainer, self.settings)
         if is_main:

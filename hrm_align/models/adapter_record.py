@@ -64,6 +64,11 @@ def remember_base(model: HrmTextForCausalLM, name: str) -> None:
     setattr(model, _BASE, {"base": name, "fingerprint": fingerprint(model), **cycles})
 
 
+def has_base(model: Any) -> bool:
+    """Return whether `remember_base` was called for this base model."""
+    return hasattr(model, _BASE)
+
+
 def write_record(model: PeftModel, folder: Path) -> None:
     """Write the record of an adapter's base and training horizon into the adapter's folder."""
     base: Any = model.get_base_model()

@@ -16,12 +16,11 @@ from accelerate.utils import broadcast_object_list
 from peft import PeftModel
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 
-from hrm_align.errors import RunError, UserError
+from hrm_align.errors import RunError
 from hrm_align.models.adapter_record import write_record
 from hrm_align.models.adapters import WEIGHTS, Adapter, check_tensors, fill_adapter
 from hrm_align.models.loading import load_config
@@ -41,6 +40,7 @@ from hrm_align.trainers.checkpoints import (
 from hrm_align.trainers.fully_sharded import load_sharded, save_sharded
 from hrm_align.trainers.preemption import Preemptible
 from hrm_align.trainers.resume import checkpoint_to_resume
+from hrm_align.trainers.same_run import check_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class SafeCheckpoints(Preemptible):
     """Mixin that saves checkpoints atomically, verifies them on resume, and restores everything they hold.
 
     Raises:
-        UserError: if the checkpoint to resume from is missing or damaged, or was trained with another tokenizer.
+        UserError: if the checkpoint to resume from is missing or damaged, or does not fit this run (`check_checkpoint`).
         RunError: if weights are not finite, or the disk is full.
     """
 
@@ -79,6 +79,8 @@ class SafeCheckpoints(Preemptible):
         if not resume_from_checkpoint:
             return super().train(None, *args, **kwargs)
         self._newest = resume_from_checkpoint.resolve()
+        bare = self.accelerator.unwrap_model(self.model)
+        check_checkpoint(resume_from_checkpoint, bare, self.processing_class, self.args.ema_decay)
         start = json.loads((resume_from_checkpoint / "trainer_state.json").read_text())["global_step"]
         result = super().train(str(resume_from_checkpoint), *args, **kwargs)
         if self.state.global_step == start:
@@ -252,7 +254,7 @@ class SafeCheckpoints(Preemptible):
         if not finite:
             raise RunError(
                 f"after step {self.state.global_step} some weights are not finite; nothing was saved. "
-                f"{self._last_checkpoint()} Resume from it with a lower --learning_rate."
+                f"{self._last_checkpoint()} Start a new run with its weights as --model_name_or_path and a lower --learning_rate."
             )
 
     def _bytes_needed(self, resumable: bool) -> int:
@@ -283,7 +285,6 @@ class SafeCheckpoints(Preemptible):
     # Resuming -----------------------------------------------------------------------------------------------------
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        self._check_tokenizer(Path(resume_from_checkpoint))
         # Saved weights have fused keys. The stock code loads them with strict=False into split modules, which silently
         # leaves 14 of 19 tensors unchanged (transformers #48805).
         folder, bare = Path(resume_from_checkpoint), self.accelerator.unwrap_model(model or self.model)
@@ -299,18 +300,6 @@ class SafeCheckpoints(Preemptible):
             return
         load_config(resume_from_checkpoint)
         load_weights(bare, folder)
-
-    def _check_tokenizer(self, checkpoint: Path) -> None:
-        """Refuse a tokenizer that has changed: the same rows would silently become other token ids."""
-        file, tokenizer = checkpoint / "tokenizer.json", self.processing_class
-        if not (file.is_file() and isinstance(tokenizer, PreTrainedTokenizerFast)):
-            return
-        saved, ours = file.read_text(encoding="utf-8"), tokenizer.backend_tokenizer.to_str()
-        if json.loads(saved)["model"] != json.loads(ours)["model"]:
-            raise UserError(
-                f"{checkpoint} was trained with another tokenizer than this run has loaded: the base model's files have "
-                f"changed since. Resume with --tokenizer_name_or_path {checkpoint}."
-            )
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None or not self.is_fsdp_enabled:

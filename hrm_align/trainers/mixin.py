@@ -250,8 +250,8 @@ class Stabilised(WholeStepMetrics, FullySharded):
         last = f"The last checkpoint, {saved[0]}, is finite." if saved else "No checkpoint was saved before."
         raise RunError(
             f"the {'gradient' if self._loss_is_finite else 'loss'} of step {self.state.global_step + 1} is not finite, so "
-            f"the run has stopped before the optimizer step. {last} Resume from it with a lower "
-            "--learning_rate, in bf16 rather than fp16, or start again without the rows of that step."
+            f"the run has stopped before the optimizer step. {last} Start a new run with its weights as --model_name_or_path and a "
+            "lower --learning_rate, resume in bf16 rather than fp16, or start again without the rows of that step."
         )
 
     def after_optimizer_step(self) -> None:

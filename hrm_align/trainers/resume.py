@@ -1,24 +1,17 @@
-"""Choose the checkpoint to resume from: an intact one, or an error; never silently a damaged one.
-
-Also check that the resumed run is the same run: the same rows in the same order, and the same optimizer settings. Transformers
-restores an optimizer with its saved learning rates whatever the recipe says, and skips the batches done so far whatever they
-contain. With other rows or rates, the records of the run would describe data and settings that were not used.
-"""
+"""Choose the checkpoint to resume from: an intact one, or an error; never silently a damaged one."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 import platform
 import shutil
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hrm_align.errors import RunError, UserError
-from hrm_align.run_folder import PREEMPTED, STAGING, read_run_record
+from hrm_align.run_folder import PREEMPTED, STAGING
 from hrm_align.trainers.checkpoints import (
     checkpoint_step,
     checkpoints_in,
@@ -151,81 +144,3 @@ def _find_fault(folder: Path) -> str | None:
         if missing[0] != _REQUIRED_FILES[0]:
             fault += " (was it saved with --save_only_model?)"
     return fault
-
-
-_OPTIMIZER = (
-    "learning_rate",
-    "weight_decay",
-    "adam_beta1",
-    "adam_beta2",
-    "adam_epsilon",
-    "optim",
-    "module_learning_rates",
-)
-_ORDER = ("seed", "data_seed", "condition", "eval_fraction", "replay_fraction", "max_length", "packing",
-          "train_sampling_strategy", "num_generations", "curriculum")  # fmt: skip
-_SPLIT = ("per_device_train_batch_size", "gradient_accumulation_steps")
-
-
-def check_same_run(resumed: Path | None, settings: Mapping[str, Any], data: Mapping[str, Any], processes: int) -> None:
-    """Check that a run has the rows and settings of the run that it resumes, before its records are overwritten.
-
-    Args:
-        resumed: the checkpoint to resume from; None for a run from the start. Without records nothing is compared.
-        settings: all settings, from `resolved`.
-        data: the rows used and dropped, as for run/data.json.
-        processes: number of processes that train together.
-
-    Raises:
-        UserError: if rows, their order, or optimizer settings differ.
-    """
-    if resumed is None:
-        return
-    _check_rows(resumed, _fingerprints(read_run_record(resumed, "data.json")), _fingerprints(data))
-    if theirs := read_run_record(resumed, "resolved.yaml"):
-        _check_settings(resumed, theirs, settings)
-        world = read_run_record(resumed, "env.json").get("world_size", processes)
-        _check_split(resumed, _rows_per_step(theirs, world), _rows_per_step(settings, processes))
-
-
-def _check_rows(resumed: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    if before and [*before] != [*now]:
-        raise UserError(
-            f"{resumed} was trained on {_join_paths(before)}, but this run has {_join_paths(now)}: resume with the rows of that "
-            "run (see run/data.json), or start a new run with its weights as --model_name_or_path."
-        )
-
-
-def _check_settings(resumed: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    for keys, why in (
-        (_OPTIMIZER, "the resumed optimizer keeps its saved setting"),
-        (_ORDER, "the resumed run would continue with other rows"),
-    ):
-        for key in keys:
-            if key in theirs and key in ours and theirs[key] != ours[key]:
-                raise UserError(
-                    f"{key} is {ours[key]} here but {theirs[key]} in the run that saved {resumed}, and {why}. Resume with {key} "
-                    f"{theirs[key]}, or start a new run with its weights as --model_name_or_path."
-                )
-
-
-def _check_split(resumed: Path, before: int, now: int) -> None:
-    if before != now:
-        raise UserError(
-            f"{resumed} was trained with {before} rows per optimizer step, but this run has {now}: choose "
-            f"{' x '.join(_SPLIT)} x processes so that they are equal."
-        )
-
-
-def _fingerprints(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return path by fingerprint of every data set that is trained on, in order."""
-    parts = [part for name in ("train", "replay") for part in data.get(name, {}).get("datasets", [])]
-    return {part["fingerprint"]: part["path"] for part in parts if part.get("fingerprint")}
-
-
-def _join_paths(rows: Mapping[str, str]) -> str:
-    return ", ".join(f"{path} ({fingerprint})" for fingerprint, path in rows.items()) or "none"
-
-
-def _rows_per_step(settings: Mapping[str, Any], processes: int) -> int:
-    return processes * math.prod(settings.get(key, 1) for key in _SPLIT)
