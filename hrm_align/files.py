@@ -81,8 +81,13 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object], keep: bool = T
 
 def replace_json(path: Path, document: dict[str, Any], keep: bool = True) -> None:
     """Write a JSON document with `replace_file`, indented as Transformers writes it."""
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    text = json_text(document)
     replace_file(path, lambda file: file.write(text.encode()), keep)
+
+
+def json_text(document: dict[str, Any]) -> str:
+    """Return a JSON document as the text that `replace_json` writes."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def is_partial(name: str) -> bool:

@@ -350,7 +350,9 @@ def render_conversation(
 def chat_template(tokenizer: PreTrainedTokenizerFast) -> str:
     """Return the Jinja chat template, which renders the same ids as `render_prompt` for content without control tokens.
 
-    The template takes the variable `condition` (`"synth,cot"`) and raises on content that contains a control token.
+    The template takes the variable `condition` (`"synth,cot"`) and raises on content that contains a control token. It marks the
+    last answer and its end token with `{% generation %}`, so that `return_assistant_tokens_mask` gives the trained tokens;
+    earlier answers stand in the prefix, and other documents train them.
 
     Args:
         tokenizer: tokenizer whose control tokens the template rejects in content.
@@ -358,3 +360,31 @@ def chat_template(tokenizer: PreTrainedTokenizerFast) -> str:
     template = files("hrm_align").joinpath("chat_template.jinja").read_text(encoding="utf-8")
     control = [str(token) for token in tokenizer.added_tokens_decoder.values()]
     return template.replace("CONTROL_TOKENS", json.dumps(control))
+
+
+# The end of a conversation in the template, and the same in templates of earlier releases, without marks around the answer.
+_MARKED = """\
+      {{- "<|im_end|>" -}}
+      {%- generation -%}
+        {{- answer(message) ~ "<|box_end|>" -}}
+      {%- endgeneration -%}
+"""
+_UNMARKED = """\
+      {{- "<|im_end|>" ~ answer(message) ~ "<|box_end|>" -}}
+"""
+
+
+def is_unmarked(template: str | None, ours: str) -> bool:
+    """Return whether a chat template is that of an earlier release, which does not mark the answer with `{% generation %}`.
+
+    Args:
+        template: a saved chat template.
+        ours: `chat_template` of the same tokenizer.
+    """
+    return template == ours.replace(_MARKED, _UNMARKED)
+
+
+def current_template(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Return the tokenizer's own chat template, or hrm_align's if it has none or that of an earlier release."""
+    ours, saved = chat_template(tokenizer), tokenizer.chat_template
+    return ours if not saved or is_unmarked(saved, ours) else saved

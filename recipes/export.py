@@ -1,6 +1,6 @@
 """From a run to a folder that others load in one line, checked, with its model card; and to the Hub.
 
-    hrm-align export RUN --to DIR --data HELD_OUT.jsonl [--push OWNER/NAME]
+    hrm-align export RUN --to DIR --data HELD_OUT.jsonl [--push OWNER/NAME] [--dry_run]
     hrm-align export DIR --push OWNER/NAME      (a folder that was exported before)
 
 An adapter's run gives its adapter (`--adapter`, the default) or the merge with its base (`--merged`). The folder is asked by
@@ -20,6 +20,7 @@ from hrm_align.cli import run_with_exit_code
 from hrm_align.commands.common import PathParser, add_options, options_from
 from hrm_align.errors import UserError
 from hrm_align.evaluation.scores import percent
+from hrm_align.export.dry_run import describe_push, format_push
 from hrm_align.export.hub import check_repo_id, push
 from hrm_align.export.pipeline import ExportOptions, export
 from hrm_align.output import emit
@@ -31,19 +32,32 @@ def main(argv: Sequence[str]) -> None:
     for option in ("push", "base_model"):  # before the work
         if getattr(arguments, option) is not None:
             check_repo_id(getattr(arguments, option), f"--{option}")
+    if arguments.dry_run and not arguments.push:
+        raise UserError("--dry_run shows what a push would upload, and --push is missing: add --push OWNER/NAME.")
     report: dict[str, object] = {}
     if arguments.to:
         folder = arguments.to.expanduser()
         report = export(options_from(arguments, ExportOptions))
     else:
         folder = exported_before(arguments, argv)
-    if arguments.push:
-        report["commit"] = push(folder, arguments.push, arguments.private, arguments.force == "parity")
+    plan = push_or_plan(arguments, folder, report)
     if arguments.json:
-        emit(json.dumps({"folder": str(folder), **report}))
+        emit(json.dumps({"folder": str(folder), **report, **({"dry_run": plan} if plan else {})}))
         return
     lines = [f"exported to {folder}"] if arguments.to else []
-    emit("\n".join(lines + [f"{name}: {words(name, value)}" for name, value in report.items()]))
+    lines += [f"{name}: {words(name, value)}" for name, value in report.items()]
+    emit("\n".join(lines + (format_push(plan) if plan else [])))
+
+
+def push_or_plan(arguments: argparse.Namespace, folder: Path, report: dict[str, object]) -> dict[str, Any] | None:
+    """Push the folder if that is requested and add the commit to the report; for a dry run return what would be pushed."""
+    private, forced = {"private": True, "public": False}.get(arguments.visibility), arguments.force == "parity"
+    if arguments.dry_run:
+        return describe_push(folder, arguments.push, private, forced)
+    if arguments.push:
+        pushed = push(folder, arguments.push, private, forced)
+        report.update(commit=pushed.url, visibility=pushed.visibility)
+    return None
 
 
 def words(name: str, value: Any) -> str:
@@ -70,7 +84,7 @@ def exported_before(arguments: argparse.Namespace, argv: Sequence[str]) -> Path:
         raise UserError(
             "--to is missing: give --to DIR to export; to push a folder that was exported before, give --push."
         )
-    known = ("--push", "--private", "--force", "--json")
+    known = ("--push", "--private", "--public", "--dry_run", "--force", "--json")
     late = [word for word in argv if word.startswith("--") and word.split("=")[0] not in known]
     if late:
         raise UserError(
@@ -87,7 +101,15 @@ def parser() -> PathParser:
     )
     options.add_argument("--to", type=Path, metavar="DIR", help="new folder")
     add_options(options, ExportOptions)
-    options.add_argument("--private", action="store_true", help="make the repository private")
+    seen_by = options.add_mutually_exclusive_group()
+    for name, help in (
+        ("private", "refuse a repository that exists and is public (a new one is private anyway)"),
+        ("public", "make a new repository public (default: private)"),
+    ):
+        seen_by.add_argument(f"--{name}", action="store_const", dest="visibility", const=name, help=help)
+    options.add_argument(
+        "--dry_run", action="store_true", help="with --push: show files, sizes, visibility and card, and upload nothing"
+    )
     return options
 
 

@@ -179,6 +179,11 @@ class StabiliserArguments:
         "stop. Nothing is written.",
     )
     output_dir: str | None = option(None, "Folder of the run. A run never writes into the folder of another run.")
+    hub_private_repo: bool | None = option(
+        None,
+        "Visibility of the repository that push_to_hub makes: private, or public with false. A repository that exists keeps its "
+        "visibility; true refuses a public repository.",
+    )
     bp_steps: int | None = option(
         None,
         "Number of stack passes with gradient, counted from the last; unset for the official 5 (all of H, one cycle of L).",

@@ -23,7 +23,7 @@ from hrm_align.evaluation.scores import percent
 from hrm_align.export.eval_set import Questions
 from hrm_align.export.folder import CARD, PUBLICATION
 from hrm_align.export.parity import ParityReport
-from hrm_align.files import replace_file, replace_json
+from hrm_align.files import json_text, replace_file
 from hrm_align.models.loading import TINY
 from hrm_align.rewards.base import metric_name
 from hrm_align.run_folder import Source, is_run_result
@@ -137,10 +137,25 @@ def rename_card(folder: Path, name: str) -> None:
     Raises:
         UserError: if the metadata of the card is not valid YAML.
     """
+    for file, text in named_card(folder, name).items():
+        content = text.encode()
+        replace_file(folder / file, lambda target, content=content: target.write(content), keep=False)
+
+
+def named_card(folder: Path, name: str) -> dict[str, str]:
+    """Return the text of README.md and export.json of an exported folder under another name; empty if it has that name.
+
+    Args:
+        folder: exported folder.
+        name: `OWNER/NAME` of the repository.
+
+    Raises:
+        UserError: if the metadata of the card is not valid YAML.
+    """
     record = json.loads((folder / PUBLICATION).read_text(encoding="utf-8"))
     old = record["name"]
     if old == name:
-        return
+        return {}
     try:
         card = ModelCard((folder / CARD).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -156,8 +171,7 @@ def rename_card(folder: Path, name: str) -> None:
         (f"# {_title(old)}\n", f"# {_title(name)}\n"),
     ):
         text = text.replace(before, after)
-    replace_file(folder / CARD, lambda file: file.write(text.encode()), keep=False)
-    replace_json(folder / PUBLICATION, record | {"name": name}, keep=False)
+    return {CARD: text, PUBLICATION: json_text(record | {"name": name})}
 
 
 def _title(name: str) -> str:

@@ -35,6 +35,7 @@ ALLOWED = (
     CARD, PUBLICATION,
 )  # fmt: skip
 
+_NOT_PORTABLE = ("is_local", "local_files_only", "name_or_path", "auto_map", "backend", "extra_special_tokens")
 _SPECIAL = ("bos_token", "eos_token", "pad_token")
 # A post-processor that gives every encoded token the type 1, prefix: the tokenizer encodes prompts, never answers.
 _ALL_PREFIX = {
@@ -87,10 +88,12 @@ def write_model(
     model.config.use_cache = True  # without a KV cache, stock `generate` extends the prefix mask over the answer
     save_whole(model, folder, DTYPES[dtype], shard)
     _edit_json(folder / "generation_config.json", _enable_cache)
-    write_tokenizer(tokenizer, folder)
+    write_tokenizer(tokenizer, folder, model.config.max_position_embeddings)
 
 
-def write_adapter(adapter: Adapter, tokenizer: PreTrainedTokenizerFast, folder: Path, base: str | None) -> None:
+def write_adapter(
+    adapter: Adapter, tokenizer: PreTrainedTokenizerFast, folder: Path, base: str | None, positions: int
+) -> None:
     """Write an adapter in PEFT's format.
 
     Args:
@@ -98,6 +101,7 @@ def write_adapter(adapter: Adapter, tokenizer: PreTrainedTokenizerFast, folder: 
         tokenizer: of its base.
         folder: an existing, empty folder.
         base: published name of its base: a Hub id, `tiny`, or None if the base is not published.
+        positions: positions of the base.
     """
     save_file(load_file(adapter.folder / WEIGHTS), folder / WEIGHTS, metadata={"format": "pt"})
     shutil.copyfile(adapter.folder / CONFIG, folder / CONFIG)
@@ -105,19 +109,24 @@ def write_adapter(adapter: Adapter, tokenizer: PreTrainedTokenizerFast, folder: 
     if adapter.record:
         text = json.dumps(adapter.record | {"base": base}, indent=2)
         (folder / RECORD).write_text(text + "\n", encoding="utf-8")
-    write_tokenizer(tokenizer, folder)
+    write_tokenizer(tokenizer, folder, positions)
 
 
-def write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path, positions: int) -> None:
     """Write the tokenizer so that it marks every token as prefix, which gives prompts the prefix mask in stock Transformers.
 
     `model.generate(**tokenizer.apply_chat_template(...))` then passes `token_type_ids` of 1 for the prompt. Transformers'
     pipelines drop `token_type_ids`. hrm_align ignores those of this tokenizer, because a training text that ends in an answer
     would be marked as prefix as a whole.
+
+    Args:
+        tokenizer: of the model.
+        folder: an existing folder.
+        positions: positions of the model, which are the longest text of the tokenizer.
     """
     tokenizer.save_pretrained(folder)
     _edit_json(folder / TOKENIZER, _mark_as_prefix)
-    _edit_json(folder / "tokenizer_config.json", _emit_token_types)
+    _edit_json(folder / "tokenizer_config.json", lambda config: _make_portable(config, positions))
     special = {name: str(getattr(tokenizer, name)) for name in _SPECIAL if getattr(tokenizer, name)}
     (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2) + "\n", encoding="utf-8")
 
@@ -136,19 +145,37 @@ def digests(folder: Path) -> dict[str, str]:
 
 def _mark_as_prefix(state: dict[str, Any]) -> dict[str, Any]:
     """Append `_ALL_PREFIX` to the post-processor in tokenizer.json, or replace a post-processor without special tokens."""
-    own = state.get("post_processor")
+    own = _keep_spaces(state.get("post_processor"))
     is_replaceable = own is None or (own["type"] == "TemplateProcessing" and not own["special_tokens"])
     both = {"type": "Sequence", "processors": [own, _ALL_PREFIX]}
     return state | {"post_processor": _ALL_PREFIX if is_replaceable else both, "truncation": None, "padding": None}
 
 
-def _emit_token_types(config: dict[str, Any]) -> dict[str, Any]:
-    """Make the tokenizer return `token_type_ids` and pad on the left; leave out keys that name this machine's files."""
-    public = {
-        key: value for key, value in config.items() if key not in ("is_local", "local_files_only", "name_or_path")
+def _keep_spaces(processor: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a post-processor whose offsets include spaces: Transformers marks no token of an answer whose first space has none."""
+    if processor is None:
+        return None
+    if "processors" in processor:
+        processor = processor | {"processors": [_keep_spaces(inner) for inner in processor["processors"]]}
+    return processor | {"trim_offsets": False} if "trim_offsets" in processor else processor
+
+
+def _make_portable(config: dict[str, Any], positions: int) -> dict[str, Any]:
+    """Return a tokenizer config that returns `token_type_ids`, pads on the left, and loads in old releases of Transformers too.
+
+    The class takes tokenizer.json as it is in every release, extra special tokens are listed under the name that every
+    release reads, and keys that name this machine's files or code beside the tokenizer are left out.
+    """
+    public = {key: value for key, value in config.items() if key not in _NOT_PORTABLE}
+    longest = config.get("model_max_length")
+    extra = config.get("extra_special_tokens")
+    return public | {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": min(longest, positions) if isinstance(longest, int | float) else positions,
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        "padding_side": "left",
+        **({"additional_special_tokens": extra} if isinstance(extra, list) and extra else {}),
     }
-    emitted = ["input_ids", "token_type_ids", "attention_mask"]
-    return public | {"model_input_names": emitted, "padding_side": "left"}
 
 
 def _enable_cache(config: dict[str, Any]) -> dict[str, Any]:

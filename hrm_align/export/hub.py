@@ -98,7 +98,30 @@ def check_export(folder: Path, forced: bool = False) -> dict[str, Any]:
     return record
 
 
-def push(folder: Path, repo_id: str, private: bool = False, forced: bool = False) -> str:
+@dataclass(frozen=True)
+class Pushed:
+    """A finished push: the URL of its commit, and whether the repository is private."""
+
+    url: str
+    private: bool
+
+    @property
+    def visibility(self) -> str:
+        """Visibility of the repository, in a word."""
+        return "private" if self.private else "public"
+
+
+def check_push(folder: Path, repo_id: str, forced: bool = False) -> None:
+    """Check what can be known about a push without the Hub. The arguments and errors are those of `push`."""
+    check_repo_id(repo_id)
+    record = check_export(folder, forced)
+    if record.get("form") == "adapter" and record.get("base_model") in (None, TINY):
+        raise UserError(
+            "the adapter cannot be used without its base, which is not on the Hub. Export the run with --merged."
+        )
+
+
+def push(folder: Path, repo_id: str, private: bool | None = None, forced: bool = False) -> Pushed:
     """Upload an exported folder in one commit, which also deletes the files of an earlier export that the folder lacks.
 
     Temporary failures are retried; files that were uploaded before a connection broke are not sent again. The token comes
@@ -106,23 +129,18 @@ def push(folder: Path, repo_id: str, private: bool = False, forced: bool = False
 
     Args:
         folder: exported folder; its card is changed to load `repo_id`.
-        repo_id: `OWNER/NAME`; the repository is created if it does not exist.
-        private: create a private repository; an existing public repository is refused.
+        repo_id: `OWNER/NAME`; the repository is created if it does not exist, and keeps its visibility if it does.
+        private: None to create a private repository; True to also refuse an existing public repository; False to create a public one.
         forced: push a folder that does not reproduce its run's answers.
 
     Returns:
-        URL of the commit.
+        The commit, and the visibility of the repository.
 
     Raises:
         UserError: as `check_export`; also for an invalid name, a missing token or permission, or a public repository.
         RunError: if the Hub cannot be reached or refuses the push. The repository then holds its old or its new version.
     """
-    check_repo_id(repo_id)
-    record = check_export(folder, forced)
-    if record.get("form") == "adapter" and record.get("base_model") in (None, TINY):
-        raise UserError(
-            "the adapter cannot be used without its base, which is not on the Hub. Export the run with --merged."
-        )
+    check_push(folder, repo_id, forced)
     try:
         rename_card(folder, repo_id)
     except OSError as error:
@@ -170,10 +188,10 @@ def _describe_failure(error: BaseException, response: Any) -> str:
     return f"the Hub cannot be reached ({type(error).__name__})"
 
 
-def _commit(api: HfApi, folder: Path, repo_id: str, private: bool) -> str:
-    """Create the repository if needed, and commit the folder's files. Returns the URL of the commit."""
+def _commit(api: HfApi, folder: Path, repo_id: str, private: bool | None) -> Pushed:
+    """Create the repository if needed, and commit the folder's files."""
     api.whoami()  # fails for a missing token first; later calls would report a missing repository instead
-    api.create_repo(repo_id, private=private or None, exist_ok=True)
+    api.create_repo(repo_id, private=private is not False, exist_ok=True)  # no effect on a repository that exists
     info = api.model_info(repo_id)
     assert isinstance(info, ModelInfo)
     if private and not info.private:
@@ -191,7 +209,7 @@ def _commit(api: HfApi, folder: Path, repo_id: str, private: bool) -> str:
         commit_message="Export by hrm_align",
         parent_commit=info.sha,  # the Hub refuses the commit if the repository has changed since
     )
-    return str(commit.commit_url)
+    return Pushed(str(commit.commit_url), bool(info.private))
 
 
 def _choose_wait(response: Any, wait: int) -> int:
@@ -216,7 +234,7 @@ class FinalPush:
     """The repository to which a run is pushed when it has ended."""
 
     repo_id: str
-    private: bool
+    private: bool | None  # as in `push`
 
     @classmethod
     def requested(cls, args: Any) -> FinalPush | None:
@@ -242,7 +260,7 @@ class FinalPush:
             raise UserError(
                 "push_to_hub needs a Hub token, and none was found. Run `hf auth login`, set HF_TOKEN, or leave push_to_hub out."
             )
-        return cls(check_repo_id(args.hub_model_id, "hub_model_id"), bool(args.hub_private_repo))
+        return cls(check_repo_id(args.hub_model_id, "hub_model_id"), args.hub_private_repo)
 
     def publish(self, run: Path, max_new_tokens: int) -> None:
         """Export a finished run into its own folder and push the export. A failure is logged and does not fail the run.
@@ -258,7 +276,8 @@ class FinalPush:
             if folder.exists():  # an export from before the run was resumed
                 folder.rename(free_backup(folder))
             export(ExportOptions(str(run), folder, max_new_tokens=max_new_tokens, push=self.repo_id))
-            print(f"published: {push(folder, self.repo_id, self.private)}")
+            pushed = push(folder, self.repo_id, self.private)
+            print(f"published in the {pushed.visibility} repository {self.repo_id}: {pushed.url}")
         except (UserError, RunError) as error:
             logger.warning("the run was not published: %s The run itself is saved in %s.", error, run)
         except Exception:  # such as out of memory; the training itself has succeeded

@@ -47,6 +47,7 @@ from hrm_align.models.loading import (
     resolve,
 )
 from hrm_align.models.rounding import cost_of_rounding, measure_floor
+from hrm_align.models.stock_generation import require_greedy
 from hrm_align.rendering import get_renderer
 from hrm_align.rewards.base import check_match, match_names
 from hrm_align.run_folder import Source, open_source, origin, public_name
@@ -198,6 +199,9 @@ def _answer_with_run(options: ExportOptions) -> _RunAnswers:
     match = options.match or (source.match if source.match in match_names() else "exact")
     disable_progress_bar()
     config, tokenizer = _load_config_and_tokenizer(options, source)
+    require_greedy(
+        _locate_config(options, source), get_renderer(tokenizer).response_end_id, config.max_position_embeddings
+    )
     room = config.max_position_embeddings - options.max_new_tokens
     questions = load_questions(source, options.data, options.limit, tokenizer, room)
     before = _score_start(options, source, questions, match) if questions.graded else None
@@ -259,7 +263,8 @@ def _write_weights(options: ExportOptions, run: _RunAnswers, folder: Path) -> No
         write_model(run.model, run.tokenizer, folder, run.ours.dtype, options.max_shard_size)
         return
     assert run.source.adapter is not None
-    write_adapter(run.source.adapter, run.tokenizer, folder, run.base_model)
+    positions = run.model.config.max_position_embeddings
+    write_adapter(run.source.adapter, run.tokenizer, folder, run.base_model, positions)
 
 
 def _publication(
@@ -308,8 +313,13 @@ def _locate_base(options: ExportOptions, source: Source) -> str:
 
 def _load_config_and_tokenizer(options: ExportOptions, source: Source) -> tuple[HrmTextConfig, PreTrainedTokenizerFast]:
     """Load config and tokenizer of the run's model, without the weights."""
-    name = str(source.folder) if source.adapter is None else options.base or base_name(source.adapter)
+    name = _locate_config(options, source)
     return load_config(name), load_tokenizer(name)
+
+
+def _locate_config(options: ExportOptions, source: Source) -> str:
+    """Return the folder or Hub id with the configs of the run's model: the run itself, or the base of its adapter."""
+    return str(source.folder) if source.adapter is None else options.base or base_name(source.adapter)
 
 
 def _load_run(options: ExportOptions, source: Source) -> tuple[Any, PreTrainedTokenizerFast]:

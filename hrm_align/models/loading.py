@@ -29,7 +29,7 @@ from hrm_align.models.attention import PER_DOCUMENT
 from hrm_align.models.checkpoint_format import Stored
 from hrm_align.models.recurrence import from_l_bp_cycles, official, to_l_bp_cycles
 from hrm_align.models.weight_files import first_dtype, from_pretrained, locate_weights
-from hrm_align.rendering import chat_template, get_renderer
+from hrm_align.rendering import PAD, current_template, get_renderer
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ def check_context(config: HrmTextConfig, max_length: int | None) -> None:
 
 
 def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerFast:
-    """Load HRM-Text's tokenizer; a tokenizer without a chat template gets hrm_align's.
+    """Load HRM-Text's tokenizer; a tokenizer without a chat template gets hrm_align's, and any gets its pad token.
 
     Args:
         name: folder, Hub id, or `tiny`.
@@ -186,7 +186,11 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     get_renderer(tokenizer)  # raises if a control token is missing or can be produced by text
     # No token types: a tokenizer cannot know where the prompt ends, and the mask is computed from the tokens.
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    tokenizer.chat_template = tokenizer.chat_template or chat_template(tokenizer)
+    tokenizer.chat_template = current_template(tokenizer)
+    if (
+        PAD in tokenizer.get_vocab()
+    ):  # with the end token as pad token, stock trainers would mask the end of each answer
+        tokenizer.pad_token = PAD
     return tokenizer
 
 

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from transformers import BitsAndBytesConfig, HrmTextForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -25,6 +26,7 @@ from hrm_align.errors import UserError
 from hrm_align.models.adapter_record import remember_base
 from hrm_align.models.layers import HEAD, applications, linear_layers
 from hrm_align.models.loading import DTYPES, check_context, load_model_and_tokenizer
+from hrm_align.models.stock_generation import warn_about_files
 from hrm_align.rendering import get_renderer
 
 logger = logging.getLogger(__name__)
@@ -164,6 +166,8 @@ def load_trainable(
         quantization=quantization(args),
     )
     check_context(model.config, max_length)
+    if PartialState().is_main_process:
+        warn_about_files(name, args.tokenizer_name_or_path or name, tokenizer, model.config, args.model_revision)
     return (add_adapter(model, tokenizer, name, lora) if lora.use_peft else model), tokenizer
 
 

@@ -17,9 +17,10 @@ from hrm_align.export import folder as folders
 from hrm_align.export import merging, parity, stock
 from hrm_align.models.loading import load_model, resolve
 from recipes.export import main as export
-from tests.command_line import run
+from tests.command_line import examined, run
 from tests.export.runs import ASKED, LORA, ROWS, TASK, card_metadata, quickstart, trained
 from tests.forks import STOCK
+from tests.planted_faults import copy_of_tiny, edit
 
 WHOLE = {"README.md", "chat_template.jinja", "config.json", "export.json", "generation_config.json", "model.safetensors",
          "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"}  # fmt: skip
@@ -291,6 +292,27 @@ def test_an_adapter_on_the_result_of_a_run_is_not_said_to_be_one_of_the_base(who
     exported(capsys, again, "--to", tmp_path / "mine", "--merged")
     text = (tmp_path / "mine/README.md").read_text()
     assert "derived from the tiny base model" in text and "| start of this run |" in text
+
+
+def test_settings_of_stock_generate_are_named_and_the_doctor_makes_the_export_possible(tmp_path, capsys, caplog):
+    base = copy_of_tiny(tmp_path / "base")
+    odd = {"do_sample": True, "temperature": 0.01, "repetition_penalty": 1.3, "suppress_tokens": [10, 11, 12]}
+    edit("generation_config.json", **odd)(base)
+    source = trained(tmp_path / "run", "--model_name_or_path", str(base), "--max_steps", "1")
+    capsys.readouterr()
+    assert caplog.text.count("generation_config.json of") == 1, "training names them once"
+    command = (source, "--to", tmp_path / "mine", "--max_new_tokens", "8")
+    said = refused(capsys, *command)
+    assert (
+        "generation_config.json" in said and "suppress_tokens [10, 11, 12]" in said and "repetition_penalty 1.3" in said
+    )
+    assert "--dtype" not in said and "--force" not in said and "do_sample" not in said, (
+        "only what changes greedy answers"
+    )
+    assert not (tmp_path / "mine").exists() and examined(capsys, source, "--fix")[0] == 0
+    code, out, err = run(capsys, "export", *command)
+    assert code == 0 and "0 of 8 greedy answers differ" in out, err
+    assert examined(capsys, tmp_path / "mine")[0] == 0
 
 
 def test_rows_that_were_learnt_are_not_held_out(whole, tmp_path, capsys):

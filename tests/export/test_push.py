@@ -12,7 +12,9 @@ import torch
 from huggingface_hub import snapshot_download
 
 from hrm_align.export.folder import PUBLICATION
+from hrm_align.export.hub import FinalPush, push
 from hrm_align.models.loading import load_model, resolve
+from hrm_align.trainers.sft_config import parse_sft
 from tests.command_line import run
 from tests.export.pushes import REPO, contents, exported, published, pushed
 from tests.export.runs import ROWS, quickstart, trained
@@ -247,17 +249,94 @@ def test_without_a_token_nothing_is_sent(hub, made, capsys):
     assert not hub.repos
 
 
+@pytest.mark.parametrize(("flags", "private"), [((), True), (("--private",), True), (("--public",), False)])
+def test_a_new_repository_is_private_unless_public_is_given(signed_in, made, capsys, flags, private):
+    out = pushed(capsys, made, *flags)
+    assert signed_in.repos[REPO].private is private
+    assert f"visibility: {'private' if private else 'public'}\n" in out
+
+
+@pytest.mark.parametrize(("private", "flags"), [(False, ()), (True, ("--public",)), (True, ("--private",))])
+def test_a_repository_that_exists_keeps_its_visibility(signed_in, made, capsys, api, private, flags):
+    api.create_repo(REPO, private=private)
+    out = json.loads(pushed(capsys, made, *flags, "--json"))
+    assert signed_in.repos[REPO].private is private and published(signed_in) == contents(made)
+    assert out["visibility"] == ("private" if private else "public")
+
+
 def test_private_is_not_public(signed_in, made, capsys, api):
     api.create_repo(REPO, private=False)
     assert "already exists and is public" in pushed(capsys, made, "--private", code=2)
     assert published(signed_in) == {}
+    assert "not allowed with argument" in pushed(capsys, made, "--private", "--public", code=2)
 
 
-def test_push_to_hub_of_a_recipe_publishes_the_checked_export(signed_in, tmp_path):
-    wish = ("--push_to_hub", "true", "--hub_model_id", REPO, "--hub_private_repo", "true", "--max_steps", "1")
+def test_a_dry_run_shows_what_a_push_uploads_and_sends_nothing(hub, made, capsys, api, monkeypatch):
+    """Without a token, which only the push needs; the folder stays as it is, though a push renames its card."""
+    before, received = contents(made), len(hub.received)
+    for flags, visibility in (((), "private"), (("--private",), "private"), (("--public",), "public")):
+        plan = json.loads(pushed(capsys, made, "--dry_run", "--json", *flags))["dry_run"]
+        assert plan["visibility"] == visibility and plan["repository"] == REPO and plan["token"] is False
+    printed = pushed(capsys, made, "--dry_run")
+    assert contents(made) == before and len(hub.received) == received and not hub.repos
+    monkeypatch.setenv("HF_TOKEN", "hf_good")
+    pushed(capsys, made)
+    uploaded = published(hub)
+    assert plan["files"] == {name: len(data) for name, data in uploaded.items()}
+    assert plan["bytes"] == sum(plan["files"].values()) and plan["card"] == uploaded["README.md"].decode()
+    for name, size in plan["files"].items():
+        assert f"  {name} " in printed and f"{size:,} bytes" in printed
+    assert "visibility: private" in printed and "hf auth login" in printed and plan["card"] in printed
+
+
+def test_a_dry_run_of_an_export_writes_and_checks_the_folder(hub, tmp_path, capsys):
+    code, out, err = run(capsys, "export", resolve("tiny"), "--to", tmp_path / "e", "--push", "OWNER/NAME", "--dry_run",
+                         "--max_new_tokens", "8")  # fmt: skip
+    assert code == 0 and not hub.received, err
+    assert "parity: 0 of 8 greedy answers differ" in out and "dry run: nothing is uploaded" in out
+    assert (tmp_path / "e/model.safetensors").is_file() and 'from_pretrained("OWNER/NAME"' in out
+
+
+def test_a_dry_run_refuses_what_a_push_refuses(hub, made, tmp_path, capsys):
+    shutil.copytree(made, tmp_path / "copy")
+    (tmp_path / "copy/notes.txt").write_text("mine")
+    assert "not part of an export" in pushed(capsys, tmp_path / "copy", "--dry_run", code=2)
+    record = json.loads((made / PUBLICATION).read_text())
+    (tmp_path / "copy/notes.txt").unlink()
+    (tmp_path / "copy" / PUBLICATION).write_text(json.dumps(record | {"form": "adapter", "base_model": "tiny"}))
+    assert "Export the run with --merged" in pushed(capsys, tmp_path / "copy", "--dry_run", code=2)
+    code, _, err = run(capsys, "export", made, "--dry_run")
+    assert code == 2 and "add --push OWNER/NAME" in err
+    assert not hub.received
+
+
+def test_push_to_hub_of_a_recipe_publishes_the_checked_export(signed_in, tmp_path, capsys):
+    wish = ("--push_to_hub", "true", "--hub_model_id", REPO, "--max_steps", "1")
     run_folder = trained(tmp_path / "run", *wish, "--max_new_tokens", "8")
-    assert published(signed_in) == contents(run_folder / "export") and signed_in.repos[REPO].private
+    assert published(signed_in) == contents(run_folder / "export")
+    assert signed_in.repos[REPO].private, "the end of an unattended run makes nothing public"
+    assert f"published in the private repository {REPO}: http" in capsys.readouterr().err
     assert "training_args.bin" not in published(signed_in) and len(signed_in.repos[REPO].commits) == 2
+
+
+@pytest.mark.parametrize("asked", [None, True, False])
+def test_hub_private_repo_of_a_recipe_is_the_visibility_of_its_push(signed_in, made, asked):
+    words = [
+        "--model_name_or_path",
+        "tiny",
+        "--output_dir",
+        "x",
+        "--push_to_hub",
+        "true",
+        "--hub_model_id",
+        REPO,
+        "--datasets",
+        ROWS,
+    ]
+    training = parse_sft([*words, *([] if asked is None else ["--hub_private_repo", str(asked).lower()])]).training
+    wish = FinalPush.requested(training)
+    push(made, wish.repo_id, wish.private)
+    assert signed_in.repos[REPO].private is (asked is not False)
 
 
 def test_a_run_is_not_lost_where_the_hub_is(signed_in, tmp_path, caplog):

@@ -1,6 +1,7 @@
 """The doctor finds each planted fault and fixes it, and the fixed checkpoint computes what the sound one computed."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def without_token(folder: Path) -> None:
 
 def foreign_template(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
+
+
+def unmarked(folder: Path) -> None:
+    """Write the template as it was before its answers were marked."""
+    path = folder / "chat_template.jinja"
+    marked = re.compile(r"-}}\n +{%- generation -%}\n +{{- answer\(message\) ~ (\S+) -}}\n +{%- endgeneration -%}")
+    path.write_text(marked.sub(r"~ answer(message) ~ \1 -}}", path.read_text()))
+    assert "generation -%}" not in path.read_text()
 
 
 def inline_template(folder: Path) -> None:
@@ -72,6 +81,14 @@ MENDABLE = {
     "an end that never comes": (edit("generation_config.json", eos_token_id=None), "generation_config"),
     "a wrong end of generation": (edit("generation_config.json", eos_token_id=5), "generation_config"),
     "an exported checkpoint": (exported, "layers"),
+    "a template of an earlier release": (unmarked, "chat_template"),
+    "an end token that is suppressed": (edit("generation_config.json", suppress_tokens=[10, 11]), "generation_config"),
+    "sampling by default": (edit("generation_config.json", do_sample=True, top_p=0.9), "generation_config"),
+    "a least and a longest answer": (
+        edit("generation_config.json", min_new_tokens=5, max_length=50),
+        "generation_config",
+    ),
+    "an end token as pad token": (edit("tokenizer_config.json", pad_token="<|box_end|>"), "special_tokens"),
 }
 
 
@@ -108,6 +125,50 @@ def test_a_fault_is_found_and_mended_and_the_logits_are_those_from_before(capsys
     assert tokenizer.chat_template == sound.chat_template
     assert (tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id) == (5, 6, 11)
     assert HrmTextForCausalLM.from_pretrained(model).generation_config.eos_token_id == 11
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "effect"),
+    [
+        ("suppress_tokens", [10, 11, 12], "the end token (11) is never generated, so no answer ends"),
+        ("bad_words_ids", [[40, 41], [11]], "the end token (11) is never generated, so no answer ends"),
+        ("bad_words_ids", [[11, 41]], "these tokens are never generated"),
+        ("begin_suppress_tokens", [11], "no answer begins with these tokens"),
+        ("forced_eos_token_id", 7, "the tokens at this place are fixed"),
+        ("min_length", 40, "no answer ends before this length"),
+        ("max_new_tokens", 20, "longer answers are cut"),
+        ("num_beams", 4, "beam search replaces greedy decoding"),
+        ("no_repeat_ngram_size", 3, "tokens that repeat are penalised"),
+        ("temperature", 0.7, "sampling follows it"),
+        ("min_p", 0.1, "sampling follows it"),
+        ("use_cache", False, "the model attends to its answer in both directions"),
+    ],
+)
+def test_a_setting_that_stock_generate_follows_is_named_with_its_effect(capsys, model, key, value, effect):
+    edit("generation_config.json", **{key: value})(model)
+    code, report = examined(capsys, model)
+    (finding,) = report["findings"]
+    assert code == 1 and finding["check"] == "generation_config" and finding["remedy"] == f"remove {key}."
+    assert f"generation_config.json: {key} {json.dumps(value)}: " in finding["problem"] and effect in finding["problem"]
+
+
+def test_settings_without_an_effect_are_no_problem(capsys, model):
+    neutral = {"do_sample": False, "repetition_penalty": 1.0, "temperature": 1.0, "top_k": 50, "max_length": 1024}
+    neutral |= {"suppress_tokens": [], "num_beams": 1, "min_length": 0, "transformers_version": "5.9.0"}
+    edit("generation_config.json", **neutral)(model)
+    assert examined(capsys, model)[0] == 0
+
+
+def test_a_pad_token_is_compared_with_the_end_token_and_with_the_config(capsys, model):
+    edit("tokenizer_config.json", pad_token="<|box_end|>")(model)
+    (finding,) = examined(capsys, model)[1]["findings"]
+    assert (
+        "the pad token <|box_end|> is the end token" in finding["problem"]
+        and "never train the end" in finding["problem"]
+    )
+    edit("tokenizer_config.json", pad_token="<|vision_pad|>")(model)
+    (finding,) = examined(capsys, model)[1]["findings"]
+    assert "has the id 16, but pad_token_id in config.json is 5" in finding["problem"]
 
 
 def swapped_tokens(folder: Path) -> None:

@@ -52,6 +52,10 @@ class Checkpoint:
         value: int = self.config.get(key, getattr(HrmTextConfig, key))
         return value
 
+    def token_id(self, token: str) -> int | None:
+        """Return the id of a token; None if the tokenizer is missing or lacks it."""
+        return self.tokenizer.token_to_id(token) if self.tokenizer is not None else None
+
     def saved_layers(self) -> dict[str, set[int]]:
         """Return the numbers of the layers that have a saved tensor, for each of the stacks H and L."""
         numbers: dict[str, set[int]] = {"H": set(), "L": set()}

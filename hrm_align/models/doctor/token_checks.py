@@ -20,6 +20,7 @@ from hrm_align.models.doctor.checkpoint import (
     Findings,
     fixable_finding,
 )
+from hrm_align.models.stock_generation import find_pad_fault, find_settings
 from hrm_align.rendering import (
     BOX_END,
     BOX_START,
@@ -35,6 +36,7 @@ from hrm_align.rendering import (
     Layout,
     Renderer,
     chat_template,
+    is_unmarked,
 )
 
 CONTROL_IDS = {  # ids of the published tokenizer
@@ -67,7 +69,7 @@ def token_ids(checkpoint: Checkpoint) -> Findings:
 
 
 def generation(checkpoint: Checkpoint) -> Findings:
-    """Check the token ids in generation_config.json; with a wrong end token, generation never stops."""
+    """Check generation_config.json: its token ids (with a wrong end token, no answer ends), and settings that stock `generate` follows."""
     if GENERATION not in checkpoint.documents or _has_another_layout(checkpoint):
         return  # without the file, generation uses the ids of config.json
     stated, ids = checkpoint.documents[GENERATION], _expected_ids(checkpoint)
@@ -79,6 +81,10 @@ def generation(checkpoint: Checkpoint) -> Findings:
     if wrong:
         problem = ", ".join(f"{key} is {stated.get(key)}" for key in wrong)
         yield fixable_finding("generation_config", GENERATION, problem, **wrong)
+    positions = checkpoint.size("max_position_embeddings")
+    for setting in find_settings(stated, ids.get(BOX_END), positions):
+        problem = f"{setting}: {setting.effect} in stock `generate`"
+        yield fixable_finding("generation_config", GENERATION, problem, **{setting.key: GONE})
 
 
 def special_tokens(checkpoint: Checkpoint) -> Findings:
@@ -97,7 +103,9 @@ def special_tokens(checkpoint: Checkpoint) -> Findings:
                 wrong[f"{word}_token"] = name
         if wrong:
             problem = ", ".join(f"{key} is {stated.get(key)}" for key in wrong)
-            yield fixable_finding("special_tokens", document, problem, **wrong)
+            pad, id_of = checkpoint.config.get("pad_token_id"), _expected_ids(checkpoint).get
+            fault = find_pad_fault(stated.get("pad_token"), pad, id_of(BOX_END), checkpoint.token_id)
+            yield fixable_finding("special_tokens", document, f"{problem}{f' ({fault})' if fault else ''}", **wrong)
 
 
 def input_names(checkpoint: Checkpoint) -> Findings:
@@ -181,6 +189,8 @@ def template(checkpoint: Checkpoint) -> Findings:
             checkpoint.documents[TOKENIZER_CONFIG].pop("chat_template")
 
     problem = f"{TEMPLATE} is missing" if saved is None else f"{TEMPLATE} does not render the token ids of training"
+    if is_unmarked(saved, ours):
+        problem = f"{TEMPLATE} comes from an earlier release: it does not mark answers, which assistant_only_loss of stock trainers needs"
     yield Finding("chat_template", problem, "write hrm_align's template (the old one remains as .bak).", apply)
 
 
