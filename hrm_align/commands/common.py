@@ -6,38 +6,32 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import torch
 from peft import PeftModel
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
+from hrm_align.config.checks import CommandLine
 from hrm_align.config.yaml_file import mapping_or_text
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.models.adapters import BASE, base_name, is_adapter, load_adapted, named, open_adapter
-from hrm_align.models.loading import AUTO, default_device
+from hrm_align.models.loading import AUTO, DTYPES, default_device
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
 Options = TypeVar("Options")
 ADAPTER = "adapter"  # name of an adapter that is given as --model
 
 
-class _UserErrorParser(argparse.ArgumentParser):
-    """An ArgumentParser of the command `name` that raises UserError where argparse would exit."""
-
-    def __init__(self, name: str, description: str):
-        super().__init__(prog=f"hrm-align {name}", description=description, allow_abbrev=False)
+class _UserErrorParser(CommandLine):
+    """Argument parser of a command."""
 
     def add_json_option(self) -> None:
         """Add --json, which every command has."""
         self.add_argument("--json", action="store_true", help="print JSON for programs")
-
-    def error(self, message: str) -> NoReturn:
-        """Raise UserError, so that argument errors are printed like all other errors."""
-        raise UserError(f"{message} (see {self.prog} --help)")
 
 
 class PathParser(_UserErrorParser):
@@ -55,7 +49,11 @@ class CommandParser(_UserErrorParser):
         super().__init__(name, description)
         self.add_argument("--model", required=True, help="checkpoint folder, Hub id, or `tiny`")
         self.add_argument(
-            "--dtype", default=AUTO, help="float32, bfloat16 or float16 (default auto: the dtype of the checkpoint)"
+            "--dtype",
+            default=AUTO,
+            choices=[*DTYPES, AUTO],
+            metavar="DTYPE",
+            help="float32, bfloat16 or float16 (default auto: the dtype of the checkpoint)",
         )
         self.add_argument("--device", help="cpu, cuda, mps (default: the accelerator if there is one)")
         self.add_json_option()
