@@ -147,18 +147,23 @@ def asked_in_turn(model: Any) -> Iterator[str]:
         yield name
 
 
-def read_examples(path: str, condition: str | None = None, split: str | None = None, **schema: Any) -> list[Example]:
+def read_examples(
+    path: str, condition: str | None = None, split: str | None = None, default_split: str = "test", **schema: Any
+) -> list[Example]:
     """Read the rows of a file, directory or Hub id; a malformed row is an error.
 
     Args:
         path: file, directory or Hub id.
         condition: condition of rows that name none.
-        split: split of a directory or Hub id; default `test`, so that rows of the training split are not scored by mistake.
+        split: split of a directory or Hub id.
+        default_split: split if `split` is None; `test`, so that rows of the training split are not scored by mistake.
         schema: `columns` and `format`, as in `DatasetSpec`.
     """
     spec = DatasetSpec(path=path, **schema)
     if not Path(path).is_file():
-        spec.split = split or "test"
+        spec.split = split or default_split
+    elif split is not None:
+        raise UserError(f"--split {split} applies to a directory or a Hub id, and {path} is a file. Leave --split out.")
     if condition is not None:
         parse_condition(condition)
     default = DEFAULT_CONDITION if condition is None else condition

@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
         "--deadline", type=float, default=10.0, help=f"seconds allowed for {BATCH_ROWS} rows (default 10)"
     )
     arguments = parser.parse_args(argv)
-    if arguments.name is None and arguments.file is None:
+    if arguments.name is None and arguments.file is None and arguments.function is None:
         if arguments.data is not None:
             raise UserError(
                 f"no reward is named to grade --data {arguments.data}. Name one of {', '.join(GRADERS)}, or give --file."

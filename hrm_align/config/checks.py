@@ -67,7 +67,7 @@ class StrictParser(argparse.ArgumentParser):
             namespace, rest = self.parse_known_args(words, blank)
         except argparse.ArgumentError as error:
             key = (error.argument_name or "").split("/")[0].lstrip("-")
-            raise UserError(f"{where}: {key}: {_end_sentence(error.message)}") from None
+            raise UserError(f"{where}: {key}: {_end_sentence(error.message + _remedy(error.message))}") from None
         return {k: Setting(v, where) for k, v in vars(namespace).items() if v is not unset}, rest
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -78,6 +78,18 @@ class StrictParser(argparse.ArgumentParser):
         near = difflib.get_close_matches(str(value), choices, n=1)
         remedy = f"did you mean {near[0]}?" if near else f"use a choice that --help lists, such as {choices[0]}"
         raise argparse.ArgumentError(action, f"invalid choice: {value!r}: {remedy}")
+
+
+def _remedy(message: str) -> str:
+    """Return what to do about an error of argparse that names the value alone; empty for other errors."""
+    remedies = {
+        "invalid int value": "Use a whole number",
+        "invalid float value": "Use a number",
+        "invalid true or false": "Use true or false",
+        "expected one argument": "Write the value after the setting",
+        "expected at least one argument": "Write one value or more after the setting",
+    }
+    return next((f". {remedy}" for start, remedy in remedies.items() if message.startswith(start)), "")
 
 
 def _end_sentence(message: str) -> str:
@@ -91,7 +103,7 @@ def _truth(word: str) -> bool:
         return True
     if word.lower() in ("no", "false", "f", "n", "0"):
         return False
-    raise argparse.ArgumentTypeError(f"Truthy value expected: got {word}, use true or false")
+    raise argparse.ArgumentTypeError(f"invalid true or false value: {word!r}")
 
 
 # How the types of schema.json are read; any other type is text.
@@ -327,6 +339,15 @@ class CommandLine(argparse.ArgumentParser):
                 raise UserError(f"invalid value for --{name}: {value}. Use {fault}.")
         warn_of_repeated(self, args or ())
         return arguments, rest
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse the options. Raises UserError for an unknown option before one that is missing, which may be the same, misspelt."""
+        for name in (word.partition("=")[0] for word in args or ()):
+            if name.startswith("--") and name != "--" and name not in self._option_string_actions:
+                near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+                remedy = f"did you mean {near[0]}?" if near else f"see {self.prog} --help."
+                raise UserError(f"unknown option {name} of {self.prog}: {remedy}")
+        return super().parse_args(args, namespace)
 
     def error(self, message: str) -> Any:
         """Raise UserError, so that argument errors are printed like all other errors."""

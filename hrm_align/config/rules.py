@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -218,6 +219,16 @@ def _check_training(training: Any, fail: Fail) -> None:
     multiple = training.pad_to_multiple_of
     if isinstance(multiple, int) and multiple < 1:
         fail("pad_to_multiple_of", f"is {multiple}. Use 1 or more, such as 8, or leave it out")
+    unknown = [key for key in (checkpointing or ()) if key not in _CHECKPOINTING]
+    if unknown:
+        fail(
+            "activation_checkpointing_kwargs", f"sets {unknown[0]}, which is no option. Use {', '.join(_CHECKPOINTING)}"
+        )
+    every = (checkpointing or {}).get("every_n_layers", 1)
+    if not isinstance(every, int) or every < 1:
+        fail("activation_checkpointing_kwargs", f"sets every_n_layers {every!r}. Use a whole number, 1 or more")
+    if training.preemption_dir is not None and Path(training.preemption_dir).is_file():
+        fail("preemption_dir", f"is {training.preemption_dir}, a file. Name a folder")
     if isinstance(checkpointing, dict) and checkpointing.get("use_reentrant"):
         fail(
             "activation_checkpointing_kwargs",
@@ -225,6 +236,16 @@ def _check_training(training: Any, fail: Fail) -> None:
         )
 
 
+# Options of activation_checkpointing_kwargs: those of the trainer, and those of torch.utils.checkpoint.
+_CHECKPOINTING = (
+    "every_n_layers",
+    "offload",
+    "use_reentrant",
+    "preserve_rng_state",
+    "determinism_check",
+    "debug",
+    "context_fn",
+)
 _COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
@@ -350,7 +371,7 @@ def _check_optimizer(training: Any, fail: Fail) -> None:
         value += f" with optim_args {training.optim_args}"
     alternative = f"use another optimizer, such as {StabiliserArguments.ADAM_ATAN2}"
     try:
-        _try_optimizer(training)
+        keywords = _try_optimizer(training)
     except ImportError as error:
         problem = f"needs a package that is not installed ({first_sentence(error)})"
         fail("optim", f"{value}, which {problem}. Install the package, or {alternative}")
@@ -359,16 +380,29 @@ def _check_optimizer(training: Any, fail: Fail) -> None:
             training.optim_target_modules is None
         ):  # otherwise the error may be about layers that only the real model has
             fail("optim", f"{value}, which cannot be built ({first_sentence(error)}). Fix optim_args, or {alternative}")
+        return
+    if OptimizerNames(training.optim).value in _PLAIN:
+        given = [pair.partition("=")[0] for pair in (training.optim_args or "").replace(" ", "").split(",") if pair]
+        if ignored := [key for key in given if key not in keywords]:
+            fail(
+                "optim_args",
+                f"sets {ignored[0]}, which {OptimizerNames(training.optim).value} does not read. Leave it out",
+            )
 
 
-def _try_optimizer(training: Any) -> None:
-    """Build the optimizer for a layer of one weight, to raise its errors."""
+# Optimizers whose keywords are all that Transformers takes from optim_args.
+_PLAIN = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adagrad", "rmsprop")
+
+
+def _try_optimizer(training: Any) -> dict[str, Any]:
+    """Build the optimizer for a layer of one weight, to raise its errors. Returns its keywords."""
     from transformers import Trainer
 
     layer: Any = nn.Linear(1, 1)
     make, keywords = Trainer.get_optimizer_cls_and_kwargs(training, layer)
     if not keywords.keys() & {"params", "model", "optimizer_dict"}:  # these optimizers need the real model
         make(layer.parameters(), **keywords)
+    return dict(keywords)
 
 
 def _check_schedule(training: Any, fail: Fail) -> None:

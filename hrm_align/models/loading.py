@@ -55,6 +55,8 @@ def resolve(name: str, needed: str = "config.json") -> str:
     if name == TINY:
         return str(files("hrm_align.models").joinpath("tiny"))
     path = Path(name).expanduser()
+    if path.is_file():
+        raise UserError(f"{name} is a file, not the folder of a model. Name the folder, a Hub id, or {TINY!r}.")
     if path.exists():
         if (path / "adapter_config.json").exists():
             raise UserError(

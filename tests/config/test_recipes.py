@@ -188,7 +188,7 @@ def test_a_recipe_may_be_all_flags() -> None:
         ("formatting_func: f", "columns"),
         ("learning_rate: fast", "learning_rate: invalid float value: 'fast'"),
         ("max_length: 12.5", "max_length: invalid int value: '12.5'"),
-        ("packing: maybe", "packing: Truthy value expected: got maybe"),
+        ("packing: maybe", "packing: invalid true or false value: 'maybe'. Use true or false."),
         ("learning_rate: [1, 2]", "learning_rate: a list. Use a number."),
         ("lr_scheduler_kwargs: 3", "lr_scheduler_kwargs is '3', which is not a mapping"),
         ("learning_rate:", "learning_rate: empty. Use a number."),

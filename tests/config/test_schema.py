@@ -142,6 +142,10 @@ def seconds_of(*command):
         (["-m", "hrm_align.cli", "grpo", "--help"], 0.6),
         (["-m", "hrm_align.cli", "sft", "--lerning_rate", "1"], 0.6),
         (["-m", "hrm_align.cli", "sft", "--config", "recipes/tiny/stf.yaml"], 0.6),
+        (["-m", "hrm_align.cli", "sft", "--config", "recipes/tiny/sft.yaml", "--max_steps", "abc"], 0.6),
+        (["-m", "hrm_align.cli", "grpo", "--config", "recipes/tiny/math_grpo.yaml", "--beta", "-1"], 0.6),
+        (["-m", "hrm_align.cli", "evaluate", "--model", "tiny", "--data", "rows.jsonl", "--limit", "0"], 0.6),
+        (["-m", "hrm_align.cli", "estimate", "--config", "recipes/tiny/sft.yaml", "--seed", "-1"], 0.6),
     ],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, list) else None,
 )
