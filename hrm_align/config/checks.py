@@ -341,7 +341,7 @@ class CommandLine(argparse.ArgumentParser):
         return arguments, rest
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse the options. Raises UserError for an unknown option before one that is missing, which may be the same, misspelt."""
+        """Parse the options. Raises UserError for an unknown option before a missing option, which may be the same, misspelt."""
         for name in (word.partition("=")[0] for word in args or ()):
             if name.startswith("--") and name != "--" and name not in self._option_string_actions:
                 near = difflib.get_close_matches(name, self._option_string_actions, n=1)

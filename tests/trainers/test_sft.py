@@ -165,7 +165,7 @@ def test_held_out_rows_are_packed_if_eval_packing_is_set_and_otherwise_as_the_tr
 
     def evaluated(name, *flags):
         once = ("--max_length", "512", "--max_steps", "1", "--learning_rate", "0", "--save_strategy", "no")
-        evaluation = ("--eval_datasets", rows, "--eval_strategy", "steps", "--eval_steps", "1")
+        evaluation = ("--eval_datasets", str(rows), "--eval_strategy", "steps", "--eval_steps", "1")
         sft(tmp_path / name, rows, *once, *evaluation, "--per_device_eval_batch_size", "1", *flags)
         (entry,) = [entry for entry in metrics(tmp_path / name) if "eval_runtime" in entry]
         stored = yaml.safe_load((tmp_path / name / "run/resolved.yaml").read_text())["eval_packing"]
