@@ -15,7 +15,8 @@ from importlib import import_module
 from pathlib import Path
 
 from hrm_align._version import __version__
-from hrm_align.config.schema import check_words, schema
+from hrm_align.config.checks import check_options, check_words, kind_given
+from hrm_align.config.schema import schema
 from hrm_align.errors import PREEMPTED_CODE, Preempted, RunError, Terminated, UserError
 from hrm_align.output import emit, results_only
 from hrm_align.releases import check_releases
@@ -110,16 +111,22 @@ def answered_by_schema(argv: Sequence[str]) -> bool:
         Whether the help was printed, so that nothing remains to do.
 
     Raises:
-        UserError: see `hrm_align.config.schema.check_words`.
+        UserError: see `hrm_align.config.checks`.
     """
     command, words = argv[0], argv[1:]
     if command in RECIPES:
         return check_words(command, words)
-    for name in (" ".join(argv[:2]), command):
-        known = schema()["commands"].get(name)
-        if known is not None and {"-h", "--help"} & {*words}:
-            emit(known["help"].rstrip("\n"))
-            return True
+    names = [name for name in (" ".join(argv[:2]), command) if name in schema()["commands"]]
+    if not names:
+        return False
+    known = schema()["commands"][names[0]]
+    if {"-h", "--help"} & {*words}:
+        emit(known["help"].rstrip("\n"))
+        return True
+    if "options" in known:
+        rest = check_options(names[0], argv[len(names[0].split()) :])
+        if command == "estimate":
+            check_words(kind_given(rest), rest)
     return False
 
 

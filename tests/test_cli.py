@@ -340,7 +340,13 @@ def test_ctrl_c_says_how_a_training_goes_on(capsys, monkeypatch, command, says):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(f"{COMMANDS[command][0]}.main", stopped)
-    code, _, err = run(capsys, command)
+    training = ("--model_name_or_path", "tiny", "--datasets", "a.jsonl", "--output_dir", "runs/x")
+    words = {
+        "sft": training,
+        "grpo": (*training, "--rewards", "exact"),
+        "generate": ("--model", "tiny", "--prompt", "x"),
+    }
+    code, _, err = run(capsys, command, *words[command])
     assert code == 130 and err.startswith("interrupted") and ("--resume_from_checkpoint latest" in err) == says
 
 

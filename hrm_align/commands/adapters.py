@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from hrm_align.commands.common import PathParser, add_schema_options, at_least, read_examples, read_schema_options
+from hrm_align.commands.common import PathParser, add_schema_options, read_examples, read_schema_options
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import evaluate, last_turns
@@ -120,7 +120,7 @@ def merge_adapter(argv: Sequence[str]) -> None:
     merged, report = merge(
         model,
         _read_prompts(arguments, tokenizer),
-        max_new_tokens=at_least(arguments.max_new_tokens, 1, "--max_new_tokens"),
+        max_new_tokens=arguments.max_new_tokens,
         tolerance=arguments.tolerance,
     )
     target = Path(arguments.to)
@@ -154,9 +154,7 @@ def _read_prompts(arguments: argparse.Namespace, tokenizer: PreTrainedTokenizerF
 
 def _read_rows(arguments: argparse.Namespace) -> list[Example]:
     """Read the rows of --data, one for the last turn of each conversation, at most --limit."""
-    return last_turns(read_examples(arguments.data, **read_schema_options(arguments)))[
-        : at_least(arguments.limit, 1, "--limit")
-    ]
+    return last_turns(read_examples(arguments.data, **read_schema_options(arguments)))[: arguments.limit]
 
 
 def compare_adapters(argv: Sequence[str]) -> None:

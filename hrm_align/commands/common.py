@@ -9,8 +9,9 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
+from hrm_align.config.checks import CommandLine
 from hrm_align.config.yaml_file import mapping_or_text
 from hrm_align.errors import UserError
 
@@ -23,19 +24,12 @@ Options = TypeVar("Options")
 ADAPTER = "adapter"  # name of an adapter that is given as --model
 
 
-class _UserErrorParser(argparse.ArgumentParser):
-    """An ArgumentParser of the command `name` that raises UserError where argparse would exit."""
-
-    def __init__(self, name: str, description: str):
-        super().__init__(prog=f"hrm-align {name}", description=description, allow_abbrev=False)
+class _UserErrorParser(CommandLine):
+    """Argument parser of a command."""
 
     def add_json_option(self) -> None:
         """Add --json, which every command has."""
         self.add_argument("--json", action="store_true", help="print JSON for programs")
-
-    def error(self, message: str) -> NoReturn:
-        """Raise UserError, so that argument errors are printed like all other errors."""
-        raise UserError(f"{message} (see {self.prog} --help)")
 
 
 class PathParser(_UserErrorParser):
@@ -50,12 +44,16 @@ class CommandParser(_UserErrorParser):
     """Argument parser of a command that runs a model: --model, --dtype, --device and --json."""
 
     def __init__(self, name: str, description: str, needs_model: bool = True):
-        from hrm_align.models.loading import AUTO
+        from hrm_align.models.loading import AUTO, DTYPES
 
         super().__init__(name, description)
         self.add_argument("--model", required=needs_model, help="checkpoint folder, Hub id, or `tiny`")
         self.add_argument(
-            "--dtype", default=AUTO, help="float32, bfloat16 or float16 (default auto: the dtype of the checkpoint)"
+            "--dtype",
+            default=AUTO,
+            choices=[*DTYPES, AUTO],
+            metavar="DTYPE",
+            help="float32, bfloat16 or float16 (default auto: the dtype of the checkpoint)",
         )
         self.add_argument("--device", help="cpu, cuda, mps (default: the accelerator if there is one)")
         self.add_json_option()
@@ -159,13 +157,16 @@ def asked_in_turn(model: Any) -> Iterator[str]:
         yield name
 
 
-def read_examples(path: str, condition: str | None = None, split: str | None = None, **schema: Any) -> list[Example]:
+def read_examples(
+    path: str, condition: str | None = None, split: str | None = None, default_split: str = "test", **schema: Any
+) -> list[Example]:
     """Read the rows of a file, directory or Hub id; a malformed row is an error.
 
     Args:
         path: file, directory or Hub id.
         condition: condition of rows that name none.
-        split: split of a directory or Hub id; default `test`, so that rows of the training split are not scored by mistake.
+        split: split of a directory or Hub id.
+        default_split: split if `split` is None; `test`, so that rows of the training split are not scored by mistake.
         schema: `columns` and `format`, as in `DatasetSpec`.
     """
     return read_entries(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from hrm_align.commands.common import PathParser, at_least
-from hrm_align.config.parser import keys_given, parse
+from hrm_align.commands.common import PathParser
+from hrm_align.config.checks import keys_given, kind_given
+from hrm_align.config.parser import parse
 from hrm_align.errors import UserError
 from hrm_align.estimates.model import GIB
 from hrm_align.estimates.rl import GRPOEstimate, estimate_grpo
@@ -109,17 +109,6 @@ def _parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         help="number of processes that train together, each on its own device (default 1)",
     )
     options, recipe_words = parser.parse_known_args(argv)
-    for name, meaning in (
-        ("memory", "the device's memory in GiB"),
-        ("tflops", "the sustained compute of the device in TFLOP per second"),
-        ("bandwidth", "the memory bandwidth of the device in TB per second"),
-    ):
-        value = getattr(options, name)
-        if value is not None and not 0 < value < math.inf:
-            raise UserError(f"invalid value for --{name}: {value}. Give {meaning}, a number above 0.")
-    at_least(options.processes, 1, "--processes")
-    if options.prompt_tokens is not None:
-        at_least(options.prompt_tokens, 1, "--prompt_tokens")
     return options, recipe_words
 
 
@@ -211,9 +200,8 @@ def parse_either(argv: Sequence[str], unless_given: Mapping[str, str] | None = N
         argv: the command line arguments of the recipe.
         unless_given: values, as text, of settings that neither file nor flags set; settings of the other kind are ignored.
     """
-    keys = keys_given(GRPO, argv)
-    kind = GRPO if "rewards" in keys else SFT
-    known = kind.keys - keys
+    kind = GRPO if kind_given(argv) == GRPO.name else SFT
+    known = kind.keys - keys_given(argv)
     defaults = [f"--{key}={value}" for key, value in (unless_given or {}).items() if key in known]
     recipe: SFTRecipe | GRPORecipe = parse(kind, [*argv, *defaults], to_run=False)
     return recipe

@@ -19,7 +19,6 @@ from hrm_align.commands.common import (
     add_adapter_option,
     add_schema_options,
     asked_in_turn,
-    at_least,
     check_save,
     load,
     read_entries,
@@ -72,9 +71,6 @@ def main(argv: Sequence[str]) -> None:
     add_adapter_option(parser)
     arguments = parser.parse_args(argv)
     entries = _complete(arguments)
-    for option, least in (("limit", 1), ("max_new_tokens", 1), ("batch_size", 1)):
-        if getattr(arguments, option) is not None:
-            at_least(getattr(arguments, option), least, f"--{option}")
     check_save(arguments.save)
     check_match(arguments.match, "--match")
     if arguments.schema and arguments.match != "json":

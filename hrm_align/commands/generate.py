@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hrm_align.commands.common import CommandParser, add_adapter_option, asked_in_turn, at_least, load
+from hrm_align.commands.common import CommandParser, add_adapter_option, asked_in_turn, load
 from hrm_align.errors import UserError
 from hrm_align.output import emit
 from hrm_align.rendering import DEFAULT_CONDITION, get_renderer, parse_condition
@@ -28,13 +28,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, help="seed of the sampling")
     add_adapter_option(parser)
     arguments = parser.parse_args(argv)
-    at_least(arguments.max_new_tokens, 1, "--max_new_tokens")
     parse_condition(arguments.condition)
-    if not 0 <= arguments.temperature < float("inf"):
-        raise UserError(
-            f"invalid value for --temperature: {arguments.temperature}. Use 0 for greedy decoding, or a positive number."
-        )
-
     model, tokenizer = load(arguments)
     renderer = get_renderer(tokenizer)
     system = [{"role": "system", "content": arguments.system}] if arguments.system else []

@@ -15,7 +15,6 @@ from transformers import PreTrainedTokenizerFast
 from hrm_align.commands.common import (
     CommandParser,
     add_schema_options,
-    at_least,
     load,
     read_examples,
     read_schema_options,
@@ -41,10 +40,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--rows", type=int, default=3, help="number of rows to show (default 3; --json prints all)")
     parser.add_argument("--no_proof", action="store_true", help="show the rows only, without loading the model")
     arguments = parser.parse_args(argv)
-    at_least(arguments.max_length, 8, "--max_length")
-    at_least(arguments.rows, 0, "--rows")
-
-    examples = read_examples(arguments.data, arguments.condition, "train", **read_schema_options(arguments))
+    schema = read_schema_options(arguments)
+    examples = read_examples(arguments.data, arguments.condition, default_split="train", **schema)
     tokenizer = load_tokenizer(arguments.model)
     documents, dropped = tokenize(examples, get_renderer(tokenizer), arguments.max_length)
     if arguments.json:

@@ -12,7 +12,6 @@ from rich.table import Table
 from hrm_align.commands.common import (
     CommandParser,
     add_schema_options,
-    at_least,
     check_save,
     load,
     read_examples,
@@ -52,8 +51,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampling (default 0)")
     parser.add_argument("--save", help="write each prompt's pass rate to this new file, for `headroom:` in a recipe")
     arguments = parser.parse_args(argv)
-    at_least(arguments.samples, 1, "--samples")
-    decoding = Decoding(at_least(arguments.max_new_tokens, 1, "--max_new_tokens"), arguments.temperature)
+    decoding = Decoding(arguments.max_new_tokens, arguments.temperature)
     check_save(arguments.save)
     # Read rewards and rows before the model, so that an error in them is reported at once.
     specs = [RewardSpec.of(entry) for entry in arguments.rewards]

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hrm_align.commands.common import PathParser, add_schema_options, at_least, read_examples, read_schema_options
+from hrm_align.commands.common import PathParser, add_schema_options, read_examples, read_schema_options
 from hrm_align.data.examples import Example
 from hrm_align.data.readers import BadRow
 from hrm_align.data.sources import read_rows
@@ -60,9 +60,7 @@ def main(argv: Sequence[str]) -> None:
         "--deadline", type=float, default=10.0, help=f"seconds allowed for {BATCH_ROWS} rows (default 10)"
     )
     arguments = parser.parse_args(argv)
-    if arguments.limit is not None:
-        at_least(arguments.limit, 1, "--limit")
-    if arguments.name is None and arguments.file is None:
+    if arguments.name is None and arguments.file is None and arguments.function is None:
         if arguments.data is not None:
             raise UserError(
                 f"no reward is named to grade --data {arguments.data}. Name one of {', '.join(GRADERS)}, or give --file."

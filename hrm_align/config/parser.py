@@ -11,7 +11,6 @@ relative paths.
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
@@ -23,26 +22,24 @@ import yaml
 from transformers import HfArgumentParser
 
 from hrm_align.config.arguments import Entry
+from hrm_align.config.checks import COMMAND_LINE, Setting, StrictParser, check_words
 from hrm_align.config.launcher import check_launcher
 from hrm_align.config.recipe_files import absolute, find_recipe, locate
 from hrm_align.config.rules import (
     ADAPTER_KEYS,
     RecipeKind,
-    Setting,
     check_recipe,
     check_runnable,
     failing,
     first_sentence,
     recipe_kind,
 )
-from hrm_align.config.schema import check_words, schema
+from hrm_align.config.schema import schema
 from hrm_align.config.yaml_file import mapping_or_text, read_yaml
 from hrm_align.errors import UserError, join_names
 
-FEW_CHOICES = 8  # an error lists up to so many choices; of more choices it names the nearest
 
-
-class RecipeParser(HfArgumentParser):
+class RecipeParser(StrictParser, HfArgumentParser):
     """Parser of the settings of a recipe kind, for command line flags and for values of the recipe file."""
 
     def __init__(self, kind: RecipeKind):
@@ -58,42 +55,6 @@ class RecipeParser(HfArgumentParser):
                 action.type = mapping_or_text
             if action.dest in hidden:
                 action.help = argparse.SUPPRESS
-
-    def read(self, words: Sequence[str], where: str) -> tuple[dict[str, Setting], list[str]]:
-        """Parse flags.
-
-        Args:
-            words: command line arguments.
-            where: the place to name in errors: `command line` or `file:line`.
-
-        Returns:
-            The settings that were given, and the arguments that belong to no setting.
-
-        Raises:
-            UserError: for an invalid value.
-        """
-        unset = object()  # the default, which no given setting can equal
-        blank = argparse.Namespace(**dict.fromkeys(["config", *self.hints], unset))
-        try:
-            namespace, rest = self.parse_known_args(words, blank)
-        except argparse.ArgumentError as error:
-            key = (error.argument_name or "").split("/")[0].lstrip("-")
-            raise UserError(f"{where}: {key}: {_end_sentence(error.message)}") from None
-        return {k: Setting(v, where) for k, v in vars(namespace).items() if v is not unset}, rest
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Check a value against its choices; where there are many, name the nearest one instead of all."""
-        choices = [str(choice) for choice in action.choices or ()]
-        if len(choices) <= FEW_CHOICES or value in action.choices:  # type: ignore[operator]
-            return super()._check_value(action, value)
-        near = difflib.get_close_matches(str(value), choices, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"use a choice that --help lists, such as {choices[0]}"
-        raise argparse.ArgumentError(action, f"invalid choice: {value!r}: {remedy}")
-
-
-def _end_sentence(message: str) -> str:
-    """Return a message with a full stop, unless it is a question."""
-    return message if message.endswith("?") else message.rstrip(".") + "."
 
 
 def _may_be_mapping(hint: Any) -> bool:
@@ -118,15 +79,12 @@ def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
     if check_words(kind.name, argv):
         raise SystemExit(0)
     parser = RecipeParser(kind)
-    flags, rest = parser.read(argv, "command line")
+    flags, rest = parser.read(argv, COMMAND_LINE)
     for word in rest:
-        _check_release(parser, word.partition("=")[0].removeprefix("--").replace("-", "_"), "command line")
+        _check_release(parser, word.partition("=")[0].removeprefix("--").replace("-", "_"), COMMAND_LINE)
         raise UserError(f"command line: unexpected argument {word!r}. Use --setting value.")
     config = flags.pop("config", None)
     settings = (_read_file(parser, find_recipe(config.value)) if config else {}) | flags
-    for key, (accepted, reason) in kind.refused.items():
-        if key in settings and settings[key].value not in accepted:
-            raise UserError(f"{settings[key].where}: {key} cannot be set to this value: {reason}.")
     recipe = kind.recipe(*(_build(cls, settings) for cls in kind.schema))
     check_recipe(kind, recipe, settings)
     if to_run:
@@ -135,13 +93,6 @@ def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
     if recipe.model.attn_implementation is None:
         recipe.model.attn_implementation = "per_document" if recipe.training.use_cpu else "sdpa"
     return recipe
-
-
-def keys_given(kind: RecipeKind, argv: Sequence[str]) -> set[str]:
-    """Return the names of all settings in flags and file, including those of other recipe kinds."""
-    flags, _ = RecipeParser(kind).read(argv, "command line")
-    config = flags.get("config")
-    return flags.keys() | (read_yaml(find_recipe(config.value))[1].keys() if config else set())
 
 
 def resolved(recipe: Any) -> dict[str, Any]:
@@ -185,7 +136,7 @@ def _read_file(parser: RecipeParser, path: Path) -> dict[str, Setting]:
         if isinstance(value_node, yaml.ScalarNode) and value_node.tag != "tag:yaml.org,2002:null":
             settings |= parser.read([f"--{key}={value_node.value}"], where)[0]  # converted like the value of a flag
         else:
-            settings[key] = Setting(_structured(key, values[key], parser.hints[key], where), where)
+            settings[key] = Setting(_structured(values[key], parser.hints[key]), where)
         try:
             settings[key] = Setting(locate(key, settings[key].value, path), where)
         except UserError as error:
@@ -204,23 +155,12 @@ def _check_release(parser: RecipeParser, key: str, where: str) -> None:
         )
 
 
-def _structured(key: str, value: Any, hint: Any, where: str) -> Any:
-    """Convert a null, list or mapping of the file to the type of the setting. Raises UserError for another type."""
-    kinds = {get_origin(kind) or kind: kind for kind in (hint, *get_args(hint))}
-    if type(value) not in kinds:
-        given = "a list" if isinstance(value, list) else "a mapping" if isinstance(value, dict) else "empty"
-        raise UserError(
-            f"{where}: invalid value for {key}: {given}. Use a value of type {getattr(hint, '__name__', None) or hint}."
-        )
-    (kind,) = get_args(kinds[list])[:1] or (None,) if isinstance(value, list) else (None,)
-    if isinstance(kind, type) and issubclass(kind, Entry):
-        for index, entry in enumerate(value):
-            if not isinstance(entry, (str, dict)):
-                raise UserError(
-                    f"{where}: invalid value for {key}[{index}]: {entry!r}. Use a {kind.BARE} or a mapping of settings."
-                )
-        return [kind(entry) for entry in value]
-    return value
+def _structured(value: Any, hint: Any) -> Any:
+    """Convert the entries of a list of the file to the type of the setting; null, mappings and other lists stay as they are."""
+    lists = [kind for kind in (hint, *get_args(hint)) if get_origin(kind) is list]
+    (kind,) = get_args(lists[0])[:1] if lists else (None,)
+    is_entry = isinstance(kind, type) and issubclass(kind, Entry)
+    return [kind(entry) for entry in value] if is_entry and isinstance(value, list) else value
 
 
 # Errors that the dataclasses of Transformers and TRL raise for invalid settings or missing packages.

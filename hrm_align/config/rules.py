@@ -1,4 +1,4 @@
-"""Rules for recipes: refused settings, bounds of single values, and combinations of settings.
+"""Rules for recipes: refused settings, ranges of numbers, required settings, and combinations of settings.
 
 Each trainer defines its `RecipeKind`; `hrm_align.config.parser` applies it. `check_runnable` finds out whether the trackers, the
 optimizer and the schedule can be built on this machine. Transformers would report a missing package, or an invalid argument of a
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,19 +21,22 @@ from transformers import SchedulerType
 from transformers.training_args import OptimizerNames
 
 from hrm_align.config.arguments import DataArguments, LoraArguments, ModelArguments, StabiliserArguments
+from hrm_align.config.bounds import (
+    BELOW_ONE,
+    COUNT,
+    COUNT_OR_NONE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SEED,
+    SHARE,
+    Bound,
+)
+from hrm_align.config.checks import Setting
 from hrm_align.config.schema import MOVED
-from hrm_align.errors import UserError
+from hrm_align.errors import UserError, join_names
 from hrm_align.rendering import parse_condition
 
 Fail = Callable[[str, str], None]  # called with a setting and a predicate ("is missing: ..."); raises UserError
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A value that a recipe gives, and its place: `file:line`, or `command line`."""
-
-    value: Any
-    where: str
 
 
 # Settings that a trainer does not support: the values that are accepted because they have no effect, and the reason.
@@ -43,6 +46,7 @@ ATTENTION = ("per_document", "sdpa", "eager", "flex_attention", "varlen")
 _LOADING = "set dtype, attn_implementation, model_revision and tokenizer_name_or_path instead"
 LAYOUT = "the layout of a document and its end token are fixed by the pretraining of HRM-Text"
 _AT_THE_END = "a run is pushed once, when it ends and its export has been checked"
+_NO_METRICS = "no function computes metrics from the predictions: set generation_eval_samples for the scores of answers"
 _LIGER = "Liger has no kernels for HRM-Text"
 REFUSED: Refused = {
     "average_tokens_across_devices": ((True,), "otherwise the loss would depend on how rows are spread over processes"),
@@ -50,6 +54,9 @@ REFUSED: Refused = {
     "hub_revision": ((None,), _AT_THE_END),
     "hub_strategy": (("every_save", "end"), _AT_THE_END),
     "hub_token": ((), "tokens do not belong in recipes. Set HF_TOKEN in the environment, or run `hf auth login`"),
+    "batch_eval_metrics": ((False,), _NO_METRICS),
+    "include_for_metrics": (([],), _NO_METRICS),
+    "label_names": ((None,), "the labels of a batch are always called labels"),
     "liger_kernel_config": ((None,), _LIGER),
     "model_init_kwargs": ((None,), _LOADING),
     "router_aux_loss_coef": ((None,), "HRM-Text is not a mixture of experts"),
@@ -57,22 +64,62 @@ REFUSED: Refused = {
     "use_liger_kernel": ((False,), _LIGER),
 }
 
-# The bound in words ("1 or more"), the test of a value, and the settings with this bound.
-Bound = tuple[str, Callable[[Any], bool], tuple[str, ...]]
+# Ranges of numbers, by setting; every other number must be finite. (`hrm_align.config.checks` applies the tables.)
+Bounds = Mapping[Bound, tuple[str, ...]]
+# fmt: off
+BOUNDS: Bounds = {
+    NOT_NEGATIVE: ("learning_rate", "weight_decay", "max_grad_norm", "warmup_steps", "eval_delay"),
+    POSITIVE: ("num_train_epochs", "lora_alpha", "adam_epsilon", "logging_steps", "eval_steps", "save_steps",
+               "neftune_noise_alpha"),
+    BELOW_ONE: ("adam_beta1", "adam_beta2", "eval_fraction", "lora_dropout"),
+    SHARE: ("max_bad_fraction", "max_dropped_fraction", "label_smoothing_factor", "guard_margin", "bp_warmup_ratio"),
+    COUNT_OR_NONE: ("generation_eval_samples", "log_samples", "guard_samples", "dataloader_num_workers"),
+    COUNT: ("lora_r", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps",
+            "save_total_limit", "eval_accumulation_steps", "torch_empty_cache_steps", "dataloader_prefetch_factor",
+            "ddp_bucket_cap_mb", "ddp_timeout", "dataset_num_proc"),
+    SEED: ("seed", "data_seed"),
+    Bound("1 or more, or -1 to go by num_train_epochs", 1, also=-1): ("max_steps",),
+    Bound("2 or more: one pass of each stack", 2): ("bp_steps", "bp_min_steps", "bp_max_steps"),
+    Bound("above 0 and below 1, such as 0.999", 0, 1, above=True, below=True): ("ema_decay",),
+}
+# fmt: on
 
-COUNT: tuple[str, Callable[[Any], bool]] = ("1 or more", lambda v: v >= 1)
-COUNT_OR_NONE: tuple[str, Callable[[Any], bool]] = ("0 or more", lambda v: v >= 0)
-SHARE: tuple[str, Callable[[Any], bool]] = ("between 0 and 1", lambda v: 0 <= v <= 1)
-BOUNDS: tuple[Bound, ...] = (
-    ("a finite number, 0 or more", lambda v: 0 <= v < math.inf, ("learning_rate", "weight_decay", "max_grad_norm")),
-    ("a finite number above 0", lambda v: 0 < v < math.inf, ("num_train_epochs",)),
-    ("0 or more, and below 1", lambda v: 0 <= v < 1, ("adam_beta1", "adam_beta2", "eval_fraction", "lora_dropout")),
-    (*SHARE, ("max_bad_fraction", "max_dropped_fraction", "label_smoothing_factor", "guard_margin")),
-    (*COUNT_OR_NONE, ("generation_eval_samples", "log_samples", "guard_samples")),
-    (*COUNT, ("lora_r", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")),
-    ("a finite number above 0", lambda v: v is None or 0 < v < math.inf, ("lora_alpha",)),
-    ("1 or more, or -1 to go by num_train_epochs", lambda v: v == -1 or v >= 1, ("max_steps",)),
+# The optimizers of Transformers that read optim_target_modules.
+_LOW_RANK = tuple(name.value for name in OptimizerNames if name.value.startswith(("galore", "apollo")))
+
+# The schedules of Transformers that read warmup_steps; the first one is what a constant rate with a warm-up is called.
+_WARMED = tuple(
+    name.value for name in SchedulerType if name.value not in ("constant", "reduce_lr_on_plateau", "greedy")
 )
+_WARMED = ("constant_with_warmup", *(name for name in _WARMED if name != "constant_with_warmup"))
+
+# Settings that have an effect only with another setting: the other setting, and its values (none: any value but false and 0).
+Needs = Mapping[str, tuple[str, tuple[Any, ...]]]
+NEEDS: Needs = {
+    "activation_checkpointing_kwargs": ("activation_checkpointing", ()),
+    "bp_min_steps": ("bp_warmup_ratio", ()),
+    "bp_warmup_ratio": ("bp_min_steps", ()),
+    "dataloader_multiprocessing_context": ("dataloader_num_workers", ()),
+    "dataloader_persistent_workers": ("dataloader_num_workers", ()),
+    "dataloader_prefetch_factor": ("dataloader_num_workers", ()),
+    "ema_for_evaluation": ("ema_decay", ()),
+    "eval_delay": ("eval_strategy", ("steps", "epoch")),
+    "eval_steps": ("eval_strategy", ("steps",)),
+    "fsdp_config": ("fsdp", ()),
+    "guard_margin": ("guard_datasets", ()),
+    "guard_samples": ("guard_datasets", ()),
+    "logging_steps": ("logging_strategy", ("steps",)),
+    "optim_target_modules": ("optim", _LOW_RANK),
+    "save_steps": ("save_strategy", ("steps",)),
+    "warmup_steps": ("lr_scheduler_type", _WARMED),
+}
+
+# Settings that every recipe must give, and what to do about a missing one.
+REQUIRED: Mapping[str, str] = {
+    "model_name_or_path": "Name the model to train, in the recipe or as a flag",
+    "datasets": "Name the data sets to train on, in the recipe or as a flag",
+    "output_dir": "Name the folder for the run, in the recipe or as a flag",
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +131,9 @@ class RecipeKind:
         recipe: dataclass of a parsed recipe; its fields are instances of `schema`, in this order.
         schema: dataclasses of the settings.
         refused: settings that the trainer does not support.
-        bounds: bounds of single values.
+        bounds: ranges of numbers.
+        needs: settings that have an effect only with another one.
+        required: settings that a recipe must give, with the remedy for a missing one.
         everyday: the settings that `--help` shows; `--help-all` shows all.
         example: path of an example recipe, for `--help`.
         check: checks combinations of settings; called with the recipe, the settings that were given, and `Fail`.
@@ -94,7 +143,9 @@ class RecipeKind:
     recipe: type
     schema: tuple[type, ...]
     refused: Refused
-    bounds: tuple[Bound, ...]
+    bounds: tuple[Bounds, ...]
+    needs: Needs
+    required: Mapping[str, str]
     everyday: tuple[str, ...]
     example: str
     check: Callable[[Any, Mapping[str, Setting], Fail], None]
@@ -132,28 +183,15 @@ def check_recipe(kind: RecipeKind, recipe: Any, settings: Mapping[str, Setting])
         UserError: for the first mistake.
     """
     fail = failing(settings)
-    values: dict[str, Any] = {}
-    for part in vars(recipe).values():
-        values |= vars(part)
-    for need, holds, keys in kind.bounds:
-        for key in keys:
-            if key in values and not holds(values[key]):
-                where = settings[key].where if key in settings else "recipe"
-                raise UserError(f"{where}: invalid value for {key}: {values[key]}. The value must be {need}.")
-    _check_model(recipe.model, recipe.data, settings, fail)
+    _check_model(recipe.model, fail)
     _check_training(recipe.training, fail)
     _check_adapter(recipe, settings, fail)
     _check_data(recipe.data, settings)
     kind.check(recipe, settings, fail)
 
 
-def _check_model(model: ModelArguments, data: DataArguments, settings: Mapping[str, Setting], fail: Fail) -> None:
-    """Check that model, data and output folder are given, and that the attention implementation has the prefix mask."""
-    for key, value in (("model_name_or_path", model.model_name_or_path), ("datasets", data.datasets)):
-        if not value:
-            fail(key, "is missing. Name the model and the data sets to train on, in the recipe or as flags")
-    if not settings.get("output_dir", Setting(None, "")).value:
-        fail("output_dir", "is missing. Name the folder for the run, in the recipe or as a flag")
+def _check_model(model: ModelArguments, fail: Fail) -> None:
+    """Check that the attention implementation has the prefix mask."""
     kernel = model.attn_implementation
     if kernel is not None and kernel.startswith("flash"):
         fail(
@@ -175,11 +213,48 @@ def _check_training(training: Any, fail: Fail) -> None:
             "torch_compile",
             "cannot be combined with compile_blocks. Keep compile_blocks, which compiles a block once for all passes",
         )
+    _check_compilation(training, fail)
+    if training.optim == StabiliserArguments.ADAM_ATAN2 and training.optim_args:
+        fail("optim_args", "has no effect with optim adam_atan2. Leave it out, or use another optimizer")
+    multiple = training.pad_to_multiple_of
+    if isinstance(multiple, int) and multiple < 1:
+        fail("pad_to_multiple_of", f"is {multiple}. Use 1 or more, such as 8, or leave it out")
+    unknown = [key for key in (checkpointing or ()) if key not in _CHECKPOINTING]
+    if unknown:
+        fail(
+            "activation_checkpointing_kwargs", f"sets {unknown[0]}, which is no option. Use {', '.join(_CHECKPOINTING)}"
+        )
+    every = (checkpointing or {}).get("every_n_layers", 1)
+    if not isinstance(every, int) or every < 1:
+        fail("activation_checkpointing_kwargs", f"sets every_n_layers {every!r}. Use a whole number, 1 or more")
+    if training.preemption_dir is not None and Path(training.preemption_dir).is_file():
+        fail("preemption_dir", f"is {training.preemption_dir}, a file. Name a folder")
     if isinstance(checkpointing, dict) and checkpointing.get("use_reentrant"):
         fail(
             "activation_checkpointing_kwargs",
             "must not set use_reentrant, which gives wrong gradients under DDP. Leave use_reentrant out",
         )
+
+
+# Options of activation_checkpointing_kwargs: those of the trainer, and those of torch.utils.checkpoint.
+_CHECKPOINTING = (
+    "every_n_layers",
+    "offload",
+    "use_reentrant",
+    "preserve_rng_state",
+    "determinism_check",
+    "debug",
+    "context_fn",
+)
+_COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+
+
+def _check_compilation(training: Any, fail: Fail) -> None:
+    """Check the options of torch_compile, which torch would report at the first step."""
+    if training.torch_compile_mode not in (None, *_COMPILE_MODES):
+        fail("torch_compile_mode", f"cannot be {training.torch_compile_mode!r}. Use {join_names(_COMPILE_MODES)}")
+    if training.torch_compile_backend not in (None, *(known := torch.compiler.list_backends(()))):
+        fail("torch_compile_backend", f"cannot be {training.torch_compile_backend!r}. Use {join_names(known)}")
 
 
 ADAPTER_KEYS = [*(f.name for f in fields(LoraArguments) if f.name != "use_peft"), "load_in_4bit", "load_in_8bit"]
@@ -296,7 +371,7 @@ def _check_optimizer(training: Any, fail: Fail) -> None:
         value += f" with optim_args {training.optim_args}"
     alternative = f"use another optimizer, such as {StabiliserArguments.ADAM_ATAN2}"
     try:
-        _try_optimizer(training)
+        keywords = _try_optimizer(training)
     except ImportError as error:
         problem = f"needs a package that is not installed ({first_sentence(error)})"
         fail("optim", f"{value}, which {problem}. Install the package, or {alternative}")
@@ -305,16 +380,29 @@ def _check_optimizer(training: Any, fail: Fail) -> None:
             training.optim_target_modules is None
         ):  # otherwise the error may be about layers that only the real model has
             fail("optim", f"{value}, which cannot be built ({first_sentence(error)}). Fix optim_args, or {alternative}")
+        return
+    if OptimizerNames(training.optim).value in _PLAIN:
+        given = [pair.partition("=")[0] for pair in (training.optim_args or "").replace(" ", "").split(",") if pair]
+        if ignored := [key for key in given if key not in keywords]:
+            fail(
+                "optim_args",
+                f"sets {ignored[0]}, which {OptimizerNames(training.optim).value} does not read. Leave it out",
+            )
 
 
-def _try_optimizer(training: Any) -> None:
-    """Build the optimizer for a layer of one weight, to raise its errors."""
+# Optimizers whose keywords are all that Transformers takes from optim_args.
+_PLAIN = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adagrad", "rmsprop")
+
+
+def _try_optimizer(training: Any) -> dict[str, Any]:
+    """Build the optimizer for a layer of one weight, to raise its errors. Returns its keywords."""
     from transformers import Trainer
 
     layer: Any = nn.Linear(1, 1)
     make, keywords = Trainer.get_optimizer_cls_and_kwargs(training, layer)
     if not keywords.keys() & {"params", "model", "optimizer_dict"}:  # these optimizers need the real model
         make(layer.parameters(), **keywords)
+    return dict(keywords)
 
 
 def _check_schedule(training: Any, fail: Fail) -> None:

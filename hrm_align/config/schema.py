@@ -1,7 +1,7 @@
 """The schema of the command line: all settings and options with their help texts, available without importing torch.
 
-`schema.json` is generated from the dataclasses and parsers. `--help`, shell completion and the error for a misspelt setting use it,
-and therefore answer within a fraction of a second.
+`schema.json` is generated from the dataclasses, their tables of rules, and the parsers. `--help`, shell completion and
+`hrm_align.config.checks` use it, and therefore answer within a fraction of a second.
 
     python -m tests.golden.schema  # regenerates schema.json; tests/config/test_schema.py fails if it is out of date
 """
@@ -9,17 +9,10 @@ and therefore answer within a fraction of a second.
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-from hrm_align.config.recipe_files import find_recipe
-from hrm_align.config.yaml_file import read_yaml
-from hrm_align.errors import UserError
-from hrm_align.output import emit
 
 FILE = Path(__file__).with_name("schema.json")
 HELP_WIDTH = 100  # columns of the stored help texts
@@ -63,55 +56,10 @@ def schema() -> dict[str, Any]:
 
     Returns:
         `recipes`: for each kind its `settings`, its `everyday` settings and its `flags`; `commands`: for each other command its
-        `help` and `flags`; `made_with`: the releases that the schema was generated with.
+        `help`, `flags` and `options`; `made_with`: the releases that the schema was generated with.
     """
     loaded: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return loaded
-
-
-def check_words(kind: str, argv: Sequence[str]) -> bool:
-    """Print help, or check the names of all flags and of all settings in the recipe file.
-
-    Args:
-        kind: `sft` or `grpo`.
-        argv: the command line arguments after the command.
-
-    Returns:
-        Whether help was printed, so that nothing remains to do.
-
-    Raises:
-        UserError: for the first unknown name or an unreadable file, with its place (`file:line` or `command line`) and remedy.
-    """
-    if {"-h", "--help", "--help-all"} & {*argv}:
-        emit(recipe_help(kind, whole="--help-all" in argv))
-        return True
-    flags = schema()["recipes"][kind]["flags"]
-    config = None
-    for place, word in enumerate(argv):
-        name, equals, value = word.partition("=")
-        if name == "--config":
-            config = value if equals else argv[place + 1] if place + 1 < len(argv) else None
-        elif name.startswith("--") and (name not in flags or name[2:].replace("-", "_") in MOVED):
-            require(kind, name[2:].replace("-", "_"), "command line")
-    if config is not None:
-        for key, _ in read_yaml(recipe := find_recipe(config))[0].value:
-            require(kind, str(key.value), f"{recipe}:{key.start_mark.line + 1}")
-    return False
-
-
-def require(kind: str, key: str, where: str) -> None:
-    """Raise UserError unless a setting exists. The message does not show the value, which may be a secret."""
-    if hint := MOVED.get(key):
-        raise UserError(f"{where}: unknown setting {key}: {hint}.")
-    settings = schema()["recipes"][kind]["settings"]
-    if key in settings:
-        return
-    for other, recipe in schema()["recipes"].items():
-        if key in recipe["settings"]:
-            raise UserError(f"{where}: {key} is a setting of hrm-align {other}, not of {kind}. Leave it out.")
-    near = difflib.get_close_matches(key.lower().replace("-", "_"), settings, n=1)
-    remedy = f"did you mean {near[0]}?" if near else "use a name that --help-all lists."
-    raise UserError(f"{where}: unknown setting {key}: {remedy}")
 
 
 def recipe_help(kind: str, whole: bool) -> str:

@@ -124,6 +124,24 @@ class PackedCollator:
         return _pad_rows(tensors, self.pad_id, self.pad_to_multiple_of)
 
 
+@dataclass
+class DocumentCollator:
+    """Collator for batches of packed rows (`PackedCollator`) or of single documents (`PaddedCollator`), by their columns.
+
+    Args:
+        pad_id: token id of the padding.
+        pad_to_multiple_of: round the width up to a multiple of this.
+    """
+
+    pad_id: int
+    pad_to_multiple_of: int | None = None
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Collate rows, all with `documents` or all with `input_ids`, into tensors (batch, seq)."""
+        collator = PackedCollator if "documents" in rows[0] else PaddedCollator
+        return collator(self.pad_id, self.pad_to_multiple_of)(rows)
+
+
 def _document_tensors(ids: Sequence[int], prefix_length: int) -> dict[str, Tensor]:
     """Build the tensors (seq,) of one document."""
     input_ids = torch.tensor(ids)

@@ -32,6 +32,8 @@ def _open(path: Path) -> Iterator[Any]:
     Raises:
         UserError: if the file is damaged.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, where a file of weights should be. Copy the checkpoint again.")
     try:
         with safe_open(path, "pt") as file:
             yield file

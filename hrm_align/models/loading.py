@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -23,8 +23,9 @@ from transformers import (
     HrmTextForCausalLM,
     PreTrainedTokenizerFast,
 )
+from transformers.activations import ACT2FN
 
-from hrm_align.errors import UserError
+from hrm_align.errors import UserError, join_names
 from hrm_align.models.attention import PER_DOCUMENT
 from hrm_align.models.checkpoint_format import Stored
 from hrm_align.models.recurrence import from_l_bp_cycles, official, to_l_bp_cycles
@@ -54,6 +55,8 @@ def resolve(name: str, needed: str = "config.json") -> str:
     if name == TINY:
         return str(files("hrm_align.models").joinpath("tiny"))
     path = Path(name).expanduser()
+    if path.is_file():
+        raise UserError(f"{name} is a file, not the folder of a model. Name the folder, a Hub id, or {TINY!r}.")
     if path.exists():
         if (path / "adapter_config.json").exists():
             raise UserError(
@@ -75,13 +78,20 @@ def _suggest_checkpoints(path: Path) -> str:
     return f"It contains {', '.join(names)}; name one of these." if names else "Name the folder of a saved model."
 
 
+# What Transformers raises for a missing, damaged or foreign checkpoint. On the JSON files of a checkpoint it runs unchecked code,
+# which raises whatever a wrong type or size leads to; there, every error is one of the files.
+_REFUSALS = (OSError, SafetensorError, ValueError, KeyError, TypeError)
+
+
 @contextmanager
-def _explain_errors(name: str) -> Iterator[None]:
+def _explain_errors(name: str, raised: tuple[type[Exception], ...] = (Exception,)) -> Iterator[None]:
     """Raise UserError for what Transformers raises on a missing, damaged or foreign checkpoint."""
     try:
         yield
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    except UserError:
+        raise
+    except raised as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
         if name == TINY or Path(name).expanduser().exists():
             raise UserError(
                 f"{name} cannot be loaded: one of its files is missing, damaged, or belongs to another kind of model "
@@ -125,6 +135,7 @@ def load_config(name: str, revision: str | None = None) -> HrmTextConfig:
             f"Replace `L_bp_steps` by `L_bp_cycles`: {full_horizon(config)}, and check that num_hidden_layers is the number "
             "of layers in one stack."
         )
+    _check_sizes(config, name)
     assert config.num_layers_per_stack is not None and config.L_bp_cycles is not None  # set by the config itself
     slots = config.num_layers_per_stack * config.H_cycles * (config.L_cycles + 1)
     if config.num_hidden_layers != slots:
@@ -133,6 +144,41 @@ def load_config(name: str, revision: str | None = None) -> HrmTextConfig:
             f"a stack x {config.H_cycles} H cycles x ({config.L_cycles} + 1) make {slots}: set it to {slots}."
         )
     return config
+
+
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "num_layers_per_stack",
+    "H_cycles",
+    "L_cycles",
+    "max_position_embeddings",
+)
+
+
+def _check_sizes(config: HrmTextConfig, name: str) -> None:
+    """Check the values of a config that Transformers accepts although no model has them. Raises UserError for the first one."""
+
+    def refuse(key: str, need: str) -> None:
+        raise UserError(
+            f"invalid value for {key}: {getattr(config, key)!r} ({name}, config.json). {need}, or copy config.json again."
+        )
+
+    for key in _SIZES:
+        size = getattr(config, key, None)
+        if size is not None and size < 1:
+            refuse(key, "Use the size that the weights have, 1 or more")
+    if not isinstance(config.hidden_act, str) or config.hidden_act not in ACT2FN:
+        refuse("hidden_act", "Use an activation of Transformers, such as silu")
+    dropout = config.attention_dropout
+    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        refuse("attention_dropout", "Use a number from 0 to below 1, such as 0.0")
+    if isinstance(config.pad_token_id, int) and config.pad_token_id >= config.vocab_size:
+        refuse("pad_token_id", f"Use the id of a token below vocab_size {config.vocab_size}")
 
 
 def full_horizon(config: HrmTextConfig) -> list[int]:
@@ -233,7 +279,7 @@ def load_model(
     if attn_implementation in (None, AUTO):
         runs_on = torch.device(device) if device is not None else default_device()
         attn_implementation = PER_DOCUMENT if runs_on.type == "cpu" else "sdpa"
-    with _explain_errors(name):
+    with _explain_errors(name, _REFUSALS):
         try:
             stored = locate_weights(resolve(name), revision or "main")
         except UserError:  # a damaged file: Transformers raises below, and `_explain_errors` explains the error
@@ -246,6 +292,7 @@ def load_model(
             # Loaded in this dtype instead of cast later: `.to(bfloat16)` would round the rotary frequencies too.
             dtype=_saved_dtype(config, stored) if dtype == AUTO else DTYPES[dtype],
             attn_implementation=attn_implementation,
+            ignore_mismatched_sizes=True,  # reported by `_check_whole`
             **({"quantization_config": quantization} if quantization else {}),
         )
     _check_whole(name, report)
@@ -270,14 +317,38 @@ def _saved_dtype(config: HrmTextConfig, stored: dict[str, Stored]) -> torch.dtyp
 
 
 def _check_whole(name: str, report: dict[str, Any]) -> None:
-    missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
-    unexpected = sorted(report["unexpected_keys"])
-    if missing or unexpected:
-        listed = ", ".join((missing + unexpected)[:4])
+    """Raise UserError unless the weights are those that the config describes."""
+    if wrong := sorted(report["mismatched_keys"]):
+        weight, stored, described = wrong[0]
         raise UserError(
-            f"{name}: the weights do not fit the config ({len(missing)} missing or of another shape, "
-            f"{len(unexpected)} unexpected: {listed}, ...). Copy the weights again, or correct num_hidden_layers."
+            f"{name}: the weights do not fit the config: {weight} is {_product(stored)} in the file and {_product(described)} by "
+            f"config.json ({len(wrong)} such weights). Correct {_find_wrong_size(wrong)} in config.json, or copy the folder again."
         )
+    missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    if missing or unexpected:
+        listed = join_names(missing + unexpected)
+        raise UserError(
+            f"{name}: the weights do not fit the config ({len(missing)} missing, {len(unexpected)} unexpected: {listed}). Copy "
+            "the weights again, or correct num_layers_per_stack and num_hidden_layers in config.json."
+        )
+
+
+def _find_wrong_size(mismatched: Sequence[tuple[str, Sequence[int], Sequence[int]]]) -> str:
+    """Return the keys of the config that give such weights another shape than they have."""
+    tables = [
+        (stored, described)
+        for name, stored, described in mismatched
+        if name.endswith(("embed_tokens.weight", "lm_head.weight"))
+    ]
+    if any(stored[-1] != described[-1] for stored, described in tables):
+        return "hidden_size"
+    if tables:
+        return "vocab_size"
+    return "intermediate_size" if all(".mlp." in name for name, *_ in mismatched) else "num_attention_heads or head_dim"
+
+
+def _product(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def load_model_and_tokenizer(

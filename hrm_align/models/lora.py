@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from torch import nn
 from transformers import BitsAndBytesConfig, HrmTextForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.config.arguments import LoraArguments, ModelArguments
@@ -68,6 +69,7 @@ def lora_config(model: HrmTextForCausalLM, args: LoraArguments, tokens: Sequence
         UserError: for an unknown module, or settings that exclude each other.
     """
     layers = linear_layers(model, args.lora_target_modules)
+    _check_rank(model, layers, args.lora_r)
     alpha = float(args.lora_r if args.lora_alpha is None else args.lora_alpha)
     if args.use_dora and HEAD in layers:
         raise UserError("use_dora cannot adapt the head. Leave `head` and `all` out of lora_target_modules.")
@@ -91,6 +93,17 @@ def lora_config(model: HrmTextForCausalLM, args: LoraArguments, tokens: Sequence
         init_lora_weights=True if args.init_lora_weights == "true" else args.init_lora_weights,  # type: ignore[arg-type]
         trainable_token_indices={"embed_tokens": [*tokens], HEAD: [*tokens]} if tokens else None,
     )
+
+
+def _check_rank(model: nn.Module, layers: Sequence[str], rank: int) -> None:
+    """Check that a rank is not above that of every adapted layer, where an adapter is larger than the layer itself."""
+    shapes = [tuple(model.get_submodule(name).weight.shape) for name in layers]
+    largest = max((min(shape) for shape in shapes), default=rank)
+    if rank > largest:
+        raise UserError(
+            f"invalid value for lora_r: {rank}. The adapted layers have a rank of {largest} at most, so more trains nothing more: "
+            f"use {largest} or less, or leave use_peft out to train the layers themselves."
+        )
 
 
 def add_adapter(

@@ -5,9 +5,8 @@ Importing this module takes seconds: `GRPOArguments` is a subclass of TRL's `GRP
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from trl import GRPOConfig
@@ -20,19 +19,20 @@ from hrm_align.config.arguments import (
     StabiliserArguments,
     option,
 )
+from hrm_align.config.bounds import COUNT, COUNT_OR_NONE, NOT_NEGATIVE, PART, POSITIVE, SHARE, Bound
+from hrm_align.config.checks import Setting
 from hrm_align.config.parser import parse
 from hrm_align.config.rules import (
     BOUNDS,
-    COUNT,
-    COUNT_OR_NONE,
     LAYOUT,
+    NEEDS,
     REFUSED,
-    SHARE,
-    Bound,
+    REQUIRED,
+    Bounds,
     Fail,
+    Needs,
     RecipeKind,
     Refused,
-    Setting,
     check_held_out,
 )
 from hrm_align.errors import UserError
@@ -52,6 +52,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
 class GRPOArguments(StabiliserArguments, GRPOConfig):
     """TRL's `GRPOConfig` with the stabilisers, presets by name, and the parity gate between sampler and trainer."""
 
+    LOSSES: ClassVar[tuple[str, ...]] = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo")
     ALGORITHMS: ClassVar[tuple[str, ...]] = ("grpo", "dr_grpo", "dapo", "rloo")
 
     algorithm: str = option(
@@ -61,8 +62,22 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
         choices=list(ALGORITHMS),
     )
     # Settings of TRL, unset by default so that the preset sets them.
-    loss_type: str | None = option(None, "Loss type of TRL; unset for the preset's.")  # type: ignore[assignment]
-    scale_rewards: str | None = option(None, "group, batch or none; unset for the preset's.")  # type: ignore[assignment]
+    loss_type: str | None = option(  # type: ignore[assignment]
+        None, "Loss type of TRL; unset for the preset's.", choices=list(LOSSES)
+    )
+    scale_rewards: str | None = option(  # type: ignore[assignment]
+        None, "group, batch or none; unset for the preset's.", choices=["group", "batch", "none"]
+    )
+    importance_sampling_level: str = option(
+        "token",
+        "Whether each token has its own importance weight, or all tokens of an answer share one.",
+        choices=["token", "sequence"],
+    )
+    multi_objective_aggregation: str = option(
+        "sum_then_normalize",
+        "With several rewards: scale their weighted sum over the group, or scale each reward and then add.",
+        choices=["sum_then_normalize", "normalize_then_sum"],
+    )
     mask_truncated_completions: bool | None = option(  # type: ignore[assignment]
         None, "Leave truncated answers out of the loss; unset for the preset's.", nargs="?", const=True
     )
@@ -176,25 +191,46 @@ _REFUSED_GRPO: Refused = {
     "use_transformers_continuous_batching": ((False,), "it applies a causal mask to the prompt"),
     "use_transformers_paged": ((False,), "it applies a causal mask to the prompt"),
     "use_vllm": ((False,), _VLLM),
+    "label_smoothing_factor": ((0.0,), "the loss of reinforcement learning has no labels to smooth"),
+    **{
+        f.name: ((f.default,), _VLLM)
+        for f in fields(GRPOConfig)
+        if f.name.startswith("vllm_") and "sampling" not in f.name
+    },
 }
-_BOUNDS_GRPO: tuple[Bound, ...] = (
-    ("1 or more", lambda v: v is not None and v >= 1, ("max_completion_length", "num_iterations", "reward_workers")),
-    ("a finite number above 0", lambda v: 0 < v < math.inf, ("temperature", "reward_deadline")),
-    ("a number above 0", lambda v: v is None or v > 0, ("parity_tolerance",)),
-    ("above 0 and at most 1", lambda v: 0 < v <= 1, ("top_p",)),
-    (*COUNT_OR_NONE, ("top_k", "max_resamples", "parity_every", "preflight_samples")),
-    (*COUNT, ("parity_rows",)),
-    (*SHARE, ("min_pass_rate", "max_pass_rate", "max_ungraded_fraction")),
-)
+# fmt: off
+_BOUNDS_GRPO: Bounds = {
+    Bound("1 or more", 1, null=False): ("max_completion_length",),
+    Bound("2 or more", 2): ("num_generations",),
+    COUNT: ("num_iterations", "reward_workers", "parity_rows", "generation_batch_size", "steps_per_generation",
+            "ref_model_sync_steps"),
+    COUNT_OR_NONE: ("top_k", "max_resamples", "parity_every", "preflight_samples", "num_completions_to_print"),
+    POSITIVE: ("temperature", "reward_deadline", "parity_tolerance", "delta", "sapo_temperature_neg", "sapo_temperature_pos",
+               "vllm_importance_sampling_clip_max", "vllm_importance_sampling_cap"),
+    NOT_NEGATIVE: ("beta", "epsilon", "epsilon_high", "entropy_coef", "entropy_coef_min", "entropy_coef_max",
+                   "entropy_coef_delta", "entropy_target", "off_policy_mask_threshold", "vllm_importance_sampling_clip_min",
+                   "vespo_k_pos", "vespo_k_neg", "vespo_lambda_pos", "vespo_lambda_neg"),
+    PART: ("top_p",),
+    SHARE: ("min_pass_rate", "max_pass_rate", "max_ungraded_fraction", "ref_model_mixup_alpha", "top_entropy_quantile"),
+}
+# fmt: on
+_ADAPTIVE, _SYNC = ("use_adaptive_entropy", ()), ("sync_ref_model", ())
+_NEEDS_GRPO: Needs = {
+    **dict.fromkeys(("entropy_coef_min", "entropy_coef_max", "entropy_coef_delta", "entropy_target"), _ADAPTIVE),
+    **dict.fromkeys(("ref_model_mixup_alpha", "ref_model_sync_steps"), _SYNC),
+    **{f"sapo_temperature_{side}": ("loss_type", ("sapo",)) for side in ("pos", "neg")},
+    **{f"vespo_{name}": ("loss_type", ("vespo",)) for name in ("k_pos", "k_neg", "lambda_pos", "lambda_neg")},
+    "sync_ref_model": ("beta", ()),
+}
+_REQUIRED_GRPO = {**REQUIRED, "rewards": "Name the rewards of an answer (`hrm-align rewards` lists them)"}
 
 
 def _check_grpo(recipe: GRPORecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
     data, rewards, training = recipe.data, recipe.rewards, recipe.training
-    if not rewards.rewards:
-        fail("rewards", "is missing: name the rewards of an answer (`hrm-align rewards` lists them)")
+    labels = []
     for entry in rewards.rewards:
         try:
-            RewardSpec.of(entry)
+            labels.append(RewardSpec.of(entry).label)
         except UserError as error:
             raise UserError(f"{settings['rewards'].where}: rewards: {error}") from None
     if fault := match_fault(data.guard_match):
@@ -221,6 +257,21 @@ def _check_grpo(recipe: GRPORecipe, settings: Mapping[str, Setting], fail: Fail)
             "needs a separate reference model, but with an adapter the base is the reference: leave it out",
         )
     check_held_out(recipe, settings, fail)
+    _check_evaluation(training, labels, fail)
+
+
+def _check_evaluation(training: Any, labels: Sequence[str], fail: Fail) -> None:
+    """Check that evaluations have something to measure, and compute the metric that chooses the best checkpoint."""
+    if training.eval_strategy != "no" and not training.generation_eval_samples:
+        fail("eval_strategy", "has nothing to evaluate: set generation_eval_samples, or leave it out")
+    if (best := training.metric_for_best_model) is None:
+        return
+    computed = ("reward", "truncated", *(f"rewards/{label}" for label in labels))
+    if str(best).removeprefix("eval_") not in computed:
+        fail(
+            "metric_for_best_model",
+            f"is {best!r}, which no evaluation computes: use eval_reward, or eval_{computed[-1]}",
+        )
 
 
 def _check_importance_sampling(training: Any, fail: Fail) -> None:
@@ -262,7 +313,9 @@ GRPO = RecipeKind(
     GRPORecipe,
     (ModelArguments, LoraArguments, DataArguments, RewardArguments, GRPOArguments),
     {**REFUSED, **_REFUSED_GRPO},
-    BOUNDS + _BOUNDS_GRPO,
+    (BOUNDS, _BOUNDS_GRPO),
+    {**NEEDS, **_NEEDS_GRPO},
+    _REQUIRED_GRPO,
     _EVERYDAY,
     "recipes/tiny/math_grpo.yaml",
     _check_grpo,

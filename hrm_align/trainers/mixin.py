@@ -54,9 +54,11 @@ def horizon_schedule(args: Any, config: HrmTextConfig, total_steps: int) -> Hori
     Raises:
         UserError: if the model has no such horizon, or bp_min_steps is above bp_max_steps.
     """
-    most = args.bp_steps or args.bp_max_steps or official(config)
+    key = "bp_steps" if args.bp_steps is not None else "bp_max_steps"
+    given = getattr(args, key)
+    most = official(config) if given is None else given
     least = args.bp_min_steps if args.bp_min_steps is not None else most
-    check_bp_steps(most, config, "bp_steps" if args.bp_steps else "bp_max_steps")
+    check_bp_steps(most, config, key)
     check_bp_steps(least, config, "bp_min_steps")
     if least > most:
         raise UserError(
@@ -147,6 +149,15 @@ class Stabilised(WholeStepMetrics, FullySharded):
         if is_new and self.args.module_learning_rates:
             set_rates(optimizer, self.model if model is None else model, self.args.module_learning_rates)
         return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
+        """Create the schedule of the learning rate. Raises UserError for a warm-up that is longer than the run."""
+        if self.args.get_warmup_steps(num_training_steps) > num_training_steps:
+            raise UserError(
+                f"invalid value for --warmup_steps: {self.args.warmup_steps:g}. The run has {num_training_steps} steps, so the "
+                "learning rate would never reach --learning_rate: use fewer steps, or a share of them below 1."
+            )
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         try:

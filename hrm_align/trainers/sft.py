@@ -13,7 +13,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
-from hrm_align.data.packing import IGNORED, PackedCollator, PaddedCollator, pack
+from hrm_align.data.packing import IGNORED, DocumentCollator, pack
 from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import get_renderer
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
@@ -62,10 +62,8 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
         assert args.max_length is not None and not isinstance(args.pad_to_multiple_of, str)  # checked by parse_sft
         if args.packing:
             train_dataset = pack(train_dataset, args.max_length)
-            eval_dataset = pack(eval_dataset, args.max_length) if eval_dataset is not None else None
-            collator: Any = PackedCollator(pad_id, args.pad_to_multiple_of)
-        else:
-            collator = PaddedCollator(pad_id, args.pad_to_multiple_of)
+        if eval_dataset is not None and (args.packing if args.eval_packing is None else args.eval_packing):
+            eval_dataset = pack(eval_dataset, args.max_length)
         # TRL must not pack or tokenize a second time: its packing lets prefixes see each other.
         args = copy.copy(args)
         args.packing, args.eval_packing = False, False
@@ -73,7 +71,7 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=collator,
+            data_collator=DocumentCollator(pad_id, args.pad_to_multiple_of),
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,

@@ -5,7 +5,6 @@ Importing this module takes seconds: `SFTArguments` is a subclass of TRL's `SFTC
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -14,18 +13,21 @@ from transformers import SchedulerType
 from trl import SFTConfig
 
 from hrm_align.config.arguments import DataArguments, LoraArguments, ModelArguments, StabiliserArguments, option
+from hrm_align.config.bounds import BELOW_ONE, COUNT, Bound
+from hrm_align.config.checks import Setting
 from hrm_align.config.parser import parse
 from hrm_align.config.rules import (
     BOUNDS,
-    COUNT,
     LAYOUT,
     MOVED,
+    NEEDS,
     REFUSED,
-    Bound,
+    REQUIRED,
+    Bounds,
     Fail,
+    Needs,
     RecipeKind,
     Refused,
-    Setting,
     check_held_out,
 )
 from hrm_align.rewards.base import match_fault, match_names, metric_name
@@ -55,6 +57,9 @@ class SFTArguments(StabiliserArguments, SFTConfig):
     )
     packing: bool = option(
         False, "Put several whole documents into each row of max_length tokens. No document sees another."
+    )
+    eval_packing: bool | None = option(
+        None, "Pack the held-out rows too; unset for the value of packing.", nargs="?", const=True
     )
     train_sampling_strategy: str = option(
         "group_by_length",
@@ -106,12 +111,13 @@ _REFUSED_SFT: Refused = {
         "a row longer than max_length is dropped and counted; a truncated row would lose its end token",
     ),
 }
-_BOUNDS_SFT: tuple[Bound, ...] = (
-    ("0 or more, and below 1", lambda v: 0 <= v < 1, ("replay_fraction",)),
-    (*COUNT, ("max_new_tokens",)),
-    ("a number of GiB above 0", lambda v: v is None or 0 < v < math.inf, ("auto_batch_memory",)),
-    ("8 tokens or more", lambda v: v is not None and v >= 8, ("max_length",)),
-)
+_BOUNDS_SFT: Bounds = {
+    BELOW_ONE: ("replay_fraction",),
+    COUNT: ("max_new_tokens",),
+    Bound("a number of GiB above 0", 0, above=True): ("auto_batch_memory",),
+    Bound("8 tokens or more", 8, null=False): ("max_length",),
+}
+_NEEDS_SFT: Needs = {"auto_batch_memory": ("auto_batch", ())}
 
 
 def _check_sft(recipe: SFTRecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
@@ -124,8 +130,6 @@ def _check_sft(recipe: SFTRecipe, settings: Mapping[str, Setting], fail: Fail) -
     if bool(data.replay_datasets) != bool(data.replay_fraction):
         fail("replay_fraction" if data.replay_fraction else "replay_datasets", "is set alone: set replay_datasets "
              "and replay_fraction, or neither")  # fmt: skip
-    if training.auto_batch_memory is not None and not training.auto_batch:
-        fail("auto_batch_memory", "has no effect without auto_batch: set auto_batch: true, or leave it out")
     if training.auto_batch and training.auto_find_batch_size:
         fail(
             "auto_find_batch_size",
@@ -146,6 +150,12 @@ def _check_best_metric(training: SFTArguments, fail: Fail) -> None:
     if best != logged and best in map(metric_name, match_names()):
         fail("metric_for_best_model", f"is {training.metric_for_best_model!r}, but generation_eval_match "
              f"{training.generation_eval_match} logs {logged}: use that, or change generation_eval_match")  # fmt: skip
+    if best in (logged, "unfinished") and not training.generation_eval_samples:
+        fail("metric_for_best_model", f"is {training.metric_for_best_model!r}, a score of generated answers: set "
+             "generation_eval_samples, or use eval_loss")  # fmt: skip
+    if best not in ("", "loss", logged, "unfinished"):
+        fail("metric_for_best_model", f"is {training.metric_for_best_model!r}, which no evaluation computes: use eval_loss, or "
+             f"eval_{logged} with generation_eval_samples")  # fmt: skip
 
 
 _EVERYDAY = (
@@ -176,7 +186,9 @@ SFT = RecipeKind(
     SFTRecipe,
     (ModelArguments, LoraArguments, DataArguments, SFTArguments),
     {**REFUSED, **_REFUSED_SFT},
-    BOUNDS + _BOUNDS_SFT,
+    (BOUNDS, _BOUNDS_SFT),
+    {**NEEDS, **_NEEDS_SFT},
+    REQUIRED,
     _EVERYDAY,
     "recipes/tiny/sft.yaml",
     _check_sft,

@@ -125,6 +125,7 @@ MAPPINGS = [
 @pytest.mark.parametrize(("key", "text", "value"), MAPPINGS)
 def test_a_mapping_is_read_alike_in_the_file_and_as_a_flag(parse: Parse, key: str, text: str, value: object) -> None:
     base = BASE.replace("datasets: [{path: a.jsonl}]\n", "") if key == "datasets" else BASE
+    base += "activation_checkpointing: true\n" * (key == "activation_checkpointing_kwargs")
     in_list = f"[{text}]" if isinstance(value, list) else text
     for recipe in (parse(f"{key}: {in_list}", base=base), parse("", f"--{key}", text, base=base)):
         assert resolved(recipe)[key] == value
@@ -187,10 +188,10 @@ def test_a_recipe_may_be_all_flags() -> None:
         ("formatting_func: f", "columns"),
         ("learning_rate: fast", "learning_rate: invalid float value: 'fast'"),
         ("max_length: 12.5", "max_length: invalid int value: '12.5'"),
-        ("packing: maybe", "packing: Truthy value expected: got maybe"),
-        ("learning_rate: [1, 2]", "learning_rate: a list. Use a value of type float"),
+        ("packing: maybe", "packing: invalid true or false value: 'maybe'. Use true or false."),
+        ("learning_rate: [1, 2]", "learning_rate: a list. Use a number."),
         ("lr_scheduler_kwargs: 3", "lr_scheduler_kwargs is '3', which is not a mapping"),
-        ("learning_rate:", "learning_rate: empty. Use a value of type float"),
+        ("learning_rate:", "learning_rate: empty. Use a number."),
         ("save_strategy: often", "invalid choice: 'often' (choose from"),
         ("eval_datasets: [3]", "eval_datasets[0]: 3"),
         ("eval_datasets: [{path: a, splt: b}]", "did you mean `split`?"),
@@ -201,7 +202,7 @@ def test_a_recipe_may_be_all_flags() -> None:
         ("use_liger_kernel: true", "Liger"),
         ("truncation_mode: keep_start", "dropped and counted"),
         ("chat_template_path: x", "pretraining"),
-        ("activation_checkpointing_kwargs: {use_reentrant: true}", "wrong gradients"),
+        ("activation_checkpointing: true\nactivation_checkpointing_kwargs: {use_reentrant: true}", "wrong gradients"),
         ("attn_implementation: flash_attention_2", "no prefix mask"),
         ("attn_implementation: fast", "Use per_document, sdpa"),
         ("average_tokens_across_devices: false", "spread over processes"),
@@ -225,7 +226,7 @@ def test_a_recipe_may_be_all_flags() -> None:
         ("eval_datasets: [{path: a, path: b}]", "duplicate key path"),
         ("lr_scheduler_kwargs: {min_lr:1}", "min_lr:1 needs a space after its colon"),
         ("module_learning_rates: low", "module_learning_rates is 'low', which is not a mapping"),
-        ("logging_steps: 0", "logging_steps: logging strategy"),
+        ("logging_steps: 0", "logging_steps: 0.0. The value must be a finite number above 0"),
         ("accelerator_config: /none.json", "accelerator_config: No such file or directory: /none.json"),
         ("accelerator_config: {foo: 1}", "accelerator_config: AcceleratorConfig"),
         ("fsdp: true\nfsdp_config: nowhere.json", "r.yaml:5: fsdp_config: No such file or directory: nowhere.json"),
@@ -278,7 +279,7 @@ def test_a_mistake_in_the_file_is_named_with_its_line_and_remedy(parse: Parse, l
         ),
         (["--lr_scheduler_kwargs", "{min_lr: 1, min_lr: 2}"], "duplicate key min_lr"),
         (["--lr_scheduler_kwargs", "{min_lr: \a}"], "is not a valid mapping (special characters are not allowed)"),
-        (["--logging_steps", "0"], "logging_steps: logging strategy"),
+        (["--logging_steps", "0"], "logging_steps: 0.0. The value must be a finite number above 0"),
         (["--accelerator_config", "/none.json"], "accelerator_config: No such file or directory: /none.json."),
         (["--rewards", "exact"], "rewards is a setting of hrm-align grpo"),
     ],
@@ -301,8 +302,8 @@ def test_settings_that_exclude_each_other_are_one_sentence(parse: Parse) -> None
 
 
 def test_of_two_mistakes_the_one_that_is_told_has_the_blame(parse: Parse) -> None:
-    message = refusal(parse, "seed: 3\nlogging_steps: 0\naccelerator_config: /none.json")
-    assert message.startswith("r.yaml:5: logging_steps: logging strategy")
+    message = refusal(parse, "seed: 3\nlogging_steps: 1.5\naccelerator_config: /none.json")
+    assert message.startswith("r.yaml:5: logging_steps: --logging_steps must be an integer")
 
 
 @pytest.mark.parametrize(

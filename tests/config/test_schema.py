@@ -10,7 +10,7 @@ from importlib.metadata import version
 import pytest
 
 from hrm_align.cli import COMMANDS
-from hrm_align.config import parser, schema
+from hrm_align.config import checks, parser, schema
 from hrm_align.config.rules import KINDS, recipe_kind
 from hrm_align.errors import UserError
 from hrm_align.trainers.sft_config import parse_sft
@@ -38,17 +38,29 @@ def test_the_file_is_what_the_dataclasses_say():
 def test_a_setting_of_another_release_is_refused_with_its_place(given, tmp_path, monkeypatch):
     """Neither a traceback nor silence, which a name would get that the schema has and the dataclasses do not."""
     other = copy.deepcopy(schema.schema())
-    other["recipes"]["sft"]["settings"]["yesterdays"] = {"type": "int", "default": None, "help": ""}
+    other["recipes"]["sft"]["settings"]["yesterdays"] = {
+        "type": "int",
+        "default": None,
+        "help": "",
+        "accepts": ["list"],
+    }
     other["recipes"]["sft"]["flags"].append("--yesterdays")
     other["made_with"]["transformers"] = "5.99.0"
-    for module in (schema, parser):
+    for module in (schema, parser, checks):
         monkeypatch.setattr(module, "schema", lambda: other)
+    monkeypatch.setattr(
+        checks, "settings_parser", checks.settings_parser.__wrapped__
+    )  # the cached parser has other settings
     recipe = tmp_path / "mine.yaml"
-    recipe.write_text("model_name_or_path: tiny\n" + ("" if given.startswith("--") else given), encoding="utf-8")
+    recipe.write_text(
+        "model_name_or_path: tiny\ndatasets: [a.jsonl]\noutput_dir: runs/x\n"
+        + ("" if given.startswith("--") else given),
+        encoding="utf-8",
+    )
     words = given.split() if given.startswith("--") else []
     with pytest.raises(UserError) as refused:
         parse_sft(["--config", str(recipe), *words])
-    where = "command line" if words else f"{recipe}:2"
+    where = "command line" if words else f"{recipe}:4"
     assert str(refused.value).startswith(f"{where}: the setting yesterdays exists in transformers 5.99.0, trl ")
     assert f"but not in the installed transformers {version('transformers')}" in str(refused.value)
 
@@ -130,6 +142,10 @@ def seconds_of(*command):
         (["-m", "hrm_align.cli", "grpo", "--help"], 0.6),
         (["-m", "hrm_align.cli", "sft", "--lerning_rate", "1"], 0.6),
         (["-m", "hrm_align.cli", "sft", "--config", "recipes/tiny/stf.yaml"], 0.6),
+        (["-m", "hrm_align.cli", "sft", "--config", "recipes/tiny/sft.yaml", "--max_steps", "abc"], 0.6),
+        (["-m", "hrm_align.cli", "grpo", "--config", "recipes/tiny/math_grpo.yaml", "--beta", "-1"], 0.6),
+        (["-m", "hrm_align.cli", "evaluate", "--model", "tiny", "--data", "rows.jsonl", "--limit", "0"], 0.6),
+        (["-m", "hrm_align.cli", "estimate", "--config", "recipes/tiny/sft.yaml", "--seed", "-1"], 0.6),
     ],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, list) else None,
 )

@@ -7,14 +7,16 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args, get_origin
 from unittest.mock import patch
 
 from hrm_align.cli import COMMANDS
+from hrm_align.config.bounds import Bound
 from hrm_align.config.parser import RecipeParser
-from hrm_align.config.rules import KINDS, recipe_kind
+from hrm_align.config.rules import KINDS, RecipeKind, recipe_kind
 from hrm_align.config.schema import FILE, HELP_WIDTH
 
 
@@ -38,13 +40,65 @@ def _recipe(name: str) -> dict[str, Any]:
             known["hidden"] = True
         else:
             known["help"] = " ".join((action.help or "").replace("%%", "%").split())
-        settings[action.dest] = known
+        settings[action.dest] = known | _rules(kind, parser, action)
     return {
         "example": kind.example,
         "everyday": list(kind.everyday),
         "flags": sorted(flag for action in parser._actions for flag in action.option_strings),
         "settings": settings,
     }
+
+
+def _rules(kind: RecipeKind, parser: RecipeParser, action: argparse.Action) -> dict[str, Any]:
+    """Return what a setting accepts and needs, as `hrm_align.config.checks` reads it."""
+    name, hint = action.dest, parser.hints[action.dest]
+    origins = {get_origin(part) or part for part in (hint, *get_args(hint))}
+    structures = {"null": type(None), "list": list, "mapping": dict}
+    rules: dict[str, Any] = {"nargs": action.nargs} if action.nargs else {}
+    if accepted := [word for word, structure in structures.items() if structure in origins]:
+        rules["accepts"] = accepted
+    for bound in [bound for bounds in kind.bounds for bound, names in bounds.items() if name in names]:
+        rules["bound"] = _stated(bound)
+    if name in kind.refused:
+        accepted, reason = kind.refused[name]
+        rules["refused"] = {"accepted": list(accepted), "reason": reason}
+    if name in kind.needs:
+        controller, values = kind.needs[name]
+        rules["needs"] = {controller: list(values)}
+    if name in kind.required:
+        rules["required"] = kind.required[name]
+    return rules
+
+
+def _stated(bound: Bound) -> dict[str, Any]:
+    """Return the fields of a bound that differ from their defaults."""
+    return {f.name: getattr(bound, f.name) for f in fields(bound) if getattr(bound, f.name) != f.default}
+
+
+def _options(parser: argparse.ArgumentParser) -> list[dict[str, Any]]:
+    """Return the options of a command's parser, as `hrm_align.config.checks.check_options` reads them."""
+    options = []
+    for action in parser._actions:
+        if isinstance(action, argparse._HelpAction):
+            continue
+        positional = not action.option_strings
+        stated: dict[str, Any] = {"names": action.option_strings or [action.dest]}
+        if isinstance(action, argparse._StoreTrueAction):
+            stated["action"] = "store_true"
+        elif isinstance(action, argparse._AppendAction):
+            stated["action"] = "append"
+        if (kind := _type(action)) != "text":
+            stated["type"] = kind
+        if action.nargs not in (None, 0):
+            stated["nargs"] = action.nargs
+        if action.choices:
+            stated["choices"] = [str(choice) for choice in action.choices]
+        if action.metavar:
+            stated["metavar"] = action.metavar
+        if action.required and not positional:
+            stated["required"] = True
+        options.append(stated)
+    return options
 
 
 def _type(action: argparse.Action) -> str:
@@ -85,7 +139,8 @@ def _commands(modules: Mapping[str, str]) -> dict[str, Any]:
                 except _Captured as captured:
                     parser = captured.args[0]
                     flags = sorted(flag for action in parser._actions for flag in action.option_strings)
-                    commands[" ".join(words)] = {"help": parser.format_help(), "flags": flags}
+                    options = _options(parser)
+                    commands[" ".join(words)] = {"help": parser.format_help(), "flags": flags, "options": options}
     return commands
 
 

@@ -143,7 +143,7 @@ def test_a_container_has_what_its_limit_leaves_without_cache_that_can_go(tmp_pat
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [(["--auto_batch_memory", "8"], "set auto_batch: true"),
+    [(["--auto_batch_memory", "8"], "Set auto_batch, or leave auto_batch_memory out"),
      (["--auto_batch", "true", "--auto_batch_memory", "0"], "must be a number of GiB above 0"),
      (["--auto_batch", "true", "--auto_find_batch_size", "true"], "use auto_batch alone"),
      (["--auto_batch", "true", "--dataloader_drop_last", "true"], "auto_batch chooses"),

@@ -157,3 +157,23 @@ def test_held_out_rows_that_say_nothing_are_told(rows, tmp_path, capsys):
     sft(tmp_path / "learnt", rows, *STEPS, "--eval_datasets", str(rows), "--eval_strategy", "epoch")
     said = capsys.readouterr().err
     assert "16 of 16 held-out documents are also in the training set" in said and "Nothing evaluates" not in said
+
+
+@pytest.mark.numeric
+def test_held_out_rows_are_packed_if_eval_packing_is_set_and_otherwise_as_the_training_rows(rows, tmp_path):
+    """Counted by the speed that an evaluation logs: 16 documents, or fewer packed rows of up to 512 tokens."""
+
+    def evaluated(name, *flags):
+        once = ("--max_length", "512", "--max_steps", "1", "--learning_rate", "0", "--save_strategy", "no")
+        evaluation = ("--eval_datasets", str(rows), "--eval_strategy", "steps", "--eval_steps", "1")
+        sft(tmp_path / name, rows, *once, *evaluation, "--per_device_eval_batch_size", "1", *flags)
+        (entry,) = [entry for entry in metrics(tmp_path / name) if "eval_runtime" in entry]
+        stored = yaml.safe_load((tmp_path / name / "run/resolved.yaml").read_text())["eval_packing"]
+        return round(entry["eval_runtime"] * entry["eval_samples_per_second"]), entry["eval_loss"], stored
+
+    apart, loss, _ = evaluated("apart")
+    packed, *_ = evaluated("packed", "--packing", "true")
+    assert apart == 16 and 1 < packed < 8
+    documents, same_loss, stored = evaluated("documents", "--packing", "true", "--eval_packing", "false")
+    assert (documents, stored) == (16, False) and same_loss == pytest.approx(loss, abs=1e-6)
+    assert evaluated("rows", "--eval_packing", "true")[0] == packed

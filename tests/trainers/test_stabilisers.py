@@ -79,10 +79,13 @@ def test_the_default_is_the_official_horizon(rows, tmp_path):
     ("flags", "said"),
     [
         (["--bp_steps", "9"], "--bp_steps: 9. This model has 8 stack passes, so use 2 to 8"),
-        (["--bp_min_steps", "5", "--bp_max_steps", "3"], "a warm-up can only lengthen the horizon"),
+        (
+            ["--bp_min_steps", "5", "--bp_max_steps", "3", "--bp_warmup_ratio", "0.5"],
+            "a warm-up can only lengthen the horizon",
+        ),
         (["--bp_steps", "3", "--bp_max_steps", "5"], "bp_steps"),
         (["--bp_warmup_ratio", "1.5"], "bp_warmup_ratio"),
-        (["--ema_decay", "1"], "--ema_decay: 1.0. Use a number between 0 and 1"),
+        (["--ema_decay", "1"], "ema_decay: 1.0. The value must be above 0 and below 1"),
         (["--ema_decay", "0.9", "--dtype", "bfloat16"], "needs float32 weights"),
         (["--ema_for_evaluation", "true"], "ema_decay"),
         (
