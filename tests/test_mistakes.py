@@ -84,7 +84,7 @@ CHEAP = [
     ("yaml: hub_token: hf_x", "r.yaml:4: hub_token cannot be set to this value", "Set HF_TOKEN in the environment"),
     ("sgt", "unknown command 'sgt'", "did you mean sft?"),
     ("evaluate --modle tiny --data rows.jsonl", "unknown option --modle", "did you mean --model?"),
-    ("evaluate --model tiny", "required: --data", "see hrm-align evaluate --help"),
+    ("inspect rows.jsonl", "required: --model", "see hrm-align inspect --help"),
     ("evaluate --model tiny --data rows.jsonl --limit 0", "invalid value for --limit: 0", "Use 1 or more"),
     ("evaluate --model tiny --data rows.jsonl --dtype int3", "--dtype: invalid choice: 'int3'", "'bfloat16'"),
     ("generate --model tiny --prompt x --temperature -1e-3", "--temperature: -0.001", "0 or more"),
@@ -123,6 +123,7 @@ OTHERS = [
     (f"{GRPO} --rewards exat", "unknown reward 'exat'", "exact"),
     (f"{GRPO} --eval_datasets rows.jsonl --eval_strategy steps", "nothing to evaluate", "set generation_eval_samples"),
     (f"{GRPO} --num_generations 3", "num_generations", "divisible"),
+    ("evaluate --model tiny", "--data is missing", "name the rows to answer with --data FILE"),
     ("evaluate --model tiny --data rows.jsonl --split test", "--split test", "Leave --split out"),
     ("rewards --function mine", "--function mine needs the Python file", "Add --file"),
 ]  # fmt: skip

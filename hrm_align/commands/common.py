@@ -169,9 +169,10 @@ def read_examples(
         default_split: split if `split` is None; `test`, so that rows of the training split are not scored by mistake.
         schema: `columns` and `format`, as in `DatasetSpec`.
     """
-    return read_entries(
-        [{"path": path, **({} if Path(path).is_file() else {"split": split or "test"}), **schema}], condition
-    )
+    is_file = Path(path).is_file()
+    if is_file and split is not None:
+        raise UserError(f"--split {split} applies to a directory or a Hub id, and {path} is a file. Leave --split out.")
+    return read_entries([{"path": path, **({} if is_file else {"split": split or default_split}), **schema}], condition)
 
 
 def read_entries(entries: Sequence[Mapping[str, Any]], condition: str | None = None) -> list[Example]:
