@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class Run:
         resumed: the verified checkpoint to resume from; None for a run from the start.
         claim: the claim on the folder on the main process; None on the other processes.
         preemption: callback that turns a signal into a checkpoint and an early stop.
+        changed: sentences on settings that differ from those of the resumed run, from `read_data`.
     """
 
     recipe: Any
@@ -78,20 +79,21 @@ class Run:
     resumed: Path | None
     claim: Claim | None
     preemption: Preemption
+    changed: list[str] = field(default_factory=list)
 
     @property
     def callbacks(self) -> list[TrainerCallback]:
         """Callbacks for the trainer: check the claim, write metrics.jsonl, save and stop after a signal."""
-        metrics = MetricsFile(self.folder / "metrics.jsonl", self.resumed)
+        metrics = MetricsFile(self.folder / "metrics.jsonl", self.resumed, self.changed)
         return [ClaimWatch(self.claim), metrics, self.preemption]
 
     def read_data(self) -> RunData:
         """Read the rows of the recipe. Raises UserError if rows or settings differ from those of the resumed run."""
         data = read_data(self.recipe.data, self.recipe.training.seed, self.folder / "run")
         with one_message():
-            changed = check_same_run(self.resumed, self.settings, data.counts, PartialState().num_processes)
+            self.changed[:] = check_same_run(self.resumed, self.settings, data.counts, PartialState().num_processes)
         if PartialState().is_main_process:
-            for sentence in changed:
+            for sentence in self.changed:
                 logger.warning(sentence)
         return data
 

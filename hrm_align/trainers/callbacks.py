@@ -14,7 +14,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -85,17 +85,19 @@ class MetricsFile(TrainerCallback):
         resumed: the checkpoint to resume from. A line `{"step": N, "resumed_from": ...}` is written then: records above that
             line with later steps belong to weights that were lost, and the same steps follow again. A run that was killed
             before its first checkpoint and starts again writes the line with null.
+        changed: sentences on settings that differ from those of the resumed run; the line has them as `changed`.
     """
 
-    def __init__(self, path: Path, resumed: Path | None = None):
-        self.path, self.resumed = path, resumed
+    def __init__(self, path: Path, resumed: Path | None = None, changed: Sequence[str] = ()):
+        self.path, self.resumed, self.changed = path, resumed, changed
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: Any, **kwargs: Any) -> None:
         """Write the `resumed_from` line of a resumed run."""
         begins_again = self.resumed is None and self.path.exists()
         if state.is_world_process_zero and (self.resumed is not None or begins_again):
             resumed_from = None if begins_again else str(self.resumed)
-            append_json_line(self.path, {"step": state.global_step, "resumed_from": resumed_from})
+            changed = {"changed": [*self.changed]} if self.changed else {}
+            append_json_line(self.path, {"step": state.global_step, "resumed_from": resumed_from, **changed})
 
     def on_log(
         self,

@@ -215,8 +215,9 @@ def _check_adapter(resumed: Path, model: PeftModel) -> None:
                 f"{key} is {_shorten(now, before)} here but {_shorten(before, now)} in the adapter of {resumed} ({CONFIG}), whose "
                 f"weights would have another meaning. Resume with the {key} of the checkpoint's run."
             )
-    if has_base(model.get_base_model()):
-        check_base(model.get_base_model(), resumed)
+    base: Any = model.get_base_model()
+    if has_base(base):
+        check_base(base, resumed)
 
 
 def _sorted(value: Any) -> Any:

@@ -84,6 +84,7 @@ _OWN_PLAIN = {
     "bp_steps": "Stack passes that carried gradient in the step (the gradient horizon).",
     "resumed_from": "In a line of its own: the checkpoint where the run was resumed; `null` where a killed run starts again from "
     "the beginning.",
+    "changed": "In the line of `resumed_from`: a sentence for each setting that differs from the resumed run's and may differ.",
     "eval_unfinished": "Share of generated answers without an end token.",
     "eval_reward": "Reinforcement learning: mean reward of greedy completions to held-out prompts (`generation_eval_samples`).",
     "eval_reward_std": "Reinforcement learning: standard deviation of the rewards of these completions; `runs compare` takes the "

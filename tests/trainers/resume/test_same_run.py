@@ -151,6 +151,8 @@ def test_a_constant_rate_is_extended_without_a_jump(rows, tmp_path, caplog):
     sft(tmp_path / "run", rows, *flags, "--max_steps", "2")
     sft(tmp_path / "run", rows, *flags, "--max_steps", "3", *LATEST)
     assert "only the number of steps changes, because the learning rate is constant" in caplog.text
+    (mark,) = [line for line in metrics(tmp_path / "run") if "resumed_from" in line]
+    assert [sentence.split(" in the run")[0] for sentence in mark["changed"]] == ["max_steps is 3 here but 2"]
     assert len({line["learning_rate"] for line in metrics(tmp_path / "run") if "learning_rate" in line}) == 1
 
 
