@@ -68,7 +68,7 @@ SEPARATE = (
 
 FREE = (
     # folders, logs, trackers, checkpoints, the Hub
-    "output_dir", "run_name", "project", "report_to", "disable_tqdm", "debug", "log_level", "log_level_replica",
+    "output_dir", "dry_run", "run_name", "project", "report_to", "disable_tqdm", "debug", "log_level", "log_level_replica",
     "log_on_each_node", "logging_first_step", "logging_nan_inf_filter", "logging_steps", "logging_strategy", "log_samples",
     "log_completions", "log_completions_hub_repo", "log_multimodal", "log_unique_prompts", "num_completions_to_print",
     "trackio_bucket_id", "trackio_space_id", "trackio_static_space_id", "include_num_input_tokens_seen", "skip_memory_metrics",

@@ -75,11 +75,19 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("lora_target_modules", "trainable_tokens"):
         if isinstance(plain.get(key), list):
             plain[key] = sorted(plain[key])
+    plain["rewards"] = [_without_folders(entry) for entry in plain.get("rewards") or []]
     if plain.get("curriculum"):
         plain["shuffle_dataset"] = False  # before 0.1.0 the record had the value that the curriculum replaced
     if plain.get("max_steps", -1) > 0:
         plain.pop("num_train_epochs", None)  # without effect
     return plain
+
+
+def _without_folders(reward: Any) -> Any:
+    """Return an entry of `rewards` with its files by name: a run that moved to another machine has them in another folder."""
+    if not isinstance(reward, Mapping):
+        return reward
+    return {key: Path(value).name if key in ("file", "schema") else value for key, value in reward.items()}
 
 
 def _refuse_changes(resumed: Path, changed: Changes, has_adapter: bool) -> None:

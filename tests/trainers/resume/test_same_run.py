@@ -292,3 +292,13 @@ def test_other_rollouts_rewards_and_losses_are_refused(rolled, flags, words):
     again = ("--max_steps", "2", "--resume_from_checkpoint", "latest")
     with pytest.raises(UserError, match=words):
         grpo(rolled / "run", rolled / "prompts.jsonl", *ROLLOUT, *again, *flags)
+
+
+def test_a_reward_file_may_stand_in_another_folder_and_another_file_may_not(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/resolved.yaml").write_text("rewards: [{file: /first/mine.py, weight: 1}]")
+    checkpoint = tmp_path / "checkpoint-1"
+    assert check_same_run(checkpoint, {"rewards": [{"file": "/second/mine.py", "weight": 1}]}, {}, 1) == []
+    for other in ({"file": "/first/other.py", "weight": 1}, {"file": "/first/mine.py", "weight": 2}, {"name": "exact"}):
+        with pytest.raises(UserError, match="other rewards"):
+            check_same_run(checkpoint, {"rewards": [other]}, {}, 1)
