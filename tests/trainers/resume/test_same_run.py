@@ -13,6 +13,7 @@ from hrm_align.config.rules import KINDS, recipe_kind
 from hrm_align.errors import UserError
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.trainers import run_settings
+from hrm_align.trainers.same_run import check_same_run
 from tests.trainers.grpo_runs import grpo, prompts
 from tests.trainers.recipe_runs import metrics, sft, write_rows
 from tests.trainers.resume.runs import BY_FOUR, LATEST, STEPS, WARM_UP
