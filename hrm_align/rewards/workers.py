@@ -18,6 +18,7 @@ from hrm_align.processes import REPLY_BYTES, WorkerLost, WorkerProcess, forget_a
 # Limit for loading rewards: of all workers of a new pool, of a replacement, and of all replacements in one run. A file that imports
 # torch and transformers took 8 seconds on two cores that five other processes used.
 START_SECONDS = 60.0
+QUICK_SECONDS = 0.5  # a start up to this long counts towards the deadline of a run, like any work of the pool
 SEND_SECONDS = 2.0  # limit for sending a new worker its first message
 FAILED_STARTS = 3  # failed starts in a row, in one run, after which a group is skipped until the next run
 ROW_BYTES = 1_000  # bytes of a reply allowed for each row
@@ -160,8 +161,8 @@ class WorkerPool:
         Args:
             requests: each request gets exactly one reply.
             seconds: deadline for all requests. A request that is waiting or running at the deadline gets a reply of the
-                kind `skipped`. Time in which requests wait for a worker that loads its rewards does not count, up to
-                `START_SECONDS`.
+                kind `skipped`. Time in which requests wait for a worker that loads its rewards does not count, if it is longer
+                than `QUICK_SECONDS`, and up to `START_SECONDS`.
             handle_reply: called with each request and its reply; returns follow-up requests.
 
         Returns:
@@ -170,13 +171,9 @@ class WorkerPool:
         run = _Run(self, requests, time.monotonic() + seconds, handle_reply)
         self._start_missing()
         try:
-            while run.unfinished and time.monotonic() < run.end:
+            while run.unfinished and run.is_open():
                 run.dispatch()
-                begin, is_loading = time.monotonic(), run.waits_for_loading()
-                readable = self._readable(run.next_deadline(is_loading) - begin)
-                if is_loading:
-                    run.leave_out(time.monotonic() - begin)
-                for worker in readable:
+                for worker in self._readable(run.next_deadline() - time.monotonic()):
                     run.handle_output(worker)
                 run.replace_late()
             run.skip_unfinished()
@@ -276,6 +273,7 @@ class _Run:
         handle_reply: Callable[[Request, Reply], Iterable[Request]],
     ):
         self.end, self.left_out = end, 0.0
+        self._waits_since: float | None = None  # since when requests wait for workers to load their rewards
         self._pool, self._handle_reply = pool, handle_reply
         self._waiting: dict[int, deque[Request]] = {}  # index of a group -> requests
         self._failed_starts: Counter[int] = Counter()  # index of a group -> failed starts in a row
@@ -298,31 +296,32 @@ class _Run:
                 except WorkerLost as loss:
                     self._handle_loss(worker, loss)
 
-    def waits_for_loading(self) -> bool:
+    def is_open(self) -> bool:
+        """Return whether the deadline has not passed; it does not pass while requests wait for workers to load."""
+        now = time.monotonic()
+        waited = 0.0 if self._waits_since is None else now - self._waits_since
+        if self._waits_for_loading() and self.left_out + waited < START_SECONDS:
+            self._waits_since = now - waited
+            return True
+        self._waits_since = None
+        if waited > QUICK_SECONDS:
+            self.left_out += waited
+            self.end += waited
+        return now < self.end
+
+    def _waits_for_loading(self) -> bool:
         """Return whether a request cannot begin because all workers of its group still load their rewards."""
-        if self.left_out >= START_SECONDS:
-            return False
         loading = {worker.group for worker in self._pool.loading()} - self._pool.slow_groups
         ready = {worker.group for worker in self._pool.idle() + self._pool.busy()}
         return any(self._waiting.get(group) for group in loading - ready)
 
-    def leave_out(self, seconds: float) -> None:
-        """Move the deadline of the run by time in which requests waited for loading, within `START_SECONDS`."""
-        seconds = min(seconds, START_SECONDS - self.left_out)
-        self.left_out += seconds
-        self.end += seconds
-
-    def next_deadline(self, is_loading: bool) -> float:
-        """Return the earliest deadline of the run, of all busy workers, and with `is_loading` of starting workers.
-
-        Args:
-            is_loading: result of `waits_for_loading`; the deadline of the run does not come closer then.
-        """
+    def next_deadline(self) -> float:
+        """Return the earliest deadline of the run, of all busy workers, and of the starting workers that requests wait for."""
         deadlines = [worker.request_deadline for worker in self._pool.busy()]
-        if is_loading:
-            deadlines += [worker.start_deadline for worker in self._pool.loading()]
-            return min([*deadlines, time.monotonic() + START_SECONDS - self.left_out])
-        return min([*deadlines, self.end])
+        if self._waits_since is None:
+            return min([*deadlines, self.end])
+        deadlines += [worker.start_deadline for worker in self._pool.loading()]
+        return min([*deadlines, self._waits_since + START_SECONDS - self.left_out])
 
     def handle_output(self, worker: _Worker) -> None:
         """Read the output of a worker, and handle its reply or its end."""

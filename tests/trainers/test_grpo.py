@@ -298,6 +298,27 @@ def test_a_reward_that_fails_in_every_way_never_ends_the_run(data, tmp_path, cap
     assert all(record["seconds/reward"] < 4 for record in metrics(tmp_path / "run") if "loss" in record)
 
 
+SLOW = """
+import os, time
+time.sleep(1.0)  # in place of importing torch
+def slow(completions):
+    if not os.path.exists("{flag}"):
+        open("{flag}", "w").close()
+        os._exit(1)
+    return [float(len(text)) for text in completions]
+"""
+
+
+def test_a_reward_file_that_loads_longer_than_its_deadline_loses_no_row(data, tmp_path):
+    """Neither when the run starts nor when the worker dies during the first rollout and is replaced."""
+    (tmp_path / "mine.py").write_text(SLOW.format(flag=tmp_path / "flag"))
+    entry = json.dumps({"file": str(tmp_path / "mine.py"), "function": "slow"})
+    grpo(tmp_path / "run", data, "--max_steps", "1", "--rewards", entry, "--reward_deadline", "0.5")
+    (record,) = losses(tmp_path / "run").values()
+    assert record["rewards/ungraded"] == 0 and record["rewards/slow/mean"] > 0
+    assert {name for name in record if name.startswith("rewards/faults/")} == {"rewards/faults/slow/died"}
+
+
 def test_a_run_in_which_nothing_can_be_learnt_stops_and_says_why(data, tmp_path):
     with pytest.raises(RunError, match=r"20 rollouts in a row .*mean reward 0\), so the advantages are zero"):
         grpo(tmp_path / "run", data, "--max_steps", "50", "--rewards", '{"name": "format", "pattern": "never"}')
