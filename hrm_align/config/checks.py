@@ -270,8 +270,8 @@ def _check_effect(
 ) -> None:
     """Raise UserError for a setting that has no effect because of another setting.
 
-    A file that gives both settings is accepted, because such are the records of runs; so is a file whose other setting a flag
-    overrides.
+    A file that gives both settings is accepted, because the records of runs are such files; so is an effect that is switched off
+    explicitly, as in `--save_steps 5 --save_strategy no`.
     """
     given, other = settings[key], settings.get(controller)
     if given.value in (None, False) or given.value == known[key]["default"]:
@@ -279,7 +279,7 @@ def _check_effect(
     value = known[controller]["default"] if other is None else other.value
     if (value in values) if values else value not in (None, False, 0):
         return
-    if other is not None and given.where != COMMAND_LINE:
+    if other is not None and (given.where != COMMAND_LINE or other.value in (None, False, 0, "no")):
         return
     if values:
         raise UserError(
