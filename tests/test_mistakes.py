@@ -58,7 +58,7 @@ CHEAP = [
     (f"{SFT} --per_device_train_batch_size {10**12}", f"per_device_train_batch_size: {10**12}", "at most 2147483647"),
     (f"{SFT} --max_length 7", "invalid value for max_length: 7", "8 tokens or more"),
     (f"{SFT} --eval_steps 5", "eval_steps has no effect while eval_strategy is no", "Set eval_strategy to steps"),
-    (f"{SFT} --save_strategy no --save_steps 5", "save_steps has no effect", "Set save_strategy to steps"),
+    (f"{SFT} --save_strategy epoch --save_steps 5", "save_steps has no effect", "Set save_strategy to steps"),
     (f"{SFT} --dataloader_prefetch_factor 2", "no effect without dataloader_num_workers", "Set dataloader_num_workers"),
     (f"{SFT} --bp_min_steps 3", "bp_min_steps has no effect without bp_warmup_ratio", "leave bp_min_steps out"),
     (f"{SFT} --lr_scheduler_type constant --warmup_steps 3", "warmup_steps has no effect", "constant_with_warmup"),
@@ -272,8 +272,10 @@ def test_a_flag_given_twice_is_a_warning(capsys, folder, flags, words):
 def test_a_flag_may_switch_off_what_a_recipe_sets_up(capsys, folder):
     """`eval_steps` of a file has no effect under `--eval_strategy no`, which was the wish of the user."""
     words = recipe("eval_datasets: [rows.jsonl]\neval_strategy: steps\neval_steps: 5\nsave_steps: 5")
-    code, _, err = run(capsys, *words, "--eval_strategy", "no", "--save_strategy", "no", "--datasets", "nothing.jsonl")
-    assert code == 2 and "file not found: nothing.jsonl" in err
+    off = ("--eval_strategy", "no", "--save_strategy", "no", "--datasets", "nothing.jsonl")
+    for more in ((), ("--save_steps", "7")):
+        code, _, err = run(capsys, *words, *off, *more)
+        assert code == 2 and "file not found: nothing.jsonl" in err
 
 
 def test_the_largest_seed_and_an_adapter_of_full_rank_train(capsys, folder):

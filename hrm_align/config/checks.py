@@ -271,8 +271,8 @@ def _check_effect(
 ) -> None:
     """Raise UserError for a setting that has no effect because of another setting.
 
-    A file that gives both settings is accepted, because such are the records of runs; so is a file whose other setting a flag
-    overrides.
+    A file that gives both settings is accepted, because the records of runs are such files; so is an effect that is switched off
+    explicitly, as in `--save_steps 5 --save_strategy no`.
     """
     given, other = settings[key], settings.get(controller)
     if given.value in (None, False) or given.value == known[key]["default"]:
@@ -280,7 +280,7 @@ def _check_effect(
     value = known[controller]["default"] if other is None else other.value
     if (value in values) if values else value not in (None, False, 0):
         return
-    if other is not None and given.where != COMMAND_LINE:
+    if other is not None and (given.where != COMMAND_LINE or other.value in (None, False, 0, "no")):
         return
     if values:
         raise UserError(
@@ -301,15 +301,21 @@ def _check_warmup(settings: Mapping[str, Setting]) -> None:
         )
 
 
+def _actions_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """Return the action of each flag of a parser."""
+    return {flag: action for action in parser._actions for flag in action.option_strings}
+
+
 def warn_of_repeated(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     """Print a warning for each setting that two flags give, because only the last flag applies."""
+    actions = _actions_of(parser)
     given: dict[str, list[str]] = {}
     for place, word in enumerate(argv):
         name, equals, value = word.partition("=")
-        action = parser._option_string_actions.get(name)
-        if action is not None and not isinstance(action, argparse._AppendAction):
+        action = actions.get(name)
+        if action is not None and type(action).__name__ != "_AppendAction":  # an option that may be repeated
             following = argv[place + 1 : place + 2]
-            takes = following and following[0] not in parser._option_string_actions and action.nargs != 0
+            takes = following and following[0] not in actions and action.nargs != 0
             given.setdefault(action.dest, []).append(value if equals else following[0] if takes else name)
     for dest, values in given.items():
         if len(values) > 1:
@@ -343,9 +349,10 @@ class CommandLine(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the options. Raises UserError for an unknown option before a missing option, which may be the same, misspelt."""
+        actions = _actions_of(self)
         for name in (word.partition("=")[0] for word in args or ()):
-            if name.startswith("--") and name != "--" and name not in self._option_string_actions:
-                near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+            if name.startswith("--") and name != "--" and name not in actions:
+                near = difflib.get_close_matches(name, actions, n=1)
                 remedy = f"did you mean {near[0]}?" if near else f"see {self.prog} --help."
                 raise UserError(f"unknown option {name} of {self.prog}: {remedy}")
         return super().parse_args(args, namespace)

@@ -97,8 +97,8 @@ def lora_config(model: HrmTextForCausalLM, args: LoraArguments, tokens: Sequence
 
 def _check_rank(model: nn.Module, layers: Sequence[str], rank: int) -> None:
     """Check that a rank is not above that of every adapted layer, where an adapter is larger than the layer itself."""
-    shapes = [tuple(model.get_submodule(name).weight.shape) for name in layers]
-    largest = max((min(shape) for shape in shapes), default=rank)
+    modules: list[Any] = [model.get_submodule(name) for name in layers]
+    largest = max((min(module.in_features, module.out_features) for module in modules), default=rank)
     if rank > largest:
         raise UserError(
             f"invalid value for lora_r: {rank}. The adapted layers have a rank of {largest} at most, so more trains nothing more: "

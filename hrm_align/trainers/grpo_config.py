@@ -21,16 +21,12 @@ from hrm_align.config.arguments import (
 )
 from hrm_align.config.bounds import COUNT, COUNT_OR_NONE, NOT_NEGATIVE, PART, POSITIVE, SHARE, Bound
 from hrm_align.config.checks import Setting
+from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds, Needs
 from hrm_align.config.parser import parse
 from hrm_align.config.rules import (
-    BOUNDS,
     LAYOUT,
-    NEEDS,
     REFUSED,
-    REQUIRED,
-    Bounds,
     Fail,
-    Needs,
     RecipeKind,
     Refused,
     check_held_out,

@@ -60,6 +60,7 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
         self._generation_eval = generation_eval
         pad_id = get_renderer(processing_class).pad_id
         assert args.max_length is not None and not isinstance(args.pad_to_multiple_of, str)  # checked by parse_sft
+        collator = DocumentCollator(pad_id, args.pad_to_multiple_of)
         if args.packing:
             train_dataset = pack(train_dataset, args.max_length)
         if eval_dataset is not None and (args.packing if args.eval_packing is None else args.eval_packing):
@@ -71,7 +72,7 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=DocumentCollator(pad_id, args.pad_to_multiple_of),
+            data_collator=collator,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,

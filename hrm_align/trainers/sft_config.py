@@ -15,17 +15,13 @@ from trl import SFTConfig
 from hrm_align.config.arguments import DataArguments, LoraArguments, ModelArguments, StabiliserArguments, option
 from hrm_align.config.bounds import BELOW_ONE, COUNT, Bound
 from hrm_align.config.checks import Setting
+from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds, Needs
 from hrm_align.config.parser import parse
 from hrm_align.config.rules import (
-    BOUNDS,
     LAYOUT,
     MOVED,
-    NEEDS,
     REFUSED,
-    REQUIRED,
-    Bounds,
     Fail,
-    Needs,
     RecipeKind,
     Refused,
     check_held_out,

@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[2]
 SAVING = ["_determine_best_metric", "_evaluate", "_get_output_dir", "_inner_training_loop", "_load_best_model",
           "_load_from_checkpoint", "_load_optimizer_and_scheduler", "_run_epoch", "_save", "_save_checkpoint",
           "_save_optimizer_and_scheduler", "create_model_card", "evaluate", "save_model", "train"]  # fmt: skip
-STABLE = ["_get_grad_norm", "_get_train_sampler", "_prepare_for_training", "create_optimizer", "get_batch_samples", "log",
-          "training_step"]  # fmt: skip
+STABLE = ["_get_grad_norm", "_get_train_sampler", "_prepare_for_training", "create_optimizer", "create_scheduler",
+          "get_batch_samples", "log", "training_step"]  # fmt: skip
 OVERRIDES = {
     SFTTrainer: {*SAVING, *STABLE, "_set_signature_columns_if_needed", "compute_loss", "evaluation_loop", "prediction_step"},
     GRPOTrainer: {*SAVING, *STABLE, "_calculate_rewards", "_compute_loss", "_generate", "_generate_and_score_completions",

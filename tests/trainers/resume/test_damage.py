@@ -122,6 +122,8 @@ def test_the_best_checkpoint_is_kept_and_loaded_with_its_average(rows, tmp_path)
         "true",
         "--metric_for_best_model",
         "exact_match",
+        "--generation_eval_samples",
+        "4",
         "--eval_datasets",
         str(rows),
     )
