@@ -81,7 +81,11 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object], keep: bool = T
 
 def replace_json(path: Path, document: dict[str, Any], keep: bool = True) -> None:
     """Write a JSON document with `replace_file`, indented as Transformers writes it."""
-    text = json_text(document)
+    replace_text(path, json_text(document), keep)
+
+
+def replace_text(path: Path, text: str, keep: bool = True) -> None:
+    """Write a text with `replace_file`, in UTF-8."""
     replace_file(path, lambda file: file.write(text.encode()), keep)
 
 

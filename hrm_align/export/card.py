@@ -23,7 +23,7 @@ from hrm_align.evaluation.scores import percent
 from hrm_align.export.eval_set import Questions
 from hrm_align.export.folder import CARD, PUBLICATION
 from hrm_align.export.parity import ParityReport
-from hrm_align.files import json_text, replace_file
+from hrm_align.files import json_text, replace_text
 from hrm_align.models.loading import TINY
 from hrm_align.rewards.base import metric_name
 from hrm_align.run_folder import Source, is_run_result
@@ -138,8 +138,7 @@ def rename_card(folder: Path, name: str) -> None:
         UserError: if the metadata of the card is not valid YAML.
     """
     for file, text in named_card(folder, name).items():
-        content = text.encode()
-        replace_file(folder / file, lambda target, content=content: target.write(content), keep=False)
+        replace_text(folder / file, text, keep=False)
 
 
 def named_card(folder: Path, name: str) -> dict[str, str]:

@@ -199,9 +199,9 @@ def _answer_with_run(options: ExportOptions) -> _RunAnswers:
     match = options.match or (source.match if source.match in match_names() else "exact")
     disable_progress_bar()
     config, tokenizer = _load_config_and_tokenizer(options, source)
-    require_greedy(
-        _locate_config(options, source), get_renderer(tokenizer).response_end_id, config.max_position_embeddings
-    )
+    if not options.force:
+        end = get_renderer(tokenizer).response_end_id
+        require_greedy(_locate_config(options, source), end, config.max_position_embeddings)
     room = config.max_position_embeddings - options.max_new_tokens
     questions = load_questions(source, options.data, options.limit, tokenizer, room)
     before = _score_start(options, source, questions, match) if questions.graded else None

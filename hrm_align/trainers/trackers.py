@@ -102,7 +102,7 @@ def guard_trackers(trainer: Trainer) -> None:
     Args:
         trainer: its callbacks that belong to `report_to` are changed in place.
     """
-    kinds = tuple(INTEGRATION_TO_CALLBACK.values())
+    kinds: tuple[type[TrainerCallback], ...] = tuple(INTEGRATION_TO_CALLBACK.values())
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, kinds):
             _Guard(callback, trainer).install()

@@ -309,7 +309,12 @@ def test_settings_of_stock_generate_are_named_and_the_doctor_makes_the_export_po
     assert "--dtype" not in said and "--force" not in said and "do_sample" not in said, (
         "only what changes greedy answers"
     )
-    assert not (tmp_path / "mine").exists() and examined(capsys, source, "--fix")[0] == 0
+    assert not (tmp_path / "mine").exists()
+    assert (
+        run(capsys, "export", source, "--to", tmp_path / "forced", "--max_new_tokens", "8", "--force", "parity")[0] == 0
+    )
+    assert "outside the tolerance" in (tmp_path / "forced/README.md").read_text()
+    assert examined(capsys, source, "--fix")[0] == 0
     code, out, err = run(capsys, "export", *command)
     assert code == 0 and "0 of 8 greedy answers differ" in out, err
     assert examined(capsys, tmp_path / "mine")[0] == 0
