@@ -22,8 +22,8 @@ from recipes.export import main as export
 from recipes.grpo import main as grpo
 from recipes.sft import main as sft
 from tests.trainers.grpo_runs import SMALL, prompts
-from tests.trainers.recipe_runs import arguments, metrics, weights, write_rows
-from tests.trainers.resume.runs import BY_FOUR, LATEST, assert_same, started
+from tests.trainers.recipe_runs import arguments, metrics, write_rows
+from tests.trainers.resume.runs import BY_FOUR, LATEST, assert_same, started, tensors
 
 SECONDS = 5.0  # the most that a run takes from a signal to its end; a step of these takes a tenth of a second
 EVALUATED = ("--eval_strategy", "steps", "--eval_steps", "3", "--generation_eval_samples", "2", "--max_new_tokens", "8")
@@ -71,8 +71,7 @@ def waits_for_a_thread(main: Callable, words: list[str], here: Path) -> None:
 
     def slow(*args, **kwargs):
         with ThreadPoolExecutor(1) as pool:
-            here.touch()
-            pool.submit(time.sleep, 60).result()
+            pool.submit(lambda: here.touch() or time.sleep(60)).result()
 
     hrm_align.run.load_examples = slow
     runs(main, words)
@@ -192,7 +191,8 @@ def test_a_run_that_left_the_grading_of_its_evaluation_goes_on_exactly(rows, tmp
 
 
 def test_a_reward_of_ten_seconds_is_left_and_the_run_goes_on_exactly(tmp_path):
-    """With the signal that the settings name, which stands for SIGTERM; the reward is slow in the third rollout only."""
+    """With the signal that the settings name, which stands for SIGTERM, and dropout, which draws in every forward; the reward
+    is slow in the third rollout only."""
     here, data, calls = tmp_path / "here", prompts(tmp_path), tmp_path / "calls"
     (tmp_path / "reward.py").write_text(
         "import time\nfrom pathlib import Path\n"
@@ -203,13 +203,14 @@ def test_a_reward_of_ten_seconds_is_left_and_the_run_goes_on_exactly(tmp_path):
         "    return [len(text) % 3 for text in completions]\n"
     )
     reward = ("--rewards", f"{{function: long, file: {tmp_path / 'reward.py'}}}", "--reward_deadline", "60")
-    flags = (*SMALL, *DRAWN, *reward, "--preemption_signal", "USR1")
+    dropout = ("--use_peft", "true", "--lora_r", "4", "--lora_alpha", "4", "--lora_dropout", "0.2")
+    flags = (*SMALL, *DRAWN, *reward, *dropout, "--preemption_signal", "USR1")
     words = arguments(tmp_path / "run", data, *flags)
     end = end_of(tmp_path, runs, grpo, words, at=here, numbers=[signal.SIGUSR1])
     assert end.code == 75 and "SIGUSR1: saved" in end.said
     grpo([*words, *LATEST])
     grpo(arguments(tmp_path / "whole", data, *flags))
-    resumed, whole = weights(tmp_path / "run"), weights(tmp_path / "whole")
+    resumed, whole = tensors(tmp_path / "run"), tensors(tmp_path / "whole")
     assert [name for name in whole if not resumed[name].equal(whole[name])] == []
 
 

@@ -150,7 +150,7 @@ class DryRun(Run):
 
     def _show_step(self, trainer: Any, seconds: float, steps: int) -> None:
         """Print loss, time and memory of the step, and the time of the run where the step is like all others."""
-        last = next((log for log in reversed(trainer.state.log_history) if "loss" in log), {})
+        last: dict[str, Any] = next((log for log in reversed(trainer.state.log_history) if "loss" in log), {})
         names = ("loss", "grad_norm", "reward")
         values = ", ".join(f"{name} {float(last[name]):.4g}" for name in names if name in last)
         emit(f"one step: {values}; {seconds:.1f} s")
@@ -251,7 +251,7 @@ def dry_run(recipe: Any) -> Iterator[DryRun]:
         set_seed(args.seed)
         preemption = Preemption()
         with preemption:
-            yield DryRun(recipe, resolved(planned), push, folder, None, None, preemption, planned)
+            yield DryRun(recipe, resolved(planned), push, folder, None, None, preemption, planned=planned)
         state.wait_for_everyone()  # before the folder is removed
 
 

@@ -158,8 +158,11 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, WholeStepPolicyMetric
         self._note_rollout(output)
         if self.args.parity_every:
             due = self._rollout_number % self.args.parity_every == 0
-            if due or not self._has_checked:  # a resumed run checks at once, but logs what an uninterrupted run logs
-                self._check_parity(output, logged=due)
+            # A resumed run checks at once, but logs and draws (dropout) only what an uninterrupted run does.
+            devices = [self.args.device] if self.args.device.type == "cuda" else []
+            if due or not self._has_checked:
+                with nullcontext() if due else torch.random.fork_rng(devices):
+                    self._check_parity(output, logged=due)
             self._has_checked = True
         return output
 
