@@ -240,7 +240,7 @@ RUN_FILES = (
     (".saving/", "during a save", "A checkpoint that is being written. One rename makes it `checkpoint-N`."),
     ("run/resolved.yaml", "always", "Every setting with its value; itself a recipe."),
     ("run/env.json", "always", "Versions, device, number of processes."),
-    ("run/data.json", "always", "For each data set: rows read, bad, kept and dropped, by reason; fingerprints."),
+    ("run/data.json", "always", "For each data set: rows read, bad, kept and dropped, by reason; fingerprints. Answers generated at each evaluation."),
     (
         "run/held_out.jsonl",
         "with `eval_fraction`",
