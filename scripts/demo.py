@@ -17,11 +17,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from before_after import BeforeAfter, before_after_table, draw_before_after, read_metrics
+from before_after import BeforeAfter, before_after_table, draw_before_after, find_learned, read_metrics
 from rich.console import Console
+from rich.markup import escape
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
@@ -85,15 +86,28 @@ def load_held_out(tasks: Mapping[str, Path]) -> dict[str, list[Example]]:
     return held_out
 
 
-def score(model: Any, tokenizer: Any, held_out: dict[str, list[Example]]) -> dict[str, Any]:
-    """Return the exact-match score of each task and of all tasks together, with one sample completion for each task."""
-    results: dict[str, Any] = {}
+class Scores(NamedTuple):
+    """Exact-match scores of a model: of each task, of all tasks together (`all`), and the answers to each task's rows."""
+
+    tasks: dict[str, dict[str, Any]]
+    total: dict[str, Any]
+    samples: dict[str, list[dict[str, Any]]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores, as summary.json holds them."""
+        return {**self.tasks, "all": self.total}
+
+
+def score(model: Any, tokenizer: Any, held_out: dict[str, list[Example]]) -> Scores:
+    """Answer the held-out rows of each task, and return the scores and the answers."""
+    results: dict[str, Evaluation] = {}
     total = Score()
     for name, examples in held_out.items():
-        result: Evaluation = evaluate(model, tokenizer, examples, max_new_tokens=MAX_NEW_TOKENS, batch_size=100)
-        results[name] = result.to_dict() | {"sample": result.samples[1]}
+        result = evaluate(model, tokenizer, examples, max_new_tokens=MAX_NEW_TOKENS, batch_size=100)
+        results[name] = result
         total.correct, total.n = total.correct + result.score.correct, total.n + result.score.n
-    return results | {"all": total.to_dict()}
+    tasks = {name: result.to_dict() for name, result in results.items()}
+    return Scores(tasks, total.to_dict(), {name: result.samples for name, result in results.items()})
 
 
 def check_parity(model: Any, tokenizer: Any, held_out: dict[str, list[Example]]) -> dict[str, float]:
@@ -113,27 +127,31 @@ def check_stock_loading(folder: str, model: torch.nn.Module) -> None:
         raise RuntimeError(f"AutoModelForCausalLM.from_pretrained({folder!r}) loads other weights than hrm_align does")
 
 
-def show_samples(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Print one prompt of each task with the completions of the base and of the fine-tuned model."""
-    for name in TASKS:
-        old, new = before[name]["sample"], after[name]["sample"]
-        console.print(f"\n[bold]{name}[/]  {new['prompt']}", highlight=False)
-        console.print(f"  base    {old['generated'][:100]!r}", markup=False, highlight=False, style="dim")
-        console.print(f"  tuned   {new['generated'][:100]!r}", markup=False, highlight=False, style="green")
+def show_learned(learned: Mapping[str, dict[str, Any] | None]) -> None:
+    """Print for each task a held-out row that training taught, with the answers of the base and of the trained model."""
+    for name, row in learned.items():
+        if row is None:
+            console.print(
+                f"\n[bold]{name}[/]  no held-out row is answered correctly after training that was not before"
+            )
+            continue
+        console.print(f"\n[bold]{name}[/]  {escape(row['prompt'])}", highlight=False)
+        console.print(f"  base    {row['base'][:100]!r}", markup=False, highlight=False, style="dim")
+        console.print(f"  tuned   {row['trained'][:100]!r}", markup=False, highlight=False, style="green")
 
 
-def reinforce(held_out: dict[str, list[Example]]) -> dict[str, Any]:
-    """Train the base to answer plainly, with exact match as the reward, and return the score of the trained model."""
+def reinforce(held_out: dict[str, list[Example]]) -> Scores:
+    """Train the base to answer plainly, with exact match as the reward, and return the scores of the trained model."""
     from hrm_align.recipes.grpo import main as grpo
 
     run = OUT / "grpo"
     console.print(
         "under the condition `noisy` the base hedges (24 maybe); only the bare answer is rewarded", style="dim"
     )
-    flags = ["--max_steps", str(GRPO_STEPS), "--logging_steps", "10", "--log_samples", "2"]
+    flags = ["--max_steps", str(GRPO_STEPS), "--logging_steps", "5", "--log_samples", "2"]
     grpo(["--config", str(GRPO_RECIPE), "--output_dir", str(run), *flags])
     model, tokenizer = load_model_and_tokenizer(str(run))
-    return dict(score(model, tokenizer, held_out)[PLAIN])
+    return score(model, tokenizer, held_out)
 
 
 def publish() -> dict[str, Any]:
@@ -156,7 +174,7 @@ def main(argv: Sequence[str]) -> None:
         base, tokenizer = load_model_and_tokenizer("tiny")
         check_stock_loading(resolve("tiny"), base)
         before = score(base, tokenizer, held_out)
-        plain_before = score(base, tokenizer, plain)[PLAIN]
+        plain_before = score(base, tokenizer, plain)
     with watch.stage("train", f"hrm-align sft --config {RECIPE} --output_dir {OUT}"):
         sft(["--config", str(RECIPE), "--output_dir", str(OUT), *argv])
     with watch.stage("evaluate_after", "score the fine-tuned model on the same rows"):
@@ -167,7 +185,7 @@ def main(argv: Sequence[str]) -> None:
         "causal_prompt", "score the fine-tuned model with a causal mask on the prompt, as in stock trainers"
     ):
         with causal_prompt(tuned):
-            causal = score(tuned, tokenizer, held_out)["all"]
+            causal = score(tuned, tokenizer, held_out).total
         agreement = check_parity(tuned, tokenizer, held_out)
     with watch.stage("reinforce", f"hrm-align grpo --config {GRPO_RECIPE} --output_dir {OUT}/grpo"):
         plain_after = reinforce(plain)
@@ -175,21 +193,26 @@ def main(argv: Sequence[str]) -> None:
     with watch.stage("export", f"hrm-align export {OUT} --to {OUT}/export"):
         published = publish()
 
-    rows = [BeforeAfter("both" if name == "all" else name, before[name], after[name]) for name in before]
-    reinforced = BeforeAfter(f"{PLAIN} (GRPO)", plain_before, plain_after)
-    draw_before_after([*rows, reinforced], read_metrics(OUT / "metrics.jsonl"), OUT / "before_after.png")
+    rows = [BeforeAfter(name, before.tasks[name], after.tasks[name]) for name in TASKS]
+    rows.append(BeforeAfter("both", before.total, after.total))
+    reinforced = BeforeAfter(f"{PLAIN} (GRPO)", plain_before.tasks[PLAIN], plain_after.tasks[PLAIN])
+    runs = [read_metrics(folder / "metrics.jsonl") for folder in (OUT, OUT / "grpo")]
+    draw_before_after([*rows, reinforced], *runs, OUT / "before_after.png")
+    learned = {name: find_learned(before.samples[name], after.samples[name]) for name in TASKS}
+    learned[reinforced.name] = find_learned(plain_before.samples[PLAIN], plain_after.samples[PLAIN])
     summary = {
-        "before": before,
-        "after": after,
+        "before": before.to_dict(),
+        "after": after.to_dict(),
+        "learned": learned,
         "after_with_causal_prompt": causal,
         "logprob_difference": agreement,
-        "reinforced": {"before": plain_before, "after": plain_after, "checkpoint": f"{OUT}/grpo"},
+        "reinforced": {"before": reinforced.before, "after": reinforced.after, "checkpoint": f"{OUT}/grpo"},
         "exported": published,
         "seconds": watch.seconds,
         "checkpoint": str(OUT),
     }
     write_json(OUT / "summary.json", summary)
-    show_samples(before, after)
+    show_learned(learned)
     console.print()
     console.print(before_after_table(rows, f"held-out exact match (95 % interval), {OUT}"))
     console.print(before_after_table([reinforced], f"the base after reinforcement learning, {OUT}/grpo"))

@@ -24,5 +24,6 @@ TASKS = [
     ("Which condition should I use?", "docs/concepts/conditions.md", ["`direct`", "synth,cot", "strongest"]),
     ("Has anybody trained the 1B model with it?", "docs/results/index.md", ["No full training of the 1B model", "H200"]),
     ("How fast is it on a GPU?", "docs/results/gpu.md", ["12,777", "NVIDIA H200"]),
+    ("Which of my runs is better?", "docs/guides/runs.md", ["hrm-align runs compare", "95 % intervals", "settings"]),
     ("What does my run leave on disk?", "docs/reference/run-files.md", ["metrics.jsonl", "run/resolved.yaml", "checkpoint-N"]),
 ]  # fmt: skip

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from dataclasses import asdict, replace
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 
 import pytest
@@ -377,9 +377,9 @@ def test_the_picture_has_a_line_per_run_and_no_label_over_its_edge(capsys, tmp_p
     assert [panel.get_title() for panel in figure.axes] == ["loss", "reward", "eval_loss", "eval_exact_match"]
     assert [text.get_text()[:1] for text in figure.legends[0].get_texts()] == ["A", "B"]
     assert [list(line.get_xdata()) for line in figure.axes[1].lines] == [[], [1]]
-    for artist in (*figure.axes, *figure.legends):
-        box = artist.get_tightbbox()
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+    boxes = [artist.get_tightbbox() for artist in (*figure.axes, *figure.legends)]
+    assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in boxes)
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2)), "no label over another"
     code, _, err = run(capsys, "runs", "compare", one, other, "--png", tmp_path / "curves.png")
     assert code == 2 and "already exists and is not overwritten" in err
 

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 from hrm_align.cli import run_with_exit_code
+from hrm_align.evaluation.scores import Score
 from hrm_align.models.loading import resolve
 
 ROOT = Path(__file__).parents[1]
@@ -175,3 +177,54 @@ def test_the_share_of_a_tolerance_is_read_from_pytests_explanation(monkeypatch, 
     comparisons = import_module("campaigns.tolerance_use").comparisons
     shares = [round(value, 9) for value, _ in comparisons(explanation)]
     assert shares == ([] if share is None else [share])
+
+
+def sample(generated: str, correct: bool, prompt: str = "2 + 2") -> dict:
+    return {"prompt": prompt, "expected": "4", "generated": generated, "correct": correct}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        ([("4", True), ("5", False)], [("4", True), ("4", True)], ("5", "4")),  # the first was known before
+        ([("4", True), ("9", False), ("7", False)], [("6", False), ("5", False), ("4", True)], ("7", "4")),
+        ([(" ", False), ("46", False)], [("4", True), ("4", True)], ("46", "4")),
+        ([("", False), ("4", True)], [("4", True), ("4", True)], ("", "4")),
+        ([("46", False), ("4", True)], [("46", False), ("4", True)], None),
+        ([("4", True)], [("46", False)], None),
+    ],
+)
+def test_the_demo_shows_a_row_that_training_taught(monkeypatch, capsys, before, after, shown):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    demo = import_module("demo")
+    pair = [[sample(*answer) for answer in answers] for answers in (before, after)]
+    row = demo.find_learned(*pair)
+    assert (row and (row["base"], row["trained"])) == shown
+    demo.show_learned({"sums": row})
+    out = capsys.readouterr().out
+    assert "no held-out row" in out if shown is None else f"tuned   {shown[1]!r}" in out
+
+
+def test_the_picture_of_the_demo_has_three_panels_with_their_labels_inside(monkeypatch, tmp_path):
+    figure_module = pytest.importorskip("matplotlib.figure")
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    before_after, drawn = import_module("before_after"), []
+    save = figure_module.Figure.savefig
+    monkeypatch.setattr(
+        figure_module.Figure, "savefig", lambda figure, *a, **k: [save(figure, *a, **k), drawn.append(figure)]
+    )
+    names = ("chat", "JSON", "both", "plain answers (GRPO)")
+    rows = [before_after.BeforeAfter(name, Score(5, 300).to_dict(), Score(300, 300).to_dict()) for name in names]
+    losses = [{"step": 10, "loss": 3.0}, {"step": 20, "loss": "nan"}, {"step": 20, "eval_loss": 1e-4}]
+    rewards = [{"step": 5, "reward": 0.3}, {"step": 10, "reward": 1.0}]
+    before_after.draw_before_after(rows, losses, rewards, tmp_path / "demo.png")
+    (figure,) = drawn
+    scores, loss, reward = figure.axes
+    assert list(reward.lines[0].get_xydata().ravel()) == [5, 0.3, 10, 1.0] and len(loss.lines) == 2
+    boxes = [axis.get_tightbbox() for axis in figure.axes]
+    assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in boxes)
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    panel = scores.get_window_extent()
+    labels = [label.get_window_extent() for label in (*scores.get_xticklabels(), *scores.texts)]
+    assert all(panel.x0 <= label.x0 and label.x1 <= panel.x1 and label.y1 <= panel.y1 for label in labels)
+    assert not any(one.overlaps(other) for one, other in combinations(labels, 2))

@@ -64,10 +64,10 @@ def list_runs(argv: Sequence[str]) -> None:
         folder = Path(name).expanduser()
         if not folder.is_dir():
             raise UserError(f"there is no folder {name}. Name a folder that contains runs.")
-        found = find_runs(folder)
+        matches = find_runs(folder)
         listed = {run.resolve() for run in sizes}
-        sizes |= {run: size for run, size in found.sizes.items() if run.resolve() not in listed}
-        others += [other for other in found.others if other not in others]
+        sizes |= {run: size for run, size in matches.sizes.items() if run.resolve() not in listed}
+        others += [other for other in matches.others if other not in others]
     runs = sorted(map(read_run, sizes), key=lambda run: run.changed, reverse=True)
     if arguments.json:
         described = [to_json(describe(run) | {"bytes": sizes[run.folder]}) for run in runs]
@@ -109,7 +109,7 @@ def compare_runs(argv: Sequence[str]) -> None:
     """Print what differs between runs, their scores on held-out rows, and their curves."""
     parser = PathParser(
         "runs compare",
-        "Compare runs: settings, data and machine that differ, held-out scores with 95 %% intervals, curves.",
+        "Compare runs: settings, data and machine that differ, held-out scores with 95 % intervals, curves.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="output_dir of a run; two or more")
     parser.add_argument("--png", metavar="FILE", help="also draw the curves into this new file (.png, .svg or .pdf)")

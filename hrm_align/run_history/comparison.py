@@ -109,6 +109,8 @@ def _count_rows(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the counts of rows that were kept or dropped, by the reason."""
     counted = {}
     for section, part in data.items():
+        if section == "generation_eval":  # the number of answers stands beside each score
+            continue
         for name, value in flatten(part if isinstance(part, Mapping) else {}, f"{section}.").items():
             is_count = isinstance(value, int | float) and "first_rows" not in name
             if is_count and not name.endswith((".rows_read", ".examples")):

@@ -84,7 +84,7 @@ class RunHistory:
 
     @property
     def planned(self) -> int | None:
-        """Return the number of steps that the run was to take; None if neither settings nor records tell."""
+        """Return the number of steps that the run was to take; None if it is unknown."""
         for record in (self.settings, self.trainer_state):
             if 0 < (limit := as_number(record.get("max_steps"))) < math.inf:
                 return int(limit)
@@ -253,7 +253,7 @@ def _changed(path: Path) -> float:
 
 
 @dataclass(frozen=True)
-class Found:
+class RunFolders:
     """Runs below a folder.
 
     Attributes:
@@ -265,7 +265,7 @@ class Found:
     others: list[Path]
 
 
-def find_runs(folder: Path) -> Found:
+def find_runs(folder: Path) -> RunFolders:
     """Find the runs in a folder, at any depth. Links to folders are not followed."""
     owners: dict[str, str | None] = {}  # the innermost run that each visited folder belongs to
     sizes: dict[str, int] = {}
@@ -279,7 +279,7 @@ def find_runs(folder: Path) -> Found:
         holds_run = any(Path(run) == child or child in Path(run).parents for run in sizes)
         if child.is_dir() and not child.name.startswith(".") and not holds_run and not is_run(folder):
             others.append(child)
-    return Found({Path(run): size for run, size in sizes.items()}, others)
+    return RunFolders({Path(run): size for run, size in sizes.items()}, others)
 
 
 def _bytes(file: str) -> int:
