@@ -71,7 +71,7 @@ def waits_for_a_thread(main: Callable, words: list[str], here: Path) -> None:
 
     def slow(*args, **kwargs):
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(lambda: here.touch() or time.sleep(60)).result()
+            pool.submit(lambda: time.sleep(0.3) or here.touch() or time.sleep(60)).result()
 
     hrm_align.run.load_examples = slow
     runs(main, words)
