@@ -221,7 +221,14 @@ def read_data(data: DataArguments, seed: int, quarantine: Path | None) -> RunDat
     if data.eval_datasets:
         held_out = load(data.eval_specs(), "eval")
     else:
+        examples = len(train)
         train, held_out = split_by_content(train, data.eval_fraction)
+        if data.eval_fraction and not (train and held_out):
+            side = "none" if train else "all"
+            raise UserError(
+                f"eval_fraction {data.eval_fraction} holds out {side} of the {examples} examples, which are split by the hash of "
+                "their first message: use another fraction, or name held-out rows in eval_datasets."
+            )
     if data.replay_datasets:
         train += drawn(load(data.replay_specs(), "replay"), data.replay_fraction, len(train), seed)
         counts["replay"]["share"] = data.replay_fraction

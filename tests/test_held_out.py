@@ -122,3 +122,12 @@ def test_evaluation_sets_of_a_recipe_are_the_held_out_rows(tmp_path, capsys, mon
     monkeypatch.chdir(Path("/"))
     report = json.loads(run(capsys, "evaluate", tmp_path / "run", "--json")[1])
     assert (report["n"], report["data"]) == (len(WORDS), str(held))  # all rows, also those that `fraction` leaves out
+
+
+def test_a_fraction_that_holds_out_no_row_is_refused(tmp_path, capsys):
+    data = write_rows(tmp_path / "rows.jsonl", [{"prompt": "copy sun", "response": "sun"}] * 2)
+    words = ("sft", "--model_name_or_path", "tiny", "--datasets", data, "--output_dir", tmp_path / "run")
+    for fraction, side in (("0.001", "none"), ("0.999", "all")):
+        code, _, err = run(capsys, *words, "--eval_fraction", fraction)
+        assert code == 2 and f"eval_fraction {fraction} holds out {side} of the 2 examples" in err
+    assert not (tmp_path / "run/model.safetensors").exists()

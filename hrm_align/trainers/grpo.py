@@ -7,19 +7,13 @@ by other prompts; checkpoints are saved only between rollouts; and the time of e
 
 from __future__ import annotations
 
-import logging
-import math
-import random
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 import trl
-from accelerate.utils import gather_object
 from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor
@@ -27,35 +21,34 @@ from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast
 from trl.models import unwrap_model_for_generation
 
 from hrm_align.data.examples import Example
-from hrm_align.errors import RunError, UserError
+from hrm_align.errors import UserError
 from hrm_align.models.attention import BY_DOCUMENT
 from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import get_renderer
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.engine import Decoding
-from hrm_align.rollouts.groups import GroupSampler, Rollout, zero_variance_groups
+from hrm_align.rollouts.groups import GroupSampler, Rollout
 from hrm_align.rollouts.local import LocalEngine
 from hrm_align.rollouts.logprobs import CHUNK_TOKENS, Pack, score_in_chunks, score_packed
 from hrm_align.rollouts.parity import ParityGate
 from hrm_align.rollouts.trajectories import Step
-from hrm_align.trainers.callbacks import SaveBetweenRollouts, append_json_line
+from hrm_align.trainers.callbacks import SaveBetweenRollouts
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.importance_sampling import ImportanceSampling, summary
 from hrm_align.trainers.launch import NO_SHARDED_SAMPLING
 from hrm_align.trainers.mixin import Stabilised
+from hrm_align.trainers.rollout_log import RolloutLog
 from hrm_align.trainers.step_means import WholeStepPolicyMetrics
 
-logger = logging.getLogger(__name__)
 
 # A function that scores greedy answers of a model to held-out prompts: metric values by name.
 GreedyEval = Callable[[PreTrainedModel], dict[str, float]]
 
-MAX_ROLLOUTS_WITHOUT_SIGNAL = 20  # the run ends after so many consecutive rollouts with zero variance in every group
 REFERENCE_ADAPTER = "ref"  # name of TRL's copy of the adapter
 
 
-class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, WholeStepPolicyMetrics, trl.GRPOTrainer):
+class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStepPolicyMetrics, trl.GRPOTrainer):
     """TRL's GRPOTrainer with this package's rollouts, rewards, parity gate, stabilisers and checkpoints.
 
     Args:
@@ -104,7 +97,6 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, WholeStepPolicyMetric
         )
         self._rollout = Rollout()
         self._update_seconds = 0.0  # in the current optimizer step
-        self._rollouts_without_signal, self._reported_faults = 0, set[tuple[str, str]]()
         self._has_checked = False  # whether the parity gate has checked a rollout in this process
         texts = [example.messages[-1].content for example in examples]
         rows = Dataset.from_dict({"prompt": texts, "row": list(range(len(examples)))})
@@ -216,71 +208,6 @@ class GRPOTrainer(ParityGate, SafeCheckpoints, Stabilised, WholeStepPolicyMetric
     def _rollout_steps(self) -> list[Step]:
         """Steps of the rollout: one for each trajectory, since a conversation ends with its first answer."""
         return [step for trajectory in self._rollout.trajectories for step in trajectory.steps]
-
-    def _note_rollout(self, output: dict[str, Any]) -> None:
-        """Log statistics of the rollout, and write some of its completions to samples.jsonl."""
-        rollout, device = self._rollout, self.accelerator.device
-        rewards = [math.nan if reward is None else reward for reward in rollout.rewards]
-        gathered = self.accelerator.gather(torch.tensor(rewards, dtype=torch.float64, device=device))
-        totals = [None if math.isnan(total) else total for total in gathered.tolist()]  # a group may span processes
-        groups, flat = len(totals) // self.num_generations, len(zero_variance_groups(totals, self.num_generations))
-        counts = [rollout.replaced, rollout.graded, rollout.reward_sum]
-        local = [[*counts, rollout.sampling_seconds, rollout.grading_seconds]]
-        table = self.accelerator.gather(torch.tensor(local, dtype=torch.float64, device=device))  # (processes, 5)
-        replaced, graded, total_reward = table[:, :3].sum(dim=0).tolist()
-        sampling, grading = table[:, 3:].amax(dim=0).tolist()
-        self._note(**{
-            "groups/drawn": groups + replaced,
-            "groups/without_signal": (flat + replaced) / (groups + replaced),
-            "rewards/drawn": total_reward / max(graded, 1),
-            "rewards/ungraded": totals.count(None) / len(totals),
-            "seconds/rollout": sampling,
-            "seconds/reward": grading,
-        })  # fmt: skip
-        self._note_faults()
-        if self.accelerator.is_main_process:
-            self._write_samples(output["advantages"].flatten().tolist())
-        self._stop_without_signal(flat == groups, total_reward / max(graded, 1))
-
-    def _note_faults(self) -> None:
-        """Count the faults of rewards over all processes; warn once for each reward and kind of fault."""
-        faults = self._rollout.faults
-        counts = Counter(gather_object([f"{fault.reward}/{fault.kind}" for fault in faults]))
-        self._note(**{f"rewards/faults/{name}": count for name, count in counts.items()})
-        for fault in faults:
-            if (fault.reward, fault.kind) not in self._reported_faults:
-                self._reported_faults.add((fault.reward, fault.kind))
-                where = f" at {fault.source}" if fault.source else ""
-                logger.warning("reward %s%s: %s (%s). The run continues; if rewards/faults in metrics.jsonl grows, stop it "
-                               "and fix the reward or the row.", fault.reward, where, fault.detail, fault.kind)  # fmt: skip
-
-    def _stop_without_signal(self, has_no_signal: bool, mean: float) -> None:
-        self._rollouts_without_signal = self._rollouts_without_signal + 1 if has_no_signal else 0
-        if self._rollouts_without_signal >= MAX_ROLLOUTS_WITHOUT_SIGNAL:
-            raise RunError(
-                f"in {MAX_ROLLOUTS_WITHOUT_SIGNAL} rollouts in a row every group had zero reward variance (mean reward "
-                f"{mean:.3g}), so the advantages are zero and nothing is learnt. Look at samples.jsonl. If the prompts are "
-                "always or never solved, choose easier or harder ones (`hrm-align headroom`); if completions are truncated, "
-                "raise --max_completion_length; and check the rewards with `hrm-align rewards`."
-            )
-
-    def _write_samples(self, advantages: list[float]) -> None:
-        trajectories = self._rollout.trajectories
-        chosen = random.Random(self.state.global_step).sample(range(len(trajectories)), len(trajectories))
-        for place in sorted(chosen[: self.args.log_samples]):
-            trajectory = trajectories[place]
-            example = self.groups.examples[trajectory.row]
-            record = {
-                "step": self.state.global_step,
-                "source": example.source,
-                "prompt": example.messages[-1].content,
-                "expected": example.reference,
-                "generated": trajectory.text,
-                "reward": trajectory.reward,
-                "rewards": dict(trajectory.rewards),
-                "advantage": advantages[place],
-            }
-            append_json_line(Path(str(self.args.output_dir)) / "samples.jsonl", record)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """TRL's training step; also logs the time of the update, without rollout, rewards and parity checks."""

@@ -231,11 +231,11 @@ def test_sigterm_while_answers_are_drawn_saves_at_once_and_goes_on_exactly(data,
     grpo(tmp_path / "whole", data, *steps)
     draw, forwards = GroupSampler.draw, []
 
-    def signalled(sampler, rows, *, number, offset):
+    def signalled(sampler, rows, *, number, **others):
         if number == 2 and not forwards:
             os.kill(os.getpid(), signal.SIGTERM)
             sampler.engine.model.register_forward_hook(lambda *_: forwards.append(1))
-        return draw(sampler, rows, number=number, offset=offset)
+        return draw(sampler, rows, number=number, **others)
 
     monkeypatch.setattr(GroupSampler, "draw", signalled)
     with pytest.raises(Preempted, match="checkpoint-2"):

@@ -58,6 +58,7 @@ PRIVATE = {
     "_metrics": (trl.GRPOTrainer, "self._metrics"),
     "_dist": (trl.GRPOTrainer, "self._dist"),
     "_gradient_checkpointing_func": (transformers.modeling_layers.GradientCheckpointingLayer, "_gradient_checkpointing_func"),
+    "_initial_global_step": (transformers.Trainer._inner_training_loop, "self._initial_global_step"),
     "_actions": (trl.TrlParser, None),
 }  # fmt: skip
 
@@ -126,10 +127,12 @@ def private_uses():
     return {name: place for name, place in read.items() if name not in defined}
 
 
-# Of Python and of PyTorch: exits, fields of named tuples, weights of a module, tensors by storage, fused operations over lists, the compiler's settings.
+# Of Python and of PyTorch: exits, fields of named tuples and their values, weights of a module, tensors by storage, fused operations over lists, the compiler's settings.
 PUBLIC_BY_CUSTOM = {
     "_exit",
+    "_run_exitfuncs",
     "_fields",
+    "_asdict",
     "_cdata",
     "_buffers",
     "_parameters",
