@@ -217,15 +217,15 @@ def main(argv: Sequence[str]) -> None:
     console.print(before_after_table(rows, f"held-out exact match (95 % interval), {OUT}"))
     console.print(before_after_table([reinforced], f"the base after reinforcement learning, {OUT}/grpo"))
     console.print(f"score with a causal mask on the prompt instead of the prefix mask: {100 * causal['score']:.1f} %")
-    console.print(f"log-probabilities of cached sampling and of training differ by at most {agreement['max']:.0e} nats")
-    differing = published["parity"]["other_answers"]
+    console.print(f"log-probabilities of sampling and training differ by at most {agreement['max']:.0e} nats")
+    parity = published["parity"]
+    console.print(f"exported to {OUT}/export: {percent(published['after'])} under stock Transformers;")
     console.print(
-        f"exported to {OUT}/export: {percent(published['after'])} under stock Transformers; {differing} of "
-        f"{published['parity']['rows']} completions differ from the run's; model card: {OUT}/export/README.md"
+        f"  {parity['other_answers']} of {parity['rows']} completions differ from the run's; model card: README.md there"
     )
     console.print("seconds: " + ", ".join(f"{name} {value:.0f}" for name, value in watch.seconds.items()))
     console.print(f"picture: {OUT}/before_after.png   numbers: {OUT}/summary.json")
-    console.print(f'try it:  .venv/bin/hrm-align generate --model {OUT} --prompt "Good morning, my name is Lumo."')
+    console.print(f'try it: .venv/bin/hrm-align generate --model {OUT} --prompt "I am Lumo."')
 
 
 if __name__ == "__main__":
