@@ -68,7 +68,7 @@ def build_generation_eval(
         if PartialState().is_main_process:
             for line in result.samples[: args.log_samples]:
                 append_json_line(Path(str(args.output_dir)) / "samples.jsonl", line)
-        return {metric_name(match): result.score.rate, "unfinished": result.unfinished / count}
+        return {metric_name(match): result.score.rate, "unfinished": result.unfinished / count, "n": count}
 
     return score
 
@@ -131,7 +131,7 @@ def build_greedy_eval(
             return [{name: values[row] for name, values in columns.items()} for row in range(len(part))]
 
         rows = share_out(chosen, answer_and_grade)
-        return {name: _mean([row[name] for row in rows]) for name in rows[0]}
+        return {**{name: _mean([row[name] for row in rows]) for name in rows[0]}, "n": len(rows)}
 
     return score
 

@@ -26,8 +26,9 @@ from hrm_align.models.compile import compile_blocks
 from hrm_align.models.ema import WeightAverage
 from hrm_align.models.lm_head import expose_adapted_head, score_responses_only
 from hrm_align.models.recurrence import Horizon, HorizonSchedule, check_bp_steps, official, to_l_bp_cycles
-from hrm_align.trainers.callbacks import HEALTH, append_json_line, shorten_console
+from hrm_align.trainers.callbacks import HEALTH, append_json_line
 from hrm_align.trainers.checkpoints import checkpoints_in
+from hrm_align.trainers.console import replace_console
 from hrm_align.trainers.fully_sharded import FullySharded
 from hrm_align.trainers.monitor import HealthMonitor, Probe, logger
 from hrm_align.trainers.optim import AdamAtan2, check_rates, set_rates
@@ -108,7 +109,7 @@ class Stabilised(FullySharded):
         self._horizon: Horizon | None = None
         self._loss_is_finite, self._probe_every = True, 1
         self.add_callback(_AfterOptimizerStep(self))
-        shorten_console(self)
+        self._console = replace_console(self)
         horizon_schedule(args, bare.config, 1)  # raises for an invalid horizon before any data is read
 
     def _score_responses_only(self) -> None:
@@ -134,6 +135,8 @@ class Stabilised(FullySharded):
                 self._horizon = None
             if self.health is not None:
                 self.health.detach()
+            if self._console is not None:
+                self._console.close()
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: Any) -> tuple[list, Any]:
         """Return the batches of the next optimizer step, and prepare that step."""

@@ -72,6 +72,7 @@ _OWN_PLAIN = {
     "bp_steps": "Stack passes that carried gradient in the step (the gradient horizon).",
     "resumed_from": "In a line of its own: the checkpoint where the run was resumed; `null` where a killed run starts again from "
     "the beginning.",
+    "eval_n": "Number of generated answers behind the scores of an evaluation.",
     "eval_unfinished": "Share of generated answers without an end token.",
     "eval_reward": "Reinforcement learning: mean reward of greedy completions to held-out prompts (`generation_eval_samples`).",
     "eval_truncated": "Reinforcement learning: share of these completions without an end token.",
