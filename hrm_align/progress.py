@@ -177,6 +177,7 @@ class Bar:
         """Set the count, and the text at the right of the bar."""
         if self._bars is not None:
             self._bars.progress.update(self._task, completed=done, detail=detail)
+            self._bars.draw()
 
     def close(self) -> None:
         """Remove the bar; a second call does nothing."""
@@ -186,7 +187,11 @@ class Bar:
 
 
 class _Bars:
-    """The bars on the terminal. While they are drawn, standard output, standard error and loggers write above them."""
+    """The bars on the terminal. While they are drawn, standard output, standard error and loggers write above them.
+
+    The caller's thread draws them. Rich's own thread may draw between the measuring and the writing of a line that is printed
+    above, and erase the line when the number of bars has just changed.
+    """
 
     def __init__(self) -> None:
         self.progress = _build_progress()
@@ -194,20 +199,30 @@ class _Bars:
         self.progress.start()
         self.progress.console.show_cursor(True)  # a killed process must not leave the terminal without its cursor
         self._redirected = [(handler, handler.setStream(sys.stderr)) for handler in _handlers_of(direct)]
+        self._drawn = 0.0  # time of the last drawing
 
     def add(self, what: str, total: int | None) -> Any:
+        self._drawn = 0.0
         return self.progress.add_task(what, total=total, detail="")
+
+    def draw(self) -> None:
+        """Draw the bars, at most once in `REDRAW` seconds."""
+        now = time.monotonic()
+        if now - self._drawn >= REDRAW:
+            self._drawn = now
+            self.progress.refresh()
 
     def remove(self, task: Any) -> None:
         global _on_screen
         self.progress.remove_task(task)
+        self.progress.refresh()
         if not self.progress.tasks:
             self.progress.stop()
             self._restore_handlers()
             _on_screen = None
 
     def leave_to_parent(self) -> None:
-        """Restore the streams in a forked process, in which the thread that draws the bars does not run."""
+        """Restore the streams in a forked process, which must not draw the bars of its parent."""
         self._restore_handlers()
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
@@ -239,9 +254,8 @@ def _build_progress() -> Progress:
     bar = BarColumn(None, table_column=Column(ratio=1))
     detail = TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True))
     console = Console(stderr=True)
-    return Progress(
-        what, bar, detail, TimeElapsedColumn(), console=console, transient=True, refresh_per_second=4, expand=True
-    )
+    columns = (what, bar, detail, TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, auto_refresh=False, expand=True)
 
 
 def _handlers_of(stream: Any) -> list[logging.StreamHandler[Any]]:

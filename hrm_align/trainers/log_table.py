@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hrm_align.progress import WIDTH, fold, is_terminal
 
 HEADER_EVERY = 20  # lines between two headers
-LONGEST_TITLE = 24
+LONGEST_TITLE, READABLE = 24, 8  # characters of a title that may be shortened
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,19 @@ class Table:
 
 
 def fit(columns: Sequence[Column], width: int) -> tuple[list[Column], list[int], str]:
-    """Return the columns that fit, their widths, and the gap between them."""
+    """Return the columns that fit, their widths, and the gap between them.
+
+    First the gap becomes narrower and titles shorter, down to `READABLE`; then columns are left out; then titles are cut further.
+    """
     shown = list(columns)
     while True:
+        spare = [column for column in shown if column.spare]
+        shortest = READABLE if any(not column.elastic for column in spare) else 1
         for gap in ("  ", " "):
-            for longest in range(LONGEST_TITLE, 0, -1):
+            for longest in range(LONGEST_TITLE, shortest - 1, -1):
                 widths = [column.width_within(longest) for column in shown]
                 if sum(widths) + len(gap) * (len(widths) - 1) <= width:
                     return shown, widths, gap
-        spare = [column for column in shown if column.spare]
         if not spare:
             return shown, widths, gap
         shown.remove(max(reversed(spare), key=lambda column: column.spare))
