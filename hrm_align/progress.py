@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 WIDTH = 80  # columns of every line that a run prints, except for paths and commands that are longer
 LONG = 1.0  # seconds after which the end of a stage is printed, and a bar is drawn
 EVERY = 10.0  # seconds between two lines of a long loop where standard error is no terminal
-REDRAW = 0.1  # seconds between two updates of a bar
+REDRAW = 0.2  # seconds between two drawings of the bars, each of which takes half a millisecond
 
 _OFF, _LOOPS, _STAGES = range(3)  # what is printed: nothing; long loops; long loops and stages
 _RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")  # the variables that accelerate reads
@@ -75,7 +75,8 @@ class Stage:
 
     def __init__(self, what: str):
         self.what, self.unit = what, ""
-        self._done, self._total = 0, None
+        self._done = 0
+        self._total: int | None = None
         self._start = time.monotonic()
         self._bar: Bar | None = None
         self._due = self._start + (LONG if is_terminal() else EVERY) if _level and is_main() else float("inf")
