@@ -19,6 +19,7 @@ from hrm_align.config.checks import check_options, check_words, kind_given
 from hrm_align.config.schema import schema
 from hrm_align.errors import PREEMPTED_CODE, Preempted, RunError, Terminated, UserError
 from hrm_align.output import emit, results_only
+from hrm_align.progress import say, show_progress, stage
 from hrm_align.releases import check_releases
 from hrm_align.signals import called_last, finish_exit, terminable
 
@@ -73,6 +74,7 @@ COMMANDS = {
 
 
 RECIPES = ("sft", "grpo")
+LONG_COMMANDS = (*RECIPES, "export")  # commands that print each stage
 
 
 def usage() -> str:
@@ -99,9 +101,21 @@ def dispatch(argv: Sequence[str]) -> None:
         raise UserError(f"unknown command {argv[0]!r}: {hint}")
     if answered_by_schema(argv):
         return
-    if argv[0] != "completion":  # shells run this at startup, so it must be fast
+    if argv[0] == "completion":  # shells run this at startup, so it must be fast
+        import_module(COMMANDS[argv[0]][0]).main(argv[1:])
+        return
+    with show_progress(stages=argv[0] in LONG_COMMANDS):
+        say(f"hrm_align {__version__}: {' '.join(_headline(argv))}")
         check_releases()
-    import_module(COMMANDS[argv[0]][0]).main(argv[1:])
+        with stage("loading libraries"):
+            command = import_module(COMMANDS[argv[0]][0]).main
+        command(argv[1:])
+
+
+def _headline(argv: Sequence[str]) -> list[str]:
+    """Return the command and what it is about: the recipe of `--config RECIPE`, or its first argument."""
+    words = argv[argv.index("--config") + 1 :] if "--config" in argv else argv[1:]
+    return [argv[0], *(word for word in words[:1] if not word.startswith("-"))]
 
 
 def answered_by_schema(argv: Sequence[str]) -> bool:
@@ -160,7 +174,8 @@ def run_with_exit_code(command: Callable[[Sequence[str]], None], argv: Sequence[
 
 def _run(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
     try:
-        command(argv)
+        with show_progress():
+            command(argv)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -26,8 +26,10 @@ from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
+from datasets import disable_progress_bars as disable_datasets_bars
 from rich.console import Console
 from transformers import TrainerCallback, TrainingArguments, set_seed
+from transformers.utils.logging import disable_progress_bar as disable_transformers_bars
 
 from hrm_align.config.arguments import DataArguments
 from hrm_align.config.parser import resolved
@@ -39,6 +41,7 @@ from hrm_align.export.hub import FinalPush
 from hrm_align.models.loading import load_config
 from hrm_align.models.lora import describe_parameters
 from hrm_align.output import results_only
+from hrm_align.progress import say, show_progress, stage
 from hrm_align.rewards.preflight import PreflightReport, preflight
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.run_folder import HELD_OUT, PREEMPTED, check_folder, write_json, write_records
@@ -109,7 +112,8 @@ class Run:
         rewards = self.recipe.rewards
         if not rewards.preflight_samples or not PartialState().is_main_process:
             return None
-        report = preflight(suite, prompts, limit=rewards.preflight_samples, seed=self.recipe.training.seed)
+        with stage(f"checking the rewards on {min(rewards.preflight_samples, len(prompts))} rows"):
+            report = preflight(suite, prompts, limit=rewards.preflight_samples, seed=self.recipe.training.seed)
         Console().print(report.table())
         report.require(rewards.max_ungraded_fraction)
         return report
@@ -150,15 +154,18 @@ class Run:
                 write_json(self.folder / "run" / "preflight.json", checked.to_dict())
             lines = [*summarize_run(trainer.model, data), *filter(None, [str(epoch)])]
             for line in (*lines, *find_eval_problems(data, self.recipe.training)):
-                print(line)
+                say(line)
         if guard is not None:
-            trainer.call_with_model(guard.before)
+            with stage("scoring the guard sets before training"):
+                trainer.call_with_model(guard.before)
         trainer.train(resume_from_checkpoint=self.resumed)
         self.preemption.raise_if_preempted(self.folder, trainer.state.global_step)
-        trainer.save_model(str(self.folder))
-        trainer.save_state()
+        with stage("saving the model"):
+            trainer.save_model(str(self.folder))
+            trainer.save_state()
         if guard is not None:
-            report = trainer.call_interruptibly(guard.after)
+            with stage("scoring the guard sets after training"):
+                report = trainer.call_interruptibly(guard.after)
             if is_main:
                 Console().print(report_guard(report, self.folder / "run"))
 
@@ -175,7 +182,8 @@ class Run:
             return
         has_rows = self.recipe.data.eval_datasets or (self.folder / "run" / HELD_OUT).is_file()
         rows = "" if has_rows else " --data HELD_OUT_ROWS"
-        print(f"saved {self.folder}; score it: hrm-align evaluate {shlex.quote(str(self.folder))}{rows}")
+        say(f"saved {self.folder}")
+        print(f"score it: hrm-align evaluate {shlex.quote(str(self.folder))}{rows}")
         if self.push is None:
             return
         try:
@@ -262,7 +270,8 @@ def summarize_run(model: Any, data: RunData) -> list[str]:
     lines = [describe_parameters(model) or "all parameters are trained"]
     for name, part in data.counts.items():
         if "kept" in part:
-            lines.append(f"{name}: {part['kept']} kept, dropped: {part['dropped']['by_reason'] or 'none'}")
+            dropped = ", ".join(f"{count:,} {reason}" for reason, count in part["dropped"]["by_reason"].items())
+            lines.append(f"{name}: {part['kept']:,} kept, dropped: {dropped or 'none'}")
     return lines
 
 
@@ -288,9 +297,11 @@ def open_run(recipe: Any) -> Iterator[Run]:
     follow_launcher()
     with ExitStack() as closing:
         closing.enter_context(terminable(*preemption.earlier))
-        closing.enter_context(
-            results_only()
-        )  # the result of a run is its folder; everything printed goes to standard error
+        # The result of a run is its folder; everything printed goes to standard error.
+        closing.enter_context(results_only())
+        closing.enter_context(show_progress(stages=True))
+        hide_bars_of_libraries()
+        say(f"output_dir: {folder}")
         claim, resumed, refusal = None, None, None
         if state.is_main_process:
             try:
@@ -302,6 +313,8 @@ def open_run(recipe: Any) -> Iterator[Run]:
             except (UserError, RunError) as error:
                 refusal = error
         token = claim.owner.token if claim is not None else ""
+        if resumed is not None:
+            say(f"resuming from {resumed}")
         code = 0 if refusal is None else 2 if isinstance(refusal, UserError) else 1
         resumed, token, code = broadcast_object_list([resumed, token, code])
         if not code and (apart := _find_separate_machines(folder, token)):
@@ -330,12 +343,18 @@ def open_run(recipe: Any) -> Iterator[Run]:
             ) from stop
 
 
+def hide_bars_of_libraries() -> None:
+    """Hide the bars of Transformers and datasets over short work; downloads keep theirs."""
+    disable_transformers_bars()
+    disable_datasets_bars()
+
+
 def settle_auto_batch(recipe: Any, resumed: Path | None) -> None:
     """Choose the split of a step's rows for `auto_batch`, and print the choice."""
     config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
     decision = settle_batch(recipe, config, resumed)
     if PartialState().is_main_process:
-        print(decision)
+        say(str(decision))
 
 
 def _find_separate_machines(folder: Path, token: str) -> list[str]:

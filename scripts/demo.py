@@ -61,7 +61,7 @@ class Stopwatch:
     @contextmanager
     def stage(self, name: str, announce: str) -> Iterator[None]:
         """Print the heading of a stage and record how many seconds the stage takes."""
-        console.rule(announce, align="left", style="dim")
+        console.print(f"\n{announce}", style="bold", markup=False, highlight=False)
         start = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - start, 1)
@@ -181,9 +181,7 @@ def main(argv: Sequence[str]) -> None:
         tuned, tokenizer = load_model_and_tokenizer(str(OUT))
         check_stock_loading(str(OUT), tuned)
         after = score(tuned, tokenizer, held_out)
-    with watch.stage(
-        "causal_prompt", "score the fine-tuned model with a causal mask on the prompt, as in stock trainers"
-    ):
+    with watch.stage("causal_prompt", "score it again with the causal mask that stock trainers apply to prompts"):
         with causal_prompt(tuned):
             causal = score(tuned, tokenizer, held_out).total
         agreement = check_parity(tuned, tokenizer, held_out)

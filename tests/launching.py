@@ -23,8 +23,10 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.preloaded"])
 
 
-def launch(config: Path, script: Path | str, arguments: list[str], environment: dict[str, str] | None = None) -> None:
-    """Run a script on the processes of an accelerate config. If a process fails, fail with the output of all processes.
+def launch(config: Path, script: Path | str, arguments: list[str], environment: dict[str, str] | None = None) -> str:
+    """Run a script on the processes of an accelerate config, and return the output of all processes.
+
+    If a process fails, fail with that output.
 
     Args:
         config: file for `accelerate launch --config_file`.
@@ -52,6 +54,7 @@ def launch(config: Path, script: Path | str, arguments: list[str], environment: 
                 process.join()
         output = "\n".join(log.read_text(errors="replace")[-10_000:] for log in logs if log.exists())
     assert all(process.exitcode == 0 for process in ranks), output
+    return output
 
 
 def _wait_for(ranks) -> None:

@@ -191,7 +191,7 @@ def test_another_layout_is_named_in_one_sentence(turns, tmp_path, capsys):
         ("evaluate", "--model", str(turns), "--data", str(rows)),
     ):
         assert run_cli(*words) == 2
-        lines = capsys.readouterr().err.strip().splitlines()
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
         assert len(lines) == 1 and "another prompt layout" in lines[0] and "<|turn>" in lines[0], (words, lines)
     with pytest.raises(SystemExit):
         run_cli("doctor", str(turns), "--json")

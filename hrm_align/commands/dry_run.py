@@ -39,10 +39,11 @@ from hrm_align.export.hub import FinalPush
 from hrm_align.models.intervals import Intervals, visible_intervals
 from hrm_align.models.perturbation import prove
 from hrm_align.output import emit, results, results_only
+from hrm_align.progress import show_progress
 from hrm_align.rendering import Document, Layout, get_renderer
 from hrm_align.rewards.preflight import PreflightReport
 from hrm_align.rewards.suite import RewardSuite
-from hrm_align.run import Run, find_eval_problems, read_data, settle_auto_batch, summarize_run
+from hrm_align.run import Run, find_eval_problems, hide_bars_of_libraries, read_data, settle_auto_batch, summarize_run
 from hrm_align.run_folder import check_folder
 from hrm_align.trainers.callbacks import Preemption, follow_launcher
 from hrm_align.trainers.epoch import Epoch
@@ -237,7 +238,8 @@ def dry_run(recipe: Any) -> Iterator[DryRun]:
     """
     args, state = recipe.training, PartialState()
     follow_launcher()
-    with results_only(), TemporaryDirectory(prefix="hrm-align-dry-run-") as own:
+    with results_only(), show_progress(stages=True), TemporaryDirectory(prefix="hrm-align-dry-run-") as own:
+        hide_bars_of_libraries()
         if not args.resume_from_checkpoint:
             check_folder(Path(str(args.output_dir)), None, started_again=False)
         if getattr(args, "auto_batch", False):

@@ -8,7 +8,6 @@ from typing import Any
 
 from datasets import Dataset
 from rich.console import Console
-from rich.progress import track
 from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
@@ -25,6 +24,7 @@ from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.models.perturbation import Proof, prove
 from hrm_align.output import emit, results
+from hrm_align.progress import track
 from hrm_align.rendering import Document, get_renderer
 
 PROVED_ROWS = 16
@@ -59,9 +59,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def progress_bar(experiments: list[Any]) -> Iterable[Any]:
-    """Show the progress of the verification on standard error, if it is a terminal."""
-    on_error = Console(stderr=True)
-    return track(experiments, "verifying the mask", console=on_error, transient=True, disable=not on_error.is_terminal)
+    """Show the progress of the verification if it takes long."""
+    return track(experiments, "verifying the mask", "experiments")
 
 
 def print_json(documents: Dataset) -> None:

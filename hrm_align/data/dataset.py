@@ -23,6 +23,7 @@ from hrm_align.data.readers import BadRow, Row, make_bad_row
 from hrm_align.data.schemas import COLUMNS, OPTIONAL, SCHEMAS, RowError, detect_format, nearest_column
 from hrm_align.data.sources import DataFiles, local_files, read_rows
 from hrm_align.errors import UserError
+from hrm_align.progress import stage
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
 VOTING_ROWS = 100  # readable rows at the start of a data set; the schema that most of them fit is chosen
@@ -158,14 +159,15 @@ def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
     unused = _unused_columns(head, spec, schema)
     data = _Loaded(spec, DatasetCounts(spec.path, schema, unused_columns=unused, local=local))
     content = blake2b(digest_size=8)
-    for row in chain(head, rows):
-        outcome = _to_examples(row, spec, schema, condition)
-        if isinstance(outcome, BadRow):
-            data.bad.append(outcome)
-        else:
-            assert isinstance(row, Row)
-            content.update(json.dumps(row.data, sort_keys=True, default=str).encode())
-            data.good.append(outcome)
+    with stage(f"reading {spec.path}") as reading:
+        for row in reading.track(chain(head, rows)):
+            outcome = _to_examples(row, spec, schema, condition)
+            if isinstance(outcome, BadRow):
+                data.bad.append(outcome)
+            else:
+                assert isinstance(row, Row)
+                content.update(json.dumps(row.data, sort_keys=True, default=str).encode())
+                data.good.append(outcome)
     data.counts.fingerprint = content.hexdigest()
     data.counts.rows_read, data.counts.rows_bad = len(data.good) + len(data.bad), len(data.bad)
     data.counts.bad_by_reason = dict(Counter(row.reason.split(":")[0] for row in data.bad).most_common())

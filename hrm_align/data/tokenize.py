@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from hrm_align.data.examples import Example, RunData
 from hrm_align.errors import UserError
+from hrm_align.progress import stage, track
 from hrm_align.rendering import Renderer, get_renderer
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def select_answerable_prompts(
         UserError: if more than `max_dropped_fraction` was dropped, or no example is left.
     """
     answerable, dropped, renderer = [], Dropped(), get_renderer(tokenizer)
-    for example in examples:
+    for example in track(examples, "tokenizing prompts", total=len(examples)):
         if len(renderer.prompt(example.messages, example.condition)) <= longest:
             answerable.append(example)
         else:
@@ -160,7 +161,10 @@ def tokenized(
     for name, examples in (("train", run.train), ("eval", run.held_out)):
         if not examples and name == "eval":
             continue
-        datasets[name], dropped = tokenize(examples, get_renderer(tokenizer), max_length, data.max_dropped_fraction)
+        rows = "held-out rows" if name == "eval" else "rows"
+        with stage(f"tokenizing {len(examples):,} {rows}") as tokenizing:
+            counted, renderer = tokenizing.track(examples), get_renderer(tokenizer)
+            datasets[name], dropped = tokenize(counted, renderer, max_length, data.max_dropped_fraction)
         run.counts.setdefault(name, {})["kept"] = len(datasets[name])
         run.counts[name]["dropped"] = {"by_reason": dict(dropped.counts), "first_rows": dropped.sources}
     return datasets["train"], datasets.get("eval")

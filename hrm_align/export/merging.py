@@ -17,6 +17,7 @@ from hrm_align.files import new_folder, replace_json
 from hrm_align.models.adapters import base_name, is_adapter, load_adapted, open_adapter
 from hrm_align.models.rounding import in_evaluation, measure_floor, tie_margin
 from hrm_align.models.weight_files import differing_tensors, save_whole
+from hrm_align.progress import stage
 from hrm_align.rendering import DEFAULT_CONDITION, Document, get_renderer
 from hrm_align.rollouts.local import generate
 from hrm_align.run_folder import MERGE
@@ -212,9 +213,10 @@ def merged_start(name: str, target: Path) -> str:
     if not is_adapter(name):
         return name
     if not target.exists():
-        adapter = open_adapter(name)
-        model, tokenizer = load_adapted(base_name(adapter), {"adapter": adapter})
-        prompts = [get_renderer(tokenizer).prompt(text, DEFAULT_CONDITION) for text in PROMPTS]
-        merged, report = merge(model, prompts)
-        save_merged(merged, tokenizer, target, report, base=base_name(adapter), adapter=name)
+        with stage(f"merging the adapter {name} into its base"):
+            adapter = open_adapter(name)
+            model, tokenizer = load_adapted(base_name(adapter), {"adapter": adapter})
+            prompts = [get_renderer(tokenizer).prompt(text, DEFAULT_CONDITION) for text in PROMPTS]
+            merged, report = merge(model, prompts)
+            save_merged(merged, tokenizer, target, report, base=base_name(adapter), adapter=name)
     return str(target)

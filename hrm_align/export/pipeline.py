@@ -48,6 +48,7 @@ from hrm_align.models.loading import (
 )
 from hrm_align.models.rounding import cost_of_rounding, measure_floor
 from hrm_align.models.stock_generation import require_greedy
+from hrm_align.progress import stage
 from hrm_align.rendering import get_renderer
 from hrm_align.rewards.base import check_match, match_names
 from hrm_align.run_folder import Source, open_source, origin, public_name
@@ -167,16 +168,18 @@ def export(options: ExportOptions) -> dict[str, Any]:
     base = _locate_base(options, run.source) if run.form == "adapter" else None
     parameters = _count_parameters(run)
     with new_folder(options.to, 4 * parameters) as folder:
-        _write_weights(options, run, folder)
-        rows = ask_stock(
-            folder,
-            run.questions.examples,
-            run.expected,
-            options.max_new_tokens,
-            run.batch_size,
-            len(run.ours.answers),
-            base,
-        )
+        with stage(f"writing {options.to}"):
+            _write_weights(options, run, folder)
+        with stage("answering with the folder under stock Transformers"):
+            rows = ask_stock(
+                folder,
+                run.questions.examples,
+                run.expected,
+                options.max_new_tokens,
+                run.batch_size,
+                len(run.ours.answers),
+                base,
+            )
         report = compare(run.expected, run.ours, rows)
         if not options.force:
             report.require()
@@ -205,30 +208,35 @@ def _answer_with_run(options: ExportOptions) -> _RunAnswers:
     room = config.max_position_embeddings - options.max_new_tokens
     questions = load_questions(source, options.data, options.limit, tokenizer, room)
     before = _score_start(options, source, questions, match) if questions.graded else None
-    model, tokenizer = _load_run(options, source)
+    with stage(f"loading {options.run}"):
+        model, tokenizer = _load_run(options, source)
     # Answers and log-probabilities of the run, in float32 with the adapter unmerged, and its rounding floor.
     render = get_renderer(tokenizer)
     longest = max(len(render.prompt(example.messages, example.condition)) for example in questions.examples)
     batch_size = choose_batch_size(model, len(questions.examples), longest + options.max_new_tokens)
-    expected = reference(model, tokenizer, questions.examples, options.max_new_tokens, batch_size)
-    floor = measure_floor(model, expected.documents)
-    cost = 0.0 if dtype == "float32" else cost_of_rounding(model, expected.documents, DTYPES[dtype])
+    with stage(f"answering {len(questions.examples):,} prompts with the run"):
+        expected = reference(model, tokenizer, questions.examples, options.max_new_tokens, batch_size)
+    with stage("measuring rounding errors"):
+        floor = measure_floor(model, expected.documents)
+        cost = 0.0 if dtype == "float32" else cost_of_rounding(model, expected.documents, DTYPES[dtype])
     # Turn the model into what is exported: merged, and with the run's own gradient horizon in its config.
     merging = None
     if form == "merged":
-        model, merging = merge(
-            model,
-            expected.prompts[:MERGED_ON],
-            answers=expected.answers[:MERGED_ON],
-            max_new_tokens=min(MERGED_TOKENS, options.max_new_tokens),
-            batch_size=batch_size,
-        )
+        with stage("merging the adapter into its base"):
+            model, merging = merge(
+                model,
+                expected.prompts[:MERGED_ON],
+                answers=expected.answers[:MERGED_ON],
+                max_new_tokens=min(MERGED_TOKENS, options.max_new_tokens),
+                batch_size=batch_size,
+            )
         merging.require()
     if source.adapter is not None and "L_bp_cycles" in source.adapter.record:
         model.config.L_bp_cycles = source.adapter.record["L_bp_cycles"]  # of the run; the base may have another
     # Answers with the exported weights, in float32 arithmetic.
     tolerance = Tolerance.of(floor, cost, dtype)
-    ours = published(model, expected, dtype, tolerance, floor, options.max_new_tokens, batch_size)
+    with stage("answering with the exported weights"):
+        ours = published(model, expected, dtype, tolerance, floor, options.max_new_tokens, batch_size)
     return _RunAnswers(
         source, form, base_model, match, model, tokenizer, questions, expected, ours, batch_size, before, merging
     )
@@ -347,7 +355,8 @@ def _score_start(options: ExportOptions, source: Source, questions: Questions, m
             error,
         )
         return None
-    return evaluate(model, tokenizer, questions.examples, max_new_tokens=options.max_new_tokens, match=match)
+    with stage("scoring the model before training"):
+        return evaluate(model, tokenizer, questions.examples, max_new_tokens=options.max_new_tokens, match=match)
 
 
 def _choose_dtype(options: ExportOptions, source: Source, form: str) -> str:

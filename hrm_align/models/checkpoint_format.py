@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from hrm_align.errors import UserError, join_names
+from hrm_align.progress import counting
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}  # safetensors' names
 BLOCK = 1 << 22  # numbers read at a time
@@ -157,9 +158,12 @@ def write_safetensors(file: BinaryIO, tensors: Mapping[str, Incoming]) -> None:
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
     # Then the numbers, one part at a time.
-    for _, tensor in ordered:
-        for part in tensor.parts():
-            file.write(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())  # type: ignore[call-overload]  # a Buffer
+    with counting("writing weights", offset >> 20, "MiB") as writing:
+        for name, tensor in ordered:
+            for part in tensor.parts():
+                file.write(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())  # type: ignore[call-overload]  # a Buffer
+            start, end = header[name]["data_offsets"]
+            writing.advance((end >> 20) - (start >> 20))
 
 
 FUSED = {  # name in Transformers' checkpoints: names of the modules' tensors, stacked in this order along dim 0

@@ -28,6 +28,7 @@ from hrm_align.models.adapter_record import remember_base
 from hrm_align.models.layers import HEAD, applications, linear_layers
 from hrm_align.models.loading import DTYPES, check_context, load_model_and_tokenizer
 from hrm_align.models.stock_generation import warn_about_files
+from hrm_align.progress import stage
 from hrm_align.rendering import get_renderer
 
 logger = logging.getLogger(__name__)
@@ -170,14 +171,15 @@ def load_trainable(
         UserError: as in `load_model` and `add_adapter`, or if `max_length` exceeds the model's positions.
     """
     name = str(args.model_name_or_path)
-    model, tokenizer = load_model_and_tokenizer(
-        name,
-        tokenizer_name=args.tokenizer_name_or_path,
-        dtype=args.dtype,
-        attn_implementation=args.attn_implementation,
-        revision=args.model_revision,
-        quantization=quantization(args),
-    )
+    with stage(f"loading the model {name}"):
+        model, tokenizer = load_model_and_tokenizer(
+            name,
+            tokenizer_name=args.tokenizer_name_or_path,
+            dtype=args.dtype,
+            attn_implementation=args.attn_implementation,
+            revision=args.model_revision,
+            quantization=quantization(args),
+        )
     check_context(model.config, max_length)
     if PartialState().is_main_process:
         warn_about_files(name, args.tokenizer_name_or_path or name, tokenizer, model.config, args.model_revision)

@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hrm_align.errors import UserError
+from hrm_align.progress import counting
 from hrm_align.rewards.base import RewardSpec, Verifiable, create_grader
 from hrm_align.rewards.suite import RewardSuite
 
@@ -155,8 +156,11 @@ def preflight(
         indices = sorted(random.Random(seed).sample(range(len(selected)), limit))
         selected = [selected[index] for index in indices]
     check = _Preflight(suite)
-    for start in range(0, len(selected), BATCH_ROWS):
-        check.check_rows(selected[start : start + BATCH_ROWS])
+    with counting("checking rewards", len(selected), "rows") as checking:
+        for start in range(0, len(selected), BATCH_ROWS):
+            batch = selected[start : start + BATCH_ROWS]
+            check.check_rows(batch)
+            checking.advance(len(batch))
     return check.finish()
 
 

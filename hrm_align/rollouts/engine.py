@@ -11,7 +11,7 @@ be added or cancelled while others run. `run` is a helper for callers that know 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -132,7 +132,13 @@ class Engine(Protocol):
         """Cancel all requests and free the engine's memory. A second call does nothing."""
 
 
-def run(engine: Engine, requests: Sequence[Request], *, batch_size: int = MAX_RUNNING) -> list[list[Completion]]:
+def run(
+    engine: Engine,
+    requests: Sequence[Request],
+    *,
+    batch_size: int = MAX_RUNNING,
+    on_finish: Callable[[], object] = lambda: None,
+) -> list[list[Completion]]:
     """Draw all completions of requests.
 
     Batches are filled in the order of the requests, so requests of similar length should be next to each other. After
@@ -142,6 +148,7 @@ def run(engine: Engine, requests: Sequence[Request], *, batch_size: int = MAX_RU
         engine: engine to use; no other caller may step it meanwhile.
         requests: requests to complete.
         batch_size: completions per batch; a request with more completions runs alone.
+        on_finish: called after each completion that ends.
 
     Returns:
         For each request its completions, in the order of its seeds.
@@ -158,6 +165,8 @@ def run(engine: Engine, requests: Sequence[Request], *, batch_size: int = MAX_RU
                     completion.ids.append(event.token)
                     completion.logprobs.append(event.logprob)
                     completion.finish = event.finish
+                    if event.finish is not None:
+                        on_finish()
         except BaseException:
             for handle in places:
                 engine.cancel(handle)

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 
 from hrm_align.errors import Interrupted, RunError, UserError
 from hrm_align.models.rounding import in_evaluation
+from hrm_align.progress import counting
 from hrm_align.rollouts.engine import (
     MAX_RUNNING,
     Completion,
@@ -292,6 +293,7 @@ def sample(
     decoding: Decoding,
     *,
     batch_size: int = MAX_RUNNING,
+    on_finish: Callable[[], object] = lambda: None,
 ) -> list[Completion]:
     """Sample one completion per prompt.
 
@@ -301,6 +303,7 @@ def sample(
         seeds: seed of each completion's random stream, one per prompt.
         decoding: sampling settings.
         batch_size: completions per batch.
+        on_finish: called after each completion that ends.
 
     Returns:
         The completions in the order of the prompts.
@@ -309,7 +312,8 @@ def sample(
     with (
         _in_evaluation(engine.model) if isinstance(engine, LocalEngine) else nullcontext()
     ):  # once instead of every step
-        drawn = run(engine, build_requests(prompts, seeds, decoding, batch_size), batch_size=batch_size)
+        requests = build_requests(prompts, seeds, decoding, batch_size)
+        drawn = run(engine, requests, batch_size=batch_size, on_finish=on_finish)
     return [completion for group in drawn for completion in group]
 
 
@@ -342,7 +346,10 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     ordered_prompts = [prompts[i] for i in order]
     ordered_seeds = [seeds[i] for i in order]
-    drawn = sample(source, ordered_prompts, ordered_seeds, decoding, batch_size=batch_size)
+    with counting("generating answers", len(prompts), "answers") as finished:
+        drawn = sample(
+            source, ordered_prompts, ordered_seeds, decoding, batch_size=batch_size, on_finish=finished.advance
+        )
     answers: list[list[int]] = [[] for _ in prompts]
     for place, completion in zip(order, drawn, strict=True):
         answers[place] = completion.ids

@@ -24,33 +24,13 @@ import torch
 import torch.distributed as dist
 from accelerate import PartialState
 from torch import nn
-from transformers import (
-    PrinterCallback,
-    ProgressCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hrm_align.errors import Interrupted, Preempted, RunError, UserError
 from hrm_align.signals import ignore_further_signals, leaving_at_once, request_leave, withdraw_leave
 from hrm_align.trainers.claim import Claim
 
 HEALTH = "health/"
-# Prefixes of metrics that go to the trackers and metrics.jsonl, but not to the console.
-QUIET = (
-    HEALTH,
-    "clip_ratio/",
-    "completions/m",
-    "frac_reward",
-    "groups/drawn",
-    "num_tokens",
-    "parity/",
-    "rewards/",
-    "seconds/",
-)
 
 
 def append_json_line(path: Path, record: dict[str, Any]) -> None:
@@ -110,27 +90,6 @@ class MetricsFile(TrainerCallback):
         """Append the record, on the main process only."""
         if state.is_world_process_zero and logs:
             append_json_line(self.path, {"step": state.global_step, **logs})
-
-
-class _Short(TrainerCallback):
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Print the record without the `QUIET` metrics."""
-        shown = {name: value for name, value in (logs or {}).items() if not name.startswith(QUIET)}
-        super().on_log(args, state, control, logs=shown, **kwargs)
-
-
-class _ShortProgress(_Short, ProgressCallback): ...
-
-
-class _ShortPrinter(_Short, PrinterCallback): ...
-
-
-def shorten_console(trainer: Trainer) -> None:
-    """Print only the main metrics on the console; reinforcement learning logs about fifty."""
-    if trainer.pop_callback(ProgressCallback) is not None:
-        trainer.add_callback(_ShortProgress())
-    if trainer.pop_callback(PrinterCallback) is not None:
-        trainer.add_callback(_ShortPrinter())
 
 
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>

@@ -20,6 +20,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 
+from hrm_align import progress
 from hrm_align.errors import RunError
 from hrm_align.models.adapter_record import write_record
 from hrm_align.models.adapters import WEIGHTS, Adapter, check_tensors, fill_adapter
@@ -100,7 +101,7 @@ class SafeCheckpoints(Preemptible):
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         final = self._checkpoint
         stage = self._find_local_stage(final) if self._is_preempted else None
-        with self._stage_folder(final, resumable=True, stage=stage) as staged:
+        with progress.stage(f"saving {final.name}"), self._stage_folder(final, True, stage) as staged:
             super()._save_checkpoint(model, trial)
             self._name_best(final)  # on every process, because every process loads the best model at the end
             if self.args.should_save:

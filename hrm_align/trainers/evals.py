@@ -72,7 +72,7 @@ def build_generation_eval(
         if PartialState().is_main_process:
             for line in result.samples[: args.log_samples]:
                 append_json_line(Path(str(args.output_dir)) / "samples.jsonl", line)
-        return {metric_name(match): result.score.rate, "unfinished": result.unfinished / count}
+        return {metric_name(match): result.score.rate, "unfinished": result.unfinished / count, "n": count}
 
     return score
 
@@ -137,7 +137,7 @@ def build_greedy_eval(
 
         rows = share_out(chosen, answer_and_grade)
         spread = {"reward_std": _standard_deviation([row["reward"] for row in rows])}
-        return {name: _mean([row[name] for row in rows]) for name in rows[0]} | spread
+        return {name: _mean([row[name] for row in rows]) for name in rows[0]} | spread | {"n": len(rows)}
 
     return score
 

@@ -41,7 +41,6 @@ from hrm_align.trainers.mixin import Stabilised
 from hrm_align.trainers.rollout_log import RolloutLog
 from hrm_align.trainers.step_means import WholeStepPolicyMetrics
 
-
 # A function that scores greedy answers of a model to held-out prompts: metric values by name.
 GreedyEval = Callable[[PreTrainedModel], dict[str, float]]
 

@@ -26,8 +26,9 @@ from hrm_align.models.compile import compile_blocks
 from hrm_align.models.ema import WeightAverage
 from hrm_align.models.lm_head import expose_adapted_head, score_responses_only
 from hrm_align.models.recurrence import Horizon, HorizonSchedule, check_bp_steps, official, to_l_bp_cycles
-from hrm_align.trainers.callbacks import HEALTH, append_json_line, shorten_console
+from hrm_align.trainers.callbacks import HEALTH, append_json_line
 from hrm_align.trainers.checkpoints import checkpoints_in
+from hrm_align.trainers.console import replace_console
 from hrm_align.trainers.fully_sharded import FullySharded
 from hrm_align.trainers.launch import check_precision
 from hrm_align.trainers.monitor import HealthMonitor, Probe, logger
@@ -132,7 +133,7 @@ class Stabilised(WholeStepMetrics, FullySharded):
         self._loss_is_finite, self._probe_every = True, 1
         self._updates = 0  # optimizer steps that changed weights, in this process
         self.add_callback(_AfterOptimizerStep(self))
-        shorten_console(self)
+        self._console = replace_console(self)
         guard_trackers(self)
         horizon_schedule(args, bare.config, 1)  # raises for an invalid horizon before any data is read
 
@@ -170,6 +171,8 @@ class Stabilised(WholeStepMetrics, FullySharded):
                 self._horizon = None
             if self.health is not None:
                 self.health.detach()
+            if self._console is not None:
+                self._console.close()
 
     def _check_updates(self) -> None:
         """Raise RunError if training has ended without an update; a resumed run may be at its last step already."""

@@ -85,6 +85,7 @@ _OWN_PLAIN = {
     "resumed_from": "In a line of its own: the checkpoint where the run was resumed; `null` where a killed run starts again from "
     "the beginning.",
     "changed": "In the line of `resumed_from`: a sentence for each setting that differs from the resumed run's and may differ.",
+    "eval_n": "Number of generated answers behind the scores of an evaluation.",
     "eval_unfinished": "Share of generated answers without an end token.",
     "eval_reward": "Reinforcement learning: mean reward of greedy completions to held-out prompts (`generation_eval_samples`).",
     "eval_reward_std": "Reinforcement learning: standard deviation of the rewards of these completions; `runs compare` takes the "

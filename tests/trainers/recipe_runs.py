@@ -27,9 +27,9 @@ def sft(output_dir: Path, data: Path, *flags: str) -> None:
     main(arguments(output_dir, data, *flags))
 
 
-def launched_sft(output_dir: Path, data: Path, *flags: str, config: str, script: Path | str = "recipes/sft.py") -> None:
-    """Run the recipe, or a script that runs it, on the processes of a file of recipes/accelerate."""
-    launch(ROOT / f"recipes/accelerate/{config}.yaml", script, arguments(output_dir, data, *flags))
+def launched_sft(output_dir: Path, data: Path, *flags: str, config: str, script: Path | str = "recipes/sft.py") -> str:
+    """Run the recipe, or a script that runs it, on the processes of a file of recipes/accelerate; return their output."""
+    return launch(ROOT / f"recipes/accelerate/{config}.yaml", script, arguments(output_dir, data, *flags))
 
 
 def weights(output_dir: Path) -> dict:

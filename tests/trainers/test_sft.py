@@ -79,7 +79,8 @@ def test_accumulation_gives_the_same_weights(rows, batch_of_8, tmp_path, layout)
 @pytest.mark.numeric
 def test_two_processes_give_the_same_weights(rows, batch_of_8, tmp_path):
     flags = ("--per_device_train_batch_size", "4")
-    launched_sft(tmp_path / "run", rows, *STEPS, *flags, config="two_processes_cpu")
+    printed = launched_sft(tmp_path / "run", rows, *STEPS, *flags, config="two_processes_cpu")
+    assert printed.count("all parameters are trained") == printed.count("trained 1 step") == 1, "one process prints"
     assert distance(weights(tmp_path / "run"), weights(batch_of_8), weights_of_tiny()) < TOLERANCE
 
 
