@@ -19,7 +19,8 @@ from hrm_align.evaluation.grading import grade_answers
 from hrm_align.evaluation.scores import NO_GROUP, Score, label_group
 from hrm_align.rendering import Message, get_renderer, parse_condition
 from hrm_align.rewards.base import check_match
-from hrm_align.rollouts.local import call_on_all, generate, share_out
+from hrm_align.rollouts.distributed import call_on_all, share_out
+from hrm_align.rollouts.local import generate
 
 FEW_SHOT = (0, *range(2, 9))
 

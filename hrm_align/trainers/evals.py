@@ -28,7 +28,8 @@ from hrm_align.evaluation.scores import percent
 from hrm_align.rendering import get_renderer
 from hrm_align.rewards.base import check_match, metric_name
 from hrm_align.rewards.suite import RewardSuite
-from hrm_align.rollouts.local import generate, share_out
+from hrm_align.rollouts.distributed import share_out
+from hrm_align.rollouts.local import generate
 from hrm_align.run_folder import write_json
 from hrm_align.trainers.callbacks import append_json_line
 from hrm_align.trainers.grpo import GreedyEval

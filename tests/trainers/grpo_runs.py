@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from recipes.grpo import main
-from tests.trainers.recipe_runs import write_rows
+from tests.trainers.recipe_runs import last_of_each, write_rows
 
 # Two of three words of these prompts are no real words: what counts is that the answers differ.
 ROWS = [
@@ -23,4 +23,4 @@ def prompts(folder: Path) -> Path:
 def grpo(output_dir: Path, data: Path, *flags: str) -> None:
     """Run the recipe in this process; a flag given twice counts as the last one says."""
     given = ["--model_name_or_path", "tiny", "--datasets", str(data), "--output_dir", str(output_dir)]
-    main([*given, *SMALL, *flags])
+    main(last_of_each([*given, *SMALL, *flags]))

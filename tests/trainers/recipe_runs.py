@@ -1,6 +1,7 @@
 """Run the SFT recipe as a user does, and read back what it left."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -19,7 +20,20 @@ def write_rows(path: Path, rows: list[dict]) -> Path:
 def arguments(output_dir: Path, data: Path, *flags: str) -> list[str]:
     """A run of the tiny base on these rows; a flag given twice counts as the last one says."""
     given = ["--model_name_or_path", "tiny", "--datasets", str(data), "--output_dir", str(output_dir)]
-    return [*given, "--disable_tqdm", "true", *flags]
+    return last_of_each([*given, "--disable_tqdm", "true", *flags])
+
+
+def last_of_each(words: Sequence[str]) -> list[str]:
+    """Flags with their values, without those that a later flag of the same name replaces."""
+    given: dict[str, list[str]] = {}
+    for word in map(str, words):
+        if word.startswith("--"):
+            name = word.partition("=")[0]
+            given.pop(name, None)
+            given[name] = [word]
+        else:
+            given[name].append(word)
+    return [word for part in given.values() for word in part]
 
 
 def sft(output_dir: Path, data: Path, *flags: str) -> None:
