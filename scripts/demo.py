@@ -185,7 +185,7 @@ def main(argv: Sequence[str]) -> None:
         with causal_prompt(tuned):
             causal = score(tuned, tokenizer, held_out).total
         agreement = check_parity(tuned, tokenizer, held_out)
-    with watch.stage("reinforce", f"hrm-align grpo --config {GRPO_RECIPE} --output_dir {OUT}/grpo"):
+    with watch.stage("reinforce", f"hrm-align grpo --config tiny/{GRPO_RECIPE.stem} --output_dir {OUT}/grpo"):
         plain_after = reinforce(plain)
 
     with watch.stage("export", f"hrm-align export {OUT} --to {OUT}/export"):
@@ -223,7 +223,8 @@ def main(argv: Sequence[str]) -> None:
     )
     console.print("seconds: " + ", ".join(f"{name} {value:.0f}" for name, value in watch.seconds.items()))
     console.print(f"picture: {OUT}/before_after.png   numbers: {OUT}/summary.json")
-    console.print(f'try it: .venv/bin/hrm-align generate --model {OUT} --prompt "I am Lumo."')
+    console.print("try it:")
+    console.print(f'  .venv/bin/hrm-align generate --model {OUT} --prompt "My name is Lumo."')
 
 
 if __name__ == "__main__":
