@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
             room = model.config.max_position_embeddings - longest
             prompts = select_training_prompts(recipe, data, tokenizer, room)
             guard = build_guard(recipe.data, data.guard, model, tokenizer, longest, args.seed)
-            greedy_eval = build_greedy_eval(args, room, tokenizer, data, suite)
+            greedy_eval = build_greedy_eval(args, room, tokenizer, data.held_out, suite)
             trainer = GRPOTrainer(
                 model, args, prompts, suite, tokenizer, callbacks=run.callbacks, greedy_eval=greedy_eval
             )

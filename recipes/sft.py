@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
             tokenizer,
             eval_dataset,
             callbacks=run.callbacks,
-            generation_eval=build_generation_eval(args, model.config.max_position_embeddings, tokenizer, data),
+            generation_eval=build_generation_eval(args, model.config.max_position_embeddings, tokenizer, data.held_out),
         )
         run.train(trainer, data, guard)
         run.publish(args.max_new_tokens)

@@ -200,7 +200,7 @@ def test_list_names_damaged_records_and_other_folders(capsys, tmp_path):
     assert "resolved.yaml is damaged." in text and "notes contains no run" in text and "[b]" in text
 
 
-GARBAGE = ([1], "text", 3, None, {"sets": 3}, {"train": [1], "generation_eval": 3}, {"sets": {"x": {"before": 1}}})
+GARBAGE = ([1], "text", 3, None, {"sets": 3}, {"train": [1], "eval": 3}, {"sets": {"x": {"before": 1}}})
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=map(str, GARBAGE))
@@ -293,8 +293,8 @@ REWARD = {"eval_reward": 0.25, "eval_reward_std": math.sqrt(8 / 7 * 0.25 * 0.75)
     ],
 )
 def test_an_interval_is_given_only_where_it_is_known(capsys, tmp_path, settings, record, n, name, interval):
-    answers = {"generation_eval": {"answers": n}} if n else {}
-    one = write_run(tmp_path / "a", settings, [{"step": 3, **record}], data=answers)
+    answers = {"eval_n": n} if n else {}
+    one = write_run(tmp_path / "a", settings, [{"step": 3, **record, **answers}])
     other = write_run(tmp_path / "b", settings, [{"step": 3, "loss": 1.0}])
     part = compared(capsys, one, other)["scores"][name][str(one)]
     expected = None if interval is None else pytest.approx(interval, abs=1e-3)

@@ -18,6 +18,7 @@ MISSING = "not recorded"
 Differences = dict[str, list[Any]]
 
 _DATA = {"datasets": "train", "eval_datasets": "eval", "replay_datasets": "replay", "guard_datasets": "guard"}
+ANSWERS = "eval_n"  # number of generated answers behind the scores of an evaluation
 _SPEEDS = ("_runtime", "_per_second", "num_tokens", "_entropy", "_std")  # ends of metrics that are no score
 _COUNTS = ("rows_read", "examples", "fingerprint")
 ROWS = 10  # steps of a curve in a table
@@ -109,8 +110,6 @@ def _count_rows(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the counts of rows that were kept or dropped, by the reason."""
     counted = {}
     for section, part in data.items():
-        if section == "generation_eval":  # the number of answers stands beside each score
-            continue
         for name, value in flatten(part if isinstance(part, Mapping) else {}, f"{section}.").items():
             is_count = isinstance(value, int | float) and "first_rows" not in name
             if is_count and not name.endswith((".rows_read", ".examples")):
@@ -144,7 +143,7 @@ def held_out_scores(run: RunHistory) -> list[HeldOut]:
     best = run.trainer_state.get("best_global_step") if run.settings.get("load_best_model_at_end") else None
     names = dict.fromkeys(name for record in run.metrics for name in record if name.startswith("eval_"))
     scores = []
-    for name in sorted(name for name in names if not name.endswith(_SPEEDS)):
+    for name in sorted(name for name in names if name != ANSWERS and not name.endswith(_SPEEDS)):
         points = dict(run.curve(name))
         step = best if best in points else max(points)
         scores.append(_with_interval(run, name, points[step], step))
@@ -171,11 +170,12 @@ def _with_interval(run: RunHistory, name: str, value: float, step: int) -> HeldO
     A share of n answers gets the Wilson interval; a mean reward the normal one, if `eval_reward_std` is known. The values of
     a grader of shares (`json_fields`) are not recorded, so its mean has no interval.
     """
-    n = mapping_in(run.data, "generation_eval").get("answers")
+    n = dict(run.curve(ANSWERS)).get(step)
     is_rate = name.endswith("_match") or name in ("eval_unfinished", "eval_truncated")
     interval = None
-    if not isinstance(n, int) or n < 1:
-        n = None
+    n = None if n is None or not n >= 1 else int(n)
+    if n is None:
+        pass
     elif is_rate:
         interval = _wilson(value, n)
     elif name == "eval_reward":

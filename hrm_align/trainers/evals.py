@@ -20,7 +20,7 @@ from rich.table import Column, Table
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.config.arguments import DataArguments
-from hrm_align.data.examples import Example, RunData
+from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import evaluate, last_turns
 from hrm_align.evaluation.grading import score_all
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 def build_generation_eval(
-    args: SFTArguments, room: int, tokenizer: PreTrainedTokenizerFast, data: RunData
+    args: SFTArguments, room: int, tokenizer: PreTrainedTokenizerFast, held_out: Sequence[Example]
 ) -> GenerationEval | None:
     """Build the function that scores generated answers at each evaluation; None if `generation_eval_samples` is 0.
 
@@ -49,14 +49,14 @@ def build_generation_eval(
         args: training settings.
         room: number of positions of the model.
         tokenizer: the model's tokenizer.
-        data: the run's rows; the evaluation sample is drawn from the held-out ones, and its size is added to `data.counts`.
+        held_out: rows to draw the evaluation sample from.
 
     Raises:
         UserError: if no prompt leaves room for an answer, or a row cannot be graded.
     """
     if not args.generation_eval_samples:
         return None
-    questions = comparable(data.held_out, tokenizer, room - args.max_new_tokens)
+    questions = comparable(held_out, tokenizer, room - args.max_new_tokens)
     if not questions:
         raise UserError(
             f"no held-out prompt leaves room for --max_new_tokens {args.max_new_tokens} within the model's {room} tokens: "
@@ -64,7 +64,6 @@ def build_generation_eval(
         )
     count = min(args.generation_eval_samples, len(questions))
     sample = random.Random(args.seed).sample(questions, count)
-    data.counts["generation_eval"] = {"answers": count}
 
     def score(model: PreTrainedModel) -> dict[str, float]:
         match, limit = args.generation_eval_match, args.max_new_tokens
@@ -93,7 +92,7 @@ def build_greedy_eval(
     args: GRPOArguments,
     room: int,
     tokenizer: PreTrainedTokenizerFast,
-    data: RunData,
+    held_out: Sequence[Example],
     suite: RewardSuite,
 ) -> GreedyEval | None:
     """Build the function that grades greedy answers at each evaluation; None if `generation_eval_samples` is 0.
@@ -102,7 +101,7 @@ def build_greedy_eval(
         args: training settings.
         room: longest prompt, in tokens: the model's positions less those of an answer.
         tokenizer: the model's tokenizer.
-        data: the run's rows; the evaluation sample is drawn from the held-out ones, and its size is added to `data.counts`.
+        held_out: rows to draw the evaluation sample from.
         suite: the rewards.
 
     Raises:
@@ -111,13 +110,12 @@ def build_greedy_eval(
     if not args.generation_eval_samples:
         return None
     limit, renderer = int(args.max_completion_length or 0), get_renderer(tokenizer)
-    questions = answerable(data.held_out, tokenizer, room)
+    questions = answerable(held_out, tokenizer, room)
     if not questions:
         raise UserError(
             f"no held-out prompt leaves room for --max_completion_length {limit}: lower it, or set --generation_eval_samples 0."
         )
     chosen = random.Random(args.seed).sample(questions, min(args.generation_eval_samples, len(questions)))
-    data.counts["generation_eval"] = {"answers": len(chosen)}
 
     def score(model: PreTrainedModel) -> dict[str, float]:
         def answer_and_grade(part: Sequence[Example]) -> list[dict[str, float | None]]:

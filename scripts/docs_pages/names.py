@@ -266,7 +266,7 @@ RUN_FILES = (
     (
         "run/data.json",
         "always",
-        "For each data set: rows read, bad, kept and dropped, by reason; fingerprints. `epoch`: rows that an epoch trains on and leaves out. Answers generated at each evaluation.",
+        "For each data set: rows read, bad, kept and dropped, by reason; fingerprints. `epoch`: rows that an epoch trains on and leaves out.",
     ),
     (
         "run/held_out.jsonl",
