@@ -54,7 +54,7 @@ CHEAP = [
     (f"{SFT} --learning_rate nan", "invalid value for learning_rate: nan", "a finite number"),
     (f"{SFT} --weight_decay inf", "invalid value for weight_decay: inf", "a finite number"),
     (f"{SFT} --save_steps 0", "invalid value for save_steps: 0.0", "above 0"),
-    (f"{SFT} --save_total_limit 0", "invalid value for save_total_limit: 0", "1 or more"),
+    (f"{SFT} --save_total_limit -1", "invalid value for save_total_limit: -1", "0 or more"),
     (f"{SFT} --per_device_train_batch_size {10**12}", f"per_device_train_batch_size: {10**12}", "at most 2147483647"),
     (f"{SFT} --max_length 7", "invalid value for max_length: 7", "8 tokens or more"),
     (f"{SFT} --eval_steps 5", "eval_steps has no effect while eval_strategy is no", "Set eval_strategy to steps"),

@@ -226,6 +226,9 @@ class StabiliserArguments:
         False, "Compile the blocks of both stacks for training: takes a minute at the start, and makes steps faster."
     )
     # These settings behave differently from Transformers' own, so their help texts are replaced.
+    save_total_limit: int | None = option(
+        3, "Number of checkpoints to keep; 0 for all. The newest one and the best one (load_best_model_at_end) are never deleted."
+    )
     push_to_hub: bool = option(
         False, "Export the run when it ends, check the export, and push it to the Hub repository hub_model_id."
     )

@@ -16,7 +16,7 @@ from accelerate.utils import broadcast_object_list
 from peft import PeftModel
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 
@@ -169,6 +169,8 @@ class SafeCheckpoints(Preemptible):
         streamed = has_all and output_dir is not None and not self.is_deepspeed_enabled and is_plain(bare)
         with _no_progress_bar() if streamed else nullcontext():
             super()._save(output_dir, {} if streamed else state_dict)
+        if self.args.should_save and output_dir is not None:
+            (Path(output_dir) / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle; run/resolved.yaml has the settings
         if streamed and self.args.should_save:
             save_weights(bare.state_dict() if whole is None else whole, Path(str(output_dir)) / SAFE_WEIGHTS_NAME)
         # Every process calls this; Transformers creates the folder only on the process that saves.

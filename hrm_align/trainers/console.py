@@ -34,6 +34,7 @@ _UNSCORED = (
     "num_tokens",
     "unfinished",
     "truncated",
+    "reward_std",
     "n",
 )
 
