@@ -27,7 +27,18 @@ from tests.trainers.recipe_runs import arguments, metrics
 
 LATEST = ("--resume_from_checkpoint", "latest")
 AUTO = ("--resume_from_checkpoint", "auto")
-STEPS = ("--max_steps", "8", "--save_steps", "2", "--learning_rate", "1e-3", "--logging_steps", "1")
+STEPS = (
+    "--max_steps",
+    "8",
+    "--save_steps",
+    "2",
+    "--learning_rate",
+    "1e-3",
+    "--logging_steps",
+    "1",
+    "--save_total_limit",
+    "0",
+)
 WARM_UP = ("--bp_min_steps", "2", "--bp_max_steps", "5", "--bp_warmup_ratio", "1")  # longer at steps 3, 6 and 8
 STABILISED = (*STEPS, *WARM_UP, "--ema_decay", "0.9")
 # 20 rows make 5 of these steps an epoch, so that checkpoints 2 and 4 lie inside the first, 6 inside the second.
