@@ -97,7 +97,8 @@ def test_two_processes_are_stopped_by_one_signal_and_go_on_exactly(rows, tmp_pat
     """Three steps an epoch, the last of half as many batches. One process gets the signal at step 4; both save step 5."""
     log = tmp_path / "log"
     assert forked(log, sft, tmp_path / "whole", rows, *ACCUMULATED, ranks=2) == [0, 0], log.read_text()[-3000:]
-    codes = forked(log, is_told_to_stop, "1", 4, tmp_path / "run", rows, *ACCUMULATED, ranks=2)
+    late = (*ACCUMULATED, "--save_steps", "100")  # a save that is due at step 4 would be the last one
+    codes = forked(log, is_told_to_stop, "1", 4, tmp_path / "run", rows, *late, ranks=2)
     assert codes == [75, 75] and checkpoints_in(tmp_path / "run")[0].name == "checkpoint-5", log.read_text()[-3000:]
     launched_sft(tmp_path / "run", rows, *ACCUMULATED, *LATEST, config="two_processes_cpu")
     assert resumed_step(tmp_path / "run") == 5
@@ -155,7 +156,9 @@ def test_a_kill_between_the_two_renames_of_a_replacement_is_undone(whole, tmp_pa
 
 def test_sigterm_saves_without_evaluating_and_exits_with_75(rows, whole, tmp_path):
     out = tmp_path / "run"
-    flags = (*BY_FOUR, "--save_strategy", "epoch", "--eval_strategy", "epoch", "--eval_datasets", str(rows))
+    by_epoch = ("--save_strategy", "epoch", "--eval_strategy", "epoch", "--eval_datasets", str(rows))
+    place = BY_FOUR.index("--save_steps")
+    flags = (*BY_FOUR[:place], *BY_FOUR[place + 2 :], *by_epoch)
     assert forked(tmp_path / "log", is_told_to_stop, "0", 3, out, rows, *flags) == [75]
     assert [path.name for path in checkpoints_in(out)] == ["checkpoint-4"]
     assert "--resume_from_checkpoint latest" in (tmp_path / "log").read_text()
