@@ -104,9 +104,9 @@ def dispatch(argv: Sequence[str]) -> None:
     if argv[0] == "completion":  # shells run this at startup, so it must be fast
         import_module(COMMANDS[argv[0]][0]).main(argv[1:])
         return
+    check_releases()
     with show_progress(stages=argv[0] in LONG_COMMANDS):
         say(f"hrm_align {__version__}: {' '.join(_headline(argv))}")
-        check_releases()
         with stage("loading libraries"):
             command = import_module(COMMANDS[argv[0]][0]).main
         command(argv[1:])

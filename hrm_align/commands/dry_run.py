@@ -48,6 +48,7 @@ from hrm_align.run_folder import check_folder
 from hrm_align.trainers.callbacks import Preemption, follow_launcher
 from hrm_align.trainers.epoch import Epoch
 from hrm_align.trainers.launch import one_message
+from hrm_align.trainers.mixin import check_warmup
 
 SAMPLE = 10_000  # training rows that are tokenized
 HELD_OUT = 200  # held-out rows that are tokenized
@@ -106,6 +107,8 @@ class DryRun(Run):
             self._show_rows(trainer, model, data.train[:SHOWN])
             self._show_estimate(deepcopy(model.config), _longest_prompt(trainer, data))
         steps = _count_steps(trainer, self.planned.training, self.rows[0] / len(data.train))
+        with one_message():
+            check_warmup(self.planned.training, steps)
         start = time.perf_counter()
         trainer.train()
         self.preemption.raise_if_preempted(self.folder, 0)

@@ -225,6 +225,7 @@ class StabiliserArguments:
     compile_blocks: bool = option(
         False, "Compile the blocks of both stacks for training: takes a minute at the start, and makes steps faster."
     )
+    warmup_is_a_flag: bool = field(default=False, init=False)  # whether warmup_steps was given on the command line
     # These settings behave differently from Transformers' own, so their help texts are replaced.
     save_total_limit: int | None = option(
         3, "Number of checkpoints to keep; 0 for all. The newest one and the best one (load_best_model_at_end) are never deleted."

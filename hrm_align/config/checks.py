@@ -291,10 +291,15 @@ def _check_effect(
 
 
 def _check_warmup(settings: Mapping[str, Setting]) -> None:
-    """Check that the warm-up of the learning rate is not longer than the run, where max_steps gives its length."""
+    """Check that the warm-up of the learning rate is not longer than the run, where max_steps gives its length.
+
+    The warm-up of a file whose run a flag shortens is checked by `hrm_align.trainers.mixin.check_warmup`.
+    """
     steps = settings["max_steps"].value if "max_steps" in settings else -1
     warmup = settings.get("warmup_steps")
-    if warmup is not None and steps > 0 and warmup.value > max(steps, 1):
+    if warmup is None or not 0 < steps < warmup.value:
+        return
+    if warmup.where == COMMAND_LINE or settings["max_steps"].where != COMMAND_LINE:
         raise UserError(
             f"{warmup.where}: invalid value for warmup_steps: {warmup.value:g}. The run has max_steps {steps}, so the learning rate "
             "would never reach learning_rate: use fewer steps, or a share of them below 1."
@@ -379,7 +384,7 @@ def check_options(name: str, argv: Sequence[str]) -> list[str]:
     for option in schema()["commands"][name]["options"]:
         words = {**option, "type": _TYPES.get(option.get("type", ""), str)}
         names = words.pop("names")
-        if option.get("action") == "store_true":
+        if option.get("action") in ("store_true", "store_const"):
             del words["type"]
         parser.add_argument(*names, **words)
     if name == "estimate":

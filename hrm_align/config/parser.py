@@ -87,6 +87,7 @@ def parse(kind: RecipeKind, argv: Sequence[str], to_run: bool = True) -> Any:
     settings = (_read_file(parser, find_recipe(config.value)) if config else {}) | flags
     recipe = kind.recipe(*(_build(cls, settings) for cls in kind.schema))
     check_recipe(kind, recipe, settings)
+    recipe.training.warmup_is_a_flag = "warmup_steps" in flags
     if to_run:
         check_runnable(recipe.training, failing(settings))
         check_launcher(recipe.training, settings, failing(settings))

@@ -105,6 +105,28 @@ def warn_of_start_share(decay: float, steps: int) -> None:
                    "first step: use --ema_decay %g, or train for more steps.", decay, steps, 100 * share, shorter)  # fmt: skip
 
 
+def check_warmup(args: Any, steps: int) -> None:
+    """Check that the warm-up of the learning rate is not longer than a run of so many steps.
+
+    A recipe keeps its warm-up where a flag or a small data set makes the run short: that is a warning.
+
+    Raises:
+        UserError: if the warm-up was given as a flag.
+    """
+    if args.get_warmup_steps(steps) <= steps:
+        return
+    remedy = "use fewer steps, or a share of them below 1."
+    if args.warmup_is_a_flag:
+        raise UserError(
+            f"invalid value for --warmup_steps: {args.warmup_steps:g}. The run has {steps} steps, so the learning rate would "
+            f"never reach --learning_rate: {remedy}"
+        )
+    logger.warning(
+        "warmup_steps is %g, and the run has %d steps, so the learning rate reaches %.0f %% of learning_rate: %s",
+        args.warmup_steps, steps, 100 * steps / args.warmup_steps, remedy,
+    )  # fmt: skip
+
+
 class Stabilised(WholeStepMetrics, FullySharded):
     """Mixin with the settings of `StabiliserArguments`.
 
@@ -152,12 +174,8 @@ class Stabilised(WholeStepMetrics, FullySharded):
         return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
-        """Create the schedule of the learning rate. Raises UserError for a warm-up that is longer than the run."""
-        if self.args.get_warmup_steps(num_training_steps) > num_training_steps:
-            raise UserError(
-                f"invalid value for --warmup_steps: {self.args.warmup_steps:g}. The run has {num_training_steps} steps, so the "
-                "learning rate would never reach --learning_rate: use fewer steps, or a share of them below 1."
-            )
+        """Create the schedule of the learning rate. Raises UserError as `check_warmup` does."""
+        check_warmup(self.args, num_training_steps)
         return super().create_scheduler(num_training_steps, optimizer)
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:

@@ -28,6 +28,9 @@ PATH = {
 }
 
 
+COUNTING = {"progress.py"}  # counts the rows for the console, and looks at none of them
+
+
 class CallsByFile(Counter):
     """A profile hook that counts the calls which code of each file of the package makes or receives."""
 
@@ -68,4 +71,4 @@ def test_a_row_crosses_at_most_seven_files_before_the_trainer(tmp_path, capsys, 
     few = calls_until_trained_on(capsys, tmp_path / "few", 8, *flags)
     many = calls_until_trained_on(capsys, tmp_path / "many", 16, *flags)
     crossed = {name for name in few | many if few[name] != many[name]}
-    assert crossed == PATH and len(PATH) <= 7
+    assert crossed - COUNTING == PATH and len(PATH) <= 7

@@ -85,6 +85,8 @@ def _options(parser: argparse.ArgumentParser) -> list[dict[str, Any]]:
         stated: dict[str, Any] = {"names": action.option_strings or [action.dest]}
         if isinstance(action, argparse._StoreTrueAction):
             stated["action"] = "store_true"
+        elif isinstance(action, argparse._StoreConstAction):
+            stated |= {"action": "store_const", "const": action.const, "dest": action.dest}
         elif isinstance(action, argparse._AppendAction):
             stated["action"] = "append"
         if (kind := _type(action)) != "text":

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from transformers import HrmTextForCausalLM
 
 from hrm_align.cli import dispatch
-from hrm_align.commands import common, generate
+from hrm_align.commands import generate
 from hrm_align.errors import UserError
-from hrm_align.models import loading
+from hrm_align.models import adapters, loading
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import DTYPES, load_model, resolve
 from tests.memory import CLEAR, growth, medium_checkpoint, size_of
@@ -84,8 +84,8 @@ def test_an_unknown_precision_is_refused():
 def test_commands_run_in_the_precision_of_the_checkpoint_unless_told(half, monkeypatch, capsys):
     dtype, folder = half
     seen = []
-    stock = common.load_adapted
-    monkeypatch.setattr(common, "load_adapted", lambda *args, **kwargs: seen.append(stock(*args, **kwargs)) or seen[-1])
+    stock = adapters.load_adapted
+    monkeypatch.setattr(adapters, "load_adapted", lambda *args, **kwargs: seen.append(stock(*args, **kwargs)) or seen[-1])
     asked = ("generate", "--model", str(folder), "--prompt", "Add 2 and 3.", "--max_new_tokens", "2", "--device", "cpu")
     for flags in ((), ("--dtype", "float32")):
         dispatch([*asked, *flags])

@@ -222,7 +222,7 @@ FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_STATE_DICT_TY
         (
             {},
             ["--fsdp_config", "{mixed_precision_policy: bf16}"],
-            "fsdp_config has a mixed_precision_policy, which has no effect",
+            "fsdp_config has no effect without fsdp",
         ),
         ({}, ["--ema_decay", "0.9"], "--ema_decay is not supported under FSDP"),
     ],
