@@ -13,7 +13,8 @@ from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import GRADERS, Verifiable, create_grader, list_options, reward_class
 from hrm_align.rewards.json_rewards import json_match
-from hrm_align.rewards.text_rewards import boxed_answers, final_answer, marked_answers, overlong_punishment, visible
+from hrm_align.rewards.reading import boxed_answers, final_answer, visible
+from hrm_align.rewards.text_rewards import overlong_punishment
 from tests.rewards.rows import row, skip_without_sandbox
 
 DATA = Path(__file__).parents[2] / "data"
@@ -73,7 +74,7 @@ def test_braces_that_do_not_balance_make_no_box():
 )
 def test_extraction_takes_time_in_proportion_to_the_text(piece: str):
     start = time.monotonic()
-    for function in (boxed_answers, marked_answers, visible, final_answer):
+    for function in (boxed_answers, visible, final_answer):
         function(piece * 20_000)
     value("numeric", piece * 20_000, "5")
     assert time.monotonic() - start < 1.5  # some 0.1 s; anything quadratic takes minutes
