@@ -35,7 +35,7 @@ from hrm_align.rewards.base import Row, compile_pattern, corrupt_text, option, s
 from hrm_align.rewards.math_formulas import equal_formulas, equal_relations
 from hrm_align.rewards.math_notation import normalize, singular, split_unit
 from hrm_align.rewards.math_structure import Answer, parse_answer, same_structure
-from hrm_align.rewards.reading import final_answer
+from hrm_align.rewards.reading import final_answer, read_answer
 from hrm_align.rewards.text_rewards import check_reference
 
 SHORT_CHARACTERS = 200  # a reference with a longer final answer cannot be graded
@@ -81,6 +81,10 @@ class Math:
     def extract_answer(self, completion: str) -> str | None:
         """Return the final answer."""
         return final_answer(completion, self.pattern)
+
+    def reading_rule(self, text: str) -> str:
+        """Return the rule that finds the final answer, as in `reading.Reading`."""
+        return read_answer(text, self.pattern).rule
 
     def corrupt_reference(self, row: Row) -> str:
         """Return a text that states another final answer."""

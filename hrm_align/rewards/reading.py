@@ -28,6 +28,8 @@ from typing import NamedTuple
 
 from hrm_align.data.strict_json import parse_value
 
+FALLBACKS = ("so", "whole text")  # rules that read an answer which is not marked as one
+
 
 class Reading(NamedTuple):
     """An answer, or None; and the rule that found it: `pattern`, `box`, `marker`, `so` or `whole text`."""
@@ -186,7 +188,7 @@ def _first_sentence(text: str) -> str:
 
 # --- Code fences
 
-_FENCE = re.compile(r"^ {0,3}```[ \t]*([\w+#.-]*)[^`\n]*\n(.*?)(?:^ {0,3}```[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^ {0,3}```[ \t]*([\w+#.-]*)[^`\n]*\n(.*?)(?:^ {0,3}```[ \t\r]*$|\Z)", re.MULTILINE | re.DOTALL)
 _CODE_LINE = re.compile(r"^(?:(?:async[ ]+)?def|class|import|from)[ ]|^@\w", re.MULTILINE)
 _QUERY_START = re.compile(r"(?:\A|:[ \t]*\n|\n[ \t]*\n)\s*(?=(?:SELECT|WITH)\b)", re.IGNORECASE)
 _QUERY_END = re.compile(r";[ \t]*\n[ \t]*\n")

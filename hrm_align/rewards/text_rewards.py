@@ -90,6 +90,10 @@ class Answer:
         """Return the final answer."""
         return final_answer(completion, self.pattern)
 
+    def reading_rule(self, text: str) -> str:
+        """Return the rule that finds the final answer, as in `reading.Reading`."""
+        return read_answer(text, self.pattern).rule
+
     def corrupt_reference(self, row: Row) -> str:
         """Return a text that states another final answer."""
         answer = final_answer(row.reference, self.pattern) or ""
