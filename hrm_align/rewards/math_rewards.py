@@ -53,8 +53,8 @@ _BRACED_SCRIPT = re.compile(r"([\^_])\{(\w)\}")
 class Math:
     r"""1 if the final answer equals that of the reference: the same number, or a formula that math-verify proves equal.
     The final answer is the last \boxed{}, else the text after the last `the answer is`, `answer:`, `A:`, heading
-    `Answer` or `####`, else after `so`, `thus`, `hence` or `therefore` in the last line, else the whole text; or the
-    match of a pattern. A unit may be left out, but not differ; `50%` is 1/2; rounded values and reordered tuples are
+    `Answer` or `####`, else what the last line states (`so 5`, `the total is 5`), else the whole text; or the match of a
+    pattern. A unit may be left out, but not differ; `50%` is 1/2; rounded values and reordered tuples are
     wrong; lists and sets have no order."""
 
     needs: ClassVar[str] = "one final answer"

@@ -68,7 +68,7 @@ class RewardReport:
         unmarked = {rule: self.read_by[rule] for rule in FALLBACKS if self.read_by.get(rule)}
         if not unmarked or self.read_by == {"whole text": self.gradable}:
             return ""
-        rules = {"so": "after `so`, `thus`, `hence` or `therefore`", "whole text": "as a whole"}
+        rules = {"last line": "from the last line, such as `so 5`", "whole text": "as a whole"}
         counts = ", ".join(f"{count:,} {rules[rule]}" for rule, count in unmarked.items())
         return (
             f"{sum(unmarked.values()):,} of {self.gradable:,} references mark no answer, and are read by a fallback "

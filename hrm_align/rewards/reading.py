@@ -6,7 +6,8 @@ r"""Find the answer in the text of a chat model; completions and references are 
     2. the last complete \boxed{...}
     3. the text after the last marker: `the answer is`, `answer:`, a heading or line `Answer`, `A:` at the start of a line, `####`,
        `<answer>`
-    4. the text after the last `so`, `thus`, `hence` or `therefore` of the last line
+    4. the last line: the text after its last `so`, `thus`, `hence` or `therefore`; and the number or formula that its
+       sentence states, as in `the total is 5`, if no other number stands before it
     5. the whole text
 
 Text in `<think>...</think>` never counts. `**bold**` and code fences are removed. An answer ends with its sentence or
@@ -28,11 +29,11 @@ from typing import NamedTuple
 
 from hrm_align.data.strict_json import parse_value
 
-FALLBACKS = ("so", "whole text")  # rules that read an answer which is not marked as one
+FALLBACKS = ("last line", "whole text")  # rules that read an answer which is not marked as one
 
 
 class Reading(NamedTuple):
-    """An answer, or None; and the rule that found it: `pattern`, `box`, `marker`, `so` or `whole text`."""
+    """An answer, or None; and the rule that found it: `pattern`, `box`, `marker`, `last line` or `whole text`."""
 
     answer: str | None
     rule: str
@@ -55,6 +56,11 @@ _MARKER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _CLOSING = re.compile(r"\b(?:so|thus|hence|therefore)\b[,:]?", re.IGNORECASE)
+_STATEMENT = re.compile(
+    r"[^\d\n\\$]{0,200}?\b(?:is|are|was|were|be|equals?|gets?|has|have|obtain|makes?|gives?|costs?)\b(?:\s+(?:equal\s+to|exactly))?"
+    r"\s*:?\s+(?=[-+]?\.?\d|[-+]?[$\\(\[{€£])",
+    re.IGNORECASE,
+)
 _SENTENCE_END = re.compile(r"\.(?=\s|$)|\n")
 _REASON = re.compile(r"[,;]?\s+\(?(?:because|since)\b|[,;]\s*(?:as|which|so)\b", re.IGNORECASE)
 _DELIMITERS = {"$$": "$$", "$": "$", r"\[": r"\]", r"\(": r"\)"}
@@ -84,8 +90,11 @@ def read_answer(text: str, pattern: str | None = None) -> Reading:
     text = plain_text(text)
     last_line = text.rpartition("\n")[2]
     closing = [*_CLOSING.finditer(last_line)]
-    if closing:
-        return Reading(_unquoted(_first_sentence(last_line[closing[-1].end() :])) or None, "so")
+    sentence = last_line[closing[-1].end() :] if closing else _SENTENCE_END.split(last_line.rstrip(". "))[-1]
+    stated_value = _STATEMENT.match(sentence)
+    if closing or stated_value:
+        value = _first_sentence(sentence[stated_value.end() :] if stated_value else sentence)
+        return Reading(_unquoted(value) or None, "last line")
     return Reading(_unquoted(text) or None, "whole text")
 
 

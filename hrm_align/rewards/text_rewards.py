@@ -70,8 +70,8 @@ class Numeric:
 @dataclass(frozen=True)
 class Answer:
     r"""1 if the final answer is the same text as that of the reference. The final answer is the last \boxed{}, else the
-    text after the last `the answer is`, `answer:`, `A:`, heading `Answer` or `####`, else after `so`, `thus`, `hence` or
-    `therefore` in the last line, else the whole text; or the match of a pattern."""
+    text after the last `the answer is`, `answer:`, `A:`, heading `Answer` or `####`, else what the last line
+    states (`so 5`, `the total is 5`), else the whole text; or the match of a pattern."""
 
     needs: ClassVar[str] = "one final answer"
     pattern: str | None = option(None, "regular expression with one group, which contains the answer")

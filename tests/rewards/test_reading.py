@@ -83,18 +83,27 @@ HABITS = [
     "Therefore 41", "It is 40 + 1.\nA: 41", "The correct answer is **41** since 40 + 1 = 41.", "The answer to the question is 41.", "<answer>41</answer>",
     "<answer>\n41\n</answer>", "The answer is\n\\[\n41\n\\]\nas shown.", "#### Step 1\n40 + 1\n#### Answer\n41", "Answer: 41\n\n#### Explanation\n40 + 1 is 41.",
     "The answer is 40. Wait, I forgot one. The answer is 41.", "\\boxed{40}? I check again: \\boxed{41}. I hope that helps!", "\\boxed{41} and an open \\boxed{4",
-    "Answer: 41 apples\nFinal answer: 41", "```\n41\n```", "> **Answer:** 41", "The answer is 41, which is prime.", "\\fbox{41}", "ANSWER: `41`",
+    "Answer: 41 apples\nFinal answer: 41", "```\n41\n```", "> **Answer:** 41", "The answer is 41, which is prime.", "\\fbox{41}", "So, the total is **41**.", "Thus, we get 41.", "40 + 1\nThe total is 41.", "I count them. She has 41.", "Hence x = 41.", "ANSWER: `41`",
 ]  # fmt: skip
 NO_HABITS = [
     "The answer is 40, because 41 is odd.", "\\boxed{41}, no: \\boxed{40}", "**40** or **41**", "\\boxed{40}, \\boxed{41}", "Answer: 40\nAnswer: 41", "2**41",
-    "The answer is 41. Wait. The answer is 40.", "<think>The answer is 41.</think> I do not know.", "so 41\nor 40", "The answer is 40 or 41.",
+    "The answer is 41. Wait. The answer is 40.", "3 of 41 is 41 or 3", "<think>The answer is 41.</think> I do not know.", "so 41\nor 40", "The answer is 40 or 41.",
 ]  # fmt: skip
+
+
+# `numeric` reads the last number of a text that marks no answer.
+NO_HABITS_OF_MATH = [
+    "The total is not 41.",
+    "It was 41 but is 40 now.",
+    "It is 40. I was wrong about 41",
+    "So it is 41 pears.",
+]
 
 
 @pytest.mark.parametrize("reward", ["math", "numeric"])
 def test_forms_that_chat_models_write_are_read(reward: str):
     with RewardSuite([RewardSpec(reward)], workers=1) as suite:
-        texts = [*HABITS, *NO_HABITS]
+        texts = [*HABITS, *NO_HABITS, *(NO_HABITS_OF_MATH if reward == "math" else [])]
         scores = suite.score(texts, [row("41")] * len(texts), extract=True)
     graded = list(zip(texts, scores.values[reward], scores.extracted[reward], strict=True))
     assert [case for case in graded[: len(HABITS)] if case[1] != 1.0] == []
@@ -105,12 +114,12 @@ def test_a_reference_is_read_by_the_same_rule_and_a_fallback_is_reported(capsys,
     """In public model answers, `so` stands in the reasoning, and the answer after `A:` in the last line."""
     text = "She has 9, so she buys 9 more.\nThat makes 18.\nA: 18"
     assert read_answer(text) == ("18", "marker") and create_grader("math", {}).grade("18", row(text)) == 1.0
-    assert create_grader("math", {}).grade("18", row("She has 9, so she buys more.\nThat makes 18 in total.")) is None
+    assert create_grader("math", {}).grade("18", row("She has 9, so she buys more.\nIn total 18 eggs.")) is None
     references = [text, r"\boxed{18}", "9 + 9 = 18, so 18", "eighteen", "9 + 9 = 18, thus 18"]
     with RewardSuite([RewardSpec("math")], workers=1) as suite:
         report = preflight(suite, [row(reference, f"r:{line}") for line, reference in enumerate(references)])
         bare = preflight(suite, [row("18")]).rewards["math"]
-    assert report.rewards["math"].read_by == {"marker": 1, "box": 1, "so": 2, "whole text": 1}
+    assert report.rewards["math"].read_by == {"marker": 1, "box": 1, "last line": 2, "whole text": 1}
     assert report.rewards["math"].describe_fallbacks().startswith("3 of 5 references mark no answer, and are read by")
     assert bare.read_by == {"whole text": 1} and bare.describe_fallbacks() == ""
     data = tmp_path / "rows.jsonl"
