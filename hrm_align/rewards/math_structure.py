@@ -96,17 +96,19 @@ def split_text(text: str, separators: set[str], thousands: bool = False) -> tupl
         The parts, without spaces around them, and the separators between them.
     """
     numbers = {at for match in _THOUSANDS.finditer(text) for at in range(*match.span())} if thousands else set()
-    parts, found, depth, start = [], [], 0, 0
+    parts: list[str] = []
+    splits: list[str] = []
+    depth, start = 0, 0
     for token in _TOKEN.finditer(text):
         depth += (token[0] in _OPEN) - (token[0] in _CLOSE)
         if depth < 0:
             return [text.strip()], []
         if depth == 0 and token[0].lower() in separators and token.start() not in numbers:
             parts.append(text[start : token.start()].strip())
-            found.append(token[0].lower())
+            splits.append(token[0].lower())
             start = token.end()
     parts.append(text[start:].strip())
-    return (parts, found) if depth == 0 else ([text.strip()], [])
+    return (parts, splits) if depth == 0 else ([text.strip()], [])
 
 
 def _parse_item(text: str, depth: int) -> list[Answer]:
@@ -358,8 +360,8 @@ def _same_items(given: Sequence[Answer], expected: Sequence[Answer], same: Compa
 
 
 def _distinct(items: Sequence[Answer], same: Compare) -> list[Answer]:
-    kept: list[Answer] = []
+    distinct: list[Answer] = []
     for item in items:
-        if not any(same(item, other) for other in kept):
-            kept.append(item)
-    return kept
+        if not any(same(item, other) for other in distinct):
+            distinct.append(item)
+    return distinct
