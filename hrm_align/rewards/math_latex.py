@@ -42,7 +42,8 @@ def rewrite_formula(formula: str) -> str:
     """
     if formula.count("|") > MAX_BARS:
         raise Unreadable("more absolute values than the parser reads in a second")
-    return _Rewriter(_TOKEN.findall(formula)).write()
+    written = _Rewriter(_TOKEN.findall(formula)).write()
+    return "I" if written == "{I}" else written
 
 
 class _Rewriter:
@@ -142,7 +143,10 @@ class _Rewriter:
         return number
 
     def _write_letter(self, token: str) -> str:
-        """Return a letter and its primes. The parser would take `d` for a differential and `I` for the imaginary unit."""
+        """Return a letter and its primes. The parser would take `d` for a differential and `I` for the imaginary unit.
+
+        `{I}` is in braces since the parser drops the exponent of I^2.
+        """
         primes = 0
         while self._peek() == "'":
             self._skip()
@@ -153,7 +157,7 @@ class _Rewriter:
             return f"{token}_{{{'p' * primes}}}"
         if token in "dI" and self._peek() != "_":
             return f"{token}_{{{token}}}"
-        return " I " if token == "i" and self._peek() != "_" else token
+        return "{I}" if token == "i" and self._peek() != "_" else token
 
     def _argument(self, one_digit: bool = False) -> str:
         """Return the next argument in braces: a group, a signed number, a command with its arguments, or a letter."""

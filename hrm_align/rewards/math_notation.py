@@ -53,6 +53,7 @@ _SPACES = {
     "\\[",
     "\\]",
 }
+_PHRASES = {"all real numbers": r"\mathbb{R}", "all reals": r"\mathbb{R}", "empty set": r"\emptyset"}
 _NAMES = {"sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln",
           "exp", "pi", "infty"}  # fmt: skip
 _TOKEN = re.compile(r"\\\\(?:\s*\[[^\]]*\])?|\\[A-Za-z]+|\\.|[A-Za-z]+|\s+|.", re.DOTALL)
@@ -62,6 +63,7 @@ _WRAPPED = re.compile(
 _THOUSANDS = re.compile(r"(?<=[0-9])(?:\{,\}|\\,|,\\!)(?=[0-9]{3}(?![0-9]))")
 _DEGREE = re.compile(r"\s*\^\s*(?:\{\s*(?:\\circ|°|o)\s*\}|\\circ(?![A-Za-z])|°)")
 _BLACKBOARD = re.compile(r"\\(?:mathbb|Bbb) ?\{?([CNQRZ])(?:\}|(?![A-Za-z]))|\\([NQRZ])(?![A-Za-z])")
+_BRACKETED_NUMERAL = re.compile(r"\(([0-9A-F]+)\)_")  # (101)_2
 _PRIME = re.compile(r"\^\s*(?:\{((?:\s*(?:\\prime|'))+)\s*\}|\\prime(?![A-Za-z]))")
 
 
@@ -76,6 +78,7 @@ def normalize(text: str) -> str:
         text = _WRAPPED.sub(r" \1 ", text)
     text = _PRIME.sub(lambda match: "'" * max(1, (match[1] or "").count("prime") + (match[1] or "").count("'")), text)
     text = _DEGREE.sub("°", text)
+    text = _BRACKETED_NUMERAL.sub(r"\1_", text)
     text = _BLACKBOARD.sub(lambda match: rf"\mathbb{{{match[1] or match[2]}}}", text)
     tokens: list[str] = []
     for token in _TOKEN.findall(text):
@@ -85,7 +88,8 @@ def normalize(text: str) -> str:
         tokens.append(token)
     text = " ".join("".join(_space_commands(tokens)).split())
     text = re.sub(r"(?<![A-Za-z0-9,;]) | (?![A-Za-z0-9])", "", text)  # spaces only separate words and parts
-    return text.rstrip(".,;").strip()
+    text = text.rstrip(".,;").strip()
+    return _PHRASES.get(text.lower(), text)
 
 
 def _spell(token: str) -> str:

@@ -162,8 +162,10 @@ def _same_unit(given: str, expected: str) -> bool:
 
 
 def _same_relation(given: Answer, expected: Answer) -> bool:
-    sides = [(relation.parts[0].text, relation.parts[1].text) for relation in (given, expected)]
-    return not any(is_text(side) for pair in sides for side in pair) and equal_relations(*sides, sign=expected.text)
+    given_sides, expected_sides = [(side.parts[0].text, side.parts[1].text) for side in (given, expected)]
+    if any(map(is_text, (*given_sides, *expected_sides))):
+        return False
+    return equal_relations(given_sides, expected_sides, sign=expected.text)
 
 
 def is_text(text: str) -> bool:

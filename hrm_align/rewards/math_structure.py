@@ -188,9 +188,12 @@ def _parse_brackets(text: str, depth: int) -> Answer | None:
         return None
     content = text[len(opening) : -len(closing)].strip()
     if opening == r"\{" and closing == r"\}":
-        inner = parse_answer(content, depth + 1, outermost=False) if content else Answer("leaf")
         if not content:
             return Answer("leaf", text=r"\emptyset")
+        element, condition = [*split_text(content, {"|", ":"})[0], "", ""][:2]
+        if condition and _NAME.fullmatch(split_text(element, {r"\in"})[0][0]):  # all x with a condition
+            return parse_answer(condition, depth + 1, outermost=False)
+        inner = parse_answer(content, depth + 1, outermost=False)
         return Answer("set", inner.parts if inner.kind == "list" else (inner,))
     items, _ = split_text(content, {",", ";"})
     if len(items) > 1 and all(items):
@@ -233,24 +236,16 @@ def same_structure(given: Answer, expected: Answer, same_leaf: Compare, same_rel
 
     def same(given: Answer, expected: Answer) -> bool:
         if "named" in (given.kind, expected.kind):
-            if given.kind == expected.kind and given.text != expected.text:
+            other_name = given.kind == expected.kind and given.text != expected.text
+            if other_name and not all(_is_formula(side) for side in (given, expected)):
                 return False
-            if "relation" in (given.kind, expected.kind):
+            if other_name or "relation" in (given.kind, expected.kind):
                 given, expected = _as_equation(given), _as_equation(expected)
                 return "named" not in (given.kind, expected.kind) and same(given, expected)
             return same(*(side.parts[0] if side.kind == "named" else side for side in (given, expected)))
         given, expected = _convert(given, expected), _convert(expected, given)
         if given.kind != expected.kind:
-            if {given.kind, expected.kind} == {"list", "set"}:
-                return _same_items(given.parts, expected.parts, same)
-            if "assignment" in (given.kind, expected.kind) and {given.kind, expected.kind} & {"list", "set"}:
-                names = (given if given.kind == "assignment" else expected).text.split()
-                roots = len({name.partition("_")[0] for name in names}) == 1  # x_1 = 1, x_2 = 2
-                return roots and _same_items(given.parts, expected.parts, same)
-            if {given.kind, expected.kind} == {"assignment", "tuple"}:
-                brackets = given.text if given.kind == "tuple" else expected.text
-                return brackets == "()" and _same_in_order(given.parts, expected.parts, same)
-            return False
+            return _same_across_kinds(given, expected, same)
         if given.kind == "leaf":
             return same_leaf(given, expected)
         if given.kind == "set":
@@ -265,6 +260,35 @@ def same_structure(given: Answer, expected: Answer, same_leaf: Compare, same_rel
         return given.text == expected.text and _same_in_order(given.parts, expected.parts, same)
 
     return same(given, expected)
+
+
+def _same_across_kinds(given: Answer, expected: Answer, same: Compare) -> bool:
+    kinds = {given.kind, expected.kind}
+    if kinds == {"list", "set"}:
+        return _same_items(given.parts, expected.parts, same)
+    if "assignment" in kinds and kinds & {"list", "set"}:
+        names = (given if given.kind == "assignment" else expected).text.split()
+        roots = len({name.partition("_")[0] for name in names}) == 1  # x_1 = 1, x_2 = 2
+        return roots and _same_items(given.parts, expected.parts, same)
+    if kinds == {"assignment", "tuple"}:
+        brackets = given.text if given.kind == "tuple" else expected.text
+        return brackets == "()" and _same_in_order(given.parts, expected.parts, same)
+    if kinds in ({"set", "leaf"}, {"ratio", "leaf"}):
+        given, expected = _as_leaf(given), _as_leaf(expected)
+        return given.kind == expected.kind and same(given, expected)
+    return False
+
+
+def _as_leaf(answer: Answer) -> Answer:
+    """Return the only item of a set, and the fraction of a ratio with two parts; any other answer as it is."""
+    if answer.kind == "set" and len(answer.parts) == 1:
+        return answer.parts[0]
+    return _reduced(answer.parts[::-1])[0] if answer.kind == "ratio" and len(answer.parts) == 2 else answer
+
+
+def _is_formula(answer: Answer) -> bool:
+    """Return whether a named value is a formula in other variables, so that `y = x/2` may be `x = 2y`."""
+    return answer.parts[0].kind == "leaf" and bool(re.search(r"[A-Za-z]", answer.parts[0].text))
 
 
 def _as_equation(answer: Answer) -> Answer:
@@ -286,19 +310,23 @@ def _convert(answer: Answer, other: Answer) -> Answer:
         if answer.kind == "relation":
             return _interval(answer) or answer
         if answer.kind == "list" and answer.text == "or":
-            parts = [_interval(part) if part.kind == "relation" else None for part in answer.parts]
-            return Answer("union", tuple(part for part in parts if part)) if all(parts) else answer
+            intervals = [_interval(part) for part in answer.parts]
+            variables = {side.text for part in answer.parts for side in part.parts if re.fullmatch(_SYMBOL, side.text)}
+            united = Answer("union", tuple(interval for interval in intervals if interval))
+            return united if all(intervals) and len(variables) == 1 else answer
         if answer.kind == "matrix" and other.kind == "tuple":
             column = [row.parts[0] for row in answer.parts if len(row.parts) == 1]
             row = answer.parts[0].parts if len(answer.parts) == 1 else ()
-            parts = tuple(column) if len(column) == len(answer.parts) else row
-            return Answer("tuple", parts, "()") if parts else answer
+            vector = tuple(column) if len(column) == len(answer.parts) else row
+            return Answer("tuple", vector, "()") if vector else answer
     return answer
 
 
 def _interval(relation: Answer) -> Answer | None:
     """Return the interval of an inequality in one variable, such as `2 \\le x < 5`; None for other relations."""
     relations, sides = relation.text.split(), list(relation.parts)
+    if relation.kind != "relation":
+        return None
     if not set(relations) <= {*_FLIPPED, r"\ne"} or any(side.kind != "leaf" for side in sides):
         return None
     if relations[0] in (">", r"\ge"):
