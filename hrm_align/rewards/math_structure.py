@@ -237,7 +237,7 @@ def same_structure(given: Answer, expected: Answer, same_leaf: Compare, same_rel
     def same(given: Answer, expected: Answer) -> bool:
         if "named" in (given.kind, expected.kind):
             other_name = given.kind == expected.kind and given.text != expected.text
-            if other_name and not all(_is_formula(side) for side in (given, expected)):
+            if other_name and not all(side.parts[0].kind == "leaf" for side in (given, expected)):
                 return False
             if other_name or "relation" in (given.kind, expected.kind):
                 given, expected = _as_equation(given), _as_equation(expected)
@@ -284,11 +284,6 @@ def _as_leaf(answer: Answer) -> Answer:
     if answer.kind == "set" and len(answer.parts) == 1:
         return answer.parts[0]
     return _reduced(answer.parts[::-1])[0] if answer.kind == "ratio" and len(answer.parts) == 2 else answer
-
-
-def _is_formula(answer: Answer) -> bool:
-    """Return whether a named value is a formula in other variables, so that `y = x/2` may be `x = 2y`."""
-    return answer.parts[0].kind == "leaf" and bool(re.search(r"[A-Za-z]", answer.parts[0].text))
 
 
 def _as_equation(answer: Answer) -> Answer:

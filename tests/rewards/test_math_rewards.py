@@ -62,7 +62,7 @@ KINDS_EQUAL = [
     ("a^3+b^3", "b^3+a^3"), ("(x+2)^2", "x^2+4x+4"), ("3i+1", "1+3i"), (r"\frac{x}{2}", "1/2 x"), (r"2(\frac{1}{2})x", "x"), (r"e^x", r"\exp(x)"),
     (r"\frac{1}{\sqrt{2}}", r"\frac{\sqrt2}{2}"), (r"\sqrt{3+2\sqrt{2}}", r"1+\sqrt{2}"), ("f'(x)", r"f^{\prime}(x)"), ("73_8", "73_{8}"),
     ("2:4:6", "1:2:3"), (r"\sin 30^\circ", r"\frac12"), ("AB = 7", "7"), ("2xyz", "2zyx"), (r"\frac{1}{3} \approx 0.33", r"\frac13"),
-    (r"\{2\}", "2"), ("3:4", r"\frac{3}{4}"), ("i^2", "-1"), (r"(-\infty, 2)", r"\{x \mid x < 2\}"), ("(101)_2", "101_{2}"), ("y = x/2", "x = 2y"),
+    (r"\{2\}", "2"), ("0.3x", "0.1x + 0.2x"), ("3:4", r"\frac{3}{4}"), ("i^2", "-1"), (r"(-\infty, 2)", r"\{x \mid x < 2\}"), ("(101)_2", "101_{2}"), ("y = x/2", "x = 2y"),
     (r"(-\infty, \infty)", r"\text{all real numbers}"),
 ]  # fmt: skip
 KINDS_DIFFERENT = [
@@ -75,7 +75,8 @@ KINDS_DIFFERENT = [
     (r"\log_2(8)=3", r"\log_3(8)=3"), ("10^{-30}", "10^{-31}"), (r"\frac{1}{7^{50}}", r"\frac{1}{7^{51}}"), (r"\pi", "3.14159265358979323846264338327950288"),
     (r"\sqrt{x^2}", "x"), ("f'(x)", "f''(x)"), ("x_1", "x_2"), (r"\gamma", r"\Gamma"), ("a:b", "b:a"), ("1:2", "1.2"), ("2(1/2)", "5/2"),
     ("x^{12}", "x^1 2"), (r"\sin x", r"\sin y"), (r"\vec{v}", "v"), ("5!", "5"), ("12 apples", "13 apples"), (r"\lfloor x\rfloor", r"\lceil x\rceil"),
-    ("i^2", "1"), ("i", "-i"), (r"\{2\}", "3"), ("3:4", r"\frac{4}{3}"), (r"(-\infty, 2)", r"\{x \mid x > 2\}"), (r"(-\infty, 2)", "x < 2 or y > 3"),
+    ("i^2", "1"), ("i", "-i"), (r"\{2\}", "3"), ("3:4", r"\frac{4}{3}"), (r"(-\infty, 2)", r"\{x \mid x > 2\}"), (r"(-\infty, 2)\cup(3,\infty)", "x < 2 or y > 3"),
+    ("x = 1, 2", "y = 1, 2"), ("x = 5", "y = 5"),
 ]  # fmt: skip
 
 HUGE = ["9^{9999999}", "9^9^9^9", "99999!", "3!!!", "(" * 5_000, r"\frac{" * 5_000, "1+" * 5_000 + "1"]
@@ -123,7 +124,7 @@ def test_what_cannot_be_computed_is_wrong_at_once(expected: str, given: str):
 
 def test_nouns_of_the_prompt_may_follow_a_number_and_other_words_may_not():
     apples = Example(
-        (Message("user", "How many apples are left of 5 million?"),), Message("assistant", "5"), "direct", "r:1"
+        (Message("user", "How many apples are left of half of 5 million?"),), Message("assistant", "5"), "direct", "r:1"
     )
     grade = create_grader("math", {}).grade
     answers = {
@@ -133,6 +134,7 @@ def test_nouns_of_the_prompt_may_follow_a_number_and_other_words_may_not():
         "5 million": 0.0,
         "5 million apples": 0.0,
         "5 apples left": 1.0,
+        "5 half": 0.0,
     }
     assert {answer: grade(answer, apples) for answer in answers} == answers
     assert grade("5 wolves", row("5 wolf")) == 0.0 and grade("5", row("5 wolf")) == 1.0
