@@ -6,9 +6,9 @@ r"""Find the answer in the text of a chat model; completions and references are 
     2. the last complete \boxed{...}
     3. the text after the last marker: `the answer is`, `answer:`, a heading or line `Answer`, `A:` at the start of a line, `####`,
        `<answer>`
-    4. the last line: the text after its last `so`, `thus`, `hence` or `therefore`; and the number or formula that its
-       sentence states, as in `the total is 5`, if no other number stands before it
-    5. the whole text
+    4. the last line, or else the last line with a digit: the text after its last `so`, `thus`, `hence` or `therefore`, and
+       the number or formula that its sentence states, as in `the total is 5`, if no other number stands before it
+    5. the only code fence without a language or with `text`, or else the whole text
 
 Text in `<think>...</think>` never counts. `**bold**` and code fences are removed. An answer ends with its sentence or
 line, and before `because`, `since`, `, which` and `, so`. A list of boxes or of equal markers with nothing but `or`, `and`
@@ -87,15 +87,26 @@ def read_answer(text: str, pattern: str | None = None) -> Reading:
     stated = stated_answer(text)
     if stated is not None:
         return stated
-    text = plain_text(text)
-    last_line = text.rpartition("\n")[2]
-    closing = [*_CLOSING.finditer(last_line)]
-    sentence = last_line[closing[-1].end() :] if closing else _SENTENCE_END.split(last_line.rstrip(". "))[-1]
+    plain = plain_text(text)
+    lines = plain.split("\n")
+    last_number = next((line for line in reversed(lines) if re.search(r"\d", line)), "")
+    for line in (lines[-1], last_number):  # a line such as "I hope that helps!" may follow
+        value = _value_of_line(line)
+        if value is not None:
+            return Reading(unquoted(value) or None, "last line")
+    blocks = [match[2] for match in _FENCE.finditer(visible(text)) if match[1].lower() in _ANSWER_BLOCKS]
+    whole = plain_text(blocks[0]) if len(blocks) == 1 else plain
+    return Reading(unquoted(whole) or None, "whole text")
+
+
+def _value_of_line(line: str) -> str | None:
+    """Return what a line states after `so` or as in `the total is 5`; None if the line states nothing."""
+    closing = [*_CLOSING.finditer(line)]
+    sentence = line[closing[-1].end() :] if closing else _SENTENCE_END.split(line.rstrip(". "))[-1]
     stated_value = _STATEMENT.match(sentence)
-    if closing or stated_value:
-        value = _first_sentence(sentence[stated_value.end() :] if stated_value else sentence)
-        return Reading(_unquoted(value) or None, "last line")
-    return Reading(_unquoted(text) or None, "whole text")
+    if not closing and not stated_value:
+        return None
+    return _first_sentence(sentence[stated_value.end() :] if stated_value else sentence)
 
 
 def stated_answer(text: str) -> Reading | None:
@@ -104,7 +115,7 @@ def stated_answer(text: str) -> Reading | None:
     boxes = _boxes(text)
     if boxes:
         between = text[boxes[-2][1] : boxes[-1][0]] if len(boxes) > 1 else ""
-        contents = [_unquoted(text[start:end].strip()) for start, end in boxes[-2:]]
+        contents = [unquoted(text[start:end].strip()) for start, end in boxes[-2:]]
         # The gap holds the brace that closes one box and the command that opens the next.
         listed = _is_list_gap(_BOX_OR_BRACE.sub(" ", between))
         return Reading(single_answer(contents if listed else contents[-1:]), "box")
@@ -156,7 +167,7 @@ def _marked(text: str) -> list[tuple[str, str, str]]:
         heading = mark[0] == "####" and not re.search(r"\d", answer) and (end < len(text) or "\n" in region)
         if answer and not heading:
             kind = "".join(_WORD.findall(mark[0].lower()))
-            marked.append((kind, _unquoted(answer), region[len(answer) :]))
+            marked.append((kind, unquoted(answer), region[len(answer) :]))
     return marked
 
 
@@ -176,7 +187,7 @@ def plain_text(text: str) -> str:
     return _BOLD.sub(r"\2", _DROPPED.sub("\n", visible(text))).strip()
 
 
-def _unquoted(answer: str) -> str:
+def unquoted(answer: str) -> str:
     """Return an answer without `code` quotes, emphasis or quotation marks around it."""
     while len(answer) > 2 and answer[0] == answer[-1] and answer[0] in _QUOTES:
         answer = answer[1:-1].strip()
@@ -197,6 +208,7 @@ def _first_sentence(text: str) -> str:
 
 # --- Code fences
 
+_ANSWER_BLOCKS = ("", "text", "txt", "plaintext", "math", "latex")  # languages of a fence that may hold a final answer
 _FENCE = re.compile(r"^ {0,3}```[ \t]*([\w+#.-]*)[^`\n]*\n(.*?)(?:^ {0,3}```[ \t\r]*$|\Z)", re.MULTILINE | re.DOTALL)
 _CODE_LINE = re.compile(r"^(?:(?:async[ ]+)?def|class|import|from)[ ]|^@\w", re.MULTILINE)
 _QUERY_START = re.compile(r"(?:\A|:[ \t]*\n|\n[ \t]*\n)\s*(?=(?:SELECT|WITH)\b)", re.IGNORECASE)

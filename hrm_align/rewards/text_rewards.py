@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import Row, check_number, compile_pattern, corrupt_text, option, state_answer
-from hrm_align.rewards.reading import boxed_answers, final_answer, plain_text, read_answer, stated_answer
+from hrm_align.rewards.reading import boxed_answers, final_answer, plain_text, read_answer, stated_answer, unquoted
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def number_text(text: str, pattern: str | None = None) -> str | None:
     """
     # The answer: by pattern, by box or marker, or the whole text.
     reading = read_answer(text, pattern) if pattern is not None else stated_answer(text)
-    answer = reading.answer if reading is not None else plain_text(text)
+    answer = reading.answer if reading is not None else unquoted(plain_text(text))
     numbers = [*_NUMBER.finditer(answer or "")]
     if answer is None or not numbers:
         return None

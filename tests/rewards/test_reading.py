@@ -83,7 +83,7 @@ HABITS = [
     "Therefore 41", "It is 40 + 1.\nA: 41", "The correct answer is **41** since 40 + 1 = 41.", "The answer to the question is 41.", "<answer>41</answer>",
     "<answer>\n41\n</answer>", "The answer is\n\\[\n41\n\\]\nas shown.", "#### Step 1\n40 + 1\n#### Answer\n41", "Answer: 41\n\n#### Explanation\n40 + 1 is 41.",
     "The answer is 40. Wait, I forgot one. The answer is 41.", "\\boxed{40}? I check again: \\boxed{41}. I hope that helps!", "\\boxed{41} and an open \\boxed{4",
-    "Answer: 41 apples\nFinal answer: 41", "```\n41\n```", "> **Answer:** 41", "The answer is 41, which is prime.", "\\fbox{41}", "So, the total is **41**.", "Thus, we get 41.", "40 + 1\nThe total is 41.", "I count them. She has 41.", "Hence x = 41.", "ANSWER: `41`",
+    "Answer: 41 apples\nFinal answer: 41", "```\n41\n```", "Here it is.\n\n```\n41\n```\n\nI hope that helps.", "Thus, 41.\n\nI hope that helps!", "We add.\n```python\n40 + 1\n```\nThe sum is 41.","> **Answer:** 41", "The answer is 41, which is prime.", "\\fbox{41}", "So, the total is **41**.", "Thus, we get 41.", "40 + 1\nThe total is 41.", "I count them. She has 41.", "Hence x = 41.", "ANSWER: `41`",
 ]  # fmt: skip
 NO_HABITS = [
     "The answer is 40, because 41 is odd.", "\\boxed{41}, no: \\boxed{40}", "**40** or **41**", "\\boxed{40}, \\boxed{41}", "Answer: 40\nAnswer: 41", "2**41",
