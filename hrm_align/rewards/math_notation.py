@@ -88,7 +88,7 @@ def normalize(text: str) -> str:
         tokens.append(token)
     text = " ".join("".join(_space_commands(tokens)).split())
     text = re.sub(r"(?<![A-Za-z0-9,;]) | (?![A-Za-z0-9])", "", text)  # spaces only separate words and parts
-    text = text.rstrip(".,;").strip()
+    text = text.rstrip(".,;").removeprefix("=").strip()
     return _PHRASES.get(text.lower(), text)
 
 

@@ -34,7 +34,7 @@ from hrm_align.rewards import math_formulas
 from hrm_align.rewards.base import Row, compile_pattern, corrupt_text, option, state_answer
 from hrm_align.rewards.math_formulas import equal_formulas, equal_relations
 from hrm_align.rewards.math_notation import normalize, singular, split_unit
-from hrm_align.rewards.math_structure import Answer, parse_answer, same_structure
+from hrm_align.rewards.math_structure import Node, parse_answer, same_structure
 from hrm_align.rewards.reading import final_answer, read_answer
 from hrm_align.rewards.text_rewards import check_reference
 
@@ -122,7 +122,7 @@ def same_answer(given: str, expected: str, nouns: frozenset[str] = frozenset()) 
         return True
     nouns = nouns | _words(_COMMAND.sub(" ", expected))
 
-    def same_leaf(given: Answer, expected: Answer) -> bool:
+    def same_leaf(given: Node, expected: Node) -> bool:
         return same_part(given.text, expected.text, nouns)
 
     return same_structure(parse_answer(given), parse_answer(expected), same_leaf, _same_relation)
@@ -161,7 +161,7 @@ def _same_unit(given: str, expected: str) -> bool:
     return given == expected or not given or not expected
 
 
-def _same_relation(given: Answer, expected: Answer) -> bool:
+def _same_relation(given: Node, expected: Node) -> bool:
     given_sides, expected_sides = [(side.parts[0].text, side.parts[1].text) for side in (given, expected)]
     if any(map(is_text, (*given_sides, *expected_sides))):
         return False
