@@ -32,7 +32,7 @@ from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.output import emit, results
 from hrm_align.rewards.base import check_match, match_names, metric_name
 from hrm_align.rewards.json_rewards import grade_fields, read_schema
-from hrm_align.rewards.text_rewards import visible
+from hrm_align.rewards.reading import read_json
 from hrm_align.run_folder import open_source
 
 
@@ -160,7 +160,7 @@ def _grade_fields(result: Evaluation, schema: Draft202012Validator | None) -> di
     """Grade JSON answers against a schema and by field; empty without a schema."""
     if schema is None:
         return {}
-    pairs = [(visible(sample["generated"]), sample["expected"]) for sample in result.samples]
+    pairs = [(read_json(sample["generated"]), read_json(sample["expected"])) for sample in result.samples]
     return {"json": grade_fields(pairs, schema).to_dict()}
 
 

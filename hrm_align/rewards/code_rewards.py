@@ -16,7 +16,7 @@ from typing import Any
 
 from hrm_align.errors import RunError, UserError
 from hrm_align.rewards.base import Row, check_flag, option
-from hrm_align.rewards.text_rewards import visible
+from hrm_align.rewards.reading import read_program
 from hrm_align.sandbox import Job, Limits, Outcome, Sandbox, SandboxUnavailable
 from hrm_align.sandbox.jobs import RETURNED
 
@@ -64,7 +64,9 @@ def _are_tests(tests: object) -> bool:
 
 @dataclass(frozen=True)
 class Code:
-    """1 if the function of the program passes the tests in `grading`: `{"call": "f", "tests": [[[1, 2], 3], ...]}`."""
+    """1 if the function of the program passes the tests in `grading`: `{"call": "f", "tests": [[[1, 2], 3], ...]}`. The
+    program is the whole text if that is Python, else all its fenced Python blocks, else the lines from the first `def`,
+    `class` or import to the last indented line."""
 
     sandbox: bool = option(True, "always true; accepted because recipes of earlier versions set it")
 
@@ -94,8 +96,8 @@ class Code:
         arguments, expected = [given for given, _ in tests], [result for _, result in tests]
         try:
             if row.reference.strip():
-                _require_reference(visible(row.reference), call, json.dumps(tests), row.source)
-            (outcome,) = _start_runner().run([Job(visible(completion), call, arguments)])
+                _require_reference(read_program(row.reference), call, json.dumps(tests), row.source)
+            (outcome,) = _start_runner().run([Job(read_program(completion), call, arguments)])
         except _SandboxLost:
             return None
         except RunError as error:
@@ -104,8 +106,8 @@ class Code:
         return None if verdict is None else float(verdict)
 
     def extract_answer(self, completion: str) -> str | None:
-        """Return the program: the text after `</think>`."""
-        return visible(completion)
+        """Return the program (`reading.read_program`)."""
+        return read_program(completion)
 
     def corrupt_reference(self, row: Row) -> str:
         """Return a program that always gives the result of the first test.

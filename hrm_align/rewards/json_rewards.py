@@ -15,33 +15,35 @@ from jsonschema.exceptions import SchemaError
 from hrm_align.data.strict_json import parse_value
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import Row, corrupt_json, option
-from hrm_align.rewards.text_rewards import visible
+from hrm_align.rewards.reading import read_json
 
 
 @dataclass(frozen=True)
 class Json:
-    """1 if the JSON value equals the reference; whitespace and key order are ignored. 1 and 1.0 are different."""
+    """1 if the JSON value equals the reference; whitespace and key order are ignored. 1 and 1.0 are different. The value
+    is the whole text if that is JSON, else the last fenced JSON block, else the text from the first bracket or brace to
+    the last."""
 
     needs: ClassVar[str] = "JSON"
 
     def grade(self, completion: str, row: Row) -> float | None:
         """Return 0 or 1; None if the reference is not JSON."""
-        equal = json_match(visible(completion), row.reference)
+        equal = json_match(read_json(completion), read_json(row.reference))
         return None if equal is None else float(equal)
 
     def extract_answer(self, completion: str) -> str | None:
-        """Return the text after `</think>`; None if that text is not JSON."""
+        """Return the JSON text (`reading.read_json`); None if that text is not JSON."""
         return _json_text(completion)
 
     def corrupt_reference(self, row: Row) -> str:
         """Return JSON with the same structure and other values."""
-        return _corrupt_json_text(row.reference)
+        return _corrupt_json_text(read_json(row.reference))
 
 
 @dataclass(frozen=True)
 class JsonFields:
     """The share of correct fields among all fields of the reference and the answer; missing and additional fields lower
-    it."""
+    it. The object is found as by `json`."""
 
     needs: ClassVar[str] = "a JSON object with fields"
     schema: str | None = option(None, "file of a JSON schema; an answer that violates the schema gets 0")
@@ -54,22 +56,22 @@ class JsonFields:
 
     def grade(self, completion: str, row: Row) -> float | None:
         """Return a value from 0 to 1; None if the reference is not a JSON object with fields."""
-        expected = _parse_object(row.reference)
+        expected = _parse_object(read_json(row.reference))
         if not expected:
             return None
-        given = _parse_object(visible(completion))
+        given = _parse_object(read_json(completion))
         if given is None or (self.schema is not None and not _load_validator(self.schema).is_valid(given)):
             return 0.0
         correct = sum(_equal_values(given[name], expected[name]) for name in expected.keys() & given.keys())
         return correct / len(expected.keys() | given.keys())
 
     def extract_answer(self, completion: str) -> str | None:
-        """Return the text after `</think>`; None if that text is not JSON."""
+        """Return the JSON text (`reading.read_json`); None if that text is not JSON."""
         return _json_text(completion)
 
     def corrupt_reference(self, row: Row) -> str:
         """Return JSON with the same fields and other values."""
-        return _corrupt_json_text(row.reference)
+        return _corrupt_json_text(read_json(row.reference))
 
 
 def json_match(completion: str, reference: str) -> bool | None:
@@ -100,7 +102,7 @@ def _add_types(value: object) -> object:
 
 
 def _json_text(completion: str) -> str | None:
-    text = visible(completion)
+    text = read_json(completion)
     try:
         parse_value(text.encode("utf-8"))
     except ValueError:

@@ -20,6 +20,7 @@ from rich.table import Table
 from hrm_align.errors import UserError
 from hrm_align.progress import counting
 from hrm_align.rewards.base import RewardSpec, Verifiable, create_grader
+from hrm_align.rewards.reading import FALLBACKS
 from hrm_align.rewards.suite import RewardSuite
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class RewardReport:
         mean: mean of those numbers; None without any.
         counts: fault (a key of `FAULTS`) -> number of rows.
         first: fault -> the first row with the fault, as `file:line: reason`.
+        read_by: rule that found the answer (`hrm_align.rewards.reading`) -> number of graded references; empty for a
+            reward that reads the whole text.
     """
 
     verifiable: bool
@@ -56,6 +59,22 @@ class RewardReport:
     mean: float | None = None
     counts: dict[str, int] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
+    read_by: dict[str, int] = field(default_factory=dict)
+
+    def describe_fallbacks(self) -> str:
+        """Return a sentence about references whose answers are not marked; empty if there are none beside marked ones.
+
+        References that are all read as a whole are bare answers.
+        """
+        unmarked = {rule: self.read_by[rule] for rule in FALLBACKS if self.read_by.get(rule)}
+        if not unmarked or self.read_by == {"whole text": self.gradable}:
+            return ""
+        rules = {"last line": "from the last line, such as `so 5`", "whole text": "as a whole"}
+        counts = ", ".join(f"{count:,} {rules[rule]}" for rule, count in unmarked.items())
+        return (
+            f"{sum(unmarked.values()):,} of {self.gradable:,} references mark no answer, and are read by a fallback "
+            f"({counts}). Check these references, or mark their answers with \\boxed{{}} or ####."
+        )
 
 
 @dataclass
@@ -131,6 +150,7 @@ class PreflightReport:
             mean = "" if report.mean is None else f"{report.mean:.3f}"
             table.add_row(escape(name), str(report.rows), str(report.gradable), *counts[1:], mean)
             caption += [f"{name}: {line}" for line in report.first.values()]
+            caption += [f"{name}: {line}" for line in [report.describe_fallbacks()] if line]
             first = self.first_fault.get(name, {})
             caption += [f"{name}: {n} x {kind}, first {first[kind]}" for kind, n in self.faults.get(name, {}).items()]
         table.caption, table.caption_justify = escape("\n".join(caption)) or None, "left"
@@ -237,6 +257,10 @@ class _Preflight:
             report.failed += failure is not None
             if example.reference.strip():
                 report.gradable += value is not None
+                rule = getattr(self._verifiable.get(name), "reading_rule", None)
+                if rule is not None and value is not None:
+                    read_by = rule(example.reference)
+                    report.read_by[read_by] = report.read_by.get(read_by, 0) + 1
                 self._totals[name] += value or 0
             if value is None:
                 fault, why = "ungradable", failure or references[name].why.get(row, FAULTS["ungradable"])

@@ -17,7 +17,7 @@ from typing import Any
 from hrm_align.errors import UserError
 from hrm_align.processes import WorkerLost, WorkerProcess, forget_after_fork
 from hrm_align.rewards.base import Row
-from hrm_align.rewards.text_rewards import visible
+from hrm_align.rewards.reading import read_query
 
 REFERENCE_SECONDS = 60.0  # limit for opening the database and running the reference query
 COMPLETION_SECONDS = 2.0  # limit for a completion, or `SECONDS_PER_REFERENCE` x time of the reference if that is longer
@@ -61,7 +61,8 @@ def sql_match(completion: str, reference: str, database: str | os.PathLike[str])
 
 @dataclass(frozen=True)
 class Sql:
-    """1 if the query gives the same rows as the reference, on the database in `grading.database`.
+    """1 if the query gives the same rows as the reference, on the database in `grading.database`. The query is the last
+    fenced SQL block, else the text from the first SELECT or WITH that starts a paragraph or stands below a colon.
 
     The path of the database is relative to the folder of the data file.
     """
@@ -80,13 +81,13 @@ class Sql:
             )
         path = os.path.join(os.path.dirname(row.source), os.path.expanduser(database))  # folder of `rows.jsonl:3`
         try:
-            return float(sql_match(visible(completion), row.reference, path))
+            return float(sql_match(read_query(completion), read_query(row.reference), path))
         except UserError as error:
             raise UserError(f"{row.source}: {error}") from None
 
     def extract_answer(self, completion: str) -> str | None:
-        """Return the query: the text after `</think>`."""
-        return visible(completion)
+        """Return the query (`reading.read_query`)."""
+        return read_query(completion)
 
     def corrupt_reference(self, row: Row) -> str:
         """Return a query without result rows. The query gets 1 if the reference has no result rows either."""

@@ -1,9 +1,6 @@
 """Graders for text: exact match, final answer, last number, format and length.
 
-Extracting the final answer takes time linear in the length of the text, except with a user's own pattern. Text in
-`<think>...</think>` never counts as an answer. A text that states several different answers counts as a text without an
-answer; otherwise a list of guesses that contains the reference would be rewarded. `Format` and `Length` need no
-reference.
+`hrm_align.rewards.reading` finds the final answer. `Format` and `Length` need no reference.
 """
 
 from __future__ import annotations
@@ -16,6 +13,7 @@ from typing import ClassVar
 
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import Row, check_number, compile_pattern, corrupt_text, option, state_answer
+from hrm_align.rewards.reading import boxed_answers, final_answer, plain_text, read_answer, stated_answer, unquoted
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,8 @@ class Exact:
 
 @dataclass(frozen=True)
 class Numeric:
-    r"""1 if the last number of the answer equals that of the reference. Searches \boxed{} first, then the text
-    after `the answer is`, `answer:` or `####`, then the whole text."""
+    r"""1 if the last number of the answer equals that of the reference. The answer is the last \boxed{}, else the text
+    after the last `the answer is`, `answer:`, `A:`, heading `Answer` or `####`, else the whole text."""
 
     needs: ClassVar[str] = "a text with a last number that stands alone"
     pattern: str | None = option(None, "regular expression with one group, which contains the number")
@@ -71,8 +69,9 @@ class Numeric:
 
 @dataclass(frozen=True)
 class Answer:
-    r"""1 if the final answer is the same text as that of the reference. Searches \boxed{} first, then the text
-    after `the answer is`, `answer:`, `####` or `so`; or uses a pattern."""
+    r"""1 if the final answer is the same text as that of the reference. The final answer is the last \boxed{}, else the
+    text after the last `the answer is`, `answer:`, `A:`, heading `Answer` or `####`, else what the last line
+    states (`so 5`, `the total is 5`), else the whole text; or the match of a pattern."""
 
     needs: ClassVar[str] = "one final answer"
     pattern: str | None = option(None, "regular expression with one group, which contains the answer")
@@ -91,16 +90,15 @@ class Answer:
         """Return the final answer."""
         return final_answer(completion, self.pattern)
 
+    def reading_rule(self, text: str) -> str:
+        """Return the rule that finds the final answer, as in `reading.Reading`."""
+        return read_answer(text, self.pattern).rule
+
     def corrupt_reference(self, row: Row) -> str:
         """Return a text that states another final answer."""
         answer = final_answer(row.reference, self.pattern) or ""
         return state_answer(answer, corrupt_text(answer), row.reference, self.pattern)
 
-
-_BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
-_MARKER = re.compile(r"\bthe\s+(?:final\s+)?answer\s+is\b:?|\banswer\s*:|####", re.IGNORECASE)
-_SO = re.compile(r"\bso\b,?", re.IGNORECASE)
-_END = re.compile(r"\.(?=\s|$)|\n")
 
 # Only ASCII digits: a digit of another script is not a number here. No part of 1.2.3 or ２5 matches.
 _NUMBER = re.compile(
@@ -108,6 +106,7 @@ _NUMBER = re.compile(
 )
 _APART = re.compile(r"[^\W\d]|[=:\n≈→]")  # separates an answer from an earlier number, as in `3 + 1 = 4`
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"\.(?=\s|$)|\n")
 
 
 # `\\b` is a backspace in JSON: unless the backslash is doubled, "\\boxed{5}" is parsed as a backspace and `oxed{5}`.
@@ -128,61 +127,6 @@ def check_reference(row: Row) -> None:
         )
 
 
-def visible(text: str) -> str:
-    """Return the text after the last `</think>`, without whitespace around it; empty if a `<think>` is not closed."""
-    return text.rpartition("</think>")[2].partition("<think>")[0].strip()
-
-
-def boxed_answers(text: str) -> list[str]:
-    r"""Return the content of every outermost `\boxed{...}` with balanced braces.
-
-    >>> boxed_answers(r"so \boxed{\frac{1}{2}}")
-    ['\\frac{1}{2}']
-    """
-    contents: list[str] = []
-    # One entry for each open brace: the position where the content of its box starts; None for other braces.
-    open_at: list[int | None] = []
-    for token in _BOX_OR_BRACE.finditer(text):
-        if token[0] == "}":
-            start = open_at.pop() if open_at else None
-            if start is not None and not any(at is not None for at in open_at):
-                contents.append(text[start : token.start()].strip())
-        elif token[0].endswith("{") and token[0] != r"\{":
-            open_at.append(token.end() if token[0] != "{" else None)
-    return contents
-
-
-def marked_answers(text: str) -> list[str]:
-    """Return the text after every `the answer is`, `answer:` or `####`, up to the end of its sentence or line."""
-    marks = [*_MARKER.finditer(text)]
-    ends = [*(mark.start() for mark in marks), len(text)][1:]
-    return [_first_sentence(text[mark.end() : end]) for mark, end in zip(marks, ends, strict=True)]
-
-
-def final_answer(text: str, pattern: str | None = None) -> str | None:
-    r"""Extract the final answer of a text.
-
-    With a pattern, the answer is the match of its group. Without a pattern, the answer is the first of these that
-    exists: `\boxed{...}`; the text after `the answer is`, `answer:` or `####`; the text after the last `so`; the
-    whole text. Text in `<think>...</think>` is ignored.
-
-    Args:
-        text: the whole completion or reference.
-        pattern: regular expression with one group.
-
-    Returns:
-        The answer, or None if the text states no answer or several different ones.
-    """
-    text = visible(text)
-    if pattern is not None:
-        return single_answer(re.findall(pattern, text, re.DOTALL))
-    marked = boxed_answers(text) or marked_answers(text)
-    if marked:
-        return single_answer(marked)
-    so = [*_SO.finditer(text)]
-    return single_answer([_first_sentence(text[so[-1].end() :]) if so else text])
-
-
 def last_number(text: str, pattern: str | None = None) -> Decimal | None:
     """Return the value of `number_text`, or None if there is no such number."""
     digits = number_text(text, pattern)
@@ -195,18 +139,14 @@ def number_text(text: str, pattern: str | None = None) -> str | None:
     The answer is found by the pattern, a box or a marker (see `final_answer`), and is otherwise the whole text. The
     last number of `3 + 1 = 4` stands alone; the last numbers of `3 or 4`, `3, 4`, `3/4` and `10^10` do not.
     """
-    text = visible(text)
     # The answer: by pattern, by box or marker, or the whole text.
-    if pattern is not None:
-        answer = single_answer(re.findall(pattern, text, re.DOTALL))
-    else:
-        marked = boxed_answers(text) or marked_answers(text)
-        answer = single_answer(marked) if marked else text
+    reading = read_answer(text, pattern) if pattern is not None else stated_answer(text)
+    answer = reading.answer if reading is not None else unquoted(plain_text(text))
     numbers = [*_NUMBER.finditer(answer or "")]
     if answer is None or not numbers:
         return None
     # No alternative and no operator may follow the last number.
-    rest = _first_sentence(answer[numbers[-1].end() :])
+    rest = _SENTENCE_END.split(answer[numbers[-1].end() :].strip(" \t\n"), maxsplit=1)[0]
     if _OR.search(rest) or rest.startswith(("^", "/", "*")):
         return None
     # A word or sign such as `=` must separate the last number from the one before.
@@ -215,16 +155,6 @@ def number_text(text: str, pattern: str | None = None) -> str | None:
         if not _APART.search(between) or (_OR.search(between) and not re.search(r"[=:.\n]", between)):
             return None
     return numbers[-1][0]
-
-
-def single_answer(answers: Sequence[str]) -> str | None:
-    """Return the only distinct answer of a list; None for several distinct answers, none, or an empty one."""
-    different = {" ".join(answer.split()): answer.strip() for answer in answers}
-    return next(iter(different.values())) or None if len(different) == 1 else None
-
-
-def _first_sentence(text: str) -> str:
-    return _END.split(text.strip(), maxsplit=1)[0].strip()
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+
 from docs_pages.tables import code, plain, table
 from hrm_align.data.readers import SUFFIXES
 from hrm_align.data.schemas import OPTIONAL, SCHEMAS
 from hrm_align.rendering import CONDITION_TOKENS, DEFAULT_CONDITION, ROLES
+from hrm_align.rewards import math_rewards, reading
 from hrm_align.rewards.base import GRADERS, Verifiable, list_options, match_names, reward_class
 
 
@@ -65,8 +69,22 @@ def graders_page() -> str:
         "",
         f"The preflight checks these graders on a row's own reference (must get 1) and on a corrupted one (must get 0): {checked}.",
         "",
+        "## Where the answer is",
+        "",
+        *_sections(reading.__doc__),
+        "",
+        "## When mathematical answers are equal",
+        "",
+        *_sections(math_rewards.__doc__),
+        "",
     ]
     return "\n".join(lines)
+
+
+def _sections(text: str | None) -> list[str]:
+    """Return the lines of a module's docstring; an indented list becomes a list of Markdown."""
+    lines = inspect.cleandoc(text or "").splitlines()
+    return [line.strip() if re.match(r" *(\d\.|-) ", line) else re.sub(r"^ {3,}", "   ", line) for line in lines]
 
 
 def _paragraph(text: str | None) -> str:

@@ -99,7 +99,7 @@ def test_every_test_counts_and_the_name_too(runner: str):
     assert grade("def f(x): return 2", "f", tests) == 0.0
     assert grade("def g(x): return x + 1", "f", tests) == 0.0
     assert grade("", "f", tests) == grade("f", "f", tests) == 0.0
-    assert grade("```\ndef f(x): return x + 1\n```", "f", tests) == 0.0
+    assert grade("```\ndef f(x): return x + 1\n```", "f", tests) == 1.0
 
 
 def test_a_row_is_graded_by_its_tests(runner: str):

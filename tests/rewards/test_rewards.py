@@ -3,7 +3,6 @@ r"""Values of each grader: 1 for correct answers in any notation, 0 for wrong an
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import GRADERS, Verifiable, create_grader, list_options, reward_class
 from hrm_align.rewards.json_rewards import json_match
-from hrm_align.rewards.text_rewards import boxed_answers, final_answer, marked_answers, overlong_punishment, visible
+from hrm_align.rewards.text_rewards import overlong_punishment
 from tests.rewards.rows import row, skip_without_sandbox
 
 DATA = Path(__file__).parents[2] / "data"
@@ -21,62 +20,6 @@ DATA = Path(__file__).parents[2] / "data"
 
 def value(name: str, completion: str, reference: str, **options: Any) -> float | None:
     return create_grader(name, options).grade(completion, row(reference))
-
-
-# --- Where the answer is
-
-
-@pytest.mark.parametrize(
-    "text, answer",
-    [
-        (r"so it is \boxed{ 5 }.", "5"),
-        (r"\boxed{\frac{1}{2}} and \boxed{ \frac{1}{2}}", r"\frac{1}{2}"),
-        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
-        (r"\fbox{7}", "7"),
-        ("First 3.\nThe answer is: 5. Thanks.", "5"),
-        ("The final answer is 0.5\nso", "0.5"),
-        ("3 + 4 = 7\n#### 7", "7"),
-        ("5-7=12, 3+1+1=5, so 52", "52"),
-        ("64", "64"),
-        (r"<think>\boxed{4}, or 3?</think> \boxed{5}", "5"),
-        (r"4 it seems</think>5", "5"),
-        (r"the answer is 4, in a box \boxed{5}", "5"),
-        # none, or several
-        (r"\boxed{3} or \boxed{4}", None),
-        ("the answer is 3. the answer is 4", None),
-        (r"<think>\boxed{5}", None),
-        (r"\boxed{5}<think>", "5"),
-        (r"\boxed{}", None),
-        ("", None),
-    ],
-)
-def test_a_final_answer_is_found_where_it_is_stated_once(text: str, answer: str | None):
-    assert final_answer(text) == answer
-
-
-def test_a_pattern_finds_the_answer_and_nothing_else_does():
-    assert final_answer("price: 5, price: 5", r"price: (\d+)") == "5"
-    assert final_answer("price: 5, price: 6", r"price: (\d+)") is None
-    assert final_answer(r"\boxed{5}", r"price: (\d+)") is None
-
-
-def test_braces_that_do_not_balance_make_no_box():
-    assert (
-        boxed_answers(r"\boxed{5") == []
-        and boxed_answers(r"} \boxed{5}") == ["5"]
-        and boxed_answers(r"\boxed{\boxed{5}}") == [r"\boxed{5}"]
-    )
-
-
-@pytest.mark.parametrize(
-    "piece", [r"\boxed{", "{", "}", "<think>", "####", "so ", "1 or ", "the answer is ", r"\boxed{}", "1,"]
-)
-def test_extraction_takes_time_in_proportion_to_the_text(piece: str):
-    start = time.monotonic()
-    for function in (boxed_answers, marked_answers, visible, final_answer):
-        function(piece * 20_000)
-    value("numeric", piece * 20_000, "5")
-    assert time.monotonic() - start < 1.5  # some 0.1 s; anything quadratic takes minutes
 
 
 # --- Numbers
