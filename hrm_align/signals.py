@@ -191,7 +191,9 @@ def finish_exit(code: int) -> None:
     With a call of `call_in_thread` that was left, the process exits here, because Python would wait for the threads of its
     library.
     """
-    atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)  # called first; a process that goes on is not changed
+    atexit.register(
+        signal.signal, signal.SIGTERM, signal.SIG_IGN
+    )  # called first; a process that continues is not changed
     if all(call.done() for call in _STATE.left):
         return
     atexit._run_exitfuncs()

@@ -265,6 +265,7 @@ def test_runs_of_different_recipes_compare_what_they_share(capsys, trained):
     assert any("settings that both have" in " ".join(line) for line in shown(capsys, "compare", slow, rl))
 
 
+@pytest.mark.numeric
 def test_a_score_has_the_interval_of_the_answers_that_were_generated(capsys, trained):
     """64 answers were requested, and there are 7 held-out rows."""
     slow, fast = str(trained / "slow"), str(trained / "fast")
@@ -292,6 +293,7 @@ REWARD = {"eval_reward": 0.25, "eval_reward_std": math.sqrt(8 / 7 * 0.25 * 0.75)
         (GRPO, {"eval_reward": 1.0, "eval_reward_std": 0.0}, 10, "eval_reward", [0.7225, 1.0]),
     ],
 )
+@pytest.mark.numeric
 def test_an_interval_is_given_only_where_it_is_known(capsys, tmp_path, settings, record, n, name, interval):
     answers = {"eval_n": n} if n else {}
     one = write_run(tmp_path / "a", settings, [{"step": 3, **record, **answers}])

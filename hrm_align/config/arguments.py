@@ -228,7 +228,8 @@ class StabiliserArguments:
     warmup_is_a_flag: bool = field(default=False, init=False)  # whether warmup_steps was given on the command line
     # These settings behave differently from Transformers' own, so their help texts are replaced.
     save_total_limit: int | None = option(
-        3, "Number of checkpoints to keep; 0 for all. The newest one and the best one (load_best_model_at_end) are never deleted."
+        3,
+        "Number of checkpoints to keep; 0 for all. The newest one and the best one (load_best_model_at_end) are never deleted.",
     )
     push_to_hub: bool = option(
         False, "Export the run when it ends, check the export, and push it to the Hub repository hub_model_id."

@@ -170,7 +170,9 @@ class SafeCheckpoints(Preemptible):
         with _no_progress_bar() if streamed else nullcontext():
             super()._save(output_dir, {} if streamed else state_dict)
         if self.args.should_save and output_dir is not None:
-            (Path(output_dir) / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle; run/resolved.yaml has the settings
+            (Path(output_dir) / TRAINING_ARGS_NAME).unlink(
+                missing_ok=True
+            )  # a pickle; run/resolved.yaml has the settings
         if streamed and self.args.should_save:
             save_weights(bare.state_dict() if whole is None else whole, Path(str(output_dir)) / SAFE_WEIGHTS_NAME)
         # Every process calls this; Transformers creates the folder only on the process that saves.

@@ -85,7 +85,9 @@ def test_commands_run_in_the_precision_of_the_checkpoint_unless_told(half, monke
     dtype, folder = half
     seen = []
     stock = adapters.load_adapted
-    monkeypatch.setattr(adapters, "load_adapted", lambda *args, **kwargs: seen.append(stock(*args, **kwargs)) or seen[-1])
+    monkeypatch.setattr(
+        adapters, "load_adapted", lambda *args, **kwargs: seen.append(stock(*args, **kwargs)) or seen[-1]
+    )
     asked = ("generate", "--model", str(folder), "--prompt", "Add 2 and 3.", "--max_new_tokens", "2", "--device", "cpu")
     for flags in ((), ("--dtype", "float32")):
         dispatch([*asked, *flags])

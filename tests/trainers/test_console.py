@@ -102,6 +102,7 @@ def test_a_resumed_run_counts_its_own_steps(rows, tmp_path, capsys):
     assert [line["step"] for line in table(err)] == ["6/7"]
 
 
+@pytest.mark.numeric
 def test_reinforcement_learning_shows_the_reward_and_its_components_instead_of_a_loss(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prompts(tmp_path)

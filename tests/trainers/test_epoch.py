@@ -131,7 +131,12 @@ def test_rows_that_an_epoch_leaves_out_are_named_once_and_recorded(tmp_path, cap
     flags = ("--per_device_train_batch_size", "4", "--max_steps", "3")
     sft(tmp_path / "sft", documents(tmp_path, 7), *DROP, *flags)
     said = capsys.readouterr().err
-    assert " ".join(said.split()).count("each epoch leaves out 3 of 7 rows, because a step under dataloader_drop_last takes 4") == 1
+    assert (
+        " ".join(said.split()).count(
+            "each epoch leaves out 3 of 7 rows, because a step under dataloader_drop_last takes 4"
+        )
+        == 1
+    )
     grpo(tmp_path / "grpo", prompts(tmp_path, 6), "--max_steps", "1")
     assert "each epoch leaves out 2 of 6 prompts, because a step takes 4" in capsys.readouterr().err
     for run, expected in (
