@@ -80,6 +80,7 @@ def waits_for_a_thread(main: Callable, words: list[str], here: Path) -> None:
 def runs(main: Callable, words: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> None:
     """Run a command; Ctrl-C reaches it even where the tests run in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also under nohup
     os.environ.update(environment)
     main(words)
 

@@ -133,6 +133,7 @@ def test_an_export_with_a_secret_is_not_written(tmp_path, capsys):
     rows.parent.mkdir()
     rows.write_text('{"prompt": "a", "response": "b"}\n' * 8)
     source = trained(tmp_path / "run", "--datasets", str(rows), "--max_steps", "1")
+    capsys.readouterr()  # the run names the file that it reads
     code, _, err = run(capsys, "export", source, "--to", tmp_path / "mine", *ASKED)
     assert code == 2 and "README.md:" in err and "a token of the Hub" in err and "aB3aB3" not in err
     assert not (tmp_path / "mine").exists()

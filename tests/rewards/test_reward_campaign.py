@@ -16,6 +16,7 @@ def campaign(monkeypatch: pytest.MonkeyPatch):
     return import_module("reward_campaign")
 
 
+@pytest.mark.campaign
 def test_faults_are_told_and_spoofs_are_not_paid(campaign, capsys):
     code = run_with_exit_code(campaign.main, ["--faults", "14"])
     out, err = capsys.readouterr()

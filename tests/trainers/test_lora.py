@@ -189,6 +189,7 @@ def test_an_adapter_that_cannot_be_is_one_sentence(flags, said, rows, tmp_path):
         sft(tmp_path / "run", rows, *QUICK, *flags)
 
 
+@pytest.mark.campaign
 def test_a_destructive_setting_raises_the_alarm_before_half_of_the_run(tmp_path):
     """alpha = 4r on both stacks at a high rate; the recommended setting raises no alarm in twice as many steps."""
     data = ("--max_steps", "40", "--logging_steps", "1", "--packing", "true", "--max_length", "256",

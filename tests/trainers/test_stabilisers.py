@@ -58,7 +58,7 @@ def test_a_short_horizon_gives_two_processes_the_gradient_of_one(rows, tmp_path)
 
 def test_a_warm_up_is_logged_and_written_into_each_checkpoint(rows, tmp_path):
     sft(tmp_path / "run", rows, "--max_steps", "6", "--per_device_train_batch_size", "4", "--logging_steps", "1",
-        "--save_steps", "1", "--bp_min_steps", "2", "--bp_max_steps", "5", "--bp_warmup_ratio", "0.5")  # fmt: skip
+        "--save_steps", "1", "--save_total_limit", "0", "--bp_min_steps", "2", "--bp_max_steps", "5", "--bp_warmup_ratio", "0.5")  # fmt: skip
     assert logged(tmp_path / "run", "bp_steps") == [3, 4, 5, 5, 5, 5]
     written = [
         json.loads((tmp_path / f"run/checkpoint-{step}/config.json").read_text())["L_bp_cycles"] for step in range(1, 7)
@@ -102,7 +102,7 @@ def test_settings_that_cannot_be_honoured_are_refused(flags, said, rows, tmp_pat
 @pytest.mark.numeric
 def test_the_average_is_that_of_the_saved_weights(rows, tmp_path):
     """Over accumulated batches, from the weights before the first step; float64, from the checkpoints on disk."""
-    sft(tmp_path / "run", rows, "--max_steps", "4", "--per_device_train_batch_size", "2", "--save_steps", "1",
+    sft(tmp_path / "run", rows, "--max_steps", "4", "--per_device_train_batch_size", "2", "--save_steps", "1", "--save_total_limit", "0",
         "--gradient_accumulation_steps", "2", "--learning_rate", "1e-2", "--ema_decay", "0.8")  # fmt: skip
     average = {name: tensor.double() for name, tensor in load_model("tiny").state_dict().items()}
     for step in range(1, 5):

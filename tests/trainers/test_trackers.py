@@ -83,6 +83,7 @@ def test_wandb_without_a_key_records_offline(fresh, tmp_path, rows, caplog):
     assert_recorded_offline(tmp_path / "run", caplog.text)
 
 
+@pytest.mark.campaign
 def test_an_online_run_continues_when_wandb_cannot_be_reached(fresh, tmp_path, rows):
     """In a process of its own, which must also end."""
     nobody_listens = {"WANDB_MODE": "online", "WANDB_API_KEY": KEY, "WANDB_BASE_URL": "http://127.0.0.1:9"}

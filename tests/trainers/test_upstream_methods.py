@@ -10,6 +10,7 @@ from pathlib import Path
 
 import peft
 import pytest
+import sympy
 import transformers
 import trl
 from peft.tuners.lora import Linear
@@ -59,6 +60,8 @@ PRIVATE = {
     "_dist": (trl.GRPOTrainer, "self._dist"),
     "_gradient_checkpointing_func": (transformers.modeling_layers.GradientCheckpointingLayer, "_gradient_checkpointing_func"),
     "_initial_global_step": (transformers.Trainer._inner_training_loop, "self._initial_global_step"),
+    "_mpf_": (sympy.Float, "_mpf_"),
+    "_prec": (sympy.Float, "_prec"),
     "_actions": (trl.TrlParser, None),
 }  # fmt: skip
 
