@@ -23,6 +23,8 @@ from hrm_align.errors import Interrupted, Terminated
 
 CLEANUP_SECONDS = 3  # time for a terminated command to remove its files and end its child processes
 
+TURN_SECONDS = 0.1  # longest time in which a call in a thread does not look at signals
+
 Result = TypeVar("Result")
 
 # handler: of the enclosing `terminable`; is_ending: whether this process ends anyway, so that further signals are ignored;
@@ -166,7 +168,7 @@ def call_in_thread(function: Callable[..., Result], *args: object) -> Result:
 
     Returns or raises what the function returns or raises.
     """
-    from concurrent.futures import Future
+    from concurrent.futures import Future, wait
 
     done: Future[Result] = Future()
 
@@ -179,6 +181,9 @@ def call_in_thread(function: Callable[..., Result], *args: object) -> Result:
     threading.Thread(target=call, daemon=True).start()
     _STATE.left.append(done)
     try:
+        # In turns: the system may deliver a signal to another thread, which does not wake this one.
+        while not wait([done], timeout=TURN_SECONDS).done:
+            pass
         return done.result()
     finally:
         if done.done():

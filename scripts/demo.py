@@ -145,9 +145,7 @@ def reinforce(held_out: dict[str, list[Example]]) -> Scores:
     from hrm_align.recipes.grpo import main as grpo
 
     run = OUT / "grpo"
-    console.print(
-        "under the condition `noisy` the base hedges (24 maybe); only the bare answer is rewarded", style="dim"
-    )
+    console.print("condition `noisy`: the base hedges (24 maybe); only a bare answer is rewarded", style="dim")
     flags = ["--max_steps", str(GRPO_STEPS), "--logging_steps", "5", "--log_samples", "2"]
     grpo(["--config", str(GRPO_RECIPE), "--output_dir", str(run), *flags])
     model, tokenizer = load_model_and_tokenizer(str(run))
@@ -221,7 +219,8 @@ def main(argv: Sequence[str]) -> None:
     console.print(
         f"  {parity['other_answers']} of {parity['rows']} completions differ from the run's; model card: README.md there"
     )
-    console.print("seconds: " + ", ".join(f"{name} {value:.0f}" for name, value in watch.seconds.items()))
+    short = {name.removeprefix("evaluate_").removesuffix("_prompt"): value for name, value in watch.seconds.items()}
+    console.print("seconds: " + ", ".join(f"{name} {value:.0f}" for name, value in short.items()))
     console.print(f"picture: {OUT}/before_after.png   numbers: {OUT}/summary.json")
     console.print("try it:")
     console.print(f'  .venv/bin/hrm-align generate --model {OUT} --prompt "My name is Lumo."')

@@ -59,6 +59,7 @@ def recipe(tmp_path_factory):
     return folder / "recipe.yaml"
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_the_estimate_is_what_a_process_takes(recipe, capsys):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **WITHOUT_GAPS}

@@ -143,8 +143,11 @@ GRPO = ("--per_device_train_batch_size", "8", "--max_steps", "2", "--logging_ste
     "flags",
     [
         (),
-        ("--share_prompts", "false", "--importance_sampling_level", "sequence", "--loss_type", "grpo", "--num_generations", "8",
-         "--vllm_importance_sampling_correction", "true"),
+        pytest.param(
+            ("--share_prompts", "false", "--importance_sampling_level", "sequence", "--loss_type", "grpo",
+             "--num_generations", "8", "--vllm_importance_sampling_correction", "true"),
+            marks=pytest.mark.campaign,
+        ),
         pytest.param(
             ("--rewards", "exact", "--temperature", "2.5", "--max_resamples", "3", "--learning_rate", "0.2"),
             marks=pytest.mark.campaign,

@@ -96,7 +96,11 @@ def test_an_online_run_continues_when_wandb_cannot_be_reached(fresh, tmp_path, r
 
 
 @pytest.mark.parametrize(
-    ("init", "reason"), [(403, "wandb: no access. This run"), (60.0, "wandb: Timed out initializing run")]
+    ("init", "reason"),
+    [
+        (403, "wandb: no access. This run"),
+        pytest.param(60.0, "wandb: Timed out initializing run", marks=pytest.mark.campaign),
+    ],
 )
 def test_a_run_continues_when_wandb_cannot_start_after_a_login(fresh, tmp_path, rows, caplog, init, reason):
     """A project without access, and a server that no longer answers."""
