@@ -205,7 +205,7 @@ def test_a_push_that_is_stopped_does_not_wait_for_its_upload(signed_in, made, ca
     )
     environment = os.environ | signed_in.environment(tmp_path / "home", token="hf_good")
     uploading, err = threading.Event(), tmp_path / "err"
-    signed_in.delay("/storage/", 20, times=1)
+    signed_in.delay("/storage/", 7, times=1)  # longer than the 5 s in which the process ends
     signed_in.on_request = lambda method, path: "/storage/" in path and uploading.set()
     child = PLAIN.start(program, "hrm-align", "export", str(made), "--push", REPO, env=environment, err=err)
     assert uploading.wait(60), err.read_text()
