@@ -115,3 +115,14 @@ def test_the_picture_of_a_mask_is_the_mask(monkeypatch):
     assert [line.split() for line in draw_mask(seen).splitlines()] == [line.split() for line in picture.split("\n")[1:]]
     monkeypatch.setattr(dry_run, "CELLS", 4)  # three tokens a cell
     assert draw_mask(seen).split() == ["#", ".", ".", ".", "+", "+", "+", ".", ".", "+", "#", ".", ".", "+", "#", "+"]
+
+
+def test_a_warm_up_of_a_recipe_that_a_flag_makes_short_is_named_and_as_a_flag_refused(folder, capsys, caplog):
+    recipe = ["model_name_or_path: tiny", "datasets: [rows.jsonl]", "output_dir: out", "warmup_steps: 50"]
+    (folder / "r.yaml").write_text("\n".join(recipe))
+    flags = ("--config", "r.yaml", *SFT, "--dry_run", "--num_train_epochs", "1")
+    code, _, err = run(capsys, "sft", *flags)
+    assert code == 0, err
+    assert "warmup_steps is 50, and the run has 9 steps" in caplog.text
+    code, _, err = run(capsys, "sft", *flags, "--warmup_steps", "40")
+    assert code == 2 and "invalid value for --warmup_steps: 40. The run has 9 steps" in err
