@@ -5,6 +5,7 @@ import operator
 
 import pytest
 import torch
+from transformers.integrations.flex_attention import WrappedFlexAttention
 from trl.trainer.utils import add_fused_lm_head
 
 from hrm_align.models.intervals import PrefixMaskError
@@ -111,7 +112,10 @@ def test_logprobs_and_gradients_are_those_of_separate_rows_in_float32(model, ker
 
 @pytest.mark.numeric
 @pytest.mark.parametrize("kernel", [*KERNELS, pytest.param("flex_attention", marks=needs_avx2)])
-def test_further_answers_see_the_prompt_and_themselves(kernel):
+def test_further_answers_see_the_prompt_and_themselves(kernel, monkeypatch):
+    # flex_attention is traced and runs as it is: C++ takes half a minute to compile (tests/gpu has it under `campaign`).
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    monkeypatch.setattr(WrappedFlexAttention, "_instance", None)  # Transformers keeps the compiled function
     model, prompt, answers = trained_model(), PROMPTS[0], ANSWERS[0]
     ids = torch.tensor([[*prompt, *functools.reduce(operator.iadd, answers, [])]])
     positions = torch.cat([torch.arange(len(prompt)), *(torch.arange(len(a)) + len(prompt) for a in answers)])[None]

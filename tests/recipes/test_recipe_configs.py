@@ -105,10 +105,11 @@ def test_a_step_of_a_1b_recipe_has_the_tokens_of_the_official_sft(recipe: str) -
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_row_of_a_recipes_data_becomes_an_example_under_its_condition(recipe: str) -> None:
     config = parsed(recipe)
-    for specs in (config.data.specs(), config.data.eval_specs(), config.data.guard_specs()):
-        for example in build_examples(config, specs) if specs else []:
+    for specs in filter(None, (config.data.specs(), config.data.eval_specs(), config.data.guard_specs())):
+        path = Path(specs[0].path)
+        of_its_own = path.is_file() and "condition" in path.read_text()
+        for example in build_examples(config, specs):
             assert example.messages and example.answer.content.strip()
-            of_its_own = "condition" in Path(specs[0].path).read_text() if Path(specs[0].path).is_file() else False
             assert example.condition == config.data.condition or of_its_own
 
 

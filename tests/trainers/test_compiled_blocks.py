@@ -27,6 +27,9 @@ STEP = ("--optim", "sgd", "--learning_rate", "1000", "--lr_scheduler_type", "con
         "--save_strategy", "no", "--packing", "true", "--max_length", "320")  # fmt: skip
 TOLERANCE = 2e-5
 
+# "eager" traces and runs the graphs as they are, in seconds. Compiling them to C++ takes most of a minute on an empty cache.
+BACKENDS = ["eager", pytest.param("inductor", marks=[pytest.mark.campaign, needs_compiler])]
+
 
 @pytest.fixture(autouse=True)
 def fresh_compiler():
@@ -49,8 +52,9 @@ def fast_compiler(monkeypatch):
 
 
 @pytest.mark.numeric
-@needs_compiler
-def test_a_step_learns_what_it_learnt(data, tmp_path):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_step_learns_what_it_learnt(data, tmp_path, monkeypatch, backend):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     learns_the_same(data, tmp_path, "--attn_implementation", "sdpa")
 
 
@@ -78,7 +82,7 @@ sys.exit(run_with_exit_code(main, sys.argv[1:]))
 
 
 @pytest.mark.numeric
-@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=[pytest.mark.campaign, needs_compiler])])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_two_processes_learn_what_one_did(data, tmp_path, backend):
     """An adapter, under DDP, which by itself would cut the blocks."""
     script = tmp_path / "recipe.py"
