@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from tests.command_line import run
 from tests.export.pushes import REPO, contents, exported, published, pushed
 from tests.export.runs import ROWS, quickstart, trained
 from tests.forks import PLAIN
+from tests.trainers.recipe_runs import arguments
 
 
 def test_a_push_a_download_and_a_load_give_the_same_bytes(signed_in, made, tmp_path, capsys):
@@ -217,6 +219,28 @@ def test_a_push_that_is_stopped_does_not_wait_for_its_upload(signed_in, made, ca
     assert len(signed_in.repos[REPO].commits) == 1, "only the commit that made the repository"
     pushed(capsys, made)
     assert published(signed_in) == contents(made)
+
+
+@pytest.mark.campaign
+def test_a_run_that_is_stopped_in_its_upload_is_whole_and_published_by_the_same_command(signed_in, tmp_path):
+    program = "import sys; from hrm_align.cli import main; sys.exit(main())"
+    environment = os.environ | signed_in.environment(tmp_path / "home", token="hf_good")
+    wish = ("--push_to_hub", "true", "--hub_model_id", REPO, "--max_steps", "1", "--max_new_tokens", "8")
+    words = arguments(tmp_path / "run", Path(ROWS), *wish, "--report_to", "none")
+    uploading, err = threading.Event(), tmp_path / "err"
+    signed_in.delay("/storage/", 7, times=1)
+    signed_in.on_request = lambda method, path: "/storage/" in path and uploading.set()
+    child = PLAIN.start(program, "hrm-align", "sft", *words, env=environment, err=err)
+    assert uploading.wait(60), err.read_text()
+    start = time.monotonic()
+    child.send_signal(signal.SIGTERM)
+    assert child.wait() == 75 and time.monotonic() - start < 5
+    said = err.read_text()
+    assert f"was not published to {REPO}" in said and "Traceback" not in said, said
+    assert (tmp_path / "run/model.safetensors").exists() and len(signed_in.repos[REPO].commits) == 1
+    again = PLAIN.start(program, "hrm-align", "sft", *words, "--resume_from_checkpoint", "latest", env=environment, err=err)
+    assert again.wait() == 0, err.read_text()
+    assert published(signed_in) == contents(tmp_path / "run/export")
 
 
 def killing(children, place):
