@@ -114,7 +114,7 @@ class Run:
             return None
         with stage(f"checking the rewards on {min(rewards.preflight_samples, len(prompts))} rows"):
             report = preflight(suite, prompts, limit=rewards.preflight_samples, seed=self.recipe.training.seed)
-        Console().print(report.table())
+        Console().print(report.render())
         report.require(rewards.max_ungraded_fraction)
         return report
 

@@ -85,7 +85,7 @@ class DryRun(Run):
         """Grade answers whose reward is known in advance. Returns and raises as `Run.check_rewards` does."""
         report = super().check_rewards(suite, prompts)
         if report is not None:
-            Console(file=results()).print(report.table())
+            Console(file=results()).print(report.render())
         return report
 
     def train(self, trainer: Any, data: RunData, guard: Any = None, checked: Any = None) -> None:

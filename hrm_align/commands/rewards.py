@@ -22,7 +22,8 @@ from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.output import emit, results
 from hrm_align.rendering import Message
 from hrm_align.rewards.base import GRADERS, list_options, reward_class
-from hrm_align.rewards.preflight import BATCH_ROWS, PreflightReport, preflight
+from hrm_align.rewards.batches import BATCH_ROWS
+from hrm_align.rewards.preflight import PreflightReport, preflight
 from hrm_align.rewards.suite import KINDS, Fault, RewardSpec, RewardSuite
 
 ANSWER_FIELDS = (
@@ -236,7 +237,7 @@ def show_preflight(report: PreflightReport, as_json: bool) -> None:
     if as_json:
         emit(json.dumps(report.to_dict()))
     else:
-        Console(file=results()).print(report.table())
+        Console(file=results()).print(report.render())
     report.require(None)
 
 

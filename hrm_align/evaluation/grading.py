@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from hrm_align.data.examples import Example
 from hrm_align.errors import RunError, UserError
 from hrm_align.rewards.base import RewardSpec, check_match, reward_class
-from hrm_align.rewards.preflight import BATCH_ROWS
-from hrm_align.rewards.suite import Fault, RewardSuite, Scores
+from hrm_align.rewards.batches import score_all
+from hrm_align.rewards.suite import RewardSuite, Scores
 
 DEADLINE_SECONDS = 60.0  # for BATCH_ROWS rows; rows that are not graded by then are sent again
 ROW_SECONDS = 10.0  # for one row
@@ -55,73 +54,6 @@ def grade_answers(
     _require_references(match, suite, [examples[row] for row in failed])
     extracted = scores.extracted.get(match) or [None] * len(completions)
     return [Grade(value or 0.0, text) for value, text in zip(scores.values[match], extracted, strict=True)]
-
-
-def score_all(
-    suite: RewardSuite, completions: Sequence[str], examples: Sequence[Example], *, extract: bool = False
-) -> Scores:
-    """Score any number of rows with `RewardSuite.score`, in batches with a deadline each, and rescore skipped rows.
-
-    Faults of the kind `skipped` remain only if the workers cannot be started any more.
-    """
-    whole = Scores({name: [] for name in suite.names})
-    for start in range(0, len(completions), BATCH_ROWS):
-        part = slice(start, start + BATCH_ROWS)
-        scores = _score_batch(suite, completions[part], examples[part], extract)
-        for name, values in scores.values.items():
-            whole.values[name] += values
-            whole.why.setdefault(name, {}).update({start + row: why for row, why in scores.why.get(name, {}).items()})
-        for name, texts in scores.extracted.items():
-            whole.extracted.setdefault(name, []).extend(texts)
-        whole.faults += [
-            fault if fault.row is None else replace(fault, row=start + fault.row) for fault in scores.faults
-        ]
-        whole.seconds += scores.seconds
-    return whole
-
-
-def _score_batch(suite: RewardSuite, completions: Sequence[str], examples: Sequence[Example], extract: bool) -> Scores:
-    """Score rows, and rescore those that the deadline skipped, until none is skipped or a call makes no progress."""
-    scores = suite.score(completions, examples, extract=extract)
-    while skipped := [fault for fault in scores.faults if fault.kind == "skipped" and fault.row is not None]:
-        rows = sorted({fault.row for fault in skipped if fault.row is not None})
-        again = suite.score(
-            [completions[row] for row in rows],
-            [examples[row] for row in rows],
-            only={fault.reward for fault in skipped},
-            extract=extract,
-        )
-        _merge_rescored(scores, skipped, rows, again)
-        if len(again.faults) >= len(skipped) and all(fault.kind == "skipped" for fault in again.faults):
-            break
-    return scores
-
-
-def _merge_rescored(scores: Scores, skipped: Sequence[Fault], rows: Sequence[int], again: Scores) -> None:
-    """Replace the results of skipped rows by those of a second call.
-
-    Args:
-        scores: results of the first call, changed in place.
-        skipped: faults of the rows that the first call skipped.
-        rows: rows that the second call scored, as numbers of the first call.
-        again: results of the second call.
-    """
-    pairs = {(fault.reward, fault.row) for fault in skipped}
-    scores.faults = [fault for fault in scores.faults if fault not in skipped]
-    for fault in again.faults:
-        row = None if fault.row is None else rows[fault.row]
-        if row is None or (fault.reward, row) in pairs:
-            scores.faults.append(replace(fault, row=row))
-    for place, row in enumerate(rows):
-        for name in again.values:
-            if (name, row) not in pairs:
-                continue
-            scores.values[name][row] = again.values[name][place]
-            if name in again.extracted:
-                scores.extracted[name][row] = again.extracted[name][place]
-            if place in again.why.get(name, {}):
-                scores.why.setdefault(name, {})[row] = again.why[name][place]
-    scores.seconds += again.seconds
 
 
 def _require_graded(match: str, scores: Scores, examples: Sequence[Example]) -> None:

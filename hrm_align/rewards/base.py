@@ -62,6 +62,8 @@ class Verifiable(Grader, Protocol):
     """Grader that gives 1 to the reference of every gradable row, and 0 to a wrong answer.
 
     A class attribute `needs` may describe what a reference must be; errors about rows with the value None show `needs`.
+    A method `reading_rule(text)` may name the rule that finds the answer (`hrm_align.rewards.reading`), and
+    `corrupt_otherwise(row)` may return another wrong answer, for references whose first corruption is equal.
     """
 
     def corrupt_reference(self, row: Row) -> str:
@@ -337,4 +339,6 @@ def corrupt_json(value: Any) -> Any:
         return [corrupt_json(item) for item in value] or ["corrupted"]
     if isinstance(value, bool) or value is None:
         return "corrupted"
+    if isinstance(value, float):
+        return value / 2 if value + 1 == value else value + 1  # 1e300 + 1 is 1e300
     return corrupt_text(value) if isinstance(value, str) else value + 1

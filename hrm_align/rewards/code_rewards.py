@@ -16,7 +16,7 @@ from typing import Any
 
 from hrm_align.errors import RunError, UserError
 from hrm_align.rewards.base import Row, check_flag, option
-from hrm_align.rewards.reading import read_program
+from hrm_align.rewards.reading import block_rule, read_program
 from hrm_align.sandbox import Job, Limits, Outcome, Sandbox, SandboxUnavailable
 from hrm_align.sandbox.jobs import RETURNED
 
@@ -108,6 +108,10 @@ class Code:
     def extract_answer(self, completion: str) -> str | None:
         """Return the program (`reading.read_program`)."""
         return read_program(completion)
+
+    def reading_rule(self, text: str) -> str:
+        """Return the rule that finds the program, as in `reading.block_rule`."""
+        return block_rule(text, read_program(text))
 
     def corrupt_reference(self, row: Row) -> str:
         """Return a program that always gives the result of the first test.

@@ -15,7 +15,7 @@ from jsonschema.exceptions import SchemaError
 from hrm_align.data.strict_json import parse_value
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import Row, corrupt_json, option
-from hrm_align.rewards.reading import read_json
+from hrm_align.rewards.reading import block_rule, read_json
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class Json:
     def extract_answer(self, completion: str) -> str | None:
         """Return the JSON text (`reading.read_json`); None if that text is not JSON."""
         return _json_text(completion)
+
+    def reading_rule(self, text: str) -> str:
+        """Return the rule that finds the JSON text, as in `reading.block_rule`."""
+        return block_rule(text, read_json(text))
 
     def corrupt_reference(self, row: Row) -> str:
         """Return JSON with the same structure and other values."""
@@ -68,6 +72,10 @@ class JsonFields:
     def extract_answer(self, completion: str) -> str | None:
         """Return the JSON text (`reading.read_json`); None if that text is not JSON."""
         return _json_text(completion)
+
+    def reading_rule(self, text: str) -> str:
+        """Return the rule that finds the JSON text, as in `reading.block_rule`."""
+        return block_rule(text, read_json(text))
 
     def corrupt_reference(self, row: Row) -> str:
         """Return JSON with the same fields and other values."""

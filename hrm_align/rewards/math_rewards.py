@@ -91,6 +91,11 @@ class Math:
         answer = final_answer(row.reference, self.pattern) or ""
         return state_answer(answer, corrupt_text(answer), row.reference, self.pattern)
 
+    def corrupt_otherwise(self, row: Row) -> str:
+        r"""Return a text that states the answer and a word more: `\log_3 1` is still 0, and `0 wrong` is not."""
+        answer = final_answer(row.reference, self.pattern) or ""
+        return state_answer(answer, rf"{answer} \text{{ wrong}}", row.reference, self.pattern)
+
 
 def prompt_words(row: Row) -> frozenset[str]:
     """Return the words of the row's messages, lower-case and in the singular: the nouns that may follow a number."""

@@ -3,158 +3,34 @@
 A run on references that cannot be graded trains on noise and looks like a run that does not learn. In one data set,
 17,592 of 20,000 rows had lost the backslash of `\\boxed` because it was not escaped in JSON, and the loss went
 unnoticed.
+
+Which rows fail (`preflight_report.FAULTS`): a reference that gets no value or less than 1, also because it was not
+graded in time, since the same answer would get the same value during the run; and a wrong answer that is rewarded. A
+wrong answer that is not graded in time, or on which the reward fails, does not fail the row: it gets 0 during the run.
+Rows that a deadline cut off are graded again, so that slow rows do not count against their neighbours.
 """
 
 from __future__ import annotations
 
-import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rich.markup import escape
-from rich.table import Table
-
-from hrm_align.errors import UserError
 from hrm_align.progress import counting
+from hrm_align.rewards.answer_forms import FormCheck, FormText
 from hrm_align.rewards.base import RewardSpec, Verifiable, create_grader
-from hrm_align.rewards.reading import FALLBACKS
+from hrm_align.rewards.batches import BATCH_ROWS, score_all
+from hrm_align.rewards.preflight_report import FAULTS, PreflightReport, Reading, RewardReport
 from hrm_align.rewards.suite import RewardSuite
 
 if TYPE_CHECKING:
     from hrm_align.data.examples import Example
 
-BATCH_ROWS = 64  # rows that are graded together, within one deadline
 NAMED_ROWS = 3  # rows that an error lists
-FAULTS = {
-    "ungradable": "the reference cannot be graded",
-    "gold_fails": "the reference does not get 1",
-    "corrupted_passes": "a wrong answer does not get 0",
-}
-
-
-@dataclass
-class RewardReport:
-    """Result of a preflight for one reward.
-
-    Args:
-        verifiable: whether the reward distinguishes correct answers from wrong ones; for other rewards, only the mean
-            is reported.
-        rows: number of rows checked.
-        failed: number of rows on which the reward raised an exception, hung, died or returned no number.
-        gradable: number of references that got a number.
-        mean: mean of those numbers; None without any.
-        counts: fault (a key of `FAULTS`) -> number of rows.
-        first: fault -> the first row with the fault, as `file:line: reason`.
-        read_by: rule that found the answer (`hrm_align.rewards.reading`) -> number of graded references; empty for a
-            reward that reads the whole text.
-    """
-
-    verifiable: bool
-    rows: int = 0
-    failed: int = 0
-    gradable: int = 0
-    mean: float | None = None
-    counts: dict[str, int] = field(default_factory=dict)
-    first: dict[str, str] = field(default_factory=dict)
-    read_by: dict[str, int] = field(default_factory=dict)
-
-    def describe_fallbacks(self) -> str:
-        """Return a sentence about references whose answers are not marked; empty if there are none beside marked ones.
-
-        References that are all read as a whole are bare answers.
-        """
-        unmarked = {rule: self.read_by[rule] for rule in FALLBACKS if self.read_by.get(rule)}
-        if not unmarked or self.read_by == {"whole text": self.gradable}:
-            return ""
-        rules = {"last line": "from the last line, such as `so 5`", "whole text": "as a whole"}
-        counts = ", ".join(f"{count:,} {rules[rule]}" for rule, count in unmarked.items())
-        return (
-            f"{sum(unmarked.values()):,} of {self.gradable:,} references mark no answer, and are read by a fallback "
-            f"({counts}). Check these references, or mark their answers with \\boxed{{}} or ####."
-        )
-
-
-@dataclass
-class PreflightReport:
-    """Result of a preflight.
-
-    Args:
-        rows: number of rows checked.
-        failing: number of rows that no verifiable reward can grade, or whose reference does not get 1 from a verifiable
-            reward, or whose corrupted reference does not get 0.
-        rewards: name of the reward -> its report.
-        named: the first failing rows, as `reward: file:line: reason`.
-        faults: name of the reward -> kind of failure -> number of failures of the reward itself.
-        first_fault: name of the reward -> kind of failure -> the first such failure, as `file:line: description`; for
-            an exception in a user's function, the description has the line of the function.
-    """
-
-    rows: int = 0
-    failing: int = 0
-    rewards: dict[str, RewardReport] = field(default_factory=dict)
-    named: list[str] = field(default_factory=list)
-    faults: dict[str, dict[str, int]] = field(default_factory=dict)
-    first_fault: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as JSON-serializable objects."""
-        return asdict(self)
-
-    def require(self, max_fraction: float | None) -> None:
-        """Check that few enough rows fail, and that no reward failed on every row.
-
-        Args:
-            max_fraction: largest share of failing rows. None means 0 for a caller without such a setting; the error
-                then does not suggest the setting.
-
-        Raises:
-            UserError: if a reward failed on every row, or a larger share of the rows fails.
-        """
-        self._require_working_rewards()
-        if self.failing <= (max_fraction or 0) * self.rows:
-            return
-        named = "".join(f"\n  {line}" for line in self.named)
-        more = f"\n  and {self.failing - len(self.named):,} more" if self.failing > len(self.named) else ""
-        share = math.ceil(1000 * self.failing / self.rows) / 1000
-        allow = f", or allow a share with `--max_ungraded_fraction {share:g}`"
-        raise UserError(
-            f"{self.failing:,} of {self.rows:,} rows fail the preflight of the rewards; at most "
-            f"{max_fraction or 0:.1%} are allowed:{named}{more}\n"
-            f"Correct the rows{' or the reward that failed' if self.faults else ''}, or choose a reward that can grade "
-            f"them{allow if max_fraction is not None and share < 1 else ''}."
-        )
-
-    def _require_working_rewards(self) -> None:
-        """Check that no reward failed on every row, which the values of the other rewards would hide during the run."""
-        broken = {name: report.rows for name, report in self.rewards.items() if 0 < report.rows == report.failed}
-        if not broken:
-            return
-        lines = "".join(f"\n  {name}: {line}" for name in broken for line in self.first_fault[name].values())
-        rows = max(broken.values())
-        names = f"reward{'s' * (len(broken) > 1)} {' and '.join(broken)}"
-        raise UserError(
-            f"the {names} failed on all {rows:,} rows of the preflight:{lines}\n"
-            "Correct the reward, or leave the reward out. After a timeout, a longer `reward_deadline` in the recipe (or "
-            "`--deadline` of `hrm-align rewards`) may also help."
-        )
-
-    def table(self) -> Table:
-        """Return a table with one line for each reward; the caption lists the first row of each fault."""
-        table = Table("reward", "rows", "graded", "reference fails", "wrong answer passes", "mean")
-        caption = []
-        for name, report in self.rewards.items():
-            counts = [str(report.counts.get(fault, 0)) if report.verifiable else "" for fault in FAULTS]
-            mean = "" if report.mean is None else f"{report.mean:.3f}"
-            table.add_row(escape(name), str(report.rows), str(report.gradable), *counts[1:], mean)
-            caption += [f"{name}: {line}" for line in report.first.values()]
-            caption += [f"{name}: {line}" for line in [report.describe_fallbacks()] if line]
-            first = self.first_fault.get(name, {})
-            caption += [f"{name}: {n} x {kind}, first {first[kind]}" for kind, n in self.faults.get(name, {}).items()]
-        table.caption, table.caption_justify = escape("\n".join(caption)) or None, "left"
-        return table
+SHOWN_ROWS = 3  # rows of which the report shows what was read
+RESCORES = 3  # calls that grade rows again which a deadline cut off; then the rows count as not graded in time
+LATE = ("timeout", "skipped")  # kinds of failures that count as not graded in time
 
 
 def preflight(
@@ -184,18 +60,36 @@ def preflight(
     return check.finish()
 
 
+class _Failure(NamedTuple):
+    """Failure of a reward on a row: one of `suite.KINDS`, and a description."""
+
+    kind: str
+    description: str
+
+
 class _Scored(NamedTuple):
     """Values of one reward for a batch of rows.
 
     Args:
         values: one for each row.
         why: index of a row -> reason why the row cannot be graded.
-        failed: index of a row -> description of the reward's failure on the row.
+        failed: index of a row -> the reward's failure on the row.
+        extracted: the graded text of each row; empty if not requested.
     """
 
     values: list[float | None]
     why: dict[int, str]
-    failed: dict[int, str]
+    failed: dict[int, _Failure]
+    extracted: list[str | None]
+
+
+class _Corrupted(NamedTuple):
+    """A corrupted reference, its value, the reward's failure on it, and the text that was graded in it."""
+
+    text: str
+    value: float | None
+    failure: _Failure | None
+    read: str | None
 
 
 class _Preflight:
@@ -207,39 +101,52 @@ class _Preflight:
             spec.label: grader for spec in suite.specs if (grader := _verifiable_grader(spec)) is not None
         }
         self._report = PreflightReport(rewards={name: RewardReport(name in self._verifiable) for name in suite.names})
+        self._forms = FormCheck()
         self._totals: dict[str, float] = defaultdict(float)
         self._faults: dict[str, Counter[str]] = {}
         self._first_fault: dict[str, dict[str, str]] = {}
 
     def check_rows(self, examples: Sequence[Example]) -> None:
         """Grade references and corrupted references of a batch of rows, and add the results to the report."""
-        references = self._score([example.reference for example in examples], examples)
-        corrupted = {name: self._score_corrupted(name, references[name].values, examples) for name in self._verifiable}
+        show = any(len(self._report.rewards[name].readings) < SHOWN_ROWS for name in self._verifiable)
+        references = self._score([example.reference for example in examples], examples, extract=show)
+        corrupted = {name: self._score_corrupted(name, references[name], examples, show) for name in self._verifiable}
         for row, example in enumerate(examples):
             self._report.rows += 1
             faults = [*self._check_row(row, example, references, corrupted)]
-            # An ungradable reference is a failure of the row only if no reward can grade the reference.
+            # A reference without a value by one reward fails the row only if no other reward gives a value.
             graded = any(references[name].values[row] is not None for name in self._verifiable or self._suite.names)
-            failures = [line for fault, line in faults if fault != "ungradable" or not graded]
+            failures = [
+                line
+                for name, fault, line in faults
+                if FAULTS[fault].fails and (references[name].values[row] is not None or not graded)
+            ]
             self._report.failing += bool(failures)
+            if not graded:
+                self._report.ungraded += 1
+                reason = next((line for _, _, line in faults), f"{example.source}: no value")
+                self._report.first_ungraded = self._report.first_ungraded or reason
             if failures and len(self._report.named) < NAMED_ROWS:
                 self._report.named.append(failures[0])
+        self._check_forms(examples, references)
 
     def finish(self) -> PreflightReport:
-        """Add means and failures of the rewards to the report, and return the report."""
+        """Add means, failures of the rewards and warnings to the report, and return the report."""
         for name, report in self._report.rewards.items():
             report.mean = self._totals[name] / report.gradable if report.gradable else None
         self._report.faults = {name: dict(kinds) for name, kinds in self._faults.items()}
         self._report.first_fault = self._first_fault
+        self._report.forms = {name: form for name, form in self._forms.reports.items() if form.requested or form.has}
+        self._report.warnings = self._report.find_warnings()
         return self._report
 
     def _check_row(
         self,
         row: int,
         example: Example,
-        references: dict[str, _Scored],
-        corrupted: dict[str, dict[int, tuple[str, float | None]]],
-    ) -> Iterator[tuple[str, str]]:
+        references: Mapping[str, _Scored],
+        corrupted: Mapping[str, Mapping[int, _Corrupted]],
+    ) -> Iterator[tuple[str, str, str]]:
         """Add a row to the report of each reward, and yield the faults of the row.
 
         Args:
@@ -249,68 +156,131 @@ class _Preflight:
             corrupted: name of the reward -> index of a row -> corrupted reference and its value.
 
         Yields:
-            A key of `FAULTS`, and a line that describes the fault.
+            Name of the reward, a key of `FAULTS`, and a line that describes the fault.
         """
         for name, report in self._report.rewards.items():
-            value, failure = references[name].values[row], references[name].failed.get(row)
+            scored = references[name]
+            value, failure = scored.values[row], scored.failed.get(row)
+            wrong = corrupted.get(name, {}).get(row)
             report.rows += 1
             report.failed += failure is not None
             if example.reference.strip():
                 report.gradable += value is not None
-                rule = getattr(self._verifiable.get(name), "reading_rule", None)
-                if rule is not None and value is not None:
-                    read_by = rule(example.reference)
-                    report.read_by[read_by] = report.read_by.get(read_by, 0) + 1
                 self._totals[name] += value or 0
-            if value is None:
-                fault, why = "ungradable", failure or references[name].why.get(row, FAULTS["ungradable"])
-            elif name not in self._verifiable or not example.reference.strip():
-                continue  # the value has no known correct result
-            elif value != 1:
-                fault, why = "gold_fails", f"the reference {example.reference!r:.80} gets {value:g} instead of 1"
-                why += f": {failure}" if failure else ""
-            elif corrupted[name][row][1] != 0:
-                text, corrupted_value = corrupted[name][row]
-                fault, why = "corrupted_passes", f"the wrong answer {text!r:.80} gets {corrupted_value} instead of 0"
-            else:
-                continue
-            line = why if why.startswith(example.source) else f"{example.source}: {why}"
-            report.counts[fault] = report.counts.get(fault, 0) + 1
-            report.first.setdefault(fault, line)
-            yield fault, f"{name}: {line}"
+                if name in self._verifiable:
+                    self._note_reading(name, row, example, scored, wrong)
+            fault = _find_fault(example, value, failure, scored.why.get(row), wrong)
+            if fault is not None:
+                kind, why = fault
+                line = why if why.startswith(example.source) else f"{example.source}: {why}"
+                report.add_fault(kind, line)
+                yield name, kind, f"{name}: {line}"
+
+    def _note_reading(self, name: str, row: int, example: Example, scored: _Scored, wrong: _Corrupted | None) -> None:
+        """Count the rule that found the answer of a reference, and show what was read in the first rows."""
+        report, value = self._report.rewards[name], scored.values[row]
+        rule = getattr(self._verifiable[name], "reading_rule", None)
+        if rule is not None and value is not None:
+            read_by = rule(example.reference)
+            report.read_by[read_by] = report.read_by.get(read_by, 0) + 1
+            report.first_read_by.setdefault(read_by, example.source)
+        if len(report.readings) < SHOWN_ROWS:
+            read = scored.extracted[row] if scored.extracted else None
+            corrupted = (wrong.text, wrong.read, wrong.value) if wrong is not None else ()
+            report.readings.append(Reading(example.source, example.reference, read, value, *corrupted))
 
     def _score_corrupted(
-        self, name: str, reference_values: list[float | None], examples: Sequence[Example]
-    ) -> dict[int, tuple[str, float | None]]:
-        """Grade a corrupted reference of each gradable row. Return index of the row -> (corrupted text, value)."""
-        rows = [row for row, value in enumerate(reference_values) if value is not None]
-        texts = [self._verifiable[name].corrupt_reference(examples[row]) for row in rows]
-        values = self._score(texts, [examples[row] for row in rows], only=[name])[name].values
-        return dict(zip(rows, zip(texts, values, strict=True), strict=True))
+        self, name: str, references: _Scored, examples: Sequence[Example], extract: bool
+    ) -> dict[int, _Corrupted]:
+        """Grade a corrupted reference of each gradable row. Return index of the row -> its corrupted reference.
+
+        If a corrupted reference is rewarded, another one is graded: a reference may be equal to a corrupted one.
+        """
+        grader = self._verifiable[name]
+        rows = [row for row, value in enumerate(references.values) if value is not None]
+        texts = [grader.corrupt_reference(examples[row]) for row in rows]
+        scored = self._score(texts, [examples[row] for row in rows], only=name, extract=extract)[name]
+        read = scored.extracted or [None] * len(rows)
+        corrupted = {
+            row: _Corrupted(texts[place], scored.values[place], scored.failed.get(place), read[place])
+            for place, row in enumerate(rows)
+        }
+        otherwise: Any = getattr(grader, "corrupt_otherwise", None)
+        passing = [row for row, wrong in corrupted.items() if wrong.value == references.values[row] == 1]
+        if otherwise is not None and passing:
+            texts = [otherwise(examples[row]) for row in passing]
+            scored = self._score(texts, [examples[row] for row in passing], only=name, extract=extract)[name]
+            read = scored.extracted or [None] * len(passing)
+            for place, row in enumerate(passing):
+                if scored.values[place] == 0 and place not in scored.failed:
+                    corrupted[row] = _Corrupted(texts[place], 0.0, None, read[place])
+                    self._report.rewards[name].corrupted_again += 1
+        return corrupted
+
+    def _check_forms(self, examples: Sequence[Example], references: Mapping[str, _Scored]) -> None:
+        """Grade answers in the forms that the prompts request, by the rewards that give 1 to the reference."""
+        graded: list[tuple[FormText, Example, list[str]]] = []
+        for row, example in enumerate(examples):
+            names = [name for name in self._verifiable if references[name].values[row] == 1]
+            graded += [(text, example, names) for text in self._forms.add_row(example) if names]
+        if graded:
+            scored = self._score([text.text for text, _, _ in graded], [example for _, example, _ in graded])
+            for place, (text, example, names) in enumerate(graded):
+                # A failure, such as a timeout, says nothing about the form.
+                values = {name: scored[name].values[place] for name in names if place not in scored[name].failed}
+                self._forms.add_values(text, example, values)
 
     def _score(
-        self, completions: list[str], examples: Sequence[Example], only: list[str] | None = None
+        self, completions: list[str], examples: Sequence[Example], only: str | None = None, extract: bool = False
     ) -> dict[str, _Scored]:
         """Grade completions and count the failures of the rewards. Return name of the reward -> its values."""
-        scores = self._suite.score(completions, examples, only=only)
-        failed: dict[str, dict[str, str]] = {}  # name of the reward -> source of a row -> description of the failure
-        blank = {example.source for text, example in zip(completions, examples, strict=True) if not text.strip()}
+        names = None if only is None else [only]
+        scores = score_all(self._suite, completions, examples, only=names, extract=extract, most_rescores=RESCORES)
+        failed: dict[str, dict[int, _Failure]] = {}  # name of the reward -> index of a row -> failure
         for fault in scores.faults:
-            empty = " (on an empty completion, since the row has no reference)" if fault.source in blank else ""
+            blank = fault.row is not None and not completions[fault.row].strip()
+            empty = " (on an empty completion, since the row has no reference)" if blank else ""
             description = f"the reward failed ({fault.kind}): {fault.detail}{empty}"
             where = fault.source or "all rows"
             self._faults.setdefault(fault.reward, Counter())[fault.kind] += 1
             self._first_fault.setdefault(fault.reward, {}).setdefault(fault.kind, f"{where}: {description}")
-            if fault.source is not None:
-                failed.setdefault(fault.reward, {}).setdefault(fault.source, description)
+            if fault.row is not None:
+                failed.setdefault(fault.reward, {})[fault.row] = _Failure(fault.kind, description)
         return {
-            name: _Scored(values, scores.why.get(name, {}), _index_by_row(failed.get(name, {}), examples))
+            name: _Scored(values, scores.why.get(name, {}), failed.get(name, {}), scores.extracted.get(name, []))
             for name, values in scores.values.items()
         }
 
 
-def _index_by_row(by_source: dict[str, str], examples: Sequence[Example]) -> dict[int, str]:
-    return {row: by_source[example.source] for row, example in enumerate(examples) if example.source in by_source}
+def _find_fault(
+    example: Example, value: float | None, failure: _Failure | None, why: str | None, wrong: _Corrupted | None
+) -> tuple[str, str] | None:
+    """Return the fault of a row by one reward, a key of `FAULTS`, with its reason; None for a row without a fault.
+
+    Args:
+        example: the row.
+        value: value of the reference.
+        failure: the reward's failure on the reference.
+        why: reason why the reference cannot be graded, if the reward stated one.
+        wrong: the corrupted reference; None for a reward that cannot corrupt references, or without a value.
+    """
+    if failure is not None:
+        return ("late" if failure.kind in LATE else "reward_fails"), failure.description
+    if value is None:
+        return "ungradable", why or FAULTS["ungradable"].sentence
+    if wrong is None or not example.reference.strip():
+        return None  # the value has no known correct result
+    if value != 1:
+        return "gold_fails", f"the reference {example.reference!r:.80} gets {value:g} instead of 1"
+    described = f"the wrong answer {wrong.text!r:.80}"
+    if wrong.failure is not None:
+        late = wrong.failure.kind in LATE
+        return ("corrupted_late" if late else "corrupted_fails"), f"{described}: {wrong.failure.description}"
+    if wrong.value is None:
+        return "corrupted_fails", f"{described} cannot be graded"
+    if wrong.value == 0:
+        return None
+    return "corrupted_passes", f"{described} gets {wrong.value} instead of 0"
 
 
 def _verifiable_grader(spec: RewardSpec) -> Verifiable | None:

@@ -29,11 +29,20 @@ from typing import NamedTuple
 
 from hrm_align.data.strict_json import parse_value
 
-FALLBACKS = ("last line", "whole text")  # rules that read an answer which is not marked as one
+# Rules that read an answer which is not marked as one, and their words in a report.
+FALLBACKS = {
+    "last line": "from the last line, such as `so 5`",
+    "last number": "as the last number of the text",
+    "part": "from the part that looks like code, JSON or a query",
+    "whole text": "as a whole",
+}
 
 
 class Reading(NamedTuple):
-    """An answer, or None; and the rule that found it: `pattern`, `box`, `marker`, `last line` or `whole text`."""
+    """An answer, or None; and the rule that found it: `pattern`, `box`, `marker`, `last line` or `whole text`.
+
+    `block_rule` names the rules for programs, JSON and queries, and `numeric` has the rule `last number`.
+    """
 
     answer: str | None
     rule: str
@@ -224,6 +233,14 @@ def fenced_blocks(text: str, languages: Collection[str]) -> list[str]:
     named = [body for language, body in blocks if language in languages]
     unnamed = [body for language, body in blocks if not language]
     return named or unnamed or ([blocks[0][1]] if len(blocks) == 1 else [])
+
+
+def block_rule(text: str, block: str) -> str:
+    """Return the rule that found a program, a JSON value or a query: `all`, `fence` or `part` (of text without a fence)."""
+    text = visible(text)
+    if block.strip() == text:
+        return "all"
+    return "fence" if _FENCE.search(text) else "part"
 
 
 def read_program(text: str) -> str:

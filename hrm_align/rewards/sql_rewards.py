@@ -17,7 +17,7 @@ from typing import Any
 from hrm_align.errors import UserError
 from hrm_align.processes import WorkerLost, WorkerProcess, forget_after_fork
 from hrm_align.rewards.base import Row
-from hrm_align.rewards.reading import read_query
+from hrm_align.rewards.reading import block_rule, read_query
 
 REFERENCE_SECONDS = 60.0  # limit for opening the database and running the reference query
 COMPLETION_SECONDS = 2.0  # limit for a completion, or `SECONDS_PER_REFERENCE` x time of the reference if that is longer
@@ -88,6 +88,10 @@ class Sql:
     def extract_answer(self, completion: str) -> str | None:
         """Return the query (`reading.read_query`)."""
         return read_query(completion)
+
+    def reading_rule(self, text: str) -> str:
+        """Return the rule that finds the query, as in `reading.block_rule`."""
+        return block_rule(text, read_query(text))
 
     def corrupt_reference(self, row: Row) -> str:
         """Return a query without result rows. The query gets 1 if the reference has no result rows either."""

@@ -60,6 +60,13 @@ class Numeric:
         """Return the number as it is written in the text."""
         return number_text(completion, self.pattern)
 
+    def reading_rule(self, text: str) -> str:
+        """Return the rule that finds the number: as in `reading.Reading`, or `last number` of a text with several."""
+        reading = read_answer(text, self.pattern) if self.pattern is not None else stated_answer(text)
+        if reading is not None:
+            return reading.rule
+        return "last number" if len(_NUMBER.findall(plain_text(text))) > 1 else "whole text"
+
     def corrupt_reference(self, row: Row) -> str:
         """Return the reference with another number, which differs by more than the tolerance."""
         digits = number_text(row.reference, self.pattern) or "0"

@@ -92,7 +92,7 @@ def test_a_sample_is_drawn_by_its_seed_and_a_report_is_json():
     assert first.to_dict() == again.to_dict() == json.loads(json.dumps(first.to_dict()))
     assert (first.rows, first.failing, other.rows) == (100, 0, 100)
     console = Console(width=100, record=True, quiet=True)
-    console.print(first.table())
+    console.print(first.render())
 
 
 def grpo(capsys, folder: Path, body: str, *flags: str) -> tuple[int, str, str]:
@@ -122,7 +122,7 @@ def test_a_reward_that_fails_on_some_rows_is_recorded_with_its_exception(capsys,
     report = json.loads((tmp_path / "run/run/preflight.json").read_text())
     where = f"{tmp_path / 'prompts.jsonl'}:1: the reward failed (raised): own.py:2: KeyError: 'nope'"
     assert report["first_fault"] == {"boom": {"raised": where}} and report["rewards"]["boom"]["first"] == {
-        "ungradable": where
+        "reward_fails": where
     }
     assert report["rewards"]["boom"]["failed"] == report["faults"]["boom"]["raised"] == 1
     assert "own.py:2: KeyError: 'nope'" in err
