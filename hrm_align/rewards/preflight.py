@@ -34,6 +34,13 @@ FAULTS = {
     "corrupted_passes": "a wrong answer does not get 0",
 }
 
+DOUBTS = {  # about references that can be graded; they do not fail a row
+    "undetermined": "the reference has several correct results",
+    "empty": "the reference has an empty result",
+    "any_value": "the schema of the row allows everything",
+}
+NAMED_DOUBTS = 100  # rows with a doubt that the table lists, for each kind
+
 
 @dataclass
 class RewardReport:
@@ -50,6 +57,7 @@ class RewardReport:
         first: fault -> the first row with the fault, as `file:line: reason`.
         read_by: rule that found the answer (`hrm_align.rewards.reading`) -> number of graded references; empty for a
             reward that reads the whole text.
+        doubts: kind of a doubt about references (a key of `DOUBTS`) -> all rows with it, as `file:line: sentence`.
     """
 
     verifiable: bool
@@ -60,6 +68,7 @@ class RewardReport:
     counts: dict[str, int] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
     read_by: dict[str, int] = field(default_factory=dict)
+    doubts: dict[str, list[str]] = field(default_factory=dict)
 
     def describe_fallbacks(self) -> str:
         """Return a sentence about references whose answers are not marked; empty if there are none beside marked ones.
@@ -151,6 +160,10 @@ class PreflightReport:
             table.add_row(escape(name), str(report.rows), str(report.gradable), *counts[1:], mean)
             caption += [f"{name}: {line}" for line in report.first.values()]
             caption += [f"{name}: {line}" for line in [report.describe_fallbacks()] if line]
+            for kind, lines in report.doubts.items():
+                caption.append(f"{name}: warning: {DOUBTS[kind]} in {len(lines):,} of {report.rows:,} rows:")
+                caption += [f"  {line}" for line in lines[:NAMED_DOUBTS]]
+                caption += [f"  and {len(lines) - NAMED_DOUBTS:,} more"] * (len(lines) > NAMED_DOUBTS)
             first = self.first_fault.get(name, {})
             caption += [f"{name}: {n} x {kind}, first {first[kind]}" for kind, n in self.faults.get(name, {}).items()]
         table.caption, table.caption_justify = escape("\n".join(caption)) or None, "left"
@@ -214,6 +227,7 @@ class _Preflight:
     def check_rows(self, examples: Sequence[Example]) -> None:
         """Grade references and corrupted references of a batch of rows, and add the results to the report."""
         references = self._score([example.reference for example in examples], examples)
+        self._add_doubts(examples)
         corrupted = {name: self._score_corrupted(name, references[name].values, examples) for name in self._verifiable}
         for row, example in enumerate(examples):
             self._report.rows += 1
@@ -224,6 +238,17 @@ class _Preflight:
             self._report.failing += bool(failures)
             if failures and len(self._report.named) < NAMED_ROWS:
                 self._report.named.append(failures[0])
+
+    def _add_doubts(self, examples: Sequence[Example]) -> None:
+        """Add the doubts of the verifiable rewards about the references of a batch. A failed check is no doubt."""
+        names = [name for name, grader in self._verifiable.items() if hasattr(grader, "doubt_reference")]
+        if not names:
+            return
+        scores = self._suite.score([example.reference for example in examples], examples, only=names, doubt=True)
+        for name in names:
+            for row, (kind, sentence) in sorted(scores.doubts.get(name, {}).items()):
+                line = f"{examples[row].source}: {sentence}"
+                self._report.rewards[name].doubts.setdefault(kind, []).append(line)
 
     def finish(self) -> PreflightReport:
         """Add means and failures of the rewards to the report, and return the report."""
@@ -268,7 +293,8 @@ class _Preflight:
                 continue  # the value has no known correct result
             elif value != 1:
                 fault, why = "gold_fails", f"the reference {example.reference!r:.80} gets {value:g} instead of 1"
-                why += f": {failure}" if failure else ""
+                reason = failure or references[name].why.get(row)
+                why += f": {reason}" if reason else ""
             elif corrupted[name][row][1] != 0:
                 text, corrupted_value = corrupted[name][row]
                 fault, why = "corrupted_passes", f"the wrong answer {text!r:.80} gets {corrupted_value} instead of 0"
