@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -25,13 +24,15 @@ from hrm_align.commands.common import (
     read_examples,
     read_schema_options,
 )
+from hrm_align.data.examples import Example
 from hrm_align.errors import UserError, join_names
 from hrm_align.evaluation.evaluate import Evaluation, evaluate, few_shot, last_turns
+from hrm_align.evaluation.grading import grade_with
 from hrm_align.evaluation.scores import TOTAL, Score, group_cell
 from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.output import emit, results
-from hrm_align.rewards.base import check_match, match_names, metric_name
-from hrm_align.rewards.json_rewards import grade_fields, read_schema
+from hrm_align.rewards.base import RewardSpec, check_match, match_names, metric_name
+from hrm_align.rewards.json_rewards import grade_fields
 from hrm_align.rewards.reading import read_json
 from hrm_align.run_folder import open_source
 
@@ -58,7 +59,9 @@ def main(argv: Sequence[str]) -> None:
         "--few_shot_data", help="rows to draw the solved examples from (default: the other rows of --data)"
     )
     parser.add_argument("--match", help=f"grader: {', '.join(match_names())} (default: the grader of RUN, or exact)")
-    parser.add_argument("--schema", help="with --match json: also grade against this JSON schema, and by field")
+    parser.add_argument(
+        "--schema", help="with --match json: also grade against this JSON schema (any draft), and by field"
+    )
     parser.add_argument("--limit", type=int, help="use at most this many rows of each data set")
     parser.add_argument("--max_new_tokens", type=int, help="longest answer, in tokens (default: as in RUN, or 256)")
     parser.add_argument("--batch_size", type=int, default=64, help="prompts per batch (default 64)")
@@ -73,11 +76,11 @@ def main(argv: Sequence[str]) -> None:
     entries = _complete(arguments)
     check_save(arguments.save)
     check_match(arguments.match, "--match")
-    if arguments.schema and arguments.match != "json":
+    if arguments.schema and not arguments.match.startswith("json"):
         raise UserError(
             f"--schema needs the grader json, and --match is {arguments.match}. Add --match json, or leave --schema out."
         )
-    json_schema = read_schema(Path(arguments.schema)) if arguments.schema else None
+    schema_reward = RewardSpec.of({"name": "json_schema", "schema": arguments.schema}) if arguments.schema else None
     # Read the rows before the model, so that an error in them is reported at once.
     schema, solved_examples = read_schema_options(arguments), arguments.few_shot_data
     if arguments.data:
@@ -114,13 +117,15 @@ def main(argv: Sequence[str]) -> None:
         settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot")}
         settings["data"] = settings["data"] or join_names([entry["path"] for entry in entries])
         settings["mask"] = "causal" if arguments.causal_prompt else "prefix"
-        reports = {name: result.to_dict() | _grade_fields(result, json_schema) for name, result in results.items()}
+        reports = {
+            name: result.to_dict() | _grade_fields(result, examples, schema_reward) for name, result in results.items()
+        }
         emit(json.dumps({**({"adapters": reports} if several else reports[next(iter(reports))]), **settings}))
         return
     for name, result in results.items():
         show(result, title=name if several else None)
-        if json_schema is not None:
-            show_fields(_grade_fields(result, json_schema)["json"])
+        if schema_reward is not None:
+            show_fields(_grade_fields(result, examples, schema_reward)["json"])
 
 
 def _complete(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -156,12 +161,13 @@ def _complete(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return entries
 
 
-def _grade_fields(result: Evaluation, schema: Draft202012Validator | None) -> dict[str, Any]:
+def _grade_fields(result: Evaluation, examples: Sequence[Example], schema_reward: RewardSpec | None) -> dict[str, Any]:
     """Grade JSON answers against a schema and by field; empty without a schema."""
-    if schema is None:
+    if schema_reward is None:
         return {}
+    valid = grade_with(schema_reward, [sample["generated"] for sample in result.samples], examples)
     pairs = [(read_json(sample["generated"]), read_json(sample["expected"])) for sample in result.samples]
-    return {"json": grade_fields(pairs, schema).to_dict()}
+    return {"json": grade_fields(pairs, [value == 1 for value in valid]).to_dict()}
 
 
 def show_fields(report: dict[str, Any]) -> None:

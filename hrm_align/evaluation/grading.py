@@ -56,6 +56,22 @@ def grade_answers(
     return [Grade(value or 0.0, text) for value, text in zip(scores.values[match], extracted, strict=True)]
 
 
+def grade_with(spec: RewardSpec, completions: Sequence[str], examples: Sequence[Example]) -> list[float]:
+    """Grade answers once with a reward that has options, in a worker process that ends with the call.
+
+    Returns:
+        One value per answer; 0 for an answer on which the grader crashes or exceeds its time limit.
+
+    Raises:
+        UserError: for a row that cannot be graded.
+        RunError: if answers remain ungraded because the workers cannot be started.
+    """
+    with RewardSuite([spec], workers=1, deadline=DEADLINE_SECONDS, row_seconds=ROW_SECONDS) as suite:
+        scores = score_all(suite, completions, examples)
+    _require_graded(spec.label, scores, examples)
+    return [value or 0.0 for value in scores.values[spec.label]]
+
+
 def _require_graded(match: str, scores: Scores, examples: Sequence[Example]) -> None:
     """Raise RunError if rows were never scored, or UserError for the first row that cannot be graded."""
     skipped = [fault for fault in scores.faults if fault.kind == "skipped"]

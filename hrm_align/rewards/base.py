@@ -43,7 +43,13 @@ class Row(Protocol):
 class Grader(Protocol):
     """Grade single completions; implementations are dataclasses whose fields are the options.
 
-    A grader may define `prepare`, which a worker process calls once; `prepare` may return a warning for the user.
+    A grader may define more methods, all of which run in a worker process:
+
+    - `prepare()`, called once, may return a warning for the user.
+    - `grade_with_reason(completion, row)` returns a value and a reason or None. Where it is defined, it is called
+      instead of `grade`, so that a value such as 0 can have a reason (`Scores.why`).
+    - `doubt_reference(row)` returns a kind (`preflight.DOUBTS`) and a sentence if the reference can be graded, but may
+      not be what the row means; None otherwise. The preflight reports doubts as warnings.
     """
 
     def grade(self, completion: str, row: Row) -> float | None:
@@ -141,6 +147,7 @@ GRADERS = {
     "answer": "hrm_align.rewards.text_rewards:Answer",
     "json": "hrm_align.rewards.json_rewards:Json",
     "json_fields": "hrm_align.rewards.json_rewards:JsonFields",
+    "json_schema": "hrm_align.rewards.json_rewards:JsonSchemaValid",
     "sql": "hrm_align.rewards.sql_rewards:Sql",
     "code": "hrm_align.rewards.code_rewards:Code",
     "format": "hrm_align.rewards.text_rewards:Format",

@@ -110,6 +110,7 @@ class _Preflight:
         """Grade references and corrupted references of a batch of rows, and add the results to the report."""
         show = any(len(self._report.rewards[name].readings) < SHOWN_ROWS for name in self._verifiable)
         references = self._score([example.reference for example in examples], examples, extract=show)
+        self._add_doubts(examples)
         corrupted = {name: self._score_corrupted(name, references[name], examples, show) for name in self._verifiable}
         for row, example in enumerate(examples):
             self._report.rows += 1
@@ -129,6 +130,17 @@ class _Preflight:
             if failures and len(self._report.named) < NAMED_ROWS:
                 self._report.named.append(failures[0])
         self._check_forms(examples, references)
+
+    def _add_doubts(self, examples: Sequence[Example]) -> None:
+        """Add the doubts of the verifiable rewards about the references of a batch. A failed check is no doubt."""
+        names = [name for name, grader in self._verifiable.items() if hasattr(grader, "doubt_reference")]
+        if not names:
+            return
+        scores = self._suite.score([example.reference for example in examples], examples, only=names, doubt=True)
+        for name in names:
+            for row, (kind, sentence) in sorted(scores.doubts.get(name, {}).items()):
+                line = f"{examples[row].source}: {sentence}"
+                self._report.rewards[name].doubts.setdefault(kind, []).append(line)
 
     def finish(self) -> PreflightReport:
         """Add means, failures of the rewards and warnings to the report, and return the report."""
@@ -261,7 +273,7 @@ def _find_fault(
         example: the row.
         value: value of the reference.
         failure: the reward's failure on the reference.
-        why: reason why the reference cannot be graded, if the reward stated one.
+        why: reason for the value of the reference, if the reward stated one.
         wrong: the corrupted reference; None for a reward that cannot corrupt references, or without a value.
     """
     if failure is not None:
@@ -271,7 +283,8 @@ def _find_fault(
     if wrong is None or not example.reference.strip():
         return None  # the value has no known correct result
     if value != 1:
-        return "gold_fails", f"the reference {example.reference!r:.80} gets {value:g} instead of 1"
+        reason = f": {why}" if why else ""
+        return "gold_fails", f"the reference {example.reference!r:.80} gets {value:g} instead of 1{reason}"
     described = f"the wrong answer {wrong.text!r:.80}"
     if wrong.failure is not None:
         late = wrong.failure.kind in LATE

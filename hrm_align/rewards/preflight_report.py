@@ -54,6 +54,13 @@ FAULTS = {
     ),
 }  # fmt: skip
 
+DOUBTS = {  # about references that can be graded; they do not fail a row
+    "undetermined": "the reference has several correct results",
+    "empty": "the reference has an empty result",
+    "any_value": "the schema of the row allows everything",
+}
+NAMED_DOUBTS = 100  # rows with a doubt that the report lists, for each kind
+
 
 @dataclass
 class Reading:
@@ -119,6 +126,7 @@ class RewardReport:
         readings: what was read in the first rows with a reference.
         corrupted_again: number of rows whose first corrupted reference got 1 and the second one 0: the first is taken
             to be equal to the reference, as `\\log_4 1` is to `\\log_3 1`.
+        doubts: kind of a doubt about references (a key of `DOUBTS`) -> all rows with it, as `file:line: sentence`.
     """
 
     verifiable: bool
@@ -132,6 +140,7 @@ class RewardReport:
     first_read_by: dict[str, str] = field(default_factory=dict)
     readings: list[Reading] = field(default_factory=list)
     corrupted_again: int = 0
+    doubts: dict[str, list[str]] = field(default_factory=dict)
 
     def add_fault(self, fault: str, line: str) -> None:
         """Count a fault of a row, and remember the first row with the fault."""
@@ -252,7 +261,7 @@ class PreflightReport:
 
     def render(self) -> RenderableType:
         """Return what a command prints: a table with one line for each reward, and below it faults, readings, warnings."""
-        lines = [*self._describe_faults(), *self._describe_readings()]
+        lines = [*self._describe_faults(), *self._describe_doubts(), *self._describe_readings()]
         lines += [note for form in self.forms.values() for note in form.describe_notes()]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return Group(self._table(), *(Text(line) for line in lines))
@@ -281,6 +290,14 @@ class PreflightReport:
             for failure, line in self.first_fault.get(name, {}).items():
                 if line.partition(": ")[2] not in named:
                     yield f"{name}: {self.faults[name][failure]} x {failure}. First: {line}"
+
+    def _describe_doubts(self) -> Iterator[str]:
+        for name, report in self.rewards.items():
+            for kind, rows in report.doubts.items():
+                yield f"{name}: warning: {DOUBTS[kind]} in {len(rows):,} of {report.rows:,} rows:"
+                yield from (f"  {row}" for row in rows[:NAMED_DOUBTS])
+                if len(rows) > NAMED_DOUBTS:
+                    yield f"  and {len(rows) - NAMED_DOUBTS:,} more"
 
     def _describe_readings(self) -> Iterator[str]:
         for name, report in self.rewards.items():

@@ -82,7 +82,9 @@ class Scores:
     Args:
         values: name of the reward -> one value for each completion; None for a row that cannot be graded.
         faults: failures; each affects at most the value of one row.
-        why: name of the reward -> index of a row -> reason why the row cannot be graded, where the reward states one.
+        why: name of the reward -> index of a row -> reason why the row cannot be graded, or got its value, where the reward
+            states one.
+        doubts: if requested, name of the reward -> index of a row -> kind and sentence of a doubt about its reference.
         extracted: if requested, name of each built-in reward -> the text that was graded in each completion, for
             display; None where nothing was extracted or the extraction failed.
         seconds: wall-clock time of the call.
@@ -92,6 +94,7 @@ class Scores:
     values: dict[str, list[float | None]]
     faults: list[Fault] = field(default_factory=list)
     why: dict[str, dict[int, str]] = field(default_factory=dict)
+    doubts: dict[str, dict[int, tuple[str, str]]] = field(default_factory=dict)
     extracted: dict[str, list[str | None]] = field(default_factory=dict)
     seconds: float = 0.0
     loading_seconds: float = 0.0
@@ -183,6 +186,7 @@ class RewardSuite:
         *,
         only: Collection[str] | None = None,
         extract: bool = False,
+        doubt: bool = False,
     ) -> Scores:
         """Grade completions. Failures of rewards become `Scores.faults`, and the deadline limits the time of the call.
 
@@ -191,6 +195,7 @@ class RewardSuite:
             examples: the example of each completion, in the same order.
             only: names of the rewards to compute; the values of the other rewards are None.
             extract: also fill `Scores.extracted`.
+            doubt: fill `Scores.doubts` instead of the values; for built-in rewards only.
 
         Returns:
             The values and faults; see `Scores`.
@@ -200,7 +205,7 @@ class RewardSuite:
         scores = Scores({name: [None] * len(rows) for name in self.names})
         if extract:
             scores.extracted = {spec.label: [None] * len(rows) for spec in self.specs if spec.file is None}
-        call = _Call(self, rows, scores)
+        call = _Call(self, rows, scores, doubt)
         if rows:
             selected = [index for index, name in enumerate(self.names) if only is None or name in only]
             requests = call.build_requests(selected)
@@ -281,8 +286,8 @@ class _Call:
     The tag of a request is (index of the reward, indices of the rows).
     """
 
-    def __init__(self, suite: RewardSuite, rows: list[dict[str, Any]], scores: Scores):
-        self._suite, self._rows, self._scores = suite, rows, scores
+    def __init__(self, suite: RewardSuite, rows: list[dict[str, Any]], scores: Scores, doubt: bool = False):
+        self._suite, self._rows, self._scores, self._doubt = suite, rows, scores, doubt
         # Index of a reward -> the reply of its failed batch, and the number of its rows that have no reply yet.
         self._retried: dict[int, tuple[Reply, int]] = {}
 
@@ -318,7 +323,8 @@ class _Call:
     def _request(self, index: int, rows: Sequence[int], seconds: float) -> Request:
         group, reward = self._suite.locate_reward(index)
         extract = self._suite.names[index] in self._scores.extracted
-        return Request(group, reward, [self._rows[row] for row in rows], seconds, (index, rows), extract)
+        selected = [self._rows[row] for row in rows]
+        return Request(group, reward, selected, seconds, (index, rows), extract, self._doubt)
 
     def _store_values(self, index: int, rows: Sequence[int], body: Mapping[str, Any]) -> None:
         name = self._suite.names[index]
@@ -328,6 +334,9 @@ class _Call:
                 self._add_fault(index, "not_a_number", row, str(body["bad"][str(offset)]))
             if str(offset) in body["why"]:
                 self._scores.why.setdefault(name, {})[row] = str(body["why"][str(offset)])
+            if self._doubt and str(offset) in body["doubts"]:
+                kind, sentence = body["doubts"][str(offset)]
+                self._scores.doubts.setdefault(name, {})[row] = (kind, sentence)
             if name in self._scores.extracted:
                 self._scores.extracted[name][row] = body["extracted"][offset]
 

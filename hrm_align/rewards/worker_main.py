@@ -14,7 +14,8 @@ of JSON over the socket DESCRIPTOR:
 Each line has the `"id"` of its request (`hrm_align.processes`). The first request is one of the first two forms, and
 all later requests have the third form. `bad` maps the index of a row to a description of a value that is not a number,
 and `why` maps the index of a row to the reason why the row cannot be graded. The reply to a request with
-`"extract": true` also has `"extracted"`: for each row the text that was graded, or null.
+`"extract": true` also has `"extracted"`: for each row the text that was graded, or null. A request with `"doubt": true`
+grades nothing; its reply has `"doubts"`: index of a row -> kind and sentence of a doubt about its reference.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from typing import Any, NamedTuple
 
 MEMORY_BYTES = 4 * 2**30  # address space of a worker for built-in rewards: 10 ** 10 ** 10 must not fill the machine
 DETAIL_CHARACTERS = 300  # length of the description of a failure
+DOUBT_CHARACTERS = 600  # length of a doubt, which quotes a reference
 REFUSAL_CHARACTERS = 2_000  # length of the error of a reward that cannot be started, which lists what to install
 COLUMNS = ("messages", "reference", "condition", "group", "grading", "source")  # in addition to prompts and completions
 
@@ -44,11 +46,13 @@ class Loaded(NamedTuple):
         grade: takes rows; returns unchecked values, and index of a row -> reason why the row cannot be graded.
         extract_answer: returns the graded text of a completion, for display; None for a user-defined reward.
         warning: a warning for the user.
+        doubt: returns the kind and the sentence of a doubt about the reference of a row, or None.
     """
 
     grade: Callable[[Sequence[Row]], tuple[Any, dict[int, str]]]
     extract_answer: Callable[[str], str | None] | None = None
     warning: str | None = None
+    doubt: Callable[[Row], tuple[str, str] | None] | None = None
 
 
 def _import_without_package() -> None:
@@ -98,7 +102,11 @@ def main() -> None:
     reply(start, {"warnings": [reward.warning for reward in rewards if reward.warning]})
     for line in requests:
         request = json.loads(line)
-        reply(request, serve(rewards[request["reward"]], request["rows"], bool(request.get("extract"))))
+        reward, rows = rewards[request["reward"]], request["rows"]
+        if request.get("doubt"):
+            reply(request, find_doubts(reward, rows))
+        else:
+            reply(request, serve(reward, rows, bool(request.get("extract"))))
 
 
 class Failure(Exception):
@@ -155,6 +163,19 @@ def serve(reward: Loaded, rows: Sequence[Row], extract: bool = False) -> dict[st
     return {"values": numbers, "bad": bad, "why": why, **texts}
 
 
+def find_doubts(reward: Loaded, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the reply to a request for doubts. A row whose check raises an exception has no doubt."""
+    doubts = {}
+    for index, row in enumerate(rows):
+        try:
+            doubt = reward.doubt(row) if reward.doubt is not None else None
+        except Exception:
+            continue
+        if doubt is not None:
+            doubts[index] = [doubt[0], doubt[1][:DOUBT_CHARACTERS]]
+    return {"values": [None] * len(rows), "bad": {}, "why": {}, "doubts": doubts}
+
+
 def _extract_answer(reward: Loaded, completion: str) -> str | None:
     """Return the graded text of a completion, or None. An exception gives None, since the row already has its value."""
     try:
@@ -167,18 +188,27 @@ def _load_grader(grader: Any) -> Loaded:
     from hrm_align.errors import UserError
 
     warning = getattr(grader, "prepare", lambda: None)()
+    grade_with_reason = getattr(
+        grader, "grade_with_reason", lambda completion, row: (grader.grade(completion, row), None)
+    )
+    doubt_reference = getattr(grader, "doubt_reference", lambda row: None)
 
     def grade(rows: Sequence[Row]) -> tuple[Any, dict[int, str]]:
         values, why = [], {}
         for index, row in enumerate(rows):
             try:
-                values.append(grader.grade(row["completion"], types.SimpleNamespace(**row)))
+                value, reason = grade_with_reason(row["completion"], types.SimpleNamespace(**row))
             except UserError as error:
-                values.append(None)
-                why[index] = str(error)[:DETAIL_CHARACTERS]
+                value, reason = None, str(error)
+            values.append(value)
+            if reason is not None:
+                why[index] = reason[:DETAIL_CHARACTERS]
         return values, why
 
-    return Loaded(grade, grader.extract_answer, warning)
+    def doubt(row: Row) -> tuple[str, str] | None:
+        return doubt_reference(types.SimpleNamespace(**row))
+
+    return Loaded(grade, grader.extract_answer, warning, doubt)
 
 
 def _load_file(file: str, name: str) -> Loaded:

@@ -48,6 +48,7 @@ class Request:
         seconds: time limit for the reply.
         tag: any value of the caller, unused here.
         extract: whether the reply shall contain the extracted text of each completion.
+        doubt: whether the reply shall contain doubts about the references, and no values.
     """
 
     group: int
@@ -56,6 +57,7 @@ class Request:
     seconds: float
     tag: Any = None
     extract: bool = False
+    doubt: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class _Worker(WorkerProcess):
         """
         max_bytes = REPLY_BYTES + ROW_BYTES * len(request.rows)
         message = {"reward": request.reward, "rows": request.rows}
+        if request.doubt:
+            message["doubt"] = True
         if request.extract:  # the reply repeats parts of the completions
             message["extract"] = True
             max_bytes += sum(len(json.dumps(row["completion"])) for row in request.rows)

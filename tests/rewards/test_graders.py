@@ -31,6 +31,7 @@ GRADED = {
     "answer": ("the answer is yes", {}, r"It is \boxed{yes}.", "yes"),
     "json": ('{"a": 1}', {}, '<think>{}</think> { "a": 1 }', '{ "a": 1 }'),
     "json_fields": ('{"a": 1}', {}, ' {"a":1}', '{"a":1}'),
+    "json_schema": ('{"a": 1}', {"schema": {"properties": {"a": {"type": "integer"}}}}, '```\n{"a":2}\n```', '{"a":2}'),
     "sql": ("SELECT 1", {"database": "t.sql"}, "<think>?</think>\nSELECT 2 - 1", "SELECT 2 - 1"),
     "code": (PROGRAM, {"call": "f", "tests": [[[1], 2], [[5], 6]]}, f"<think>?</think>{PROGRAM}", PROGRAM),
 }
@@ -40,6 +41,7 @@ READS_NOTHING = {
     "answer": r"\boxed{3} \boxed{4}",
     "json": "{",
     "json_fields": "",
+    "json_schema": "{a: 1}",
 }
 
 
