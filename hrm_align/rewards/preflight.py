@@ -192,7 +192,7 @@ class _Preflight:
         """Count the rule that found the answer of a reference, and show what was read in the first rows."""
         report, value = self._report.rewards[name], scored.values[row]
         rule = getattr(self._verifiable[name], "reading_rule", None)
-        if rule is not None and value is not None:
+        if rule is not None and value is not None and row not in scored.failed:
             read_by = rule(example.reference)
             report.read_by[read_by] = report.read_by.get(read_by, 0) + 1
             report.first_read_by.setdefault(read_by, example.source)
@@ -206,10 +206,12 @@ class _Preflight:
     ) -> dict[int, _Corrupted]:
         """Grade a corrupted reference of each gradable row. Return index of the row -> its corrupted reference.
 
-        If a corrupted reference is rewarded, another one is graded: a reference may be equal to a corrupted one.
+        A reference on which the reward failed is left out: reading it here, outside the workers, might hang as well. If a corrupted reference is rewarded, another one is graded: a reference may be equal to a corrupted one.
         """
         grader = self._verifiable[name]
-        rows = [row for row, value in enumerate(references.values) if value is not None]
+        rows = [
+            row for row, value in enumerate(references.values) if value is not None and row not in references.failed
+        ]
         texts = [grader.corrupt_reference(examples[row]) for row in rows]
         scored = self._score(texts, [examples[row] for row in rows], only=name, extract=extract)[name]
         read = scored.extracted or [None] * len(rows)

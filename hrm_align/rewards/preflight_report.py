@@ -16,6 +16,7 @@ from rich.text import Text
 from hrm_align.errors import UserError
 from hrm_align.rewards.answer_forms import FormReport
 from hrm_align.rewards.reading import FALLBACKS
+from hrm_align.rewards.suite import OWN_ROW_SECONDS
 
 UNGRADABLE_SHARE = 0.01  # a larger share of ungradable references is a warning, also where the settings allow the share
 TEXT_CHARACTERS, READ_CHARACTERS = 28, 19  # of a text and of what was read from the text, in a line of 80 characters
@@ -36,7 +37,10 @@ class FaultKind(NamedTuple):
     remedy: str
 
 
-MORE_TIME = "Give more time with `reward_deadline` (`--deadline` of `hrm-align rewards`), or leave the row out"
+MORE_TIME = (
+    "Give more time with `reward_deadline` (`--deadline` of `hrm-align rewards`), of which a row of a built-in reward "
+    f"gets {OWN_ROW_SECONDS:g} seconds at most, or leave the row out"
+)
 FAULTS = {
     "ungradable": FaultKind(
         "the reference cannot be graded", True, "Correct the reference, or choose a reward that can grade it"
@@ -94,7 +98,7 @@ class Reading:
 def _describe_reading(name: str, text: str, read: str | None, value: float | None) -> str:
     gets = "no value" if value is None else f"{value:g}"
     whole = read is not None and read.strip() == text.strip()
-    shown = "whole" if whole else "nothing" if read is None else _shorten(read, READ_CHARACTERS)
+    shown = "a whole" if whole else "nothing" if read is None else _shorten(read, READ_CHARACTERS)
     return f"  {name} gets {gets}: {_shorten(text, TEXT_CHARACTERS)} read as {shown}"
 
 

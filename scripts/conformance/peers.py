@@ -13,7 +13,6 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from conformance.cases import Case
-
 from hrm_align.rewards.reading import fenced_blocks
 from hrm_align.sandbox import Job, Limits, Sandbox
 from hrm_align.sandbox.jobs import RETURNED

@@ -10,7 +10,6 @@ from typing import Any
 
 from conformance.cases import Case, Source, build_case, fenced, read_file_rows
 from conformance.programs import off_by_one, returns_none, swap_branches, tested_function
-
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.rendering import tool_call_text
 from hrm_align.rewards.base import corrupt_json, corrupt_text

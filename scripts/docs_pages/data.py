@@ -9,8 +9,9 @@ from docs_pages.tables import code, plain, table
 from hrm_align.data.readers import SUFFIXES
 from hrm_align.data.schemas import OPTIONAL, SCHEMAS
 from hrm_align.rendering import CONDITION_TOKENS, DEFAULT_CONDITION, ROLES
-from hrm_align.rewards import math_rewards, reading
+from hrm_align.rewards import answer_forms, math_rewards, reading
 from hrm_align.rewards.base import GRADERS, Verifiable, list_options, match_names, reward_class
+from hrm_align.rewards.preflight_report import FAULTS
 
 
 def schemas_page() -> str:
@@ -68,6 +69,23 @@ def graders_page() -> str:
     lines += [
         "",
         f"The preflight checks these graders on a row's own reference (must get 1) and on a corrupted one (must get 0): {checked}.",
+        "",
+        "## What the preflight reports",
+        "",
+        "Faults of a row, as `counts` and `first` in `--json` name them. A row with a fault that fails counts towards "
+        "`max_ungraded_fraction` and the exit code; a reference without a value by one reward fails only if no other reward gives a value.",
+        "",
+        *table(
+            ("fault", "meaning", "fails", "what to do"),
+            [
+                (code(name), kind.sentence, "yes" if kind.fails else "no", kind.remedy.replace("`", ""))
+                for name, kind in FAULTS.items()
+            ],
+        ),
+        "",
+        "### Forms that prompts request",
+        "",
+        *_sections(answer_forms.__doc__),
         "",
         "## Where the answer is",
         "",

@@ -121,6 +121,7 @@ def test_the_rewards_of_a_recipe_pay_right_answers_and_not_corrupted_ones(recipe
         report = preflight(suite, rows, limit=40)
     print(report.to_dict())
     assert report.rows and not report.failing
+    assert not [form for form in report.forms.values() if form.missing or form.bare_refused]
 
 
 @pytest.mark.parametrize(

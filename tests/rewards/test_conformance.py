@@ -124,3 +124,11 @@ def test_data_that_are_not_there_are_named_with_their_address(conformance, capsy
     assert f"{tmp_path}/pairs.jsonl:1: math 0, should be 1\n  equal pair: '\\\\boxed{{4}}'" in out
     assert run_with_exit_code(conformance.main, [str(tmp_path / "none")]) == 2
     assert "has none of the data sets" in capsys.readouterr().err
+
+
+def test_the_page_names_every_source_with_its_files_and_licence(conformance):
+    page = (Path(__file__).parents[2] / "docs/results/graders.md").read_text()
+    for source in conformance.SOURCES:
+        line = next(line for line in page.splitlines() if line.startswith(f"| {source.name}"))
+        for word in (*source.files, *source.graders, source.licence):
+            assert word.removesuffix(".jsonl") in line, (source.name, word)
