@@ -63,7 +63,7 @@ def judge_query(completion: str, reference: str, database: str | os.PathLike[str
         reply = _QUERIES.send_request({"completion": completion}, seconds)
         if reply is None:
             return Verdict(False, f"the query was stopped: it takes more than {seconds:.1f} seconds, or all memory")
-        if reply["right"] or reply["stopped"]:
+        if not reply["open"]:
             return Verdict(reply["right"], reply["stopped"])
         reply = _QUERIES.send_request({"other_runs": True}, OTHER_RUNS_SECONDS)
         return Verdict(reply is not None and reply["right"])

@@ -3,10 +3,10 @@
 Requests and replies are lines of JSON over a socket at standard input (`hrm_align.processes`), in this order, each with
 its `"id"`:
 
-    {"database": "shop.sql", "reference": "SELECT ...", "spider": false}  ->  {"fault": null, "seconds": 0.001}
-    {"completion": "SELECT ..."}                                          ->  {"right": true, "stopped": null}, any number of times
-    {"other_runs": true}                                                  ->  {"right": true}, for the last completion
-    {"doubt": true}                                                       ->  {"doubt": null}, or a kind and a sentence
+    {"database": "shop.sql", "reference": "SELECT ...", "spider": false}    ->  {"fault": null, "seconds": 0.001}
+    {"completion": "SELECT ..."}            ->  {"right": false, "stopped": null, "open": true}, any number of times
+    {"other_runs": true}                    ->  {"right": true}, for the last completion
+    {"doubt": true}                         ->  {"doubt": null}, or a kind and a sentence
 
 A limit inside the process is not enough, since SQLite can take hours before the first step of a query runs: twenty
 common table expressions, each reading the previous expression twice, are copied a million times. Therefore the caller
@@ -53,8 +53,8 @@ def main() -> None:
     for line in channel.makefile("r", encoding="ascii", newline="\n"):
         request = json.loads(line)
         if "completion" in request:
-            right, stopped = grader.matches(request["completion"])
-            reply: dict[str, object] = {"right": right, "stopped": stopped}
+            right, stopped, is_open = grader.matches(request["completion"])
+            reply: dict[str, object] = {"right": right, "stopped": stopped, "open": is_open}
         elif "other_runs" in request:
             reply = {"right": grader.matches_another_run()}
         elif "doubt" in request:

@@ -303,3 +303,11 @@ def test_a_query_that_exceeds_a_limit_gets_0_with_the_limit(birds: Path, monkeyp
     monkeypatch.setattr(sql, "COMPLETION_SECONDS", 0.05)
     right, stopped = judge_query(endless, "SELECT 1", birds)
     assert not right and stopped is not None and "it takes more than 0.1 seconds" in stopped
+
+
+def test_a_query_that_fails_is_no_result_of_any_run(birds: Path):
+    """In some orders this reference gives no row, as a failing query does."""
+    reference = "SELECT weight FROM birds WHERE weight = 1 GROUP BY weight HAVING bird = 'k1'"
+    assert sql_match("SELECT 1 WHERE 0", reference, birds)
+    for completion in ("SELECT none FROM birds", "DELETE FROM birds", "", "SELECT"):
+        assert not sql_match(completion, reference, birds)
