@@ -3,7 +3,7 @@
     JsonSchema({"$schema": "http://json-schema.org/draft-04/schema#", "type": "integer"}).allows(1.0)   ->  False
     JsonSchema({"type": "integer"}).allows(1.0)                                                         ->  True
 
-The draft is the one that `$schema` names, by default 2020-12. References must lead into the schema itself or to a
+`$schema` names the draft; without it, the draft is 2020-12. References must lead into the schema itself or to a
 metaschema. A schema with any other reference is refused as a whole, whether or not an answer would need it, so that no
 answer decides whether it is graded. `format` is an annotation and is not checked, as drafts 2019-09 and 2020-12 have it
 by default. Patterns are Python's regular expressions, with `$` and `\\d` as in JavaScript.
@@ -30,7 +30,18 @@ from hrm_align.data.strict_json import parse_value
 from hrm_align.errors import UserError
 
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-PROBES = (None, True, 0, -1.5, "", "corrupted", [], [None], {}, {"corrupted": None})  # one or two values of each type
+PROBES: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    -1.5,
+    "",
+    "corrupted",
+    [],
+    [None],
+    {},
+    {"corrupted": None},
+)  # one or two values of each type
 # Frames of an answer with strict_json's 200 levels under a schema that refers to itself; 1,000 would not do.
 RECURSION_LIMIT = 20_000
 REASON_CHARACTERS = 160
@@ -139,7 +150,7 @@ def _find_draft(schema: Any, name: str) -> Any:
     if not isinstance(schema, Mapping) or "$schema" not in schema:
         return Draft202012Validator
     uri = schema["$schema"]
-    draft = validator_for(schema, default=None) if isinstance(uri, str) else None  # type: ignore[arg-type]
+    draft = validator_for(schema, default=None) if isinstance(uri, str) else None
     if draft is None:
         raise UserError(
             f"{name} has an unknown `$schema`: {uri!r:.80}. Use that of a draft from 3 to 2020-12, such as "

@@ -3,166 +3,28 @@
 Requests and replies are lines of JSON over a socket at standard input (`hrm_align.processes`), in this order, each with
 its `"id"`:
 
-    {"database": "shop.sql", "reference": "SELECT ..."}  ->  {"fault": null, "seconds": 0.001}
-    {"completion": "SELECT ..."}                         ->  {"right": true}, any number of times
+    {"database": "shop.sql", "reference": "SELECT ...", "spider": false}    ->  {"fault": null, "seconds": 0.001}
+    {"completion": "SELECT ..."}            ->  {"right": false, "stopped": null, "open": true}, any number of times
+    {"other_runs": true}                    ->  {"right": true}, for the last completion
+    {"doubt": true}                         ->  {"doubt": null}, or a kind and a sentence
 
 A limit inside the process is not enough, since SQLite can take hours before the first step of a query runs: twenty
 common table expressions, each reading the previous expression twice, are copied a million times. Therefore the caller
-kills the process after a deadline. This file imports only the standard library: it is run by its path, and starts in
-about 30 ms.
+kills the process after a deadline. This file is run by its path, without the package's `__init__`, and imports only the
+standard library and modules that do the same: it starts in about 30 ms.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import socket
-import sqlite3
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
-from functools import lru_cache
+import types
 from pathlib import Path
-from typing import Any
 
-MAX_ROWS = 100_000  # result rows of a reference
-MAX_VALUE_BYTES = 100_000  # size of a string, a blob or a row
 MEMORY_BYTES = 2 * 2**30  # address space of this process
-FREE_STEPS = 10_000_000  # steps of SQLite's virtual machine: under a second, and the same limit on a busy computer
-STEPS_PER_REFERENCE = 4  # a completion may take this many times the steps of the reference, if that is more
-STEPS_PER_CHECK = 1000
-OPEN_DATABASES = 32
-DIGITS = 12  # significant digits of a float that are compared: a sum depends on the order of its terms
-
-READS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
-FAILURES = (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError)
-
-_COMMENT = r"--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/"
-_SELECT = re.compile(rf"(?:\s|{_COMMENT})*(?:SELECT|WITH)\b", re.IGNORECASE)
-_QUOTED = re.compile(rf"""'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]|{_COMMENT}""")
-_PARENTHESES = re.compile(r"\([^()]*\)")
-
-Row = tuple[Any, ...]
-
-
-def is_ordered(query: str) -> bool:
-    """Return whether a query has an ORDER BY outside all parentheses, quotes and comments."""
-    text, replaced = _QUOTED.sub(" ", query), 1
-    while replaced:
-        text, replaced = _PARENTHESES.subn(" ", text)
-    return re.search(r"\bORDER\s+BY\b", text, re.IGNORECASE) is not None
-
-
-def _allow_only_reads(action: int, *_: object) -> int:
-    return sqlite3.SQLITE_OK if action in READS else sqlite3.SQLITE_DENY
-
-
-def _deny_other_files(action: int, *_: object) -> int:
-    return sqlite3.SQLITE_DENY if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH) else sqlite3.SQLITE_OK
-
-
-def _round_floats(value: object) -> object:
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
-
-
-@lru_cache(maxsize=OPEN_DATABASES)
-def _open_database(path: str, _changed_ns: int, _size: int) -> Database:
-    return Database(path)
-
-
-class Database:
-    """Read-only database: a SQLite file, or a dump (SQL text) loaded into memory."""
-
-    def __init__(self, path: str):
-        with open(path, "rb") as file:
-            is_dump = not file.read(16).startswith(b"SQLite format 3\0")
-        if is_dump:
-            self._connection = sqlite3.connect(":memory:")
-            self._connection.set_authorizer(_deny_other_files)
-            self._connection.executescript(Path(path).read_text(encoding="utf-8"))
-        else:
-            # Even a read-only connection creates files beside the database, unless `immutable` rules out other writers.
-            unused = not any(os.path.exists(path + suffix) for suffix in ("-wal", "-journal"))
-            uri = f"{Path(path).resolve().as_uri()}?mode=ro" + "&immutable=1" * unused
-            self._connection = sqlite3.connect(uri, uri=True)
-        self._connection.execute("PRAGMA query_only = ON")
-        self._connection.execute("PRAGMA temp_store = MEMORY")
-        self._connection.set_authorizer(_allow_only_reads)
-        self._connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-        if sys.version_info >= (3, 11):
-            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
-        self._connection.set_progress_handler(self._exceeds_limit, STEPS_PER_CHECK)
-        self.steps, self._limit = 0, 0
-
-    def _exceeds_limit(self) -> bool:
-        self.steps += STEPS_PER_CHECK
-        return self.steps > self._limit
-
-    def rows(self, query: str, limit: int) -> Iterator[Row]:
-        """Run one SELECT and yield its rows.
-
-        Args:
-            query: the statement.
-            limit: the most steps of SQLite's virtual machine.
-
-        Raises:
-            FAILURES: if the query is not a single SELECT, fails, writes, or exceeds a limit.
-        """
-        if not _SELECT.match(query):
-            raise ValueError("the query is not a SELECT")
-        self.steps, self._limit = 0, limit
-        for row in self._connection.execute(query):
-            yield tuple(map(_round_floats, row))
-
-
-class Grader:
-    """Compare the rows of completions with the rows of the latest reference."""
-
-    def __init__(self) -> None:
-        self._key: tuple[object, ...] = ()
-        self._expected: list[Row] = []
-
-    def expect(self, path: str, reference: str) -> str | None:
-        """Run the reference and store its rows. Return an error message about the query or the database, or None."""
-        try:
-            state = os.stat(path)
-            key = (path, state.st_mtime_ns, state.st_size, reference)
-            if key == self._key:
-                return None
-            self._key = ()
-            self._database = _open_database(*key[:3])
-        except (*FAILURES, OSError) as error:
-            return f"cannot read the database {path} ({error})"
-        self._expected = []
-        try:
-            for row in self._database.rows(reference, sys.maxsize):
-                self._expected.append(row)
-                if len(self._expected) > MAX_ROWS:
-                    return f"the reference query gives more than {MAX_ROWS:,} rows"
-        except FAILURES as error:
-            return f"cannot run the reference query on {path} ({error})"
-        self._limit = max(FREE_STEPS, STEPS_PER_REFERENCE * self._database.steps)
-        self._ordered = is_ordered(reference)
-        self._key = key
-        return None
-
-    def matches(self, completion: str) -> bool:
-        """Return whether a completion gives the expected rows. Stops at the first row that is not expected."""
-        try:
-            rows = self._database.rows(completion, self._limit)
-            if self._ordered:
-                return all(row == next(rows, None) for row in self._expected) and next(rows, None) is None
-            missing = Counter(self._expected)
-            for row in rows:
-                missing[row] -= 1
-                if missing[row] < 0:
-                    return False
-            return not any(missing.values())
-        except FAILURES:
-            return False
 
 
 def _limit_this_process() -> None:
@@ -181,15 +43,25 @@ def _limit_this_process() -> None:
 def main() -> None:
     """Answer requests until the parent closes the channel."""
     _limit_this_process()
+    package = types.ModuleType("hrm_align")
+    package.__path__ = [str(Path(__file__).resolve().parents[1])]
+    sys.modules["hrm_align"] = package
+    from hrm_align.rewards.sql_grading import Grader
+
     grader = Grader()
     channel = socket.socket(fileno=0)
     for line in channel.makefile("r", encoding="ascii", newline="\n"):
         request = json.loads(line)
         if "completion" in request:
-            reply: dict[str, object] = {"right": grader.matches(request["completion"])}
+            right, stopped, is_open = grader.matches(request["completion"])
+            reply: dict[str, object] = {"right": right, "stopped": stopped, "open": is_open}
+        elif "other_runs" in request:
+            reply = {"right": grader.matches_another_run()}
+        elif "doubt" in request:
+            reply = {"doubt": grader.doubt()}
         else:
             start = time.monotonic()
-            reply = {"fault": grader.expect(request["database"], request["reference"])}
+            reply = {"fault": grader.expect(request["database"], request["reference"], request["spider"])}
             reply["seconds"] = time.monotonic() - start
         channel.sendall(json.dumps({"id": request["id"], **reply}).encode("ascii") + b"\n")
 

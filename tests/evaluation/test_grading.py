@@ -125,7 +125,11 @@ def test_thinking_is_no_part_of_an_answer(folder: Path, name: str, reference: st
             "no",
             r"^rows.jsonl:2: the reference 'no' is not JSON, so json cannot grade the row\. Correct the reference",
         ),
-        ("json_fields", "[]", r"^rows.jsonl:2: the reference '\[\]' is not a JSON object with fields, so json_fields"),
+        (
+            "json_fields",
+            "[]",
+            r"^rows.jsonl:2: the reference '\[\]' is not a JSON object or array with fields, so json_fields",
+        ),
         ("numeric", "3 or 4", r"^rows.jsonl:2: the reference '3 or 4' is not a text with a last number"),
         ("math", r"\boxed{}", r"^rows.jsonl:2: the reference .* is not one final answer, so math"),
         ("math", "oxed{5}", r"^rows.jsonl:2: .*backslash of .* was not escaped"),

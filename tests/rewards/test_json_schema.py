@@ -209,7 +209,7 @@ def test_a_row_with_a_wrong_schema_is_ungradable_with_its_reason(schema: Any, se
 
 
 def test_a_row_without_a_schema_is_ungradable_by_json_schema_alone():
-    with pytest.raises(UserError, match="rows.jsonl:1: no schema is given"):
+    with pytest.raises(UserError, match=r"rows\.jsonl:1: no schema is given"):
         create_grader("json_schema", {}).grade("1", row("1"))
     assert create_grader("json", {}).grade("1", row("1", schema=None)) == 1.0
 
