@@ -238,7 +238,9 @@ def test_a_run_that_is_stopped_in_its_upload_is_whole_and_published_by_the_same_
     said = err.read_text()
     assert f"was not published to {REPO}" in said and "Traceback" not in said, said
     assert (tmp_path / "run/model.safetensors").exists() and len(signed_in.repos[REPO].commits) == 1
-    again = PLAIN.start(program, "hrm-align", "sft", *words, "--resume_from_checkpoint", "latest", env=environment, err=err)
+    again = PLAIN.start(
+        program, "hrm-align", "sft", *words, "--resume_from_checkpoint", "latest", env=environment, err=err
+    )
     assert again.wait() == 0, err.read_text()
     assert published(signed_in) == contents(tmp_path / "run/export")
 
