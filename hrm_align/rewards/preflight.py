@@ -21,6 +21,7 @@ from hrm_align.errors import UserError
 from hrm_align.progress import counting
 from hrm_align.rewards.base import RewardSpec, Verifiable, create_grader
 from hrm_align.rewards.reading import FALLBACKS
+from hrm_align.rewards.references import list_references, with_reference
 from hrm_align.rewards.suite import RewardSuite
 
 if TYPE_CHECKING:
@@ -284,9 +285,17 @@ class _Preflight:
     ) -> dict[int, tuple[str, float | None]]:
         """Grade a corrupted reference of each gradable row. Return index of the row -> (corrupted text, value)."""
         rows = [row for row, value in enumerate(reference_values) if value is not None]
-        texts = [self._verifiable[name].corrupt_reference(examples[row]) for row in rows]
-        values = self._score(texts, [examples[row] for row in rows], only=[name])[name].values
-        return dict(zip(rows, zip(texts, values, strict=True), strict=True))
+        corrupted: dict[int, tuple[str, float | None]] = {}
+        attempt = 0
+        while rows:
+            # After the first attempt: the text was another reference of its row, and is corrupted again.
+            bases = [with_reference(examples[row], corrupted[row][0]) if attempt else examples[row] for row in rows]
+            texts = [self._verifiable[name].corrupt_reference(base) for base in bases]
+            values = self._score(texts, [examples[row] for row in rows], only=[name])[name].values
+            corrupted.update(zip(rows, zip(texts, values, strict=True), strict=True))
+            attempt += 1
+            rows = [row for row in rows if corrupted[row][1] != 0 and attempt < len(list_references(examples[row]))]
+        return corrupted
 
     def _score(
         self, completions: list[str], examples: Sequence[Example], only: list[str] | None = None

@@ -165,6 +165,7 @@ def _extract_answer(reward: Loaded, completion: str) -> str | None:
 
 def _load_grader(grader: Any) -> Loaded:
     from hrm_align.errors import UserError
+    from hrm_align.rewards.references import grade_row
 
     warning = getattr(grader, "prepare", lambda: None)()
 
@@ -172,7 +173,7 @@ def _load_grader(grader: Any) -> Loaded:
         values, why = [], {}
         for index, row in enumerate(rows):
             try:
-                values.append(grader.grade(row["completion"], types.SimpleNamespace(**row)))
+                values.append(grade_row(grader, row["completion"], types.SimpleNamespace(**row)))
             except UserError as error:
                 values.append(None)
                 why[index] = str(error)[:DETAIL_CHARACTERS]
