@@ -32,6 +32,8 @@ GRADED = {
     "json": ('{"a": 1}', {}, '<think>{}</think> { "a": 1 }', '{ "a": 1 }'),
     "json_fields": ('{"a": 1}', {}, ' {"a":1}', '{"a":1}'),
     "sql": ("SELECT 1", {"database": "t.sql"}, "<think>?</think>\nSELECT 2 - 1", "SELECT 2 - 1"),
+    "choice": ("C", {"choices": ["a", "b", "c"]}, "<think>B</think>It is (C).", "C"),
+    "tool_calls": ('{"name": "f", "arguments": {}}', {}, "<think>g()</think>f()", '[{"arguments": {}, "name": "f"}]'),
     "code": (PROGRAM, {"call": "f", "tests": [[[1], 2], [[5], 6]]}, f"<think>?</think>{PROGRAM}", PROGRAM),
 }
 READS_NOTHING = {
@@ -40,6 +42,8 @@ READS_NOTHING = {
     "answer": r"\boxed{3} \boxed{4}",
     "json": "{",
     "json_fields": "",
+    "choice": r"\boxed{A} \boxed{B}",
+    "tool_calls": "<tool_call>{",
 }
 
 
