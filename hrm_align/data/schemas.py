@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from hrm_align.data.answers import label_at, list_answers
 from hrm_align.data.examples import Example
 from hrm_align.data.strict_json import JsonFault, parse_value
 from hrm_align.errors import UserError
@@ -36,10 +37,17 @@ class RowError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of a row, and whether it is trained on, which only an assistant message can be."""
+    """One message of a row.
+
+    Args:
+        message: the message.
+        trained: whether the message is trained on, which only an assistant message can be.
+        references: all correct answers, if the row has a list of them; the message is the first.
+    """
 
     message: Message
     trained: bool
+    references: tuple[str, ...] = ()
 
 
 def from_messages(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -85,22 +93,21 @@ def from_prompt_completion(row: Mapping[str, Any], source: str, default_conditio
     """Convert TRL's `{"prompt", "completion"}`, each a text or a list of messages. Only the completion is trained on."""
     prompt, completion = column(row, "prompt"), column(row, "completion")
     history = parse_turns(prompt, "prompt") if isinstance(prompt, list) else [question(prompt, "prompt")]
-    learnt = (
-        parse_turns(completion, "completion") if isinstance(completion, list) else [answer(completion, "completion")]
-    )
+    is_messages = isinstance(completion, list) and any(isinstance(item, Mapping) for item in completion)
+    learnt = parse_turns(completion, "completion") if is_messages else [answer(completion, "completion", row)]
     history = [Turn(turn.message, False) for turn in history]
     return build_examples([*history, *learnt], row, source, default_condition)
 
 
 def from_prompt_response(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert `{"prompt", "response"}`, two texts taken verbatim."""
-    turns = [question(column(row, "prompt"), "prompt"), answer(column(row, "response"), "response")]
+    turns = [question(column(row, "prompt"), "prompt"), answer(column(row, "response"), "response", row)]
     return build_examples(turns, row, source, default_condition)
 
 
 def from_instruction_response(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert the official SFT format (HRM-Text, scripts/prepare_sft_data.py): `{"instruction", "response"}`, verbatim."""
-    turns = [question(column(row, "instruction"), "instruction"), answer(column(row, "response"), "response")]
+    turns = [question(column(row, "instruction"), "instruction"), answer(column(row, "response"), "response", row)]
     return build_examples(turns, row, source, default_condition)
 
 
@@ -110,7 +117,7 @@ def from_alpaca(row: Mapping[str, Any], source: str, default_condition: str) -> 
     extra = optional_text(row, "input")
     if extra is not None:
         instruction = Turn(Message("user", f"{instruction.message.content}\n\n{extra}"), False)
-    return build_examples([instruction, answer(column(row, "output"), "output")], row, source, default_condition)
+    return build_examples([instruction, answer(column(row, "output"), "output", row)], row, source, default_condition)
 
 
 def from_prompt_only(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -123,7 +130,7 @@ def from_prompt_only(row: Mapping[str, Any], source: str, default_condition: str
     if turns[-1].message.role == "assistant":
         raise RowError("the prompt ends with an assistant message: add the user or tool message to answer after it")
     history = [Turn(turn.message, False) for turn in turns]
-    return build_examples([*history, answer("", "response")], row, source, default_condition)
+    return build_examples([*history, answer("", "response", row)], row, source, default_condition)
 
 
 Formatter = Callable[[Mapping[str, Any], str, str], list[Example]]
@@ -240,9 +247,26 @@ def question(value: Any, name: str) -> Turn:
     return Turn(Message("user", value), False)
 
 
-def answer(value: Any, name: str) -> Turn:
-    """Make an assistant turn from a text column, verbatim; tokenization drops blank ones as `empty_response`."""
-    return Turn(Message("assistant", require_text(value, name)), True)
+def answer(value: Any, name: str, row: Mapping[str, Any]) -> Turn:
+    """Make an assistant turn from the column of the answer, verbatim; tokenization drops blank ones as `empty_response`.
+
+    The column may hold several correct answers (`hrm_align.data.answers`): the first is trained on, and graders accept all of
+    them. In a row with `grading.choices`, an integer is the index of the right choice, and is read as its label.
+    """
+    choices = _grading(row).get("choices")
+    if choices is not None and isinstance(value, int) and not isinstance(value, bool):
+        try:
+            value = label_at(value, choices)
+        except ValueError as error:
+            raise RowError(f"`{name}` does not fit `grading.choices`: {error}") from None
+    answers = list_answers(value)
+    if answers is None:
+        return Turn(Message("assistant", require_text(value, name)), True)
+    texts = [require_text(text, f"an answer in the list `{name}`") for text in answers]
+    texts = [text for text in dict.fromkeys(texts) if text.strip()]
+    if not texts:
+        raise RowError(f"no answer: the list `{name}` is empty")
+    return Turn(Message("assistant", texts[0]), True, tuple(texts) if len(texts) > 1 else ())
 
 
 def parse_turns(value: Any, name: str) -> list[Turn]:
@@ -304,10 +328,20 @@ def build_examples(turns: list[Turn], row: Mapping[str, Any], source: str, defau
     group = optional_text(row, "group") or optional_text(row, "task")
     grading = _grading(row)
     return [
-        Example(messages[:index], turn.message, condition, source, group, grading)
+        Example(messages[:index], turn.message, condition, source, group, _with_references(grading, turn))
         for index, turn in enumerate(turns)
         if turn.trained
     ]
+
+
+def _with_references(grading: Mapping[str, Any], turn: Turn) -> Mapping[str, Any]:
+    """Add the correct answers of a turn to those that `grading.references` lists."""
+    if not turn.references:
+        return grading
+    listed = grading.get("references") or []
+    if not isinstance(listed, list):
+        raise RowError(f"`references` in `grading` must be a list of texts: got {listed!r:.60}")
+    return {**grading, "references": [*turn.references, *listed]}
 
 
 def _with_opening(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:

@@ -6,7 +6,8 @@ Rewards, `--match`, evaluations, guards, exports, pass@k and the preflight all t
 
 A grader is a dataclass whose fields are the options that a recipe can set. Options are checked when the grader is
 created and listed by `hrm-align rewards`. Each class is imported on first use. A verifiable grader also turns a
-reference into a wrong answer (`corrupt_reference`), which the preflight uses to check that wrong answers get 0.
+reference into a wrong answer (`corrupt_reference`), which the preflight uses to check that wrong answers get 0. A row may
+have several references (`hrm_align.rewards.references`); a grader sees one at a time.
 """
 
 from __future__ import annotations
@@ -145,9 +146,11 @@ GRADERS = {
     "exact": "hrm_align.rewards.text_rewards:Exact",
     "numeric": "hrm_align.rewards.text_rewards:Numeric",
     "answer": "hrm_align.rewards.text_rewards:Answer",
+    "choice": "hrm_align.rewards.choice_rewards:Choice",
     "json": "hrm_align.rewards.json_rewards:Json",
     "json_fields": "hrm_align.rewards.json_rewards:JsonFields",
     "json_schema": "hrm_align.rewards.json_rewards:JsonSchemaValid",
+    "tool_calls": "hrm_align.rewards.tool_rewards:ToolCalls",
     "sql": "hrm_align.rewards.sql_rewards:Sql",
     "code": "hrm_align.rewards.code_rewards:Code",
     "format": "hrm_align.rewards.text_rewards:Format",

@@ -22,6 +22,7 @@ from hrm_align.rewards.answer_forms import FormCheck, FormText
 from hrm_align.rewards.base import RewardSpec, Verifiable, create_grader
 from hrm_align.rewards.batches import BATCH_ROWS, score_all
 from hrm_align.rewards.preflight_report import FAULTS, PreflightReport, Reading, RewardReport
+from hrm_align.rewards.references import list_references, with_reference
 from hrm_align.rewards.suite import RewardSuite
 
 if TYPE_CHECKING:
@@ -206,7 +207,9 @@ class _Preflight:
     ) -> dict[int, _Corrupted]:
         """Grade a corrupted reference of each gradable row. Return index of the row -> its corrupted reference.
 
-        A reference on which the reward failed is left out: reading it here, outside the workers, might hang as well. If a corrupted reference is rewarded, another one is graded: a reference may be equal to a corrupted one.
+        A reference on which the reward failed is left out: reading it here, outside the workers, might hang as well. If
+        a corrupted reference is rewarded, another one is graded: it may be equal to the reference, or to another
+        reference of the row.
         """
         grader = self._verifiable[name]
         rows = [
@@ -219,16 +222,16 @@ class _Preflight:
             row: _Corrupted(texts[place], scored.values[place], scored.failed.get(place), read[place])
             for place, row in enumerate(rows)
         }
-        otherwise: Any = getattr(grader, "corrupt_otherwise", None)
-        passing = [row for row, wrong in corrupted.items() if wrong.value == references.values[row] == 1]
-        if otherwise is not None and passing:
-            texts = [otherwise(examples[row]) for row in passing]
-            scored = self._score(texts, [examples[row] for row in passing], only=name, extract=extract)[name]
-            read = scored.extracted or [None] * len(passing)
-            for place, row in enumerate(passing):
+        others = {row: _other_corruptions(grader, examples[row], texts[place]) for place, row in enumerate(rows)}
+        passing = [row for row in rows if corrupted[row].value == references.values[row] == 1]
+        while tried := {row: text for row in passing if (text := next(others[row], None)) is not None}:
+            scored = self._score([*tried.values()], [examples[row] for row in tried], only=name, extract=extract)[name]
+            read = scored.extracted or [None] * len(tried)
+            for place, (row, text) in enumerate(tried.items()):
                 if scored.values[place] == 0 and place not in scored.failed:
-                    corrupted[row] = _Corrupted(texts[place], 0.0, None, read[place])
+                    corrupted[row] = _Corrupted(text, 0.0, None, read[place])
                     self._report.rewards[name].corrupted_again += 1
+            passing = [row for row in tried if corrupted[row].value == 1]
         return corrupted
 
     def _check_forms(self, examples: Sequence[Example], references: Mapping[str, _Scored]) -> None:
@@ -264,6 +267,15 @@ class _Preflight:
             name: _Scored(values, scores.why.get(name, {}), failed.get(name, {}), scores.extracted.get(name, []))
             for name, values in scores.values.items()
         }
+
+
+def _other_corruptions(grader: Verifiable, example: Example, text: str) -> Iterator[str]:
+    """Yield further corrupted references of a row: of the first one once for each further reference, then another way."""
+    for _ in list_references(example)[1:]:
+        text = grader.corrupt_reference(with_reference(example, text))
+        yield text
+    if hasattr(grader, "corrupt_otherwise"):
+        yield grader.corrupt_otherwise(example)
 
 
 def _find_fault(

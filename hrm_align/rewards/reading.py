@@ -136,6 +136,16 @@ def stated_answer(text: str) -> Reading | None:
     return None
 
 
+def text_after_answer(text: str) -> str:
+    """Return the text after the answer that `stated_answer` finds; empty for a text without boxes and markers."""
+    text = plain_text(text)
+    boxes = _boxes(text)
+    if boxes:
+        return text[boxes[-1][1] + 1 :]
+    marked = _marked(text)
+    return marked[-1][2] if marked else ""
+
+
 def boxed_answers(text: str) -> list[str]:
     r"""Return the content of every outermost `\boxed{...}` with balanced braces.
 

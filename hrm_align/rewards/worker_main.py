@@ -186,18 +186,16 @@ def _extract_answer(reward: Loaded, completion: str) -> str | None:
 
 def _load_grader(grader: Any) -> Loaded:
     from hrm_align.errors import UserError
+    from hrm_align.rewards.references import grade_row
 
     warning = getattr(grader, "prepare", lambda: None)()
-    grade_with_reason = getattr(
-        grader, "grade_with_reason", lambda completion, row: (grader.grade(completion, row), None)
-    )
     doubt_reference = getattr(grader, "doubt_reference", lambda row: None)
 
     def grade(rows: Sequence[Row]) -> tuple[Any, dict[int, str]]:
         values, why = [], {}
         for index, row in enumerate(rows):
             try:
-                value, reason = grade_with_reason(row["completion"], types.SimpleNamespace(**row))
+                value, reason = grade_row(grader, row["completion"], types.SimpleNamespace(**row))
             except UserError as error:
                 value, reason = None, str(error)
             values.append(value)

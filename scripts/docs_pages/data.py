@@ -9,7 +9,15 @@ from docs_pages.tables import code, plain, table
 from hrm_align.data.readers import SUFFIXES
 from hrm_align.data.schemas import OPTIONAL, SCHEMAS
 from hrm_align.rendering import CONDITION_TOKENS, DEFAULT_CONDITION, ROLES
-from hrm_align.rewards import answer_forms, math_rewards, reading
+from hrm_align.rewards import (
+    answer_forms,
+    choice_reading,
+    math_rewards,
+    reading,
+    references,
+    tool_reading,
+    tool_rewards,
+)
 from hrm_align.rewards.base import GRADERS, Verifiable, list_options, match_names, reward_class
 from hrm_align.rewards.preflight_report import FAULTS
 
@@ -95,14 +103,30 @@ def graders_page() -> str:
         "",
         *_sections(math_rewards.__doc__),
         "",
+        "## Several references a row",
+        "",
+        *_sections(references.__doc__),
+        "",
+        "## Which choice a text makes",
+        "",
+        *_sections(choice_reading.__doc__),
+        "",
+        "## Which tool calls a text makes",
+        "",
+        *_sections(tool_reading.__doc__),
+        "",
+        "## When tool calls are equal",
+        "",
+        *_sections(tool_rewards.__doc__),
+        "",
     ]
     return "\n".join(lines)
 
 
 def _sections(text: str | None) -> list[str]:
-    """Return the lines of a module's docstring; an indented list becomes a list of Markdown."""
+    """Return the lines of a module's docstring; an indented list becomes a list of Markdown, and other indented lines are code."""
     lines = inspect.cleandoc(text or "").splitlines()
-    return [line.strip() if re.match(r" *(\d\.|-) ", line) else re.sub(r"^ {3,}", "   ", line) for line in lines]
+    return [line.strip() if re.match(r" *(\d\.|-) ", line) else re.sub(r"^ {5,}", "   ", line) for line in lines]
 
 
 def _paragraph(text: str | None) -> str:

@@ -33,6 +33,8 @@ GRADED = {
     "json_fields": ('{"a": 1}', {}, ' {"a":1}', '{"a":1}'),
     "json_schema": ('{"a": 1}', {"schema": {"properties": {"a": {"type": "integer"}}}}, '```\n{"a":2}\n```', '{"a":2}'),
     "sql": ("SELECT 1", {"database": "t.sql"}, "<think>?</think>\nSELECT 2 - 1", "SELECT 2 - 1"),
+    "choice": ("C", {"choices": ["a", "b", "c"]}, "<think>B</think>It is (C).", "C"),
+    "tool_calls": ('{"name": "f", "arguments": {}}', {}, "<think>g()</think>f()", '[{"arguments": {}, "name": "f"}]'),
     "code": (PROGRAM, {"call": "f", "tests": [[[1], 2], [[5], 6]]}, f"<think>?</think>{PROGRAM}", PROGRAM),
 }
 READS_NOTHING = {
@@ -42,6 +44,8 @@ READS_NOTHING = {
     "json": "{",
     "json_fields": "",
     "json_schema": "{a: 1}",
+    "choice": r"\boxed{A} \boxed{B}",
+    "tool_calls": "<tool_call>{",
 }
 
 
