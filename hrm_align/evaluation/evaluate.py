@@ -32,7 +32,8 @@ class Evaluation:
     Args:
         score: score over all rows.
         groups: scores by the rows' group, as `label_group` names it; empty if no row has a group.
-        samples: one entry per row: source, prompt, expected, generated, value, correct, and if requested extracted.
+        samples: one entry per row: source, prompt, expected, the row's grading if any, generated, value, correct, and if
+            requested extracted.
         unfinished: number of answers without an end token within the limit.
     """
 
@@ -193,6 +194,7 @@ def graded(
                 "source": example.source,
                 "prompt": example.messages[-1].content,
                 "expected": example.reference,
+                **({"grading": dict(example.grading)} if example.grading else {}),
                 "generated": text,
                 **({"extracted": grade.extracted} if extract else {}),
                 "value": value,

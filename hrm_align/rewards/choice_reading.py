@@ -7,10 +7,11 @@ only alone, in parentheses, or after `option`; A, I and numbers are no labels wh
 that decides is
 
     1. the match of the option `pattern` of the grader, if it is set
-    2. the last box, or the text after the last marker (`hrm_align.rewards.reading`), if it names an option; `the correct
+    2. the value of `answer`, `choice` or `option` in a JSON object (found as by the grader `json`)
+    3. the last box, or the text after the last marker (`hrm_align.rewards.reading`), if it names an option; `the correct
        option is`, `the answer should be` and their like are markers here
-    3. what the last line states after `so`, if it names an option
-    4. the whole text, if it names one option only; or else a last line that is a choice, or else the last statement such as
+    4. what the last line states after `so`, if it names an option
+    5. the whole text, if it names one option only; or else a last line that is a choice, or else the last statement such as
        `I choose C` or `C is correct`, unless the first line is another choice
 
 An option that the text rejects is not named: `not C`, `rather than C`, `C is wrong`, and every option in a clause with such a
@@ -24,7 +25,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from hrm_align.rewards.reading import plain_text, read_answer, stated_answer, text_after_answer
+from hrm_align.data.strict_json import parse_value
+from hrm_align.rewards.reading import plain_text, read_answer, read_json, stated_answer, text_after_answer
 
 TEXT_CHARACTERS = 50_000  # of a text without a marker, its last ones; of a text after a statement, its first ones
 LINE_CHARACTERS = 200  # longest line that is nothing but a choice, with its options as one character each
@@ -37,6 +39,7 @@ _LABEL, _TEXT = 0xE000, 0xE100
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
 P, T = "[\ue000-\ue1ff]", "[\ue100-\ue1ff]"
 
+_JSON_KEYS = ("answer", "choice", "option", "final_answer", "correct_answer", "correct_option")
 _LATEX = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|rm|bf)\s*\{([^{}]*)\}")
 _MARKUP = re.compile(r"\$|\\[()\[\]]|`|~~[^~\n]*~~|\\[,;! ]")
 _KIND = r"(?:answer|option|choice|alternative|letter|response|solution|selection|pick)"
@@ -114,6 +117,8 @@ def read_choice(text: str, options: Options, pattern: str | None = None) -> int 
     """
     if pattern is not None:
         return _only(_named(_marked_options(read_answer(text, pattern).answer or "", options)))
+    if (value := _json_answer(text)) is not None:
+        return _only(_named(_marked_options(value[:TEXT_CHARACTERS], options)))
     text = _clean(plain_text(text))
     text = _OTHER_MARKER.sub(r"\1answer", _NOT_STATED.sub(r"\1\2one ", text))
     text = _IS.sub(lambda match: f"{match[1] or match[2]} is", text)
@@ -130,6 +135,16 @@ def read_choice(text: str, options: Options, pattern: str | None = None) -> int 
         if re.search(P, marked):
             return _only(_named(marked))
     return _read_whole(_marked_options(text[-TEXT_CHARACTERS:], options))
+
+
+def _json_answer(text: str) -> str | None:
+    """Return the only value of `answer`, `choice` or `option` in the JSON object of a text; None without one."""
+    try:
+        value = parse_value(read_json(text).encode("utf-8", "surrogatepass"))
+    except ValueError:
+        return None
+    values = [value[key] for key in value if key.lower() in _JSON_KEYS] if isinstance(value, dict) else []
+    return _PRIVATE.sub("", str(values[0])) if len(values) == 1 else None
 
 
 def _clean(text: str) -> str:

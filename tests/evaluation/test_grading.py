@@ -77,6 +77,8 @@ def test_evaluate_names_the_score_for_its_grader(capsys, folder: Path, name: str
     assert sum(line["value"] for line in lines) == report["correct"] == sum(line["correct"] for line in lines)
     if known:
         assert all(line["extracted"] == line["expected"] for line in lines if line["correct"])
+    code, out, err = run(capsys, "rewards", name, "--data", saved, "--json")
+    assert code == 0 and json.loads(out)["graded"] == 6, "saved rows hold what their grader needs: " + err + out
     code, out, _ = run(capsys, "evaluate", *flags)
     assert code == 0 and f"{name} match".replace("_", " ") in out.replace("\n", " ")
 

@@ -288,6 +288,7 @@ not C|It is not C|It's not C.|C is wrong.|C is incorrect|The answer is not C.|Th
 The answer is C is wrong.|Answer: not C|Answer: C is incorrect|C isn't right|Neither B nor C|not Nice|The answer is not Nice.|Nice is wrong|~~C~~
 C. Paris|The answer is C. Paris|The answer is (C) Paris.|\\boxed{C. Paris}|C: Paris|Paris (C)|The answer is C. Wait, C is wrong.
 I don't think the answer is C.|I doubt the answer is C|It is not true that the answer is C.|\\boxed{C} is wrong.|\\boxed{C} isn't right|Not the answer: C
+{"answer": "A or C"}|{"answer": ["A", "C"]}|{"answer": null, "other": "C"}|{"answer": "A", "choice": "C"}
 A. Lyon\\nB. Paris\\nC. Nice\\nD. Lille|(A) Lyon (B) Paris (C) Nice (D) Lille|A) Lyon\\nB) Paris\\nC) Nice\\nD) Lille\\n|Lyon\\nParis\\nNice\\nLille
 It is a place.|A place in France.|I think it is in France.|I|The answer is 3|The answer is E|E|C++|Vitamin C|Washington D.C.|37°C
 <think>The answer is C.|<think>C</think>| |I can answer a question about this.
@@ -295,6 +296,8 @@ It is a place.|A place in France.|I think it is in France.|I|The answer is 3|The
 
 # These choose C.
 REASONED = [
+    '{"answer": "C", "explanation": "A is inland"}',
+    'Here it is:\n```json\n{"reason": "A and B are inland", "Answer": "(C) Nice"}\n```\nDone.',
     "It is not A, it is C.",
     "It is not A but C.",
     "C, not A.",
