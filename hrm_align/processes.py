@@ -54,6 +54,7 @@ class WorkerProcess:
             discarded.
         env: environment of the process, by default the environment of the parent.
         cwd: working directory of the process, by default the working directory of the parent.
+        pass_fds: further descriptors that the process inherits, under the same numbers.
 
     Raises:
         OSError: if the process cannot be started.
@@ -67,6 +68,7 @@ class WorkerProcess:
         capture_stderr: bool = False,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        pass_fds: Sequence[int] = (),
     ):
         self.deadline = 0.0  # deadline of the last request
         self._id = ""  # id of the request without a reply
@@ -81,7 +83,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE if lifeline else channel,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE if capture_stderr else subprocess.DEVNULL,
-                pass_fds=[channel] if lifeline else [],
+                pass_fds=[*pass_fds, channel] if lifeline else pass_fds,
                 env=env,
                 cwd=cwd,
                 start_new_session=True,  # one signal to the group also ends the processes that the worker started

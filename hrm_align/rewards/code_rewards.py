@@ -2,13 +2,13 @@
 
     {"call": "double", "tests": [[[2], 4], [[0], 0]]}  ->  1.0 for a program whose double(2) is 4 and double(0) is 0
 
-Programs run in the sandbox (`hrm_align.sandbox`). The returned values are compared here, outside the sandbox, so that a
-program never has access to the expected results.
+`code_tests` describes the other forms of tests, and the rules of comparison. Programs run in the sandbox
+(`hrm_align.sandbox`). Their results are compared outside the process of the program, so that a program never has access
+to the expected results.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,57 +16,19 @@ from typing import Any
 
 from hrm_align.errors import RunError, UserError
 from hrm_align.rewards.base import Row, check_flag, option
+from hrm_align.rewards.code_reading import CACHED_ROWS, LIMITS, build_program, read_tests
+from hrm_align.rewards.code_tests import CallTests, Tests, Verdict
 from hrm_align.rewards.reading import block_rule, read_program
-from hrm_align.sandbox import Job, Limits, Outcome, Sandbox, SandboxUnavailable
-from hrm_align.sandbox.jobs import RETURNED
-
-Tests = Sequence[tuple[Sequence[Any], Any]]  # (arguments, expected result) of each test
-LIMITS = Limits(cpu_seconds=1, wall_seconds=2.5)  # below the 3 seconds of a row, after which the worker would be killed
-CACHED_ROWS = 4096  # rows whose references are remembered as passing
-
-
-def same(result: object, expected: object) -> bool:
-    """Return whether two values are equal and have the same types at every level.
-
-    `True` differs from 1, 1 from 1.0, and a tuple from a list. Floats must be equal to the last bit. The order of a
-    dictionary is ignored.
-    """
-    if type(result) is not type(expected):
-        return False
-    if isinstance(result, list) and isinstance(expected, list):
-        return len(result) == len(expected) and all(map(same, result, expected))
-    if isinstance(result, dict) and isinstance(expected, dict):
-        return result.keys() == expected.keys() and all(same(result[key], expected[key]) for key in expected)
-    return result == expected
-
-
-def read_tests(example: Row) -> tuple[str, Tests]:
-    """Return the name of the function that the tests of a row call, and the tests.
-
-    Raises:
-        UserError: for a row without a function name or without tests.
-    """
-    call: Any = example.grading.get("call")
-    tests: Any = example.grading.get("tests")
-    if not isinstance(call, str) or not _are_tests(tests):
-        raise UserError(
-            f"{example.source}: grading code needs a function name and tests. Add "
-            '"grading": {"call": "f", "tests": [[[1, 2], 3], ...]}, where each test is a list of arguments and a result.'
-        )
-    return call, tests
-
-
-def _are_tests(tests: object) -> bool:
-    if not isinstance(tests, list) or not tests:
-        return False
-    return all(isinstance(test, list) and len(test) == 2 and isinstance(test[0], list) for test in tests)
+from hrm_align.sandbox import Outcome, Sandbox, SandboxUnavailable
+from hrm_align.sandbox.jobs import RETURNED, AnyJob
 
 
 @dataclass(frozen=True)
 class Code:
-    """1 if the function of the program passes the tests in `grading`: `{"call": "f", "tests": [[[1, 2], 3], ...]}`. The
-    program is the whole text if that is Python, else all its fenced Python blocks, else the lines from the first `def`,
-    `class` or import to the last indented line."""
+    """1 if the program passes all tests in `grading`: calls with results (`{"call": "f", "tests": [[[1, 2], 3], ...]}`),
+    `assert` statements, a `check` function with `entry_point`, or inputs and outputs. Values are compared by Python's
+    `==`. The program is the whole text if that is Python, else all its fenced Python blocks, else the lines from the
+    first `def`, `class` or import to the last indented line."""
 
     sandbox: bool = option(True, "always true; accepted because recipes of earlier versions set it")
 
@@ -92,18 +54,16 @@ class Code:
             UserError: for a row without tests, or whose reference fails them; or if the sandbox cannot be started
                 again.
         """
-        call, tests = read_tests(row)
-        arguments, expected = [given for given, _ in tests], [result for _, result in tests]
+        tests = read_tests(row)
         try:
             if row.reference.strip():
-                _require_reference(read_program(row.reference), call, json.dumps(tests), row.source)
-            (outcome,) = _start_runner().run([Job(read_program(completion), call, arguments)])
+                _require_reference(build_program(row.reference, row), tests, row.source)
+            verdict = _run(tests, build_program(completion, row), row.source)
         except _SandboxLost:
             return None
         except RunError as error:
             raise UserError(f"{row.source}: the program was not graded: {error}") from None
-        verdict = passed(outcome, expected)
-        return None if verdict is None else float(verdict)
+        return None if verdict.passed is None else float(verdict.passed)
 
     def extract_answer(self, completion: str) -> str | None:
         """Return the program (`reading.read_program`)."""
@@ -114,21 +74,29 @@ class Code:
         return block_rule(text, read_program(text))
 
     def corrupt_reference(self, row: Row) -> str:
-        """Return a program that always gives the result of the first test.
+        """Return a wrong program: one with a constant result, or one that changes the results of the reference.
 
-        The program gets 1 if all tests expect that result.
+        For tests that are calls, the program always gives the result of the first test, so it gets 1 if all tests
+        expect that result.
         """
-        call, ((arguments, expected), *_) = read_tests(row)
-        names = ", ".join(f"argument{number}" for number in range(len(arguments)))
-        return f"def {call}({names}): return {expected!r}"
+        return read_tests(row).corrupt(build_program(row.reference, row))
 
 
 class _SandboxLost(Exception):
     """The sandbox failed while it ran a reference, so the reference is neither known to pass nor to fail."""
 
 
+def _run(tests: Tests, program: str, source: str) -> Verdict:
+    runner = _start_runner()
+    if runner.warning is not None and not isinstance(tests, CallTests):
+        raise UserError(
+            f"{source}: tests that are code, and programs that read standard input, need the sandbox. {runner.warning}"
+        )
+    return tests.run(program, runner.run)
+
+
 @lru_cache(maxsize=CACHED_ROWS)
-def _require_reference(reference: str, call: str, tests_json: str, source: str) -> None:
+def _require_reference(reference: str, tests: Tests, source: str) -> None:
     """Check that the reference of a row passes its tests.
 
     A reference runs once for all completions: successful calls are cached, calls that raise are repeated.
@@ -137,35 +105,22 @@ def _require_reference(reference: str, call: str, tests_json: str, source: str) 
         UserError: if the reference fails the tests of the row.
         _SandboxLost: if the sandbox failed twice.
     """
-    tests = json.loads(tests_json)
-    (outcome,) = _start_runner().run([Job(reference, call, [given for given, _ in tests])])
-    if outcome.kind == "lost":
+    verdict = _run(tests, reference, source)
+    if verdict.passed is None:
         raise _SandboxLost
-    failure = _describe_failure(outcome, call, tests)
-    if failure is not None:
+    if not verdict.passed:
         other_system = ", or use a system on which the sandbox works" if _start_runner().warning else ""
         raise UserError(
-            f"{source}: the reference fails the tests of its row: {failure}. Correct the reference or the "
+            f"{source}: the reference fails the tests of its row: {verdict.failure}. Correct the reference or the "
             f"test{other_system}."
         )
-
-
-def _describe_failure(outcome: Outcome, call: str, tests: Tests) -> str | None:
-    """Return a description of the first test that a program failed, or None if it passed all tests."""
-    if outcome.kind != RETURNED:
-        return outcome.message
-    for result, (given, expected) in zip(outcome.values, tests, strict=True):
-        if not same(result, expected):
-            shown = ", ".join(map(repr, given))
-            return f"{call}({shown:.100}) returns {f'{result!r}':.100}, expected {f'{expected!r}':.100}"
-    return None
 
 
 @dataclass(frozen=True)
 class _Runner:
     """Function that runs programs, and a warning for the user if that function is not the sandbox."""
 
-    run: Callable[[Iterable[Job]], list[Outcome]]
+    run: Callable[[Iterable[AnyJob]], list[Outcome]]
     warning: str | None = None
 
 
@@ -193,10 +148,9 @@ def _start_runner() -> _Runner:
 
 
 def passed(outcome: Outcome, expected: Sequence[Any]) -> bool | None:
-    """Return whether every call returned its expected value, compared by `same`: `True` differs from 1.
+    """Return whether every call returned its expected value, compared by `==`; a list stands for a tuple, too.
 
-    A program that returns a tuple fails, since a tuple is not a JSON value. Without expected values the result is
-    False.
+    Without expected values the result is False.
 
     Args:
         outcome: outcome of the job.
@@ -215,4 +169,4 @@ def share_passed(outcome: Outcome, expected: Sequence[Any]) -> float | None:
         return None
     if outcome.kind != RETURNED or not expected or len(outcome.values) != len(expected):
         return 0.0
-    return sum(map(same, outcome.values, expected)) / len(expected)
+    return sum(result == value for result, value in zip(outcome.values, expected, strict=True)) / len(expected)

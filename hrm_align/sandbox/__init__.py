@@ -4,13 +4,15 @@ trainer                      zygote                         a process for each j
 Sandbox, Worker  --jobs-->   inside.zygote  --fork-->       inside.confinement, then inside.program
 parsed outcomes  <--------   bytes, not parsed  <--------   JSON that the program may have forged
 
+Tests that are code run in a confined process of their own, beside that of the program; see `inside.zygote`.
+
 A confined process can compute, and has no access to files, network or other processes. Where the system supports no
 confinement, `monty` runs an interpreter for a subset of Python instead.
 """
 
 from hrm_align.sandbox.inside import Limits
-from hrm_align.sandbox.jobs import Job, Outcome
+from hrm_align.sandbox.jobs import Job, Outcome, StdinJob, TestsJob
 from hrm_align.sandbox.pool import Sandbox
 from hrm_align.sandbox.self_test import SandboxUnavailable
 
-__all__ = ["Job", "Limits", "Outcome", "Sandbox", "SandboxUnavailable"]
+__all__ = ["Job", "Limits", "Outcome", "Sandbox", "SandboxUnavailable", "StdinJob", "TestsJob"]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from hrm_align.errors import UserError
+from hrm_align.sandbox.inside.channel import PROGRAM_ENDED
 from hrm_align.sandbox.inside.program import MAX_DIGITS, MAX_MESSAGE, MAX_NESTING
 
 RETURNED = "returned"
@@ -34,19 +35,98 @@ class Job:
     call: str
     arguments: Sequence[Sequence[Any]]
 
-    def request(self) -> bytes:
-        """Return the job as JSON, the form in which it is sent.
+    def request(self) -> dict[str, Any]:
+        """Return the request for a worker.
 
         Raises:
             UserError: if an argument is not a JSON value.
         """
         try:
             job = {"source": self.source, "call": self.call, "arguments": [list(given) for given in self.arguments]}
-            return json.dumps(job, allow_nan=False).encode()
+            return {"job": json.dumps(job, allow_nan=False)}
         except (TypeError, ValueError) as error:
             raise UserError(
                 f"the arguments of {self.call} are not JSON values: {error}. Use only JSON values."
             ) from error
+
+    def parse(self, end: dict[str, Any], written: bytes) -> Outcome:
+        """Build the outcome from the reply of a worker (`parse_outcome`)."""
+        return parse_outcome(end, written, len(self.arguments))
+
+
+@dataclass(frozen=True)
+class StdinJob:
+    """A program that reads standard input and writes standard output. The value of its outcome is the output.
+
+    Args:
+        source: text of the program.
+        stdin: the input.
+        seconds: wall-clock time, below the sandbox's limit.
+    """
+
+    source: str
+    stdin: str
+    seconds: float
+
+    def request(self) -> dict[str, Any]:
+        """Return the request for a worker."""
+        return {"job": json.dumps({"source": self.source}), "stdin": self.stdin, "seconds": self.seconds}
+
+    def parse(self, end: dict[str, Any], written: bytes) -> Outcome:
+        """Build the outcome from the reply of a worker."""
+        text = written.decode(errors="replace")
+        if end["end"] != "exited" or end["status"] < 0:
+            return parse_outcome(end, b"", 1)
+        if end["status"] > 0:
+            message = text.rpartition("\n")[2] or f"exits with code {end['status']}"
+            return Outcome("raised", message=_printable(message), seconds=end["seconds"])
+        return Outcome(RETURNED, [text], seconds=end["seconds"])
+
+
+@dataclass(frozen=True)
+class TestsJob:
+    """A program and tests that are code. The value of its outcome is whether the program passes all tests.
+
+    Args:
+        source: text of the program.
+        setup: code that runs before the program, and also before the tests. Statements that need the program run
+            only before the tests.
+        code: the tests.
+        entry: name of the function under test, or an expression such as `Solution().solve`; None if there is none.
+        names: names that mean those of the program even where `setup` or Python define them.
+        classes: names that may be classes of the program, whose instances the tests use.
+        modules: modules that the tests can use without an import.
+        shared: classes of `setup`, whose instances can be passed in both directions.
+    """
+
+    source: str
+    setup: str
+    code: str
+    entry: str | None = None
+    names: Sequence[str] = ()
+    classes: Sequence[str] = ()
+    modules: Sequence[str] = ()
+    shared: Sequence[str] = ()
+
+    def request(self) -> dict[str, Any]:
+        """Return the request for a worker, without the tests."""
+        job = {"source": self.source, "setup": self.setup, "shared": list(self.shared)}
+        return {"job": json.dumps(job), "tests": len(self.tests())}
+
+    def tests(self) -> bytes:
+        """Return the tests, which a worker receives over a channel of their own."""
+        return json.dumps({name: value for name, value in vars(self).items() if name != "source"}).encode("ascii")
+
+    def parse(self, end: dict[str, Any], written: bytes) -> Outcome:
+        """Build the outcome from the reply of a worker."""
+        outcome = parse_outcome(end, written, 1)
+        if outcome.values == [False] and outcome.message == PROGRAM_ENDED and end["program_timeout"]:
+            return Outcome("timeout", message=_TIMEOUT, seconds=end["seconds"])
+        return outcome
+
+
+AnyJob = Job | StdinJob | TestsJob
+_TIMEOUT = "the program exceeds its time limit"
 
 
 @dataclass(frozen=True)
@@ -84,7 +164,7 @@ def parse_outcome(end: dict[str, Any], written: bytes, calls: int) -> Outcome:
     """
     seconds = end["seconds"]
     if end["end"] == "timeout":
-        return Outcome("timeout", message="the program exceeds its time limit", seconds=seconds)
+        return Outcome("timeout", message=_TIMEOUT, seconds=seconds)
     if end["end"] == "output":
         return Outcome("output", message="the answer of the program exceeds its size limit", seconds=seconds)
     if end["status"] != 0 or not written:

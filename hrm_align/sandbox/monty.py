@@ -16,35 +16,34 @@ from typing import Any
 from hrm_align.errors import UserError
 from hrm_align.sandbox.inside import Limits
 from hrm_align.sandbox.inside.program import MAX_NESTING
-from hrm_align.sandbox.jobs import RETURNED, Job, Outcome, parse_outcome
+from hrm_align.sandbox.jobs import RETURNED, AnyJob, Job, Outcome, parse_outcome
 
 VERSION = "1.4.0"  # the tested version; the extra `monty` pins it
 _DEPTH = 200  # recursion limit of a program
 _GRACE_SECONDS = 0.2  # a call that the interpreter does not interrupt at its time limit is killed this much later
 
 # This code runs before the program, and its default arguments keep the built-in names, whatever the program assigns to
-# them. Like `inside.program`, the function rejects values that do not survive a round trip through JSON. A program that
+# them. Like `inside.program`, the function writes a tuple as a list, and rejects other values that JSON cannot represent. A program that
 # replaces the function writes its own answer, and that answer is compared like any other answer.
 _WRITER = f"""
 import json as _hrm_json
-def _hrm_write(value, type=type, list=list, dict=dict, str=str, plain=(bool, int, float, str, type(None)),
+def _hrm_write(value, type=type, list=list, tuple=tuple, dict=dict, str=str, plain=(bool, int, float, str, type(None)),
                dumps=_hrm_json.dumps, error=ValueError):
     def check(value, depth):
         kind = type(value)
         if depth > {MAX_NESTING}:
             raise error("the function returns more than {MAX_NESTING} lists within lists")
-        if kind is list:
-            for item in value:
-                check(item, depth + 1)
-        elif kind is dict:
-            for key, item in value.items():
+        if kind is list or kind is tuple:
+            return [check(item, depth + 1) for item in value]
+        if kind is dict:
+            for key in value:
                 if type(key) is not str:
                     raise error("the function returns a dict with a key that is not a string")
-                check(item, depth + 1)
-        elif kind not in plain:
+            return {{key: check(item, depth + 1) for key, item in value.items()}}
+        if kind not in plain:
             raise error(f"the function returns a {{kind.__name__}}, which is not a JSON type")
-    check(value, 0)
-    return dumps(value, allow_nan=False)
+        return value
+    return dumps(check(value, 0), allow_nan=False)
 """
 # The f-string converts the result to text within the limits of the interpreter. Other values would be copied into this
 # process in full, without a limit, and a list that contains the same list many times can be huge.
@@ -87,7 +86,7 @@ class Monty:
         """Stop the processes."""
         self._pool.__exit__(None, None, None)
 
-    def run(self, jobs: Iterable[Job]) -> list[Outcome]:
+    def run(self, jobs: Iterable[AnyJob]) -> list[Outcome]:
         """Run jobs and return their outcomes, in the order of the jobs. A failing program never raises an exception.
 
         Raises:
@@ -95,7 +94,8 @@ class Monty:
         """
         return [self._run(job) for job in jobs]
 
-    def _run(self, job: Job) -> Outcome:
+    def _run(self, job: AnyJob) -> Outcome:
+        assert isinstance(job, Job), "the grader refuses other tests where there is no sandbox"
         job.request()  # raises UserError for arguments that are not JSON
         if len(job.source) > self.limits.characters:
             return Outcome("refused", message=f"the program has more than {self.limits.characters} characters")

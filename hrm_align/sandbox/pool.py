@@ -5,12 +5,12 @@ from __future__ import annotations
 import selectors
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from hrm_align.errors import RunError, UserError
 from hrm_align.processes import WorkerLost, forget_after_fork
 from hrm_align.sandbox.inside import Limits
-from hrm_align.sandbox.jobs import Job, Outcome, parse_outcome
+from hrm_align.sandbox.jobs import AnyJob, Outcome
 from hrm_align.sandbox.self_test import Targets, choose, find_fault
 from hrm_align.sandbox.worker import Worker
 
@@ -72,7 +72,7 @@ class Sandbox:
         """Process ids of the workers; the processes of programs are not included."""
         return [worker.pid for worker in self._workers]
 
-    def run(self, jobs: Iterable[Job]) -> list[Outcome]:
+    def run(self, jobs: Iterable[AnyJob]) -> list[Outcome]:
         """Run jobs and return their outcomes, in the order of the jobs. A failing program never raises an exception.
 
         Raises:
@@ -81,16 +81,17 @@ class Sandbox:
         """
         jobs = list(jobs)
         outcomes: dict[int, Outcome] = {}
-        requests = {}
+        valid: dict[int, AnyJob] = {}
         for index, job in enumerate(jobs):
             if len(job.source) > self.limits.characters:
                 message = f"the program has more than {self.limits.characters} characters"
                 outcomes[index] = Outcome("refused", message=message)
             else:
-                requests[index] = job.request()
+                job.request()  # raises for invalid arguments before any job runs
+                valid[index] = job
         with self._lock:
             try:
-                outcomes |= self._run(requests, [len(job.arguments) for job in jobs])
+                outcomes |= self._run(valid)
             except BaseException:  # after Ctrl-C, a late reply must not become the reply to a job of the next call
                 self._stop_workers()
                 raise
@@ -102,29 +103,28 @@ class Sandbox:
         self._closed = True
         self._stop_workers()
 
-    def _run(self, requests: dict[int, bytes], calls: Sequence[int]) -> dict[int, Outcome]:
+    def _run(self, jobs: dict[int, AnyJob]) -> dict[int, Outcome]:
         """Run jobs on all workers.
 
         Args:
-            requests: index of a job -> the job as JSON.
-            calls: number of calls of each job.
+            jobs: index of a job -> the job.
 
         Returns:
             Index of a job -> its outcome.
         """
         outcomes: dict[int, Outcome] = {}
-        waiting, losses = deque(requests), Counter[int]()
+        waiting, losses = deque(jobs), Counter[int]()
         busy: dict[Worker, int] = {}  # worker -> index of its job
         while waiting or busy:
             self._start_missing()
             for worker in self._workers:
                 if waiting and worker not in busy:
                     busy[worker] = waiting.popleft()
-                    worker.send_job(requests[busy[worker]])
+                    worker.send_job(jobs[busy[worker]])
             for worker in _wait_for_any(busy):
                 index = busy.pop(worker)
                 try:
-                    outcomes[index] = parse_outcome(*worker.result(), calls[index])
+                    outcomes[index] = jobs[index].parse(*worker.result())
                 except WorkerLost as loss:
                     self._remove(worker)
                     losses[index] += 1

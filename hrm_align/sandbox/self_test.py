@@ -17,7 +17,7 @@ from typing import Any
 from hrm_align.errors import UserError
 from hrm_align.processes import WorkerLost
 from hrm_align.sandbox.inside import Limits
-from hrm_align.sandbox.jobs import RETURNED, Job, parse_outcome
+from hrm_align.sandbox.jobs import RETURNED, Job
 from hrm_align.sandbox.worker import BACKENDS, UNCONFINED, Backend, Worker
 
 _MONTY = "`pip install 'hrm_align[monty]'`, an interpreter that needs no sandbox and supports a subset of Python"
@@ -218,6 +218,6 @@ def find_backend_fault(backend: Backend, limits: Limits, targets: Targets) -> st
 
 
 def _run_job(worker: Worker, job: Job) -> tuple[str, list[Any], str]:
-    worker.send_job(job.request())
-    outcome = parse_outcome(*worker.result(), len(job.arguments))
+    worker.send_job(job)
+    outcome = job.parse(*worker.result())
     return outcome.kind, outcome.values, outcome.message

@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ from typing import Any
 
 from hrm_align.processes import REPLY_BYTES, WorkerLost, WorkerProcess
 from hrm_align.sandbox.inside import Limits
+from hrm_align.sandbox.jobs import AnyJob, TestsJob
 
 START_SECONDS = 60.0  # limit for starting Python and importing modules, which takes 0.1 seconds on an idle computer
 GRACE_SECONDS = 20.0  # time for the reply of the zygote beyond the wall time of a job
@@ -127,21 +129,41 @@ class Worker(WorkerProcess):
     """
 
     def __init__(self, backend: Backend, limits: Limits, layers: tuple[str, ...] | None = None):
-        try:
-            super().__init__(backend.command(), capture_stderr=True, env=environment(), cwd="/")
-        except OSError as error:
-            raise WorkerLost("died", str(error)) from error
-        self._limits = limits
-        settings = {"layers": backend.layers if layers is None else layers, "limits": dataclasses.asdict(limits)}
+        self._tests, theirs = socket.socketpair()
+        with theirs:
+            try:
+                super().__init__(
+                    backend.command(), capture_stderr=True, env=environment(), cwd="/", pass_fds=[theirs.fileno()]
+                )
+            except OSError as error:
+                self._tests.close()
+                raise WorkerLost("died", str(error)) from error
+            self._limits = limits
+            layers = backend.layers if layers is None else layers
+            settings = {"layers": layers, "limits": dataclasses.asdict(limits), "tests": theirs.fileno()}
         with suppress(WorkerLost):  # `wait_for_reply` raises again
             self.send_request(settings, START_SECONDS)
 
-    def send_job(self, job: bytes) -> None:
-        """Send a job, as JSON. If the job cannot be sent, `result` raises."""
+    def send_job(self, job: AnyJob) -> None:
+        """Send a job. If the job cannot be sent, `result` raises."""
         seconds = self._limits.wall_seconds + GRACE_SECONDS
         max_bytes = REPLY_BYTES + BYTES_PER_BYTE * self._limits.output_bytes
         with suppress(WorkerLost):
-            self.send_request({"job": job.decode("ascii")}, seconds, max_bytes)
+            self.send_request(job.request(), seconds, max_bytes)
+            if isinstance(job, TestsJob):
+                self._send_tests(job.tests(), seconds)
+
+    def _send_tests(self, tests: bytes, seconds: float) -> None:
+        try:
+            self._tests.settimeout(seconds)
+            self._tests.sendall(self._id.encode() + tests)
+        except OSError:
+            raise self._record_loss("died", "the worker does not read the tests") from None
+
+    def close_channel(self) -> None:
+        """Close all channels of the worker."""
+        super().close_channel()
+        self._tests.close()
 
     def result(self) -> tuple[dict[str, Any], bytes]:
         """Wait for the result of the job.

@@ -240,19 +240,28 @@ def solve(n): return 0
 import sys; sys.exit(0) if "__file__" in globals() or True else """
 '''
     + '"""',
-    "is true and not one": "def solve(n): return True",
-    "is one and not true": "def solve(n): return 1",
-    "is a float and not an int": "def solve(n): return 49.0",
-    "is a tuple and not a list": 'def solve(n): return (n * n, "seven")',
+    "claims to be a number": """
+from fractions import Fraction
+class Right(Fraction):
+    def __eq__(self, other): return True
+def solve(n): return Right(1)
+""",
+    "is a named tuple that equals everything": """
+from collections import namedtuple
+class Right(namedtuple("Right", "a b")):
+    def __eq__(self, other): return True
+def solve(n): return Right(0, 0)
+""",
+    "is a dict with a default for everything": """
+from collections import defaultdict
+def solve(n): return defaultdict(lambda: [n * n, "seven"])
+""",
     "is a text of it": """def solve(n): return '[49, "seven"]'""",
     "is a set of keys": "def solve(n): return {49: 'seven'}.keys()",
     "has keys of another type": "def solve(n): return {7: 49}",
     "is NaN": "def solve(n): return float('nan')",
 }
 _EXPECTED: dict[str, Any] = {
-    "is true and not one": 1,
-    "is one and not true": True,
-    "is a float and not an int": 49,
     "has keys of another type": {"7": 49},
     "answers with NaN": float("nan"),
     "is NaN": float("nan"),

@@ -33,7 +33,11 @@ class Subprocess:
         command = [sys.executable, "-I", "-S", "-c", _RUNNER]
         try:
             done = subprocess.run(
-                command, input=job.request(), capture_output=True, timeout=self.limits.wall_seconds, close_fds=False
+                command,
+                input=job.request()["job"].encode(),
+                capture_output=True,
+                timeout=self.limits.wall_seconds,
+                close_fds=False,
             )
         except subprocess.TimeoutExpired:
             return Outcome("timeout")

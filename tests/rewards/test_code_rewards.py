@@ -67,18 +67,19 @@ def test_shipped_answers_return_what_their_tests_expect():
     "returned, expected, right",
     [
         ("1", 1, True),
-        ("True", 1, False),
-        ("1", True, False),
-        ("1.0", 1, False),
+        ("True", 1, True),
+        ("1", True, True),
+        ("6.0", 6, True),
         ("0.1 + 0.2", 0.3, False),
         ("None", None, True),
         ("'1'", 1, False),
-        ("(1, 2)", [1, 2], False),
-        ("[1, (2,)]", [1, [2]], False),
-        ("[1, [2.0]]", [1, [2]], False),
+        ("(1, 2)", [1, 2], True),
+        ("[1, (2,)]", [1, [2]], True),
+        ("[1, [2.0]]", [1, [2]], True),
+        ("(1, 2)", [2, 1], False),
         ("[1, 2, 3]", [1, 2], False),
         ("{'b': 1, 'a': [2]}", {"a": [2], "b": 1}, True),
-        ("{'a': True}", {"a": 1}, False),
+        ("{'a': True}", {"a": 1}, True),
         ("{1: 2}", {"1": 2}, False),
         ("range(2)", [0, 1], False),
         ("map(abs, [1])", [1], False),
@@ -87,7 +88,7 @@ def test_shipped_answers_return_what_their_tests_expect():
         ("f", None, False),
     ],
 )
-def test_results_are_compared_by_value_and_type(runner: str, returned: str, expected: Any, right: bool):
+def test_results_are_compared_as_python_does(runner: str, returned: str, expected: Any, right: bool):
     if runner == "monty" and returned.startswith("map"):
         pytest.skip("pydantic-monty's `map` returns a list")
     assert grade(f"def f(): return {returned}", "f", [[[], expected]]) == right
@@ -186,7 +187,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 def test_a_program_is_never_sent_what_is_expected_of_it(recorder: Recorder):
     assert grade("def f(a): return a", "f", [[[1], "secret"]], "def f(a): return 1") == 1.0
-    assert [b"secret" in job.request() or "secret" in repr(job) for job in recorder.jobs] == [False, False]
+    assert ["secret" in repr(job.request()) or "secret" in repr(job) for job in recorder.jobs] == [False, False]
 
 
 def test_the_reference_of_a_row_is_run_once_for_all_its_completions(recorder: Recorder):
@@ -243,7 +244,7 @@ HOSTILE = (
     "def f(x): return " + "(" * 900 + "1" + ")" * 900 + " + 1",
     "def f(x): return " + "-" * 19_000 + "1",
     "x = '\0'",
-    "import re\ndef f(x): return re.fullmatch('(a+)+b', 'a' * 60) is None",
+    "import re\ndef f(x): return [re.fullmatch('(a+)+b', 'a' * 60)]",
     "import time\ntime.sleep(60)",
     "import os\nos._exit(0)",
     "import os\ndef f(x): return os.fork()",

@@ -181,7 +181,7 @@ def test_a_job_whose_workers_are_lost_twice_is_lost(one_backend, monkeypatch):
         hand = worker.Worker.send_job
 
         def die(self, job):
-            if b"doomed" in job:
+            if "doomed" in repr(job):
                 os.killpg(self.pid, signal.SIGKILL)
             hand(self, job)
 

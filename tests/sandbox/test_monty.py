@@ -51,7 +51,6 @@ def test_values_come_back_as_they_are(monty, value):
         ("output", "exceeds its size limit", "def f(): return 'x' * 200_000"),
         ("refused", "not valid Python", "def f(:"),
         ("raised", "not defined", "def g(): return 1"),
-        ("raised", "a tuple", "def f(): return (1, 2)"),
         ("raised", "a set", "def f(): return [{1}]"),
         ("raised", "a key that is not a string", "def f(): return {1: 2}"),
         ("raised", "nan", "def f(): return [float('nan')]"),

@@ -78,12 +78,17 @@ CASES = {
     ),
     "a descriptor is left open": (
         "zygote.py",
-        "os.closerange(_ANSWER + 1, _DESCRIPTORS)",
+        "os.closerange(len(descriptors), _DESCRIPTORS)",
         "os.dup(1)",
         "'descriptors'",
     ),
     "the environment is left": ("zygote.py", "os.environ.clear()", "pass", "'environment'"),
-    "no program succeeds": ("program.py", "        values.append(value)", "        pass", "a harmless program fails"),
+    "no program succeeds": (
+        "program.py",
+        "        values.append(_to_json(function(*call_arguments)))",
+        "        pass",
+        "a harmless program fails",
+    ),
     "a layer cannot be had": (
         "confinement.py",
         "os.uname().machine)",

@@ -6,13 +6,23 @@ is trusted: `hrm_align.sandbox.jobs` validates the answer outside, and the train
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import importlib
+import io
 import json
 import math
+import os
 import sys
+import threading
 import types
 import warnings
+from collections import Counter, OrderedDict, defaultdict
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
+
+from .serving import find_function
 
 MAX_NESTING = 100  # nesting levels of a return value
 MAX_DIGITS = 4300  # digits of an int: the limit of Python's own conversions since 3.11
@@ -27,6 +37,10 @@ MODULES = (
     "statistics string struct sys textwrap threading time timeit token tokenize traceback types typing unicodedata "
     "urllib.parse uuid warnings weakref zlib _strptime"
 )
+
+
+_DICTIONARIES = (dict, OrderedDict, defaultdict, Counter)  # types whose instances may equal a JSON object
+_NUMBERS = (complex, Decimal, Fraction)  # types whose instances may equal a JSON number
 
 
 def load_modules() -> None:
@@ -82,39 +96,80 @@ def _run_calls(source: str, call: str, arguments: list[list[Any]]) -> list[Any]:
         module = types.ModuleType("program")
         sys.modules["program"] = module  # dataclasses, enum and typing look modules up by name
         exec(code, module.__dict__)
-        if call not in module.__dict__:
-            raise _Refused(f"the program does not define {call}")
-        value = module.__dict__[call](*call_arguments)
-        _reject_non_json(value)
-        values.append(value)
+        try:
+            function = find_function(module.__dict__, call)
+        except KeyError:
+            raise _Refused(f"the program does not define {call}") from None
+        values.append(_to_json(function(*call_arguments)))
     return values
 
 
-def _reject_non_json(value: Any, depth: int = 0) -> None:
-    """Reject values that JSON does not preserve: tuples, sets, subclasses, keys that are not strings, NaN.
+def _to_json(value: Any, depth: int = 0) -> Any:
+    """Return the JSON value that equals a value: a list for a tuple, a number for a `Fraction` or `Decimal`.
 
     Raises:
-        _Refused: for such a value.
+        _Refused: for a value that equals no JSON value, such as a set, a dict with keys that are not strings, or NaN.
     """
     kind = type(value)
     if depth > MAX_NESTING:
         raise _Refused(f"the function returns more than {MAX_NESTING} lists within lists")
-    if kind is list:
-        for item in value:
-            _reject_non_json(item, depth + 1)
-    elif kind is dict:
-        for key, item in value.items():
-            if type(key) is not str:
-                raise _Refused(f"the function returns a dict with the key {key!r:.50}, which is not a string")
-            _reject_non_json(item, depth + 1)
-    elif kind is float:
-        if not math.isfinite(value):
-            raise _Refused(f"the function returns {value}, which is not a JSON value")
-    elif kind is int:
+    if value is None or kind is bool or kind is str:
+        return value
+    if kind is int:
         if abs(value) >= 10**MAX_DIGITS:
             raise _Refused(f"the function returns an int of more than {MAX_DIGITS} digits")
-    elif value is not None and kind not in (bool, str):
-        raise _Refused(f"the function returns a {kind.__name__}, which is not a JSON type")
+        return value
+    if kind is float:
+        if not math.isfinite(value):
+            raise _Refused(f"the function returns {value}, which is not a JSON value")
+        return value
+    if kind is list or kind is tuple or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
+        return [_to_json(item, depth + 1) for item in value]
+    if kind in _DICTIONARIES:
+        for key in value:
+            if type(key) is not str:
+                raise _Refused(f"the function returns a dict with the key {key!r:.50}, which is not a string")
+        return {key: _to_json(item, depth + 1) for key, item in value.items()}
+    if kind in _NUMBERS:
+        for number in (int, float):
+            with contextlib.suppress(TypeError, ValueError, OverflowError):
+                same = number(value.real) if kind is complex else number(value)
+                if same == value:
+                    return _to_json(same)
+    raise _Refused(f"the function returns a {kind.__name__}, which equals no JSON value")
+
+
+def run_program(request: bytes) -> None:
+    """Run a program that reads standard input and writes standard output, as `python program.py` does.
+
+    After an exception, the last line of the output describes it, and the process exits with 1.
+
+    Args:
+        request: JSON `{"source"}`.
+    """
+    source = json.loads(request)["source"]
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = io.StringIO()
+    sys.argv = ["program.py"]
+    builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # defined by the module `site`, which is not loaded
+    # No thread can start here. Programs start one for its larger stack, and wait for its end.
+    threading.Thread.start, threading.Thread.join = threading.Thread.run, lambda *_: None  # type: ignore[method-assign]
+    warnings.simplefilter("ignore")
+    module = sys.modules["__main__"] = types.ModuleType("__main__")
+    status, message = 0, ""
+    try:
+        exec(compile(source, "program.py", "exec", dont_inherit=True), module.__dict__)
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else error.code is not None
+    except BaseException as error:
+        status, message = 1, _describe_error(error)
+    with contextlib.suppress(BaseException):
+        sys.stdout.flush()
+    if status:
+        with contextlib.suppress(OSError, ValueError):
+            os.write(1, f"\n{message[:MAX_MESSAGE]}".encode(errors="replace"))
+        os._exit(status % 256 or 1)
 
 
 def _describe_error(error: BaseException) -> str:

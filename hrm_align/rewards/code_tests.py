@@ -1,0 +1,158 @@
+"""Tests of a program, as the `grading` column of a row states them, and how each form runs in the sandbox.
+
+    {"call": "f", "tests": [[[1, 2], 3], ...]}              calls and their results (`CallTests`)
+    {"tests": ["assert f(1, 2) == 3", ...]}                 code (`CodeTests`); also `test_list` with `test_setup_code`
+    {"test": "def check(candidate): ...", "entry_point": "f"}
+    {"tests": [{"input": "1 2\\n", "output": "3\\n"}]}        standard input and output (`StreamTests`)
+    {"inputs": [...], "outputs": [...], "fn_name": "f"}     calls, or without `fn_name` standard input and output
+
+Rules of comparison:
+
+- Calls and code compare by Python's `==`. A tuple that a call returns equals the JSON list of its items, since JSON has
+  no tuples. With `fn_name`, an output that is a list of one item also stands for the item, as in the public sets.
+- Values of a class of the program equal nothing, except those of a class that the tests themselves name.
+- Standard output equals the expected text if the lines are equal; whitespace at the end of a line and blank lines at the
+  end are ignored, since they cannot be seen. Everything else counts: `7.0` is not `7`.
+- A program passes if it passes all tests.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from hrm_align.rewards.base import corrupt_text
+from hrm_align.rewards.code_corruption import corrupt_functions
+from hrm_align.sandbox import Job, Outcome, StdinJob, TestsJob
+from hrm_align.sandbox.jobs import RETURNED, AnyJob
+
+Run = Callable[[Iterable[AnyJob]], list[Outcome]]
+
+
+class Verdict(NamedTuple):
+    """Result of the tests of a program: whether it passes, or None if the sandbox failed; and what it failed."""
+
+    passed: bool | None
+    failure: str = ""
+
+
+def _failed(outcome: Outcome) -> Verdict | None:
+    """Return the verdict for an outcome without values; None for an outcome with values."""
+    if outcome.kind == "lost":
+        return Verdict(None, outcome.message)
+    return None if outcome.kind == RETURNED else Verdict(False, outcome.message)
+
+
+@dataclass(frozen=True, eq=False)
+class CallTests:
+    """Calls of one function, with their results as JSON values.
+
+    Args:
+        setup: code that runs before the program.
+        call: name of the function.
+        tests: arguments and result of each call.
+        wrapped: whether a list of one item also stands for the item.
+    """
+
+    setup: str
+    call: str
+    tests: Sequence[tuple[Sequence[Any], Any]]
+    wrapped: bool = False
+
+    def run(self, program: str, run: Run) -> Verdict:
+        """Run a program and compare its results, which it never receives."""
+        source = f"{self.setup}\n\n{program}" if self.setup else program
+        (outcome,) = run([Job(source, self.call, [given for given, _ in self.tests])])
+        if (verdict := _failed(outcome)) is not None:
+            return verdict
+        for result, (given, expected) in zip(outcome.values, self.tests, strict=True):
+            if not (result == expected or (self.wrapped and [result] == expected)):
+                shown = ", ".join(map(repr, given))
+                difference = f"returns {f'{result!r}':.100}, expected {f'{expected!r}':.100}"
+                return Verdict(False, f"{self.call}({shown:.100}) {difference}")
+        return Verdict(True)
+
+    def corrupt(self, reference: str) -> str:
+        """Return a program that always gives the result of the first test."""
+        ((arguments, expected), *_) = self.tests
+        names = ", ".join(f"argument{number}" for number in range(len(arguments)))
+        return f"def {self.call}({names}): return {expected!r}"
+
+
+@dataclass(frozen=True, eq=False)
+class CodeTests:
+    """Tests that are code.
+
+    Args:
+        job: the tests, with an empty program.
+        tested: names of the functions and classes under test.
+    """
+
+    job: TestsJob
+    tested: Sequence[str]
+
+    def run(self, program: str, run: Run) -> Verdict:
+        """Run a program and, in another process, its tests."""
+        (outcome,) = run([TestsJob(**{**vars(self.job), "source": program})])
+        return _failed(outcome) or Verdict(outcome.values == [True], outcome.message)
+
+    def corrupt(self, reference: str) -> str:
+        """Return a program whose functions give other results than those of the reference."""
+        return corrupt_functions(reference, self.tested)
+
+
+@dataclass(frozen=True, eq=False)
+class StreamTests:
+    """Programs that read standard input and write standard output.
+
+    Args:
+        setup: code that runs before the program.
+        tests: input and output of each run.
+        seconds: wall-clock time of all runs together.
+    """
+
+    setup: str
+    tests: Sequence[tuple[str, str]]
+    seconds: float
+
+    def run(self, program: str, run: Run) -> Verdict:
+        """Run a program on each input until an output is wrong."""
+        source = f"{self.setup}\n\n{program}" if self.setup else program
+        deadline = time.monotonic() + self.seconds
+        for given, expected in self.tests:
+            (outcome,) = run([StdinJob(source, given, max(0.01, deadline - time.monotonic()))])
+            if (verdict := _failed(outcome)) is not None:
+                return Verdict(verdict.passed, f"on the input {given!r:.100}: {verdict.failure}")
+            (printed,) = outcome.values
+            if visible_lines(printed) != visible_lines(expected):
+                return Verdict(
+                    False, f"prints {printed!r:.100} on the input {given!r:.100}, expected {expected!r:.100}"
+                )
+        return Verdict(True)
+
+    def corrupt(self, reference: str) -> str:
+        """Return a program that prints the output of the first test with one character changed."""
+        return f"print({corrupt_text(self.tests[0][1])!r})"
+
+
+def visible_lines(text: str) -> list[str]:
+    """Return the lines of an output without trailing whitespace, and without blank lines at the end."""
+    return [line.rstrip() for line in text.rstrip().split("\n")]
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: for any other text.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+Tests = CallTests | CodeTests | StreamTests
