@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from hrm_align.data.examples import Example
 from hrm_align.errors import RunError, UserError
-from hrm_align.rewards.base import RewardSpec, check_match, reward_class
+from hrm_align.rewards.base import RewardSpec, add_usage, check_match, reward_class
 from hrm_align.rewards.preflight import BATCH_ROWS
 from hrm_align.rewards.suite import Fault, RewardSuite, Scores
 
@@ -71,6 +71,9 @@ def score_all(
         for name, values in scores.values.items():
             whole.values[name] += values
             whole.why.setdefault(name, {}).update({start + row: why for row, why in scores.why.get(name, {}).items()})
+        for name, missing in scores.unanswered.items():
+            whole.unanswered.setdefault(name, set()).update(start + row for row in missing)
+        whole.usage = add_usage(whole.usage, scores.usage)
         for name, texts in scores.extracted.items():
             whole.extracted.setdefault(name, []).extend(texts)
         whole.faults += [

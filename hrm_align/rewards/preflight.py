@@ -20,6 +20,7 @@ from rich.table import Table
 from hrm_align.errors import UserError
 from hrm_align.progress import counting
 from hrm_align.rewards.base import RewardSpec, Verifiable, create_grader
+from hrm_align.rewards.pairs import PairReport, check_pairs
 from hrm_align.rewards.reading import FALLBACKS
 from hrm_align.rewards.suite import RewardSuite
 
@@ -88,6 +89,7 @@ class PreflightReport:
         rewards: name of the reward -> its report.
         named: the first failing rows, as `reward: file:line: reason`.
         faults: name of the reward -> kind of failure -> number of failures of the reward itself.
+        pairs: name of the judge -> what it made of pairs of answers whose order is known.
         first_fault: name of the reward -> kind of failure -> the first such failure, as `file:line: description`; for
             an exception in a user's function, the description has the line of the function.
     """
@@ -98,6 +100,7 @@ class PreflightReport:
     named: list[str] = field(default_factory=list)
     faults: dict[str, dict[str, int]] = field(default_factory=dict)
     first_fault: dict[str, dict[str, str]] = field(default_factory=dict)
+    pairs: dict[str, PairReport] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-serializable objects."""
@@ -114,6 +117,8 @@ class PreflightReport:
             UserError: if a reward failed on every row, or a larger share of the rows fails.
         """
         self._require_working_rewards()
+        for name, pairs in self.pairs.items():
+            pairs.require(name)
         if self.failing <= (max_fraction or 0) * self.rows:
             return
         named = "".join(f"\n  {line}" for line in self.named)
@@ -153,6 +158,9 @@ class PreflightReport:
             caption += [f"{name}: {line}" for line in [report.describe_fallbacks()] if line]
             first = self.first_fault.get(name, {})
             caption += [f"{name}: {n} x {kind}, first {first[kind]}" for kind, n in self.faults.get(name, {}).items()]
+        caption += [f"{name}: {pairs.describe()}" for name, pairs in self.pairs.items()]
+        if not self.rewards:
+            table.show_header, table.box = False, None
         table.caption, table.caption_justify = escape("\n".join(caption)) or None, "left"
         return table
 
@@ -176,12 +184,25 @@ def preflight(
         indices = sorted(random.Random(seed).sample(range(len(selected)), limit))
         selected = [selected[index] for index in indices]
     check = _Preflight(suite)
+    judges = {suite.names[index]: suite.specs[index] for index in suite.batch_seconds}
+    if len(judges) == len(suite.names):
+        return _with_pairs(check.finish(), suite, judges, selected)
     with counting("checking rewards", len(selected), "rows") as checking:
         for start in range(0, len(selected), BATCH_ROWS):
             batch = selected[start : start + BATCH_ROWS]
             check.check_rows(batch)
             checking.advance(len(batch))
-    return check.finish()
+    return _with_pairs(check.finish(), suite, judges, selected)
+
+
+def _with_pairs(
+    report: PreflightReport, suite: RewardSuite, judges: dict[str, RewardSpec], examples: Sequence[Example]
+) -> PreflightReport:
+    """Add to a report what the judges make of the pairs of the rows."""
+    for name, spec in judges.items():
+        min_right = getattr(create_grader(spec.name, spec.options), "min_right", 0.0)
+        report.pairs[name] = check_pairs(suite, name, min_right, examples)
+    return report
 
 
 class _Scored(NamedTuple):
@@ -206,7 +227,9 @@ class _Preflight:
         self._verifiable = {
             spec.label: grader for spec in suite.specs if (grader := _verifiable_grader(spec)) is not None
         }
-        self._report = PreflightReport(rewards={name: RewardReport(name in self._verifiable) for name in suite.names})
+        # Judges are checked on pairs instead (`hrm_align.rewards.pairs`).
+        self._names = [name for index, name in enumerate(suite.names) if index not in suite.batch_seconds]
+        self._report = PreflightReport(rewards={name: RewardReport(name in self._verifiable) for name in self._names})
         self._totals: dict[str, float] = defaultdict(float)
         self._faults: dict[str, Counter[str]] = {}
         self._first_fault: dict[str, dict[str, str]] = {}
@@ -219,7 +242,7 @@ class _Preflight:
             self._report.rows += 1
             faults = [*self._check_row(row, example, references, corrupted)]
             # An ungradable reference is a failure of the row only if no reward can grade the reference.
-            graded = any(references[name].values[row] is not None for name in self._verifiable or self._suite.names)
+            graded = any(references[name].values[row] is not None for name in self._verifiable or self._names)
             failures = [line for fault, line in faults if fault != "ungradable" or not graded]
             self._report.failing += bool(failures)
             if failures and len(self._report.named) < NAMED_ROWS:
@@ -292,7 +315,7 @@ class _Preflight:
         self, completions: list[str], examples: Sequence[Example], only: list[str] | None = None
     ) -> dict[str, _Scored]:
         """Grade completions and count the failures of the rewards. Return name of the reward -> its values."""
-        scores = self._suite.score(completions, examples, only=only)
+        scores = self._suite.score(completions, examples, only=self._names if only is None else only)
         failed: dict[str, dict[str, str]] = {}  # name of the reward -> source of a row -> description of the failure
         blank = {example.source for text, example in zip(completions, examples, strict=True) if not text.strip()}
         for fault in scores.faults:
