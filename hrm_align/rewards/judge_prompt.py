@@ -53,7 +53,7 @@ def build_messages(
     question = "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages)
     parts = {"question": question, "reference answer": reference, "answer to grade": completion}
     parts = {name: _neutral(text) for name, text in parts.items() if text.strip() or name != "reference answer"}
-    mark = _choose_mark([*parts.values()])
+    mark = _compute_mark([*parts.values()])
     names = [f"the {name}" for name in parts]
     system = _SYSTEM.format(
         parts=f"{', '.join(names[:-1])} and {names[-1]}",
@@ -100,10 +100,6 @@ def _neutral(text: str) -> str:
     return _CONTROL.sub(lambda match: match[0] + " ", text.encode("utf-8", "replace").decode())
 
 
-def _choose_mark(texts: Sequence[str]) -> str:
-    """Return a mark that stands in none of the texts, and depends on nothing but the texts."""
-    digest = "".join(texts)
-    while True:
-        digest = blake2b(digest.encode(), digest_size=8).hexdigest()
-        if not any(digest in text for text in texts):
-            return digest
+def _compute_mark(texts: Sequence[str]) -> str:
+    """Return a mark that depends on nothing but the texts; a text cannot contain the hash of itself."""
+    return blake2b("\0".join(texts).encode(), digest_size=8).hexdigest()

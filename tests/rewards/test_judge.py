@@ -254,17 +254,20 @@ def test_two_processes_that_ask_at_the_same_time_get_the_same_verdicts(tmp_path:
     numbers = itertools.count()
     texts, results = [f"{n}" for n in range(24)], list[Any]()
 
-    def grade() -> None:
+    def grade(together: threading.Barrier) -> None:
         with RewardSuite([judge(server)], folder=tmp_path) as suite:
+            together.wait(30)
             results.append(suite.score(texts, [row("")] * 24))
 
     with JudgeServer(lambda request: reply(f'{{"score": {next(numbers) % 11}}}', seconds=0.1)) as server:
-        threads = [threading.Thread(target=grade) for _ in range(2)]
+        both = threading.Barrier(2)
+        threads = [threading.Thread(target=grade, args=[both]) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        grade()
+        assert len(server.requests) > 24, "some were asked by both"
+        grade(threading.Barrier(1))
     assert results[0].values == results[1].values == results[2].values and None not in results[0].values["judge"]
     assert not any(scores.faults for scores in results) and results[2].usage["judge"]["requests"] == 0
 

@@ -129,14 +129,21 @@ def test_a_run_logs_its_judge_and_resumes_to_the_bit_from_the_verdicts_on_disk(t
         "false",
     ]
     with JudgeServer(digest_score("first"), key=KEY) as server:
-        grpo(whole, data, *flags, "--rewards", entry.format(url=server.url, n=4), "--preflight_samples", "4",
+        grpo(whole, data, *flags, "--rewards", "exact", entry.format(url=server.url, n=4), "--preflight_samples", "4",
              "--max_ungraded_fraction", "1")  # fmt: skip
         shutil.copytree(whole, resumed)
         shutil.rmtree(resumed / "checkpoint-2")
         (resumed / "model.safetensors").unlink()
         server.answer, asked = digest_score("other"), len(server.requests)  # other scores, if it is asked again
         grpo(
-            resumed, data, *flags, "--rewards", entry.format(url=server.url, n=8), "--resume_from_checkpoint", "latest"
+            resumed,
+            data,
+            *flags,
+            "--rewards",
+            "exact",
+            entry.format(url=server.url, n=8),
+            "--resume_from_checkpoint",
+            "latest",
         )
         again = [parts(request)["answer to grade"] for request in server.requests[asked:]]
     assert all(bool((weights(whole)[name] == tensor).all()) for name, tensor in weights(resumed).items())
@@ -145,5 +152,13 @@ def test_a_run_logs_its_judge_and_resumes_to_the_bit_from_the_verdicts_on_disk(t
     assert len(log) == 2 and all(record["rewards/usage/judge/requests"] >= 1 for record in log)
     assert all(record["rewards/usage/judge/prompt_tokens"] % 100 == 0 for record in log)
     assert sum(record.get("rewards/faults/judge/no_verdict", 0) for record in log) >= 1
+    samples = [json.loads(line) for line in (whole / "samples.jsonl").read_text().splitlines()]
+    without = [sample for sample in samples if sample["rewards"]["judge"] is None]
+    assert without and all(
+        sample["generated"].endswith("7") and sample["rewards"]["exact"] is not None for sample in without
+    )
+    assert all((sample["reward"], sample["advantage"]) == (None, 0.0) for sample in without), (
+        "exact alone does not compare"
+    )
     kept = [file for file in whole.rglob("*") if file.is_file() and KEY.encode() in file.read_bytes()]
     assert not kept and "pairs" in json.loads((whole / "run" / "preflight.json").read_text())
