@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
     check_launch(args, recipe.model, samples=True)
     with dry_run(recipe) if args.dry_run else open_run(recipe) as run:
         data = run.read_data()
-        with RewardSuite.of(recipe.rewards) as suite:
+        with RewardSuite.of(recipe.rewards, run.folder / "run") as suite:
             checked = run.check_rewards(suite, data.train)
             with PartialState().main_process_first():
                 start = merged_start(str(recipe.model.model_name_or_path), run.folder / "start")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -21,7 +21,7 @@ from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.output import emit, results
 from hrm_align.rendering import Message
-from hrm_align.rewards.base import GRADERS, list_options, reward_class
+from hrm_align.rewards.base import GRADERS, add_usage, list_options, reward_class
 from hrm_align.rewards.batches import BATCH_ROWS
 from hrm_align.rewards.preflight import PreflightReport, preflight
 from hrm_align.rewards.suite import KINDS, Fault, RewardSpec, RewardSuite
@@ -109,8 +109,8 @@ def read_reward_spec(arguments: argparse.Namespace) -> RewardSpec:
 
 
 def _parse_value(text: str, words: str) -> Any:
-    """Parse an option's value as YAML, as in a recipe; the value of `pattern` is taken as text."""
-    if words.startswith("pattern="):
+    """Parse an option's value as YAML, as in a recipe; the values of `pattern` and `rubric` are taken as text."""
+    if words.startswith(("pattern=", "rubric=")):
         return text
     try:
         return yaml.safe_load(text)
@@ -182,15 +182,20 @@ def _example_of_saved_row(row: dict[str, Any]) -> Example:
 
 
 def grade(suite: RewardSuite, completions: Sequence[str], examples: Sequence[Example]) -> dict[str, Any]:
-    """Grade answers with the only reward of a suite. Returns `reward, n, graded, mean, values, faults, first_fault, why`."""
+    """Grade answers with the only reward of a suite. Returns `reward, n, graded, mean, values, faults, first_fault, why`.
+
+    For a judge the result also has `usage`: requests, tokens and cost.
+    """
     values: list[float | None] = []
     faults: list[Fault] = []
+    usage: dict[str, dict[str, float]] = {}
     why = ""
     for start in range(0, len(completions), BATCH_ROWS):
         part = slice(start, start + BATCH_ROWS)
         scores = suite.score(completions[part], examples[part])
         values += scores.values[suite.names[0]]
         faults += scores.faults
+        usage = add_usage(usage, scores.usage)
         why = why or next(iter(scores.why.get(suite.names[0], {}).values()), "")
     numbers = [value for value in values if value is not None]
     first: dict[str, str | None] = {}
@@ -206,6 +211,7 @@ def grade(suite: RewardSuite, completions: Sequence[str], examples: Sequence[Exa
         "faults": dict(Counter(fault.kind for fault in faults)),
         "first_fault": {kind: detail for kind, detail in first.items() if detail is not None},
         "why": why,
+        **({"usage": usage[suite.names[0]]} if usage else {}),
     }
 
 
@@ -227,17 +233,29 @@ def show_grades(grades: dict[str, Any], as_json: bool) -> None:
     for kind, count in grades["faults"].items():
         table.add_row(f"fault: {kind} ({KINDS[kind]})", str(count))
     console.print(table)
-    for line in [grades["why"], *grades["first_fault"].values()]:
+    for line in [grades["why"], *grades["first_fault"].values(), describe_usage(grades.get("usage", {}))]:
         if line:
             console.print(line, markup=False, highlight=False)
 
 
+def describe_usage(usage: Mapping[str, float]) -> str:
+    """Return what a judge used, such as `64 requests, 0 cached, 12,800 prompt_tokens`; "" for no usage."""
+    return ", ".join(f"{count:,.6g} {name}" for name, count in usage.items())
+
+
 def show_preflight(report: PreflightReport, as_json: bool) -> None:
-    """Print the result of a preflight. Raises UserError (exit code 2) if a row fails."""
+    """Print the result of a preflight. Raises UserError (exit code 2) if a row fails, or a judge has no pairs."""
     if as_json:
         emit(json.dumps(report.to_dict()))
     else:
         Console(file=results()).print(report.render())
+    for name, pairs in report.pairs.items():
+        if not as_json:
+            emit(f"{name}: {describe_usage(pairs.usage) or 'nothing used'}")
+        if not pairs.pairs:
+            raise UserError(
+                f"the rows have no pairs for the preflight of {name}. Give references, or grading.better and grading.worse."
+            )
     report.require(None)
 
 

@@ -285,7 +285,8 @@ class RewardArguments:
         2, "Number of processes for the graders of hrm_align; each user function has one more."
     )
     reward_deadline: float = option(
-        10.0, "Seconds that grading one rollout may take, without the time in which a reward file loads."
+        10.0,
+        "Seconds that grading one rollout may take, without the time in which a reward file loads; `judge` has its own.",
     )
     preflight_samples: int = option(
         200, "Rows whose reference, and a corrupted copy of it, are graded before the run; 0 for none."

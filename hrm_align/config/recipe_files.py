@@ -20,6 +20,12 @@ from hrm_align.errors import UserError
 DATA_KEYS = ("datasets", "eval_datasets", "guard_datasets", "replay_datasets")
 EMBEDDED_BASE = "tiny"  # the model that ships with the package; a folder of this name is another model
 _LAUNCHER_FOLDERS = ("accelerate", "launch")
+REWARD_FILES = (
+    "file",
+    "schema",
+    "rubric",
+    "cache",
+)  # keys of a reward that may hold a path; a rubric may be a text, too
 _BUILDERS = ("json", "csv", "parquet")  # values of `path` with which `data_files` holds the paths
 
 
@@ -88,7 +94,7 @@ def locate(key: str, value: Any, recipe: Path) -> Any:
     if key in DATA_KEYS and isinstance(value, list):
         return [type(entry)(_locate_data(entry, folder)) for entry in value]
     if key == "rewards" and isinstance(value, list):
-        return [type(entry)(_locate_in(entry, ("file", "schema"), folder)) for entry in value]
+        return [type(entry)(_locate_in(entry, REWARD_FILES, folder)) for entry in value]
     return value
 
 
@@ -174,7 +180,7 @@ def absolute(key: str, value: Any) -> Any:
     if key in DATA_KEYS:
         return [_absolute_data(entry) for entry in value]
     if key == "rewards":
-        return [{k: _absolute_path(v) if k in ("file", "schema") else v for k, v in entry.items()} for entry in value]
+        return [{k: _absolute_path(v) if k in REWARD_FILES else v for k, v in entry.items()} for entry in value]
     return value
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hrm_align.rewards.base import metric_name
+from hrm_align.rewards.pairs import Z, wilson_interval
 
-Z = 1.959964  # standard deviations on each side of a 95 % interval
 TOTAL = "all"  # label of the row of a table that counts all rows
 NO_GROUP = "(no group)"  # label of the rows without a group, where other rows have one
 
@@ -74,9 +74,7 @@ class Score:
         if not self.n:
             return math.nan, math.nan
         if not self.partial:
-            centre = (self.correct + Z * Z / 2) / (self.n + Z * Z)
-            spread = Z / (self.n + Z * Z) * math.sqrt(self.rate * (self.n - self.correct) + Z * Z / 4)
-            return max(0.0, centre - spread), min(1.0, centre + spread)
+            return wilson_interval(self.correct, self.n)
         if self.n == 1:
             return 0.0, 1.0
         squares = self.correct + sum(value * value for value in self.partial)

@@ -77,6 +77,48 @@ class Verifiable(Grader, Protocol):
         """Return a wrong answer that is as close to the reference as possible; the reference must be gradable."""
 
 
+@dataclass(frozen=True)
+class BatchGrades:
+    """What a `BatchGrader` returns.
+
+    Args:
+        values: one for each row; None without a value.
+        faults: index of a row -> kind of failure (`hrm_align.rewards.suite.KINDS`) and description, at most 300 characters;
+            -1 for a failure that concerns no single row.
+        usage: what the call used, by name; logged as `rewards/usage/...`.
+    """
+
+    values: list[float | None]
+    faults: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    usage: Mapping[str, float] = field(default_factory=dict)
+
+
+def add_usage(*parts: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Return the sums of what judges used: name of the judge -> name of the count -> sum."""
+    whole: dict[str, dict[str, float]] = {}
+    for part in parts:
+        for judge, counts in part.items():
+            sums = whole.setdefault(judge, {})
+            for name, count in counts.items():
+                sums[name] = sums.get(name, 0) + count
+    return whole
+
+
+@runtime_checkable
+class BatchGrader(Grader, Protocol):
+    """Grader that gets all rows of a call at once, in a worker process of its own, and has a time limit of its own.
+
+    `prepare` of a batch grader receives the folder of the run, or None.
+    """
+
+    @property
+    def batch_seconds(self) -> float:
+        """Time limit for `grade_batch`, in seconds."""
+
+    def grade_batch(self, rows: Sequence[Mapping[str, Any]]) -> BatchGrades:
+        """Grade rows; a row that cannot be graded in time is a fault and has no value."""
+
+
 def option(default: Any, help: str) -> Any:
     """Return a dataclass field that a recipe can set as an option of a grader."""
     return field(default=default, metadata={"help": help})
@@ -155,6 +197,7 @@ GRADERS = {
     "code": "hrm_align.rewards.code_rewards:Code",
     "format": "hrm_align.rewards.text_rewards:Format",
     "length": "hrm_align.rewards.text_rewards:Length",
+    "judge": "hrm_align.rewards.judge_rewards:Judge",
 }
 
 
@@ -195,6 +238,8 @@ def match_fault(name: str) -> str | None:
     if name in match_names():
         return None
     usable = f"use one of {', '.join(match_names())}"
+    if name == "judge":
+        return f"is {name!r}, whose scores depend on a server and have no correct value: {usable}"
     if name in GRADERS:
         return f"is {name!r}, which checks the form of an answer and not whether the answer is correct: {usable}"
     return f"is {name!r}, which is not a grader: {suggest_name(str(name), match_names())}{usable}"

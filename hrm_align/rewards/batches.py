@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hrm_align.rewards.base import add_usage
 from hrm_align.rewards.suite import Fault, RewardSuite, Scores
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def score_all(
         for name, values in scores.values.items():
             whole.values[name] += values
             whole.why.setdefault(name, {}).update({start + row: why for row, why in scores.why.get(name, {}).items()})
+        for name, missing in scores.unanswered.items():
+            whole.unanswered.setdefault(name, set()).update(start + row for row in missing)
+        whole.usage = add_usage(whole.usage, scores.usage)
         for name, texts in scores.extracted.items():
             whole.extracted.setdefault(name, []).extend(texts)
         whole.faults += [

@@ -21,6 +21,7 @@ from hrm_align.progress import counting
 from hrm_align.rewards.answer_forms import FormCheck, FormText
 from hrm_align.rewards.base import RewardSpec, Verifiable, create_grader
 from hrm_align.rewards.batches import BATCH_ROWS, score_all
+from hrm_align.rewards.pairs import check_pairs
 from hrm_align.rewards.preflight_report import FAULTS, PreflightReport, Reading, RewardReport
 from hrm_align.rewards.references import list_references, with_reference
 from hrm_align.rewards.suite import RewardSuite
@@ -53,12 +54,25 @@ def preflight(
         indices = sorted(random.Random(seed).sample(range(len(selected)), limit))
         selected = [selected[index] for index in indices]
     check = _Preflight(suite)
+    judges = {suite.names[index]: suite.specs[index] for index in suite.batch_seconds}
+    if len(judges) == len(suite.names):
+        return _with_pairs(check.finish(), suite, judges, selected)
     with counting("checking rewards", len(selected), "rows") as checking:
         for start in range(0, len(selected), BATCH_ROWS):
             batch = selected[start : start + BATCH_ROWS]
             check.check_rows(batch)
             checking.advance(len(batch))
-    return check.finish()
+    return _with_pairs(check.finish(), suite, judges, selected)
+
+
+def _with_pairs(
+    report: PreflightReport, suite: RewardSuite, judges: dict[str, RewardSpec], examples: Sequence[Example]
+) -> PreflightReport:
+    """Add to a report what the judges make of the pairs of the rows."""
+    for name, spec in judges.items():
+        min_right = getattr(create_grader(spec.name, spec.options), "min_right", 0.0)
+        report.pairs[name] = check_pairs(suite, name, min_right, examples)
+    return report
 
 
 class _Failure(NamedTuple):
@@ -101,7 +115,9 @@ class _Preflight:
         self._verifiable = {
             spec.label: grader for spec in suite.specs if (grader := _verifiable_grader(spec)) is not None
         }
-        self._report = PreflightReport(rewards={name: RewardReport(name in self._verifiable) for name in suite.names})
+        # Judges are checked on pairs instead (`hrm_align.rewards.pairs`).
+        self._names = [name for index, name in enumerate(suite.names) if index not in suite.batch_seconds]
+        self._report = PreflightReport(rewards={name: RewardReport(name in self._verifiable) for name in self._names})
         self._forms = FormCheck()
         self._totals: dict[str, float] = defaultdict(float)
         self._faults: dict[str, Counter[str]] = {}
@@ -117,7 +133,7 @@ class _Preflight:
             self._report.rows += 1
             faults = [*self._check_row(row, example, references, corrupted)]
             # A reference without a value by one reward fails the row only if no other reward gives a value.
-            graded = any(references[name].values[row] is not None for name in self._verifiable or self._suite.names)
+            graded = any(references[name].values[row] is not None for name in self._verifiable or self._names)
             failures = [
                 line
                 for name, fault, line in faults
@@ -251,7 +267,7 @@ class _Preflight:
         self, completions: list[str], examples: Sequence[Example], only: str | None = None, extract: bool = False
     ) -> dict[str, _Scored]:
         """Grade completions and count the failures of the rewards. Return name of the reward -> its values."""
-        names = None if only is None else [only]
+        names = self._names if only is None else [only]
         scores = score_all(self._suite, completions, examples, only=names, extract=extract, most_rescores=RESCORES)
         failed: dict[str, dict[int, _Failure]] = {}  # name of the reward -> index of a row -> failure
         for fault in scores.faults:

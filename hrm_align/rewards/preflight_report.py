@@ -15,6 +15,7 @@ from rich.text import Text
 
 from hrm_align.errors import UserError
 from hrm_align.rewards.answer_forms import FormReport
+from hrm_align.rewards.pairs import PairReport
 from hrm_align.rewards.reading import FALLBACKS
 from hrm_align.rewards.suite import OWN_ROW_SECONDS
 
@@ -185,6 +186,7 @@ class PreflightReport:
         faults: name of the reward -> kind of failure -> number of failures of the reward itself.
         first_fault: name of the reward -> kind of failure -> the first such failure, as `file:line: description`; for
             an exception in a user's function, the description has the line of the function.
+        pairs: name of the judge -> what it made of pairs of answers whose order is known.
         forms: form of answers (`answer_forms.FORMS`) -> prompts that request it, and references that have it.
         warnings: sentences that do not fail the preflight, each with what to do.
     """
@@ -197,6 +199,7 @@ class PreflightReport:
     named: list[str] = field(default_factory=list)
     faults: dict[str, dict[str, int]] = field(default_factory=dict)
     first_fault: dict[str, dict[str, str]] = field(default_factory=dict)
+    pairs: dict[str, PairReport] = field(default_factory=dict)
     forms: dict[str, FormReport] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -234,6 +237,8 @@ class PreflightReport:
             UserError: if a reward failed on every row, or a larger share of the rows fails.
         """
         self._require_working_rewards()
+        for name, pairs in self.pairs.items():
+            pairs.require(name)
         if self.failing <= (max_fraction or 0) * self.rows:
             return
         named = "".join(f"\n  {line}" for line in self.named)
@@ -267,8 +272,10 @@ class PreflightReport:
         """Return what a command prints: a table with one line for each reward, and below it faults, readings, warnings."""
         lines = [*self._describe_faults(), *self._describe_doubts(), *self._describe_readings()]
         lines += [note for form in self.forms.values() for note in form.describe_notes()]
+        lines += [f"{name}: {pairs.describe()}" for name, pairs in self.pairs.items()]
         lines += [f"warning: {warning}" for warning in self.warnings]
-        return Group(self._table(), *(Text(line) for line in lines))
+        table = [self._table()] if self.rewards else []
+        return Group(*table, *(Text(line) for line in lines))
 
     def _table(self) -> Table:
         """Return the counts of each reward; fits 80 columns."""

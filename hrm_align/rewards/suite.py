@@ -7,6 +7,10 @@
 Built-in rewards share a group of workers and grade row by row. A completion that makes a built-in reward crash or hang
 gets 0, like any wrong completion; None would remove the completion from the comparison with its group.
 
+A judge (`hrm_align.rewards.base.BatchGrader`) has a worker process and a deadline of its own, and gets all rows together.
+A row without a verdict gets None, and if other rows of the call have one, the row has no total: the sum of its other
+rewards could not be compared with theirs.
+
 A user-defined reward is a function in a file, similar to a reward function of TRL. Each argument is a list with one
 entry for each completion. The function receives the columns that its parameters name, or all columns with `**columns`:
 
@@ -33,7 +37,8 @@ from typing import TYPE_CHECKING, Any
 
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import RewardSpec
-from hrm_align.rewards.workers import Reply, Request, StartError, WorkerGroup, WorkerPool
+from hrm_align.rewards.worker_groups import batch_limit, build_worker_groups
+from hrm_align.rewards.workers import Reply, Request, StartError, WorkerPool
 
 if TYPE_CHECKING:
     from hrm_align.data.examples import Example
@@ -47,11 +52,15 @@ OWN_ROW_SHARE, OWN_ROW_SECONDS = 0.3, 3.0  # limits for a row of a built-in rewa
 
 KINDS = {
     "raised": "the reward raised an exception or called sys.exit",
-    "timeout": "no reply within the time limit; the worker was killed",
+    "timeout": "no reply within the time limit; the worker was killed, or the judge's server had not answered",
     "died": "the worker ended: os._exit, a crash, or out of memory",
     "garbled": "the worker wrote something other than a valid reply",
     "wrong_length": "the number of values differs from the number of completions",
     "not_a_number": "a value is neither a finite number nor None",
+    "unreachable": "the judge's server could not be reached, or answered with errors, also when it was asked again",
+    "refused": "the judge's server refused the request: key, model, address, or a prompt that is too long",
+    "no_verdict": "the judge's reply was not a score in its scale",
+    "over_budget": "the budget of the judge is spent, so it is not asked any more",
     "skipped": "not started, or stopped, because the deadline of all rewards had passed",
 }
 
@@ -87,6 +96,8 @@ class Scores:
         doubts: if requested, name of the reward -> index of a row -> kind and sentence of a doubt about its reference.
         extracted: if requested, name of each built-in reward -> the text that was graded in each completion, for
             display; None where nothing was extracted or the extraction failed.
+        unanswered: name of each judge -> indices of the rows without a verdict, if other rows have one.
+        usage: name of each judge -> what the call used, by name: requests, tokens, cost.
         seconds: wall-clock time of the call.
         loading_seconds: part of `seconds` in which a new worker loaded its rewards; the deadline does not include this part.
     """
@@ -96,13 +107,16 @@ class Scores:
     why: dict[str, dict[int, str]] = field(default_factory=dict)
     doubts: dict[str, dict[int, tuple[str, str]]] = field(default_factory=dict)
     extracted: dict[str, list[str | None]] = field(default_factory=dict)
+    unanswered: dict[str, set[int]] = field(default_factory=dict)
+    usage: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
     loading_seconds: float = 0.0
 
     def totals(self, weights: Sequence[float]) -> list[float | None]:
         """Return the weighted sum of the rewards for each completion.
 
-        Rewards that gave None are left out of the sum, and rewards with weight 0 are ignored.
+        Rewards that gave None are left out of the sum, and rewards with weight 0 are ignored. A row in `unanswered` has no
+        total.
 
         Args:
             weights: one for each reward, in the order of `values`.
@@ -111,10 +125,12 @@ class Scores:
             One total for each completion; None if no reward with a weight gave a number.
         """
         weighted = [(weight, values) for weight, values in zip(weights, self.values.values(), strict=True) if weight]
+        names = [name for weight, name in zip(weights, self.values, strict=True) if weight]
+        without = set[int]().union(*(self.unanswered.get(name, ()) for name in names))
         totals: list[float | None] = []
         for row in range(max(map(len, self.values.values()), default=0)):
             terms = [weight * value for weight, values in weighted if (value := values[row]) is not None]
-            totals.append(sum(terms) if terms else None)
+            totals.append(sum(terms) if terms and row not in without else None)
         return totals
 
     def fault_counts(self) -> dict[str, dict[str, int]]:
@@ -136,6 +152,7 @@ class RewardSuite:
             worker loads its rewards does not count: it has a limit of its own, `workers.START_SECONDS`.
         row_seconds: limit for one row of a built-in reward, and at most `OWN_ROW_SHARE` of the deadline. A row that
             takes longer gets 0.
+        folder: folder of the run, where judges keep their verdicts; None to keep none.
 
     Raises:
         UserError: for an invalid setting, two rewards with the same name, or a reward that cannot be loaded.
@@ -148,6 +165,7 @@ class RewardSuite:
         workers: int = 2,
         deadline: float = 10.0,
         row_seconds: float = OWN_ROW_SECONDS,
+        folder: str | os.PathLike[str] | None = None,
     ):
         self.specs = list(specs)
         self.names = [spec.label for spec in specs]
@@ -155,7 +173,9 @@ class RewardSuite:
         self.deadline = deadline
         self.row_seconds = min(row_seconds, OWN_ROW_SHARE * deadline)
         self._check(workers)
-        self._worker_groups, self._locations = _build_worker_groups(self.specs, workers)
+        self.batch_seconds = {index: seconds for index, spec in enumerate(specs) if (seconds := batch_limit(spec))}
+        path = None if folder is None else os.path.abspath(folder)
+        self._worker_groups, self._locations = build_worker_groups(self.specs, workers, self.batch_seconds, path)
         try:
             self._pool = WorkerPool(self._worker_groups)
         except StartError as error:
@@ -164,10 +184,10 @@ class RewardSuite:
             logger.warning(warning)
 
     @classmethod
-    def of(cls, rewards: Any) -> RewardSuite:
+    def of(cls, rewards: Any, folder: str | os.PathLike[str] | None = None) -> RewardSuite:
         """Build the suite from the recipe keys `rewards`, `reward_workers` and `reward_deadline`."""
         specs = [RewardSpec.of(entry) for entry in rewards.rewards]
-        return cls(specs, workers=rewards.reward_workers, deadline=rewards.reward_deadline)
+        return cls(specs, workers=rewards.reward_workers, deadline=rewards.reward_deadline, folder=folder)
 
     def __enter__(self) -> RewardSuite:
         return self
@@ -248,25 +268,6 @@ class RewardSuite:
         return f"cannot load the rewards {', '.join(self._reward_names(error.group))}: {error.detail.rstrip('.')}."
 
 
-def _build_worker_groups(specs: Sequence[RewardSpec], workers: int) -> tuple[list[WorkerGroup], list[tuple[int, int]]]:
-    """Build one worker group for all built-in rewards, and one for each user-defined reward.
-
-    Returns:
-        The groups; and for each reward its location: the index of its group, and its index in that group.
-    """
-    built_in = [(spec.name, dict(spec.options)) for spec in specs if spec.file is None]
-    groups = [WorkerGroup({"rewards": built_in}, workers)] if built_in else []
-    locations, used = [], 0
-    for spec in specs:
-        if spec.file is None:
-            locations.append((0, used))
-            used += 1
-        else:
-            locations.append((len(groups), 0))
-            groups.append(WorkerGroup({"file": os.path.abspath(spec.file), "function": spec.name}))
-    return groups, locations
-
-
 def _row(completion: str, example: Example) -> dict[str, Any]:
     """Return the JSON object that a worker receives for a completion and its example."""
     return {
@@ -295,7 +296,9 @@ class _Call:
         """Build one request for each row of a built-in reward, and one for all rows of a user-defined reward."""
         rows, requests = range(len(self._rows)), []
         for index in rewards:
-            if self._suite.specs[index].file is None:
+            if index in self._suite.batch_seconds:
+                requests.append(self._request(index, rows, self._suite.batch_seconds[index]))
+            elif self._suite.specs[index].file is None:
                 requests += [self._request(index, [row], self._suite.row_seconds) for row in rows]
             else:
                 requests.append(self._request(index, rows, BATCH_SHARE * self._suite.deadline))
@@ -311,12 +314,15 @@ class _Call:
             return [self._request(index, [row], ROW_SHARE * self._suite.deadline) for row in rows]
         name = self._suite.names[index]
         if reply.kind:
-            value = 0.0 if not user_defined and reply.kind != "skipped" else None
+            by_row = not user_defined and index not in self._suite.batch_seconds
+            value = 0.0 if by_row and reply.kind != "skipped" else None
             for row in rows:
                 self._add_fault(index, reply.kind, row, reply.detail)
                 self._scores.values[name][row] = value
         else:
             self._store_values(index, rows, reply.body)
+            if index in self._suite.batch_seconds:
+                self._store_batch(index, reply.body)
         self._finish_retry(index)
         return []
 
@@ -339,6 +345,19 @@ class _Call:
                 self._scores.doubts.setdefault(name, {})[row] = (kind, sentence)
             if name in self._scores.extracted:
                 self._scores.extracted[name][row] = body["extracted"][offset]
+
+    def _store_batch(self, index: int, body: Mapping[str, Any]) -> None:
+        """Store the faults and the usage that a `BatchGrader` reported."""
+        name = self._suite.names[index]
+        self._scores.usage[name] = body["usage"]
+        for row, (kind, detail) in body["faults"].items():
+            if int(row) < 0:
+                self._scores.faults.append(Fault(name, kind, None, detail))
+            else:
+                self._add_fault(index, kind, int(row), detail)
+        values = self._scores.values[name]
+        if any(value is not None for value in values):
+            self._scores.unanswered[name] = {row for row, value in enumerate(values) if value is None}
 
     def _finish_retry(self, index: int) -> None:
         """Count a reply to a row of a failed batch. After the last row, report the failure unless a row repeated it."""

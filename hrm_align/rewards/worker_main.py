@@ -11,6 +11,9 @@ of JSON over the socket DESCRIPTOR:
     {"reward": 0, "rows": [{"completion": "4", "reference": "4", ...}]}              ->  {"values": [1.0], "bad": {}, "why": {}},
         or {"kind": "raised", "detail": "mine.py:7: KeyError: 'x'"}
 
+A reward that grades all rows of a call at once (`hrm_align.rewards.base.BatchGrader`) is alone in its worker. Its first
+request also has `"folder"`, and its replies also have `"faults": {"0": ["timeout", "..."]}` and `"usage": {"requests": 1}`.
+
 Each line has the `"id"` of its request (`hrm_align.processes`). The first request is one of the first two forms, and
 all later requests have the third form. `bad` maps the index of a row to a description of a value that is not a number,
 and `why` maps the index of a row to the reason why the row cannot be graded. The reply to a request with
@@ -43,13 +46,14 @@ class Loaded(NamedTuple):
     """A reward that is ready to be called.
 
     Args:
-        grade: takes rows; returns unchecked values, and index of a row -> reason why the row cannot be graded.
+        grade: takes rows; returns unchecked values, and index of a row -> reason why the row cannot be graded. A
+            batch grader also returns further keys of the reply.
         extract_answer: returns the graded text of a completion, for display; None for a user-defined reward.
         warning: a warning for the user.
         doubt: returns the kind and the sentence of a doubt about the reference of a row, or None.
     """
 
-    grade: Callable[[Sequence[Row]], tuple[Any, dict[int, str]]]
+    grade: Callable[[Sequence[Row]], tuple[Any, ...]]
     extract_answer: Callable[[str], str | None] | None = None
     warning: str | None = None
     doubt: Callable[[Row], tuple[str, str] | None] | None = None
@@ -131,7 +135,7 @@ def load(start: Mapping[str, Any]) -> list[Loaded]:
             return [_load_file(start["file"], start["function"])]
         from hrm_align.rewards.base import create_grader
 
-        return [_load_grader(create_grader(name, options)) for name, options in start["rewards"]]
+        return [_load_grader(create_grader(name, options), start.get("folder")) for name, options in start["rewards"]]
     except Failure:
         raise
     except BaseException as error:  # also SystemExit from sys.exit()
@@ -153,14 +157,14 @@ def serve(reward: Loaded, rows: Sequence[Row], extract: bool = False) -> dict[st
         `{"values", "bad", "why"}`, with `extract` also `"extracted"`; or `{"kind", "detail"}` if the reward failed.
     """
     try:
-        values, why = reward.grade(rows)
+        values, why, *more = reward.grade(rows)
         numbers, bad = _check_values(values, len(rows))
         texts = {"extracted": [_extract_answer(reward, row["completion"]) for row in rows]} if extract else {}
     except Failure as failure:
         return {"kind": failure.kind, "detail": failure.detail}
     except BaseException as error:  # also SystemExit from sys.exit()
         return {"kind": "raised", "detail": _describe_error(error, None)[:DETAIL_CHARACTERS]}
-    return {"values": numbers, "bad": bad, "why": why, **texts}
+    return {"values": numbers, "bad": bad, "why": why, **dict(*more), **texts}
 
 
 def find_doubts(reward: Loaded, rows: Sequence[Row]) -> dict[str, Any]:
@@ -184,10 +188,12 @@ def _extract_answer(reward: Loaded, completion: str) -> str | None:
         return None
 
 
-def _load_grader(grader: Any) -> Loaded:
+def _load_grader(grader: Any, folder: str | None = None) -> Loaded:
     from hrm_align.errors import UserError
     from hrm_align.rewards.references import grade_row
 
+    if hasattr(grader, "grade_batch"):
+        return Loaded(lambda rows: _grade_batch(grader, rows), grader.extract_answer, grader.prepare(folder))
     warning = getattr(grader, "prepare", lambda: None)()
     doubt_reference = getattr(grader, "doubt_reference", lambda row: None)
 
@@ -207,6 +213,12 @@ def _load_grader(grader: Any) -> Loaded:
         return doubt_reference(types.SimpleNamespace(**row))
 
     return Loaded(grade, grader.extract_answer, warning, doubt)
+
+
+def _grade_batch(grader: Any, rows: Sequence[Row]) -> tuple[Any, ...]:
+    grades = grader.grade_batch(rows)
+    faults = {row: (kind, detail[:DETAIL_CHARACTERS]) for row, (kind, detail) in grades.faults.items()}
+    return grades.values, {}, {"faults": faults, "usage": dict(grades.usage)}
 
 
 def _load_file(file: str, name: str) -> Loaded:

@@ -31,10 +31,12 @@ class WorkerGroup:
     Args:
         start: first message to each worker; `hrm_align.rewards.worker_main` defines the format.
         workers: number of workers.
+        own_deadline: whether only `Request.seconds` limits a running request of the group, and not the deadline of a run.
     """
 
     start: Mapping[str, Any]
     workers: int = 1
+    own_deadline: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,8 +167,8 @@ class WorkerPool:
         Args:
             requests: each request gets exactly one reply.
             seconds: deadline for all requests. A request that is waiting or running at the deadline gets a reply of the
-                kind `skipped`. Time in which requests wait for a worker that loads its rewards does not count, if it is longer
-                than `QUICK_SECONDS`, and up to `START_SECONDS`.
+                kind `skipped`; a running request of a group with `own_deadline` continues. Time in which requests wait for a
+                worker that loads its rewards does not count, if it is longer than `QUICK_SECONDS`, up to `START_SECONDS`.
             handle_reply: called with each request and its reply; returns follow-up requests.
 
         Returns:
@@ -175,12 +177,13 @@ class WorkerPool:
         run = _Run(self, requests, time.monotonic() + seconds, handle_reply)
         self._start_missing()
         try:
-            while run.unfinished and run.is_open():
+            while run.unfinished:
+                if not run.is_open() and not run.skip_unfinished():
+                    break
                 run.dispatch()
                 for worker in self._readable(run.next_deadline() - time.monotonic()):
                     run.handle_output(worker)
                 run.replace_late()
-            run.skip_unfinished()
         finally:  # after Ctrl-C, a late reply must not become the reply to a request of the next run
             for worker in self.busy():
                 self.replace(worker, restart=False)
@@ -205,6 +208,10 @@ class WorkerPool:
         self._ending.append(worker)
         if restart:
             self._workers.append(_Worker(worker.group, self._groups[worker.group].start))
+
+    def has_own_deadline(self, group: int) -> bool:
+        """Return whether the deadline of a run does not apply to a group."""
+        return self._groups[group].own_deadline
 
     @property
     def warnings(self) -> list[str]:
@@ -295,8 +302,9 @@ class _Run:
                 request = worker.request = queue.popleft()
                 now = time.monotonic()
                 worker.request_deadline = now + request.seconds
+                end = request.seconds + now if self._pool.has_own_deadline(worker.group) else self.end
                 try:
-                    worker.send_rows(request, max(0.001, min(worker.request_deadline, self.end) - now))
+                    worker.send_rows(request, max(0.001, min(worker.request_deadline, end) - now))
                 except WorkerLost as loss:
                     self._handle_loss(worker, loss)
 
@@ -323,7 +331,8 @@ class _Run:
         """Return the earliest deadline of the run, of all busy workers, and of the starting workers that requests wait for."""
         deadlines = [worker.request_deadline for worker in self._pool.busy()]
         if self._waits_since is None:
-            return min([*deadlines, self.end])
+            is_limited = any(self._waiting.values()) or bool(self._busy_within_deadline())
+            return min([*deadlines, self.end] if is_limited else deadlines, default=self.end)
         deadlines += [worker.start_deadline for worker in self._pool.loading()]
         return min([*deadlines, self._waits_since + START_SECONDS - self.left_out])
 
@@ -354,11 +363,15 @@ class _Run:
                 detail = f"the reward took more than {worker.request.seconds:.1f} seconds"
                 self._handle_loss(worker, WorkerLost("timeout", detail))
 
-    def skip_unfinished(self) -> None:
-        """At the deadline, give every request without a reply a reply of the kind `skipped`."""
-        for worker in self._pool.busy():
+    def skip_unfinished(self) -> bool:
+        """At the deadline, reply `skipped` to all requests but the running ones with deadlines of their own, if any."""
+        for worker in self._busy_within_deadline():
             self._handle_loss(worker, WorkerLost("skipped", "stopped at the deadline of all rewards"))
         self._skip([*self._waiting], "not started before the deadline of all rewards")
+        return self.unfinished
+
+    def _busy_within_deadline(self) -> list[_Worker]:
+        return [worker for worker in self._pool.busy() if not self._pool.has_own_deadline(worker.group)]
 
     def _add(self, requests: Iterable[Request]) -> None:
         for request in requests:

@@ -11,6 +11,7 @@ from hashlib import blake2b
 
 from hrm_align.data.examples import Example
 from hrm_align.rendering import Message, Renderer
+from hrm_align.rewards.base import add_usage
 from hrm_align.rewards.suite import Fault, RewardSuite
 from hrm_align.rollouts.engine import Decoding, Engine
 from hrm_align.rollouts.local import sample
@@ -30,6 +31,7 @@ class Rollout:
             is the model's mean reward; the mean over `trajectories` is biased, because groups are replaced by their
             rewards.
         faults: faults of rewards.
+        usage: name of each judge -> what it used, by name: requests, tokens, cost.
         sampling_seconds, grading_seconds: time of sampling and of grading.
     """
 
@@ -38,6 +40,7 @@ class Rollout:
     graded: int = 0
     reward_sum: float = 0.0
     faults: list[Fault] = field(default_factory=list)
+    usage: dict[str, dict[str, float]] = field(default_factory=dict)
     sampling_seconds: float = 0.0
     grading_seconds: float = 0.0
 
@@ -53,6 +56,7 @@ class Rollout:
         self.replaced += groups + other.replaced
         self.graded, self.reward_sum = self.graded + other.graded, self.reward_sum + other.reward_sum
         self.faults += other.faults
+        self.usage = add_usage(self.usage, other.usage)
         self.sampling_seconds += other.sampling_seconds
         self.grading_seconds += other.grading_seconds
 
@@ -169,6 +173,7 @@ class GroupSampler:
             graded=len(graded),
             reward_sum=sum(graded),
             faults=list(scores.faults),
+            usage=scores.usage,
             sampling_seconds=sampled - start,
             grading_seconds=time.perf_counter() - sampled,
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from math import nan
 from typing import Any, cast
 
 import torch
@@ -199,7 +200,10 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
         rows = [[trajectory.rewards[name] for name in self._suite.names] for trajectory in self._rollout.trajectories]
-        values = [[float("nan") if value is None else value for value in row] for row in rows]
+        ungraded = [
+            trajectory.reward is None for trajectory in self._rollout.trajectories
+        ]  # also if a judge is missing
+        values = [[nan if none or v is None else v for v in row] for row, none in zip(rows, ungraded, strict=True)]
         rewards = torch.tensor(values, dtype=torch.float32, device=self.accelerator.device)
         return cast(Tensor, self.accelerator.gather(rewards))  # (completions of all processes, rewards)
 

@@ -14,6 +14,7 @@ from accelerate.utils import gather_object
 from transformers import Trainer
 
 from hrm_align.errors import RunError
+from hrm_align.rewards.base import add_usage
 from hrm_align.rollouts.groups import Rollout, zero_variance_groups
 from hrm_align.trainers.callbacks import append_json_line
 
@@ -63,10 +64,13 @@ class RolloutLog(_Base):
         self._stop_without_signal(flat == groups, total_reward / max(graded, 1))
 
     def _note_faults(self) -> None:
-        """Count the faults of rewards over all processes; warn once for each reward and kind of fault."""
+        """Count the faults of rewards, and what judges used, over all processes; warn once for each reward and kind of fault."""
         faults = self._rollout.faults
         counts = Counter(gather_object([f"{fault.reward}/{fault.kind}" for fault in faults]))
         self._note(**{f"rewards/faults/{name}": count for name, count in counts.items()})
+        usage = add_usage(*gather_object([self._rollout.usage]))
+        sums = {f"{judge}/{name}": count for judge, counts in usage.items() for name, count in counts.items()}
+        self._note(**{f"rewards/usage/{name}": count for name, count in sums.items()})
         for fault in faults:
             if (fault.reward, fault.kind) not in self._reported_faults:
                 self._reported_faults.add((fault.reward, fault.kind))

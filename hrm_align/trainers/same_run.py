@@ -17,6 +17,7 @@ from peft import PeftModel
 from safetensors import safe_open
 from transformers import PreTrainedTokenizerFast
 
+from hrm_align.config.recipe_files import REWARD_FILES
 from hrm_align.errors import UserError, join_names
 from hrm_align.models.adapter_record import check_base, has_base
 from hrm_align.models.adapters import CONFIG, is_adapter, open_adapter
@@ -26,6 +27,9 @@ from hrm_align.trainers.checkpoints import checkpoint_step
 from hrm_align.trainers.run_settings import LENGTH, effect_of_change, reason_to_refuse
 
 _SPLIT = ("per_device_train_batch_size", "gradient_accumulation_steps")
+# Options of the reward `judge` without an effect on its scores.
+_JUDGE_MAY_CHANGE = ("url", "api_key_env", "concurrency", "timeout", "deadline", "retries", "price_in", "price_out", "budget_tokens",
+                     "budget_cost", "cache", "min_right")  # fmt: skip
 _CONSTANT = ("constant", "constant_with_warmup")
 
 
@@ -87,7 +91,9 @@ def _without_folders(reward: Any) -> Any:
     """Return an entry of `rewards` with its files by name: a run that moved to another machine has them in another folder."""
     if not isinstance(reward, Mapping):
         return reward
-    return {key: Path(value).name if key in ("file", "schema") else value for key, value in reward.items()}
+    names = {key: Path(str(reward[key])).name for key in REWARD_FILES if reward.get(key)}
+    changeable = _JUDGE_MAY_CHANGE if reward.get("name") == "judge" else ()
+    return {key: value for key, value in {**reward, **names}.items() if key not in changeable}
 
 
 def _refuse_changes(resumed: Path, changed: Changes, has_adapter: bool) -> None:

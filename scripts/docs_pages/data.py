@@ -76,7 +76,8 @@ def graders_page() -> str:
     checked = ", ".join(code(name) for name in GRADERS if issubclass(reward_class(name), Verifiable))
     lines += [
         "",
-        f"The preflight checks these graders on a row's own reference (must get 1) and on a corrupted one (must get 0): {checked}.",
+        f"The preflight checks these graders on a row's own reference (must get 1) and on a corrupted one (must get 0): {checked}. "
+        "`judge` is checked on pairs of answers whose order is known ([rewards](../guides/rewards.md#a-model-as-a-judge)).",
         "",
         "## What the preflight reports",
         "",

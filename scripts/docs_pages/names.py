@@ -26,6 +26,7 @@ METRICS = {
     "rewards/drawn": "Mean reward of everything drawn, replaced groups included; `reward` counts the groups that are used.",
     "rewards/ungraded": "Share of completions that no reward could grade.",
     "rewards/faults/NAME": "Calls of a reward that failed, `NAME` being `reward/kind`; the kinds are below.",
+    "rewards/usage/NAME": "What a judge used in a rollout, `NAME` being `reward/count`; the counts are below.",
     "seconds/rollout": "Seconds of sampling in a step.",
     "seconds/reward": "Seconds of grading in a step.",
     "seconds/update": "Seconds of forward, backward and optimizer in a step.",
@@ -37,6 +38,15 @@ METRICS = {
     "sampling/importance_sampling_ratio/mean": "The mean weight.",
     "sampling/importance_sampling_ratio/max": "The largest weight.",
     "sampling/importance_sampling_ratio/clipped": "Share of weights beyond a bound.",
+}
+_USAGE = {
+    "requests": "Requests to the server of the judge, repeated ones included.",
+    "cached": "Completions whose verdict was known: from the cache, or from an equal completion to the same prompt.",
+    "retries": "Repeated requests.",
+    "failures": "Completions without a verdict.",
+    "prompt_tokens": "Prompt tokens, as the server counts them.",
+    "completion_tokens": "Tokens of the judge's replies.",
+    "cost": "With `price_in` or `price_out`: what these tokens cost, in the unit of the prices.",
 }
 _PARITY = {
     "sampler": "between sampler and trainer",
@@ -218,6 +228,10 @@ def metrics_page() -> str:
         "",
         *table(("kind", "meaning"), [(code(kind), text) for kind, text in FAULTS.items()]),
         "",
+        "Counts of `rewards/usage`, for a rollout; a record of several steps holds their mean:",
+        "",
+        *table(("count", "meaning"), [(code(name), text) for name, text in _USAGE.items()]),
+        "",
         "## Parity gate",
         "",
         "Logged every `parity_every` rollouts; in half precision also as `parity/float32/...` for the completions that are drawn "
@@ -277,6 +291,11 @@ RUN_FILES = (
     ("run/preempted.json", "after SIGTERM", "The checkpoint that was saved, and where; removed by the next start."),
     ("run/guard.json", "with `guard_datasets`", "Scores of the guard sets before and after training."),
     ("run/preflight.json", "`grpo`", "The preflight report of the rewards."),
+    (
+        "run/judge.sqlite",
+        "with the reward `judge`",
+        "Verdicts of the judge by the hash of their request, so that a resumed run has the same rewards; tokens used. No texts.",
+    ),
     ("run/alarms.jsonl", "after an alarm", "One JSON object an alarm of the health monitor."),
     (
         "run/quarantine_train.jsonl",

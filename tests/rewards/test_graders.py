@@ -21,7 +21,11 @@ from hrm_align.rewards.worker_main import Loaded, serve
 from tests.rewards.rows import row, skip_without_sandbox
 
 PROGRAM = "def f(x): return x + 1"
-OPTIONS = {"format": {"tags": ["answer"]}, "length": {"most": 9}}
+OPTIONS = {
+    "format": {"tags": ["answer"]},
+    "length": {"most": 9},
+    "judge": {"url": "http://localhost:8000/v1", "model": "judge", "rubric": "Polite is good."},
+}
 
 # Of each grader a reference, what `grading` holds, a completion that is right, and what is read of it.
 GRADED = {
