@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.markup import escape
 from rich.table import Table
 
+from hrm_align.data.damage import check_rows, describe_damage
 from hrm_align.errors import UserError
 from hrm_align.progress import counting
 from hrm_align.rewards.base import RewardSpec, Verifiable, create_grader
@@ -90,6 +91,8 @@ class PreflightReport:
         faults: name of the reward -> kind of failure -> number of failures of the reward itself.
         first_fault: name of the reward -> kind of failure -> the first such failure, as `file:line: description`; for
             an exception in a user's function, the description has the line of the function.
+        damage: rows with damaged text by kind, as from `hrm_align.data.damage.check_rows`; such a row fails nothing by
+            itself.
     """
 
     rows: int = 0
@@ -98,6 +101,7 @@ class PreflightReport:
     named: list[str] = field(default_factory=list)
     faults: dict[str, dict[str, int]] = field(default_factory=dict)
     first_fault: dict[str, dict[str, str]] = field(default_factory=dict)
+    damage: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-serializable objects."""
@@ -153,6 +157,7 @@ class PreflightReport:
             caption += [f"{name}: {line}" for line in [report.describe_fallbacks()] if line]
             first = self.first_fault.get(name, {})
             caption += [f"{name}: {n} x {kind}, first {first[kind]}" for kind, n in self.faults.get(name, {}).items()]
+        caption += describe_damage(self.damage, self.rows)
         table.caption, table.caption_justify = escape("\n".join(caption)) or None, "left"
         return table
 
@@ -181,7 +186,9 @@ def preflight(
             batch = selected[start : start + BATCH_ROWS]
             check.check_rows(batch)
             checking.advance(len(batch))
-    return check.finish()
+    report = check.finish()
+    report.damage = check_rows(selected)
+    return report
 
 
 class _Scored(NamedTuple):
