@@ -33,6 +33,7 @@ from transformers.utils.logging import disable_progress_bar as disable_transform
 
 from hrm_align.config.arguments import DataArguments
 from hrm_align.config.parser import resolved
+from hrm_align.data.damage import describe_damage
 from hrm_align.data.dataset import DatasetSpec, drawn, load_examples, split_by_content
 from hrm_align.data.examples import Example, RunData, to_rows
 from hrm_align.errors import Interrupted, Preempted, RunError, UserError, join_names
@@ -210,7 +211,7 @@ def read_data(data: DataArguments, seed: int, quarantine: Path | None) -> RunDat
         quarantine: folder for malformed rows; they are written to `quarantine_train.jsonl` and so on. None to write none.
 
     Raises:
-        UserError: see `load_examples`.
+        UserError: see `load_examples`; and for more rows with damaged text than `max_damaged_fraction`.
     """
     counts: dict[str, Any] = {}
 
@@ -223,6 +224,14 @@ def read_data(data: DataArguments, seed: int, quarantine: Path | None) -> RunDat
             quarantine=None if quarantine is None else quarantine / f"quarantine_{name}.jsonl",
         )
         counts[name] = loaded.to_dict()
+        warnings = describe_damage(loaded.damage, loaded.rows_read, whole=False)
+        if loaded.rows_damaged > data.max_damaged_fraction * loaded.rows_read:
+            raise UserError(
+                f"{loaded.rows_damaged:,} of {loaded.rows_read:,} rows have damaged text; at most {data.max_damaged_fraction:.1%} are "
+                "allowed:\n" + "\n".join(warnings) + "\nFix the rows, or raise --max_damaged_fraction."
+            )
+        for line in warnings:
+            say(line)
         return examples
 
     train = load(data.specs(), "train")

@@ -157,11 +157,31 @@ READERS = {
 
 
 @pytest.mark.parametrize("command", READERS)
-def test_a_bad_row_is_to_be_fixed_where_no_share_can_be_allowed(capsys, tmp_path, command):
-    data = write(tmp_path / "rows.jsonl", [*GOOD, {"prompt": "a"}])
-    message = the_error(capsys, *READERS[command](data))
-    assert f"{data}:7: " in message and message.endswith("Fix the rows.\n") and "--max_" not in message
-    assert "`--max_bad_fraction 0.143`" in the_error(capsys, *sft_flags(tmp_path, data))
+def test_bad_rows_are_errors_for_every_command_alike_unless_a_share_is_allowed(capsys, tmp_path, command):
+    bad = "".join(json.dumps(row) + "\n" for row in ({"prompt": "a"}, {"prompt": 1, "response": "b"}))
+    data = write(tmp_path / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in GOOD) + bad + '{"prompt"\n')
+    message, of_training = the_error(capsys, *READERS[command](data)), the_error(capsys, *sft_flags(tmp_path, data))
+    for line in (7, 8, 9):
+        assert f"\n  {data}:{line}: " in message, "all bad rows are named at once"
+    assert "`--max_bad_fraction 0.334`" in message
+    assert message[: message.rindex("\n")].splitlines()[:-1] == of_training.splitlines()[:-1]
+    short = () if command == "inspect" else ("--limit", 2)
+    code, out, err = run(capsys, *READERS[command](data), "--max_bad_fraction", "0.334", *short)
+    assert code == 0, err
+    assert "Warning: 3 of 9 rows cannot be used and are left out:" in out + err and f"{data}:9" in out + err
+    assert "0.334" in the_error(capsys, *READERS[command](data), "--max_bad_fraction", "0.333")
+    assert "between 0 and 1" in the_error(capsys, *READERS[command](data), "--max_bad_fraction", "2")
+
+
+def test_answers_stay_beside_their_rows_where_bad_rows_are_left_out(capsys, tmp_path):
+    rows = [{"prompt": f"say {n}", "response": f"{n}", "generated": f"{n % 3}"} for n in range(6)]
+    rows[1] = {"prompt": "no answer", "generated": "1"}
+    data = write(tmp_path / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
+    assert f"{data}:7" in the_error(capsys, "rewards", "exact", "--data", data)
+    code, out, err = run(capsys, "rewards", "exact", "--data", data, "--max_bad_fraction", "0.5", "--json")
+    assert code == 0, err
+    report = json.loads(out)
+    assert (report["n"], report["values"]) == (5, {"0": 3, "1": 2}), "0 and 2 are right, and 3 to 5 are wrong"
 
 
 @pytest.mark.parametrize("command", READERS)

@@ -6,6 +6,7 @@ Slow imports stand inside the functions that need them, so that commands without
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
 from hrm_align.config.checks import CommandLine
 from hrm_align.config.yaml_file import mapping_or_text
+from hrm_align.data.damage import describe_damage
 from hrm_align.errors import UserError
+from hrm_align.progress import fold
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from hrm_align.data.examples import Example
+    from hrm_align.data.examples import DataCounts, Example
 
 Options = TypeVar("Options")
 ADAPTER = "adapter"  # name of an adapter that is given as --model
@@ -91,7 +94,7 @@ def add_adapter_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_schema_options(parser: argparse.ArgumentParser) -> None:
-    """Add --columns and --format, for rows in another schema; `read_schema_options` reads them."""
+    """Add --columns and --format, for rows in another schema, and --max_bad_fraction; `read_schema_options` reads them."""
     parser.add_argument(
         "--columns",
         type=mapping_or_text,
@@ -101,11 +104,19 @@ def add_schema_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", help="schema of the rows, such as prompt_response (default: detected from the columns)"
     )
+    parser.add_argument(
+        "--max_bad_fraction",
+        type=float,
+        help="share of malformed rows to leave out, 0 to 1, as in a recipe (default 0)",
+    )
 
 
 def read_schema_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the values of --columns and --format as keywords of `read_examples`."""
-    return {"columns": arguments.columns, "format": arguments.format}
+    """Return the values of --columns, --format and --max_bad_fraction as keywords of `read_examples`."""
+    share = arguments.max_bad_fraction
+    if share is not None and not 0 <= share <= 1:
+        raise UserError(f"invalid value for --max_bad_fraction: {share:g}. Use a share between 0 and 1, such as 0.01.")
+    return {"columns": arguments.columns, "format": arguments.format, "max_bad_fraction": share or 0.0}
 
 
 def load(arguments: argparse.Namespace) -> tuple[Any, PreTrainedTokenizerFast]:
@@ -157,14 +168,28 @@ def asked_in_turn(model: Any) -> Iterator[str]:
         yield name
 
 
-def read_examples(
-    path: str, condition: str | None = None, split: str | None = None, default_split: str = "test", **schema: Any
-) -> list[Example]:
-    """Read the rows of a file, directory or Hub id; a malformed row is an error.
+def read_examples(path: str, condition: str | None = None, split: str | None = None, **options: Any) -> list[Example]:
+    """Read the rows of a file, directory or Hub id.
 
     Args:
         path: file, directory or Hub id.
         condition: condition of rows that name none.
+        split: split of a directory or Hub id.
+        options: `default_split`, as in `name_entry`; `max_bad_fraction`, as in `read_entries`; `columns` and `format`, as
+            in `DatasetSpec`.
+
+    Raises:
+        UserError: for more malformed rows than `max_bad_fraction`; the first ones are named.
+    """
+    max_bad_fraction = options.pop("max_bad_fraction", 0.0)
+    return read_entries([name_entry(path, split, **options)], condition, max_bad_fraction)
+
+
+def name_entry(path: str, split: str | None = None, default_split: str = "test", **schema: Any) -> dict[str, Any]:
+    """Return a file, directory or Hub id as an entry of `datasets`.
+
+    Args:
+        path: file, directory or Hub id.
         split: split of a directory or Hub id.
         default_split: split if `split` is None; `test`, so that rows of the training split are not scored by mistake.
         schema: `columns` and `format`, as in `DatasetSpec`.
@@ -172,23 +197,52 @@ def read_examples(
     is_file = Path(path).is_file()
     if is_file and split is not None:
         raise UserError(f"--split {split} applies to a directory or a Hub id, and {path} is a file. Leave --split out.")
-    return read_entries([{"path": path, **({} if is_file else {"split": split or default_split}), **schema}], condition)
+    return {"path": path, **({} if is_file else {"split": split or default_split}), **schema}
 
 
-def read_entries(entries: Sequence[Mapping[str, Any]], condition: str | None = None) -> list[Example]:
-    """Read the rows of entries of `datasets`; a malformed row is an error.
+def read_entries(
+    entries: Sequence[Mapping[str, Any]], condition: str | None = None, max_bad_fraction: float = 0.0
+) -> list[Example]:
+    """Read the rows of entries of `datasets`, and print on standard error which rows are left out or have damaged text.
 
     Args:
         entries: mappings with the keys of `DatasetSpec`.
         condition: condition of rows that name none.
+        max_bad_fraction: share of malformed rows that may be left out.
     """
+    examples, counts = read_counted(entries, condition, max_bad_fraction)
+    print_warnings(describe_bad_rows(counts) + describe_damage(counts.damage, counts.rows_read))
+    return examples
+
+
+def print_warnings(lines: Sequence[str]) -> None:
+    """Print lines on standard error, folded."""
+    for line in lines:
+        print(fold(line), file=sys.stderr)
+
+
+def read_counted(
+    entries: Sequence[Mapping[str, Any]], condition: str | None = None, max_bad_fraction: float = 0.0
+) -> tuple[list[Example], DataCounts]:
+    """Read the rows of entries of `datasets` as `read_entries` does, with their counts; nothing is printed."""
     from hrm_align.data.dataset import DatasetSpec, load_examples
     from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
     if condition is not None:
         parse_condition(condition)
     default = DEFAULT_CONDITION if condition is None else condition
-    return load_examples([DatasetSpec.from_dict(entry) for entry in entries], default_condition=default)[0]
+    specs = [DatasetSpec.from_dict(entry) for entry in entries]
+    return load_examples(specs, default_condition=default, max_bad_fraction=max_bad_fraction)
+
+
+def describe_bad_rows(counts: DataCounts) -> list[str]:
+    """Return a warning on malformed rows that are left out, and the first of them; an empty list without such rows."""
+    if not counts.rows_bad:
+        return []
+    first = [f"  {row}" for part in counts.datasets for row in part.first_bad]
+    more = [f"  and {counts.rows_bad - len(first):,} more"] if counts.rows_bad > len(first) else []
+    line = f"Warning: {counts.rows_bad:,} of {counts.rows_read:,} rows cannot be used and are left out:"
+    return [line, *first, *more]
 
 
 def check_save(path: str | None) -> None:

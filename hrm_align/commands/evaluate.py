@@ -86,7 +86,8 @@ def main(argv: Sequence[str]) -> None:
     if arguments.data:
         sets = [read_examples(arguments.data, arguments.condition, arguments.split, **schema)]
     else:
-        sets = [read_entries([entry], arguments.condition) for entry in entries]
+        allowed = schema["max_bad_fraction"]
+        sets = [read_entries([entry], arguments.condition, allowed) for entry in entries]
     rows = [example for examples in sets for example in last_turns(examples)]
     chosen = [example for examples in sets for example in last_turns(examples)[: arguments.limit]]
     pool = last_turns(read_examples(solved_examples, **schema)) if solved_examples else rows
@@ -147,6 +148,8 @@ def _complete(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if arguments.run is not None:
         source = open_source(arguments.run)
         entries, settings = source.held_out, source.settings
+        if arguments.max_bad_fraction is None:
+            arguments.max_bad_fraction = settings.get("max_bad_fraction")
         match = source.match if source.match in match_names() else match
         longest = settings.get("max_new_tokens") or settings.get("max_completion_length")
         arguments.model = str(source.folder)

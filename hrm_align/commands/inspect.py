@@ -14,17 +14,21 @@ from transformers import PreTrainedTokenizerFast
 from hrm_align.commands.common import (
     CommandParser,
     add_schema_options,
+    describe_bad_rows,
     load,
-    read_examples,
+    name_entry,
+    print_warnings,
+    read_counted,
     read_schema_options,
 )
+from hrm_align.data.damage import describe_damage
 from hrm_align.data.packing import PaddedCollator
 from hrm_align.data.tokenize import Dropped, tokenize
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.models.perturbation import Proof, prove
 from hrm_align.output import emit, results
-from hrm_align.progress import track
+from hrm_align.progress import fold, track
 from hrm_align.rendering import Document, get_renderer
 
 PROVED_ROWS = 16
@@ -41,16 +45,22 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--no_proof", action="store_true", help="show the rows only, without loading the model")
     arguments = parser.parse_args(argv)
     schema = read_schema_options(arguments)
-    examples = read_examples(arguments.data, arguments.condition, default_split="train", **schema)
+    share = schema.pop("max_bad_fraction")
+    entry = name_entry(arguments.data, default_split="train", **schema)
+    examples, counts = read_counted([entry], arguments.condition, share)
     tokenizer = load_tokenizer(arguments.model)
     documents, dropped = tokenize(examples, get_renderer(tokenizer), arguments.max_length)
+    problems = describe_bad_rows(counts) + describe_damage(counts.damage, counts.rows_read)
     if arguments.json:
         print_json(documents)
+        print_warnings(problems)
         return
     console = Console(file=results())
     for row in documents.select(range(min(arguments.rows, len(documents)))):
         show_row(row, tokenizer, console)
     summarise(documents, dropped, len(last_turns(examples)), console)
+    for line in problems:
+        console.print(fold(line), markup=False, highlight=False, soft_wrap=True)
     if not arguments.no_proof:
         model, _ = load(arguments)
         chosen = documents.select(range(min(PROVED_ROWS, len(documents))))

@@ -13,7 +13,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hrm_align.commands.common import PathParser, add_schema_options, read_examples, read_schema_options
+from hrm_align.commands.common import (
+    PathParser,
+    add_schema_options,
+    describe_bad_rows,
+    name_entry,
+    print_warnings,
+    read_counted,
+    read_examples,
+    read_schema_options,
+)
+from hrm_align.data.dataset import check_bad_rows
 from hrm_align.data.examples import Example
 from hrm_align.data.readers import BadRow
 from hrm_align.data.sources import read_rows
@@ -76,7 +86,12 @@ def main(argv: Sequence[str]) -> None:
             "--preflight grades the references of the rows, so --completions has no effect. Leave out one of them."
         )
     if arguments.preflight:
-        examples = last_turns(read_examples(arguments.data, split=arguments.split, **read_schema_options(arguments)))
+        options = read_schema_options(arguments)
+        allowed = options.pop("max_bad_fraction")
+        # The report of the preflight names the damaged rows.
+        rows, counts = read_counted([name_entry(arguments.data, arguments.split, **options)], None, allowed)
+        print_warnings(describe_bad_rows(counts))
+        examples = last_turns(rows)
     else:
         completions, examples = read_answers(arguments)
         completions, examples = completions[: arguments.limit], examples[: arguments.limit]
@@ -136,27 +151,31 @@ def read_answers(arguments: argparse.Namespace) -> tuple[list[str], list[Example
     reading = {"split": arguments.split, **read_schema_options(arguments)}
     if completions is not None and completions.lower().endswith((".jsonl", ".ndjson", ".json", ".gz")):
         examples = last_turns(read_examples(data, **reading))
-        answers = [_find_answer(row, source, None) for row, source in _read_json_rows(completions)]
+        answers = [_find_answer(row, source, None) for row, source in _read_json_rows(completions, None)]
         if len(answers) != len(examples):
             raise UserError(
                 f"{completions} has {len(answers)} answers, and {data} has {len(examples)} rows. Give one answer per row."
             )
         return answers, examples
-    rows = _read_json_rows(data)
-    answers = [_find_answer(row, source, completions) for row, source in rows]
+    rows = _read_json_rows(data, reading["max_bad_fraction"])
     is_saved_evaluation = all({"expected", "prompt", "source"} <= row.keys() for row, _ in rows)
     if is_saved_evaluation:
+        answers = [_find_answer(row, source, completions) for row, source in rows]
         return answers, [_example_of_saved_row(row) for row, _ in rows]
-    return answers, last_turns(read_examples(data, **reading))
+    examples, by_source = last_turns(read_examples(data, **reading)), {source: row for row, source in rows}
+    answers = [_find_answer(by_source[example.source], example.source, completions) for example in examples]
+    return answers, examples
 
 
-def _read_json_rows(path: str) -> list[tuple[dict[str, Any], str]]:
-    """Read the rows of a file with their places (`file:line`). Raises UserError for a malformed row."""
-    rows = []
+def _read_json_rows(path: str, max_bad_fraction: float | None) -> list[tuple[dict[str, Any], str]]:
+    """Read the rows of a file with their places (`file:line`). Raises UserError for too many malformed rows."""
+    rows, bad = [], []
     for row in read_rows(path):
         if isinstance(row, BadRow):
-            raise UserError(f"{row.source}: {row.reason}. Fix the row.")
-        rows.append((row.data, row.source))
+            bad.append(row)
+        else:
+            rows.append((row.data, row.source))
+    check_bad_rows(bad, len(rows) + len(bad), max_bad_fraction)
     return rows
 
 

@@ -130,6 +130,11 @@ class DataArguments:
     guard_margin: float = option(0.05, "A drop in the score larger than this (0 to 1) is reported as a warning.")
     condition: str = option(DEFAULT_CONDITION, "Condition of rows and data sets that name none: direct, synth,cot ...")
     max_bad_fraction: float = option(0.0, "Share of malformed rows above which the run stops.")
+    max_damaged_fraction: float = option(
+        1.0,
+        "Share of rows with damaged text (lost backslashes, wrong encodings, HTML, cut answers) above which the run stops; 1 "
+        "only warns.",
+    )
     max_dropped_fraction: float = option(
         0.1, "Share of rows that are too long for max_length or have no answer, above which the run stops."
     )

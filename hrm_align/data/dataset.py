@@ -18,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from hrm_align.data.damage import DamageReport
 from hrm_align.data.examples import DataCounts, DatasetCounts, Example
 from hrm_align.data.readers import BadRow, Row, make_bad_row
 from hrm_align.data.schemas import COLUMNS, OPTIONAL, SCHEMAS, RowError, detect_format, nearest_column
@@ -139,8 +140,7 @@ def load_examples(
     bad = [row for data in loaded for row in data.bad]
     if quarantine is not None:
         _write_quarantine(Path(quarantine), bad)
-    if len(bad) > (max_bad_fraction or 0) * counts.rows_read:
-        raise UserError(_too_many_bad(bad, counts.rows_read, quarantine, max_bad_fraction is not None))
+    check_bad_rows(bad, counts.rows_read, max_bad_fraction, quarantine)
     examples: list[Example] = []
     for data in loaded:
         chosen = _choose(data, seed)
@@ -158,7 +158,7 @@ def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
     local = local_files(os.path.expanduser(spec.path), spec.split, spec.data_files) is not None
     unused = _unused_columns(head, spec, schema)
     data = _Loaded(spec, DatasetCounts(spec.path, schema, unused_columns=unused, local=local))
-    content = blake2b(digest_size=8)
+    content, damage = blake2b(digest_size=8), DamageReport()
     with stage(f"reading {spec.path}") as reading:
         for row in reading.track(chain(head, rows)):
             outcome = _to_examples(row, spec, schema, condition)
@@ -168,8 +168,11 @@ def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
                 assert isinstance(row, Row)
                 content.update(json.dumps(row.data, sort_keys=True, default=str).encode())
                 data.good.append(outcome)
+                damage.add(outcome)
+    data.counts.damage, data.counts.rows_damaged = damage.to_dict(), damage.damaged
     data.counts.fingerprint = content.hexdigest()
     data.counts.rows_read, data.counts.rows_bad = len(data.good) + len(data.bad), len(data.bad)
+    data.counts.first_bad = [f"{row.source}: {row.reason}" for row in data.bad[:NAMED_ROWS]]
     data.counts.bad_by_reason = dict(Counter(row.reason.split(":")[0] for row in data.bad).most_common())
     return data
 
@@ -229,13 +232,32 @@ def _write_quarantine(path: Path, bad: list[BadRow]) -> None:
         ) from None
 
 
-def _too_many_bad(bad: list[BadRow], rows_read: int, quarantine: str | os.PathLike[str] | None, can_allow: bool) -> str:
+def check_bad_rows(
+    bad: Sequence[BadRow],
+    rows_read: int,
+    max_bad_fraction: float | None,
+    quarantine: str | os.PathLike[str] | None = None,
+) -> None:
+    """Raise UserError, which names the first bad rows, if there are more of them than `max_bad_fraction` allows.
+
+    Args:
+        bad: all bad rows.
+        rows_read: number of rows, bad ones included.
+        max_bad_fraction: as in `load_examples`.
+        quarantine: file that has all bad rows.
+    """
+    if len(bad) <= (max_bad_fraction or 0) * rows_read:
+        return
     first_rows = "".join(f"\n  {row.source}: {row.reason}" for row in bad[:NAMED_ROWS])
     more = f"\n  and {len(bad) - NAMED_ROWS:,} more" if len(bad) > NAMED_ROWS else ""
     listed = f"All of them are in {os.fspath(quarantine)}. " if quarantine is not None else ""
     share = math.ceil(1000 * len(bad) / rows_read) / 1000
-    allow = f", or allow a share with `--max_bad_fraction {share:g}`" if can_allow and share < 1 else ""
-    return f"{len(bad):,} of {rows_read:,} rows cannot be used:{first_rows}{more}\n{listed}Fix the rows{allow}."
+    allow = (
+        f", or allow a share with `--max_bad_fraction {share:g}`" if max_bad_fraction is not None and share < 1 else ""
+    )
+    raise UserError(
+        f"{len(bad):,} of {rows_read:,} rows cannot be used:{first_rows}{more}\n{listed}Fix the rows{allow}."
+    )
 
 
 def _choose(data: _Loaded, seed: int) -> list[Example]:

@@ -86,10 +86,13 @@ class DatasetCounts:
         rows_bad: number of unusable rows.
         examples: number of examples after `fraction`.
         bad_by_reason: number of bad rows by kind of fault.
+        first_bad: the first bad rows, as `file:line: reason`.
         unused_columns: columns that the schema does not read.
         fingerprint: hash of the usable rows in order, 16 hexadecimal digits, independent of the file format.
         local: whether the data set is on this machine; otherwise `path` is a Hub id.
         conditions: number of examples by condition, after `fraction`.
+        rows_damaged: number of rows with damaged text, before `fraction`.
+        damage: rows with damaged text by kind, with the first of them, as from `DamageReport.to_dict`; before `fraction`.
     """
 
     path: str
@@ -98,10 +101,13 @@ class DatasetCounts:
     rows_bad: int = 0
     examples: int = 0
     bad_by_reason: dict[str, int] = field(default_factory=dict)
+    first_bad: list[str] = field(default_factory=list)
     unused_columns: list[str] = field(default_factory=list)
     fingerprint: str | None = None
     local: bool = True
     conditions: dict[str, int] = field(default_factory=dict)
+    rows_damaged: int = 0
+    damage: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -121,6 +127,11 @@ class DataCounts:
         return sum(counts.rows_bad for counts in self.datasets)
 
     @property
+    def rows_damaged(self) -> int:
+        """Number of rows with damaged text."""
+        return sum(counts.rows_damaged for counts in self.datasets)
+
+    @property
     def examples(self) -> int:
         """Number of examples of the mixture."""
         return sum(counts.examples for counts in self.datasets)
@@ -129,6 +140,17 @@ class DataCounts:
     def bad_by_reason(self) -> dict[str, int]:
         """Number of bad rows by kind of fault, the most frequent first."""
         return dict(sum((Counter(counts.bad_by_reason) for counts in self.datasets), Counter()).most_common())
+
+    @property
+    def damage(self) -> dict[str, dict[str, Any]]:
+        """Rows with damaged text by kind, as `DatasetCounts.damage`, over all data sets."""
+        total: dict[str, dict[str, Any]] = {}
+        for counts in self.datasets:
+            for kind, part in counts.damage.items():
+                known = total.setdefault(kind, {"rows": 0, "first": []})
+                known["rows"] += part["rows"]
+                known["first"] = (known["first"] + part["first"])[: max(len(known["first"]), len(part["first"]))]
+        return total
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts as plain JSON values, for run/data.json."""

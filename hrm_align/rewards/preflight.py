@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from hrm_align.data.damage import check_rows
 from hrm_align.progress import counting
 from hrm_align.rewards.answer_forms import FormCheck, FormText
 from hrm_align.rewards.base import RewardSpec, Verifiable, create_grader
@@ -62,7 +63,9 @@ def preflight(
             batch = selected[start : start + BATCH_ROWS]
             check.check_rows(batch)
             checking.advance(len(batch))
-    return _with_pairs(check.finish(), suite, judges, selected)
+    report = _with_pairs(check.finish(), suite, judges, selected)
+    report.damage = check_rows(selected)
+    return report
 
 
 def _with_pairs(

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from hrm_align.data.damage import describe_damage
 from hrm_align.errors import UserError
 from hrm_align.rewards.answer_forms import FormReport
 from hrm_align.rewards.pairs import PairReport
@@ -188,6 +189,8 @@ class PreflightReport:
             an exception in a user's function, the description has the line of the function.
         pairs: name of the judge -> what it made of pairs of answers whose order is known.
         forms: form of answers (`answer_forms.FORMS`) -> prompts that request it, and references that have it.
+        damage: rows with damaged text by kind, as from `hrm_align.data.damage.check_rows`; such a row fails nothing by
+            itself.
         warnings: sentences that do not fail the preflight, each with what to do.
     """
 
@@ -201,6 +204,7 @@ class PreflightReport:
     first_fault: dict[str, dict[str, str]] = field(default_factory=dict)
     pairs: dict[str, PairReport] = field(default_factory=dict)
     forms: dict[str, FormReport] = field(default_factory=dict)
+    damage: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -273,6 +277,7 @@ class PreflightReport:
         lines = [*self._describe_faults(), *self._describe_doubts(), *self._describe_readings()]
         lines += [note for form in self.forms.values() for note in form.describe_notes()]
         lines += [f"{name}: {pairs.describe()}" for name, pairs in self.pairs.items()]
+        lines += describe_damage(self.damage, self.rows)
         lines += [f"warning: {warning}" for warning in self.warnings]
         table = [self._table()] if self.rewards else []
         return Group(*table, *(Text(line) for line in lines))
