@@ -82,13 +82,13 @@ class _SandboxLost(Exception):
     """The sandbox failed while it ran a reference, so the reference is neither known to pass nor to fail."""
 
 
-def _run(tests: Tests, program: str, source: str) -> Verdict:
+def _run(tests: Tests, program: str, source: str, private: bool = False) -> Verdict:
     runner = _start_runner()
     if runner.warning is not None and not isinstance(tests, CallTests):
         raise UserError(
             f"{source}: tests that are code, and programs that read standard input, need the sandbox. {runner.warning}"
         )
-    return tests.run(program, runner.run)
+    return tests.run(program, runner.run, private)
 
 
 @lru_cache(maxsize=CACHED_ROWS)
@@ -101,7 +101,7 @@ def _require_reference(reference: str, tests: Tests, source: str) -> None:
         UserError: if the reference fails the tests of the row.
         _SandboxLost: if the sandbox failed twice.
     """
-    verdict = _run(tests, reference, source)
+    verdict = _run(tests, reference, source, private=True)
     if verdict.passed is None:
         raise _SandboxLost
     if not verdict.passed:

@@ -62,10 +62,10 @@ class CallTests:
     tests: Sequence[tuple[Sequence[Any], Any]]
     wrapped: bool = False
 
-    def run(self, program: str, run: Run) -> Verdict:
+    def run(self, program: str, run: Run, private: bool = False) -> Verdict:
         """Run a program and compare its results, which it never receives."""
         source = f"{self.setup}\n\n{program}" if self.setup else program
-        (outcome,) = run([Job(source, self.call, [given for given, _ in self.tests])])
+        (outcome,) = run([Job(source, self.call, [given for given, _ in self.tests], private)])
         if (verdict := _failed(outcome)) is not None:
             return verdict
         for result, (given, expected) in zip(outcome.values, self.tests, strict=True):
@@ -94,9 +94,9 @@ class CodeTests:
     job: TestsJob
     tested: Sequence[str]
 
-    def run(self, program: str, run: Run) -> Verdict:
+    def run(self, program: str, run: Run, private: bool = False) -> Verdict:
         """Run a program and, in another process, its tests."""
-        (outcome,) = run([TestsJob(**{**vars(self.job), "source": program})])
+        (outcome,) = run([TestsJob(**{**vars(self.job), "source": program, "private": private})])
         return _failed(outcome) or Verdict(outcome.values == [True], outcome.message)
 
     def corrupt(self, reference: str) -> str:
@@ -118,12 +118,12 @@ class StreamTests:
     tests: Sequence[tuple[str, str]]
     seconds: float
 
-    def run(self, program: str, run: Run) -> Verdict:
+    def run(self, program: str, run: Run, private: bool = False) -> Verdict:
         """Run a program on each input until an output is wrong."""
         source = f"{self.setup}\n\n{program}" if self.setup else program
         deadline = time.monotonic() + self.seconds
         for given, expected in self.tests:
-            (outcome,) = run([StdinJob(source, given, max(0.01, deadline - time.monotonic()))])
+            (outcome,) = run([StdinJob(source, given, max(0.01, deadline - time.monotonic()), private)])
             if (verdict := _failed(outcome)) is not None:
                 return Verdict(verdict.passed, f"on the input {given!r:.100}: {verdict.failure}")
             (printed,) = outcome.values

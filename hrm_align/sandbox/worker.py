@@ -149,6 +149,9 @@ class Worker(WorkerProcess):
         seconds = self._limits.wall_seconds + GRACE_SECONDS
         max_bytes = REPLY_BYTES + BYTES_PER_BYTE * self._limits.output_bytes
         with suppress(WorkerLost):
+            if job.private:
+                self.send_request({"private": True}, seconds)
+                self.wait_for_reply()
             self.send_request(job.request(), seconds, max_bytes)
             if isinstance(job, TestsJob):
                 self._send_tests(job.tests(), seconds)
