@@ -70,7 +70,7 @@ class Code:
         return read_program(completion)
 
     def corrupt_reference(self, row: Row) -> str:
-        """Return a wrong program: one with a constant result, or one that changes the results of the reference.
+        """Return a wrong program, which changes the results of the reference or always gives the same result.
 
         For tests that are calls, the program always gives the result of the first test, so it gets 1 if all tests
         expect that result.

@@ -88,7 +88,7 @@ class StdinJob:
 
 
 @dataclass(frozen=True)
-class TestsJob:
+class CheckJob:
     """A program and tests that are code. The value of its outcome is whether the program passes all tests.
 
     Args:
@@ -131,7 +131,7 @@ class TestsJob:
         return outcome
 
 
-AnyJob = Job | StdinJob | TestsJob
+AnyJob = Job | StdinJob | CheckJob
 _TIMEOUT = "the program exceeds its time limit"
 
 

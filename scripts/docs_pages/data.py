@@ -9,7 +9,7 @@ from docs_pages.tables import code, plain, table
 from hrm_align.data.readers import SUFFIXES
 from hrm_align.data.schemas import OPTIONAL, SCHEMAS
 from hrm_align.rendering import CONDITION_TOKENS, DEFAULT_CONDITION, ROLES
-from hrm_align.rewards import math_rewards, reading
+from hrm_align.rewards import code_reading, code_tests, math_rewards, reading
 from hrm_align.rewards.base import GRADERS, Verifiable, list_options, match_names, reward_class
 
 
@@ -76,6 +76,12 @@ def graders_page() -> str:
         "## When mathematical answers are equal",
         "",
         *_sections(math_rewards.__doc__),
+        "",
+        "## When a program is correct",
+        "",
+        *_sections(code_tests.__doc__),
+        "",
+        *_sections(code_reading.__doc__),
         "",
     ]
     return "\n".join(lines)

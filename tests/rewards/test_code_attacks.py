@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hrm_align.rewards.base import create_grader
-from hrm_align.sandbox import Job, Limits, Sandbox, TestsJob
+from hrm_align.sandbox import Job, Limits, Sandbox, CheckJob
 from scripts.sandbox_cases.spoofs import spoofs
 from tests.rewards.rows import row, skip_without_sandbox
 
@@ -98,6 +98,14 @@ def test_attacks_on_tests_get_0(name: str):
     assert grade(RIGHT, TESTS) == 1.0
 
 
+def test_an_end_that_the_tests_catch_is_a_failure_and_a_stray_answer_too():
+    caught = ["try:\n    solve(7)\nexcept:\n    pass"]
+    tests = [*caught, "assert True"]
+    assert grade("def solve(n): raise ValueError", tests) == 1.0
+    assert grade("import os\ndef solve(n): os._exit(0)", tests) == 0.0
+    assert grade(FORGE + "def solve(n):\n    forge(id=99, value=[49, 'seven'])\n    return 0", TESTS[2:3]) == 0.0
+
+
 def test_spoofs_get_0_from_tests_that_are_code():
     verdicts = {}
     for name, job, (expected,) in spoofs():
@@ -166,10 +174,10 @@ def test_tests_and_references_are_never_in_a_process_that_becomes_a_program():
     """Neither in the zygote nor in the process of the program, after jobs with the same tests and with a reference."""
     secret, reference, limits = "never-seen-by-programs", "gold-is-private", Limits(cpu_seconds=1, wall_seconds=3.0)
     source = "import time\nmark = 'to-be-found-' + 'here'\ndef f(): time.sleep(1.0)"
-    job = TestsJob(source, "", f"word = '{secret}'\nf()\nassert word", names=["f"])
+    job = CheckJob(source, "", f"word = '{secret}'\nf()\nassert word", names=["f"])
     gold = Job(f"def f(x): return x + '{reference}'", "f", [["result: "]], private=True)
     with Sandbox(limits, workers=1) as sandbox:
-        sandbox.run([TestsJob("def f(): 1", "", job.code, names=["f"])])
+        sandbox.run([CheckJob("def f(): 1", "", job.code, names=["f"])])
         assert sandbox.run([gold])[0].values == [f"result: {reference}"]
         thread = threading.Thread(target=sandbox.run, args=([job],))
         thread.start()

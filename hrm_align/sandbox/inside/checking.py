@@ -34,7 +34,7 @@ def check(payload: bytes, source: int, sink: int, max_bytes: int) -> bytes:
     """Run the tests of a program.
 
     Args:
-        payload: JSON `{"code", "setup", "entry", "names", "modules", "shared"}`, as in `jobs.TestsJob`.
+        payload: JSON `{"code", "setup", "entry", "names", "modules", "shared"}`, as in `jobs.CheckJob`.
         source: descriptor with the answers of the program.
         sink: descriptor for calls of the program.
         max_bytes: largest answer of the program.
