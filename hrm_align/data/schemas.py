@@ -259,7 +259,7 @@ def answer(value: Any, name: str, row: Mapping[str, Any]) -> Turn:
             value = label_at(value, choices)
         except ValueError as error:
             raise RowError(f"`{name}` does not fit `grading.choices`: {error}") from None
-    answers = list_answers(value)
+    answers = None if isinstance(value, str) else list_answers(value)
     if answers is None:
         return Turn(Message("assistant", require_text(value, name)), True)
     texts = [require_text(text, f"an answer in the list `{name}`") for text in answers]

@@ -74,7 +74,7 @@ class Code:
         return block_rule(text, read_program(text))
 
     def corrupt_reference(self, row: Row) -> str:
-        """Return a wrong program: one with a constant result, or one that changes the results of the reference.
+        """Return a wrong program, which changes the results of the reference or always gives the same result.
 
         For tests that are calls, the program always gives the result of the first test, so it gets 1 if all tests
         expect that result.
@@ -86,13 +86,13 @@ class _SandboxLost(Exception):
     """The sandbox failed while it ran a reference, so the reference is neither known to pass nor to fail."""
 
 
-def _run(tests: Tests, program: str, source: str) -> Verdict:
+def _run(tests: Tests, program: str, source: str, private: bool = False) -> Verdict:
     runner = _start_runner()
     if runner.warning is not None and not isinstance(tests, CallTests):
         raise UserError(
             f"{source}: tests that are code, and programs that read standard input, need the sandbox. {runner.warning}"
         )
-    return tests.run(program, runner.run)
+    return tests.run(program, runner.run, private)
 
 
 @lru_cache(maxsize=CACHED_ROWS)
@@ -105,7 +105,7 @@ def _require_reference(reference: str, tests: Tests, source: str) -> None:
         UserError: if the reference fails the tests of the row.
         _SandboxLost: if the sandbox failed twice.
     """
-    verdict = _run(tests, reference, source)
+    verdict = _run(tests, reference, source, private=True)
     if verdict.passed is None:
         raise _SandboxLost
     if not verdict.passed:

@@ -1,19 +1,22 @@
 """Tests of a program, as the `grading` column of a row states them, and how each form runs in the sandbox.
 
-    {"call": "f", "tests": [[[1, 2], 3], ...]}              calls and their results (`CallTests`)
-    {"tests": ["assert f(1, 2) == 3", ...]}                 code (`CodeTests`); also `test_list` with `test_setup_code`
-    {"test": "def check(candidate): ...", "entry_point": "f"}
-    {"tests": [{"input": "1 2\\n", "output": "3\\n"}]}        standard input and output (`StreamTests`)
-    {"inputs": [...], "outputs": [...], "fn_name": "f"}     calls, or without `fn_name` standard input and output
+Forms of tests:
 
-Rules of comparison:
+- calls with their results: `{"call": "f", "tests": [[[1, 2], 3], ...]}`
+- code: `{"tests": ["assert f(1, 2) == 3", ...]}`, a list or one text, with imports, loops, and several functions and
+  classes of the program
+- a function that tests: `{"test": "def check(candidate): ...", "entry_point": "f"}`; functions named `test_...` run, too
+- standard input and output: `{"tests": [{"input": "1 2", "output": "3"}, ...]}`
+- `{"inputs": [...], "outputs": [...], "fn_name": "f"}`: calls, or without `fn_name` standard input and output
 
-- Calls and code compare by Python's `==`. A tuple that a call returns equals the JSON list of its items, since JSON has
-  no tuples. With `fn_name`, an output that is a list of one item also stands for the item, as in the public sets.
-- Values of a class of the program equal nothing, except those of a class that the tests themselves name.
-- Standard output equals the expected text if the lines are equal; whitespace at the end of a line and blank lines at the
-  end are ignored, since they cannot be seen. Everything else counts: `7.0` is not `7`.
-- A program passes if it passes all tests.
+A program passes if it passes all tests. Rules of comparison:
+
+- Values are compared by Python's `==`: `6.0` is 6, and `True` is 1. A tuple that a call returns equals the JSON list of
+  its items, since JSON has no tuples. With `fn_name`, an output that is a list of one item also stands for the item, as
+  in the public data sets.
+- An instance of a class of the program equals nothing, unless the tests themselves name the class.
+- Outputs are compared line by line. Whitespace at the end of a line and blank lines at the end are ignored, since they
+  cannot be seen. All else counts: `7.0` is not `7`.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from typing import Any, NamedTuple
 
 from hrm_align.rewards.base import corrupt_text
 from hrm_align.rewards.code_corruption import corrupt_functions
-from hrm_align.sandbox import Job, Outcome, StdinJob, TestsJob
+from hrm_align.sandbox import CheckJob, Job, Outcome, StdinJob
 from hrm_align.sandbox.jobs import RETURNED, AnyJob
 
 Run = Callable[[Iterable[AnyJob]], list[Outcome]]
@@ -62,10 +65,10 @@ class CallTests:
     tests: Sequence[tuple[Sequence[Any], Any]]
     wrapped: bool = False
 
-    def run(self, program: str, run: Run) -> Verdict:
+    def run(self, program: str, run: Run, private: bool = False) -> Verdict:
         """Run a program and compare its results, which it never receives."""
         source = f"{self.setup}\n\n{program}" if self.setup else program
-        (outcome,) = run([Job(source, self.call, [given for given, _ in self.tests])])
+        (outcome,) = run([Job(source, self.call, [given for given, _ in self.tests], private)])
         if (verdict := _failed(outcome)) is not None:
             return verdict
         for result, (given, expected) in zip(outcome.values, self.tests, strict=True):
@@ -91,12 +94,12 @@ class CodeTests:
         tested: names of the functions and classes under test.
     """
 
-    job: TestsJob
+    job: CheckJob
     tested: Sequence[str]
 
-    def run(self, program: str, run: Run) -> Verdict:
+    def run(self, program: str, run: Run, private: bool = False) -> Verdict:
         """Run a program and, in another process, its tests."""
-        (outcome,) = run([TestsJob(**{**vars(self.job), "source": program})])
+        (outcome,) = run([CheckJob(**{**vars(self.job), "source": program, "private": private})])
         return _failed(outcome) or Verdict(outcome.values == [True], outcome.message)
 
     def corrupt(self, reference: str) -> str:
@@ -118,12 +121,12 @@ class StreamTests:
     tests: Sequence[tuple[str, str]]
     seconds: float
 
-    def run(self, program: str, run: Run) -> Verdict:
+    def run(self, program: str, run: Run, private: bool = False) -> Verdict:
         """Run a program on each input until an output is wrong."""
         source = f"{self.setup}\n\n{program}" if self.setup else program
         deadline = time.monotonic() + self.seconds
         for given, expected in self.tests:
-            (outcome,) = run([StdinJob(source, given, max(0.01, deadline - time.monotonic()))])
+            (outcome,) = run([StdinJob(source, given, max(0.01, deadline - time.monotonic()), private)])
             if (verdict := _failed(outcome)) is not None:
                 return Verdict(verdict.passed, f"on the input {given!r:.100}: {verdict.failure}")
             (printed,) = outcome.values

@@ -29,11 +29,13 @@ class Job:
         source: text of the program.
         call: name of the function to call.
         arguments: for each call, the list of its arguments as JSON values.
+        private: whether no later program may find traces of this job in its memory, as for a reference.
     """
 
     source: str
     call: str
     arguments: Sequence[Sequence[Any]]
+    private: bool = False
 
     def request(self) -> dict[str, Any]:
         """Return the request for a worker.
@@ -62,11 +64,13 @@ class StdinJob:
         source: text of the program.
         stdin: the input.
         seconds: wall-clock time, below the sandbox's limit.
+        private: as for `Job`.
     """
 
     source: str
     stdin: str
     seconds: float
+    private: bool = False
 
     def request(self) -> dict[str, Any]:
         """Return the request for a worker."""
@@ -84,7 +88,7 @@ class StdinJob:
 
 
 @dataclass(frozen=True)
-class TestsJob:
+class CheckJob:
     """A program and tests that are code. The value of its outcome is whether the program passes all tests.
 
     Args:
@@ -97,6 +101,7 @@ class TestsJob:
         classes: names that may be classes of the program, whose instances the tests use.
         modules: modules that the tests can use without an import.
         shared: classes of `setup`, whose instances can be passed in both directions.
+        private: as for `Job`.
     """
 
     source: str
@@ -107,6 +112,7 @@ class TestsJob:
     classes: Sequence[str] = ()
     modules: Sequence[str] = ()
     shared: Sequence[str] = ()
+    private: bool = False
 
     def request(self) -> dict[str, Any]:
         """Return the request for a worker, without the tests."""
@@ -125,7 +131,7 @@ class TestsJob:
         return outcome
 
 
-AnyJob = Job | StdinJob | TestsJob
+AnyJob = Job | StdinJob | CheckJob
 _TIMEOUT = "the program exceeds its time limit"
 
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from hrm_align.processes import REPLY_BYTES, WorkerLost, WorkerProcess
 from hrm_align.sandbox.inside import Limits
-from hrm_align.sandbox.jobs import AnyJob, TestsJob
+from hrm_align.sandbox.jobs import AnyJob, CheckJob
 
 START_SECONDS = 60.0  # limit for starting Python and importing modules, which takes 0.1 seconds on an idle computer
 GRACE_SECONDS = 20.0  # time for the reply of the zygote beyond the wall time of a job
@@ -149,8 +149,11 @@ class Worker(WorkerProcess):
         seconds = self._limits.wall_seconds + GRACE_SECONDS
         max_bytes = REPLY_BYTES + BYTES_PER_BYTE * self._limits.output_bytes
         with suppress(WorkerLost):
+            if job.private:
+                self.send_request({"private": True}, seconds)
+                self.wait_for_reply()
             self.send_request(job.request(), seconds, max_bytes)
-            if isinstance(job, TestsJob):
+            if isinstance(job, CheckJob):
                 self._send_tests(job.tests(), seconds)
 
     def _send_tests(self, tests: bytes, seconds: float) -> None:

@@ -136,7 +136,7 @@ def test_thinking_is_no_part_of_an_answer(folder: Path, name: str, reference: st
         ("math", r"\boxed{}", r"^rows.jsonl:2: the reference .* is not one final answer, so math"),
         ("math", "oxed{5}", r"^rows.jsonl:2: .*backslash of .* was not escaped"),
         ("sql", "SELECT 1", r"^rows.jsonl:2: no database is named, so sql cannot grade the row"),
-        ("code", "SELECT 1", r"^rows.jsonl:2: grading code needs a function name"),
+        ("code", "SELECT 1", r"^rows.jsonl:2: grading code needs tests"),
     ],
 )
 def test_a_row_that_cannot_be_graded_is_named_with_the_reason(name: str, reference: str, sentence: str):

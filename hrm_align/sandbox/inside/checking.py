@@ -34,7 +34,7 @@ def check(payload: bytes, source: int, sink: int, max_bytes: int) -> bytes:
     """Run the tests of a program.
 
     Args:
-        payload: JSON `{"code", "setup", "entry", "names", "modules", "shared"}`, as in `jobs.TestsJob`.
+        payload: JSON `{"code", "setup", "entry", "names", "modules", "shared"}`, as in `jobs.CheckJob`.
         source: descriptor with the answers of the program.
         sink: descriptor for calls of the program.
         max_bytes: largest answer of the program.
@@ -99,13 +99,16 @@ class _Names(dict[str, Any]):
         self._program, self._modules, self._entry = job["names"], job["modules"], job["entry"]
 
     def __missing__(self, name: str) -> Any:
-        if name not in self._program:
-            if hasattr(builtins, name):
-                raise KeyError(name)
-            if name in self._modules:
-                return sys.modules[name]
-            if name == "candidate" and self._entry:
-                return self.tests.find_entry(self._entry)
+        if name in self._program:
+            return self.tests.find_entry(
+                name
+            )  # raises NameError, since Python's own `sum` must not pass for the program's
+        if hasattr(builtins, name):
+            raise KeyError(name)
+        if name in self._modules:
+            return sys.modules[name]
+        if name == "candidate" and self._entry:
+            return self.tests.find_entry(self._entry)
         return self.tests.find(name)
 
 
@@ -173,7 +176,9 @@ class Tests(Peer):
         if "arguments" in reply:
             self._guard(lambda: self._update([*arguments, named], reply["arguments"]))
         if "raises" in reply:
-            raise self._guard(lambda: self._exception(reply["raises"]))
+            error = self._guard(lambda: self._exception(reply["raises"]))
+            # Inside `all(map(...))` of the tests, this exception would end the loop as if all results were right.
+            raise RuntimeError("StopIteration") if isinstance(error, StopIteration) and do != "next" else error
         return self._guard(lambda: self._decode(reply["value"], live))
 
     def _guard(self, function: Callable[[], Any]) -> Any:

@@ -47,7 +47,7 @@ def confine(layers: list[str], limits: Limits, parent: int) -> None:
     if "limits" in layers:
         _drop_root()
         _set_resource_limits(limits)
-        _die_with(parent)
+        die_with(parent)
     if "seccomp" in layers:
         install_syscall_filter()
 
@@ -81,7 +81,7 @@ def _set_resource_limits(limits: Limits) -> None:
         resource.setrlimit(kind, (value, value))  # a lower soft limit on time would send a signal, which can be ignored
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Kill this process when its parent ends. Must follow `_drop_root`, since a change of user resets the setting."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # the parent has ended already

@@ -9,6 +9,10 @@ imported; each later request is a job:
     {"job": ..., "stdin": "3 4\\n"}                       ->  {..., "written": "7\\n"}
     {"job": ..., "tests": 1200}                           ->  as for the first kind; the child of the tests writes the answer
 
+    {"private": true}                                   ->  {}, and the request that follows is private
+
+A private request is read and served by a fork of the zygote; references are private.
+
 The job is passed to `program.answer`, and `written` is the output of the child. The zygote parses neither; `written`
 has one character (U+0000 to U+00FF) for each byte. When the trainer closes its end or dies, the zygote kills its
 children and exits.
@@ -32,7 +36,7 @@ from typing import Any, NoReturn
 
 from . import Limits
 from .checking import check
-from .confinement import confine
+from .confinement import confine, die_with
 from .program import answer, load_modules, run_program
 from .serving import serve
 
@@ -53,8 +57,7 @@ class _TrainerGone(Exception):
 
 def main() -> None:
     """Answer requests until the trainer closes the channel."""
-    requests = map(json.loads, os.fdopen(_TRAINER, "rb", closefd=False))
-    settings = next(requests)
+    settings = json.loads(_read_line())
     layers, limits = settings["layers"], Limits(**settings["limits"])
     if settings["tests"] != _TESTS:
         os.dup2(settings["tests"], _TESTS)
@@ -65,12 +68,46 @@ def main() -> None:
     os.environ.clear()
     gc.freeze()  # keeps a garbage collection in a child from copying the memory pages of the zygote
     _reply(settings, {})
-    for request in requests:
-        try:
-            end, written = _run_job(request, layers, limits)
-        except _TrainerGone:
+    zygote = os.getpid()
+    while line := _read_line():
+        request = json.loads(line)
+        if "private" not in request:
+            if not _serve(request, layers, limits):
+                return
+            continue
+        supervisor = os.fork()
+        if supervisor == 0:
+            _serve_private(request, layers, limits, zygote)
+        if os.waitpid(supervisor, 0)[1] != 0:
             return
-        _reply(request, {**end, "written": written.decode("latin-1")})
+
+
+def _serve(request: dict[str, Any], layers: list[str], limits: Limits) -> bool:
+    """Run the job of a request and reply. Return whether the trainer is still there."""
+    try:
+        end, written = _run_job(request, layers, limits)
+    except _TrainerGone:
+        return False
+    _reply(request, {**end, "written": written.decode("latin-1")})
+    return True
+
+
+def _serve_private(announcement: dict[str, Any], layers: list[str], limits: Limits, zygote: int) -> NoReturn:
+    """Reply to an announcement, serve the request that follows in this forked process, and exit.
+
+    The zygote, from which later programs are forked, never holds the program of this job and its results.
+    """
+    status = 1
+    try:
+        die_with(zygote)
+        _reply(announcement, {})
+        status = not _serve(json.loads(_read_line()), layers, limits)
+    finally:
+        os._exit(status)
+
+
+def _read_line() -> bytes:
+    return os.fdopen(_TRAINER, "rb", closefd=False).readline()
 
 
 def _reply(request: dict[str, Any], message: dict[str, Any]) -> None:
