@@ -160,8 +160,16 @@ def _list_of(possible: Any, source: str) -> list[Any]:
 
 
 def _parse_possible(item: Any, source: str) -> RightCall:
-    if isinstance(item, Mapping) and len(item) == 1:
-        ((name, arguments),) = item.items()
+    """Read one right call. Arrow fills the columns of other rows with nulls, which are left out."""
+    tools = (
+        {name: arguments for name, arguments in item.items() if arguments is not None}
+        if isinstance(item, Mapping)
+        else {}
+    )
+    if len(tools) == 1:
+        ((name, arguments),) = tools.items()
+        if isinstance(arguments, Mapping):
+            arguments = {key: values for key, values in arguments.items() if values is not None}
         if isinstance(arguments, Mapping) and all(isinstance(values, list) for values in arguments.values()):
             return RightCall(name, arguments, by_list=True)
     raise _invalid_possible(item, source)

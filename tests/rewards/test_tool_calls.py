@@ -210,6 +210,11 @@ def test_correct_values_and_optional_arguments_are_those_of_possible():
     assert values([graded] * len(completions), completions) == [1.0] * len(accepted) + [0.0] * len(refused)
 
 
+def test_nulls_that_arrow_has_filled_in_are_no_tools_and_no_arguments():
+    graded = row("", possible=[{"f": {"a": [1], "b": None}, "g": None}])
+    assert values([graded, graded], [tagged(call("f", a=1)), tagged(call("f", a=1, b=None))]) == [1.0, 0.0]
+
+
 def test_nested_lists_of_objects_are_compared_item_by_item():
     graded = row(
         "",
