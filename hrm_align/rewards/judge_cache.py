@@ -6,6 +6,7 @@ A SQLite file in the folder of the run. It holds hashes of requests with their s
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hrm_align.errors import UserError
 
 FILE = "judge.sqlite"
 BUSY_SECONDS = 3.0  # time to wait for another process that writes
+FLUSH_SECONDS = 1.0  # time between two transactions, each of which waits for the disk
 MOST_TOKENS = 2**40  # of one answer: no server that counts right states more
 
 _TABLES = """
@@ -37,6 +39,9 @@ class JudgeCache:
     failure = ""
 
     def __init__(self, folder: str | None):
+        self._scores: dict[str, float] = {}  # not written yet
+        self._tokens: dict[str, tuple[int, int]] = {}  # not written yet
+        self._flushed = time.monotonic()
         path = ":memory:" if folder is None else str(Path(folder) / FILE)
         try:
             if folder is not None:
@@ -49,37 +54,61 @@ class JudgeCache:
             ) from None
 
     def get(self, key: str) -> float | None:
-        """Return the score of a request, or None."""
-        row = self._execute("SELECT score FROM verdicts WHERE key = ?", key)
+        """Return the stored score of a request, or None."""
+        row = self._select("SELECT score FROM verdicts WHERE key = ?", key)
         return None if row is None else row[0]
 
-    def insert(self, key: str, score: float) -> float:
-        """Store a score; return the stored score, which may be that of another process that was first."""
-        self._execute("INSERT OR IGNORE INTO verdicts VALUES (?, ?)", key, score)
-        stored = self.get(key)
-        return score if stored is None else stored
+    def add(self, key: str, score: float) -> None:
+        """Store a score with the next `flush`. A score that another process stored before stays."""
+        self._scores[key] = score
+        self._flush_if_due()
 
     def add_tokens(self, judge: str, prompt: int, completion: int) -> None:
         """Count tokens of a judge."""
-        self._execute(
-            "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT (judge) DO UPDATE SET prompt = prompt + excluded.prompt, "
-            "completion = completion + excluded.completion",
-            judge,
-            min(prompt, MOST_TOKENS),
-            min(completion, MOST_TOKENS),
-        )
+        before = self._tokens.get(judge, (0, 0))
+        self._tokens[judge] = (before[0] + min(prompt, MOST_TOKENS), before[1] + min(completion, MOST_TOKENS))
+        self._flush_if_due()
 
     def count_tokens(self, judge: str) -> tuple[int, int]:
         """Return the prompt tokens and the completion tokens of a judge, of all processes and runs with this file."""
-        row = self._execute("SELECT prompt, completion FROM spent WHERE judge = ?", judge)
-        return (0, 0) if row is None else (row[0], row[1])
+        row = self._select("SELECT prompt, completion FROM spent WHERE judge = ?", judge) or (0, 0)
+        prompt, completion = self._tokens.get(judge, (0, 0))
+        return row[0] + prompt, row[1] + completion
 
-    def _execute(self, statement: str, *values: str | float) -> tuple[Any, ...] | None:
-        """Execute a statement and return its first row. After an error, continue in memory."""
+    def flush(self) -> None:
+        """Write what was added. After an error, continue in memory."""
+        if not self._scores and not self._tokens:
+            return
         try:
-            return self._database.execute(statement, values).fetchone()
+            self._write()
         except sqlite3.Error as error:
-            self.failure = self.failure or f"{type(error).__name__}: {error}"[:200]
-            self._database = sqlite3.connect(":memory:", isolation_level=None)
-            self._database.executescript(_TABLES)
-            return self._database.execute(statement, values).fetchone()
+            self._continue_in_memory(error)
+            self._write()
+        self._scores, self._tokens, self._flushed = {}, {}, time.monotonic()
+
+    def _write(self) -> None:
+        tokens = [(judge, *counts) for judge, counts in self._tokens.items()]
+        with self._database:  # one transaction
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("INSERT OR IGNORE INTO verdicts VALUES (?, ?)", self._scores.items())
+            self._database.executemany(
+                "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT (judge) DO UPDATE SET prompt = prompt + excluded.prompt, "
+                "completion = completion + excluded.completion",
+                tokens,
+            )
+
+    def _flush_if_due(self) -> None:
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def _select(self, statement: str, value: str) -> tuple[Any, ...] | None:
+        try:
+            return self._database.execute(statement, (value,)).fetchone()
+        except sqlite3.Error as error:
+            self._continue_in_memory(error)
+            return None
+
+    def _continue_in_memory(self, error: sqlite3.Error) -> None:
+        self.failure = self.failure or f"{type(error).__name__}: {error}"[:200]
+        self._database = sqlite3.connect(":memory:", isolation_level=None)
+        self._database.executescript(_TABLES)

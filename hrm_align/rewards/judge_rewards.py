@@ -155,6 +155,10 @@ class Judge:
         if missing:
             async with self._connect(counts) as client:
                 await self._ask_all(client, missing, deadline, counts, scores, failures)
+        self._cache.flush()
+        for key in missing.keys() & scores.keys():  # another process may have stored another verdict before
+            stored = self._cache.get(key)
+            scores[key] = scores[key] if stored is None else stored
         faults = {row: (failures[key].kind, failures[key].detail) for row, key in enumerate(keys) if key in failures}
         if self._cache.failure:
             faults[-1] = ("raised", f"the cache of verdicts fails, and verdicts stay in memory: {self._cache.failure}")
@@ -210,7 +214,8 @@ class Judge:
             self._formatted = self._formatted and accepted
             score = read_verdict(reply, self.scale)
             if score is not None:
-                return self._cache.insert(key, score)
+                self._cache.add(key, score)
+                return score
         raise Unanswered("no_verdict", f"the judge replied {reply[:80]!a} instead of a score from 0 to {self.scale:g}")
 
     def _build_body(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,7 +243,7 @@ class Judge:
 
     def _summarize(self, counts: Counter[str], failures: int) -> dict[str, float]:
         names = ("requests", "cached", "retries", "prompt_tokens", "completion_tokens")
-        usage: dict[str, float] = dict.fromkeys(names, 0) | counts | {"failures": failures}
+        usage: dict[str, float] = {**dict.fromkeys(names, 0.0), **counts, "failures": failures}
         if self.price_in or self.price_out:
             usage["cost"] = self._cost(counts["prompt_tokens"], counts["completion_tokens"])
         return usage

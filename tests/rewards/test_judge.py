@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from hrm_align.errors import UserError
+from hrm_align.rewards import judge_cache
 from hrm_align.rewards.base import RewardSpec, create_grader
 from hrm_align.rewards.judge_prompt import build_messages, read_verdict
 from hrm_align.rewards.suite import RewardSuite
@@ -270,6 +271,22 @@ def test_two_processes_that_ask_at_the_same_time_get_the_same_verdicts(tmp_path:
         grade(threading.Barrier(1))
     assert results[0].values == results[1].values == results[2].values and None not in results[0].values["judge"]
     assert not any(scores.faults for scores in results) and results[2].usage["judge"]["requests"] == 0
+
+
+def test_a_cache_that_fails_during_a_run_costs_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(judge_cache, "BUSY_SECONDS", 0.1)
+    blocker = sqlite3.connect(tmp_path / "judge.sqlite", isolation_level=None, check_same_thread=False)
+
+    def blocking(request: dict[str, Any]) -> Any:
+        if not blocker.in_transaction:
+            blocker.execute("BEGIN EXCLUSIVE")
+        return length_in_tenths(request)
+
+    with JudgeServer(blocking) as server:
+        scores = judged(server, ["a", "ab"], tmp_path, concurrency=1)
+    blocker.close()
+    assert scores.values == [0.1, 0.2] and scores.kinds == ["raised"]
+    assert "the cache of verdicts fails, and verdicts stay in memory: OperationalError" in scores.details[0]
 
 
 def test_another_judge_has_other_verdicts(tmp_path: Path):

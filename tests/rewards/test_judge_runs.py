@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from hrm_align.config.recipe_files import absolute, locate
 from hrm_align.evaluation.scores import Score
+from hrm_align.rewards.base import create_grader
 from tests.command_line import run
 from tests.rewards.judge_server import JudgeServer, Reply, error, parts, reply
 from tests.trainers.grpo_runs import grpo, prompts
@@ -102,6 +104,19 @@ def test_a_preflight_without_a_result_fails(capsys, tmp_path: Path, answer: Any,
     with JudgeServer(answer) as server:
         code, _, err = run(capsys, *words(server), "--data", data, "--preflight")
     assert code == 2 and sentence in err and "Traceback" not in err
+
+
+def test_a_rubric_is_a_text_or_a_file_beside_the_recipe(tmp_path: Path):
+    (tmp_path / "rubric.md").write_text("Be kind.\n")
+    recipe, texts = tmp_path / "judged.yaml", ["rubric.md", "Give 10 for **/* and 0 otherwise."]
+    entries = [{"name": "judge", "url": "http://h/v1", "model": "m", "rubric": text} for text in texts]
+    located = locate("rewards", entries, recipe)
+    assert [entry["rubric"] for entry in located] == [str(tmp_path / "rubric.md"), texts[1]]
+    assert absolute("rewards", located) == located
+    assert (
+        create_grader("judge", {key: value for key, value in located[0].items() if key != "name"})._rubric
+        == "Be kind.\n"
+    )  # type: ignore[attr-defined]
 
 
 def digest_score(seed: str):
