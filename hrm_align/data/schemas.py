@@ -262,7 +262,7 @@ def answer(value: Any, name: str, row: Mapping[str, Any]) -> Turn:
     answers = None if isinstance(value, str) else list_answers(value)
     if answers is None:
         return Turn(Message("assistant", require_text(value, name)), True)
-    texts = [require_text(text, f"an answer in the list `{name}`") for text in answers]
+    texts = [require_text(text, f"{name}[{place}]") for place, text in enumerate(answers)]
     texts = [text for text in dict.fromkeys(texts) if text.strip()]
     if not texts:
         raise RowError(f"no answer: the list `{name}` is empty")

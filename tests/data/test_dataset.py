@@ -50,7 +50,7 @@ BAD_KINDS = [
     (b'{"prompt": "a", "completion": "b"}', "column `response` is missing"),
     (b'{"prompt": null, "response": "b"}', "`prompt` must be text"),
     (b'{"prompt": "a", "response": 4}', "`response` must be text"),
-    (b'{"prompt": "a", "response": [3]}', "an answer in the list `response` must be text"),
+    (b'{"prompt": "a", "response": [3]}', "`response[0]` must be text"),
     (b'{"prompt": " ", "response": "b"}', "`prompt` is empty"),
     (b'{"prompt": "a", "response": "b", "condition": "think"}', "unknown condition 'think' in 'think'"),
     (b'{"prompt": "a", "response": "b", "condition": "cot,cot"}', "condition 'cot,cot' has a repeated tag"),
