@@ -25,7 +25,7 @@ from hrm_align.errors import UserError
 from hrm_align.rewards.base import Row
 from hrm_align.rewards.code_tests import CallTests, CodeTests, StreamTests, Tests, parse_json
 from hrm_align.rewards.reading import read_program
-from hrm_align.sandbox import Limits, CheckJob
+from hrm_align.sandbox import CheckJob, Limits
 from hrm_align.sandbox.inside.program import MODULES
 
 LIMITS = Limits(cpu_seconds=1, wall_seconds=2.5)  # below the 3 seconds of a row, after which the worker would be killed

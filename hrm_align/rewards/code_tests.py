@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 from hrm_align.rewards.base import corrupt_text
 from hrm_align.rewards.code_corruption import corrupt_functions
-from hrm_align.sandbox import Job, Outcome, StdinJob, CheckJob
+from hrm_align.sandbox import CheckJob, Job, Outcome, StdinJob
 from hrm_align.sandbox.jobs import RETURNED, AnyJob
 
 Run = Callable[[Iterable[AnyJob]], list[Outcome]]

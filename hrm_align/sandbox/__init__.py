@@ -11,8 +11,8 @@ confinement, `monty` runs an interpreter for a subset of Python instead.
 """
 
 from hrm_align.sandbox.inside import Limits
-from hrm_align.sandbox.jobs import Job, Outcome, StdinJob, CheckJob
+from hrm_align.sandbox.jobs import CheckJob, Job, Outcome, StdinJob
 from hrm_align.sandbox.pool import Sandbox
 from hrm_align.sandbox.self_test import SandboxUnavailable
 
-__all__ = ["Job", "Limits", "Outcome", "Sandbox", "SandboxUnavailable", "StdinJob", "CheckJob"]
+__all__ = ["CheckJob", "Job", "Limits", "Outcome", "Sandbox", "SandboxUnavailable", "StdinJob"]

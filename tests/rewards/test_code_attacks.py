@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hrm_align.rewards.base import create_grader
-from hrm_align.sandbox import Job, Limits, Sandbox, CheckJob
+from hrm_align.sandbox import CheckJob, Job, Limits, Sandbox
 from scripts.sandbox_cases.spoofs import spoofs
 from tests.rewards.rows import row, skip_without_sandbox
 
