@@ -105,9 +105,10 @@ class _Program(Peer):
 
     def encode_other(self, value: Any) -> Any:
         kind, is_class = type(value), isinstance(value, type)
+        name: str = value.__name__ if is_class else kind.__name__
         if is_class:
-            if vars(builtins).get(value.__name__) is value:
-                return {"builtin": value.__name__}
+            if vars(builtins).get(name) is value:
+                return {"builtin": name}
             if issubclass(value, BaseException):
                 return {"exception": self.describe_class(value)}
         index = self._indices.get(id(value))
@@ -115,10 +116,10 @@ class _Program(Peer):
             index = self._indices[id(value)] = len(self._values)
             self._values.append(value)
         if is_class:
-            return {"class": [index, value.__name__]}
+            return {"class": [index, name]}
         if isinstance(value, _FUNCTIONS):
             return {"function": index}
-        return {"iterator": index} if hasattr(kind, "__next__") else {"instance": [index, kind.__name__]}
+        return {"iterator": index} if hasattr(kind, "__next__") else {"instance": [index, name]}
 
     def decode(self, value: Any) -> Any:
         return decode(value, self._decode_other)
