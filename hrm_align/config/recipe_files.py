@@ -94,11 +94,11 @@ def locate(key: str, value: Any, recipe: Path) -> Any:
     if key in DATA_KEYS and isinstance(value, list):
         return [type(entry)(_locate_data(entry, folder)) for entry in value]
     if key == "rewards" and isinstance(value, list):
-        return [type(entry)(_locate_in(entry, _keys_of_files(entry), folder)) for entry in value]
+        return [type(entry)(_locate_in(entry, keys_of_files(entry), folder)) for entry in value]
     return value
 
 
-def _keys_of_files(reward: Mapping[str, Any]) -> tuple[str, ...]:
+def keys_of_files(reward: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the keys of a reward that name files; a rubric is the name of a file if it ends as one."""
     rubric = str(reward.get("rubric", ""))
     is_file = rubric.endswith((".md", ".txt")) and "\n" not in rubric
@@ -187,9 +187,7 @@ def absolute(key: str, value: Any) -> Any:
     if key in DATA_KEYS:
         return [_absolute_data(entry) for entry in value]
     if key == "rewards":
-        return [
-            {k: _absolute_path(v) if k in _keys_of_files(entry) else v for k, v in entry.items()} for entry in value
-        ]
+        return [{k: _absolute_path(v) if k in keys_of_files(entry) else v for k, v in entry.items()} for entry in value]
     return value
 
 

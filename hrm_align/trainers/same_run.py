@@ -17,7 +17,7 @@ from peft import PeftModel
 from safetensors import safe_open
 from transformers import PreTrainedTokenizerFast
 
-from hrm_align.config.recipe_files import REWARD_FILES
+from hrm_align.config.recipe_files import keys_of_files
 from hrm_align.errors import UserError, join_names
 from hrm_align.models.adapter_record import check_base, has_base
 from hrm_align.models.adapters import CONFIG, is_adapter, open_adapter
@@ -91,7 +91,7 @@ def _without_folders(reward: Any) -> Any:
     """Return an entry of `rewards` with its files by name: a run that moved to another machine has them in another folder."""
     if not isinstance(reward, Mapping):
         return reward
-    names = {key: Path(str(reward[key])).name for key in REWARD_FILES if reward.get(key)}
+    names = {key: Path(str(reward[key])).name for key in keys_of_files(reward) if reward.get(key)}
     changeable = _JUDGE_MAY_CHANGE if reward.get("name") == "judge" else ()
     return {key: value for key, value in {**reward, **names}.items() if key not in changeable}
 
