@@ -31,7 +31,7 @@ class WorkerLost(Exception):
     """A worker failed and cannot be used any more.
 
     Args:
-        kind: "timeout", "died" or "garbled", as in `hrm_align.rewards.suite.KINDS`.
+        kind: "timeout", "died" or "garbled", as in `hrm_align.rewards.scoring.KINDS`.
         detail: description of the failure for users.
     """
 

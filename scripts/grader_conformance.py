@@ -31,7 +31,7 @@ from hrm_align.cli import run_with_exit_code
 from hrm_align.commands.common import at_least
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import GRADERS, RewardSpec
-from hrm_align.rewards.batches import score_all
+from hrm_align.rewards.scoring import score_all
 from hrm_align.rewards.suite import RewardSuite
 
 SHOWN = 2  # disagreements of each form that are printed; 1 if only another grader's verdict differs

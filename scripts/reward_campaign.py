@@ -30,7 +30,8 @@ from hrm_align.commands.common import at_least
 from hrm_align.data.examples import Example
 from hrm_align.errors import RunError
 from hrm_align.rendering import Message
-from hrm_align.rewards.suite import MARGIN_SECONDS, RewardSpec, RewardSuite, Scores
+from hrm_align.rewards.scoring import Scores
+from hrm_align.rewards.suite import MARGIN_SECONDS, RewardSpec, RewardSuite
 
 ROWS = 8  # rows of a batch, one of which is faulty
 DEADLINE = 3.0

@@ -32,9 +32,9 @@ from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.output import emit, results
 from hrm_align.rendering import Message
 from hrm_align.rewards.base import GRADERS, add_usage, list_options, reward_class
-from hrm_align.rewards.batches import BATCH_ROWS
 from hrm_align.rewards.preflight import PreflightReport, preflight
-from hrm_align.rewards.suite import KINDS, Fault, RewardSpec, RewardSuite
+from hrm_align.rewards.scoring import BATCH_ROWS, KINDS, Fault
+from hrm_align.rewards.suite import RewardSpec, RewardSuite
 
 ANSWER_FIELDS = (
     "generated",

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from hrm_align.data.examples import Example
 from hrm_align.errors import RunError, UserError
 from hrm_align.rewards.base import RewardSpec, check_match, reward_class
-from hrm_align.rewards.batches import score_all
-from hrm_align.rewards.suite import RewardSuite, Scores
+from hrm_align.rewards.scoring import Scores, score_all
+from hrm_align.rewards.suite import RewardSuite
 
 DEADLINE_SECONDS = 60.0  # for BATCH_ROWS rows; rows that are not graded by then are sent again
 ROW_SECONDS = 10.0  # for one row

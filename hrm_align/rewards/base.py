@@ -83,7 +83,7 @@ class BatchGrades:
 
     Args:
         values: one for each row; None without a value.
-        faults: index of a row -> kind of failure (`hrm_align.rewards.suite.KINDS`) and description, at most 300 characters;
+        faults: index of a row -> kind of failure (`hrm_align.rewards.scoring.KINDS`) and description, at most 300 characters;
             -1 for a failure that concerns no single row.
         usage: what the call used, by name; logged as `rewards/usage/...`.
     """

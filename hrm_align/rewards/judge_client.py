@@ -33,7 +33,7 @@ class Unanswered(Exception):
     """A request without a usable answer.
 
     Args:
-        kind: one of `hrm_align.rewards.suite.KINDS`.
+        kind: one of `hrm_align.rewards.scoring.KINDS`.
         detail: description for users.
         is_final: whether all other requests to the server would fail in the same way.
     """

@@ -21,10 +21,10 @@ from hrm_align.data.damage import check_rows
 from hrm_align.progress import counting
 from hrm_align.rewards.answer_forms import FormCheck, FormText
 from hrm_align.rewards.base import RewardSpec, Verifiable, create_grader
-from hrm_align.rewards.batches import BATCH_ROWS, score_all
 from hrm_align.rewards.pairs import check_pairs
 from hrm_align.rewards.preflight_report import FAULTS, PreflightReport, Reading, RewardReport
 from hrm_align.rewards.references import list_references, with_reference
+from hrm_align.rewards.scoring import BATCH_ROWS, score_all
 from hrm_align.rewards.suite import RewardSuite
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _with_pairs(
 
 
 class _Failure(NamedTuple):
-    """Failure of a reward on a row: one of `suite.KINDS`, and a description."""
+    """Failure of a reward on a row: one of `scoring.KINDS`, and a description."""
 
     kind: str
     description: str

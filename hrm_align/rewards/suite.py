@@ -30,13 +30,12 @@ import logging
 import math
 import os
 import time
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import RewardSpec
+from hrm_align.rewards.scoring import KINDS, Fault, Scores
 from hrm_align.rewards.worker_groups import batch_limit, build_worker_groups
 from hrm_align.rewards.workers import Reply, Request, StartError, WorkerPool
 
@@ -49,96 +48,6 @@ MARGIN_SECONDS = 1.0  # most time of a call beyond its deadline: killing and sta
 BATCH_SHARE = 0.5  # share of the deadline for a user's function on all rows; the rest is for retries of single rows
 ROW_SHARE = 0.1  # share of the deadline for a user's function on a single row
 OWN_ROW_SHARE, OWN_ROW_SECONDS = 0.3, 3.0  # limits for a row of a built-in reward: share of the deadline, and seconds
-
-KINDS = {
-    "raised": "the reward raised an exception or called sys.exit",
-    "timeout": "no reply within the time limit; the worker was killed, or the judge's server had not answered",
-    "died": "the worker ended: os._exit, a crash, or out of memory",
-    "garbled": "the worker wrote something other than a valid reply",
-    "wrong_length": "the number of values differs from the number of completions",
-    "not_a_number": "a value is neither a finite number nor None",
-    "unreachable": "the judge's server could not be reached, or answered with errors, also when it was asked again",
-    "refused": "the judge's server refused the request: key, model, address, or a prompt that is too long",
-    "no_verdict": "the judge's reply was not a score in its scale",
-    "over_budget": "the budget of the judge is spent, so it is not asked any more",
-    "skipped": "not started, or stopped, because the deadline of all rewards had passed",
-}
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A failure of a reward.
-
-    Args:
-        reward: name of the reward.
-        kind: one of `KINDS`.
-        source: `file:line` of the row that the reward failed on; None for a failure of the whole batch or worker.
-        detail: description of the failure for users.
-        row: index of the row in the call; None with `source` None.
-    """
-
-    reward: str
-    kind: str
-    source: str | None
-    detail: str
-    row: int | None = None
-
-
-@dataclass
-class Scores:
-    """The values of every reward for a batch of completions.
-
-    Args:
-        values: name of the reward -> one value for each completion; None for a row that cannot be graded.
-        faults: failures; each affects at most the value of one row.
-        why: name of the reward -> index of a row -> reason why the row cannot be graded, or got its value, where the reward
-            states one.
-        doubts: if requested, name of the reward -> index of a row -> kind and sentence of a doubt about its reference.
-        extracted: if requested, name of each built-in reward -> the text that was graded in each completion, for
-            display; None where nothing was extracted or the extraction failed.
-        unanswered: name of each judge -> indices of the rows without a verdict, if other rows have one.
-        usage: name of each judge -> what the call used, by name: requests, tokens, cost.
-        seconds: wall-clock time of the call.
-        loading_seconds: part of `seconds` in which a new worker loaded its rewards; the deadline does not include this part.
-    """
-
-    values: dict[str, list[float | None]]
-    faults: list[Fault] = field(default_factory=list)
-    why: dict[str, dict[int, str]] = field(default_factory=dict)
-    doubts: dict[str, dict[int, tuple[str, str]]] = field(default_factory=dict)
-    extracted: dict[str, list[str | None]] = field(default_factory=dict)
-    unanswered: dict[str, set[int]] = field(default_factory=dict)
-    usage: dict[str, dict[str, float]] = field(default_factory=dict)
-    seconds: float = 0.0
-    loading_seconds: float = 0.0
-
-    def totals(self, weights: Sequence[float]) -> list[float | None]:
-        """Return the weighted sum of the rewards for each completion.
-
-        Rewards that gave None are left out of the sum, and rewards with weight 0 are ignored. A row in `unanswered` has no
-        total.
-
-        Args:
-            weights: one for each reward, in the order of `values`.
-
-        Returns:
-            One total for each completion; None if no reward with a weight gave a number.
-        """
-        weighted = [(weight, values) for weight, values in zip(weights, self.values.values(), strict=True) if weight]
-        names = [name for weight, name in zip(weights, self.values, strict=True) if weight]
-        without = set[int]().union(*(self.unanswered.get(name, ()) for name in names))
-        totals: list[float | None] = []
-        for row in range(max(map(len, self.values.values()), default=0)):
-            terms = [weight * value for weight, values in weighted if (value := values[row]) is not None]
-            totals.append(sum(terms) if terms and row not in without else None)
-        return totals
-
-    def fault_counts(self) -> dict[str, dict[str, int]]:
-        """Return the number of failures: name of the reward -> kind -> count."""
-        counts: dict[str, Any] = {}
-        for fault in self.faults:
-            counts.setdefault(fault.reward, Counter())[fault.kind] += 1
-        return {reward: dict(kinds) for reward, kinds in counts.items()}
 
 
 class RewardSuite:

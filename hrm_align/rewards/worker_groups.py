@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hrm_align.rewards.base import BatchGrader, RewardSpec, create_grader
-from hrm_align.rewards.workers import WorkerGroup
+
+
+@dataclass(frozen=True)
+class WorkerGroup:
+    """Workers that load the same rewards.
+
+    Args:
+        start: first message to each worker; `hrm_align.rewards.worker_main` defines the format.
+        workers: number of workers.
+        own_deadline: whether only `Request.seconds` limits a running request of the group, and not the deadline of a run.
+    """
+
+    start: Mapping[str, Any]
+    workers: int = 1
+    own_deadline: bool = False
 
 
 def batch_limit(spec: RewardSpec) -> float | None:

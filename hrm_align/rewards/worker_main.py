@@ -114,7 +114,7 @@ def main() -> None:
 
 
 class Failure(Exception):
-    """A call of a reward failed. `kind` is one of `hrm_align.rewards.suite.KINDS`."""
+    """A call of a reward failed. `kind` is one of `hrm_align.rewards.scoring.KINDS`."""
 
     def __init__(self, kind: str, detail: str, characters: int = DETAIL_CHARACTERS):
         super().__init__(detail)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_align.processes import REPLY_BYTES, WorkerLost, WorkerProcess, forget_after_fork
+from hrm_align.rewards.worker_groups import WorkerGroup
 
 # Limit for loading rewards: of all workers of a new pool, of a replacement, and of all replacements in one run. A file that imports
 # torch and transformers took 8 seconds on two cores that five other processes used.
@@ -22,21 +23,6 @@ QUICK_SECONDS = 0.5  # a start up to this long counts towards the deadline of a 
 SEND_SECONDS = 2.0  # limit for sending a new worker its first message
 FAILED_STARTS = 3  # failed starts in a row, in one run, after which a group is skipped until the next run
 ROW_BYTES = 1_000  # bytes of a reply allowed for each row
-
-
-@dataclass(frozen=True)
-class WorkerGroup:
-    """Workers that load the same rewards.
-
-    Args:
-        start: first message to each worker; `hrm_align.rewards.worker_main` defines the format.
-        workers: number of workers.
-        own_deadline: whether only `Request.seconds` limits a running request of the group, and not the deadline of a run.
-    """
-
-    start: Mapping[str, Any]
-    workers: int = 1
-    own_deadline: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +50,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """Result of a request: a body, or a kind of failure (`hrm_align.rewards.suite.KINDS`) with its detail."""
+    """Result of a request: a body, or a kind of failure (`hrm_align.rewards.scoring.KINDS`) with its detail."""
 
     body: Mapping[str, Any] = field(default_factory=dict)
     kind: str = ""

@@ -12,7 +12,8 @@ from hashlib import blake2b
 from hrm_align.data.examples import Example
 from hrm_align.rendering import Message, Renderer
 from hrm_align.rewards.base import add_usage
-from hrm_align.rewards.suite import Fault, RewardSuite
+from hrm_align.rewards.scoring import Fault
+from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.engine import Decoding, Engine
 from hrm_align.rollouts.local import sample
 from hrm_align.rollouts.trajectories import Step, Trajectory

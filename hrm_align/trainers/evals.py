@@ -26,7 +26,7 @@ from hrm_align.evaluation.evaluate import evaluate, last_turns
 from hrm_align.evaluation.scores import percent
 from hrm_align.rendering import get_renderer
 from hrm_align.rewards.base import check_match, metric_name
-from hrm_align.rewards.batches import score_all
+from hrm_align.rewards.scoring import score_all
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.distributed import share_out
 from hrm_align.rollouts.local import generate

@@ -12,7 +12,7 @@ from docs_pages.tables import code, table
 from hrm_align.cli import INTERRUPTED_CODE
 from hrm_align.errors import PREEMPTED_CODE
 from hrm_align.rewards.base import match_names, metric_name
-from hrm_align.rewards.suite import KINDS as FAULTS
+from hrm_align.rewards.scoring import KINDS as FAULTS
 from hrm_align.rollouts.parity import KEYS as PARITY
 from hrm_align.trainers import monitor
 

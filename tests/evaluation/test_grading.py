@@ -19,8 +19,8 @@ from hrm_align.evaluation.evaluate import graded
 from hrm_align.evaluation.grading import grade_answers
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.rendering import get_renderer
-from hrm_align.rewards.batches import score_all
-from hrm_align.rewards.suite import Fault, RewardSpec, RewardSuite, Scores
+from hrm_align.rewards.scoring import Fault, Scores, score_all
+from hrm_align.rewards.suite import RewardSpec, RewardSuite
 from tests.command_line import run
 from tests.rewards.rows import row, skip_without_sandbox
 

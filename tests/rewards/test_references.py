@@ -97,7 +97,7 @@ def test_listed_answers_and_grading_references_are_joined_and_one_answer_is_no_l
     [
         ([], {}, "no answer: the list `response` is empty"),
         (["", " "], {}, "no answer: the list `response` is empty"),
-        (["a", 1], {}, "`an answer in the list `response`` must be text: got int"),
+        (["a", 1], {}, "`response[1]` must be text: got int"),
         ({"a": "b"}, {}, "`response` must be text: got dict"),
         (1, {}, "`response` must be text: got int"),
         (2, {"choices": ["x", "y"]}, "2 is not the index of one of 2 choices"),

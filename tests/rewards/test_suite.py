@@ -17,7 +17,8 @@ import pytest
 
 from hrm_align.errors import UserError
 from hrm_align.rewards import workers as pool
-from hrm_align.rewards.suite import MARGIN_SECONDS, Fault, RewardSpec, RewardSuite, Scores
+from hrm_align.rewards.scoring import Fault, Scores
+from hrm_align.rewards.suite import MARGIN_SECONDS, RewardSpec, RewardSuite
 from tests.rewards.rows import row
 
 OWN = """
@@ -297,7 +298,8 @@ TRAINER = """
 import sys, types
 package = sys.modules["hrm_align"] = types.ModuleType("hrm_align")
 package.__path__ = [{folder!r}]
-from hrm_align.rewards.workers import Request, WorkerGroup, WorkerPool
+from hrm_align.rewards.worker_groups import WorkerGroup
+from hrm_align.rewards.workers import Request, WorkerPool
 pool = WorkerPool([WorkerGroup({{"file": {own!r}, "function": "reward"}}), WorkerGroup({{"rewards": [["exact", {{}}]]}})])
 print("ready", flush=True)
 row = dict.fromkeys(("completion", "reference", "condition", "group", "grading", "source"), "")
