@@ -134,16 +134,16 @@ class Grader:
             if None in runs:
                 runs.append(self._database.reordered(self._query, max(REORDERED_STEPS, 2 * self._steps), PRAGMA))
             self._runs = [run for run in runs if run is not None]
-        runs = self._runs
-        if self._undetermined_run(runs) is None:
+        other_runs = self._runs
+        if self._undetermined_run(other_runs) is None:
             if not self._ordered or len(self._given) != len(self._expected):
                 return False
-            ties = number_ties([self._expected, *runs])
+            ties = number_ties([self._expected, *other_runs])
             given, expected = (
                 [(tie, *row) for tie, row in zip(ties, rows, strict=True)] for rows in (self._given, self._expected)
             )
             return same_rows(given, expected, any_columns=self._spider, fixed=1)
-        if any(self._equal(self._given, run) for run in runs):
+        if any(self._equal(self._given, run) for run in other_runs):
             return True
         guided = (self._database.reordered(self._query, REORDERED_STEPS, at, self._given) for at in (FIRST, LAST))
         return any(run is not None and self._equal(self._given, run) for run in guided)
@@ -245,25 +245,37 @@ class _ColumnMatch:
         self._cells = 0
 
     def match(self, fixed: int) -> bool:
+        """Return whether there is such an order; the first `fixed` columns keep their place."""
         rows = len(self._given[0])
         for place in range(fixed):
             self._candidates[place] = [place]
-        return self._extend(0, [()] * rows, [()] * rows, set())
+        return self._extend(0, [0] * rows, [0] * rows, set())
 
-    def _extend(self, depth: int, given: list[Row], expected: list[Row], used: set[int]) -> bool:
-        """Match the expected columns from `depth` on, where `given` and `expected` are the rows of those before."""
+    def _extend(self, depth: int, given: list[int], expected: list[int], used: set[int]) -> bool:
+        """Match the expected columns from `depth` on.
+
+        Args:
+            depth: number of columns that are matched.
+            given: for each row of `given`, a number for its values in the matched columns.
+            expected: the same for the rows of `expected`, with the same numbers for the same values.
+            used: matched columns of `given`.
+        """
         if depth == len(self._expected):
             return True
-        tried: set[Row] = set()
-        longer = [*zip(expected, self._expected[depth], strict=True)]
+        numbers: dict[tuple[int, object], int] = {}
+        longer = [numbers.setdefault(pair, len(numbers)) for pair in zip(expected, self._expected[depth], strict=True)]
         bag = Counter(longer)
+        self._cells += len(longer)
+        tried: set[Row] = set()
         for place in self._candidates[depth]:
             column = self._given[place]
-            if place in used or column in tried or self._cells > MATCHED_CELLS:
+            if place in used or column in tried:
                 continue
+            if self._cells > MATCHED_CELLS:
+                return False
             tried.add(column)
             self._cells += len(column)
-            pairs = [*zip(given, column, strict=True)]
-            if Counter(pairs) == bag and self._extend(depth + 1, pairs, longer, used | {place}):
+            numbered = [numbers.get(pair, -1) for pair in zip(given, column, strict=True)]
+            if Counter(numbered) == bag and self._extend(depth + 1, numbered, longer, used | {place}):
                 return True
         return False

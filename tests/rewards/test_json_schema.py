@@ -12,6 +12,7 @@ import pytest
 
 from hrm_align.errors import UserError
 from hrm_align.evaluation.grading import grade_with
+from hrm_align.rewards import json_schema
 from hrm_align.rewards.base import RewardSpec, create_grader
 from hrm_align.rewards.json_rewards import grade_fields
 from hrm_align.rewards.json_schema import JsonSchema
@@ -152,7 +153,7 @@ def test_what_is_not_json_is_valid_under_no_schema(text: str):
 
 
 @pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch):
+def no_network():
     """A socket that must never be connected, to which the schemas of a test refer."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
@@ -161,7 +162,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch):
             server.accept()
 
 
-def test_a_remote_reference_costs_its_row_and_is_never_loaded(no_network: str, tmp_path: Path, capsys):
+def test_a_remote_reference_costs_its_row_and_is_never_loaded(
+    no_network: str, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+):
     remote = [
         {"$ref": no_network},
         {"properties": {"a": {"items": {"$ref": f"{no_network}#/definitions/x"}}}},
@@ -179,6 +182,10 @@ def test_a_remote_reference_costs_its_row_and_is_never_loaded(no_network: str, t
             assert (
                 why.startswith(f"rows.jsonl:{index + 1}: `grading.schema`: $") and "which is not in the schema" in why
             )
+    monkeypatch.setattr(json_schema, "_check_references", lambda schema, draft: None)  # a second line of defence
+    with pytest.raises(UserError):
+        JsonSchema({"$ref": no_network})
+    monkeypatch.undo()
     (tmp_path / "schema.json").write_text(json.dumps(remote[0]))
     words = ("rewards", "json_schema", "--data", "none.jsonl", "--option", f"schema={tmp_path}/schema.json")
     code, _, err = run(capsys, *words)
@@ -193,7 +200,7 @@ def test_a_remote_reference_costs_its_row_and_is_never_loaded(no_network: str, t
         ({"type": "text"}, "is not a JSON schema .*'text'"),
         ({"$schema": URIS["4"], "exclusiveMinimum": 3}, "is not a JSON schema"),
         ({"$schema": URIS["7"], "exclusiveMinimum": True}, "is not a JSON schema"),
-        ({"$schema": URIS["4"], "patternProperties": {"(": {}}}, "is not a JSON schema .*unterminated"),
+        ({"$schema": URIS["4"], "items": {"items": {"patternProperties": {"(": {}}}}}, "is not a JSON schema .*unterminated"),
         ({"$schema": URIS["4"], "$ref": 5}, r"\$ref refers to 5, which is not in the schema"),
         ({"$ref": "#/$defs/none"}, "which is not in the schema"),
         ({"allOf": [{"$ref": "#"}]}, "refers to itself without end"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ import pytest
 from hrm_align.rewards import sql_rewards as sql
 from hrm_align.rewards.base import create_grader
 from hrm_align.rewards.preflight import preflight
+from hrm_align.rewards.sql_database import is_ordered
 from hrm_align.rewards.sql_grading import number_ties, same_rows
 from hrm_align.rewards.sql_rewards import judge_query, sql_match
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
@@ -218,8 +220,23 @@ def test_generated_columns_and_collations_stay_what_they_are(tmp_path: Path):
     )  # type: ignore[attr-defined]
 
 
-def test_order_by_inside_a_comment_that_does_not_end_does_not_count(birds: Path):
-    assert sql_match("SELECT bird FROM birds ORDER BY bird", "SELECT bird FROM birds /* ORDER BY weight", birds)
+def test_order_by_counts_outside_parentheses_quotes_and_comments():
+    for query in (
+        "SELECT a FROM t /* ORDER BY b",
+        "SELECT a FROM t -- ORDER BY b",
+        'SELECT "ORDER BY" FROM t',
+        "SELECT ' order by '",
+    ):
+        assert not is_ordered(query)
+    for query in ("WITH c AS (SELECT a FROM t ORDER BY b) SELECT a FROM c", "SELECT rank() OVER (ORDER BY b) FROM t"):
+        assert not is_ordered(query)
+    assert not is_ordered("SELECT rank() OVER w FROM t WINDOW w AS (ORDER BY (b))")
+    for query in (
+        "SELECT a FROM t UNION SELECT b FROM u ORDER BY 1",
+        "SELECT a FROM t order/**/by (b)",
+        "SELECT a FROM t ORDER\nBY b LIMIT 1",
+    ):
+        assert is_ordered(query)
 
 
 def test_ties_are_numbered_by_what_changes_place():
@@ -265,8 +282,6 @@ def result_eq(given: list[tuple], expected: list[tuple]) -> bool:
 
 
 def test_columns_are_matched_as_trying_every_order_does():
-    import random
-
     rng, equal = random.Random(0), 0
     for _ in range(2000):
         columns, size = rng.randint(1, 4), rng.randint(0, 5)
@@ -281,12 +296,22 @@ def test_columns_are_matched_as_trying_every_order_does():
     assert 600 < equal < 1900
 
 
-def test_columns_that_are_all_alike_cost_bounded_time():
-    rows = [tuple((at * place) % 7 < 3 for place in range(40)) for at in range(500)]
+def test_columns_that_are_hard_to_tell_apart_cost_bounded_time():
+    """Points as rows, lines of a polygon as columns: one polygon of 60 sides is no two of 30, but each part looks alike."""
+
+    def polygons(*sizes: int) -> list[tuple]:
+        starts = [sum(sizes[:place]) for place in range(len(sizes))]
+        lines = [
+            (start + at, start + (at + 1) % size)
+            for start, size in zip(starts, sizes, strict=True)
+            for at in range(size)
+        ]
+        random.Random(0).shuffle(lines)
+        return [tuple(int(point in line) for line in lines) for point in range(sum(sizes))]
+
     start = time.monotonic()
-    same_rows([values[::-1] for values in rows], rows[::-1], any_columns=True)
-    same_rows([values[::-1] for values in rows[:-1]] + [(False,) * 40], rows, any_columns=True)
-    assert time.monotonic() - start < 5
+    assert not same_rows(polygons(30, 30), polygons(60), any_columns=True)
+    assert time.monotonic() - start < 8
 
 
 # --- Limits
