@@ -86,8 +86,8 @@ def test_a_right_answer_that_its_own_reward_refuses_is_caught(tmp_path: Path):
 
 
 def test_a_row_fails_only_if_no_verifiable_reward_can_grade_it():
-    report = checked(["json", "numeric", {"name": "length", "most": 9}], rows('{"a": 1}', "5", "five"))
-    assert [report.rewards[name].gradable for name in ("json", "numeric", "length")] == [2, 2, 3]  # 5 is JSON, too
+    report = checked(["json", "numeric", {"name": "length", "most": 9}], rows('{"a": 1}', "5", "five", '["x"]'))
+    assert [report.rewards[name].gradable for name in ("json", "numeric", "length")] == [3, 2, 4]  # 5 is JSON, too
     assert (report.failing, report.named) == (1, ["json: rows.jsonl:3: the reference cannot be graded"])
 
 
