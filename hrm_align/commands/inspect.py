@@ -19,9 +19,11 @@ from hrm_align.commands.common import (
     name_entry,
     print_warnings,
     read_counted,
+    read_examples,
     read_schema_options,
 )
 from hrm_align.data.damage import describe_damage
+from hrm_align.data.duplicates import describe_duplicates
 from hrm_align.data.packing import PaddedCollator
 from hrm_align.data.tokenize import Dropped, tokenize
 from hrm_align.evaluation.evaluate import last_turns
@@ -42,6 +44,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--condition", help="condition of rows that name none (default direct)")
     parser.add_argument("--max_length", type=int, default=4096, help="longest document kept, in tokens (default 4096)")
     parser.add_argument("--rows", type=int, default=3, help="number of rows to show (default 3; --json prints all)")
+    parser.add_argument("--held_out", help="held-out rows, to name those whose text is also in DATA")
     parser.add_argument("--no_proof", action="store_true", help="show the rows only, without loading the model")
     arguments = parser.parse_args(argv)
     schema = read_schema_options(arguments)
@@ -51,6 +54,8 @@ def main(argv: Sequence[str]) -> None:
     tokenizer = load_tokenizer(arguments.model)
     documents, dropped = tokenize(examples, get_renderer(tokenizer), arguments.max_length)
     problems = describe_bad_rows(counts) + describe_damage(counts.damage, counts.rows_read)
+    held_out = read_examples(arguments.held_out, **schema, max_bad_fraction=share) if arguments.held_out else []
+    problems += describe_duplicates(last_turns(examples), last_turns(held_out))
     if arguments.json:
         print_json(documents)
         print_warnings(problems)

