@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hrm_align.data.examples import Example
 from hrm_align.data.text_damage import KINDS, find_damage
+
+if TYPE_CHECKING:
+    from hrm_align.data.examples import Example
 
 NAMED_ROWS = 5  # rows of each kind that a report names
 DETAIL_CHARACTERS = 160

@@ -95,7 +95,7 @@ def load_questions(
 def _held_out(spec: DatasetSpec, condition: str, source: Source) -> list[Example]:
     """Load a data set's rows. Raises UserError if the run was trained on the same rows, by their fingerprint."""
     examples, counts = load_examples(
-        [spec], default_condition=condition, max_bad_fraction=source.settings.get("max_bad_fraction")
+        [spec], default_condition=condition, max_bad_fraction=source.settings.get("max_bad_fraction") or None
     )
     fingerprint = counts.datasets[0].fingerprint
     for part in ("train", "replay"):

@@ -297,6 +297,7 @@ def test_another_judge_has_other_verdicts(tmp_path: Path):
     assert cached == [1] * 6 and len(server.requests) == 6
 
 
+@pytest.mark.numeric
 def test_a_spent_budget_ends_the_requests_of_this_and_later_runs(tmp_path: Path):
     with JudgeServer(length_in_tenths) as server:
         options = {"budget_tokens": 250, "price_in": 1000, "price_out": 5000, "concurrency": 1}

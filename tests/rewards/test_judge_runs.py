@@ -59,6 +59,7 @@ def test_answers_are_graded_with_their_cost_and_without_the_key(
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
 
 
+@pytest.mark.numeric
 def test_the_preflight_counts_the_pairs_in_the_right_order(capsys, tmp_path: Path):
     split = [write_rows(tmp_path / "stated.jsonl", PAIRS[:4]), write_rows(tmp_path / "references.jsonl", PAIRS[:3:-1])]
     with JudgeServer(by_length) as server:

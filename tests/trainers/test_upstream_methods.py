@@ -121,7 +121,13 @@ def private_uses():
     for file in sorted((ROOT / "hrm_align").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             match node:
-                case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.Name(id=name) | ast.arg(arg=name):
+                case (
+                    ast.FunctionDef(name=name)
+                    | ast.AsyncFunctionDef(name=name)
+                    | ast.ClassDef(name=name)
+                    | ast.Name(id=name)
+                    | ast.arg(arg=name)
+                ):
                     defined.add(name)
                 case ast.Attribute(attr=name, ctx=ast.Store()):
                     defined.add(name)
@@ -130,11 +136,10 @@ def private_uses():
     return {name: place for name, place in read.items() if name not in defined}
 
 
-# Of Python and of PyTorch: exits, fields of named tuples and their values, weights of a module, tensors by storage, fused operations over lists, the compiler's settings.
+# Of Python and of PyTorch: exits, values of named tuples, weights of a module, tensors by storage, fused operations over lists, the compiler's settings.
 PUBLIC_BY_CUSTOM = {
     "_exit",
     "_run_exitfuncs",
-    "_fields",
     "_asdict",
     "_cdata",
     "_buffers",
