@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hrm_align.data.examples import Example
 from hrm_align.data.latex_damage import lost_commands
+
+if TYPE_CHECKING:
+    from hrm_align.data.examples import Example
 
 # Kinds of damage by name, in the order of reports, each as it follows `3 of 40 rows have`.
 KINDS = {
