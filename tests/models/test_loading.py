@@ -133,7 +133,7 @@ def generates(folder: Path) -> None:
 
 
 @on_linux
-@pytest.mark.parametrize("call", [loads_in_float32, generates])
+@pytest.mark.parametrize("call", [pytest.param(loads_in_float32, marks=pytest.mark.campaign), generates])
 def test_the_peak_is_that_of_one_model(tmp_path, call):
     """Seen: 1.0 and 1.1. With the file mapped beside the cast weights a load takes 1.5, an answer in float32 2.1."""
     medium_checkpoint(tmp_path / "medium")

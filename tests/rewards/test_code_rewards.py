@@ -301,6 +301,7 @@ def test_the_sandbox_is_started_again_under_the_workers_memory_limit_and_ends_wi
     assert alive == []
 
 
+@pytest.mark.campaign
 def test_hostile_programs_get_0_without_a_sandbox(runner: str):
     if runner == "sandbox":
         pytest.skip("the test above")

@@ -81,6 +81,7 @@ sys.exit(run_with_exit_code(main, sys.argv[1:]))
 """
 
 
+@pytest.mark.campaign
 @pytest.mark.numeric
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_two_processes_learn_what_one_did(data, tmp_path, backend):

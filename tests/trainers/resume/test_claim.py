@@ -515,6 +515,7 @@ def dies_once(marker: Path, out: Path, data: Path, *flags: str) -> None:
     recipe.main(arguments(out, data, *flags))
 
 
+@pytest.mark.campaign
 def test_a_launcher_restarts_a_run_whose_worker_was_killed_and_it_ends_the_same(rows, tmp_path):
     """The process that holds the claim, and to which the others connected."""
     whole, out, marker = (tmp_path / name for name in ("whole", "run", "killed"))

@@ -150,6 +150,7 @@ def test_a_folder_that_another_could_have_filled_is_not_read(tmp_path):
 # Launchers ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.campaign
 def test_no_training_outlives_its_launcher(rows, tmp_path):
     """`accelerate launch` with one process does not pass SIGTERM on to it."""
     out, launch = tmp_path / "run", [sys.executable, "-m", "accelerate.commands.launch"]
