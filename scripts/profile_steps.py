@@ -9,8 +9,9 @@ import argparse
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from bench.command import machine
@@ -84,12 +85,18 @@ def measured(work: Callable[[], None]) -> tuple[dict[str, float], float]:
     with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as profiler:
         work()
         finished()
+    return by_kind(profiler.key_averages(), whole), whole
+
+
+def by_kind(averages: Iterable[Any], whole: float) -> dict[str, float]:
+    """Return the seconds of each kind of operation, and the rest of `whole`, the seconds of the whole."""
+    on_gpu = torch.cuda.is_available()
     seconds: dict[str, float] = defaultdict(float)
-    for event in profiler.key_averages():
+    for event in averages:
         spent = event.self_device_time_total if on_gpu else event.self_cpu_time_total
         seconds[classify(event.key)] += spent / 1e6
     seconds[PYTHON] = max(0.0, whole - sum(seconds.values()))
-    return dict(seconds), whole
+    return dict(seconds)
 
 
 def sft_step(shape: str) -> Callable[[], None]:

@@ -23,8 +23,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from hrm_align.models import varlen
 from hrm_align.models.intervals import Intervals
-from hrm_align.models.varlen import VARLEN, two_calls
+from hrm_align.models.varlen import VARLEN
 
 PER_DOCUMENT = "per_document"
 BY_DOCUMENT = (PER_DOCUMENT, VARLEN)  # implementations that take a plan and compute no scores between documents
@@ -95,7 +96,7 @@ class Runs:
 
 def make_plan(implementation: str, intervals: Intervals) -> Plan | None:
     """Make the plan of a batch for an implementation of `BY_DOCUMENT`; None if the batch is to use a mask."""
-    return two_calls(intervals) if implementation == VARLEN else split_into_runs(intervals)
+    return varlen.make_plan(intervals) if implementation == VARLEN else split_into_runs(intervals)
 
 
 def split_into_runs(intervals: Intervals) -> Runs | None:

@@ -1,15 +1,22 @@
 """Per-document attention in two FlashAttention calls, through `torch.nn.attention.varlen` (PyTorch 2.11 or newer, on a GPU).
 
-FlashAttention has no prefix mask, but two calls give the same result: in the first, every prompt attends to itself
-without a mask; in the second, every response attends causally to the keys of its whole document. For `a a A A | b b b
-B` (lower case: prefix, upper case: response):
+FlashAttention has no prefix mask, but two calls give the same result: one without a mask for the prompts, and a causal
+one for the responses. For `a a A A | b b b B` (lower case: prefix, upper case: response):
+
+    no mask      a a | A A | b b b | B       used of its output:  a a . . b b b .
+    causal       a a A A | b b b B           used of its output:  . . A A . . . B
+
+Both calls take all tokens in their order, so that nothing is copied. The responses in the first call, whose output is not
+used, are cut into pieces of `PIECE` tokens, so that they cost little.
+
+A further answer to a prompt (see `intervals`) has the keys of that prompt and its own, which are not next to each other. In
+a batch with such answers, the calls take copies of the queries and keys that they need:
 
     first call, no mask      queries  a a | b b b      keys  a a | b b b
     second call, causal      queries  A A | B          keys  a a A A | b b b B
 
 In a causal call with fewer queries than keys, positions are aligned at the end, so that a response token attends to its
-prompt and to the response up to itself. A further answer to a prompt (see `intervals`) has the keys of that prompt and
-its own.
+prompt and to the response up to itself.
 
 `attn_implementation: varlen` selects this attention. FlashAttention computes in half precision on a GPU only. With
 float32 products, or on a CPU, the same sequences run one by one through `scaled_dot_product_attention`, which is
@@ -31,23 +38,21 @@ from hrm_align.models.intervals import Intervals
 
 VARLEN = "varlen"
 HALF = (torch.bfloat16, torch.float16)
+PIECE = 128  # tokens: the queries of a block of FlashAttention
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Arguments of one attention call: its query and key tokens, and the start of each sequence among them.
+    """Boundaries of the sequences of one attention call.
 
     Args:
-        queries, keys: (n,) and (m,) int64, indices into the flattened (batch * seq) tokens; a key may be in several
-            sequences.
-        query_starts, key_starts: (sequences + 1,) int32, start of each sequence in `queries` and `keys`, and the end.
+        query_starts, key_starts: (sequences + 1,) int32, start of each sequence in the call's queries and keys, and the
+            end.
         longest: upper bound of a sequence's length in tokens: the length of a row, so that compiled code is valid for
             all batches (a bound that is too high costs almost nothing).
         causal: whether a query attends to keys up to its own position, aligned at the end; otherwise to all keys.
     """
 
-    queries: Tensor
-    keys: Tensor
     query_starts: Tensor
     key_starts: Tensor
     longest: int
@@ -55,14 +60,52 @@ class Sequences:
 
 
 @dataclass(frozen=True)
+class InPlace:
+    """Plan of a batch without further answers: two calls over all tokens in their order.
+
+    Args:
+        pieces: prompts, and responses in pieces.
+        documents: whole documents; each padding token is one, so that its output is its own value.
+        is_prompt: (batch * seq, 1, 1) bool, tokens that use the output of the first call.
+    """
+
+    pieces: Sequences
+    documents: Sequences
+    is_prompt: Tensor
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float) -> Tensor:
+        """Compute attention of one layer from (batch, heads, seq, dim) to (batch, seq, heads, dim)."""
+        batch, heads, seq, dim = query.shape
+        states = [_flatten(_cast_like_autocast(part)) for part in (query, key, value)]  # (batch * seq, heads, dim) each
+        kernel = _kernel(states[0], dropout)
+        bidirectional, causal = (kernel(*states, call, scaling, dropout) for call in (self.pieces, self.documents))
+        return torch.where(self.is_prompt, bidirectional, causal).view(batch, seq, heads, dim)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """An attention call on copies of some tokens.
+
+    Args:
+        queries, keys: (n,) and (m,) int64, indices into the flattened (batch * seq) tokens; a key may be in several
+            sequences.
+        sequences: boundaries of the sequences in them.
+    """
+
+    queries: Tensor
+    keys: Tensor
+    sequences: Sequences
+
+
+@dataclass(frozen=True)
 class TwoCalls:
-    """Plan of a batch: a call for prompts, then a call for responses.
+    """Plan of a batch with further answers: a call for prompts, then a call for responses.
 
     The output of tokens that attend only to themselves, such as padding, is their own value.
     """
 
-    prompts: Sequences
-    responses: Sequences
+    prompts: Gathered
+    responses: Gathered
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float) -> Tensor:
         """Compute attention of one layer from (batch, heads, seq, dim) to (batch, seq, heads, dim)."""
@@ -75,13 +118,40 @@ class TwoCalls:
                 continue
             kernel = _kernel(query_TND, dropout)
             chosen = query_TND[call.queries], key_TND[call.keys], value_TND[call.keys]
-            attended = kernel(*chosen, call, scaling, dropout)
+            attended = kernel(*chosen, call.sequences, scaling, dropout)
             output_TND = output_TND.index_copy(0, call.queries, attended.to(output_TND.dtype))
         return output_TND.view(batch, seq, heads, dim)
 
 
-def two_calls(intervals: Intervals) -> TwoCalls:
-    """Make the plan of a batch: the queries and keys of both calls. Synchronises with the device, once per batch."""
+def make_plan(intervals: Intervals) -> InPlace | TwoCalls:
+    """Make the plan of a batch. Synchronises with the device, once or twice per batch."""
+    return _in_place(intervals) if intervals.prompt_first is None else _two_calls(intervals)
+
+
+def _in_place(intervals: Intervals) -> InPlace:
+    first_BS, last_BS, _, _ = intervals
+    batch, seq = first_BS.shape
+    index_BS = torch.arange(seq, device=first_BS.device).expand(batch, seq)  # B: batch, S: seq
+    response_BS = last_BS.gather(1, first_BS) + 1  # column in which the response of each token's document begins
+    is_prompt_BS = index_BS < response_BS
+    begins_BS = first_BS == index_BS
+    within_BS = index_BS - response_BS  # place in the response
+    opens_BS = begins_BS | (~is_prompt_BS & (within_BS % PIECE == 0))
+    documents, pieces = (_boundaries(starts) for starts in (begins_BS, opens_BS))
+    return InPlace(
+        Sequences(pieces, pieces, seq, False),
+        Sequences(documents, documents, seq, True),
+        is_prompt_BS.flatten()[:, None, None],
+    )
+
+
+def _boundaries(starts_BS: Tensor) -> Tensor:
+    """Convert a mask of first tokens (batch, seq) to their places in the flattened tokens, (n + 1,) int32, and the end."""
+    places = starts_BS.flatten().nonzero().flatten()
+    return torch.nn.functional.pad(places, (0, 1), value=starts_BS.numel()).int()
+
+
+def _two_calls(intervals: Intervals) -> TwoCalls:
     first_BS, last_BS, prompt_first_BS, _ = intervals
     batch, seq = first_BS.shape
     device = first_BS.device
@@ -108,8 +178,8 @@ def two_calls(intervals: Intervals) -> TwoCalls:
     prompt_lengths = (prompt_end_BS - begins_BS + 1).flatten()[starts]
     keys, key_counts = _response_keys(starts, response_counts, prompt_starts, prompt_lengths)
     return TwoCalls(
-        Sequences(prompts, prompts, _starts(prompt_counts), _starts(prompt_counts), seq, False),
-        Sequences(responses, keys, _starts(response_counts), _starts(key_counts), seq, True),
+        Gathered(prompts, prompts, Sequences(_starts(prompt_counts), _starts(prompt_counts), seq, False)),
+        Gathered(responses, keys, Sequences(_starts(response_counts), _starts(key_counts), seq, True)),
     )
 
 

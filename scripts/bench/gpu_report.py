@@ -39,6 +39,13 @@ TEST_SECONDS, START_SECONDS = 300, 120  # time limits of a test file and of the 
 LEAST_SECONDS = 20  # no item is started with less time left
 MACHINE = "machine"
 BY_VARLEN, COMPILED = {"kernel": "varlen"}, {"compile_blocks": True}
+
+
+def of_rows(rows: int) -> dict[str, int]:
+    """Return the setting for packed rows in a forward."""
+    return {"per_device_train_batch_size": rows}
+
+
 # Most valuable first: a function of gpu_items.py, its arguments, and its time limit in seconds.
 ITEMS: dict[str, tuple[str, dict[str, Any], int]] = {
     "ceilings": ("ceilings", {}, 60),
@@ -48,6 +55,12 @@ ITEMS: dict[str, tuple[str, dict[str, Any], int]] = {
     "SFT, all weights, varlen": ("sft", BY_VARLEN, 120),
     "SFT, all weights, compiled": ("sft", COMPILED, 240),
     "SFT, all weights, varlen, compiled": ("sft", BY_VARLEN | COMPILED, 240),
+    "SFT, all weights, varlen, compiled, 2 rows": ("sft", BY_VARLEN | COMPILED | of_rows(2), 240),
+    "SFT, all weights, varlen, compiled, 4 rows": ("sft", BY_VARLEN | COMPILED | of_rows(4), 240),
+    "profile of a compiled SFT step of 4 rows": ("sft", BY_VARLEN | COMPILED | of_rows(4) | {"profile": True}, 240),
+    "SFT, all weights, compiled, 4 rows": ("sft", COMPILED | of_rows(4), 240),
+    "SFT, all weights, varlen, 4 rows": ("sft", BY_VARLEN | of_rows(4), 240),
+    "SFT, adapter, varlen, compiled, 4 rows": ("sft", BY_VARLEN | COMPILED | of_rows(4) | {"adapter": True}, 240),
     "SFT, adapter": ("sft", {"adapter": True}, 120),
     "SFT, adapter, varlen": ("sft", BY_VARLEN | {"adapter": True}, 120),
     "SFT, adapter, varlen, compiled": ("sft", BY_VARLEN | COMPILED | {"adapter": True}, 240),
