@@ -16,8 +16,6 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 
-import httpx2
-
 from hrm_align.errors import UserError
 
 RETRIED = {408, 409, 425, 429}  # and everything from 500
@@ -76,6 +74,8 @@ class JudgeClient:
         counts: Counter[str],
         count_tokens: Callable[[int, int], None],
     ):
+        import httpx2  # here, because settings look through all graders, and only a judge needs it
+
         self._url, self._key, self._key_name, self._model = url.rstrip("/"), key, key_name, model
         self._seconds, self._retries, self._counts, self._count_tokens = seconds, retries, counts, count_tokens
         headers = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {key}"} if key else {})}
@@ -169,6 +169,8 @@ class JudgeClient:
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> tuple[int, str, Mapping[str, str]]:
         """Send a request; return status, body and headers of the answer. Raises _Failed if the connection fails."""
+        import httpx2
+
         received = bytearray()
         try:
             async with self._http.stream(method, self._url + path, json=body) as response:

@@ -121,7 +121,11 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
 
     def measure(self, name: str, keys: Mapping[str, Any], limit: float) -> Record:
-        """Measure an item. Returns its figures, or `failed` with the reason, and `cut` if the item took too long."""
+        """Measure an item. Returns its figures, or `failed` with the reason, and `cut` if the item took too long.
+
+        Raises:
+            SystemExit: if the process cannot start, which no other item would change.
+        """
         if self._process is None:
             with self._log.open("a", encoding="utf-8") as log:
                 pipe = subprocess.PIPE
@@ -129,7 +133,8 @@ class Worker:
                     self._command, stdin=pipe, stdout=pipe, stderr=log, text=True, env=dict(self._environment)
                 )
             if "failed" in (started := self._read_record(min(limit, START_SECONDS))):
-                return started
+                last = self._log.read_text(encoding="utf-8", errors="replace").strip().rsplit("\n", 1)[-1]
+                raise SystemExit(f"error: {started['failed']}. It cannot start: {last}")
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.write(json.dumps([name, keys]) + "\n")
         self._process.stdin.flush()
