@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from hrm_align.data.answers import label_at, list_answers
+from hrm_align.data.column_guess import describe_proposal
 from hrm_align.data.examples import Example
 from hrm_align.data.strict_json import JsonFault, parse_value
 from hrm_align.data.tool_forms import ToolFault, expand_message, read_call, split_calls, states_tools
@@ -173,7 +174,7 @@ def detect_format(columns: set[str]) -> str:
     """Return the name of the schema that fits a set of column names.
 
     Raises:
-        UserError: if no schema or several schemas fit; the message has the columns, the schemas and the nearest names.
+        UserError: if no schema or several schemas fit; the message has the columns, the schemas and the mapping to set.
     """
     fitting = [name for name, schema in SCHEMAS.items() if columns.issuperset(schema.required)]
     if columns - {*OPTIONAL} != {"prompt"}:  # another column may be a misspelt response column
@@ -183,14 +184,8 @@ def detect_format(columns: set[str]) -> str:
     listed = f"the columns {', '.join(sorted(columns)) or '(none)'}"
     if fitting:
         raise UserError(f"{listed} fit the schemas {' and '.join(fitting)}. Set `format` to one of them.")
-    close = {name: get_close_matches(name.lower(), COLUMNS, n=1, cutoff=0.75) for name in sorted(columns - {*COLUMNS})}
-    meant = {match[0]: name for name, match in close.items() if match}
-    hint = " and ".join(f"`{name}` for `{theirs}`" for name, theirs in meant.items())
     known = "; ".join(f"{name} ({', '.join(schema.required)})" for name, schema in SCHEMAS.items())
-    raise UserError(
-        f"{listed} fit no known schema{f': did you mean {hint}?' if hint else '.'} Rename the columns in the data, or set "
-        f"`columns`, for example {meant or {'prompt': 'question', 'response': 'answer'}}. The schemas are {known}."
-    )
+    raise UserError(f"{listed} fit no known schema. {describe_proposal(columns, COLUMNS)} The schemas are {known}.")
 
 
 def column(row: Mapping[str, Any], name: str) -> Any:

@@ -27,6 +27,7 @@ from hrm_align.data.strict_json import JsonFault, JsonSyntaxFault, parse_value
 CALL, CALL_END = "<tool_call>", "</tool_call>"
 RESPONSE, RESPONSE_END = "<tool_response>", "</tool_response>"
 GLAIVE_CALL = "<functioncall>"
+ABSENT = ""  # among the right values of an argument, in the form of BFCL: the argument may be left out
 
 _TAG = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|</?tool_call>|</?functioncall>", re.DOTALL)
 _GLAIVE_END = re.compile(r"</functioncall>|<\|endoftext\|>|\Z")
@@ -152,7 +153,9 @@ def read_call(call: Any) -> dict[str, Any]:
     unknown = [key for key in function if key not in _CALL_KEYS and function[key] is not None]
     if unknown:
         raise ToolFault(f"broken tool call: unknown key `{unknown[0]}` in a call of {function['name']!r}")
-    given = [key for key in _ARGUMENTS if function.get(key) is not None] or [key for key in _ARGUMENTS if key in function]
+    given = [key for key in _ARGUMENTS if function.get(key) is not None] or [
+        key for key in _ARGUMENTS if key in function
+    ]
     if len(given) > 1:
         raise ToolFault(f"broken tool call: both `arguments` and `parameters` in a call of {function['name']!r}")
     arguments = function[given[0]] if given else {}
@@ -174,6 +177,21 @@ def _parse_arguments(text: str, name: str) -> Any:
 
 def _shown(value: Any) -> str:
     return json.dumps(value, default=str, ensure_ascii=False)[:80]
+
+
+def first_arguments(possible: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first right value of each argument in the form of BFCL: `{"city": ["Paris", "Lyon"], "unit": ["C", ""]}`.
+
+    An argument that may be left out, because `""` is among its values, is left out, and so is one without values.
+    """
+    return {key: _first_value(values[0]) for key, values in possible.items() if values and ABSENT not in values}
+
+
+def _first_value(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        filled = {key: values for key, values in value.items() if isinstance(values, list)}
+        return {**value, **first_arguments(filled)}
+    return [_first_value(item) for item in value] if isinstance(value, list) else value
 
 
 def _split_answers(content: str) -> list[str] | None:

@@ -208,8 +208,8 @@ def test_columns_that_fit_no_schema_are_listed_with_the_nearest_names_and_all_sc
         detect_format({"promt", "Response", "id"})
     message = str(caught.value)
     assert "the columns Response, id, promt fit no known schema" in message
-    assert "did you mean `response` for `Response` and `prompt` for `promt`?" in message
-    assert "{'response': 'Response', 'prompt': 'promt'}" in message
+    assert "Did you mean `prompt` for `promt` and `response` for `Response`?" in message
+    assert """Use --columns '{"prompt": "promt", "response": "Response"}'""" in message
     assert all(f"{name} ({', '.join(schema.required)})" in message for name, schema in SCHEMAS.items())
 
 
@@ -218,7 +218,7 @@ def test_a_prompt_alone_is_a_row_without_an_answer(prompt):
     row = {"prompt": prompt, "condition": "cot", "grading": {"tests": []}}
     (example,) = examples(row)
     assert (example.messages, example.reference, example.condition) == ((USER,), "", "cot")
-    with pytest.raises(UserError, match="did you mean `response` for `respons`"):
+    with pytest.raises(UserError, match="Did you mean `response` for `respons`"):
         detect_format({"prompt", "respons"})
     said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     with pytest.raises(RowError, match="ends with an assistant message"):

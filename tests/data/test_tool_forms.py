@@ -157,7 +157,7 @@ def test_a_broken_call_is_refused_by_file_and_line(read, text, reason):
         read(asked("fine"), asked(text))
     assert "1 of 2 rows cannot be used" in str(caught.value)
     assert "rows.jsonl:2: " in str(caught.value) and reason in str(caught.value)
-    with pytest.raises(UserError, match="rows.jsonl:1: "):
+    with pytest.raises(UserError, match=r"rows\.jsonl:1: "):
         read({"prompt": "call f", "response": text})
 
 
@@ -180,7 +180,7 @@ def test_arguments_as_text_are_read_as_strictly_as_rows(read, arguments, reason)
     function = {"name": "f", "arguments": arguments}
     for call in (function, {"type": "function", "function": function}):
         row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [call]}]}
-        with pytest.raises(UserError, match=r"rows.jsonl:1: broken tool call: the arguments of 'f'") as caught:
+        with pytest.raises(UserError, match=r"rows\.jsonl:1: broken tool call: the arguments of 'f'") as caught:
             read(row)
         assert reason in str(caught.value)
 
@@ -194,7 +194,7 @@ def test_calls_in_the_text_must_be_those_of_the_message(read):
 
 @pytest.mark.parametrize("answer", ["<tool_response>1", "<tool_response>1</tool_response> more", "a <tool_response>"])
 def test_a_broken_answer_of_a_tool_is_refused(read, answer):
-    with pytest.raises(UserError, match="rows.jsonl:1: broken tool answer"):
+    with pytest.raises(UserError, match=r"rows\.jsonl:1: broken tool answer"):
         read(hermes(("human", "call f"), ("gpt", SAME[0]), ("tool", answer), ("gpt", "Done.")))
 
 
