@@ -76,7 +76,9 @@ def describe_proposal(columns: set[str], known: Iterable[str]) -> str:
     known = tuple(known)
     if mapping := propose_columns(columns, known):
         written = json.dumps(mapping, ensure_ascii=False)
-        similar = {ours: theirs for ours, theirs in mapping.items() if get_close_matches(_plain(theirs), [ours], 1, SIMILAR)}
+        similar = {
+            ours: theirs for ours, theirs in mapping.items() if get_close_matches(_plain(theirs), [ours], 1, SIMILAR)
+        }
         hint = " and ".join(f"`{ours}` for `{theirs}`" for ours, theirs in similar.items())
         return f"{f'Did you mean {hint}? ' if hint else ''}Use --columns '{written}', or `columns: {written}` in the recipe."
     if "prompt" in columns:

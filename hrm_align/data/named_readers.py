@@ -138,7 +138,7 @@ def _bfcl(row: Row, renamed: dict[str, Any], source: str) -> dict[str, Any]:
     functions no tool may be called.
     """
     category = _CATEGORY.match(str(row.get("id", "")))
-    question, functions = row["question"], row["function"]
+    question, functions = row["question"], column(row, "function")
     if isinstance(question, list) and all(isinstance(turn, list) for turn in question):
         if len(question) != 1:
             raise RowError(f"several turns: `question` has {len(question)}, and only questions of one turn can be read")
@@ -150,10 +150,10 @@ def _bfcl(row: Row, renamed: dict[str, Any], source: str) -> dict[str, Any]:
     if calls is None or None in calls:
         raise RowError(f"`ground_truth` must be a list of {{name: {{argument: [values]}}}}: got {truth!r:.60}")
     return {
-        "tools": functions if isinstance(functions, list) else [functions],
         "grading": {"possible": truth},
         **({"group": category[1]} if category else {}),
         **renamed,
+        "tools": functions if isinstance(functions, list) else [functions],
         "prompt": question,
         "completion": [_message_of([call for call in calls if call])] if calls else "",
     }
@@ -216,7 +216,7 @@ def _glaive(row: Row, renamed: dict[str, Any], source: str) -> dict[str, Any]:
         {"role": _SPEAKERS[speaker], "content": text.strip().removesuffix(_END).strip()}
         for speaker, text in zip(parts[1::2], parts[2::2], strict=True)
     ]
-    system, tools = _glaive_system(require_text(row["system"], "system"))
+    system, tools = _glaive_system(require_text(column(row, "system"), "system"))
     return {**renamed, "messages": messages, "system": system, "tools": tools}
 
 

@@ -190,7 +190,7 @@ def first_arguments(possible: Mapping[str, Any]) -> dict[str, Any]:
 def _first_value(value: Any) -> Any:
     if isinstance(value, Mapping):
         filled = {key: values for key, values in value.items() if isinstance(values, list)}
-        return {**value, **first_arguments(filled)}
+        return {key: item for key, item in value.items() if not filled.get(key)} | first_arguments(filled)
     return [_first_value(item) for item in value] if isinstance(value, list) else value
 
 
