@@ -294,6 +294,26 @@ NAMED_READERS: dict[str, NamedReader] = {
         _gsm8k,
         "the response keeps its text; the number behind `####` is a reference for graders (`grading.references`)",
     ),
+    "trivia_qa": NamedReader(
+        "path: mandarjoshi/trivia_qa, name: rc.nocontext",
+        "prompt_response",
+        {"prompt": "question", "response": "answer"},
+        ("question_id", "question_source", "entity_pages", "search_results"),
+        about="every alias is a reference; the pages of the configuration `rc` are left out",
+    ),
+    "squad": NamedReader(
+        "path: rajpurkar/squad",
+        "alpaca",
+        {"instruction": "question", "input": "context", "output": "answers", "group": "title"},
+        ("id",),
+        about="every answer is a reference; the context follows the question",
+    ),
+    "nq_open": NamedReader(
+        "path: google-research-datasets/nq_open",
+        "prompt_response",
+        {"prompt": "question", "response": "answer"},
+        about="every answer is a reference",
+    ),
     "magicoder": NamedReader(
         "path: ise-uiuc/Magicoder-OSS-Instruct-75K",
         "prompt_response",

@@ -381,6 +381,8 @@ def _with_opening(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
         tools = parsed(tools, "tools") if tools.strip() else None
     if not tools:
         return turns
+    if isinstance(tools, list):
+        tools = [parsed(tool, "tools") if isinstance(tool, str) else tool for tool in tools]
     text = _json_text(list_of_objects(tools, "tools"), "tools")
     if any("<tools>" in turn.message.content and states_tools(turn.message.content, tools) for turn in turns[:2]):
         return turns

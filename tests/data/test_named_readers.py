@@ -82,6 +82,31 @@ ROWS = {
         ),
         ({"question": USER.content, "answer": "#### 1,080 "}, [USER], Message("assistant", "#### 1,080 "), None, {"references": ["1080"]}),
     ],
+    "trivia_qa": [
+        (
+            {
+                "question": USER.content, "question_id": "tc_1", "question_source": "http://a", "entity_pages": {"title": []},
+                "search_results": {"rank": []},
+                "answer": {"value": "36", "aliases": ["36", "Thirty-six"], "normalized_aliases": ["36"], "type": "Numerical"},
+            },
+            [USER],
+            Message("assistant", "36"),
+            None,
+            {"references": ["36", "Thirty-six"]},
+        ),
+    ],
+    "squad": [
+        (
+            {"id": "5733", "title": "Bees", "context": "Bees.", "question": "Legs?", "answers": {"text": ["6", "six", "6"], "answer_start": [1, 2, 1]}},
+            [Message("user", "Legs?\n\nBees.")],
+            Message("assistant", "6"),
+            "Bees",
+            {"references": ["6", "six"]},
+        ),
+    ],
+    "nq_open": [
+        ({"question": USER.content, "answer": ["36", "thirty-six"]}, [USER], Message("assistant", "36"), None, {"references": ["36", "thirty-six"]}),
+    ],
     "magicoder": [
         (
             {"lang": "python", "raw_index": 1, "index": 2, "seed": "x = 1", "openai_fingerprint": "fp", "problem": USER.content, "solution": ANSWER.content},
@@ -245,6 +270,9 @@ def test_answers_of_bfcl_are_found_in_their_own_file(tmp_path):
     [
         ("gsm8k", "exact", "36", "37"),
         ("gsm8k", "math", "so 36 legs", "so 37 legs"),
+        ("trivia_qa", "exact", "Thirty-six", "35"),
+        ("squad", "exact", "six", "five"),
+        ("nq_open", "exact", "thirty-six", "35"),
         ("xlam", "tool_calls", f"<tool_call>{json.dumps(CALL)}</tool_call>", "Oslo"),
         (
             "bfcl",

@@ -198,6 +198,16 @@ def test_a_broken_answer_of_a_tool_is_refused(read, answer):
         read(hermes(("human", "call f"), ("gpt", SAME[0]), ("tool", answer), ("gpt", "Done.")))
 
 
+@pytest.mark.parametrize("wrap", [lambda tool: tool, lambda tool: {"type": "function", "function": tool}])
+def test_tools_are_the_same_as_a_list_as_texts_and_as_one_text(read, wrap):
+    tools = [wrap(TOOL), wrap({**TOOL, "name": "g"})]
+    for column in (tools, json.dumps(tools), [json.dumps(tool) for tool in tools]):
+        (example,) = read({"prompt": "call f", "response": SAME[0], "tools": column})
+        assert example.messages == (Message("system", json.dumps(tools)), Message("user", "call f"))
+    with pytest.raises(UserError, match=r"rows\.jsonl:1: `tools` is not valid JSON: duplicate key: 'a'"):
+        read({"prompt": "call f", "response": SAME[0], "tools": ['{"a": 1, "a": 2}']})
+
+
 TOOL = {"name": "f", "description": "Add", "parameters": {"a": {"type": "int", "description": "number"}}}
 
 
