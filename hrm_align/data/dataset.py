@@ -43,7 +43,7 @@ class DatasetSpec:
         data_files: files or patterns inside the directory or Hub data set.
         revision: branch, tag or commit of a Hub data set.
         fraction: share of the rows to use: 0.25 is a seeded quarter, 2.0 every row twice, 1.5 all and a seeded half.
-        format: name of the schema; None detects it from the column names.
+        format: name of a schema, or of a published data set (`named_readers`); None detects the schema from the column names.
         condition: condition for rows without one; `""` is no condition, None the run's default.
         columns: mapping from the schema's column names to the data's: `{"prompt": "question", "response": "answer"}`.
 

@@ -34,6 +34,7 @@ class NamedReader:
         schema: name of the schema of the rows, once their columns are renamed.
         columns: mapping from the schema's columns to the published ones.
         labels: published columns that the reader leaves out: numbers, origins, repetitions of another column.
+        reads: published columns that `convert` reads besides those of `columns`.
         convert: function of a row, its renamed columns and its source that returns the columns of the schema.
         about: what the reader does besides renaming columns, for the documentation.
     """
@@ -43,6 +44,7 @@ class NamedReader:
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     convert: Callable[[Row, dict[str, Any], str], dict[str, Any]] | None = None
+    reads: tuple[str, ...] = ()
     about: str = ""
 
     def read(self, row: Row, source: str, default_condition: str) -> list[Example]:
@@ -63,7 +65,9 @@ class NamedReader:
     @property
     def optional(self) -> tuple[str, ...]:
         """Published columns that a row may have."""
-        return tuple(theirs for theirs in self.columns.values() if theirs not in self.required) + self.labels
+        return (
+            tuple(theirs for theirs in self.columns.values() if theirs not in self.required) + self.reads + self.labels
+        )
 
 
 # --- Mathematics
@@ -233,6 +237,10 @@ def _glaive_system(text: str) -> tuple[str, list[Any]]:
 
 # --- The registry
 
+_OPENHERMES_LABELS = (
+    *("custom_instruction", "topic", "model_name", "model", "skip_prompt_formatting", "category", "views", "language"),
+    *("id", "title", "idx", "hash", "avatarUrl", "source"),
+)
 _CHAT = {"messages": "messages"}
 
 NAMED_READERS: dict[str, NamedReader] = {
@@ -260,19 +268,9 @@ NAMED_READERS: dict[str, NamedReader] = {
         "path: teknium/OpenHermes-2.5",
         "sharegpt",
         {"conversations": "conversations"},
-        (
-            *(
-                "system_prompt",
-                "custom_instruction",
-                "topic",
-                "model_name",
-                "model",
-                "skip_prompt_formatting",
-                "category",
-            ),
-            *("views", "language", "id", "title", "idx", "hash", "avatarUrl", "source"),
-        ),
+        _OPENHERMES_LABELS,
         _openhermes,
+        ("system_prompt",),
         "`system_prompt` opens the conversation, unless the conversation opens with the same text",
     ),
     "dolly": NamedReader(
@@ -292,7 +290,7 @@ NAMED_READERS: dict[str, NamedReader] = {
         {"prompt": "question", "response": "answer"},
         (),
         _gsm8k,
-        "the response keeps its text; the number behind `####` is a reference for graders (`grading.references`)",
+        about="the response keeps its text; the number behind `####` is a reference for graders (`grading.references`)",
     ),
     "trivia_qa": NamedReader(
         "path: mandarjoshi/trivia_qa, name: rc.nocontext",
@@ -318,8 +316,9 @@ NAMED_READERS: dict[str, NamedReader] = {
         "path: ise-uiuc/Magicoder-OSS-Instruct-75K",
         "prompt_response",
         {"group": "lang"},
-        ("problem", "solution", "instruction", "response", "raw_index", "index", "seed", "openai_fingerprint"),
+        ("raw_index", "index", "seed", "openai_fingerprint"),
         _magicoder,
+        ("problem", "solution", "instruction", "response"),
         "also reads Magicoder-Evol-Instruct-110K (`instruction`, `response`)",
     ),
     "xlam": NamedReader(
@@ -328,14 +327,15 @@ NAMED_READERS: dict[str, NamedReader] = {
         {"prompt": "query", "completion": "answers", "tools": "tools"},
         ("id",),
         _xlam,
-        "`answers` are the tool calls; without one, no tool may be called (`grading.possible`)",
+        about="`answers` are the tool calls; without one, no tool may be called (`grading.possible`)",
     ),
     "bfcl": NamedReader(
         "path: BFCL_v3_simple.json",
         "prompt_completion",
         {"prompt": "question", "tools": "function"},
-        ("id", "ground_truth"),
+        (),
         _bfcl,
+        ("id", "ground_truth"),
         "questions of one turn; the right calls are `ground_truth`, or those of `possible_answer/` beside the file",
     ),
     "hermes_function_calling": NamedReader(
@@ -348,8 +348,9 @@ NAMED_READERS: dict[str, NamedReader] = {
         "path: glaiveai/glaive-function-calling-v2",
         "messages",
         {"messages": "chat"},
-        ("system",),
+        (),
         _glaive,
+        ("system",),
         "turns of `chat`; the functions of `system` are the tools",
     ),
 }
@@ -363,7 +364,12 @@ def suggest_reader(row: Row, source: str) -> str:
     """Return a sentence that names the reader whose published columns a row has, if it reads the row; "" without one."""
     for name, reader in NAMED_READERS.items():
         published = {*reader.columns.values()}
-        if published and published <= row.keys() <= published | {*reader.labels, *OPTIONAL}:
+        distinctive = reader.convert is not None or len(row) > 2  # a question and an answer alone are any table
+        if (
+            published
+            and distinctive
+            and published <= row.keys() <= published | {*reader.reads, *reader.labels, *OPTIONAL}
+        ):
             try:
                 reader.read(row, source, "")
             except RowError:

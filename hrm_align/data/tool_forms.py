@@ -101,18 +101,18 @@ def split_calls(text: str) -> tuple[str, list[dict[str, Any]]]:
 def _tagged(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield start, end and body of each call in tags; skip Markdown code between them."""
     position = 0
-    while found := _TAG.search(text, position):
-        position, tag = found.end(), found.group()
+    while match := _TAG.search(text, position):
+        position, tag = match.end(), match.group()
         if tag == CALL:
             end = text.find(CALL_END, position)
             if end < 0:
                 raise ToolFault(f"broken tool call: `{CALL}` has no `{CALL_END}`")
-            yield found.start(), end + len(CALL_END), text[position:end]
+            yield match.start(), end + len(CALL_END), text[position:end]
             position = end + len(CALL_END)
         elif tag == GLAIVE_CALL:
             close = _GLAIVE_END.search(text, position)
             assert close is not None, "the pattern matches the end of the text"
-            yield found.start(), close.end(), text[position : close.start()]
+            yield match.start(), close.end(), text[position : close.start()]
             position = close.end()
         elif tag == CALL_END:
             raise ToolFault(f"broken tool call: `{CALL_END}` has no `{CALL}`")
