@@ -291,6 +291,19 @@ def test_graders_take_what_the_reader_states(tmp_path, name, grader, right, wron
     assert grade_row(grade, example.reference, example)[0] == 1
 
 
+def test_rows_on_which_no_tool_may_be_called_are_evaluated(tmp_path, capsys):
+    path = write(tmp_path / "rows.jsonl", *(row for row, *_ in ROWS["bfcl"][:2]))
+    flags = ("--model", "tiny", "--max_new_tokens", 4, "--match", "tool_calls", "--json")
+    code, out, err = run(capsys, "evaluate", "--data", path, "--format", "bfcl", *flags)
+    assert code == 0, err
+    assert {name: score["n"] for name, score in json.loads(out)["groups"].items()} == {
+        "live_simple": 1,
+        "irrelevance": 1,
+    }
+    code, _, err = run(capsys, "evaluate", "--data", write(tmp_path / "rows.jsonl", {"prompt": "a"}), *flags)
+    assert code == 2 and "the row has no reference answer" in " ".join(err.split())
+
+
 def test_columns_of_a_recipe_label_published_rows(tmp_path):
     path = write(tmp_path / "rows.jsonl", {**ROWS["gsm8k"][0][0], "level": "easy"})
     (example,) = load_examples([DatasetSpec(str(path), format="gsm8k", columns={"group": "level"})])[0]
@@ -311,6 +324,7 @@ GUESSES = [
     ({"system_prompt": "s", "Query": "a", "Reply": "b"}, {"prompt": "Query", "response": "Reply", "system": "system_prompt"}),
     ({"promt": "a", "response": "b"}, {"prompt": "promt"}),
     ({"text": "a", "label": "b"}, {"prompt": "text", "response": "label"}),
+    ({"prompt_id": "1", "instruction_id": "2", "text": "a", "reply": "b"}, {"prompt": "text", "response": "reply"}),
     ({"dialog": CHAT}, {"messages": "dialog"}),
     ({"Conversation": CHAT}, {"messages": "Conversation"}),
 ]  # fmt: skip
