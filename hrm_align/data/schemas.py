@@ -262,14 +262,14 @@ def answer(value: Any, name: str, row: Mapping[str, Any]) -> Turn:
     texts = [text for text in dict.fromkeys(texts) if text.strip()]
     if not texts:
         raise RowError(f"no answer: the list `{name}` is empty")
-    return Turn(Message("assistant", texts[0]), True, tuple(texts) if len(texts) > 1 else ())
+    return Turn(_answer_message(texts[0], name), True, tuple(texts) if len(texts) > 1 else ())
 
 
 def _has_tool_tags(content: str, role: Any) -> bool:
     """Return whether a message may hold a tool call or a tool answer as text, which `tool_forms` reads."""
     if role == "assistant":
         return "tool_call>" in content or "functioncall>" in content
-    return role != "system" and "<tool_response>" in content
+    return role in ("tool", "user") and "<tool_response>" in content
 
 
 def _answer_message(text: str, name: str) -> Message:

@@ -10,7 +10,7 @@ r"""Tool calls and tool answers that are written into the text of messages, and 
         ->  content '{"ok": true}'; a message with several answers becomes several messages
 
 A tag holds a call, a list of calls, or one call a line: as strict JSON, or as a literal of Python that has the same value.
-A tag in Markdown code (between backticks) is text. Everything else that looks like a call must be one, or the row is refused.
+A tag in Markdown code (between backticks) or in `<think>...</think>` is text. Everything else that looks like a call must be one, or the row is refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RESPONSE, RESPONSE_END = "<tool_response>", "</tool_response>"
 GLAIVE_CALL = "<functioncall>"
 ABSENT = ""  # among the right values of an argument, in the form of BFCL: the argument may be left out
 
-_TAG = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|</?tool_call>|</?functioncall>", re.DOTALL)
+_TAG = re.compile(r"<think>.*?</think>|```.*?(?:```|\Z)|`[^`\n]*`|</?tool_call>|</?functioncall>", re.DOTALL)
 _GLAIVE_END = re.compile(r"</functioncall>|<\|endoftext\|>|\Z")
 _RESPONSES = re.compile(rf"\s*(?:{RESPONSE}(?P<body>(?:(?!</?tool_response>).)*){RESPONSE_END}\s*)+", re.DOTALL)
 _RESPONSE = re.compile(rf"{RESPONSE}(.*?){RESPONSE_END}", re.DOTALL)
@@ -99,7 +99,7 @@ def split_calls(text: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _tagged(text: str) -> Iterator[tuple[int, int, str]]:
-    """Yield start, end and body of each call in tags; skip Markdown code between them."""
+    """Yield start, end and body of each call in tags; skip Markdown code and thoughts."""
     position = 0
     while match := _TAG.search(text, position):
         position, tag = match.end(), match.group()

@@ -117,6 +117,25 @@ def test_tags_in_code_are_text(read, text):
     assert example.messages[0] == Message("user", "What is <tool_response>?")
 
 
+def test_tags_in_thoughts_are_text(read):
+    thought = "<think>\nFirst <tool_call> f, then\n</tool_call> g.\n</think>"
+    assert read(asked(f"{thought}\n{SAME[0]}"))[0].answer == Message("assistant", thought, (CALL,))
+    assert read(asked(f"{thought}\nDone."))[0].answer == Message("assistant", f"{thought}\nDone.")
+
+
+def test_a_message_of_an_unknown_role_is_not_read_as_an_answer_of_a_tool(read):
+    content = "<tool_response>1</tool_response>"
+    for message in ({"content": content}, {"role": ["tool"], "content": content}):
+        with pytest.raises(UserError, match=r"rows\.jsonl:1: unknown role"):
+            read({"messages": [{"role": "user", "content": "a"}, message, {"role": "assistant", "content": "b"}]})
+
+
+def test_the_first_of_several_right_answers_may_be_a_call(read):
+    (example,) = read({"prompt": "call f", "response": [SAME[1], "f(a=1)"]})
+    assert example.answer == Message("assistant", "", (CALL,))
+    assert example.grading["references"] == [SAME[1], "f(a=1)"]
+
+
 def test_backticks_and_tags_inside_of_a_call_belong_to_the_call(read):
     calls = [{"name": "f", "arguments": {"text": text}} for text in ("one `", "two ```", "<tool_call>", "'`'")]
     text = "Now `x`: " + "".join(f"<tool_call>{json.dumps(call)}</tool_call>" for call in calls)
