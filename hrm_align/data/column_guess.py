@@ -80,7 +80,7 @@ def describe_proposal(columns: set[str], known: Iterable[str]) -> str:
             ours: theirs for ours, theirs in mapping.items() if get_close_matches(_plain(theirs), [ours], 1, SIMILAR)
         }
         hint = " and ".join(f"`{ours}` for `{theirs}`" for ours, theirs in similar.items())
-        return f"{f'Did you mean {hint}? ' if hint else ''}Use --columns '{written}', or `columns: {written}` in the recipe."
+        return f"{f'Did you mean {hint}? ' if hint else ''}Use --columns '{written}', or set `columns` of the data set to {written} in a recipe."
     if "prompt" in columns:
         return "Use --format prompt_only if the rows have no answers, for rewards that need no reference."
     if "text" in {name.lower() for name in columns}:
@@ -88,4 +88,7 @@ def describe_proposal(columns: set[str], known: Iterable[str]) -> str:
             "A text alone has no prompt and no answer to train on. Split it into the columns `prompt` and `response`, or use "
             """--columns '{"prompt": "text"}' --format prompt_only for rewards that need no reference."""
         )
-    return """Rename the columns in the data, or use --columns, such as --columns '{"prompt": "COLUMN", "response": "COLUMN"}'."""
+    example = """{"prompt": "COLUMN", "response": "COLUMN"}"""
+    return (
+        f"Rename the columns in the data, or use --columns '{example}', or set `columns` of the data set in a recipe."
+    )

@@ -336,7 +336,7 @@ def test_the_proposed_mapping_can_be_pasted(tmp_path, capsys, row, mapping):
     code, _, err = run(capsys, "inspect", path, "--model", "tiny", "--json")
     flat = " ".join(err.split())
     written = json.dumps(mapping)
-    assert code == 2 and f"--columns '{written}'" in flat and f"columns: {written}" in flat
+    assert code == 2 and f"--columns '{written}'" in flat and f"set `columns` of the data set to {written}" in flat
     assert "grading`" not in flat
     pasted = shlex.split(f"--columns '{written}'")
     assert run(capsys, "inspect", path, "--model", "tiny", "--json", *pasted)[0] == 0
