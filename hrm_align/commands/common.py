@@ -102,7 +102,8 @@ def add_schema_options(parser: argparse.ArgumentParser) -> None:
         help="names of the columns in your rows, as in a recipe: '{prompt: question, response: answer}'",
     )
     parser.add_argument(
-        "--format", help="schema of the rows, such as prompt_response (default: detected from the columns)"
+        "--format",
+        help="schema of the rows, such as prompt_response, or a published data set, such as gsm8k (default: detected from the columns)",
     )
     parser.add_argument(
         "--max_bad_fraction",

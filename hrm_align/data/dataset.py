@@ -20,8 +20,9 @@ from typing import Any
 
 from hrm_align.data.damage import DamageReport
 from hrm_align.data.examples import DataCounts, DatasetCounts, Example
+from hrm_align.data.named_readers import FORMATS, suggest_reader
 from hrm_align.data.readers import BadRow, Row, make_bad_row
-from hrm_align.data.schemas import COLUMNS, OPTIONAL, SCHEMAS, RowError, detect_format, nearest_column
+from hrm_align.data.schemas import COLUMNS, OPTIONAL, RowError, detect_format, nearest_column
 from hrm_align.data.sources import DataFiles, local_files, read_rows
 from hrm_align.errors import UserError
 from hrm_align.progress import stage
@@ -42,7 +43,7 @@ class DatasetSpec:
         data_files: files or patterns inside the directory or Hub data set.
         revision: branch, tag or commit of a Hub data set.
         fraction: share of the rows to use: 0.25 is a seeded quarter, 2.0 every row twice, 1.5 all and a seeded half.
-        format: name of the schema; None detects it from the column names.
+        format: name of a schema, or of a published data set (`named_readers`); None detects the schema from the column names.
         condition: condition for rows without one; `""` is no condition, None the run's default.
         columns: mapping from the schema's column names to the data's: `{"prompt": "question", "response": "answer"}`.
 
@@ -71,9 +72,9 @@ class DatasetSpec:
             raise UserError(
                 f"invalid value for `fraction` of {self.path}: {self.fraction!r}. Use a number above 0, such as 0.5 or 2."
             )
-        if self.format is not None and self.format not in SCHEMAS:
+        if self.format is not None and self.format not in FORMATS:
             raise UserError(
-                f"invalid value for `format` of {self.path}: {self.format!r}. Use one of {', '.join(SCHEMAS)}."
+                f"invalid value for `format` of {self.path}: {self.format!r}. Use one of {', '.join(FORMATS)}."
             )
         if self.condition is not None:
             parse_condition(self.condition)
@@ -189,22 +190,23 @@ def _head(rows: Iterator[Row | BadRow]) -> list[Row | BadRow]:
 def _vote_schema(head: list[Row | BadRow], spec: DatasetSpec) -> str | None:
     """Return the schema that most of the first rows fit; None if none of the rows is readable."""
     votes: Counter[str] = Counter()
-    fault: Exception | None = None
+    faults: list[tuple[Exception, Row]] = []
     for row in head:
         if isinstance(row, Row):
             try:
                 votes[detect_format(set(rename_columns(row.data, spec.columns or {})))] += 1
             except (UserError, RowError) as error:
-                fault = fault or error
-    if fault and not votes:
-        raise UserError(f"{spec.path}: {fault}")
+                faults.append((error, row))
+    if faults and not votes:
+        fault, row = faults[0]
+        raise UserError(f"{spec.path}: {fault}{suggest_reader(row.data, row.source)}")
     return votes.most_common(1)[0][0] if votes else None
 
 
 def _unused_columns(head: list[Row | BadRow], spec: DatasetSpec, schema: str | None) -> list[str]:
     columns = {name for row in head if isinstance(row, Row) for name in row.data}
     mapping = spec.columns or {}
-    used = {*OPTIONAL, *(SCHEMAS[schema].columns if schema else ())}
+    used = {*OPTIONAL, *(FORMATS[schema].columns if schema else ())}
     return sorted(columns - (used - mapping.keys()) - {*mapping.values()})
 
 
@@ -214,7 +216,7 @@ def _to_examples(row: Row | BadRow, spec: DatasetSpec, schema: str | None, condi
     assert schema is not None, "every readable row has voted for a schema"
     try:
         data = rename_columns(row.data, spec.columns) if spec.columns else row.data
-        return SCHEMAS[schema].read(data, row.source, condition)
+        return FORMATS[schema].read(data, row.source, condition)
     except RowError as error:
         return make_bad_row(row.source, error, json.dumps(row.data, ensure_ascii=False, default=str))
 

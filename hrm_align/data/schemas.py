@@ -16,8 +16,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from hrm_align.data.answers import label_at, list_answers
+from hrm_align.data.column_guess import describe_proposal
 from hrm_align.data.examples import Example
 from hrm_align.data.strict_json import JsonFault, parse_value
+from hrm_align.data.tool_forms import ToolFault, expand_message, read_call, split_calls, states_tools
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message, parse_condition
 
@@ -172,7 +174,7 @@ def detect_format(columns: set[str]) -> str:
     """Return the name of the schema that fits a set of column names.
 
     Raises:
-        UserError: if no schema or several schemas fit; the message has the columns, the schemas and the nearest names.
+        UserError: if no schema or several schemas fit; the message has the columns, the schemas and the mapping to set.
     """
     fitting = [name for name, schema in SCHEMAS.items() if columns.issuperset(schema.required)]
     if columns - {*OPTIONAL} != {"prompt"}:  # another column may be a misspelt response column
@@ -182,14 +184,8 @@ def detect_format(columns: set[str]) -> str:
     listed = f"the columns {', '.join(sorted(columns)) or '(none)'}"
     if fitting:
         raise UserError(f"{listed} fit the schemas {' and '.join(fitting)}. Set `format` to one of them.")
-    close = {name: get_close_matches(name.lower(), COLUMNS, n=1, cutoff=0.75) for name in sorted(columns - {*COLUMNS})}
-    meant = {match[0]: name for name, match in close.items() if match}
-    hint = " and ".join(f"`{name}` for `{theirs}`" for name, theirs in meant.items())
     known = "; ".join(f"{name} ({', '.join(schema.required)})" for name, schema in SCHEMAS.items())
-    raise UserError(
-        f"{listed} fit no known schema{f': did you mean {hint}?' if hint else '.'} Rename the columns in the data, or set "
-        f"`columns`, for example {meant or {'prompt': 'question', 'response': 'answer'}}. The schemas are {known}."
-    )
+    raise UserError(f"{listed} fit no known schema. {describe_proposal(columns, COLUMNS)} The schemas are {known}.")
 
 
 def column(row: Mapping[str, Any], name: str) -> Any:
@@ -261,33 +257,64 @@ def answer(value: Any, name: str, row: Mapping[str, Any]) -> Turn:
             raise RowError(f"`{name}` does not fit `grading.choices`: {error}") from None
     answers = None if isinstance(value, str) else list_answers(value)
     if answers is None:
-        return Turn(Message("assistant", require_text(value, name)), True)
+        return Turn(_answer_message(require_text(value, name), name), True)
     texts = [require_text(text, f"{name}[{place}]") for place, text in enumerate(answers)]
     texts = [text for text in dict.fromkeys(texts) if text.strip()]
     if not texts:
         raise RowError(f"no answer: the list `{name}` is empty")
-    return Turn(Message("assistant", texts[0]), True, tuple(texts) if len(texts) > 1 else ())
+    return Turn(_answer_message(texts[0], name), True, tuple(texts) if len(texts) > 1 else ())
+
+
+def _has_tool_tags(content: str, role: Any) -> bool:
+    """Return whether a message may hold a tool call or a tool answer as text, which `tool_forms` reads."""
+    if role == "assistant":
+        return "tool_call>" in content or "functioncall>" in content
+    return role in ("tool", "user") and "<tool_response>" in content
+
+
+def _answer_message(text: str, name: str) -> Message:
+    if not _has_tool_tags(text, "assistant"):
+        return Message("assistant", text)
+    try:
+        text, calls = split_calls(text)
+    except ToolFault as fault:
+        raise RowError(f"{fault} (`{name}`)") from None
+    return Message("assistant", text, tuple(calls))
 
 
 def parse_turns(value: Any, name: str) -> list[Turn]:
     """Make turns from a list of messages in OpenAI's and TRL's form."""
-    messages = list_of_objects(value, name)
-    return [_turn(message, f"message {number} of `{name}`") for number, message in enumerate(messages, start=1)]
+    turns: list[Turn] = []
+    for number, message in enumerate(list_of_objects(value, name), start=1):
+        place = f"message {number} of `{name}`"
+        content = message.get("content")
+        if isinstance(content, str) and _has_tool_tags(content, message.get("role")):
+            turns += [_turn(part, place) for part in _expanded(message, place)]
+        else:
+            turns.append(_turn(message, place))
+    return turns
+
+
+def _expanded(message: Mapping[str, Any], place: str) -> list[Mapping[str, Any]]:
+    try:
+        return expand_message(message)
+    except ToolFault as fault:
+        raise RowError(f"{fault} ({place})") from None
 
 
 def _turn(raw: Mapping[str, Any], place: str) -> Turn:
     if raw.get("tool_calls"):
-        list_of_objects(raw["tool_calls"], "tool_calls")
+        try:
+            calls = [read_call(call) for call in list_of_objects(raw["tool_calls"], "tool_calls")]
+        except ToolFault as fault:
+            raise RowError(f"{fault} ({place})") from None
+        raw = {**raw, "tool_calls": calls}
     try:
         message = Message.of(raw)
     except UserError as error:
         raise RowError(f"{str(error).rstrip('.')} ({place})") from None
-    except RecursionError:
-        raise RowError(f"nested too deep: the arguments of a tool call in {place}") from None
     require_text(message.content, "content")
     for call in message.tool_calls:
-        if not isinstance(call["arguments"], Mapping):
-            raise RowError(f"the arguments of a tool call must be an object: got {call['arguments']!r:.60} ({place})")
         _json_text(call, "tool_calls")
     if message.role == "user" and not message.content.strip():
         raise RowError(f"a user message is empty: {place}")
@@ -354,7 +381,11 @@ def _with_opening(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
         tools = parsed(tools, "tools") if tools.strip() else None
     if not tools:
         return turns
+    if isinstance(tools, list):
+        tools = [parsed(tool, "tools") if isinstance(tool, str) else tool for tool in tools]
     text = _json_text(list_of_objects(tools, "tools"), "tools")
+    if any("<tools>" in turn.message.content and states_tools(turn.message.content, tools) for turn in turns[:2]):
+        return turns
     end = next((index for index, turn in enumerate(turns) if turn.message.role != "system"), len(turns))
     return [*turns[:end], Turn(Message("system", text), False), *turns[end:]]
 

@@ -114,7 +114,7 @@ def test_the_schema_is_that_of_most_rows_even_if_the_first_is_wrong(tmp_path):
 def test_a_column_that_is_misnamed_throughout_is_told_once_with_the_nearest_name(tmp_path):
     path = write_rows(tmp_path / "rows.jsonl", [{"promt": "a", "response": "b"}] * 300)
     with pytest.raises(
-        UserError, match=r"rows\.jsonl: the columns promt, response .* did you mean `prompt` for `promt`"
+        UserError, match=r"rows\.jsonl: the columns promt, response .* Did you mean `prompt` for `promt`"
     ):
         load_examples([DatasetSpec(path)])
     with pytest.raises(UserError, match=r"rows\.jsonl: column `question` is missing"):
