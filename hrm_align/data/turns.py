@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hrm_align.data.strict_json import JsonFault, RowError, parse_value, require_text
 from hrm_align.data.tool_forms import ToolFault, expand_message, read_call, split_calls
 from hrm_align.errors import UserError
-from hrm_align.rendering import Message
+from hrm_align.messages import Message, describe_keys, is_absent, is_trained, plain_message, unread_keys
 
 _SHAREGPT_ROLES = {
     **dict.fromkeys(("human", "user"), "user"),
@@ -39,16 +39,30 @@ class Turn:
 
 
 def parse_turns(value: Any, name: str) -> list[Turn]:
-    """Make turns from a list of messages in OpenAI's and TRL's form."""
+    """Make turns from a list of messages in OpenAI's and TRL's form, as `plain_message` reads it."""
+    messages = list_of_objects(value, name)
     turns: list[Turn] = []
-    for number, message in enumerate(list_of_objects(value, name), start=1):
+    for number, message in enumerate(messages, start=1):
         place = f"message {number} of `{name}`"
-        content = message.get("content")
-        if isinstance(content, str) and _has_tool_tags(content, message.get("role")):
-            turns += [_turn(part, place) for part in _expanded(message, place)]
+        if unread := unread_keys(message):
+            raise RowError(_describe_unread(unread, messages, place, name))
+        try:
+            plain, trained = plain_message(message), is_trained(message)
+        except UserError as error:
+            raise RowError(f"{str(error).rstrip('.')} ({place})") from None
+        if _has_tool_tags(plain["content"], plain["role"]):
+            turns += [_turn(part, trained, place) for part in _expanded(plain, place)]
         else:
-            turns.append(_turn(message, place))
+            turns.append(_turn(plain, trained, place))
     return turns
+
+
+def _describe_unread(unread: list[str], messages: Sequence[Mapping[str, Any]], place: str, name: str) -> str:
+    """Return the reason for a message with keys that nothing reads, with the option that leaves out those of the whole row."""
+    keys = dict.fromkeys(key for message in messages for key in unread_keys(message))
+    advice = "write the name into the content, or " if unread == ["name"] else ""
+    option = " ".join(f"{name}.{key}" for key in keys)
+    return f"unread key: {describe_keys(unread)} in {place}; {advice}leave it out with --ignore_columns {option}"
 
 
 def _expanded(message: Mapping[str, Any], place: str) -> list[Mapping[str, Any]]:
@@ -58,26 +72,19 @@ def _expanded(message: Mapping[str, Any], place: str) -> list[Mapping[str, Any]]
         raise RowError(f"{fault} ({place})") from None
 
 
-def _turn(raw: Mapping[str, Any], place: str) -> Turn:
-    if raw.get("tool_calls"):
+def _turn(plain: Mapping[str, Any], trained: bool, place: str) -> Turn:
+    """Make a turn from a message as `plain_message` returns it."""
+    role, content, calls = plain["role"], require_text(plain["content"], "content"), plain.get("tool_calls")
+    if calls:
         try:
-            calls = [read_call(call) for call in list_of_objects(raw["tool_calls"], "tool_calls")]
+            calls = [read_call(call) for call in list_of_objects(calls, "tool_calls")]
         except ToolFault as fault:
             raise RowError(f"{fault} ({place})") from None
-        raw = {**raw, "tool_calls": calls}
-    try:
-        message = Message.of(raw)
-    except UserError as error:
-        raise RowError(f"{str(error).rstrip('.')} ({place})") from None
-    require_text(message.content, "content")
-    for call in message.tool_calls:
-        json_text(call, "tool_calls")
-    if message.role == "user" and not message.content.strip():
+        for call in calls:
+            json_text(call, "tool_calls")
+    if role == "user" and not content.strip():
         raise RowError(f"a user message is empty: {place}")
-    weight = raw.get("weight")
-    if weight not in (None, 0, 1):
-        raise RowError(f"`weight` must be 0 or 1: got {weight!r:.60} ({place})")
-    return Turn(message, message.role == "assistant" and weight != 0)
+    return Turn(Message(role, content, tuple(calls or ())), role == "assistant" and trained)
 
 
 def parse_sharegpt(value: Any, name: str) -> list[Turn]:
@@ -95,14 +102,16 @@ def _sharegpt_message(turn: Mapping[str, Any], number: int) -> dict[str, Any]:
             f"a turn has no `{missing[0]}`: {place}; if it has role and content, set columns to messages: conversations"
         )
     speaker, value = turn["from"], require_text(turn["value"], "value")
-    weight = {"weight": turn.get("weight")}
+    others = {key: other for key, other in turn.items() if key not in ("from", "value")}
+    if twice := [key for key in ("role", "content") if not is_absent(others.get(key))]:
+        raise RowError(_describe_unread(twice, (), place, "conversations") + f"conversations.{twice[0]}")
     if speaker == "function_call":
         calls = parsed(value, "value of a function_call")
-        return {"role": "assistant", "tool_calls": calls if isinstance(calls, list) else [calls], **weight}
+        return {**others, "role": "assistant", "tool_calls": calls if isinstance(calls, list) else [calls]}
     if not isinstance(speaker, str) or speaker not in _SHAREGPT_ROLES:
         known = ", ".join((*_SHAREGPT_ROLES, "function_call"))
         raise RowError(f"unknown `from` {speaker!r:.60}: use one of {known} ({place})")
-    return {"role": _SHAREGPT_ROLES[speaker], "content": value, **weight}
+    return {**others, "role": _SHAREGPT_ROLES[speaker], "content": value}
 
 
 def _has_tool_tags(content: str, role: Any) -> bool:

@@ -9,7 +9,8 @@ from docs_pages.tables import code, plain, table
 from hrm_align.data.named_readers import NAMED_READERS
 from hrm_align.data.readers import SUFFIXES
 from hrm_align.data.schemas import OPTIONAL, SCHEMAS
-from hrm_align.rendering import CONDITION_TOKENS, DEFAULT_CONDITION, ROLES
+from hrm_align.messages import ROLES
+from hrm_align.rendering import CONDITION_TOKENS, DEFAULT_CONDITION
 from hrm_align.rewards import (
     answer_forms,
     choice_reading,
