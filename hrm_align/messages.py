@@ -78,7 +78,7 @@ def unread_keys(message: Mapping[str, Any]) -> list[str]:
     return [
         key
         for key, value in message.items()
-        if (key == "name" and not named or key not in KEYS and key not in LABELS) and not is_absent(value)
+        if ((key == "name" and not named) or (key not in KEYS and key not in LABELS)) and not is_absent(value)
     ]
 
 

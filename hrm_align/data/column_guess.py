@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+
+from hrm_align.data.columns import MEANINGS, is_metadata
 
 # Pairs that stand together in one table, the surest first; then every name that a prompt or an answer goes by.
 _PAIRS = (
@@ -80,7 +83,13 @@ def describe_proposal(columns: set[str], known: Iterable[str]) -> str:
             ours: theirs for ours, theirs in mapping.items() if get_close_matches(_plain(theirs), [ours], 1, SIMILAR)
         }
         hint = " and ".join(f"`{ours}` for `{theirs}`" for ours, theirs in similar.items())
-        return f"{f'Did you mean {hint}? ' if hint else ''}Use --columns '{written}', or set `columns` of the data set to {written} in a recipe."
+        spare = sorted(columns - {*known, *mapping.values(), *MEANINGS})
+        spare = [name for name in spare if not is_metadata(name)]
+        ignored = f" --ignore_columns {shlex.join(spare)}" if spare else ""
+        return (
+            f"{f'Did you mean {hint}? ' if hint else ''}Use --columns '{written}'{ignored}, or set `columns` of the data set to {written}"
+            f"{f' and `ignore_columns` to {json.dumps(spare, ensure_ascii=False)}' if spare else ''} in a recipe."
+        )
     if "prompt" in columns:
         return "Use --format prompt_only if the rows have no answers, for rewards that need no reference."
     if "text" in {name.lower() for name in columns}:

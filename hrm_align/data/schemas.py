@@ -2,9 +2,10 @@
 
     {"prompt": "copy sun", "response": "sun"}  ->  [Example((Message("user", "copy sun"),), Message("assistant", "sun"), ...)]
 
-Every schema also takes the columns `system` (a text in front of the conversation), `tools`, `condition`, `group` or
-`task` (a label for tables of results), and `grading` (data for a grader). An optional column that is null or blank
-counts as absent.
+Every schema also takes the columns `system` or `system_prompt` (a text in front of the conversation), `tools` or `functions`,
+`condition`, `group` or `task` (a label for tables of results), `grading` (data for a grader), `choices` (`grading.choices`), and
+`weight` (0 for a row that is not used). Schemas whose question is a text also take `context`, which stands before it, and `history`,
+the turns before it. An optional column that is null or blank counts as absent.
 """
 
 from __future__ import annotations
@@ -14,16 +15,21 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from hrm_align.data.answers import label_at, list_answers
+from hrm_align.data.answers import label_at, list_answers, read_choices
 from hrm_align.data.column_guess import describe_proposal
+from hrm_align.data.columns import MEANINGS
 from hrm_align.data.examples import Example
 from hrm_align.data.strict_json import RowError, require_text
 from hrm_align.data.tool_forms import states_tools
-from hrm_align.data.turns import Turn, answer_message, json_text, list_of_objects, parse_sharegpt, parse_turns, parsed
+from hrm_align.data.turns import Turn, answer_message, json_text, list_of_objects, parse_history, parse_sharegpt, parse_turns, parsed
 from hrm_align.errors import UserError
+from hrm_align.messages import is_trained
 from hrm_align.rendering import Message, parse_condition
 
-OPTIONAL = ("system", "tools", "condition", "group", "task", "grading")
+OPTIONAL = (
+    *("system", "system_prompt", "tools", "functions", "condition", "group", "task", "grading", "choices", "weight"),
+)
+BEFORE_QUESTION = ("context", "history")  # of schemas whose question is a text of its own
 
 
 def from_messages(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -49,7 +55,7 @@ def from_sharegpt(row: Mapping[str, Any], source: str, default_condition: str) -
 def from_prompt_completion(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert TRL's `{"prompt", "completion"}`, each a text or a list of messages. Only the completion is trained on."""
     prompt, completion = column(row, "prompt"), column(row, "completion")
-    history = parse_turns(prompt, "prompt") if isinstance(prompt, list) else [question(prompt, "prompt")]
+    history = parse_turns(prompt, "prompt") if isinstance(prompt, list) else _asked(prompt, "prompt", row)
     is_messages = isinstance(completion, list) and any(isinstance(item, Mapping) for item in completion)
     learnt = parse_turns(completion, "completion") if is_messages else [answer(completion, "completion", row)]
     history = [Turn(turn.message, False) for turn in history]
@@ -58,23 +64,26 @@ def from_prompt_completion(row: Mapping[str, Any], source: str, default_conditio
 
 def from_prompt_response(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert `{"prompt", "response"}`, two texts taken verbatim."""
-    turns = [question(column(row, "prompt"), "prompt"), answer(column(row, "response"), "response", row)]
+    turns = [*_asked(column(row, "prompt"), "prompt", row), answer(column(row, "response"), "response", row)]
     return build_examples(turns, row, source, default_condition)
 
 
 def from_instruction_response(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert the official SFT format (HRM-Text, scripts/prepare_sft_data.py): `{"instruction", "response"}`, verbatim."""
-    turns = [question(column(row, "instruction"), "instruction"), answer(column(row, "response"), "response", row)]
+    turns = [*_asked(column(row, "instruction"), "instruction", row), answer(column(row, "response"), "response", row)]
     return build_examples(turns, row, source, default_condition)
 
 
 def from_alpaca(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
-    """Convert Alpaca's `{"instruction", "input"?, "output"}`; a nonblank input follows the instruction after an empty line."""
-    instruction = question(column(row, "instruction"), "instruction")
+    """Convert Alpaca's `{"instruction", "input"?, "output"}`; a nonblank input follows the instruction after an empty line.
+
+    The answers of a `history`, LLaMA-Factory's `[[question, answer], ...]`, are trained on too, as there.
+    """
+    turns = _asked(column(row, "instruction"), "instruction", row)
     extra = optional_text(row, "input")
     if extra is not None:
-        instruction = Turn(Message("user", f"{instruction.message.content}\n\n{extra}"), False)
-    return build_examples([instruction, answer(column(row, "output"), "output", row)], row, source, default_condition)
+        turns[-1] = Turn(Message("user", f"{turns[-1].message.content}\n\n{extra}"), False)
+    return build_examples([*turns, answer(column(row, "output"), "output", row)], row, source, default_condition)
 
 
 def from_prompt_only(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -83,7 +92,7 @@ def from_prompt_only(row: Mapping[str, Any], source: str, default_condition: str
     The example has an empty answer: SFT drops it as `empty_response`, and `evaluate` raises UserError for it.
     """
     prompt = column(row, "prompt")
-    turns = parse_turns(prompt, "prompt") if isinstance(prompt, list) else [question(prompt, "prompt")]
+    turns = parse_turns(prompt, "prompt") if isinstance(prompt, list) else _asked(prompt, "prompt", row)
     if turns[-1].message.role == "assistant":
         raise RowError("the prompt ends with an assistant message: add the user or tool message to answer after it")
     history = [Turn(turn.message, False) for turn in turns]
@@ -115,12 +124,12 @@ class Schema:
 
 SCHEMAS: dict[str, Schema] = {
     "messages": Schema(("messages",), from_messages),
-    "prompt_completion": Schema(("prompt", "completion"), from_prompt_completion),
-    "prompt_response": Schema(("prompt", "response"), from_prompt_response),
-    "instruction_response": Schema(("instruction", "response"), from_instruction_response),
-    "alpaca": Schema(("instruction", "output"), from_alpaca, ("input",)),
+    "prompt_completion": Schema(("prompt", "completion"), from_prompt_completion, BEFORE_QUESTION),
+    "prompt_response": Schema(("prompt", "response"), from_prompt_response, BEFORE_QUESTION),
+    "instruction_response": Schema(("instruction", "response"), from_instruction_response, BEFORE_QUESTION),
+    "alpaca": Schema(("instruction", "output"), from_alpaca, ("input", *BEFORE_QUESTION)),
     "sharegpt": Schema(("conversations",), from_sharegpt),
-    "prompt_only": Schema(("prompt",), from_prompt_only),
+    "prompt_only": Schema(("prompt",), from_prompt_only, BEFORE_QUESTION),
 }
 COLUMNS = tuple(dict.fromkeys([name for schema in SCHEMAS.values() for name in schema.columns] + [*OPTIONAL]))
 
@@ -132,13 +141,15 @@ def detect_format(columns: set[str]) -> str:
         UserError: if no schema or several schemas fit; the message has the columns, the schemas and the mapping to set.
     """
     fitting = [name for name, schema in SCHEMAS.items() if columns.issuperset(schema.required)]
-    if columns - {*OPTIONAL} != {"prompt"}:  # another column may be a misspelt response column
+    if columns - {*OPTIONAL, *BEFORE_QUESTION} != {"prompt"}:  # another column may be a misspelt response column
         fitting = [name for name in fitting if name != "prompt_only"]
     if len(fitting) == 1:
         return fitting[0]
     listed = f"the columns {', '.join(sorted(columns)) or '(none)'}"
     if fitting:
         raise UserError(f"{listed} fit the schemas {' and '.join(fitting)}. Set `format` to one of them.")
+    if preference := sorted(columns & {"chosen", "rejected"}):
+        raise UserError(f"{listed} are those of preference rows (`{'`, `'.join(preference)}`): {MEANINGS[preference[0]]}.")
     known = "; ".join(f"{name} ({', '.join(schema.required)})" for name, schema in SCHEMAS.items())
     raise UserError(f"{listed} fit no known schema. {describe_proposal(columns, COLUMNS)} The schemas are {known}.")
 
@@ -168,6 +179,15 @@ def question(value: Any, name: str) -> Turn:
     if not require_text(value, name).strip():
         raise RowError(f"`{name}` is empty")
     return Turn(Message("user", value), False)
+
+
+def _asked(value: Any, name: str, row: Mapping[str, Any]) -> list[Turn]:
+    """Make the turns of a text question: those of `history`, and the question, behind its `context` and an empty line."""
+    turn = question(value, name)
+    context = optional_text(row, "context")
+    if context is not None:
+        turn = Turn(Message("user", f"{context}\n\n{value}"), False)
+    return [*parse_history(row["history"]), turn] if row.get("history") else [turn]
 
 
 def answer(value: Any, name: str, row: Mapping[str, Any]) -> Turn:
@@ -201,9 +221,12 @@ def build_examples(turns: list[Turn], row: Mapping[str, Any], source: str, defau
 
     Args:
         turns: the row's messages.
-        row: the row, which holds `system`, `tools`, `condition`, `group` or `task`, and `grading`.
+        row: the row, which holds the columns of `OPTIONAL`.
         source: place of the row.
         default_condition: condition for a row without one.
+
+    Returns:
+        The examples; none for a row whose `weight` is 0.
 
     Raises:
         RowError: if no message is trained on, if the first message is an answer, or if the last message is not.
@@ -214,6 +237,8 @@ def build_examples(turns: list[Turn], row: Mapping[str, Any], source: str, defau
     _check_order([turn.message.role for turn in turns])
     if not any(turn.trained for turn in turns):
         raise RowError("no assistant message to learn: each has weight 0; give one of them weight 1")
+    if row.get("weight") is not None and not is_trained({"weight": row["weight"]}):
+        return []
     messages = tuple(turn.message for turn in turns)
     condition = _condition(row, default_condition)
     group = optional_text(row, "group") or optional_text(row, "task")
@@ -237,10 +262,10 @@ def _with_references(grading: Mapping[str, Any], turn: Turn) -> Mapping[str, Any
 
 def _with_opening(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
     """Order the turns: `system`, the row's own system messages, `tools` as a system message, the rest."""
-    system = optional_text(row, "system")
+    system = _system(row, turns)
     if system is not None:
         turns = [Turn(Message("system", system), False), *turns]
-    tools = row.get("tools")
+    tools = _functions(row) if "functions" in row else row.get("tools")
     if isinstance(tools, str):  # tables hold tools as JSON text, because their parameters differ
         tools = parsed(tools, "tools") if tools.strip() else None
     if not tools:
@@ -252,6 +277,29 @@ def _with_opening(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
         return turns
     end = next((index for index, turn in enumerate(turns) if turn.message.role != "system"), len(turns))
     return [*turns[:end], Turn(Message("system", text), False), *turns[end:]]
+
+
+def _system(row: Mapping[str, Any], turns: list[Turn]) -> str | None:
+    """Return the text of `system` or `system_prompt`; a system_prompt that repeats a system text is left out."""
+    system, prompt = optional_text(row, "system"), optional_text(row, "system_prompt")
+    if prompt is None or prompt in (system, next((turn.message.content for turn in turns[:1]), None)):
+        return system
+    if system is not None:
+        raise RowError("`system` and `system_prompt` differ: leave one of them out with --ignore_columns system_prompt")
+    return prompt
+
+
+def _functions(row: Mapping[str, Any]) -> Any:
+    """Return `functions`, OpenAI's older form of `tools`, in the form of `tools`."""
+    functions, tools = row["functions"], row.get("tools")
+    if isinstance(functions, str):
+        functions = parsed(functions, "functions") if functions.strip() else None
+    if not functions:
+        return tools
+    if tools:
+        raise RowError("`functions` and `tools` are both given: leave one of them out with --ignore_columns functions")
+    functions = list_of_objects(functions, "functions")
+    return [item if "function" in item else {"type": "function", "function": item} for item in functions]
 
 
 def _check_order(roles: list[str]) -> None:
@@ -268,11 +316,24 @@ def _grading(row: Mapping[str, Any]) -> Mapping[str, Any]:
     value = row.get("grading")
     if isinstance(value, str):
         value = parsed(value, "grading") if value.strip() else None
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
+    if value is not None and not isinstance(value, Mapping):
         raise RowError(f"`grading` must be an object: got {value!r:.60}")
-    return value
+    return _with_choices(value or {}, row["choices"]) if row.get("choices") else value or {}
+
+
+def _with_choices(grading: Mapping[str, Any], choices: Any) -> Mapping[str, Any]:
+    """Add the column `choices` (of MMLU and ARC) as `grading.choices`."""
+    if isinstance(choices, str):
+        choices = parsed(choices, "choices") if choices.strip() else None
+    if choices is None:
+        return grading
+    try:
+        read_choices(choices)
+    except ValueError as error:
+        raise RowError(f"`choices` are not those of a question: {error}; leave them out with --ignore_columns choices") from None
+    if grading.get("choices", choices) != choices:
+        raise RowError("`choices` and `grading.choices` differ: leave one of them out with --ignore_columns choices")
+    return {**grading, "choices": choices}
 
 
 def _condition(row: Mapping[str, Any], default: str) -> str:

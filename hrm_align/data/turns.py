@@ -87,6 +87,24 @@ def _turn(plain: Mapping[str, Any], trained: bool, place: str) -> Turn:
     return Turn(Message(role, content, tuple(calls or ())), role == "assistant" and trained)
 
 
+def parse_history(value: Any) -> list[Turn]:
+    """Make turns from the column `history`: pairs of a question and an answer, which is trained on, or a list of messages."""
+    value = parsed(value, "history") if isinstance(value, str) and value.strip() else value or []
+    if not isinstance(value, list):
+        raise RowError(f"`history` must be a list of pairs of a question and an answer: got {value!r:.60}")
+    if value and isinstance(value[0], Mapping):
+        return parse_turns(value, "history")
+    turns = []
+    for number, pair in enumerate(value, start=1):
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise RowError(f"`history` must have pairs of a question and an answer: item {number} is {pair!r:.60}")
+        asked, answered = (require_text(text, f"history[{number - 1}]") for text in pair)
+        if not asked.strip() or not answered.strip():
+            raise RowError(f"`history` has an empty text: item {number}")
+        turns += [Turn(Message("user", asked), False), Turn(Message("assistant", answered), True)]
+    return turns
+
+
 def parse_sharegpt(value: Any, name: str) -> list[Turn]:
     """Make turns from a list of turns in ShareGPT's form."""
     turns = list_of_objects(value, name)
