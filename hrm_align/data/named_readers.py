@@ -183,21 +183,23 @@ def _bfcl_answers(id: Any, source: str) -> Any:
             f"no answer: the row has no `ground_truth`, and there is no file possible_answer/{name} beside it"
         )
     known = _read_bfcl_answers(answers)
-    if id not in known:
+    if str(id) not in known:
         raise RowError(f"no answer: possible_answer/{name} has no row with the id {id!r:.40}")
-    return known[id]
+    return known[str(id)]
 
 
 @lru_cache(maxsize=32)
-def _read_bfcl_answers(path: str) -> dict[Any, Any]:
-    answers = {}
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
+def _read_bfcl_answers(path: str) -> dict[str, Any]:
+    answers: dict[str, Any] = {}
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
                 row = parse_object(line.strip()) if line.strip() else {}
-            except JsonFault as fault:
-                raise RowError(f"no answer: {path}:{number}: {fault}") from None
-            answers[row.get("id")] = row.get("ground_truth")
+                answers[str(row.get("id"))] = row.get("ground_truth")
+    except JsonFault as fault:
+        raise RowError(f"no answer: {path}:{number}: {fault}") from None
+    except OSError as error:
+        raise RowError(f"no answer: {path} cannot be read ({error.strerror})") from None
     return answers
 
 

@@ -263,6 +263,10 @@ def test_answers_of_bfcl_are_found_in_their_own_file(tmp_path):
     write(tmp_path / "possible_answer" / path.name, {"id": "java_1", "ground_truth": TRUTH})
     with pytest.raises(UserError, match=r"possible_answer/BFCL_v3_java\.jsonl has no row with the id 'simple_0'"):
         load_examples([DatasetSpec(str(path), format="bfcl")])
+    path = write(tmp_path / "BFCL_v3_sql.jsonl", question)
+    (tmp_path / "possible_answer" / path.name).write_text('{"id": "simple_0", "id": "simple_0", "ground_truth": []}')
+    with pytest.raises(UserError, match=r"possible_answer/BFCL_v3_sql\.jsonl:1: duplicate key: 'id'"):
+        load_examples([DatasetSpec(str(path), format="bfcl")])
 
 
 @pytest.mark.parametrize(
