@@ -182,14 +182,14 @@ def _bfcl_answers(id: Any, source: str) -> Any:
         raise RowError(
             f"no answer: the row has no `ground_truth`, and there is no file possible_answer/{name} beside it"
         )
-    known = _read_bfcl_answers(answers)
+    known = _read_bfcl_answers(answers, os.stat(answers).st_mtime_ns)
     if str(id) not in known:
         raise RowError(f"no answer: possible_answer/{name} has no row with the id {id!r:.40}")
     return known[str(id)]
 
 
 @lru_cache(maxsize=32)
-def _read_bfcl_answers(path: str) -> dict[str, Any]:
+def _read_bfcl_answers(path: str, modified: int) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     try:
         with open(path, "rb") as file:
