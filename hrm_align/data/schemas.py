@@ -9,7 +9,6 @@ counts as absent.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,38 +17,13 @@ from typing import Any
 from hrm_align.data.answers import label_at, list_answers
 from hrm_align.data.column_guess import describe_proposal
 from hrm_align.data.examples import Example
-from hrm_align.data.strict_json import JsonFault, parse_value
-from hrm_align.data.tool_forms import ToolFault, expand_message, read_call, split_calls, states_tools
+from hrm_align.data.strict_json import RowError, require_text
+from hrm_align.data.tool_forms import states_tools
+from hrm_align.data.turns import Turn, answer_message, json_text, list_of_objects, parse_sharegpt, parse_turns, parsed
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message, parse_condition
 
 OPTIONAL = ("system", "tools", "condition", "group", "task", "grading")
-
-_SHAREGPT_ROLES = {
-    **dict.fromkeys(("human", "user"), "user"),
-    **dict.fromkeys(("gpt", "assistant", "chatgpt"), "assistant"),
-    "system": "system",
-    **dict.fromkeys(("tool", "observation", "function_response"), "tool"),
-}
-
-
-class RowError(ValueError):
-    """A row that its schema does not allow. The message is `kind: detail`, or the kind alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One message of a row.
-
-    Args:
-        message: the message.
-        trained: whether the message is trained on, which only an assistant message can be.
-        references: all correct answers, if the row has a list of them; the message is the first.
-    """
-
-    message: Message
-    trained: bool
-    references: tuple[str, ...] = ()
 
 
 def from_messages(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -68,27 +42,8 @@ def from_sharegpt(row: Mapping[str, Any], source: str, default_condition: str) -
 
     A `function_call` is an assistant message whose value is the JSON of one call, or of a list of calls.
     """
-    turns = list_of_objects(column(row, "conversations"), "conversations")
-    messages = [_sharegpt_message(turn, number) for number, turn in enumerate(turns, start=1)]
-    return build_examples(parse_turns(messages, "conversations"), row, source, default_condition)
-
-
-def _sharegpt_message(turn: Mapping[str, Any], number: int) -> dict[str, Any]:
-    place = f"message {number} of `conversations`"
-    missing = [key for key in ("from", "value") if key not in turn]
-    if missing:
-        raise RowError(
-            f"a turn has no `{missing[0]}`: {place}; if it has role and content, set columns to messages: conversations"
-        )
-    speaker, value = turn["from"], require_text(turn["value"], "value")
-    weight = {"weight": turn.get("weight")}
-    if speaker == "function_call":
-        calls = parsed(value, "value of a function_call")
-        return {"role": "assistant", "tool_calls": calls if isinstance(calls, list) else [calls], **weight}
-    if not isinstance(speaker, str) or speaker not in _SHAREGPT_ROLES:
-        known = ", ".join((*_SHAREGPT_ROLES, "function_call"))
-        raise RowError(f"unknown `from` {speaker!r:.60}: use one of {known} ({place})")
-    return {"role": _SHAREGPT_ROLES[speaker], "content": value, **weight}
+    turns = parse_sharegpt(column(row, "conversations"), "conversations")
+    return build_examples(turns, row, source, default_condition)
 
 
 def from_prompt_completion(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -202,38 +157,10 @@ def nearest_column(name: str, row: Iterable[str]) -> str:
     return f"did you mean `{close[0]}`?" if close else f"the columns are {', '.join(names) or '(none)'}"[:200]
 
 
-def require_text(value: Any, name: str) -> str:
-    """Return the value if it is text that UTF-8 can encode; raise RowError otherwise."""
-    if not isinstance(value, str):
-        raise RowError(f"`{name}` must be text: got {'null' if value is None else type(value).__name__}")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise RowError(f"lone surrogate: `{name}` has half a character at position {error.start}") from None
-    return value
-
-
 def optional_text(row: Mapping[str, Any], name: str) -> str | None:
     """Return the text of a column, or None if the column is missing, null or blank."""
     value = row.get(name)
     return value if value is not None and require_text(value, name).strip() else None
-
-
-def list_of_objects(value: Any, name: str) -> list[Mapping[str, Any]]:
-    """Return the value if it is a list of at least one object; raise RowError otherwise."""
-    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
-        raise RowError(f"`{name}` must be a list of objects: got {value!r:.60}")
-    if not value:
-        raise RowError(f"`{name}` is empty")
-    return value
-
-
-def parsed(text: str, name: str) -> Any:
-    """Parse a column that holds JSON as text. Raises RowError if the JSON is not valid."""
-    try:
-        return parse_value(text.encode("utf-8", "surrogatepass"))
-    except JsonFault as fault:
-        raise RowError(f"`{name}` is not valid JSON: {fault}") from None
 
 
 def question(value: Any, name: str) -> Turn:
@@ -257,79 +184,16 @@ def answer(value: Any, name: str, row: Mapping[str, Any]) -> Turn:
             raise RowError(f"`{name}` does not fit `grading.choices`: {error}") from None
     answers = None if isinstance(value, str) else list_answers(value)
     if answers is None:
-        return Turn(_answer_message(require_text(value, name), name), True)
+        return Turn(_answer_of(require_text(value, name), name), True)
     texts = [require_text(text, f"{name}[{place}]") for place, text in enumerate(answers)]
     texts = [text for text in dict.fromkeys(texts) if text.strip()]
     if not texts:
         raise RowError(f"no answer: the list `{name}` is empty")
-    return Turn(_answer_message(texts[0], name), True, tuple(texts) if len(texts) > 1 else ())
+    return Turn(_answer_of(texts[0], name), True, tuple(texts) if len(texts) > 1 else ())
 
 
-def _has_tool_tags(content: str, role: Any) -> bool:
-    """Return whether a message may hold a tool call or a tool answer as text, which `tool_forms` reads."""
-    if role == "assistant":
-        return "tool_call>" in content or "functioncall>" in content
-    return role in ("tool", "user") and "<tool_response>" in content
-
-
-def _answer_message(text: str, name: str) -> Message:
-    if not _has_tool_tags(text, "assistant"):
-        return Message("assistant", text)
-    try:
-        text, calls = split_calls(text)
-    except ToolFault as fault:
-        raise RowError(f"{fault} (`{name}`)") from None
-    return Message("assistant", text, tuple(calls))
-
-
-def parse_turns(value: Any, name: str) -> list[Turn]:
-    """Make turns from a list of messages in OpenAI's and TRL's form."""
-    turns: list[Turn] = []
-    for number, message in enumerate(list_of_objects(value, name), start=1):
-        place = f"message {number} of `{name}`"
-        content = message.get("content")
-        if isinstance(content, str) and _has_tool_tags(content, message.get("role")):
-            turns += [_turn(part, place) for part in _expanded(message, place)]
-        else:
-            turns.append(_turn(message, place))
-    return turns
-
-
-def _expanded(message: Mapping[str, Any], place: str) -> list[Mapping[str, Any]]:
-    try:
-        return expand_message(message)
-    except ToolFault as fault:
-        raise RowError(f"{fault} ({place})") from None
-
-
-def _turn(raw: Mapping[str, Any], place: str) -> Turn:
-    if raw.get("tool_calls"):
-        try:
-            calls = [read_call(call) for call in list_of_objects(raw["tool_calls"], "tool_calls")]
-        except ToolFault as fault:
-            raise RowError(f"{fault} ({place})") from None
-        raw = {**raw, "tool_calls": calls}
-    try:
-        message = Message.of(raw)
-    except UserError as error:
-        raise RowError(f"{str(error).rstrip('.')} ({place})") from None
-    require_text(message.content, "content")
-    for call in message.tool_calls:
-        _json_text(call, "tool_calls")
-    if message.role == "user" and not message.content.strip():
-        raise RowError(f"a user message is empty: {place}")
-    weight = raw.get("weight")
-    if weight not in (None, 0, 1):
-        raise RowError(f"`weight` must be 0 or 1: got {weight!r:.60} ({place})")
-    return Turn(message, message.role == "assistant" and weight != 0)
-
-
-def _json_text(value: Any, name: str) -> str:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise RowError(f"`{name}` cannot be written as JSON: {error}") from None
-    return require_text(text, name)
+def _answer_of(text: str, name: str) -> Message:
+    return answer_message(text, name) if "tool_call>" in text or "functioncall>" in text else Message("assistant", text)
 
 
 def build_examples(turns: list[Turn], row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -383,7 +247,7 @@ def _with_opening(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
         return turns
     if isinstance(tools, list):
         tools = [parsed(tool, "tools") if isinstance(tool, str) else tool for tool in tools]
-    text = _json_text(list_of_objects(tools, "tools"), "tools")
+    text = json_text(list_of_objects(tools, "tools"), "tools")
     if any("<tools>" in turn.message.content and states_tools(turn.message.content, tools) for turn in turns[:2]):
         return turns
     end = next((index for index, turn in enumerate(turns) if turn.message.role != "system"), len(turns))
