@@ -90,7 +90,7 @@ def _gsm8k(row: Row, renamed: dict[str, Any], source: str) -> dict[str, Any]:
 
 def _magicoder(row: Row, renamed: dict[str, Any], source: str) -> dict[str, Any]:
     """Read `problem` and `solution` of OSS-Instruct, or `instruction` and `response` of Evol-Instruct."""
-    names = ("problem", "solution") if "problem" in row else ("instruction", "response")
+    names = ("problem", "solution") if row.get("problem") is not None else ("instruction", "response")
     prompt, response = (column(row, name) for name in names)
     return {**renamed, "prompt": prompt, "response": response}
 
