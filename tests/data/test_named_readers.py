@@ -329,6 +329,11 @@ GUESSES = [
     ({"promt": "a", "response": "b"}, {"prompt": "promt"}),
     ({"text": "a", "label": "b"}, {"prompt": "text", "response": "label"}),
     ({"prompt_id": "1", "instruction_id": "2", "text": "a", "reply": "b"}, {"prompt": "text", "response": "reply"}),
+    ({"inputs": "a", "targets": "b", "language": "English"}, {"prompt": "inputs", "response": "targets"}),
+    ({"db_id": "d", "query": "SELECT 1", "question": "a"}, {"prompt": "question", "response": "query"}),
+    ({"id": "1", "dialogue": "A: hi", "summary": "b"}, {"prompt": "dialogue", "response": "summary"}),
+    ({"Context": "a", "Response": "b"}, {"prompt": "Context", "response": "Response"}),
+    ({"task_id": 1, "text": "a", "code": "b"}, {"prompt": "text", "response": "code"}),
     ({"dialog": CHAT}, {"messages": "dialog"}),
     ({"Conversation": CHAT}, {"messages": "Conversation"}),
 ]  # fmt: skip
