@@ -18,15 +18,29 @@ from hrm_align.data.columns import MEANINGS, is_metadata
 # Pairs that stand together in one table, the surest first; then every name that a prompt or an answer goes by.
 _PAIRS = (
     *(("question", "answer"), ("problem", "solution"), ("query", "response"), ("instruction", "response")),
-    *(("instruction", "output"), ("input", "output"), ("source", "target"), ("user", "assistant")),
+    *(
+        ("instruction", "output"),
+        ("input", "output"),
+        ("inputs", "targets"),
+        ("source", "target"),
+        ("user", "assistant"),
+    ),
+    *(
+        ("question", "sql"),
+        ("question", "query"),
+        ("dialogue", "summary"),
+        ("document", "summary"),
+        ("article", "highlights"),
+    ),
 )
 _PROMPTS = (
-    *("prompt", "instruction", "question", "query", "problem", "input", "user", "human", "request", "user_input", "user_message"),
-    *("question_text", "input_text", "source_text", "task_description", "q", "source", "text"),
+    *("prompt", "instruction", "question", "query", "problem", "input", "inputs", "user", "human", "request", "user_prompt"),
+    *("user_input", "user_message", "question_text", "input_text", "source_text", "task_description", "q", "source", "text", "context"),
 )  # fmt: skip
 _ANSWERS = (
-    *("response", "completion", "output", "answer", "solution", "target", "assistant", "reply", "gpt", "bot", "expected_output"),
-    *("expected_answer", "final_answer", "reference", "gold", "ground_truth", "output_text", "target_text", "answers", "a", "label"),
+    *("response", "completion", "output", "answer", "solution", "target", "targets", "assistant", "reply", "gpt", "bot"),
+    *("model_response", "expected_output", "expected_answer", "final_answer", "best_answer", "reference", "gold", "ground_truth"),
+    *("output_text", "target_text", "summary", "code", "sql", "answers", "a", "label"),
 )  # fmt: skip
 _CHATS = ("messages", "conversation", "conversations", "chat", "dialog", "dialogue", "dialogs", "turns")
 _SYSTEMS = ("system_prompt", "system_message", "system")
@@ -43,7 +57,7 @@ def propose_columns(columns: Iterable[str], known: Iterable[str]) -> dict[str, s
     plain = {_plain(name): name for name in sorted(columns, reverse=True)}
     close = {name: get_close_matches(_plain(name), known, n=1, cutoff=SIMILAR) for name in sorted(columns)}
     plain |= {match[0]: name for name, match in close.items() if match and match[0] not in plain}  # misspelt names
-    mapping = _conversation(plain) or _pair(plain)
+    mapping = _known_pair(plain) or _conversation(plain) or _any_pair(plain)
     if not mapping:
         return {}
     system = next((plain[name] for name in _SYSTEMS if name in plain), None)
@@ -63,12 +77,18 @@ def _conversation(plain: Mapping[str, str]) -> dict[str, str]:
     return {"conversations" if chat == "conversations" else "messages": plain[chat]}
 
 
-def _pair(plain: Mapping[str, str]) -> dict[str, str]:
+def _known_pair(plain: Mapping[str, str]) -> dict[str, str]:
     pair = next((pair for pair in _PAIRS if plain.keys() >= {*pair}), None)
-    prompt = pair[0] if pair else next((name for name in _PROMPTS if name in plain), None)
-    answer = pair[1] if pair else next((name for name in _ANSWERS if name in plain and name != prompt), None)
-    if prompt is None or answer is None:
-        return {}
+    return _pair_mapping(plain, *pair) if pair else {}
+
+
+def _any_pair(plain: Mapping[str, str]) -> dict[str, str]:
+    prompt = next((name for name in _PROMPTS if name in plain), None)
+    answer = next((name for name in _ANSWERS if name in plain and name != prompt), None)
+    return _pair_mapping(plain, prompt, answer) if prompt and answer else {}
+
+
+def _pair_mapping(plain: Mapping[str, str], prompt: str, answer: str) -> dict[str, str]:
     if "instruction" in plain and "input" in plain and answer != "input":
         return {"instruction": plain["instruction"], "input": plain["input"], "output": plain[answer]}
     return {"prompt": plain[prompt], "response": plain[answer]}

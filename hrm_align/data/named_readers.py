@@ -90,7 +90,7 @@ def _gsm8k(row: Row, renamed: dict[str, Any], source: str) -> dict[str, Any]:
 
 def _magicoder(row: Row, renamed: dict[str, Any], source: str) -> dict[str, Any]:
     """Read `problem` and `solution` of OSS-Instruct, or `instruction` and `response` of Evol-Instruct."""
-    names = ("problem", "solution") if "problem" in row else ("instruction", "response")
+    names = ("problem", "solution") if row.get("problem") is not None else ("instruction", "response")
     prompt, response = (column(row, name) for name in names)
     return {**renamed, "prompt": prompt, "response": response}
 
@@ -182,22 +182,24 @@ def _bfcl_answers(id: Any, source: str) -> Any:
         raise RowError(
             f"no answer: the row has no `ground_truth`, and there is no file possible_answer/{name} beside it"
         )
-    known = _read_bfcl_answers(answers)
-    if id not in known:
+    known = _read_bfcl_answers(answers, os.stat(answers).st_mtime_ns)
+    if str(id) not in known:
         raise RowError(f"no answer: possible_answer/{name} has no row with the id {id!r:.40}")
-    return known[id]
+    return known[str(id)]
 
 
 @lru_cache(maxsize=32)
-def _read_bfcl_answers(path: str) -> dict[Any, Any]:
-    answers = {}
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
+def _read_bfcl_answers(path: str, modified: int) -> dict[str, Any]:
+    answers: dict[str, Any] = {}
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
                 row = parse_object(line.strip()) if line.strip() else {}
-            except JsonFault as fault:
-                raise RowError(f"no answer: {path}:{number}: {fault}") from None
-            answers[row.get("id")] = row.get("ground_truth")
+                answers[str(row.get("id"))] = row.get("ground_truth")
+    except JsonFault as fault:
+        raise RowError(f"no answer: {path}:{number}: {fault}") from None
+    except OSError as error:
+        raise RowError(f"no answer: {path} cannot be read ({error.strerror})") from None
     return answers
 
 

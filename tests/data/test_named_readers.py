@@ -266,6 +266,10 @@ def test_answers_of_bfcl_are_found_in_their_own_file(tmp_path):
     write(tmp_path / "possible_answer" / path.name, {"id": "java_1", "ground_truth": TRUTH})
     with pytest.raises(UserError, match=r"possible_answer/BFCL_v3_java\.jsonl has no row with the id 'simple_0'"):
         load_examples([DatasetSpec(str(path), format="bfcl")])
+    path = write(tmp_path / "BFCL_v3_sql.jsonl", question)
+    (tmp_path / "possible_answer" / path.name).write_text('{"id": "simple_0", "id": "simple_0", "ground_truth": []}')
+    with pytest.raises(UserError, match=r"possible_answer/BFCL_v3_sql\.jsonl:1: duplicate key: 'id'"):
+        load_examples([DatasetSpec(str(path), format="bfcl")])
 
 
 @pytest.mark.parametrize(
@@ -328,6 +332,11 @@ GUESSES = [
     ({"promt": "a", "response": "b"}, {"prompt": "promt"}),
     ({"text": "a", "label": "b"}, {"prompt": "text", "response": "label"}),
     ({"prompt_id": "1", "instruction_id": "2", "text": "a", "reply": "b"}, {"prompt": "text", "response": "reply"}),
+    ({"inputs": "a", "targets": "b", "language": "English"}, {"prompt": "inputs", "response": "targets"}),
+    ({"db_id": "d", "query": "SELECT 1", "question": "a"}, {"prompt": "question", "response": "query"}),
+    ({"id": "1", "dialogue": "A: hi", "summary": "b"}, {"prompt": "dialogue", "response": "summary"}),
+    ({"Context": "a", "Response": "b"}, {"prompt": "Context", "response": "Response"}),
+    ({"task_id": 1, "text": "a", "code": "b"}, {"prompt": "text", "response": "code"}),
     ({"dialog": CHAT}, {"messages": "dialog"}),
     ({"Conversation": CHAT}, {"messages": "Conversation"}),
 ]  # fmt: skip
