@@ -32,7 +32,9 @@ METADATA = frozenset(
 _MEDIA = frozenset(
     "image images img picture pictures photo pixel pixels audio audios sound speech video videos frame frames".split()
 )
-_PREFERENCE = "preference rows go to the preference recipes (DPO and others), which learn from a chosen and a rejected answer"
+_PREFERENCE = (
+    "preference rows go to the preference recipes (DPO and others), which learn from a chosen and a rejected answer"
+)
 _MEDIUM = "only text can be rendered, so the answer would be learnt without what it is about"
 # What the columns that other trainers read would have meant.
 MEANINGS: Mapping[str, str] = {

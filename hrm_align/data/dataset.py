@@ -281,9 +281,7 @@ def check_bad_rows(
     allow = (
         f", or allow a share with `--max_bad_fraction {share:g}`" if max_bad_fraction is not None and share < 1 else ""
     )
-    raise UserError(
-        f"{describe_bad(bad, rows_read)}\n{listed}Fix the rows{allow}."
-    )
+    raise UserError(f"{describe_bad(bad, rows_read)}\n{listed}Fix the rows{allow}.")
 
 
 def describe_bad(bad: Sequence[BadRow], rows_read: int) -> str:

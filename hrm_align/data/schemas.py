@@ -21,7 +21,16 @@ from hrm_align.data.columns import MEANINGS
 from hrm_align.data.examples import Example
 from hrm_align.data.strict_json import RowError, require_text
 from hrm_align.data.tool_forms import states_tools
-from hrm_align.data.turns import Turn, answer_message, json_text, list_of_objects, parse_history, parse_sharegpt, parse_turns, parsed
+from hrm_align.data.turns import (
+    Turn,
+    answer_message,
+    json_text,
+    list_of_objects,
+    parse_history,
+    parse_sharegpt,
+    parse_turns,
+    parsed,
+)
 from hrm_align.errors import UserError
 from hrm_align.messages import is_trained
 from hrm_align.rendering import Message, parse_condition
@@ -149,7 +158,9 @@ def detect_format(columns: set[str]) -> str:
     if fitting:
         raise UserError(f"{listed} fit the schemas {' and '.join(fitting)}. Set `format` to one of them.")
     if preference := sorted(columns & {"chosen", "rejected"}):
-        raise UserError(f"{listed} are those of preference rows (`{'`, `'.join(preference)}`): {MEANINGS[preference[0]]}.")
+        raise UserError(
+            f"{listed} are those of preference rows (`{'`, `'.join(preference)}`): {MEANINGS[preference[0]]}."
+        )
     known = "; ".join(f"{name} ({', '.join(schema.required)})" for name, schema in SCHEMAS.items())
     raise UserError(f"{listed} fit no known schema. {describe_proposal(columns, COLUMNS)} The schemas are {known}.")
 
@@ -330,7 +341,9 @@ def _with_choices(grading: Mapping[str, Any], choices: Any) -> Mapping[str, Any]
     try:
         read_choices(choices)
     except ValueError as error:
-        raise RowError(f"`choices` are not those of a question: {error}; leave them out with --ignore_columns choices") from None
+        raise RowError(
+            f"`choices` are not those of a question: {error}; leave them out with --ignore_columns choices"
+        ) from None
     if grading.get("choices", choices) != choices:
         raise RowError("`choices` and `grading.choices` differ: leave one of them out with --ignore_columns choices")
     return {**grading, "choices": choices}
