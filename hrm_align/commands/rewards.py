@@ -16,7 +16,7 @@ from rich.table import Table
 from hrm_align.commands.common import (
     PathParser,
     add_schema_options,
-    describe_bad_rows,
+    describe_left_out,
     name_entry,
     print_warnings,
     read_counted,
@@ -90,7 +90,7 @@ def main(argv: Sequence[str]) -> None:
         allowed = options.pop("max_bad_fraction")
         # The report of the preflight names the damaged rows.
         rows, counts = read_counted([name_entry(arguments.data, arguments.split, **options)], None, allowed)
-        print_warnings(describe_bad_rows(counts))
+        print_warnings(describe_left_out(counts))
         examples = last_turns(rows)
     else:
         completions, examples = read_answers(arguments)

@@ -20,18 +20,19 @@ from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.messages import is_absent
 
-# Last words of the names of metadata.
-METADATA = frozenset(
-    "id uid uuid guid idx index key hash md5 sha sha1 sha256 fingerprint unnamed number name title url urls uri link href path file "
-    "filename page section chapter line row source sources origin dataset subset split license licence copyright author authors "
-    "annotator annotators worker user date time timestamp created updated year version revision lang language locale country category "
-    "categories subcategory tag tags topic topics subject subjects domain genre type kind level difficulty model generator engine "
-    "temperature score scores rating ratings rank quality likes upvotes downvotes downloads views tokens length len chars characters "
-    "words turns count counts metadata meta info extra comment comments note notes toxic toxicity redacted moderation status".split()
-)
-_MEDIA = frozenset(
-    "image images img picture pictures photo pixel pixels audio audios sound speech video videos frame frames".split()
-)
+_METADATA = """
+id uid uuid guid idx index key hash md5 sha sha1 sha256 fingerprint unnamed number name title url urls uri link href path file filename
+page section chapter line row source sources origin dataset subset split license licence copyright author authors annotator annotators
+worker user date time timestamp created updated year version revision lang language locale country category categories subcategory tag
+tags topic topics subject subjects domain genre type kind level difficulty model generator engine temperature score scores rating ratings
+rank quality likes upvotes downvotes downloads views tokens length len chars characters words count counts metadata meta info extra
+comment comments note notes toxic toxicity redacted moderation status
+"""
+METADATA = frozenset(_METADATA.split())  # last words of the names of metadata
+_COUNTS = frozenset(("num", "n", "nb"))  # first words of the names of counts
+_SETTINGS = ("parallel_tool_calls",)  # of a request in OpenAI's form
+_PICTURES = "image images img picture pictures photo pixel pixels audio audios sound speech video videos frame frames"
+_MEDIA = frozenset(_PICTURES.split())
 _PREFERENCE = (
     "preference rows go to the preference recipes (DPO and others), which learn from a chosen and a rejected answer"
 )
@@ -39,7 +40,7 @@ _MEDIUM = "only text can be rendered, so the answer would be learnt without what
 # What the columns that other trainers read would have meant.
 MEANINGS: Mapping[str, str] = {
     **dict.fromkeys(("chosen", "rejected"), _PREFERENCE),
-    "label": "in KTO's rows it says whether the answer is good, and a bad answer would be learnt as a good one; keep the good rows",
+    "label": "in KTO's rows it says whether the answer is good, and a bad answer would be learnt as a good one; keep the rows with true",
     "labels": "labels or token ids of a tokenized data set are not read",
     **dict.fromkeys(("input_ids", "token_ids", "attention_mask"), "tokenized rows are not read; give the texts"),
     "context": "it stands before a question in a column of its own, and not beside messages; write it into a message",
@@ -54,7 +55,9 @@ def is_metadata(name: str) -> bool:
     """Return whether a name is that of metadata: it ends in a word of `METADATA` and names no picture or sound."""
     words = re.split(r"[\W_]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
     words = [word for word in words if word and not word.isdigit()]
-    return bool(words) and words[-1] in METADATA and not _MEDIA.intersection(words)
+    if not words or _MEDIA.intersection(words):
+        return False
+    return name in _SETTINGS or words[-1] in METADATA or words[0] in _COUNTS
 
 
 @dataclass
@@ -113,12 +116,17 @@ class ColumnCheck:
         """Names of the columns that are not read and carry no meaning, sorted."""
         return sorted(self.unused - self.refused.keys())
 
-    def describe(self, path: str) -> str:
-        """Return an error about all refused columns, with the option that leaves them out; "" without any."""
+    def describe(self, path: str, schema: str | None) -> str:
+        """Return an error about all refused columns, with the option that leaves them out; "" without any.
+
+        Args:
+            path: path of the data set.
+            schema: name of its schema.
+        """
         if not self.refused:
             return ""
         several = len(self.refused) > 1
-        lines = [f"{path} has {'columns' if several else 'a column'} that no schema reads:"]
+        lines = [f"{path} has {'columns' if several else 'a column'} that its schema {schema} does not read:"]
         for name, unread in sorted(self.refused.items()):
             medium = _MEDIUM if _MEDIA.intersection(re.split(r"[\W_]+", name.lower())) else ""
             meaning = MEANINGS.get(name) or medium

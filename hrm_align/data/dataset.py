@@ -149,7 +149,7 @@ def load_examples(
     bad = [row for data in loaded for row in data.bad]
     if quarantine is not None:
         _write_quarantine(Path(quarantine), bad)
-    if unread := [text for data in loaded if (text := data.columns.describe(data.spec.path))]:
+    if unread := [text for data in loaded if (text := data.columns.describe(data.spec.path, data.counts.format))]:
         raise UserError("\n".join(unread) + (f"\n{describe_bad(bad, counts.rows_read)}" if bad else ""))
     check_bad_rows(bad, counts.rows_read, max_bad_fraction, quarantine)
     examples: list[Example] = []
@@ -304,7 +304,7 @@ def _choose(data: _Loaded, seed: int) -> list[Example]:
     if not rows:
         share = f" at `fraction` {data.spec.fraction:g}" if data.good else ""
         skipped = data.counts.rows_weight_0
-        share += f": {skipped:,} of its rows have weight 0, which says not to learn them" if skipped else ""
+        share += f": {skipped:,} of its {data.counts.rows_read:,} rows have weight 0" if skipped else ""
         raise UserError(f"no example from {data.spec.path}{share}. Fix its rows, raise `fraction`, or leave it out.")
     return [example for row in rows for example in row]
 

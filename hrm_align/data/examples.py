@@ -145,6 +145,20 @@ class DataCounts:
         """Number of bad rows by kind of fault, the most frequent first."""
         return dict(sum((Counter(counts.bad_by_reason) for counts in self.datasets), Counter()).most_common())
 
+    def describe_unused(self) -> list[str]:
+        """Return a line for each data set with columns, or rows of weight 0, that are not used."""
+        lines = []
+        for part in self.datasets:
+            if part.unused_columns:
+                lines.append(f"Unused columns of {part.path}: {', '.join(part.unused_columns)}.")
+            if part.ignored_columns:
+                lines.append(f"Ignored columns of {part.path}: {', '.join(part.ignored_columns)}.")
+            if part.rows_weight_0:
+                lines.append(
+                    f"{part.rows_weight_0:,} of {part.rows_read:,} rows of {part.path} have weight 0 and are not used."
+                )
+        return lines
+
     @property
     def damage(self) -> dict[str, dict[str, Any]]:
         """Rows with damaged text by kind, as `DatasetCounts.damage`, over all data sets."""

@@ -181,7 +181,7 @@ def _read_bfcl_answers(path: str, modified: int) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     try:
         with open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(file, start=1):  # noqa: B007 - the number is that of the line at fault
                 row = parse_object(line.strip()) if line.strip() else {}
                 answers[str(row.get("id"))] = row.get("ground_truth")
     except JsonFault as fault:
