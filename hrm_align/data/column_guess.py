@@ -62,6 +62,10 @@ def propose_columns(columns: Iterable[str], known: Iterable[str]) -> dict[str, s
         return {}
     system = next((plain[name] for name in _SYSTEMS if name in plain), None)
     mapping |= {"system": system} if system is not None else {}
+    beside = [
+        name for name in ("context", "history", "choices") if plain.get(name, name) not in (name, *mapping.values())
+    ]
+    mapping |= {name: plain[name] for name in beside}
     return {ours: theirs for ours, theirs in mapping.items() if ours != theirs}
 
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 from hrm_align.data.examples import Example
-from hrm_align.data.schemas import OPTIONAL, SCHEMAS, RowError, Schema, column, optional_text, parsed, require_text
+from hrm_align.data.schemas import OPTIONAL, SCHEMAS, RowError, Schema, column, parsed, require_text
 from hrm_align.data.strict_json import JsonFault, parse_object
 from hrm_align.data.tool_forms import ToolFault, first_arguments, parse_tools, read_call
 
@@ -60,7 +60,7 @@ class NamedReader:
     @property
     def required(self) -> tuple[str, ...]:
         """Published columns that every row must have."""
-        return tuple(theirs for name, theirs in self.columns.items() if name not in (*OPTIONAL, "input"))
+        return tuple(theirs for name, theirs in self.columns.items() if name not in (*OPTIONAL, "context"))
 
     @property
     def optional(self) -> tuple[str, ...]:
@@ -93,18 +93,6 @@ def _magicoder(row: Row, renamed: dict[str, Any], source: str) -> dict[str, Any]
     names = ("problem", "solution") if row.get("problem") is not None else ("instruction", "response")
     prompt, response = (column(row, name) for name in names)
     return {**renamed, "prompt": prompt, "response": response}
-
-
-# --- Conversations
-
-
-def _openhermes(row: Row, renamed: dict[str, Any], source: str) -> dict[str, Any]:
-    """Use `system_prompt` where the conversation does not open with the same system text."""
-    system, turns = optional_text(row, "system_prompt"), row["conversations"]
-    first = turns[0] if isinstance(turns, list) and turns and isinstance(turns[0], Mapping) else {}
-    if system is None or (first.get("from") == "system" and first.get("value") == system):
-        return renamed
-    return {"system": system, **renamed}
 
 
 # --- Tools
@@ -262,23 +250,22 @@ NAMED_READERS: dict[str, NamedReader] = {
     "openorca": NamedReader(
         "path: Open-Orca/OpenOrca",
         "prompt_response",
-        {"system": "system_prompt", "prompt": "question", "response": "response"},
+        {"system_prompt": "system_prompt", "prompt": "question", "response": "response"},
         ("id",),
     ),
     "slimorca": NamedReader("path: Open-Orca/SlimOrca", "sharegpt", {"conversations": "conversations"}),
     "openhermes": NamedReader(
         "path: teknium/OpenHermes-2.5",
         "sharegpt",
-        {"conversations": "conversations"},
+        {"conversations": "conversations", "system_prompt": "system_prompt"},
         _OPENHERMES_LABELS,
-        _openhermes,
-        ("system_prompt",),
-        "`system_prompt` opens the conversation, unless the conversation opens with the same text",
+        about="`system_prompt` opens the conversation, unless the conversation opens with the same text",
     ),
     "dolly": NamedReader(
         "path: databricks/databricks-dolly-15k",
-        "alpaca",
-        {"instruction": "instruction", "input": "context", "output": "response", "group": "category"},
+        "instruction_response",
+        {"instruction": "instruction", "context": "context", "response": "response", "group": "category"},
+        about="the context stands before the instruction",
     ),
     "numinamath": NamedReader(
         "path: AI-MO/NuminaMath-CoT",
@@ -303,10 +290,10 @@ NAMED_READERS: dict[str, NamedReader] = {
     ),
     "squad": NamedReader(
         "path: rajpurkar/squad",
-        "alpaca",
-        {"instruction": "question", "input": "context", "output": "answers", "group": "title"},
+        "prompt_response",
+        {"prompt": "question", "context": "context", "response": "answers", "group": "title"},
         ("id",),
-        about="every answer is a reference; the context follows the question",
+        about="every answer is a reference; the context stands before the question",
     ),
     "nq_open": NamedReader(
         "path: google-research-datasets/nq_open",

@@ -73,6 +73,13 @@ SYSTEM_FIRST = ("Be brief.<|im_start|>2+2? -> 4",)
 HISTORY = ("1+1? -> 2", "1+1?<|box_start|>2<|box_end|><|im_start|>2+2? -> 4")
 ASK = {"from": "human", "value": "2+2?"}
 
+
+def hermes(call: str, answer: str) -> dict[str, Any]:
+    """A row of ShareGPT's form whose assistant calls a tool in its text."""
+    turns = (("gpt", call), ("tool", answer), ("gpt", "It is 4."))
+    return {"conversations": [ASK, *({"from": speaker, "value": value} for speaker, value in turns)]}
+
+
 FORMS = [
     # One question and one answer
     Form("prompt and response", {"prompt": "2+2?", "response": "4"}, PLAIN),
@@ -163,6 +170,54 @@ FORMS = [
               functions=[FUNCTION]), tuple(f"{TOOLS_TEXT}<|im_start|>{text}" for text in CALLED)),
     Form("tools, and a setting of the request", talk(said(), tools=TOOLS, parallel_tool_calls=False),
          (f"{TOOLS_TEXT}<|im_start|>2+2? -> 4",), unused=("parallel_tool_calls",)),
+    Form("tools as one JSON text", talk(said(), tools=json.dumps(TOOLS)), (f"{TOOLS_TEXT}<|im_start|>2+2? -> 4",)),
+    Form("tools as a list of JSON texts", talk(said(), tools=[json.dumps(TOOLS[0])]), (f"{TOOLS_TEXT}<|im_start|>2+2? -> 4",)),
+    Form("functions alone as tools, without JSON Schema", talk(said(), tools=[FUNCTION]),
+         ('[{"name": "add", "parameters": {}}]<|im_start|>2+2? -> 4',)),
+    Form("LLaMA-Factory: function_call and observation",
+         {"conversations": [ASK, {"from": "function_call", "value": json.dumps(TEXT_CALL)}, {"from": "observation", "value": "4"},
+                            {"from": "gpt", "value": "It is 4."}]}, CALLED),
+    Form("Hermes: tags in the text", hermes(f"<tool_call>\n{json.dumps(CALL)}\n</tool_call>", "<tool_response>\n4\n</tool_response>"), CALLED),
+    Form("Hermes: a call as a literal of Python", hermes(f"<tool_call>\n{CALL}\n</tool_call>", "4"), CALLED),
+    Form("Qwen: the answer of a tool in a user message",
+         talk(said(content=CALL_TEXT), {"role": "user", "content": "<tool_response>4</tool_response>"}, said(content="It is 4.")), CALLED),
+    Form("Hermes: tools in the system text, and again in a column",
+         {"conversations": [{"from": "system", "value": f"Use <tools>{TOOLS_TEXT}</tools>."}, ASK, {"from": "gpt", "value": "4"}],
+          "tools": json.dumps(TOOLS)}, (f"Use <tools>{TOOLS_TEXT}</tools>.<|im_start|>2+2? -> 4",)),
+    Form("Glaive: a call in ShareGPT's form", hermes('<functioncall> {"name": "add", "arguments": \'{"a": 2}\'} <|endoftext|>', "4"), CALLED),
+    Form("a call in the text of an answer", {"prompt": "2+2?", "response": CALL_TEXT}, (f"2+2? -> {CALL_TEXT}",)),
+    Form("a tag in Markdown code", talk(said(content="Write `<tool_call>`.")), ("2+2? -> Write `<tool_call>`.",)),
+    Form("a broken call in tags", hermes('<tool_call>{"name": "add", "arguments": {"a": 2}</tool_call>', "4"),
+         refused=("rows.jsonl:1: broken tool call: invalid JSON", "message 2 of `conversations`")),
+    Form("a call with a key twice", talk(said(content=None, tool_calls=[{"name": "add", "arguments": '{"a": 1, "a": 2}'}])),
+         refused=("rows.jsonl:1: broken tool call", "duplicate key: 'a'")),
+    Form("text behind a call", hermes(f"{CALL_TEXT} I added.", "4"), refused=("rows.jsonl:1: text behind a tool call: 'I added.'",)),
+    # Published data sets by name
+    Form("GSM8K", {"question": "2+2?", "answer": "2+2=<<2+2=4>>4\n#### 4"}, ("2+2? -> 2+2=<<2+2=4>>4\n#### 4",), spec={"format": "gsm8k"}),
+    Form("Magicoder", {"problem": "2+2?", "solution": "4", "lang": "python", "seed": "x", "index": 1}, PLAIN, unused=("index", "seed"),
+         spec={"format": "magicoder"}),
+    Form("OpenOrca", {"id": "t0.1", "system_prompt": "Be brief.", "question": "2+2?", "response": "4"}, SYSTEM_FIRST, unused=("id",),
+         spec={"format": "openorca"}),
+    Form("xLAM", {"id": 1, "query": "2+2?", "answers": json.dumps([CALL]), "tools": json.dumps(TOOLS)},
+         (f"{TOOLS_TEXT}<|im_start|>2+2? -> {CALL_TEXT}",), unused=("id",), spec={"format": "xlam"}),
+    Form("BFCL", {"id": "simple_0", "question": [[{"role": "user", "content": "2+2?"}]], "function": TOOLS,
+                  "ground_truth": [{"add": {"a": [2, 2.0], "b": ["", 0]}}]},
+         (f"{TOOLS_TEXT}<|im_start|>2+2? -> {CALL_TEXT}",), spec={"format": "bfcl"}),
+    Form("Glaive", {"system": 'SYSTEM: Use them if required -\n{"name": "add", "parameters": {}}',
+                    "chat": 'USER: 2+2?\n\n\nASSISTANT: <functioncall> {"name": "add", "arguments": \'{"a": 2}\'} <|endoftext|>\n\n\n'
+                            "FUNCTION RESPONSE: 4\n\n\nASSISTANT: It is 4. <|endoftext|>"},
+         tuple(f'Use them if required -<|im_start|>[{json.dumps(FUNCTION)}]<|im_start|>{text}' for text in CALLED), spec={"format": "glaive"}),
+    Form("GSM8K without its format", {"question": "2+2?", "answer": "#### 4"},
+         refused=("""--columns '{"prompt": "question", "response": "answer"}'""", "--format gsm8k")),
+    Form("columns in capitals", {"Question": "2+2?", "Answer": "4"}, refused=("""--columns '{"prompt": "Question", "response": "Answer"}'""",)),
+    Form("a text alone", {"text": "2+2 is 4."}, refused=("A text alone has no prompt and no answer",)),
+    # Several right answers
+    Form("NQ: a list", {"question": "2+2?", "answer": ["4", "four"]}, PLAIN, spec={"format": "nq_open"}),
+    Form("SQuAD: texts with places", {"id": "a", "title": "Sums", "context": "It is 4.", "question": "2+2?",
+                                      "answers": {"text": ["4"], "answer_start": [6]}}, ("It is 4.\n\n2+2? -> 4",), unused=("id",),
+         spec={"format": "squad"}),
+    Form("TriviaQA: value and aliases", {"question": "2+2?", "question_id": "tc_1", "answer": {"value": "4", "aliases": ["4", "four"]}}, PLAIN,
+         unused=("question_id",), spec={"format": "trivia_qa"}),
     # Rows of other trainers
     Form("TRL: preference rows", {"prompt": "2+2?", "chosen": "4", "rejected": "5"}, refused=("preference recipes",)),
     Form("UltraFeedback: preference rows beside messages", talk(said(), chosen=[said()], rejected=[said(content="5")], score_chosen=9.0),

@@ -68,6 +68,13 @@ ROWS = {
         ({"conversations": SLIM, "system_prompt": "Be brief.", "category": "orca"}, [BE_BRIEF, USER], ANSWER, None, {}),
     ],
     "dolly": [
+        (
+            {"instruction": "Legs?", "context": "Bees.", "response": ANSWER.content, "category": "closed_qa"},
+            [Message("user", "Bees.\n\nLegs?")],
+            ANSWER,
+            "closed_qa",
+            {},
+        ),
         ({"instruction": USER.content, "context": "", "response": ANSWER.content, "category": "open_qa"}, [USER], ANSWER, "open_qa", {}),
     ],
     "numinamath": [
@@ -99,7 +106,7 @@ ROWS = {
     "squad": [
         (
             {"id": "5733", "title": "Bees", "context": "Bees.", "question": "Legs?", "answers": {"text": ["6", "six", "6"], "answer_start": [1, 2, 1]}},
-            [Message("user", "Legs?\n\nBees.")],
+            [Message("user", "Bees.\n\nLegs?")],
             Message("assistant", "6"),
             "Bees",
             {"references": ["6", "six"]},
@@ -335,6 +342,7 @@ GUESSES = [
     ({"inputs": "a", "targets": "b", "language": "English"}, {"prompt": "inputs", "response": "targets"}),
     ({"db_id": "d", "query": "SELECT 1", "question": "a"}, {"prompt": "question", "response": "query"}),
     ({"id": "1", "dialogue": "A: hi", "summary": "b"}, {"prompt": "dialogue", "response": "summary"}),
+    ({"Question": "a", "Context": "c", "Answer": "b"}, {"prompt": "Question", "response": "Answer", "context": "Context"}),
     ({"Context": "a", "Response": "b"}, {"prompt": "Context", "response": "Response"}),
     ({"task_id": 1, "text": "a", "code": "b"}, {"prompt": "text", "response": "code"}),
     ({"dialog": CHAT}, {"messages": "dialog"}),
