@@ -24,6 +24,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from hrm_align.errors import UserError
+from hrm_align.messages import Message, is_trained
 
 IM_START, IM_END = "<|im_start|>", "<|im_end|>"
 BOX_START, BOX_END = "<|box_start|>", "<|box_end|>"
@@ -39,8 +40,6 @@ CONDITION_TOKENS = {
     "synth": "<|quad_end|>",
 }
 DEFAULT_CONDITION = "direct"
-
-ROLES = ("system", "user", "assistant", "tool")
 
 
 class Layout(NamedTuple):
@@ -90,52 +89,6 @@ def parse_condition(condition: str) -> tuple[str, ...]:
     if len(set(tags)) != len(tags):
         raise UserError(f"condition {condition!r} has a repeated tag: use each tag once.")
     return tags
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a conversation.
-
-    Args:
-        role: `system`, `user`, `assistant` or `tool`.
-        content: the text; control tokens in it are encoded as ordinary text.
-        tool_calls: calls made by an assistant message: mappings with `name` and `arguments`.
-    """
-
-    role: str
-    content: str
-    tool_calls: tuple[Mapping[str, Any], ...] = ()
-
-    @classmethod
-    def of(cls, message: Message | Mapping[str, Any]) -> Message:
-        """Make a message from the OpenAI/TRL form `{"role", "content", "tool_calls"?}`. Raises UserError if invalid."""
-        if isinstance(message, Message):
-            return message
-        role = message.get("role")
-        if role not in ROLES:
-            raise UserError(f"unknown role {role!r}: use one of {', '.join(ROLES)}.")
-        content = message.get("content")
-        if content is None and message.get("tool_calls"):
-            content = ""
-        if not isinstance(content, str):
-            raise UserError(f"the content of a {role} message must be text, got {type(content).__name__}.")
-        calls = tuple(_tool_call(call) for call in message.get("tool_calls") or ())
-        if calls and role != "assistant":
-            raise UserError(f"a {role} message has tool_calls: only the assistant calls tools.")
-        return cls(role, content, calls)
-
-
-def _tool_call(call: Mapping[str, Any]) -> Mapping[str, Any]:
-    function = call.get("function", call)
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        raise UserError(f"a tool call needs a `name` and `arguments`, got {json.dumps(call, default=str)[:80]}.")
-    arguments = function.get("arguments", {})
-    if isinstance(arguments, str):  # OpenAI sends the arguments as a JSON text
-        try:
-            arguments = json.loads(arguments)
-        except ValueError as error:
-            raise UserError(f"the arguments of tool call {function['name']!r} are not JSON: {error}.") from None
-    return {"name": function["name"], "arguments": arguments}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +150,8 @@ class Renderer:
 
     def response(self, answer: str | Message | Mapping[str, Any]) -> list[int]:
         """Render an answer and `<|box_end|>`: the token ids that the model generates."""
-        message = Message("assistant", answer) if isinstance(answer, str) else Message.of(answer)
+        message = Message("assistant", answer) if isinstance(answer, str) else answer
+        message = message if isinstance(message, Message) else Message.of(message)
         return [*self._answer(message), self.response_end_id]
 
     def document(
@@ -246,7 +200,7 @@ def tool_call_text(call: Mapping[str, Any]) -> str:
 def _as_messages(messages: str | Iterable[Message | Mapping[str, Any]]) -> list[Message]:
     if isinstance(messages, str):
         return [Message("user", messages)]
-    return [Message.of(message) for message in messages]
+    return [message if isinstance(message, Message) else Message.of(message) for message in messages]
 
 
 def _describe_missing_tokens(tokenizer: PreTrainedTokenizerFast, missing: Sequence[str]) -> str:
@@ -307,7 +261,7 @@ def render_prompt(
 
     Args:
         tokenizer: HRM-Text's fast tokenizer.
-        prompt: one user text, or a list of messages `{"role", "content"}`; the last may have any role.
+        prompt: one user text, or a list of messages in the forms of `hrm_align.messages`; the last may have any role.
         condition: condition tag or composite (`"direct"`, `"synth,cot"`), or `""` for no condition.
 
     Returns:
@@ -331,19 +285,22 @@ def render_conversation(
 
     Args:
         tokenizer: HRM-Text's fast tokenizer.
-        messages: the conversation, assistant turns included.
+        messages: the conversation, assistant turns included; those with `weight` 0 are history (`hrm_align.messages`).
         condition: condition tag or composite for every document.
 
     Returns:
-        One document per assistant message, in order.
+        One document per trained assistant message, in order.
 
     Raises:
         UserError: for an unknown condition or role, or a conversation that opens with an answer.
     """
-    turns = _as_messages(messages)
+    given = [*messages]
+    turns, trained = _as_messages(given), [isinstance(message, Message) or is_trained(message) for message in given]
     render = get_renderer(tokenizer)
     return [
-        render.document(turns[:index], turn, condition) for index, turn in enumerate(turns) if turn.role == "assistant"
+        render.document(turns[:index], turn, condition)
+        for index, turn in enumerate(turns)
+        if turn.role == "assistant" and trained[index]
     ]
 
 

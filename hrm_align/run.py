@@ -224,6 +224,8 @@ def read_data(data: DataArguments, seed: int, quarantine: Path | None) -> RunDat
             quarantine=None if quarantine is None else quarantine / f"quarantine_{name}.jsonl",
         )
         counts[name] = loaded.to_dict()
+        for line in loaded.describe_unused():
+            say(line)
         warnings = describe_damage(loaded.damage, loaded.rows_read, whole=False)
         if loaded.rows_damaged > data.max_damaged_fraction * loaded.rows_read:
             raise UserError(

@@ -26,6 +26,7 @@ import yaml
 from huggingface_hub import try_to_load_from_cache
 
 from hrm_align._version import __version__
+from hrm_align.config.arguments import add_ignored
 from hrm_align.errors import PREEMPTED_CODE, UserError, join_names
 from hrm_align.files import CLAIM, replace_file, replace_json
 from hrm_align.models.adapters import Adapter, base_name, is_adapter, open_adapter
@@ -288,7 +289,10 @@ def _held_out(saved: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
     if saved.is_file():
         return [{"path": str(saved), "condition": ""}]  # a row without a condition had none in the run either
     entries = [{"path": entry} if isinstance(entry, str) else entry for entry in settings.get("eval_datasets") or []]
-    return [{key: value for key, value in entry.items() if key != "fraction"} for entry in entries]
+    ignored = settings.get("ignore_columns") or []
+    return [
+        {key: value for key, value in add_ignored(entry, ignored).items() if key != "fraction"} for entry in entries
+    ]
 
 
 def _read_json(path: Path) -> dict[str, Any]:

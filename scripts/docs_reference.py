@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the table of row forms, which a test checks
+
 from docs_pages.commands import commands_page
 from docs_pages.data import graders_page, schemas_page
 from docs_pages.mask import PICTURES, drawn
@@ -20,12 +22,15 @@ from docs_pages.names import errors_page, metrics_page, run_files_page
 from docs_pages.python_api import api_page
 from docs_pages.settings import settings_page, upstream_page
 
+from tests.data.test_forms import page as row_forms_page
+
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {
     "commands.md": commands_page,
     "settings.md": settings_page,
     "settings-upstream.md": upstream_page,
     "schemas.md": schemas_page,
+    "row-forms.md": row_forms_page,
     "graders.md": graders_page,
     "run-files.md": run_files_page,
     "metrics.md": metrics_page,

@@ -94,7 +94,7 @@ def add_adapter_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_schema_options(parser: argparse.ArgumentParser) -> None:
-    """Add --columns and --format, for rows in another schema, and --max_bad_fraction; `read_schema_options` reads them."""
+    """Add --columns, --format, --ignore_columns and --max_bad_fraction, which `read_schema_options` reads."""
     parser.add_argument(
         "--columns",
         type=mapping_or_text,
@@ -102,7 +102,15 @@ def add_schema_options(parser: argparse.ArgumentParser) -> None:
         help="names of the columns in your rows, as in a recipe: '{prompt: question, response: answer}'",
     )
     parser.add_argument(
-        "--format", help="schema of the rows, such as prompt_response (default: detected from the columns)"
+        "--format",
+        help="schema of the rows, such as prompt_response, or a published data set, such as gsm8k (default: detected from the columns)",
+    )
+    parser.add_argument(
+        "--ignore_columns",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="columns to leave out, and keys of messages as messages.KEY, which would otherwise be read or refused",
     )
     parser.add_argument(
         "--max_bad_fraction",
@@ -112,11 +120,14 @@ def add_schema_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_schema_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the values of --columns, --format and --max_bad_fraction as keywords of `read_examples`."""
+    """Return the values of the options of `add_schema_options` as keywords of `read_examples`."""
     share = arguments.max_bad_fraction
     if share is not None and not 0 <= share <= 1:
         raise UserError(f"invalid value for --max_bad_fraction: {share:g}. Use a share between 0 and 1, such as 0.01.")
-    return {"columns": arguments.columns, "format": arguments.format, "max_bad_fraction": share or 0.0}
+    return {
+        **{name: getattr(arguments, name) for name in ("columns", "format", "ignore_columns")},
+        "max_bad_fraction": share or 0.0,
+    }
 
 
 def load(arguments: argparse.Namespace) -> tuple[Any, PreTrainedTokenizerFast]:
@@ -175,8 +186,8 @@ def read_examples(path: str, condition: str | None = None, split: str | None = N
         path: file, directory or Hub id.
         condition: condition of rows that name none.
         split: split of a directory or Hub id.
-        options: `default_split`, as in `name_entry`; `max_bad_fraction`, as in `read_entries`; `columns` and `format`, as
-            in `DatasetSpec`.
+        options: `default_split`, as in `name_entry`; `max_bad_fraction`, as in `read_entries`; `columns`, `format` and
+            `ignore_columns`, as in `DatasetSpec`.
 
     Raises:
         UserError: for more malformed rows than `max_bad_fraction`; the first ones are named.
@@ -192,7 +203,7 @@ def name_entry(path: str, split: str | None = None, default_split: str = "test",
         path: file, directory or Hub id.
         split: split of a directory or Hub id.
         default_split: split if `split` is None; `test`, so that rows of the training split are not scored by mistake.
-        schema: `columns` and `format`, as in `DatasetSpec`.
+        schema: `columns`, `format` and `ignore_columns`, as in `DatasetSpec`.
     """
     is_file = Path(path).is_file()
     if is_file and split is not None:
@@ -203,7 +214,7 @@ def name_entry(path: str, split: str | None = None, default_split: str = "test",
 def read_entries(
     entries: Sequence[Mapping[str, Any]], condition: str | None = None, max_bad_fraction: float = 0.0
 ) -> list[Example]:
-    """Read the rows of entries of `datasets`, and print on standard error which rows are left out or have damaged text.
+    """Read the rows of entries of `datasets`, and print on standard error which rows and columns are left out, and damaged text.
 
     Args:
         entries: mappings with the keys of `DatasetSpec`.
@@ -211,7 +222,7 @@ def read_entries(
         max_bad_fraction: share of malformed rows that may be left out.
     """
     examples, counts = read_counted(entries, condition, max_bad_fraction)
-    print_warnings(describe_bad_rows(counts) + describe_damage(counts.damage, counts.rows_read))
+    print_warnings(describe_left_out(counts) + describe_damage(counts.damage, counts.rows_read))
     return examples
 
 
@@ -233,6 +244,11 @@ def read_counted(
     default = DEFAULT_CONDITION if condition is None else condition
     specs = [DatasetSpec.from_dict(entry) for entry in entries]
     return load_examples(specs, default_condition=default, max_bad_fraction=max_bad_fraction)
+
+
+def describe_left_out(counts: DataCounts) -> list[str]:
+    """Return lines on the columns that are not used, on rows of weight 0, and on malformed rows; an empty list without any."""
+    return counts.describe_unused() + describe_bad_rows(counts)
 
 
 def describe_bad_rows(counts: DataCounts) -> list[str]:

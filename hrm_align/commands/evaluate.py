@@ -156,8 +156,10 @@ def _complete(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if not arguments.data and not entries:
         where = f"{arguments.run} has no record of held-out rows" if arguments.run else "--data is missing"
         raise UserError(f"{where}: name the rows to answer with --data FILE.")
-    if not arguments.data and (arguments.split or arguments.columns or arguments.format):
-        raise UserError("--split, --columns and --format describe the rows of --data: add --data, or leave them out.")
+    if not arguments.data and any((arguments.split, arguments.columns, arguments.format, arguments.ignore_columns)):
+        raise UserError(
+            "--split, --columns, --format and --ignore_columns describe the rows of --data: add --data, or leave them out."
+        )
     arguments.match = arguments.match or match
     if arguments.max_new_tokens is None:
         arguments.max_new_tokens = longest or 256

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from hrm_align.commands.common import (
     CommandParser,
     add_schema_options,
-    describe_bad_rows,
+    describe_left_out,
     load,
     name_entry,
     print_warnings,
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
     examples, counts = read_counted([entry], arguments.condition, share)
     tokenizer = load_tokenizer(arguments.model)
     documents, dropped = tokenize(examples, get_renderer(tokenizer), arguments.max_length)
-    problems = describe_bad_rows(counts) + describe_damage(counts.damage, counts.rows_read)
+    problems = describe_left_out(counts) + describe_damage(counts.damage, counts.rows_read)
     held_out = read_examples(arguments.held_out, **schema, max_bad_fraction=share) if arguments.held_out else []
     problems += describe_duplicates(last_turns(examples), last_turns(held_out))
     if arguments.json:

@@ -129,6 +129,13 @@ class DataArguments:
     guard_match: str = option("exact", "Grader for the answers to guard_datasets, such as json or sql.")
     guard_margin: float = option(0.05, "A drop in the score larger than this (0 to 1) is reported as a warning.")
     condition: str = option(DEFAULT_CONDITION, "Condition of rows and data sets that name none: direct, synth,cot ...")
+    ignore_columns: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Columns to leave out of every data set, and keys of messages as messages.KEY, which would otherwise be read or "
+            "refused."
+        },
+    )
     max_bad_fraction: float = option(0.0, "Share of malformed rows above which the run stops.")
     max_damaged_fraction: float = option(
         1.0,
@@ -141,26 +148,31 @@ class DataArguments:
 
     def specs(self) -> list[DatasetSpec]:
         """Return the entries of `datasets`. Raises UserError for an unknown key."""
-        return [_parse_spec(entry) for entry in self.datasets]
+        return [self._parse_spec(entry) for entry in self.datasets]
 
     def eval_specs(self) -> list[DatasetSpec]:
         """Return the entries of `eval_datasets`. Raises UserError for an unknown key."""
-        return [_parse_spec(entry) for entry in self.eval_datasets]
+        return [self._parse_spec(entry) for entry in self.eval_datasets]
 
     def replay_specs(self) -> list[DatasetSpec]:
         """Return the entries of `replay_datasets`. Raises UserError for an unknown key."""
-        return [_parse_spec(entry) for entry in self.replay_datasets]
+        return [self._parse_spec(entry) for entry in self.replay_datasets]
 
     def guard_specs(self) -> list[DatasetSpec]:
         """Return the entries of `guard_datasets`. Raises UserError for an unknown key."""
-        return [_parse_spec(entry) for entry in self.guard_datasets]
+        return [self._parse_spec(entry) for entry in self.guard_datasets]
+
+    def _parse_spec(self, entry: DatasetEntry) -> DatasetSpec:
+        """Check one entry, and add `ignore_columns` to its own. Raises UserError for an unknown key."""
+        from hrm_align.data.dataset import DatasetSpec  # not at the top: hrm_align.data imports hrm_align.config
+
+        return DatasetSpec.from_dict(add_ignored(entry, self.ignore_columns))
 
 
-def _parse_spec(entry: DatasetEntry) -> DatasetSpec:
-    """Check one entry. Raises UserError for an unknown key."""
-    from hrm_align.data.dataset import DatasetSpec  # not at the top: hrm_align.data imports hrm_align.config
-
-    return DatasetSpec.from_dict(dict(entry))
+def add_ignored(entry: DatasetEntry, ignored: list[str]) -> dict[str, Any]:
+    """Return an entry of `datasets` whose `ignore_columns` has those of the recipe too."""
+    own = entry.get("ignore_columns") or []
+    return {**entry, **({"ignore_columns": [*([own] if isinstance(own, str) else own), *ignored]} if ignored else {})}
 
 
 # Transformers before 5.23 has `gradient_checkpointing` and `gradient_checkpointing_kwargs` instead of `activation_*`.

@@ -18,8 +18,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from hrm_align.data.columns import ColumnCheck, check_ignored, drop_ignored
 from hrm_align.data.damage import DamageReport
 from hrm_align.data.examples import DataCounts, DatasetCounts, Example
+from hrm_align.data.named_readers import FORMATS, NAMED_READERS, suggest_reader
 from hrm_align.data.readers import BadRow, Row, make_bad_row
 from hrm_align.data.schemas import COLUMNS, OPTIONAL, SCHEMAS, RowError, detect_format, nearest_column
 from hrm_align.data.sources import DataFiles, local_files, read_rows
@@ -28,6 +30,7 @@ from hrm_align.progress import stage
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
 VOTING_ROWS = 100  # readable rows at the start of a data set; the schema that most of them fit is chosen
+_MAY_LACK = {*OPTIONAL, *(name for schema in SCHEMAS.values() for name in schema.optional)}
 NAMED_ROWS = 5  # bad rows that an error lists; the quarantine file has all of them
 
 
@@ -42,9 +45,10 @@ class DatasetSpec:
         data_files: files or patterns inside the directory or Hub data set.
         revision: branch, tag or commit of a Hub data set.
         fraction: share of the rows to use: 0.25 is a seeded quarter, 2.0 every row twice, 1.5 all and a seeded half.
-        format: name of the schema; None detects it from the column names.
+        format: name of a schema, or of a published data set (`named_readers`); None detects the schema from the column names.
         condition: condition for rows without one; `""` is no condition, None the run's default.
         columns: mapping from the schema's column names to the data's: `{"prompt": "question", "response": "answer"}`.
+        ignore_columns: columns to leave out, and keys of messages as `messages.KEY`, which would otherwise be read or refused.
 
     Raises:
         UserError: for an invalid value.
@@ -59,6 +63,7 @@ class DatasetSpec:
     format: str | None = None
     condition: str | None = None
     columns: dict[str, str] | None = None
+    ignore_columns: list[str] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str | os.PathLike) or not str(self.path):
@@ -71,14 +76,16 @@ class DatasetSpec:
             raise UserError(
                 f"invalid value for `fraction` of {self.path}: {self.fraction!r}. Use a number above 0, such as 0.5 or 2."
             )
-        if self.format is not None and self.format not in SCHEMAS:
+        if self.format is not None and self.format not in FORMATS:
             raise UserError(
-                f"invalid value for `format` of {self.path}: {self.format!r}. Use one of {', '.join(SCHEMAS)}."
+                f"invalid value for `format` of {self.path}: {self.format!r}. Use one of {', '.join(FORMATS)}."
             )
         if self.condition is not None:
             parse_condition(self.condition)
         if self.columns is not None:
             check_columns(self.columns)
+        if self.ignore_columns is not None:
+            self.ignore_columns = check_ignored(self.ignore_columns, self.path)
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> DatasetSpec:
@@ -99,10 +106,11 @@ class DatasetSpec:
 
 @dataclass
 class _Loaded:
-    """Rows of one data set: the examples of each good row, and the bad rows."""
+    """Rows of one data set: the examples of each good row, the bad rows, and the columns that are not read."""
 
     spec: DatasetSpec
     counts: DatasetCounts
+    columns: ColumnCheck
     good: list[list[Example]] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
 
@@ -130,7 +138,8 @@ def load_examples(
         The examples, data set after data set, in the order of their rows; and the counts.
 
     Raises:
-        UserError: for too many bad rows; a missing, unreadable or empty data set; or an unknown condition.
+        UserError: for too many bad rows; columns that carry meaning and are not read; a missing, unreadable or empty data set; or
+            an unknown condition.
     """
     parse_condition(default_condition)
     if not specs:
@@ -140,6 +149,8 @@ def load_examples(
     bad = [row for data in loaded for row in data.bad]
     if quarantine is not None:
         _write_quarantine(Path(quarantine), bad)
+    if unread := [text for data in loaded if (text := data.columns.describe(data.spec.path, data.counts.format))]:
+        raise UserError("\n".join(unread) + (f"\n{describe_bad(bad, counts.rows_read)}" if bad else ""))
     check_bad_rows(bad, counts.rows_read, max_bad_fraction, quarantine)
     examples: list[Example] = []
     for data in loaded:
@@ -156,22 +167,30 @@ def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
     head = _head(rows)
     schema = spec.format or _vote_schema(head, spec)
     local = local_files(os.path.expanduser(spec.path), spec.split, spec.data_files) is not None
-    unused = _unused_columns(head, spec, schema)
-    data = _Loaded(spec, DatasetCounts(spec.path, schema, unused_columns=unused, local=local))
+    ignored = spec.ignore_columns or []
+    columns = _column_check(spec, schema)
+    data = _Loaded(spec, DatasetCounts(spec.path, schema, ignored_columns=ignored, local=local), columns)
     content, damage = blake2b(digest_size=8), DamageReport()
     with stage(f"reading {spec.path}") as reading:
         for row in reading.track(chain(head, rows)):
             outcome = _to_examples(row, spec, schema, condition)
             if isinstance(outcome, BadRow):
                 data.bad.append(outcome)
+                continue
+            assert isinstance(row, Row)
+            if not row.data.keys() <= columns.known:
+                columns.add(row.data, row.source, outcome)
+            if not outcome:
+                data.counts.rows_weight_0 += 1
             else:
-                assert isinstance(row, Row)
                 content.update(json.dumps(row.data, sort_keys=True, default=str).encode())
                 data.good.append(outcome)
                 damage.add(outcome)
     data.counts.damage, data.counts.rows_damaged = damage.to_dict(), damage.damaged
     data.counts.fingerprint = content.hexdigest()
-    data.counts.rows_read, data.counts.rows_bad = len(data.good) + len(data.bad), len(data.bad)
+    data.counts.unused_columns = columns.unused_columns
+    data.counts.rows_read = len(data.good) + len(data.bad) + data.counts.rows_weight_0
+    data.counts.rows_bad = len(data.bad)
     data.counts.first_bad = [f"{row.source}: {row.reason}" for row in data.bad[:NAMED_ROWS]]
     data.counts.bad_by_reason = dict(Counter(row.reason.split(":")[0] for row in data.bad).most_common())
     return data
@@ -189,23 +208,33 @@ def _head(rows: Iterator[Row | BadRow]) -> list[Row | BadRow]:
 def _vote_schema(head: list[Row | BadRow], spec: DatasetSpec) -> str | None:
     """Return the schema that most of the first rows fit; None if none of the rows is readable."""
     votes: Counter[str] = Counter()
-    fault: Exception | None = None
+    faults: list[tuple[Exception, Row]] = []
     for row in head:
         if isinstance(row, Row):
             try:
-                votes[detect_format(set(rename_columns(row.data, spec.columns or {})))] += 1
+                votes[detect_format(set(_schema_columns(row.data, spec)))] += 1
             except (UserError, RowError) as error:
-                fault = fault or error
-    if fault and not votes:
-        raise UserError(f"{spec.path}: {fault}")
+                faults.append((error, row))
+    if faults and not votes:
+        fault, row = faults[0]
+        raise UserError(f"{spec.path}: {fault}{suggest_reader(row.data, row.source)}")
     return votes.most_common(1)[0][0] if votes else None
 
 
-def _unused_columns(head: list[Row | BadRow], spec: DatasetSpec, schema: str | None) -> list[str]:
-    columns = {name for row in head if isinstance(row, Row) for name in row.data}
-    mapping = spec.columns or {}
-    used = {*OPTIONAL, *(SCHEMAS[schema].columns if schema else ())}
-    return sorted(columns - (used - mapping.keys()) - {*mapping.values()})
+def _column_check(spec: DatasetSpec, schema: str | None) -> ColumnCheck:
+    mapping, ignored = spec.columns or {}, spec.ignore_columns or []
+    if schema is None:
+        return ColumnCheck(set())
+    labels = NAMED_READERS[schema].labels if schema in NAMED_READERS else ()
+    read = {*OPTIONAL, *FORMATS[schema].columns} - {*labels}
+    return ColumnCheck((read - mapping.keys()) | {*mapping.values(), *ignored}, labels)
+
+
+def _schema_columns(row: Mapping[str, Any], spec: DatasetSpec) -> Mapping[str, Any]:
+    """Return a row under the schema's column names, without the ignored ones. Raises RowError as `rename_columns`."""
+    if spec.ignore_columns:
+        row = drop_ignored(row, spec.ignore_columns, spec.columns or {})
+    return rename_columns(row, spec.columns) if spec.columns else row
 
 
 def _to_examples(row: Row | BadRow, spec: DatasetSpec, schema: str | None, condition: str) -> list[Example] | BadRow:
@@ -213,8 +242,7 @@ def _to_examples(row: Row | BadRow, spec: DatasetSpec, schema: str | None, condi
         return row
     assert schema is not None, "every readable row has voted for a schema"
     try:
-        data = rename_columns(row.data, spec.columns) if spec.columns else row.data
-        return SCHEMAS[schema].read(data, row.source, condition)
+        return FORMATS[schema].read(_schema_columns(row.data, spec), row.source, condition)
     except RowError as error:
         return make_bad_row(row.source, error, json.dumps(row.data, ensure_ascii=False, default=str))
 
@@ -248,16 +276,19 @@ def check_bad_rows(
     """
     if len(bad) <= (max_bad_fraction or 0) * rows_read:
         return
-    first_rows = "".join(f"\n  {row.source}: {row.reason}" for row in bad[:NAMED_ROWS])
-    more = f"\n  and {len(bad) - NAMED_ROWS:,} more" if len(bad) > NAMED_ROWS else ""
     listed = f"All of them are in {os.fspath(quarantine)}. " if quarantine is not None else ""
     share = math.ceil(1000 * len(bad) / rows_read) / 1000
     allow = (
         f", or allow a share with `--max_bad_fraction {share:g}`" if max_bad_fraction is not None and share < 1 else ""
     )
-    raise UserError(
-        f"{len(bad):,} of {rows_read:,} rows cannot be used:{first_rows}{more}\n{listed}Fix the rows{allow}."
-    )
+    raise UserError(f"{describe_bad(bad, rows_read)}\n{listed}Fix the rows{allow}.")
+
+
+def describe_bad(bad: Sequence[BadRow], rows_read: int) -> str:
+    """Return how many rows are bad, and the first of them with their reasons."""
+    first_rows = "".join(f"\n  {row.source}: {row.reason}" for row in bad[:NAMED_ROWS])
+    more = f"\n  and {len(bad) - NAMED_ROWS:,} more" if len(bad) > NAMED_ROWS else ""
+    return f"{len(bad):,} of {rows_read:,} rows cannot be used:{first_rows}{more}"
 
 
 def _choose(data: _Loaded, seed: int) -> list[Example]:
@@ -272,6 +303,8 @@ def _choose(data: _Loaded, seed: int) -> list[Example]:
     rows = data.good * copies + [data.good[index] for index in sorted(ranked[:rest])]
     if not rows:
         share = f" at `fraction` {data.spec.fraction:g}" if data.good else ""
+        skipped = data.counts.rows_weight_0
+        share += f": {skipped:,} of its {data.counts.rows_read:,} rows have weight 0" if skipped else ""
         raise UserError(f"no example from {data.spec.path}{share}. Fix its rows, raise `fraction`, or leave it out.")
     return [example for row in rows for example in row]
 
@@ -344,6 +377,6 @@ def rename_columns(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[s
     for name, theirs in columns.items():
         if theirs in row:
             renamed[name] = row[theirs]
-        elif name not in OPTIONAL and name != "input":
+        elif name not in _MAY_LACK:
             raise RowError(f"column `{theirs}` is missing: {nearest_column(theirs, row)}")
     return renamed

@@ -87,10 +87,12 @@ class DatasetCounts:
         examples: number of examples after `fraction`.
         bad_by_reason: number of bad rows by kind of fault.
         first_bad: the first bad rows, as `file:line: reason`.
-        unused_columns: columns that the schema does not read.
+        unused_columns: columns that the schema does not read: metadata, and copies of other columns.
+        ignored_columns: the data set's `ignore_columns`.
         fingerprint: hash of the usable rows in order, 16 hexadecimal digits, independent of the file format.
         local: whether the data set is on this machine; otherwise `path` is a Hub id.
         conditions: number of examples by condition, after `fraction`.
+        rows_weight_0: number of rows whose `weight` is 0, which are not used.
         rows_damaged: number of rows with damaged text, before `fraction`.
         damage: rows with damaged text by kind, with the first of them, as from `DamageReport.to_dict`; before `fraction`.
     """
@@ -103,9 +105,11 @@ class DatasetCounts:
     bad_by_reason: dict[str, int] = field(default_factory=dict)
     first_bad: list[str] = field(default_factory=list)
     unused_columns: list[str] = field(default_factory=list)
+    ignored_columns: list[str] = field(default_factory=list)
     fingerprint: str | None = None
     local: bool = True
     conditions: dict[str, int] = field(default_factory=dict)
+    rows_weight_0: int = 0
     rows_damaged: int = 0
     damage: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -140,6 +144,20 @@ class DataCounts:
     def bad_by_reason(self) -> dict[str, int]:
         """Number of bad rows by kind of fault, the most frequent first."""
         return dict(sum((Counter(counts.bad_by_reason) for counts in self.datasets), Counter()).most_common())
+
+    def describe_unused(self) -> list[str]:
+        """Return a line for each data set with columns, or rows of weight 0, that are not used."""
+        lines = []
+        for part in self.datasets:
+            if part.unused_columns:
+                lines.append(f"Unused columns of {part.path}: {', '.join(part.unused_columns)}.")
+            if part.ignored_columns:
+                lines.append(f"Ignored columns of {part.path}: {', '.join(part.ignored_columns)}.")
+            if part.rows_weight_0:
+                lines.append(
+                    f"{part.rows_weight_0:,} of {part.rows_read:,} rows of {part.path} have weight 0 and are not used."
+                )
+        return lines
 
     @property
     def damage(self) -> dict[str, dict[str, Any]]:

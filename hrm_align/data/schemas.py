@@ -2,52 +2,43 @@
 
     {"prompt": "copy sun", "response": "sun"}  ->  [Example((Message("user", "copy sun"),), Message("assistant", "sun"), ...)]
 
-Every schema also takes the columns `system` (a text in front of the conversation), `tools`, `condition`, `group` or
-`task` (a label for tables of results), and `grading` (data for a grader). An optional column that is null or blank
-counts as absent.
+Every schema also takes the columns `system` or `system_prompt` (a text in front of the conversation), `tools` or `functions`,
+`condition`, `group` or `task` (a label for tables of results), `grading` (data for a grader), `choices` (`grading.choices`), and
+`weight` (0 for a row that is not used). Schemas whose question is a text also take `context`, which stands before it, and `history`,
+the turns before it. An optional column that is null or blank counts as absent.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from hrm_align.data.answers import label_at, list_answers
+from hrm_align.data.answers import label_at, list_answers, read_choices
+from hrm_align.data.column_guess import describe_proposal
+from hrm_align.data.columns import MEANINGS
 from hrm_align.data.examples import Example
-from hrm_align.data.strict_json import JsonFault, parse_value
+from hrm_align.data.strict_json import RowError, require_text
+from hrm_align.data.tool_forms import states_tools
+from hrm_align.data.turns import (
+    Turn,
+    answer_message,
+    json_text,
+    list_of_objects,
+    parse_history,
+    parse_sharegpt,
+    parse_turns,
+    parsed,
+)
 from hrm_align.errors import UserError
+from hrm_align.messages import is_trained
 from hrm_align.rendering import Message, parse_condition
 
-OPTIONAL = ("system", "tools", "condition", "group", "task", "grading")
-
-_SHAREGPT_ROLES = {
-    **dict.fromkeys(("human", "user"), "user"),
-    **dict.fromkeys(("gpt", "assistant", "chatgpt"), "assistant"),
-    "system": "system",
-    **dict.fromkeys(("tool", "observation", "function_response"), "tool"),
-}
-
-
-class RowError(ValueError):
-    """A row that its schema does not allow. The message is `kind: detail`, or the kind alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One message of a row.
-
-    Args:
-        message: the message.
-        trained: whether the message is trained on, which only an assistant message can be.
-        references: all correct answers, if the row has a list of them; the message is the first.
-    """
-
-    message: Message
-    trained: bool
-    references: tuple[str, ...] = ()
+OPTIONAL = (
+    *("system", "system_prompt", "tools", "functions", "condition", "group", "task", "grading", "choices", "weight"),
+)
+BEFORE_QUESTION = ("context", "history")  # of schemas whose question is a text of its own
 
 
 def from_messages(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -66,33 +57,14 @@ def from_sharegpt(row: Mapping[str, Any], source: str, default_condition: str) -
 
     A `function_call` is an assistant message whose value is the JSON of one call, or of a list of calls.
     """
-    turns = list_of_objects(column(row, "conversations"), "conversations")
-    messages = [_sharegpt_message(turn, number) for number, turn in enumerate(turns, start=1)]
-    return build_examples(parse_turns(messages, "conversations"), row, source, default_condition)
-
-
-def _sharegpt_message(turn: Mapping[str, Any], number: int) -> dict[str, Any]:
-    place = f"message {number} of `conversations`"
-    missing = [key for key in ("from", "value") if key not in turn]
-    if missing:
-        raise RowError(
-            f"a turn has no `{missing[0]}`: {place}; if it has role and content, set columns to messages: conversations"
-        )
-    speaker, value = turn["from"], require_text(turn["value"], "value")
-    weight = {"weight": turn.get("weight")}
-    if speaker == "function_call":
-        calls = parsed(value, "value of a function_call")
-        return {"role": "assistant", "tool_calls": calls if isinstance(calls, list) else [calls], **weight}
-    if not isinstance(speaker, str) or speaker not in _SHAREGPT_ROLES:
-        known = ", ".join((*_SHAREGPT_ROLES, "function_call"))
-        raise RowError(f"unknown `from` {speaker!r:.60}: use one of {known} ({place})")
-    return {"role": _SHAREGPT_ROLES[speaker], "content": value, **weight}
+    turns = parse_sharegpt(column(row, "conversations"), "conversations")
+    return build_examples(turns, row, source, default_condition)
 
 
 def from_prompt_completion(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert TRL's `{"prompt", "completion"}`, each a text or a list of messages. Only the completion is trained on."""
     prompt, completion = column(row, "prompt"), column(row, "completion")
-    history = parse_turns(prompt, "prompt") if isinstance(prompt, list) else [question(prompt, "prompt")]
+    history = parse_turns(prompt, "prompt") if isinstance(prompt, list) else _asked(prompt, "prompt", row)
     is_messages = isinstance(completion, list) and any(isinstance(item, Mapping) for item in completion)
     learnt = parse_turns(completion, "completion") if is_messages else [answer(completion, "completion", row)]
     history = [Turn(turn.message, False) for turn in history]
@@ -101,23 +73,26 @@ def from_prompt_completion(row: Mapping[str, Any], source: str, default_conditio
 
 def from_prompt_response(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert `{"prompt", "response"}`, two texts taken verbatim."""
-    turns = [question(column(row, "prompt"), "prompt"), answer(column(row, "response"), "response", row)]
+    turns = [*_asked(column(row, "prompt"), "prompt", row), answer(column(row, "response"), "response", row)]
     return build_examples(turns, row, source, default_condition)
 
 
 def from_instruction_response(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert the official SFT format (HRM-Text, scripts/prepare_sft_data.py): `{"instruction", "response"}`, verbatim."""
-    turns = [question(column(row, "instruction"), "instruction"), answer(column(row, "response"), "response", row)]
+    turns = [*_asked(column(row, "instruction"), "instruction", row), answer(column(row, "response"), "response", row)]
     return build_examples(turns, row, source, default_condition)
 
 
 def from_alpaca(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
-    """Convert Alpaca's `{"instruction", "input"?, "output"}`; a nonblank input follows the instruction after an empty line."""
-    instruction = question(column(row, "instruction"), "instruction")
+    """Convert Alpaca's `{"instruction", "input"?, "output"}`; a nonblank input follows the instruction after an empty line.
+
+    The answers of a `history`, LLaMA-Factory's `[[question, answer], ...]`, are trained on too, as there.
+    """
+    turns = _asked(column(row, "instruction"), "instruction", row)
     extra = optional_text(row, "input")
     if extra is not None:
-        instruction = Turn(Message("user", f"{instruction.message.content}\n\n{extra}"), False)
-    return build_examples([instruction, answer(column(row, "output"), "output", row)], row, source, default_condition)
+        turns[-1] = Turn(Message("user", f"{turns[-1].message.content}\n\n{extra}"), False)
+    return build_examples([*turns, answer(column(row, "output"), "output", row)], row, source, default_condition)
 
 
 def from_prompt_only(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -126,7 +101,7 @@ def from_prompt_only(row: Mapping[str, Any], source: str, default_condition: str
     The example has an empty answer: SFT drops it as `empty_response`, and `evaluate` raises UserError for it.
     """
     prompt = column(row, "prompt")
-    turns = parse_turns(prompt, "prompt") if isinstance(prompt, list) else [question(prompt, "prompt")]
+    turns = parse_turns(prompt, "prompt") if isinstance(prompt, list) else _asked(prompt, "prompt", row)
     if turns[-1].message.role == "assistant":
         raise RowError("the prompt ends with an assistant message: add the user or tool message to answer after it")
     history = [Turn(turn.message, False) for turn in turns]
@@ -158,12 +133,12 @@ class Schema:
 
 SCHEMAS: dict[str, Schema] = {
     "messages": Schema(("messages",), from_messages),
-    "prompt_completion": Schema(("prompt", "completion"), from_prompt_completion),
-    "prompt_response": Schema(("prompt", "response"), from_prompt_response),
-    "instruction_response": Schema(("instruction", "response"), from_instruction_response),
-    "alpaca": Schema(("instruction", "output"), from_alpaca, ("input",)),
+    "prompt_completion": Schema(("prompt", "completion"), from_prompt_completion, BEFORE_QUESTION),
+    "prompt_response": Schema(("prompt", "response"), from_prompt_response, BEFORE_QUESTION),
+    "instruction_response": Schema(("instruction", "response"), from_instruction_response, BEFORE_QUESTION),
+    "alpaca": Schema(("instruction", "output"), from_alpaca, ("input", *BEFORE_QUESTION)),
     "sharegpt": Schema(("conversations",), from_sharegpt),
-    "prompt_only": Schema(("prompt",), from_prompt_only),
+    "prompt_only": Schema(("prompt",), from_prompt_only, BEFORE_QUESTION),
 }
 COLUMNS = tuple(dict.fromkeys([name for schema in SCHEMAS.values() for name in schema.columns] + [*OPTIONAL]))
 
@@ -172,24 +147,25 @@ def detect_format(columns: set[str]) -> str:
     """Return the name of the schema that fits a set of column names.
 
     Raises:
-        UserError: if no schema or several schemas fit; the message has the columns, the schemas and the nearest names.
+        UserError: if no schema or several schemas fit; the message has the columns, the schemas and the mapping to set.
     """
     fitting = [name for name, schema in SCHEMAS.items() if columns.issuperset(schema.required)]
-    if columns - {*OPTIONAL} != {"prompt"}:  # another column may be a misspelt response column
+    if columns - {*OPTIONAL, *BEFORE_QUESTION} != {"prompt"}:  # another column may be a misspelt response column
         fitting = [name for name in fitting if name != "prompt_only"]
     if len(fitting) == 1:
         return fitting[0]
     listed = f"the columns {', '.join(sorted(columns)) or '(none)'}"
     if fitting:
-        raise UserError(f"{listed} fit the schemas {' and '.join(fitting)}. Set `format` to one of them.")
-    close = {name: get_close_matches(name.lower(), COLUMNS, n=1, cutoff=0.75) for name in sorted(columns - {*COLUMNS})}
-    meant = {match[0]: name for name, match in close.items() if match}
-    hint = " and ".join(f"`{name}` for `{theirs}`" for name, theirs in meant.items())
+        raise UserError(
+            f"{listed} fit the schemas {' and '.join(fitting)}. Set `format` to one of them, and leave the columns of the "
+            "other out with `ignore_columns`."
+        )
+    if preference := sorted(columns & {"chosen", "rejected"}):
+        raise UserError(
+            f"{listed} are those of preference rows (`{'`, `'.join(preference)}`): {MEANINGS[preference[0]]}."
+        )
     known = "; ".join(f"{name} ({', '.join(schema.required)})" for name, schema in SCHEMAS.items())
-    raise UserError(
-        f"{listed} fit no known schema{f': did you mean {hint}?' if hint else '.'} Rename the columns in the data, or set "
-        f"`columns`, for example {meant or {'prompt': 'question', 'response': 'answer'}}. The schemas are {known}."
-    )
+    raise UserError(f"{listed} fit no known schema. {describe_proposal(columns, COLUMNS)} The schemas are {known}.")
 
 
 def column(row: Mapping[str, Any], name: str) -> Any:
@@ -206,38 +182,10 @@ def nearest_column(name: str, row: Iterable[str]) -> str:
     return f"did you mean `{close[0]}`?" if close else f"the columns are {', '.join(names) or '(none)'}"[:200]
 
 
-def require_text(value: Any, name: str) -> str:
-    """Return the value if it is text that UTF-8 can encode; raise RowError otherwise."""
-    if not isinstance(value, str):
-        raise RowError(f"`{name}` must be text: got {'null' if value is None else type(value).__name__}")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise RowError(f"lone surrogate: `{name}` has half a character at position {error.start}") from None
-    return value
-
-
 def optional_text(row: Mapping[str, Any], name: str) -> str | None:
     """Return the text of a column, or None if the column is missing, null or blank."""
     value = row.get(name)
     return value if value is not None and require_text(value, name).strip() else None
-
-
-def list_of_objects(value: Any, name: str) -> list[Mapping[str, Any]]:
-    """Return the value if it is a list of at least one object; raise RowError otherwise."""
-    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
-        raise RowError(f"`{name}` must be a list of objects: got {value!r:.60}")
-    if not value:
-        raise RowError(f"`{name}` is empty")
-    return value
-
-
-def parsed(text: str, name: str) -> Any:
-    """Parse a column that holds JSON as text. Raises RowError if the JSON is not valid."""
-    try:
-        return parse_value(text.encode("utf-8", "surrogatepass"))
-    except JsonFault as fault:
-        raise RowError(f"`{name}` is not valid JSON: {fault}") from None
 
 
 def question(value: Any, name: str) -> Turn:
@@ -245,6 +193,15 @@ def question(value: Any, name: str) -> Turn:
     if not require_text(value, name).strip():
         raise RowError(f"`{name}` is empty")
     return Turn(Message("user", value), False)
+
+
+def _asked(value: Any, name: str, row: Mapping[str, Any]) -> list[Turn]:
+    """Make the turns of a text question: those of `history`, and the question, behind its `context` and an empty line."""
+    turn = question(value, name)
+    context = optional_text(row, "context")
+    if context is not None:
+        turn = Turn(Message("user", f"{context}\n\n{value}"), False)
+    return [*parse_history(row["history"]), turn] if row.get("history") else [turn]
 
 
 def answer(value: Any, name: str, row: Mapping[str, Any]) -> Turn:
@@ -261,48 +218,16 @@ def answer(value: Any, name: str, row: Mapping[str, Any]) -> Turn:
             raise RowError(f"`{name}` does not fit `grading.choices`: {error}") from None
     answers = None if isinstance(value, str) else list_answers(value)
     if answers is None:
-        return Turn(Message("assistant", require_text(value, name)), True)
+        return Turn(_answer_of(require_text(value, name), name), True)
     texts = [require_text(text, f"{name}[{place}]") for place, text in enumerate(answers)]
     texts = [text for text in dict.fromkeys(texts) if text.strip()]
     if not texts:
         raise RowError(f"no answer: the list `{name}` is empty")
-    return Turn(Message("assistant", texts[0]), True, tuple(texts) if len(texts) > 1 else ())
+    return Turn(_answer_of(texts[0], name), True, tuple(texts) if len(texts) > 1 else ())
 
 
-def parse_turns(value: Any, name: str) -> list[Turn]:
-    """Make turns from a list of messages in OpenAI's and TRL's form."""
-    messages = list_of_objects(value, name)
-    return [_turn(message, f"message {number} of `{name}`") for number, message in enumerate(messages, start=1)]
-
-
-def _turn(raw: Mapping[str, Any], place: str) -> Turn:
-    if raw.get("tool_calls"):
-        list_of_objects(raw["tool_calls"], "tool_calls")
-    try:
-        message = Message.of(raw)
-    except UserError as error:
-        raise RowError(f"{str(error).rstrip('.')} ({place})") from None
-    except RecursionError:
-        raise RowError(f"nested too deep: the arguments of a tool call in {place}") from None
-    require_text(message.content, "content")
-    for call in message.tool_calls:
-        if not isinstance(call["arguments"], Mapping):
-            raise RowError(f"the arguments of a tool call must be an object: got {call['arguments']!r:.60} ({place})")
-        _json_text(call, "tool_calls")
-    if message.role == "user" and not message.content.strip():
-        raise RowError(f"a user message is empty: {place}")
-    weight = raw.get("weight")
-    if weight not in (None, 0, 1):
-        raise RowError(f"`weight` must be 0 or 1: got {weight!r:.60} ({place})")
-    return Turn(message, message.role == "assistant" and weight != 0)
-
-
-def _json_text(value: Any, name: str) -> str:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise RowError(f"`{name}` cannot be written as JSON: {error}") from None
-    return require_text(text, name)
+def _answer_of(text: str, name: str) -> Message:
+    return answer_message(text, name) if "tool_call>" in text or "functioncall>" in text else Message("assistant", text)
 
 
 def build_examples(turns: list[Turn], row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -310,9 +235,12 @@ def build_examples(turns: list[Turn], row: Mapping[str, Any], source: str, defau
 
     Args:
         turns: the row's messages.
-        row: the row, which holds `system`, `tools`, `condition`, `group` or `task`, and `grading`.
+        row: the row, which holds the columns of `OPTIONAL`.
         source: place of the row.
         default_condition: condition for a row without one.
+
+    Returns:
+        The examples; none for a row whose `weight` is 0.
 
     Raises:
         RowError: if no message is trained on, if the first message is an answer, or if the last message is not.
@@ -323,6 +251,8 @@ def build_examples(turns: list[Turn], row: Mapping[str, Any], source: str, defau
     _check_order([turn.message.role for turn in turns])
     if not any(turn.trained for turn in turns):
         raise RowError("no assistant message to learn: each has weight 0; give one of them weight 1")
+    if row.get("weight") is not None and not is_trained({"weight": row["weight"]}):
+        return []
     messages = tuple(turn.message for turn in turns)
     condition = _condition(row, default_condition)
     group = optional_text(row, "group") or optional_text(row, "task")
@@ -346,17 +276,44 @@ def _with_references(grading: Mapping[str, Any], turn: Turn) -> Mapping[str, Any
 
 def _with_opening(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
     """Order the turns: `system`, the row's own system messages, `tools` as a system message, the rest."""
-    system = optional_text(row, "system")
+    system = _system(row, turns)
     if system is not None:
         turns = [Turn(Message("system", system), False), *turns]
-    tools = row.get("tools")
+    tools = _functions(row) if "functions" in row else row.get("tools")
     if isinstance(tools, str):  # tables hold tools as JSON text, because their parameters differ
         tools = parsed(tools, "tools") if tools.strip() else None
     if not tools:
         return turns
-    text = _json_text(list_of_objects(tools, "tools"), "tools")
+    if isinstance(tools, list):
+        tools = [parsed(tool, "tools") if isinstance(tool, str) else tool for tool in tools]
+    text = json_text(list_of_objects(tools, "tools"), "tools")
+    if any("<tools>" in turn.message.content and states_tools(turn.message.content, tools) for turn in turns[:2]):
+        return turns
     end = next((index for index, turn in enumerate(turns) if turn.message.role != "system"), len(turns))
     return [*turns[:end], Turn(Message("system", text), False), *turns[end:]]
+
+
+def _system(row: Mapping[str, Any], turns: list[Turn]) -> str | None:
+    """Return the text of `system` or `system_prompt`; a system_prompt that repeats a system text is left out."""
+    system, prompt = optional_text(row, "system"), optional_text(row, "system_prompt")
+    if prompt is None or prompt in (system, next((turn.message.content for turn in turns[:1]), None)):
+        return system
+    if system is not None:
+        raise RowError("`system` and `system_prompt` differ: leave one of them out with --ignore_columns system_prompt")
+    return prompt
+
+
+def _functions(row: Mapping[str, Any]) -> Any:
+    """Return `functions`, OpenAI's older form of `tools`, in the form of `tools`."""
+    functions, tools = row["functions"], row.get("tools")
+    if isinstance(functions, str):
+        functions = parsed(functions, "functions") if functions.strip() else None
+    if not functions:
+        return tools
+    if tools:
+        raise RowError("`functions` and `tools` are both given: leave one of them out with --ignore_columns functions")
+    functions = list_of_objects(functions, "functions")
+    return [item if "function" in item else {"type": "function", "function": item} for item in functions]
 
 
 def _check_order(roles: list[str]) -> None:
@@ -373,11 +330,26 @@ def _grading(row: Mapping[str, Any]) -> Mapping[str, Any]:
     value = row.get("grading")
     if isinstance(value, str):
         value = parsed(value, "grading") if value.strip() else None
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
+    if value is not None and not isinstance(value, Mapping):
         raise RowError(f"`grading` must be an object: got {value!r:.60}")
-    return value
+    return _with_choices(value or {}, row["choices"]) if row.get("choices") else value or {}
+
+
+def _with_choices(grading: Mapping[str, Any], choices: Any) -> Mapping[str, Any]:
+    """Add the column `choices` (of MMLU and ARC) as `grading.choices`."""
+    if isinstance(choices, str):
+        choices = parsed(choices, "choices") if choices.strip() else None
+    if choices is None:
+        return grading
+    try:
+        read_choices(choices)
+    except ValueError as error:
+        raise RowError(
+            f"`choices` are not those of a question: {error}; leave them out with --ignore_columns choices"
+        ) from None
+    if grading.get("choices", choices) != choices:
+        raise RowError("`choices` and `grading.choices` differ: leave one of them out with --ignore_columns choices")
+    return {**grading, "choices": choices}
 
 
 def _condition(row: Mapping[str, Any], default: str) -> str:

@@ -30,6 +30,10 @@ class JsonSyntaxFault(JsonFault):
     """Text that is not JSON at all, so that the end of the element may be wrong too."""
 
 
+class RowError(ValueError):
+    """A row that its schema does not allow. The message is `kind: detail`, or the kind alone."""
+
+
 def parse_object(raw: bytes) -> dict[str, Any]:
     """Parse one JSON object. Arguments and errors are those of `parse_value`; any other JSON value raises JsonFault."""
     value = parse_value(raw)
@@ -132,6 +136,17 @@ def _refuse_lone_surrogates(value: Any) -> None:
     except UnicodeEncodeError as error:
         code = ord(error.object[error.start])
         raise JsonFault(f"lone surrogate: \\u{code:04x} is half a character, which UTF-8 cannot encode") from None
+
+
+def require_text(value: Any, name: str) -> str:
+    """Return the value if it is text that UTF-8 can encode; raise RowError otherwise."""
+    if not isinstance(value, str):
+        raise RowError(f"`{name}` must be text: got {'null' if value is None else type(value).__name__}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RowError(f"lone surrogate: `{name}` has half a character at position {error.start}") from None
+    return value
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

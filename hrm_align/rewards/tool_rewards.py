@@ -26,12 +26,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from zlib import crc32
 
+from hrm_align.data.tool_forms import ABSENT, first_arguments
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import Row, corrupt_json, corrupt_text
 from hrm_align.rewards.reading import visible
 from hrm_align.rewards.tool_reading import Call, Unreadable, calls_text, read_tool_calls
 
-ABSENT = ""  # among the right values of an argument: the argument may be left out
 NO_CALL = "No tool is needed here."
 
 
@@ -132,7 +132,7 @@ class RightCall:
 
     def example(self) -> Call:
         """Return a right call: with the first right value of each argument that cannot be left out."""
-        return Call(self.name, _first_values(self.arguments) if self.by_list else self.arguments)
+        return Call(self.name, first_arguments(self.arguments) if self.by_list else self.arguments)
 
 
 def _right_calls(row: Row) -> list[RightCall] | None:
@@ -180,17 +180,6 @@ def _invalid_possible(value: Any, source: str) -> UserError:
         f"{source}: invalid value in grading.possible: {value!r:.80}. Use a list with one object for each call, such as "
         '[{"weather": {"city": ["Paris"], "unit": ["celsius", ""]}}].'
     )
-
-
-def _first_values(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _first_value(values[0]) for key, values in arguments.items() if values and ABSENT not in values}
-
-
-def _first_value(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        filled = {key: values for key, values in value.items() if isinstance(values, list)}
-        return {**value, **_first_values(filled)}
-    return [_first_value(item) for item in value] if isinstance(value, list) else value
 
 
 def _same_calls(given: Sequence[Call], expected: Sequence[RightCall]) -> bool:

@@ -159,9 +159,14 @@ def _check_split(resumed: Path, before: int, now: int) -> None:
 
 
 def _fingerprints(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return path by fingerprint of every data set that is trained on, in order."""
+    """Return path by fingerprint, and ignored columns, of every data set that is trained on, in order."""
     parts = [part for name in ("train", "replay") for part in data.get(name, {}).get("datasets", [])]
-    return {part["fingerprint"]: part["path"] for part in parts if part.get("fingerprint")}
+    return {_identity(part): part["path"] for part in parts if part.get("fingerprint")}
+
+
+def _identity(part: Mapping[str, Any]) -> str:
+    ignored = part.get("ignored_columns")
+    return f"{part['fingerprint']}{f' without {join_names(ignored)}' if ignored else ''}"
 
 
 def _join_paths(rows: Mapping[str, str]) -> str:

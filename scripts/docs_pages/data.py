@@ -6,9 +6,11 @@ import inspect
 import re
 
 from docs_pages.tables import code, plain, table
+from hrm_align.data.named_readers import NAMED_READERS
 from hrm_align.data.readers import SUFFIXES
 from hrm_align.data.schemas import OPTIONAL, SCHEMAS
-from hrm_align.rendering import CONDITION_TOKENS, DEFAULT_CONDITION, ROLES
+from hrm_align.messages import ROLES
+from hrm_align.rendering import CONDITION_TOKENS, DEFAULT_CONDITION
 from hrm_align.rewards import (
     answer_forms,
     choice_reading,
@@ -46,6 +48,7 @@ def schemas_page() -> str:
         f"Every schema also takes {', '.join(map(code, OPTIONAL))}. `group` and `task` label rows in tables of results, `grading` "
         "holds what a grader needs (a database, tests). An optional column that is null or blank counts as absent.",
         "",
+        *_named_readers(),
         f"File formats: {', '.join(map(code, sorted(SUFFIXES)))}, also compressed as `.gz` unless Parquet.",
         "",
         f"Roles of messages: {', '.join(map(code, ROLES))}.",
@@ -57,6 +60,31 @@ def schemas_page() -> str:
         *table(("condition", "token"), [(code(name), code(token)) for name, token in CONDITION_TOKENS.items()]),
         "",
     ])  # fmt: skip
+
+
+def _named_readers() -> list[str]:
+    """Section about the readers of published data sets."""
+    rows = [
+        (
+            code(name),
+            code(f"- {{{reader.recipe}, format: {name}}}"),
+            " ".join(map(code, dict.fromkeys((*reader.columns.values(), *reader.reads)))),
+            " ".join(map(code, reader.labels)),
+            plain(reader.about),
+        )
+        for name, reader in NAMED_READERS.items()
+    ]
+    return [
+        "## Published data sets by name",
+        "",
+        "The line stands under `datasets` in a recipe; `path` may also be a local copy. Commands take the name after `--format`. Columns "
+        "that are left out hold numbers, origins and repetitions of other columns.",
+        "",
+        *table(("format", "line of a recipe", "columns that are read", "columns that are left out", "notes"), rows),
+        "",
+        "## Files, roles and conditions",
+        "",
+    ]
 
 
 def graders_page() -> str:

@@ -108,13 +108,13 @@ def test_the_schema_is_that_of_most_rows_even_if_the_first_is_wrong(tmp_path):
         load_examples([DatasetSpec(path)])
     assert f"{path}:1: " in str(caught.value) and f"{path}:2: " in str(caught.value)
     _, counts = load_examples([DatasetSpec(path)], max_bad_fraction=0.4)
-    assert counts.datasets[0].unused_columns == ["id", "messages", "promt"]
+    assert counts.datasets[0].unused_columns == ["id"]
 
 
 def test_a_column_that_is_misnamed_throughout_is_told_once_with_the_nearest_name(tmp_path):
     path = write_rows(tmp_path / "rows.jsonl", [{"promt": "a", "response": "b"}] * 300)
     with pytest.raises(
-        UserError, match=r"rows\.jsonl: the columns promt, response .* did you mean `prompt` for `promt`"
+        UserError, match=r"rows\.jsonl: the columns promt, response .* Did you mean `prompt` for `promt`"
     ):
         load_examples([DatasetSpec(path)])
     with pytest.raises(UserError, match=r"rows\.jsonl: column `question` is missing"):

@@ -174,8 +174,8 @@ def calls(arguments):
             "`weight` must be 0 or 1: got 0.5",
         ),
         ({"messages": [{"role": "user", "content": "a", "tool_calls": [CALL]}]}, "a user message has tool_calls"),
-        (calls("{"), "the arguments of tool call 'f' are not JSON"),
-        (calls("[" * 100_000), "nested too deep: the arguments"),
+        (calls("{"), "broken tool call: the arguments of 'f' are not valid JSON"),
+        (calls("[" * 100_000), "broken tool call: the arguments of 'f' are not valid JSON .nested too deep"),
         (calls([1]), "the arguments of a tool call must be an object: got .1."),
         (calls({"a": float("inf")}), "`tool_calls` cannot be written as JSON"),
         ({"messages": [{"role": "assistant", "content": "", "tool_calls": "f()"}]}, "`tool_calls` must be a list"),
@@ -208,8 +208,8 @@ def test_columns_that_fit_no_schema_are_listed_with_the_nearest_names_and_all_sc
         detect_format({"promt", "Response", "id"})
     message = str(caught.value)
     assert "the columns Response, id, promt fit no known schema" in message
-    assert "did you mean `response` for `Response` and `prompt` for `promt`?" in message
-    assert "{'response': 'Response', 'prompt': 'promt'}" in message
+    assert "Did you mean `prompt` for `promt` and `response` for `Response`?" in message
+    assert """Use --columns '{"prompt": "promt", "response": "Response"}'""" in message
     assert all(f"{name} ({', '.join(schema.required)})" in message for name, schema in SCHEMAS.items())
 
 
@@ -218,7 +218,7 @@ def test_a_prompt_alone_is_a_row_without_an_answer(prompt):
     row = {"prompt": prompt, "condition": "cot", "grading": {"tests": []}}
     (example,) = examples(row)
     assert (example.messages, example.reference, example.condition) == ((USER,), "", "cot")
-    with pytest.raises(UserError, match="did you mean `response` for `respons`"):
+    with pytest.raises(UserError, match="Did you mean `response` for `respons`"):
         detect_format({"prompt", "respons"})
     said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     with pytest.raises(RowError, match="ends with an assistant message"):
