@@ -123,7 +123,7 @@ ROWS = {
             "python",
             {},
         ),
-        ({"instruction": USER.content, "response": ANSWER.content}, [USER], ANSWER, None, {}),
+        ({"problem": None, "instruction": USER.content, "response": ANSWER.content}, [USER], ANSWER, None, {}),
     ],
     "xlam": [
         (
