@@ -21,6 +21,7 @@ from docs_pages.mask import PICTURES, drawn
 from docs_pages.names import errors_page, metrics_page, run_files_page
 from docs_pages.python_api import api_page
 from docs_pages.settings import settings_page, upstream_page
+
 from tests.data.test_forms import page as row_forms_page
 
 DOCS = Path(__file__).parents[1] / "docs"

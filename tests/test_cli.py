@@ -205,8 +205,9 @@ def test_rows_in_columns_of_ones_own_are_read_as_a_recipe_reads_them(capsys, tmp
 def test_a_format_says_which_of_two_schemas_is_meant(capsys, tmp_path):
     argv = READERS["inspect"](write(tmp_path / "rows.jsonl", [{**row, "completion": "no"} for row in GOOD]))
     assert "Set `format` to one of them" in the_error(capsys, *argv)
-    out = run(capsys, *argv, "--format", "prompt_response", "--json")[1]
-    assert out == run(capsys, *READERS["inspect"](write(tmp_path / "rows.jsonl", GOOD)), "--json")[1]
+    assert "--ignore_columns completion" in the_error(capsys, *argv, "--format", "prompt_response")
+    out = run(capsys, *argv, "--format", "prompt_response", "--ignore_columns", "completion", "--json")[1]
+    assert out and out == run(capsys, *READERS["inspect"](write(tmp_path / "rows.jsonl", GOOD)), "--json")[1]
 
 
 def test_the_remedy_for_dropped_rows_is_that_of_their_reason(capsys, tmp_path):

@@ -25,7 +25,9 @@ from hrm_align.commands.common import (
 )
 from hrm_align.data.dataset import check_bad_rows
 from hrm_align.data.examples import Example
+from hrm_align.data.named_readers import FORMATS
 from hrm_align.data.readers import BadRow
+from hrm_align.data.schemas import COLUMNS
 from hrm_align.data.sources import read_rows
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import last_turns
@@ -162,9 +164,19 @@ def read_answers(arguments: argparse.Namespace) -> tuple[list[str], list[Example
     if is_saved_evaluation:
         answers = [_find_answer(row, source, completions) for row, source in rows]
         return answers, [_example_of_saved_row(row) for row, _ in rows]
+    reading["ignore_columns"] = [
+        *(reading["ignore_columns"] or ()),
+        *_columns_of_answers(completions, arguments.format),
+    ]
     examples, by_source = last_turns(read_examples(data, **reading)), {source: row for row, source in rows}
     answers = [_find_answer(by_source[example.source], example.source, completions) for example in examples]
     return answers, examples
+
+
+def _columns_of_answers(name: str | None, schema: str | None) -> list[str]:
+    """Return the columns of the answers to grade, without those that the schema reads."""
+    read = COLUMNS if schema not in FORMATS else FORMATS[schema].columns
+    return [column for column in ([name] if name is not None else ANSWER_FIELDS) if column not in read]
 
 
 def _read_json_rows(path: str, max_bad_fraction: float | None) -> list[tuple[dict[str, Any], str]]:

@@ -179,14 +179,14 @@ def drop_ignored(row: Mapping[str, Any], ignored: Collection[str], columns: Mapp
         ignored: names of columns, and `COLUMN.KEY` for a key of each message in a column; `messages.KEY` is a key of all messages.
         columns: mapping from the schema's column names to the file's.
     """
-    kept = {name: value for name, value in row.items() if name not in ignored}
+    remaining = {name: value for name, value in row.items() if name not in ignored}
     for entry in ignored:
         name, dot, key = entry.partition(".")
         for turns in (TURN_COLUMNS if name == MESSAGES else (name,)) if dot else ():
             theirs = columns.get(turns, turns)
-            if isinstance(kept.get(theirs), list):
-                kept[theirs] = [_without(item, key) for item in kept[theirs]]
-    return kept
+            if isinstance(remaining.get(theirs), list):
+                remaining[theirs] = [_without(item, key) for item in remaining[theirs]]
+    return remaining
 
 
 def _without(item: Any, key: str) -> Any:

@@ -156,7 +156,10 @@ def detect_format(columns: set[str]) -> str:
         return fitting[0]
     listed = f"the columns {', '.join(sorted(columns)) or '(none)'}"
     if fitting:
-        raise UserError(f"{listed} fit the schemas {' and '.join(fitting)}. Set `format` to one of them.")
+        raise UserError(
+            f"{listed} fit the schemas {' and '.join(fitting)}. Set `format` to one of them, and leave the columns of the "
+            "other out with `ignore_columns`."
+        )
     if preference := sorted(columns & {"chosen", "rejected"}):
         raise UserError(
             f"{listed} are those of preference rows (`{'`, `'.join(preference)}`): {MEANINGS[preference[0]]}."
