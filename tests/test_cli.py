@@ -12,6 +12,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from hrm_align.cli import COMMANDS, dispatch, run_with_exit_code
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
 from hrm_align.rendering import get_renderer
+from hrm_align.run import read_data
+from hrm_align.trainers.sft_config import parse_sft
 
 GOOD = [{"prompt": f"say {i}", "response": f"{i}"} for i in range(6)]
 
@@ -171,6 +173,41 @@ def test_bad_rows_are_errors_for_every_command_alike_unless_a_share_is_allowed(c
     assert "Warning: 3 of 9 rows cannot be used and are left out:" in out + err and f"{data}:9" in out + err
     assert "0.334" in the_error(capsys, *READERS[command](data), "--max_bad_fraction", "0.333")
     assert "between 0 and 1" in the_error(capsys, *READERS[command](data), "--max_bad_fraction", "2")
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_a_column_with_a_meaning_is_an_error_for_every_command_alike_unless_it_is_ignored(capsys, tmp_path, command):
+    rows = [{**row, "id": number, "label": False} for number, row in enumerate(GOOD)]
+    data = write(tmp_path / "rows.jsonl", [*GOOD, *rows])
+    message, of_training = the_error(capsys, *READERS[command](data)), the_error(capsys, *sft_flags(tmp_path, data))
+    assert f"`label` ({data}:7, 6 rows): in KTO's rows" in message and message.endswith("--ignore_columns label\n")
+    assert message == of_training
+    short = () if command == "inspect" else ("--limit", 2)
+    code, out, err = run(capsys, *READERS[command](data), "--ignore_columns", "label", *short)
+    assert code == 0, err
+    said = " ".join((out + err).split())
+    assert f"Unused columns of {data}: id." in said and f"Ignored columns of {data}: label." in said
+
+
+def test_a_key_of_a_message_is_an_error_unless_it_is_ignored_and_the_record_of_the_run_says_so(capsys, tmp_path):
+    turns = [{"role": "user", "content": "a", "name": "ann"}, {"role": "assistant", "content": "b", "mood": "glad"}]
+    data = write(tmp_path / "rows.jsonl", [{"messages": turns, "weight": weight} for weight in (1, 0, True)])
+    message = the_error(capsys, *READERS["inspect"](data))
+    assert f"{data}:1: unread key: `name` in message 1 of `messages`" in message
+    assert "--ignore_columns messages.name messages.mood" in message and f"{data}:3" in message
+    ignored = ("--ignore_columns", "messages.name", "messages.mood")
+    shown = run(capsys, *READERS["inspect"](data), *ignored, "--no_proof")[1]
+    assert f"1 of 3 rows of {data} have weight 0 and are not used" in " ".join(shown.split())
+    plain = write(tmp_path / "plain.jsonl", [{"prompt": "a", "response": "b"}])
+    (row, again), (expected,) = (
+        [json.loads(line)["input_ids"] for line in run(capsys, *READERS["inspect"](path), *flags, "--json")[1].splitlines()]
+        for path, flags in ((data, ignored), (plain, ()))
+    )
+    assert row == again == expected
+    recipe = parse_sft([str(word) for word in sft_flags(tmp_path, data, *ignored)[1:]])
+    run_data = read_data(recipe.data, 0, None)
+    (counted,) = run_data.counts["train"]["datasets"]
+    assert counted["ignored_columns"] == [*ignored[1:]] and counted["rows_weight_0"] == 1 and len(run_data.train) == 2
 
 
 def test_answers_stay_beside_their_rows_where_bad_rows_are_left_out(capsys, tmp_path):
