@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -163,9 +163,8 @@ def _possible_call(item: Any) -> dict[str, Any] | None:
 
 
 def _bfcl_answers(id: Any, source: str) -> Any:
-    path = source.rpartition(":")[0]
-    folder, name = os.path.split(path)
-    answers = os.path.join(folder, "possible_answer", name)
+    answers = _answers_of(source.rpartition(":")[0])
+    name = os.path.basename(answers)
     if not os.path.isfile(answers):
         raise RowError(
             f"no answer: the row has no `ground_truth`, and there is no file possible_answer/{name} beside it"
@@ -174,6 +173,17 @@ def _bfcl_answers(id: Any, source: str) -> Any:
     if str(id) not in known:
         raise RowError(f"no answer: possible_answer/{name} has no row with the id {id!r:.40}")
     return known[str(id)]
+
+
+def _answers_of(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, "possible_answer", name)
+
+
+def files_beside(format: str | None, files: Sequence[str]) -> list[str]:
+    """Return the files that the reader of a format reads besides the data files; a cache of the rows depends on them too."""
+    answers = map(_answers_of, files) if format == "bfcl" else ()
+    return [path for path in answers if os.path.isfile(path)]
 
 
 @lru_cache(maxsize=32)

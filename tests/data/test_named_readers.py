@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from hrm_align.data.dataset import DatasetSpec, load_examples
-from hrm_align.data.named_readers import NAMED_READERS
+from hrm_align.data.named_readers import NAMED_READERS, files_beside
 from hrm_align.data.schemas import OPTIONAL
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message
@@ -123,7 +123,7 @@ ROWS = {
             "python",
             {},
         ),
-        ({"instruction": USER.content, "response": ANSWER.content}, [USER], ANSWER, None, {}),
+        ({"problem": None, "instruction": USER.content, "response": ANSWER.content}, [USER], ANSWER, None, {}),
     ],
     "xlam": [
         (
@@ -269,7 +269,10 @@ def test_answers_of_bfcl_are_found_in_their_own_file(tmp_path):
     first, second = load_examples([DatasetSpec(str(path), format="bfcl")])[0]
     assert (first.answer.tool_calls, first.grading["possible"]) == ((TRUTH_CALL,), TRUTH)
     assert (second.answer.tool_calls, second.grading["possible"]) == ((), [])
+    assert files_beside("bfcl", [str(path)]) == [str(answers)]
+    assert files_beside("gsm8k", [str(path)]) == files_beside(None, [str(path)]) == []
     path = write(tmp_path / "BFCL_v3_java.jsonl", question)
+    assert files_beside("bfcl", [str(path)]) == []
     write(tmp_path / "possible_answer" / path.name, {"id": "java_1", "ground_truth": TRUTH})
     with pytest.raises(UserError, match=r"possible_answer/BFCL_v3_java\.jsonl has no row with the id 'simple_0'"):
         load_examples([DatasetSpec(str(path), format="bfcl")])
