@@ -11,10 +11,14 @@ import torch
 import hrm_align  # noqa: F401  installs the prefix mask
 
 
+gc.disable()  # until everything is imported, because nothing of that is garbage
+
+
 def pytest_collection_finish(session):
     """Freeze imported objects, because scanning them in each garbage collection took a third of a run's time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
