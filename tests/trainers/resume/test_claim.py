@@ -209,19 +209,19 @@ def test_of_many_that_take_a_stale_claim_at_once_one_wins(tmp_path):
             return
 
     trials, threads = [(tmp_path / str(trial), []) for trial in range(20)], []
-    for run, won in trials:
-        other_claim(run, age=61)
+    for folder, won in trials:
+        other_claim(folder, age=61)
         start = threading.Barrier(4)
-        threads += [threading.Thread(target=take, args=(Claim(run), start, won)) for _ in range(4)]
+        threads += [threading.Thread(target=take, args=(Claim(folder), start, won)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for run, won in trials:
+    for folder, won in trials:
         assert len(won) == 1
         won[0].check()
         won[0].release()
-        assert [*run.iterdir()] == []
+        assert [*folder.iterdir()] == []
 
 
 def test_a_taker_that_comes_late_puts_back_what_it_has_moved(tmp_path, monkeypatch):
