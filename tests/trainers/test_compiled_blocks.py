@@ -51,7 +51,6 @@ def fast_compiler(monkeypatch):
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
 
 
-@pytest.mark.campaign  # the next test and tests/models/test_forward_wrappers.py see what this one sees
 @pytest.mark.numeric
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_step_learns_what_it_learnt(data, tmp_path, monkeypatch, backend):
