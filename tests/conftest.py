@@ -10,11 +10,14 @@ import torch
 
 import hrm_align  # noqa: F401  installs the prefix mask
 
+gc.disable()  # until everything is imported, because nothing of that is garbage
+
 
 def pytest_collection_finish(session):
     """Freeze imported objects, because scanning them in each garbage collection took a third of a run's time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +45,11 @@ def deep_trained():
     from tests.deep_models import TRAINED
 
     return TRAINED
+
+
+@pytest.fixture(scope="session")
+def medium(tmp_path_factory):
+    """A checkpoint folder whose weights are large beside all else that a process holds: see tests/memory.py."""
+    from tests.memory import medium_checkpoint
+
+    return medium_checkpoint(tmp_path_factory.mktemp("medium") / "medium")

@@ -415,7 +415,7 @@ def test_ctrl_c_says_how_a_training_goes_on(capsys, monkeypatch, command, says):
 
 
 def test_the_installed_command_exits_with_2():
-    command = [sys.executable, "-m", "hrm_align.cli", "generate", "--model", "nowhere/at/all", "--prompt", "x"]
+    command = [sys.executable, "-m", "hrm_align.cli", "sft", "--config", "nowhere/at/all.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
 

@@ -65,6 +65,7 @@ def test_what_the_trained_model_writes_is_not_noise(deep_trained):
     assert -torch.cat(response_logprobs(model, documents)).mean() < 1.5
 
 
+@pytest.mark.campaign
 @RANDOM_BREAKS_IT
 def test_a_merge_in_float32_moves_the_logits_of_random_weights_beyond_1e_5(folder, breaks):
     model, tokenizer, prompts = load(folder, "float32")
@@ -82,6 +83,7 @@ def test_a_merge_in_float32_moves_the_logits_of_random_weights_beyond_1e_5(folde
     assert (moved > MERGE_LIMIT) == breaks
 
 
+@pytest.mark.campaign
 @RANDOM_BREAKS_IT
 def test_bfloat16_sampler_and_trainer_of_random_weights_differ_by_more_than_0_05_nats(folder, breaks):
     model, _, prompts = load(folder, "bfloat16")

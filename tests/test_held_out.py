@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import to_rows
+from hrm_align.export import parity
 from hrm_align.run_folder import open_source
 from tests.command_line import run
+from tests.export import stock_process
 from tests.trainers.recipe_runs import sft, write_rows
 
 WORDS = ("sun", "owl", "fig", "elm", "ivy", "oak", "bay", "sea", "sky", "dew", "fox", "bee")
@@ -63,6 +66,7 @@ def trained(tmp_path_factory):
 
 
 def test_a_run_saves_what_it_held_out_and_its_last_line_is_a_command_that_works(trained, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(parity, "subprocess", SimpleNamespace(run=stock_process.run))
     held_out = [json.loads(line) for line in (trained / "run/held_out.jsonl").read_text().splitlines()]
     kept = json.loads((trained / "run/data.json").read_text())["train"]["examples"]
     assert 10 < len(held_out) < kept == 12 * len(WORDS)

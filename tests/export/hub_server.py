@@ -24,7 +24,6 @@ import math
 import re
 import secrets
 import threading
-import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from http.server import ThreadingHTTPServer
@@ -57,6 +56,7 @@ class HubServer:
         self.on_request: Callable[[str, str], None] | None = None  # called when the headers came, before the body
         self._faults: list[Fault] = []
         self._lock = threading.RLock()
+        self._closing = threading.Event()  # ends the delays
         self._signature = secrets.token_hex(8)
         self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self)) for _ in range(2)]
         self.url, self.storage_url = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
@@ -67,6 +67,7 @@ class HubServer:
         return self
 
     def __exit__(self, exception_type, *_) -> None:
+        self._closing.set()
         for server in self._servers:
             server.shutdown()
             server.server_close()
@@ -135,7 +136,7 @@ class HubServer:
 
     def answer(self, request: Request) -> Reply:
         if fault := self.take_fault("delay", request):
-            time.sleep(fault.amount)
+            self._closing.wait(fault.amount)
         if fault := self.take_fault("fail", request):
             return fault.reply
         try:

@@ -2,9 +2,6 @@
 
 import inspect
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from transformers import AutoTokenizer, HrmTextForCausalLM
 
 from hrm_align.models.loading import load_config, resolve
 from tests.command_line import convert, run
+from tests.launching import ROOT, launch
 from tests.official_form import (
     HIDDEN,
     INNER,
@@ -127,12 +125,9 @@ def test_shards_of_two_fsdp2_ranks_are_put_together(capsys, tmp_path, official):
     """The same seed as the fixture: the raw weights are equal, each in two halves."""
     sizes = f"VOCABULARY, HIDDEN, INNER, LAYERS = {VOCABULARY}, {HIDDEN}, {INNER}, {LAYERS}"
     model = "\n".join([sizes, *(inspect.getsource(part) for part in (Weight, Block, Official, Optimizer))])
-    script = tmp_path / "fsdp.py"  # of torch alone: importing this file would take longer than the rest
+    script = tmp_path / "fsdp.py"
     script.write_text(FSDP.replace("MODEL", model))
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, script, official]
-    ranks = [subprocess.Popen(command, env=environment | {"RANK": str(rank)}) for rank in (0, 1)]
-    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    launch(ROOT / "recipes/accelerate/two_processes_cpu.yaml", script, [str(official)])
     assert len(list((official / "fsdp2_epoch_4").glob("*.distcp"))) == 2
     convert(capsys, official / "fsdp2_epoch_2", "--to", tmp_path / "one", "--weights", "raw")
     convert(capsys, official, "--to", tmp_path / "two", "--weights", "raw")  # the last epoch

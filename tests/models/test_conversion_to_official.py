@@ -1,9 +1,6 @@
 """scripts/convert_to_official.py: checkpoints in Transformers' form become official training folders, bit for bit."""
 
-import os
 import shutil
-import subprocess
-import sys
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +13,7 @@ from transformers import HrmTextForCausalLM
 
 from hrm_align.cli import run_with_exit_code
 from tests.command_line import convert
+from tests.forks import OFFLINE
 from tests.official_form import SETTINGS, keys_of, load_official, same_bits, save_drawn, save_small
 
 ROOT = Path(__file__).parents[2]
@@ -62,9 +60,9 @@ def the_refusal(capsys, tmp_path, source) -> str:
 
 
 def test_it_runs_by_its_path(tmp_path, small):
-    command = [sys.executable, ROOT / "scripts/convert_to_official.py", small, tmp_path / "official"]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120)
+    script = ROOT / "scripts/convert_to_official.py"
+    words = (str(script), str(small), str(tmp_path / "official"))
+    done = OFFLINE.run(None, *words, folder=tmp_path, paths=[str(script.parent)])  # as `python PATH` puts it first
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.startswith(f"{tmp_path / 'official'}: ") and done.stdout.endswith(" parameters, F32\n")
     load_official(tmp_path / "official", 0, ema=True)

@@ -15,7 +15,7 @@ from hrm_align.errors import UserError
 from hrm_align.models import adapters, loading
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import DTYPES, load_model, resolve
-from tests.memory import CLEAR, growth, medium_checkpoint, size_of
+from tests.memory import CLEAR, growth, size_of
 from tests.trainers.recipe_runs import sft, write_rows
 from tests.trainers.resume.runs import forked
 
@@ -134,7 +134,6 @@ def generates(folder: Path) -> None:
 
 @on_linux
 @pytest.mark.parametrize("call", [pytest.param(loads_in_float32, marks=pytest.mark.campaign), generates])
-def test_the_peak_is_that_of_one_model(tmp_path, call):
+def test_the_peak_is_that_of_one_model(medium, tmp_path, call):
     """Seen: 1.0 and 1.1. With the file mapped beside the cast weights a load takes 1.5, an answer in float32 2.1."""
-    medium_checkpoint(tmp_path / "medium")
-    assert forked(tmp_path / "log", call, tmp_path / "medium") == [0], (tmp_path / "log").read_text()[-2000:]
+    assert forked(tmp_path / "log", call, medium) == [0], (tmp_path / "log").read_text()[-2000:]

@@ -450,7 +450,7 @@ def changes(node: ast.AST, arguments: tuple[str, ...]) -> Iterator[ast.AST]:
 def test_wrong_programs_fail_the_shipped_tests():
     """Of all rows, 99.1 % of 86,000 mutants fail; what is left mostly computes the same."""
     skip_without_sandbox()
-    wrong = [(text, shipped["grading"]) for shipped in rows("test")[::6] for text in mutants(shipped["response"])]
+    wrong = [(text, shipped["grading"]) for shipped in rows("test")[::12] for text in mutants(shipped["response"])]
     jobs = [Job(text, grading["call"], [given for given, _ in grading["tests"]]) for text, grading in wrong]
     with Sandbox(workers=2) as sandbox:
         outcomes = sandbox.run(jobs)
@@ -458,7 +458,7 @@ def test_wrong_programs_fail_the_shipped_tests():
         not passed(outcome, [expected for _, expected in grading["tests"]])
         for outcome, (_, grading) in zip(outcomes, wrong, strict=True)
     ]
-    assert len(wrong) > 1000
+    assert len(wrong) > 600
     assert sum(caught) / len(wrong) > 0.95
 
 

@@ -18,7 +18,7 @@ from hrm_align.models.sharding import all_finite
 from hrm_align.models.weight_files import load_weights, save_weights
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.checkpoints import MANIFEST, find_damage, write_manifest
-from tests.memory import CLEAR, growth, medium_checkpoint, size_of
+from tests.memory import CLEAR, growth, size_of
 from tests.trainers.recipe_runs import sft, write_rows
 from tests.trainers.resume.runs import LATEST, adapter_sft, forked
 
@@ -48,9 +48,9 @@ def trains_and_resumes(medium: Path, out: Path, rows: Path) -> None:
 
 
 @pytest.mark.skipif(not CLEAR.exists(), reason="peaks are read from /proc, which is Linux's")
-def test_no_second_copy_of_the_model_is_made_to_save_or_to_resume(tmp_path):
+def test_no_second_copy_of_the_model_is_made_to_save_or_to_resume(medium, tmp_path):
     """Seen: 0.1 of the weights and 1.0. With all of them fused first a save takes 1.0, a float32 copy to resume from 3.0."""
-    medium, rows = medium_checkpoint(tmp_path / "medium"), write_rows(tmp_path / "rows.jsonl", ROWS)
+    rows = write_rows(tmp_path / "rows.jsonl", ROWS)
     codes = forked(tmp_path / "log", trains_and_resumes, medium, tmp_path / "run", rows)
     assert codes == [0], (tmp_path / "log").read_text()[-3000:]
 
@@ -65,9 +65,9 @@ def merges(medium: Path) -> None:
 
 
 @pytest.mark.skipif(not CLEAR.exists(), reason="peaks are read from /proc, which is Linux's")
-def test_a_merge_changes_the_weights_in_place(tmp_path):
+def test_a_merge_changes_the_weights_in_place(medium, tmp_path):
     """Seen: 0.09 of the weights, with their comparison. Where each is copied first, as PEFT's safe_merge does, 0.69."""
-    codes = forked(tmp_path / "log", merges, medium_checkpoint(tmp_path / "medium"))
+    codes = forked(tmp_path / "log", merges, medium)
     assert codes == [0], (tmp_path / "log").read_text()[-3000:]
 
 

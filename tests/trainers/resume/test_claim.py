@@ -68,13 +68,13 @@ def on_host(host: str, run, *args) -> None:
     run(*args)
 
 
-def reads(seconds: float, out: Path, data: Path, *flags: str) -> None:
-    """Run the recipe on data that take a while to read; a file beside the run's folder shows when reading starts."""
+def reads(out: Path, data: Path, *flags: str) -> None:
+    """Run the recipe on data that are read until the test says so, by files beside the run's folder: see `go_on`."""
     stock = run.read_data
 
     def slow(*args, **kwargs):
         out.with_suffix(".reading").touch()
-        time.sleep(seconds)
+        wait_for(out.with_suffix(".read").exists)
         return stock(*args, **kwargs)
 
     run.read_data = slow
@@ -110,6 +110,11 @@ def running(log: Path, run, *args, **environment):
         process.join()
 
 
+def go_on(out: Path) -> None:
+    """Let a run that `reads` have its data."""
+    out.with_suffix(".read").touch()
+
+
 def wait_for(condition, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -131,8 +136,9 @@ def exactly_one_runs(folder: Path, rows: Path, *before: str) -> None:
     if before:  # a run that was killed while it read its data, and whose claim is still there
         assert forked(folder / "log", dies, "hrm_align.run.read_data", "", out, rows, *SHORT) == [-signal.SIGKILL]
         assert left(out) == [CLAIM]
-    with running(logs[0], reads, 2, out, rows, *SHORT) as one, running(logs[1], reads, 2, out, rows, *SHORT) as two:
-        pass
+    with running(logs[0], reads, out, rows, *SHORT) as one, running(logs[1], reads, out, rows, *SHORT) as two:
+        wait_for(lambda: None in (one.exitcode, two.exitcode) and (one.exitcode, two.exitcode) != (None, None))
+        go_on(out)
     codes = [one.exitcode, two.exitcode]
     told = [log.read_text() for log in logs]
     assert sorted(codes) == [0, 2], told
@@ -151,13 +157,14 @@ def test_of_two_starts_at_once_exactly_one_runs(rows, tmp_path, before):
 
 def test_a_start_is_refused_while_another_reads_its_data(rows, tmp_path):
     out = tmp_path / "run"
-    with running(tmp_path / "log", reads, 4, out, rows, *SHORT) as first:
+    with running(tmp_path / "log", reads, out, rows, *SHORT) as first:
         wait_for(out.with_suffix(".reading").exists)
         assert forked(tmp_path / "0.log", sft, out, rows, *SHORT) == [2]
         assert forked(tmp_path / "1.log", sft, out, rows, *SHORT, *AUTO) == [2], (
             "auto waits for nobody that it sees run"
         )
         codes = forked(tmp_path / "2.log", sft, out, rows, *SHORT, ranks=2)
+        go_on(out)
     assert first.exitcode == 0, (tmp_path / "log").read_text()
     assert codes == [2, 2] and (tmp_path / "2.log").read_text().count("error: ") == 1, (tmp_path / "2.log").read_text()
 
@@ -191,29 +198,30 @@ def other_claim(run: Path, age: float, **changes) -> None:
 
 
 def test_of_many_that_take_a_stale_claim_at_once_one_wins(tmp_path):
-    for trial in range(20):
-        run, won = tmp_path / str(trial), []
-        other_claim(run, age=61)
-        takers = [Claim(run) for _ in range(4)]
-        start = threading.Barrier(len(takers))
+    """Twenty claims at a time, because each is waited for until it is settled."""
 
-        def take(taker, start=start, won=won):
-            start.wait()
-            try:
-                taker.take(patient=False)
-                won.append(taker)
-            except UserError:
-                return
+    def take(taker, start, won):
+        start.wait()
+        try:
+            taker.take(patient=False)
+            won.append(taker)
+        except UserError:
+            return
 
-        threads = [threading.Thread(target=take, args=(taker,)) for taker in takers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    trials, threads = [(tmp_path / str(trial), []) for trial in range(20)], []
+    for folder, won in trials:
+        other_claim(folder, age=61)
+        start = threading.Barrier(4)
+        threads += [threading.Thread(target=take, args=(Claim(folder), start, won)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for folder, won in trials:
         assert len(won) == 1
         won[0].check()
         won[0].release()
-        assert [*run.iterdir()] == []
+        assert [*folder.iterdir()] == []
 
 
 def test_a_taker_that_comes_late_puts_back_what_it_has_moved(tmp_path, monkeypatch):
@@ -365,8 +373,8 @@ def test_the_claim_is_removed_at_every_exit(rows, tmp_path):
     assert code_of(sft, (rows, *SHORT)) == 0
     assert code_of(sft, (bad, *SHORT)) == 2
     assert code_of(is_told_to_stop, "0", 1, (rows, *SHORT)) == 75
-    assert code_of(reads, 60, (rows, *SHORT), signalled=signal.SIGINT) == 130
-    assert code_of(reads, 60, (rows, *SHORT), signalled=signal.SIGTERM) == -signal.SIGTERM
+    assert code_of(reads, (rows, *SHORT), signalled=signal.SIGINT) == 130
+    assert code_of(reads, (rows, *SHORT), signalled=signal.SIGTERM) == -signal.SIGTERM
     assert code_of(sft, (rows, *SHORT, "--resume_from_checkpoint", "nowhere")) == 2
     assert not (tmp_path / "run").exists(), "nothing was written: the folder goes, too"
 
