@@ -27,8 +27,8 @@ from hrm_align.commands.common import (
 from hrm_align.commands.inspect_page import check_page, fold_counts, write_page
 from hrm_align.commands.inspect_stats import MeasuringRenderer, Statistics, measure, sample_rows
 from hrm_align.data.damage import describe_damage
-from hrm_align.data.examples import DataCounts
 from hrm_align.data.duplicates import Duplicates, describe_duplicates
+from hrm_align.data.examples import DataCounts
 from hrm_align.data.packing import PaddedCollator
 from hrm_align.data.tokenize import Dropped, tokenize
 from hrm_align.evaluation.evaluate import last_turns
