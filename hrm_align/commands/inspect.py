@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from hrm_align.commands.common import (
     CommandParser,
     add_schema_options,
+    at_least,
     describe_left_out,
     load,
     name_entry,
@@ -22,8 +24,11 @@ from hrm_align.commands.common import (
     read_examples,
     read_schema_options,
 )
+from hrm_align.commands.inspect_page import check_page, fold_counts, write_page
+from hrm_align.commands.inspect_stats import MeasuringRenderer, Statistics, measure, sample_rows
 from hrm_align.data.damage import describe_damage
-from hrm_align.data.duplicates import describe_duplicates
+from hrm_align.data.duplicates import Duplicates, describe_duplicates
+from hrm_align.data.examples import DataCounts
 from hrm_align.data.packing import PaddedCollator
 from hrm_align.data.tokenize import Dropped, tokenize
 from hrm_align.evaluation.evaluate import last_turns
@@ -43,27 +48,53 @@ def main(argv: Sequence[str]) -> None:
     add_schema_options(parser)
     parser.add_argument("--condition", help="condition of rows that name none (default direct)")
     parser.add_argument("--max_length", type=int, default=4096, help="longest document kept, in tokens (default 4096)")
-    parser.add_argument("--rows", type=int, default=3, help="number of rows to show (default 3; --json prints all)")
+    parser.add_argument(
+        "--rows", type=int, default=3, help="number of rows to show, drawn at random (default 3; --json prints all)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw of rows (default 0)")
+    parser.add_argument(
+        "--per_device_train_batch_size", type=int, default=8, help="rows of a batch, to count the steps (default 8)"
+    )
+    parser.add_argument(
+        "--gradient_accumulation_steps", type=int, default=1, help="batches of a step, to count the steps (default 1)"
+    )
+    parser.add_argument("--html", metavar="FILE", help="also write a page with statistics and a sample of rows")
     parser.add_argument("--held_out", help="held-out rows, to name those whose text is also in DATA")
     parser.add_argument("--no_proof", action="store_true", help="show the rows only, without loading the model")
     arguments = parser.parse_args(argv)
+    check_page(arguments.html)
+    batch = at_least(arguments.per_device_train_batch_size, 1, "--per_device_train_batch_size")
+    batch *= at_least(arguments.gradient_accumulation_steps, 1, "--gradient_accumulation_steps")
     schema = read_schema_options(arguments)
     share = schema.pop("max_bad_fraction")
     entry = name_entry(arguments.data, default_split="train", **schema)
     examples, counts = read_counted([entry], arguments.condition, share)
     tokenizer = load_tokenizer(arguments.model)
-    documents, dropped = tokenize(examples, get_renderer(tokenizer), arguments.max_length)
+    measured = MeasuringRenderer(get_renderer(tokenizer))
+    documents, dropped = tokenize(examples, measured, arguments.max_length)
     problems = describe_left_out(counts) + describe_damage(counts.damage, counts.rows_read)
     held_out = read_examples(arguments.held_out, **schema, max_bad_fraction=share) if arguments.held_out else []
-    problems += describe_duplicates(last_turns(examples), last_turns(held_out))
+    rows = last_turns(examples)
+    duplicates = Duplicates()
+    problems += describe_duplicates(rows, last_turns(held_out), duplicates)
+    statistics = measure(documents, measured, arguments.max_length, batch)
+    summary = summarise(statistics, dropped, counts, duplicates, documents, arguments)
+    if arguments.html:
+        notes = {"data": arguments.data, "seed": arguments.seed, "summary": summary, "warnings": problems}
+        write_page(arguments.html, documents, tokenizer, statistics, notes)
     if arguments.json:
         print_json(documents)
         print_warnings(problems)
         return
     console = Console(file=results())
-    for row in documents.select(range(min(arguments.rows, len(documents)))):
-        show_row(row, tokenizer, console)
-    summarise(documents, dropped, len(last_turns(examples)), console)
+    for index in sample_rows(len(documents), arguments.rows, arguments.seed):
+        show_row(documents[index], tokenizer, console)
+    console.rule(style="dim")
+    console.print(
+        "[blue]prefix[/]: bidirectional attention   [green underline]response[/]: causal attention, with loss"
+    )
+    for line in summary:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in problems:
         console.print(fold(line), markup=False, highlight=False, soft_wrap=True)
     if not arguments.no_proof:
@@ -99,19 +130,49 @@ def show_row(row: dict, tokenizer: PreTrainedTokenizerFast, console: Console) ->
     console.print(Text.assemble("prefix   ", parts[0], "\nresponse ", parts[1]), soft_wrap=True)
 
 
-def summarise(documents: Dataset, dropped: Dropped, rows: int, console: Console) -> None:
-    """Print the number of documents and tokens, and the share of tokens with loss."""
-    prefix_tokens, total = sum(documents["prefix_length"]), sum(map(len, documents["input_ids"]))
-    console.rule(style="dim")
-    console.print(
-        "[blue]prefix[/]: bidirectional attention   [green underline]response[/]: causal attention, with loss"
-    )
-    console.print(
-        f"{rows} rows, {len(documents)} documents: {total} tokens, {total - prefix_tokens} of them with loss "
-        f"({100 * (total - prefix_tokens) / total:.0f} %); longest document {max(map(len, documents['input_ids']))} tokens"
-    )
-    if dropped.counts:
-        console.print(f"dropped: {dropped}", markup=False)
+def summarise(
+    statistics: Statistics,
+    dropped: Dropped,
+    counts: DataCounts,
+    duplicates: Duplicates,
+    documents: Dataset,
+    arguments: argparse.Namespace,
+) -> list[str]:
+    """Return the statistics as lines of text, at most 80 columns wide except for names of places."""
+    share = 100 * statistics.loss_tokens / statistics.tokens
+    unused = [name for part in counts.datasets for name in part.unused_columns]
+    turns = fold_counts((f"{answers} in", number) for answers, number in statistics.turns.items())
+    lines = [
+        f"{duplicates.rows:,} rows, {statistics.documents:,} documents: {statistics.tokens:,} tokens, "
+        f"{statistics.loss_tokens:,} of them with loss ({share:.0f} %)",
+        "",
+        f"{'tokens':<12}{'min':>8}{'median':>8}{'mean':>10}{'p95':>8}{'max':>8}",
+    ]
+    for name, spread in statistics.lengths.items():
+        middle = "".join(f"{spread[key]:>{width},}" for key, width in (("min", 8), ("median", 8), ("mean", 10)))
+        lines.append(f"{name:<12}{middle}{spread['p95']:>8,}{spread['max']:>8,}")
+    lines += ["", f"{'length':<20}{'documents':>10}"]
+    bars = statistics.lengths["total"]["bars"]
+    most = max((count for *_, count in bars), default=1)
+    lines += [f"{f'{low:,} to {high:,}':<20}{n:>10,}  {'#' * round(40 * n / most)}".rstrip() for low, high, n in bars]
+    lines += [
+        "",
+        f"conditions  {fold_counts(statistics.conditions.items())}",
+        f"answers     {turns} rows",
+        f"duplicates  {duplicates.exact:,} rows repeat an earlier row, {duplicates.near:,} nearly",
+        f"unused      {'columns ' + ', '.join(unused) if unused else 'no column'}",
+        f"longest     {_name_rows(documents, statistics.longest)}",
+        f"shortest    {_name_rows(documents, statistics.shortest)}",
+        f"packing     {statistics.packed_rows:,} rows of {arguments.max_length:,} tokens, "
+        f"{100 * statistics.fill:.1f} % filled",
+        f"an epoch    {statistics.steps:,} steps, or {statistics.packed_steps:,} with packing "
+        f"(batch {arguments.per_device_train_batch_size} x {arguments.gradient_accumulation_steps})",
+    ]
+    return [*lines, f"dropped     {dropped}"] if dropped.counts else lines
+
+
+def _name_rows(documents: Dataset, places: Sequence[int]) -> str:
+    return ", ".join(f"{documents[place]['source']} ({documents[place]['length']:,})" for place in places)
 
 
 def show_proof(proof: Proof, console: Console) -> None:

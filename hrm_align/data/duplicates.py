@@ -114,14 +114,17 @@ class Duplicates:
         return {"exact": self.exact, "near": self.near, "first": {k: v for k, v in self.first.items() if v}}
 
 
-def describe_duplicates(rows: Iterable[Example], held_out: Sequence[Example]) -> list[str]:
+def describe_duplicates(
+    rows: Iterable[Example], held_out: Sequence[Example], duplicates: Duplicates | None = None
+) -> list[str]:
     """Return a warning, and the first rows, for rows that repeat an earlier one and for held-out rows that rows repeat.
 
     Args:
         rows: the last example of each row.
         held_out: the last example of each held-out row; empty to compare the rows among themselves only.
+        duplicates: the rows are added to it, for a caller that needs the counts.
     """
-    rows, duplicates = [*rows], Duplicates()
+    rows, duplicates = [*rows], Duplicates() if duplicates is None else duplicates
     for example in rows:
         duplicates.add([example])
     overlap = find_overlap(rows, held_out)
