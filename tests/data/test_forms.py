@@ -15,7 +15,7 @@ import pytest
 from hrm_align.data.columns import METADATA
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.errors import UserError
-from hrm_align.messages import LABELS, THINKING, WEIGHTS
+from hrm_align.messages import LABELS
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.rendering import get_renderer
 
@@ -135,11 +135,11 @@ FORMS = [
          refused=("unread key: `name` in message 1 of `messages`", "--ignore_columns messages.name")),
     Form("OpenAI: the name of a user, ignored", {"messages": [{"role": "user", "name": "ann", "content": "2+2?"}, said()]}, PLAIN,
          spec={"ignore_columns": ["messages.name"]}),
-    *(Form(f"an answer with {key}", talk(said(**{key: "two twos"})), (f"2+2? -> {THOUGHT}",)) for key in THINKING),
+    *(Form(f"an answer with {key}", talk(said(**{key: "two twos"})), (f"2+2? -> {THOUGHT}",)) for key in ("reasoning_content", "reasoning", "thinking")),
     Form("thoughts of an earlier answer", wrong_then_right(thinking="odd", weight=0),
          ("2+2?<|box_start|><think>\nodd\n</think>\n\n5<|box_end|><|im_start|>Sure? -> 4",)),
     Form("two different thoughts", talk(said(thinking="a", reasoning="b")), refused=("two different thoughts",)),
-    *(Form(f"an answer with {key} 0", wrong_then_right(**{key: 0}), ONLY_RIGHT) for key in WEIGHTS),
+    *(Form(f"an answer with {key} 0", wrong_then_right(**{key: 0}), ONLY_RIGHT) for key in ("weight", "train", "trainable", "loss", "loss_mask", "learn")),
     Form("an answer with train false", wrong_then_right(train=False), ONLY_RIGHT),
     Form("an answer with two weights that contradict", wrong_then_right(weight=1, train=False),
          refused=("contradiction: `weight` 1, `train` false", "message 2 of `messages`")),
