@@ -31,7 +31,6 @@ LABELS = (
     *("timestamp", "created", "created_at", "language", "lang", "source"),
 )
 KEYS = ("role", "content", "tool_calls", "function_call", *THINKING, *WEIGHTS, "name")
-_PLAIN = {"role", "content"}
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _PART_KEYS = {"type", "text", "cache_control"}
 _THINK, _THINK_END = "<think>", "</think>"
@@ -70,10 +69,13 @@ def is_absent(value: Any) -> bool:
     return value is None or (not value.strip() if isinstance(value, str) else value in ([], {}, ()))
 
 
+def is_plain(message: Mapping[str, Any]) -> bool:
+    """Return whether a message has a role of `ROLES`, a text, and no other keys."""
+    return len(message) == 2 and message.get("role") in ROLES and isinstance(message.get("content"), str)
+
+
 def unread_keys(message: Mapping[str, Any]) -> list[str]:
     """Return the keys of a message that nothing reads: unknown ones, and `name` where the text does not say who speaks."""
-    if message.keys() <= _PLAIN:
-        return []
     named = message.get("role") in ("tool", "function")
     return [
         key
@@ -122,8 +124,6 @@ def plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
     if role not in ROLES:
         raise UserError(f"unknown role {stated!r:.60}: use one of {', '.join((*ROLES, *ROLE_ALIASES))}.")
     content, calls = message.get("content"), message.get("tool_calls") or []
-    if message.keys() <= _PLAIN and isinstance(content, str):
-        return {"role": role, "content": content}
     if not is_absent(message.get("function_call")):
         calls = _with_function_call(message["function_call"], calls)
     if calls and role != "assistant":

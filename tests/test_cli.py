@@ -200,7 +200,10 @@ def test_a_key_of_a_message_is_an_error_unless_it_is_ignored_and_the_record_of_t
     assert f"1 of 3 rows of {data} have weight 0 and are not used" in " ".join(shown.split())
     plain = write(tmp_path / "plain.jsonl", [{"prompt": "a", "response": "b"}])
     (row, again), (expected,) = (
-        [json.loads(line)["input_ids"] for line in run(capsys, *READERS["inspect"](path), *flags, "--json")[1].splitlines()]
+        [
+            json.loads(line)["input_ids"]
+            for line in run(capsys, *READERS["inspect"](path), *flags, "--json")[1].splitlines()
+        ]
         for path, flags in ((data, ignored), (plain, ()))
     )
     assert row == again == expected

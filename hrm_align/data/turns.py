@@ -13,7 +13,7 @@ from typing import Any
 from hrm_align.data.strict_json import JsonFault, RowError, parse_value, require_text
 from hrm_align.data.tool_forms import ToolFault, expand_message, read_call, split_calls
 from hrm_align.errors import UserError
-from hrm_align.messages import Message, describe_keys, is_absent, is_trained, plain_message, unread_keys
+from hrm_align.messages import Message, describe_keys, is_absent, is_plain, is_trained, plain_message, unread_keys
 
 _SHAREGPT_ROLES = {
     **dict.fromkeys(("human", "user"), "user"),
@@ -44,12 +44,14 @@ def parse_turns(value: Any, name: str) -> list[Turn]:
     turns: list[Turn] = []
     for number, message in enumerate(messages, start=1):
         place = f"message {number} of `{name}`"
-        if unread := unread_keys(message):
-            raise RowError(_describe_unread(unread, messages, place, name))
-        try:
-            plain, trained = plain_message(message), is_trained(message)
-        except UserError as error:
-            raise RowError(f"{str(error).rstrip('.')} ({place})") from None
+        plain, trained = message, True
+        if not is_plain(message):
+            if unread := unread_keys(message):
+                raise RowError(_describe_unread(unread, messages, place, name))
+            try:
+                plain, trained = plain_message(message), is_trained(message)
+            except UserError as error:
+                raise RowError(f"{str(error).rstrip('.')} ({place})") from None
         if _has_tool_tags(plain["content"], plain["role"]):
             turns += [_turn(part, trained, place) for part in _expanded(plain, place)]
         else:
