@@ -20,6 +20,7 @@ from typing import Any
 
 from hrm_align.data.damage import DamageReport
 from hrm_align.data.examples import DataCounts, DatasetCounts, Example
+from hrm_align.data.fingerprints import FORMAT_DEPENDENT, parse_cell, same_in_all_formats
 from hrm_align.data.readers import BadRow, Row, make_bad_row
 from hrm_align.data.schemas import COLUMNS, OPTIONAL, SCHEMAS, RowError, detect_format, nearest_column
 from hrm_align.data.sources import DataFiles, local_files, read_rows
@@ -158,7 +159,7 @@ def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
     local = local_files(os.path.expanduser(spec.path), spec.split, spec.data_files) is not None
     unused = _unused_columns(head, spec, schema)
     data = _Loaded(spec, DatasetCounts(spec.path, schema, unused_columns=unused, local=local))
-    content, damage = blake2b(digest_size=8), DamageReport()
+    content, damage, used = blake2b(digest_size=8), DamageReport(), _used_columns(spec, schema)
     with stage(f"reading {spec.path}") as reading:
         for row in reading.track(chain(head, rows)):
             outcome = _to_examples(row, spec, schema, condition)
@@ -166,7 +167,7 @@ def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
                 data.bad.append(outcome)
             else:
                 assert isinstance(row, Row)
-                content.update(json.dumps(row.data, sort_keys=True, default=str).encode())
+                content.update(_content(row.data, used))
                 data.good.append(outcome)
                 damage.add(outcome)
     data.counts.damage, data.counts.rows_damaged = damage.to_dict(), damage.damaged
@@ -202,10 +203,27 @@ def _vote_schema(head: list[Row | BadRow], spec: DatasetSpec) -> str | None:
 
 
 def _unused_columns(head: list[Row | BadRow], spec: DatasetSpec, schema: str | None) -> list[str]:
-    columns = {name for row in head if isinstance(row, Row) for name in row.data}
+    return sorted(
+        {name for row in head if isinstance(row, Row) for name in row.data} - _used_columns(spec, schema).keys()
+    )
+
+
+def _used_columns(spec: DatasetSpec, schema: str | None) -> dict[str, str]:
+    """Return the columns that the schema reads, by their names in the data."""
     mapping = spec.columns or {}
-    used = {*OPTIONAL, *(SCHEMAS[schema].columns if schema else ())}
-    return sorted(columns - (used - mapping.keys()) - {*mapping.values()})
+    return {mapping.get(name, name): name for name in (*OPTIONAL, *(SCHEMAS[schema].columns if schema else ()))}
+
+
+def _content(row: Mapping[str, Any], used: Mapping[str, str]) -> bytes:
+    """Return what a row's fingerprint is made of: its values in the columns that are read, alike in every file format."""
+    values = {theirs: row[theirs] for theirs in used if row.get(theirs) not in (None, "")}
+    for theirs in values:
+        if used[theirs] in ("tools", "grading"):
+            values[theirs] = parse_cell(values[theirs])
+    text = json.dumps(values, sort_keys=True, default=str)
+    if FORMAT_DEPENDENT.search(text):
+        text = json.dumps(same_in_all_formats(values), sort_keys=True, default=str)
+    return text.encode()
 
 
 def _to_examples(row: Row | BadRow, spec: DatasetSpec, schema: str | None, condition: str) -> list[Example] | BadRow:
