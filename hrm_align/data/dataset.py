@@ -221,7 +221,7 @@ def _content(row: Mapping[str, Any], used: Mapping[str, str]) -> bytes:
         if used[theirs] in ("tools", "grading"):
             values[theirs] = parse_cell(values[theirs])
     text = json.dumps(values, sort_keys=True, default=str)
-    if FORMAT_DEPENDENT.search(text):
+    if any(pattern.search(text) for pattern in FORMAT_DEPENDENT):
         text = json.dumps(same_in_all_formats(values), sort_keys=True, default=str)
     return text.encode()
 

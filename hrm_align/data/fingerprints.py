@@ -12,7 +12,7 @@ from typing import Any
 from hrm_align.data.strict_json import JsonFault, parse_value
 
 # In the JSON of a row: a null, or a whole float. Rows without them are alike in all formats.
-FORMAT_DEPENDENT = re.compile(r"[:\[ ]null[,}\]]|\.0[,}\]]")
+FORMAT_DEPENDENT = re.compile(r"null[,}\]]"), re.compile(r"\.0[,}\]]")
 
 
 def same_in_all_formats(value: Any, keep: bool = False) -> Any:

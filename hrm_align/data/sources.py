@@ -76,7 +76,7 @@ def local_files(path: str, split: str, data_files: DataFiles | None) -> list[str
     if data_files and path in _BUILDERS:
         return _match_patterns(data_files, split, "")
     if os.path.exists(path):
-        if data_files or split not in ("train", _split_in_name(path)) and data_suffix(path) != ".zip":
+        if data_files or (split not in ("train", _split_in_name(path)) and data_suffix(path) != ".zip"):
             raise UserError(
                 f"`split` {split!r} and `data_files` do not apply to {path}, which is a file. Leave them out."
             )
