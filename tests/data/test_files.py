@@ -258,7 +258,11 @@ def test_a_table_in_another_encoding_is_refused_row_by_row(tmp_path, text, encod
 def test_rows_in_two_encodings_are_not_guessed(tmp_path):
     lines = ["prompt,response".encode(), "né,a".encode("cp1252"), "né,b".encode(), b"c,d"]
     (tmp_path / "rows.csv").write_bytes(b"\n".join(lines))
-    assert [getattr(row, "reason", row.source[-1]) for row in read_rows(tmp_path / "rows.csv")] == ["invalid UTF-8", "3", "4"]
+    assert [getattr(row, "reason", row.source[-1]) for row in read_rows(tmp_path / "rows.csv")] == [
+        "invalid UTF-8",
+        "3",
+        "4",
+    ]
 
 
 @pytest.mark.parametrize(
