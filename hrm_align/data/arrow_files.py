@@ -24,7 +24,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from hrm_align.data.data_file import DataFile
-from hrm_align.data.readers import BadRow, Row, make_bad_row
+from hrm_align.data.rows import BadRow, Row, make_bad_row
 from hrm_align.data.strict_json import JsonFault, parse_value
 from hrm_align.data.tables import conversation
 from hrm_align.errors import UserError

@@ -11,45 +11,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from hrm_align.data.data_file import COMPRESSIONS, REFUSED, DataFile, split_suffix
+from hrm_align.data.rows import MAX_LINE_BYTES, TEXT_CHARACTERS, BadRow, Row, make_bad_row
 from hrm_align.data.strict_json import JsonFault, JsonSyntaxFault, elements, parse_object, parse_value
 from hrm_align.errors import UserError
 
-MAX_LINE_BYTES = 16 * 2**20
-TEXT_CHARACTERS, REASON_CHARACTERS = 200, 300
 JUDGED_LINES = 10  # first lines of a file whose suffix and first character disagree
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row as its file holds it.
-
-    Args:
-        data: values by column name.
-        source: unique place of the row: `file:line`; `file:line[n]` for row n (from 0) if one line holds several rows;
-            `file.parquet[row]` (from 0); or `owner/name[split][row]`. In a zip archive, file is `archive.zip/member`.
-    """
-
-    data: dict[str, Any]
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that cannot be used.
-
-    Args:
-        source: place of the row, as in `Row`.
-        reason: `kind: detail`, or the kind alone.
-        text: the first 200 characters of the row.
-    """
-
-    source: str
-    reason: str
-    text: str
 
 
 def data_suffix(path: str) -> str:
@@ -79,17 +47,6 @@ def _require_rows(rows: Iterator[Row | BadRow], name: str) -> Iterator[Row | Bad
         raise UserError(f"{name} has no rows. Add rows, or leave the file out.")
     yield row
     yield from rows
-
-
-def make_bad_row(source: str, reason: object, text: bytes | str) -> BadRow:
-    """Make a `BadRow`: reason and text are cut to their limits, and bytes that are no UTF-8 are replaced."""
-    if isinstance(text, str):
-        text = text[:TEXT_CHARACTERS].encode("utf-8", "replace")
-    return BadRow(
-        source,
-        str(reason)[:REASON_CHARACTERS],
-        text[: 4 * TEXT_CHARACTERS].decode("utf-8", "replace")[:TEXT_CHARACTERS],
-    )
 
 
 def _json(file: DataFile) -> Iterator[Row | BadRow]:

@@ -36,7 +36,7 @@ def read_rows(
 
     Args:
         path: a file (.jsonl, .ndjson, .json, .csv, .tsv, .parquet, .arrow or .feather, each also with .gz, .bz2, .xz or
-            .zst), or a .zip archive of them; a directory, from which the data files of one split are read, or one
+            .zst), or a .zip archive of them; a directory, from which the data files of one split are read, or a folder
             that `datasets.save_to_disk` has written; a pattern (`data/*.jsonl`); or a Hub id `owner/name`. A path that
             exists on disk takes precedence over a Hub id.
         name: configuration of a Hub data set.

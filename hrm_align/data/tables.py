@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any
 
 from hrm_align.data.data_file import HEAD_BYTES, DataFile, detect_encoding, say_once
-from hrm_align.data.readers import MAX_LINE_BYTES, BadRow, Row, make_bad_row
+from hrm_align.data.rows import MAX_LINE_BYTES, BadRow, Row, make_bad_row
 from hrm_align.data.strict_json import JsonFault, parse_value
 from hrm_align.errors import UserError
 
@@ -78,16 +78,16 @@ def _find_separator(file: DataFile, lines: list[str]) -> tuple[str, int]:
     named = _EXCEL_SEPARATOR.fullmatch(lines[0]) if lines else None
     if named:
         return named[1], 1
-    found, best = usual, 0
+    chosen, best = usual, 0
     for separator in sorted(SEPARATORS, key=usual.__ne__):  # the usual one first: it wins if several fit alike
         records = [cells for _, _, cells in islice(_records(lines, separator), JUDGED_RECORDS)]
         width = len(records[0]) if records and isinstance(records[0], list) else 0
         fitting = sum(isinstance(cells, list) and len(cells) == width for cells in records)
         if width > 1 and 2 * fitting >= len(records) and fitting > best:
-            found, best = separator, fitting
-    if found != usual:
-        say_once(f"{file.name} is read with {SEPARATORS[found]} between its cells, not {SEPARATORS[usual]}.")
-    return found, 0
+            chosen, best = separator, fitting
+    if chosen != usual:
+        say_once(f"{file.name} is read with {SEPARATORS[chosen]} between its cells, not {SEPARATORS[usual]}.")
+    return chosen, 0
 
 
 def _is_cp1252(file: DataFile) -> bool:

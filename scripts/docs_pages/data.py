@@ -6,6 +6,7 @@ import inspect
 import re
 
 from docs_pages.tables import code, plain, table
+from hrm_align.data.data_file import COMPRESSIONS
 from hrm_align.data.readers import SUFFIXES
 from hrm_align.data.schemas import OPTIONAL, SCHEMAS
 from hrm_align.rendering import CONDITION_TOKENS, DEFAULT_CONDITION, ROLES
@@ -46,7 +47,8 @@ def schemas_page() -> str:
         f"Every schema also takes {', '.join(map(code, OPTIONAL))}. `group` and `task` label rows in tables of results, `grading` "
         "holds what a grader needs (a database, tests). An optional column that is null or blank counts as absent.",
         "",
-        f"File formats: {', '.join(map(code, sorted(SUFFIXES)))}, also compressed as `.gz` unless Parquet.",
+        f"File formats: {', '.join(map(code, sorted(SUFFIXES)))}, also compressed as {', '.join(map(code, COMPRESSIONS))} "
+        "([file forms](../guides/data.md#which-files-are-read)).",
         "",
         f"Roles of messages: {', '.join(map(code, ROLES))}.",
         "",

@@ -15,6 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from hrm_align.data import data_file
+from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.readers import BadRow, Row
 from hrm_align.data.sources import read_rows
 from hrm_align.errors import UserError
@@ -149,7 +150,7 @@ def test_arrow_files_are_read(tmp_path, kind):
     path.write_bytes(arrow_bytes(ROWS, kind))
     assert (values(path), places(path)) == (ROWS, ["[0]", "[1]", "[2]"])
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match="cannot be read from row . on"):
+    with pytest.raises(UserError, match=r"cannot be read from row . on"):
         values(path)
 
 
@@ -165,9 +166,9 @@ def test_folders_that_datasets_has_saved_are_read_by_split(tmp_path):
     assert values(tmp_path / "one") == ROWS
     assert values(tmp_path / "two") == [ROWS[2], ROWS[0]]
     assert values(tmp_path / "two", split="test") == [ROWS[1]]
-    with pytest.raises(UserError, match="no split 'validation' .* Set `split` to train, test"):
+    with pytest.raises(UserError, match=r"no split 'validation' .* Set `split` to train, test"):
         values(tmp_path / "two", split="validation")
-    with pytest.raises(UserError, match="no split 'test' .* has one split"):
+    with pytest.raises(UserError, match=r"no split 'test' .* has one split"):
         values(tmp_path / "one", split="test")
     (tmp_path / "one" / "data-00001-of-00002.arrow").unlink()
     with pytest.raises(UserError, match=r"data-00001-of-00002.arrow is missing"):
@@ -256,7 +257,7 @@ def test_a_table_in_another_encoding_is_refused_row_by_row(tmp_path, text, encod
 
 
 def test_rows_in_two_encodings_are_not_guessed(tmp_path):
-    lines = ["prompt,response".encode(), "né,a".encode("cp1252"), "né,b".encode(), b"c,d"]
+    lines = [b"prompt,response", "né,a".encode("cp1252"), "né,b".encode(), b"c,d"]
     (tmp_path / "rows.csv").write_bytes(b"\n".join(lines))
     assert [getattr(row, "reason", row.source[-1]) for row in read_rows(tmp_path / "rows.csv")] == [
         "invalid UTF-8",
@@ -294,5 +295,4 @@ def test_files_that_are_not_read_are_refused_with_the_way_out(tmp_path, name, me
             "python.csv": b"messages\n\"[{'role': 'user', 'content': 'a'}]\"\n",
         }.get(name, b"x"))  # fmt: skip
     with pytest.raises(UserError, match=message):
-        for row in read_rows(path):
-            raise UserError(f"{row.source}: {row.reason}")
+        load_examples([DatasetSpec(str(path))])
