@@ -162,7 +162,8 @@ class DataFile:
                 yield stream
                 return
             say_once(f"{self.name} is read as {encoding.upper()[:6]}. Save it as UTF-8 to be sure of its text.")
-            with io.BufferedReader(_Recoded(stream, encoding)) as recoded:
+            decoded: Any = _Recoded(stream, encoding)
+            with io.BufferedReader(decoded) as recoded:
                 yield recoded
 
 
