@@ -121,7 +121,7 @@ class Renderer:
         if missing:
             raise UserError(_describe_missing_tokens(tokenizer, missing))
         self._vocabulary = vocabulary
-        self._plain = _plain_tokenizer(tokenizer)
+        self.encoder = _plain_tokenizer(tokenizer)
         self.pad_id: int = vocabulary.get(PAD, tokenizer.pad_token_id)
         self.layout = Layout(*(vocabulary[name] for name in (IM_START, IM_END, BOX_START, BOX_END)))
         self.prefix_end_id: int = self.layout.prefix_end
@@ -129,7 +129,7 @@ class Renderer:
 
     def plain(self, text: str) -> list[int]:
         """Encode text without ever producing a control token."""
-        return self._plain.encode(text, add_special_tokens=False).ids
+        return self.encoder.encode(text, add_special_tokens=False).ids
 
     def prompt(self, messages: str | Iterable[Message | Mapping[str, Any]], condition: str) -> list[int]:
         """Render the prefix, from `<|im_start|>` to `<|im_end|>`. Arguments and errors are those of `render_prompt`."""
@@ -169,7 +169,7 @@ class Renderer:
         ids = list(ids)
         for stop in (self.response_end_id, self.pad_id):
             ids = ids[: ids.index(stop)] if stop in ids else ids
-        return self._plain.decode(ids, skip_special_tokens=False)
+        return self.encoder.decode(ids, skip_special_tokens=False)
 
     def _input_text(self, message: Message) -> list[int]:
         if message.role != "tool":

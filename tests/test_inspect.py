@@ -26,11 +26,11 @@ def write_rows(path, count):
         row = {
             "messages": messages * (2 if n % 5 == 0 else 1),
             "condition": "cot" if n % 3 == 0 else "direct",
-            "spare": n,
+            "number": n,
         }
         rows.append(row)
     messages = [{"role": "user", "content": "needle é " + FORGED}, {"role": "assistant", "content": "thread"}]
-    rows.append({"messages": messages, "condition": "direct", "spare": 0})
+    rows.append({"messages": messages, "condition": "direct", "number": 0})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -77,7 +77,7 @@ def test_numbers_are_those_of_the_json_rows(capsys, tmp_path):
         kept_totals
     )
     assert "duplicates  0 rows" in out
-    assert "unused      columns spare" in out and f"{len(rows) - len(kept)} too_long" in out
+    assert "unused      columns number" in out and f"{len(rows) - len(kept)} too_long" in out
     assert "\x1b" not in out and all(len(line) <= 100 for line in out.splitlines() if str(tmp_path) not in line)
 
 

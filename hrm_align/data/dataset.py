@@ -21,6 +21,7 @@ from typing import Any
 from hrm_align.data.columns import ColumnCheck, check_ignored, drop_ignored
 from hrm_align.data.damage import DamageReport
 from hrm_align.data.examples import DataCounts, DatasetCounts, Example
+from hrm_align.data.fingerprints import FORMAT_DEPENDENT, parse_cell, same_in_all_formats
 from hrm_align.data.named_readers import FORMATS, NAMED_READERS, suggest_reader
 from hrm_align.data.readers import BadRow, Row, make_bad_row
 from hrm_align.data.schemas import COLUMNS, OPTIONAL, SCHEMAS, RowError, detect_format, nearest_column
@@ -170,7 +171,7 @@ def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
     ignored = spec.ignore_columns or []
     columns = _column_check(spec, schema)
     data = _Loaded(spec, DatasetCounts(spec.path, schema, ignored_columns=ignored, local=local), columns)
-    content, damage = blake2b(digest_size=8), DamageReport()
+    content, damage, used = blake2b(digest_size=8), DamageReport(), _used_columns(spec, schema)
     with stage(f"reading {spec.path}") as reading:
         for row in reading.track(chain(head, rows)):
             outcome = _to_examples(row, spec, schema, condition)
@@ -183,7 +184,7 @@ def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
             if not outcome:
                 data.counts.rows_weight_0 += 1
             else:
-                content.update(json.dumps(row.data, sort_keys=True, default=str).encode())
+                content.update(_content(row.data, used))
                 data.good.append(outcome)
                 damage.add(outcome)
     data.counts.damage, data.counts.rows_damaged = damage.to_dict(), damage.damaged
@@ -235,6 +236,24 @@ def _schema_columns(row: Mapping[str, Any], spec: DatasetSpec) -> Mapping[str, A
     if spec.ignore_columns:
         row = drop_ignored(row, spec.ignore_columns, spec.columns or {})
     return rename_columns(row, spec.columns) if spec.columns else row
+
+
+def _used_columns(spec: DatasetSpec, schema: str | None) -> dict[str, str]:
+    """Return the columns that the schema reads, by their names in the data."""
+    mapping = spec.columns or {}
+    return {mapping.get(name, name): name for name in (*OPTIONAL, *(FORMATS[schema].columns if schema else ()))}
+
+
+def _content(row: Mapping[str, Any], used: Mapping[str, str]) -> bytes:
+    """Return what a row's fingerprint is made of: its values in the columns that are read, alike in every file format."""
+    values = {theirs: row[theirs] for theirs in used if row.get(theirs) not in (None, "")}
+    for theirs in values:
+        if used[theirs] in ("tools", "functions", "grading"):
+            values[theirs] = parse_cell(values[theirs])
+    text = json.dumps(values, sort_keys=True, default=str)
+    if any(pattern.search(text) for pattern in FORMAT_DEPENDENT):
+        text = json.dumps(same_in_all_formats(values), sort_keys=True, default=str)
+    return text.encode()
 
 
 def _to_examples(row: Row | BadRow, spec: DatasetSpec, schema: str | None, condition: str) -> list[Example] | BadRow:

@@ -37,6 +37,14 @@ def words_of_row(text: str) -> list[bytes]:
     return text.encode("utf-8", "surrogatepass").translate(_FOLD).split()
 
 
+def _fold(text: str) -> bytes:
+    """Return the words of a text, joined by single spaces; for a text of megabytes ten times as fast as to split it."""
+    folded = text.encode("utf-8", "surrogatepass").translate(_FOLD)
+    while b"  " in folded:
+        folded = folded.replace(b"  ", b" ")
+    return folded.strip(b" ")
+
+
 def sequences(words: Sequence[bytes], size: int) -> np.ndarray:
     """Return a hash of each sequence of `size` words, (n - size + 1,) of 64 bits; empty for fewer words."""
     count = len(words) - size + 1
@@ -71,9 +79,9 @@ class Duplicates:
     def add(self, examples: Sequence[Example]) -> None:
         """Compare one row, given as its examples, with the earlier ones, and remember the row."""
         last = examples[-1]
-        words = words_of_row("\n".join([*(m.content for m in last.messages), last.reference]))
+        folded = _fold("\n".join([*(m.content for m in last.messages), last.reference]))
         self.rows += 1
-        key = blake2b(b" ".join(words), digest_size=8).digest()
+        key = blake2b(folded, digest_size=8).digest()
         earlier = self._seen.get(key)
         if earlier is not None:
             self.exact += 1
@@ -81,11 +89,11 @@ class Duplicates:
             return
         if len(self._seen) < MAX_EXACT:
             self._seen[key] = last.source
-        self._compare(last.source, words)
+        self._compare(last.source, folded.split(None, MAX_BYTES // 5)[: MAX_BYTES // 5])
 
     def _compare(self, source: str, words: list[bytes]) -> None:
-        """Find a near duplicate of a row among the earlier ones, and remember a row without one."""
-        hashes = sequences(words[: MAX_BYTES // 5], SEQUENCE)
+        """Find a near duplicate of a row, by its first words, among the earlier ones, and remember a row without one."""
+        hashes = sequences(words, SEQUENCE)
         if len(hashes) < LEAST_SEQUENCES:
             return
         minima = ((hashes[:, None] * _FACTORS[: BANDS * BAND_ROWS]) >> _HIGH).min(axis=0).astype(np.uint32)
@@ -193,7 +201,7 @@ def find_overlap(train: Iterable[Example], held_out: Sequence[Example]) -> dict[
 
 def _key(example: Example) -> bytes:
     texts = [*(m.content for m in example.messages), example.reference]
-    return blake2b(b" ".join(words_of_row("\n".join(texts))), digest_size=8).digest()
+    return blake2b(_fold("\n".join(texts)), digest_size=8).digest()
 
 
 def _sequences_of_prompt(example: Example) -> np.ndarray:

@@ -9,112 +9,80 @@ the number of lost rows cannot be known.
 
 from __future__ import annotations
 
-import csv
-import gzip
 import io
-import os
-import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from hrm_align.data.strict_json import JsonFault, JsonSyntaxFault, elements, parse_object
+from hrm_align.data.data_file import COMPRESSIONS, REFUSED, DataFile, split_suffix
+from hrm_align.data.rows import MAX_LINE_BYTES, TEXT_CHARACTERS, BadRow, Row, make_bad_row
+from hrm_align.data.strict_json import JsonFault, JsonSyntaxFault, elements, parse_object, parse_value
 from hrm_align.errors import UserError
 
-MAX_LINE_BYTES = 16 * 2**20
-TEXT_CHARACTERS, REASON_CHARACTERS = 200, 300
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row as its file holds it.
-
-    Args:
-        data: values by column name.
-        source: unique place of the row: `file:line`; `file:line[n]` for row n (from 0) if one line holds several rows;
-            `file.parquet[row]` (from 0); or `owner/name[split][row]`.
-    """
-
-    data: dict[str, Any]
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that cannot be used.
-
-    Args:
-        source: place of the row, as in `Row`.
-        reason: `kind: detail`, or the kind alone.
-        text: the first 200 characters of the row.
-    """
-
-    source: str
-    reason: str
-    text: str
+JUDGED_LINES = 10  # first lines of a file whose suffix and first character disagree
 
 
 def data_suffix(path: str) -> str:
     """Return the suffix that names a file's format: `.jsonl` for data.JSONL and for data.jsonl.gz."""
-    stem, suffix = os.path.splitext(path.lower())
-    inner = os.path.splitext(stem)[1]
-    return inner if suffix == ".gz" and inner != ".parquet" else suffix
+    return split_suffix(path)[0]
 
 
-def read_file(path: str) -> Iterator[Row | BadRow]:
+def read_file(file: DataFile) -> Iterator[Row | BadRow]:
     """Read one file; `hrm_align.data.sources.read_rows` lists the formats.
 
     Raises:
         UserError: at once for an unknown suffix; while reading, if the file is empty or unreadable.
     """
     try:
-        reader = _READERS[data_suffix(path)]
+        reader = _READERS[file.suffix]
     except KeyError:
-        raise UserError(
-            f"unknown file suffix: {path}. Use {', '.join(SUFFIXES)}, or .gz after one of the text formats."
-        ) from None
-    return _require_rows(reader(path), path)
+        known = f"Use {', '.join(SUFFIXES)}, or {', '.join(COMPRESSIONS)} after one of them"
+        if file.suffix in REFUSED:
+            raise UserError(f"{file.name} cannot be read. {REFUSED[file.suffix].replace('PATH', file.path)}") from None
+        raise UserError(f"unknown file suffix: {file.name}. {known}.") from None
+    return _require_rows(reader(file), file.name)
 
 
-def _require_rows(rows: Iterator[Row | BadRow], path: str) -> Iterator[Row | BadRow]:
+def _require_rows(rows: Iterator[Row | BadRow], name: str) -> Iterator[Row | BadRow]:
     row = next(rows, None)
     if row is None:
-        raise UserError(f"{path} has no rows. Add rows, or leave the file out.")
+        raise UserError(f"{name} has no rows. Add rows, or leave the file out.")
     yield row
     yield from rows
 
 
-@contextmanager
-def _open_bytes(path: str) -> Iterator[io.BufferedReader | gzip.GzipFile]:
-    """Open a file's bytes, unzipped and without the byte order mark. Raises UserError if the file cannot be read."""
+def _json(file: DataFile) -> Iterator[Row | BadRow]:
+    return _json_list(file) if _holds_list(file) else _json_lines(file)
+
+
+def _holds_list(file: DataFile) -> bool:
+    """Return whether a file holds one JSON list, or an object around it, rather than one JSON value a line.
+
+    The first character decides where it agrees with the suffix; otherwise the first lines: lists that are written over
+    several lines have no line that is a JSON value of its own, but for single elements.
+    """
+    is_json = file.suffix == ".json"
+    with file.open_text() as stream:
+        lines: list[bytes] = []
+        for _, line, _ in _lines(stream):
+            line = line.strip()
+            lines += [line] if line else []
+            if lines and lines[0].startswith(b"[") == is_json:
+                return is_json
+            if len(lines) == JUDGED_LINES:
+                break
+    whole = sum(_is_whole(line) for line in lines)
+    return 2 * whole < len(lines) or len(lines) < 2
+
+
+def _is_whole(line: bytes) -> bool:
     try:
-        with gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb") as stream:
-            head = stream.peek(3)
-            if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise UserError(f"{path} is encoded in UTF-16. Save the file as UTF-8.")
-            if head.startswith(b"\xef\xbb\xbf"):
-                stream.read(3)
-            yield stream
-    except (OSError, EOFError, zlib.error) as error:
-        detail = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be read: {detail}. Check its permissions, or copy the file again.") from None
+        return isinstance(parse_value(line), dict | list)
+    except JsonFault as fault:
+        return not isinstance(fault, JsonSyntaxFault)
 
 
-def make_bad_row(source: str, reason: object, text: bytes | str) -> BadRow:
-    """Make a `BadRow`: reason and text are cut to their limits, and bytes that are no UTF-8 are replaced."""
-    if isinstance(text, str):
-        text = text[:TEXT_CHARACTERS].encode("utf-8", "replace")
-    return BadRow(
-        source,
-        str(reason)[:REASON_CHARACTERS],
-        text[: 4 * TEXT_CHARACTERS].decode("utf-8", "replace")[:TEXT_CHARACTERS],
-    )
-
-
-def _json_lines(path: str) -> Iterator[Row | BadRow]:
-    with _open_bytes(path) as stream:
+def _json_lines(file: DataFile) -> Iterator[Row | BadRow]:
+    path = file.name
+    with file.open_text() as stream:
         for number, line, size in _lines(stream):
             source, row = f"{path}:{number}", line.strip()
             if size > MAX_LINE_BYTES:
@@ -129,11 +97,11 @@ def _json_lines(path: str) -> Iterator[Row | BadRow]:
 def _hint_for_line(line: bytes) -> str:
     """Return the likely cause for a line that is no JSON object, or an empty text."""
     if line.lstrip().startswith(b"["):
-        return ": a JSON list is read from a file named .json"
+        return ": write each object of the list on its own line"
     return "" if line.endswith(b"\n") else " (the file ends inside this row)"
 
 
-def _lines(stream: io.BufferedReader | gzip.GzipFile) -> Iterator[tuple[int, bytes, int]]:
+def _lines(stream: io.BufferedReader) -> Iterator[tuple[int, bytes, int]]:
     """Yield the number, text and size in bytes of every line. A line above the size limit is cut to its beginning."""
     number = 0
     while line := stream.readline(MAX_LINE_BYTES + 1):
@@ -145,8 +113,9 @@ def _lines(stream: io.BufferedReader | gzip.GzipFile) -> Iterator[tuple[int, byt
         yield number, line, size
 
 
-def _json_list(path: str) -> Iterator[Row | BadRow]:
-    with _open_bytes(path) as stream:
+def _json_list(file: DataFile) -> Iterator[Row | BadRow]:
+    path = file.name
+    with file.open_text() as stream:
         raw = stream.read()
     try:
         last_line, index_in_line = 0, 0
@@ -166,131 +135,32 @@ def _json_list(path: str) -> Iterator[Row | BadRow]:
         ) from None
 
 
-def _comma_separated(path: str) -> Iterator[Row | BadRow]:
-    return _separated(path, ",")
+def _table(file: DataFile) -> Iterator[Row | BadRow]:
+    from hrm_align.data.tables import read_table
+
+    return read_table(file)
 
 
-def _tab_separated(path: str) -> Iterator[Row | BadRow]:
-    return _separated(path, "\t")
+def _parquet(file: DataFile) -> Iterator[Row | BadRow]:
+    from hrm_align.data.arrow_files import read_parquet
+
+    return read_parquet(file)
 
 
-def _separated(path: str, delimiter: str) -> Iterator[Row | BadRow]:
-    # Undecodable bytes become surrogates, which valid UTF-8 never contains, so that each row can be checked for them.
-    with _open_bytes(path) as stream, io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="") as text:
-        header: list[str] = []
-        for number, first_line, cells in _records(text, delimiter):
-            source = f"{path}:{number}"
-            fault = cells if isinstance(cells, str) else _cells_fault(cells, header)
-            if not header:
-                if fault or not all(cells) or len(set(cells)) != len(cells):
-                    reason = fault or "a column name is empty or repeated"
-                    raise UserError(f"{source} is no valid header: {reason}. Write a different name for every column.")
-                header = list(cells)
-            elif fault:
-                yield make_bad_row(source, fault, first_line)
-            else:
-                yield Row(dict(zip(header, cells, strict=True)), source)
+def _arrow(file: DataFile) -> Iterator[Row | BadRow]:
+    from hrm_align.data.arrow_files import read_arrow
+
+    return read_arrow(file)
 
 
-def _cells_fault(cells: list[str], header: list[str]) -> str | None:
-    text = "".join(cells)
-    if "\0" in text:
-        return "NUL byte"
-    if not text.isascii() and re.search("[\ud800-\udfff]", text):
-        return "invalid UTF-8"
-    if header and len(cells) != len(header):
-        return f"wrong number of cells: {len(cells)}, the header has {len(header)}"
-    return None
-
-
-def _records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, str, list[str] | str]]:
-    """Yield the line number, first line and cells of every record; instead of cells, the fault of a record that has one.
-
-    A stray quote makes a record swallow the lines after it. A fault therefore costs only the first line of its record,
-    and reading continues on the next line.
-    """
-    csv.field_size_limit(MAX_LINE_BYTES)  # the default, 128 KiB, is less than a long document
-    lines = _Rewindable(text)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        lines.mark()
-        number = lines.number + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            first_line = lines.rewind()
-            reader = csv.reader(lines, delimiter=delimiter, strict=True)
-            quoting = f"invalid quoting: {error}, in a record that starts here"
-            yield (
-                number,
-                first_line,
-                "NUL byte" if "\0" in first_line else quoting,
-            )  # up to Python 3.10 csv raises on NUL
-        else:
-            if cells:
-                yield number, lines.taken[0], cells
-
-
-class _Rewindable:
-    """Numbered lines: `rewind` returns the first line since `mark` and puts the lines after it back."""
-
-    def __init__(self, lines: Iterable[str]):
-        self._lines = iter(lines)
-        self._again: list[str] = []  # lines to read again, in reverse order
-        self.taken: list[str] = []
-        self.number = 0
-
-    def __iter__(self) -> _Rewindable:
-        return self
-
-    def __next__(self) -> str:
-        line = self._again.pop() if self._again else next(self._lines)
-        self.taken.append(line)
-        self.number += 1
-        return line
-
-    def mark(self) -> None:
-        self.taken = []
-
-    def rewind(self) -> str:
-        first, *rest = self.taken
-        self._again += reversed(rest)
-        self.number -= len(rest)
-        return first
-
-
-def _parquet(path: str) -> Iterator[Row | BadRow]:
-    import pyarrow.parquet
-
-    number = 0
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if len(set(names)) != len(names):
-                raise UserError(f"{path} has two columns of one name ({', '.join(names)}). Rename one of them.")
-            for batch in file.iter_batches(batch_size=256):
-                for index in range(batch.num_rows):
-                    yield _parquet_row(batch, index, f"{path}[{number}]")
-                    number += 1
-    except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{path} cannot be read from row {number} on: {error}. Write or copy the file again.") from None
-
-
-def _parquet_row(batch: Any, index: int, source: str) -> Row | BadRow:
-    try:
-        return Row({name: batch.column(name)[index].as_py() for name in batch.schema.names}, source)
-    except UnicodeDecodeError as error:
-        return make_bad_row(source, f"invalid UTF-8: byte 0x{error.object[error.start]:02x}", error.object)
-
-
-_READERS: dict[str, Callable[[str], Iterator[Row | BadRow]]] = {
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
-    ".json": _json_list,
-    ".csv": _comma_separated,
-    ".tsv": _tab_separated,
+_READERS: dict[str, Callable[[DataFile], Iterator[Row | BadRow]]] = {
+    ".jsonl": _json,
+    ".ndjson": _json,
+    ".json": _json,
+    ".csv": _table,
+    ".tsv": _table,
     ".parquet": _parquet,
+    ".arrow": _arrow,
+    ".feather": _arrow,
 }
-SUFFIXES = tuple(_READERS)
+SUFFIXES = (*_READERS, ".zip")

@@ -105,7 +105,7 @@ def _list_start(raw: bytes) -> int:
         depth += (kind in b"[{") - (kind in b"]}")
         if depth == 0 and kind == b"}":
             if raw[token.end() :].lstrip().startswith(b"{"):
-                raise JsonFault("several objects: the file holds JSON Lines, so give it the suffix .jsonl")
+                raise JsonFault("several objects over several lines: write one object a line, as jq -c . does")
             break
     if len(list_starts) != 1:
         raise JsonFault("no list of rows: a .json file must be a list of objects, or one object with a single list")

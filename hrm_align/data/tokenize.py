@@ -16,9 +16,10 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from hrm_align.data.examples import Example, RunData
+from hrm_align.data.length_bound import longest_text
 from hrm_align.errors import UserError
 from hrm_align.progress import stage, track
-from hrm_align.rendering import Renderer, get_renderer
+from hrm_align.rendering import Message, Renderer, get_renderer, tool_call_text
 
 if TYPE_CHECKING:
     from hrm_align.config.arguments import DataArguments
@@ -63,7 +64,7 @@ def tokenize(
         examples: examples to render.
         renderer: renderer of the model's tokenizer.
         max_length: longest document in tokens. A longer document is dropped whole, because truncation would remove its
-            end token or its question.
+            end token or its question; without tokenizing it, where it certainly has more tokens (`longest_text`).
         max_dropped_fraction: largest share of examples that may be dropped without an error.
 
     Returns:
@@ -74,10 +75,13 @@ def tokenize(
         UserError: if more than `max_dropped_fraction` was dropped, or no example is left.
     """
     rows: dict[str, list] = {"input_ids": [], "prefix_length": [], "length": [], "condition": [], "source": []}
-    dropped = Dropped()
+    dropped, longest = Dropped(), longest_text(renderer.encoder, max_length)
     for example in examples:
         if not example.answer.content.strip() and not example.answer.tool_calls:
             dropped.add("empty_response", example.source)
+            continue
+        if count_characters((*example.messages, example.answer)) > longest:
+            dropped.add("too_long", example.source)
             continue
         document = renderer.document(example.messages, example.answer, example.condition)
         if len(document.input_ids) > max_length:
@@ -89,6 +93,16 @@ def tokenize(
             rows[column].append(value)
     _check_dropped(len(rows["source"]), dropped, max_length, max_dropped_fraction)
     return Dataset.from_dict(rows), dropped
+
+
+def count_characters(messages: Iterable[Message]) -> int:
+    """Return the number of characters of messages, tool calls included."""
+    characters = 0
+    for message in messages:
+        characters += len(message.content)
+        for call in message.tool_calls:
+            characters += len(tool_call_text(call))
+    return characters
 
 
 def _check_dropped(n_used: int, dropped: Dropped, max_length: int, limit: float) -> None:
@@ -124,8 +138,10 @@ def select_answerable_prompts(
         UserError: if more than `max_dropped_fraction` was dropped, or no example is left.
     """
     answerable, dropped, renderer = [], Dropped(), get_renderer(tokenizer)
+    most_characters = longest_text(renderer.encoder, longest)
     for example in track(examples, "tokenizing prompts", total=len(examples)):
-        if len(renderer.prompt(example.messages, example.condition)) <= longest:
+        fits = count_characters(example.messages) <= most_characters
+        if fits and len(renderer.prompt(example.messages, example.condition)) <= longest:
             answerable.append(example)
         else:
             dropped.add("too_long", example.source)

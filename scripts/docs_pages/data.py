@@ -6,6 +6,7 @@ import inspect
 import re
 
 from docs_pages.tables import code, plain, table
+from hrm_align.data.data_file import COMPRESSIONS
 from hrm_align.data.named_readers import NAMED_READERS
 from hrm_align.data.readers import SUFFIXES
 from hrm_align.data.schemas import OPTIONAL, SCHEMAS
@@ -49,7 +50,8 @@ def schemas_page() -> str:
         "holds what a grader needs (a database, tests). An optional column that is null or blank counts as absent.",
         "",
         *_named_readers(),
-        f"File formats: {', '.join(map(code, sorted(SUFFIXES)))}, also compressed as `.gz` unless Parquet.",
+        f"File formats: {', '.join(map(code, sorted(SUFFIXES)))}, also compressed as {', '.join(map(code, COMPRESSIONS))} "
+        "([file forms](../guides/data.md#which-files-are-read)).",
         "",
         f"Roles of messages: {', '.join(map(code, ROLES))}.",
         "",

@@ -150,7 +150,7 @@ def test_a_faulty_element_of_a_list_leaves_the_others(tmp_path):
         ('[{"a": 1}}, {{"a": 2}]', "of the row at line 1"),
         ('[{"a": 1}}, {"a": 2}]', "brackets do not match"),
         ('[{"a": 1}] []', "outside the list of rows"),
-        ('{"a": 1}\n{"a": 2}\n', "give it the suffix .jsonl"),
+        ('{"a":\n1}\n{"a":\n2}\n', "write one object a line"),
         ('{"a": [1], "b": [2]}', "single list"),
         ('{"prompt": "a"}', "single list"),
         ('{"a": ' + '{"b":' * 90_000 + "1" + "}" * 90_000 + ', "rows": []}', "outside the list"),
@@ -221,7 +221,8 @@ def test_a_line_of_100_megabytes_is_skipped_without_being_held(tmp_path):
         ("cut.jsonl.gz", "cannot be read: Compressed file ended"),
         ("plain.jsonl.gz", "cannot be read: Not a gzipped file"),
         ("plain.parquet", "cannot be read from row 0 on"),
-        ("wide.jsonl", "UTF-16. Save the file as UTF-8"),
+        ("sheet.xlsx", "Save the sheet as CSV UTF-8"),
+        ("renamed.jsonl", r"is not a .jsonl file: it is compressed with gzip. Add .gz"),
         ("none", "no data file in the directory"),
         ("*.tsv", "no file matches .*tsv"),
         ("t*", r"notes\.txt|unknown file suffix"),
@@ -238,7 +239,8 @@ def test_what_cannot_be_read_is_refused_with_the_remedy(tmp_path, name, message)
         "header.csv": "a,b\n",
         "empty.json": " ",
         "cut.jsonl.gz": '{"a": 1}\n' * 1000,
-        "wide.jsonl": '{"a": 1}\n'.encode("utf-16"),
+        "sheet.xlsx": "PK",
+        "renamed.jsonl": gzip.compress(b"{}"),
         "plain.parquet": "a",
     }.items():
         write(tmp_path / file, text)
