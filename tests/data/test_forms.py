@@ -17,7 +17,7 @@ from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.errors import UserError
 from hrm_align.messages import LABELS
 from hrm_align.models.loading import load_tokenizer
-from hrm_align.rendering import get_renderer
+from hrm_align.rendering import get_renderer, render_conversation
 
 
 @dataclass(frozen=True)
@@ -305,3 +305,14 @@ def _code(text: str) -> str:
 
 def _listed(names: Any) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def test_the_python_api_reads_messages_in_the_same_forms():
+    tokenizer = load_tokenizer("tiny")
+    row = wrong_then_right(thinking="odd", weight=0)["messages"]
+    (document,) = render_conversation(tokenizer, row)
+    assert tokenizer.decode(document.input_ids).endswith(
+        "<think>\nodd\n</think>\n\n5<|box_end|><|im_start|>Sure?<|im_end|>4<|box_end|>"
+    )
+    with pytest.raises(UserError, match="a message has `mood`, which nothing reads"):
+        render_conversation(tokenizer, [*row, said(mood="glad")])
