@@ -138,6 +138,9 @@ def _tool_call(call: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"name": function["name"], "arguments": arguments}
 
 
+Parts = list[int | str]  # a rendered prompt or answer: control ids, and the texts between them
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A rendered training document.
@@ -168,7 +171,7 @@ class Renderer:
         if missing:
             raise UserError(_describe_missing_tokens(tokenizer, missing))
         self._vocabulary = vocabulary
-        self._plain = _plain_tokenizer(tokenizer)
+        self.encoder = _plain_tokenizer(tokenizer)
         self.pad_id: int = vocabulary.get(PAD, tokenizer.pad_token_id)
         self.layout = Layout(*(vocabulary[name] for name in (IM_START, IM_END, BOX_START, BOX_END)))
         self.prefix_end_id: int = self.layout.prefix_end
@@ -176,29 +179,41 @@ class Renderer:
 
     def plain(self, text: str) -> list[int]:
         """Encode text without ever producing a control token."""
-        return self._plain.encode(text, add_special_tokens=False).ids
+        return self.encoder.encode(text, add_special_tokens=False).ids
 
     def prompt(self, messages: str | Iterable[Message | Mapping[str, Any]], condition: str) -> list[int]:
         """Render the prefix, from `<|im_start|>` to `<|im_end|>`. Arguments and errors are those of `render_prompt`."""
+        return self._ids(self.prompt_parts(messages, condition))
+
+    def prompt_parts(self, messages: str | Iterable[Message | Mapping[str, Any]], condition: str) -> Parts:
+        """Return the prefix as control ids and texts, which `plain` encodes one by one. Arguments are those of `prompt`."""
         turns = _as_messages(messages)
         if not any(turn.content.strip() for turn in turns if turn.role != "assistant"):
             raise UserError("empty prompt. Add a system, user or tool message that is not empty.")
-        ids: list[int] = []
+        parts: Parts = []
         opening = [self._id(CONDITION_TOKENS[tag]) for tag in parse_condition(condition)]
         for turn in turns:
             if turn.role == "assistant":
-                ids += [self._id(BOX_START), *self._answer(turn), self.response_end_id]
+                parts += [self.layout.answer_start, *self.response_parts(turn)]
                 continue
-            ids += [self._id(IM_START), *opening, *self._input_text(turn)]
+            tags = (self._id(TOOL_RESPONSE), self._id(TOOL_RESPONSE_END)) if turn.role == "tool" else None
+            parts += [self.layout.message_start, *opening, *((tags[0], turn.content, tags[1]) if tags else (turn.content,))]
             opening = []
         if turns[0].role == "assistant":
             raise UserError("the conversation opens with an assistant message. Put a system or user message first.")
-        return [*ids, self.prefix_end_id]
+        return [*parts, self.prefix_end_id]
 
     def response(self, answer: str | Message | Mapping[str, Any]) -> list[int]:
         """Render an answer and `<|box_end|>`: the token ids that the model generates."""
-        message = Message("assistant", answer) if isinstance(answer, str) else Message.of(answer)
-        return [*self._answer(message), self.response_end_id]
+        return self._ids(self.response_parts(Message("assistant", answer) if isinstance(answer, str) else answer))
+
+    def response_parts(self, answer: Message | Mapping[str, Any]) -> Parts:
+        """Return an answer and `<|box_end|>` as control ids and texts, which `plain` encodes one by one."""
+        message = Message.of(answer)
+        parts: Parts = [message.content]
+        for call in message.tool_calls:
+            parts += [self._id(TOOL_CALL), tool_call_text(call), self._id(TOOL_CALL_END)]
+        return [*parts, self.response_end_id]
 
     def document(
         self,
@@ -215,18 +230,10 @@ class Renderer:
         ids = list(ids)
         for stop in (self.response_end_id, self.pad_id):
             ids = ids[: ids.index(stop)] if stop in ids else ids
-        return self._plain.decode(ids, skip_special_tokens=False)
+        return self.encoder.decode(ids, skip_special_tokens=False)
 
-    def _input_text(self, message: Message) -> list[int]:
-        if message.role != "tool":
-            return self.plain(message.content)
-        return [self._id(TOOL_RESPONSE), *self.plain(message.content), self._id(TOOL_RESPONSE_END)]
-
-    def _answer(self, message: Message) -> list[int]:
-        ids = self.plain(message.content)
-        for call in message.tool_calls:
-            ids += [self._id(TOOL_CALL), *self.plain(tool_call_text(call)), self._id(TOOL_CALL_END)]
-        return ids
+    def _ids(self, parts: Parts) -> list[int]:
+        return [id for part in parts for id in (self.plain(part) if isinstance(part, str) else (part,))]
 
     def _id(self, name: str) -> int:
         try:
