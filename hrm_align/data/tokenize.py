@@ -12,22 +12,28 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from hrm_align.data.cache import hash_key, prepared, touch
 from hrm_align.data.examples import Example, RunData
+from hrm_align.data.forks import in_processes
+from hrm_align.data.table import Examples, RowTable
 from hrm_align.errors import UserError
-from hrm_align.progress import stage, track
+from hrm_align.progress import Stage, stage, track
 from hrm_align.rendering import Parts, Renderer, get_renderer
 
 if TYPE_CHECKING:
     from hrm_align.config.arguments import DataArguments
 
+TOKENS = "tokens.arrow"
 NAMED_ROWS = 5  # dropped rows that an error or a report lists
 REMEDIES = {  # by the reason for which an example is dropped
     "too_long": "for rows that are too long, raise --max_length (now {max_length}) or shorten the rows",
@@ -298,13 +304,70 @@ def tokenized(
         UserError: as in `tokenize`.
     """
     datasets: dict[str, Dataset] = {}
-    for name, examples in (("train", run.train), ("eval", run.held_out)):
-        if not examples and name == "eval":
-            continue
+    sequences = {name: examples for name, examples in (("train", run.train), ("eval", run.held_out)) if examples or name == "train"}
+    renderer = get_renderer(tokenizer)
+    on_disk = [examples for examples in sequences.values() if isinstance(examples, Examples)]
+    stored = TokenTables(renderer, on_disk)
+    for name, examples in sequences.items():
         rows = "held-out rows" if name == "eval" else "rows"
         with stage(f"tokenizing {len(examples):,} {rows}") as tokenizing:
-            counted, renderer = tokenizing.track(examples), get_renderer(tokenizer)
-            datasets[name], dropped = tokenize(counted, renderer, max_length, data.max_dropped_fraction)
+            if isinstance(examples, Examples):
+                documents, chosen = stored.documents(examples, tokenizing)
+                datasets[name], dropped = usable(documents, chosen, max_length, data.max_dropped_fraction)
+            else:
+                counted = tokenizing.track(examples)
+                datasets[name], dropped = tokenize(counted, renderer, max_length, data.max_dropped_fraction)
         run.counts.setdefault(name, {})["kept"] = len(datasets[name])
         run.counts[name]["dropped"] = {"by_reason": dict(dropped.counts), "first_rows": dropped.sources}
     return datasets["train"], datasets.get("eval")
+
+
+class TokenTables:
+    """Token ids of the examples in row tables, in tables of the cache, each written once for its rows and tokenizer.
+
+    Args:
+        renderer: renderer of the model's tokenizer.
+        sequences: all sequences of examples that will be tokenized.
+    """
+
+    def __init__(self, renderer: Renderer, sequences: Sequence[Examples]):
+        self._renderer = renderer
+        self._used: dict[int, np.ndarray] = {}  # by id of a table: its examples that any sequence has, sorted
+        self._documents: dict[int, Dataset] = {}
+        for examples in sequences:
+            for table, indices in zip(examples.tables, examples.by_table(), strict=True):
+                known = self._used.get(id(table), indices[:0])
+                self._used[id(table)] = np.union1d(known, indices)
+
+    def documents(self, examples: Examples, progress: Stage) -> tuple[Dataset, np.ndarray]:
+        """Return documents, and the index in them of each example."""
+        places, parts, before = np.empty(len(examples), np.int64), [], 0
+        for number, table in enumerate(examples.tables):
+            used = self._used[id(table)]
+            if not len(used):
+                continue
+            if id(table) not in self._documents:
+                self._documents[id(table)] = self._prepare(table, used, progress)
+            here = examples.owners == number
+            places[here] = before + np.searchsorted(used, examples.places[here])
+            parts.append(self._documents[id(table)])
+            before += len(used)
+        return concatenate_datasets(parts), places
+
+    def _prepare(self, table: RowTable, used: np.ndarray, progress: Stage) -> Dataset:
+        encoder = DocumentEncoder(self._renderer)
+        chosen = "all" if len(used) == table.examples else sha256(used.tobytes()).hexdigest()
+        key = hash_key("tokens", table.key, chosen, sha256(self._renderer.encoder.to_str().encode()).hexdigest())
+
+        def write(folder: Path) -> dict[str, Any]:
+            progress.begin(len(used), "rows")
+            tasks = [used[start : start + CHUNK_ROWS] for start in range(0, len(used), CHUNK_ROWS)]
+            with pa.OSFile(str(folder / TOKENS), "wb") as file, pa.ipc.new_stream(file, encoder.schema) as writer:
+                for batch in in_processes(lambda rows: encoder.encode([*table.read(rows)]), tasks):
+                    writer.write_batch(batch)
+                    progress.advance(batch.num_rows)
+                    touch()
+            return {}
+
+        folder, _ = prepared(key, f"tokens of {table.what}", 0, write)
+        return Dataset.from_file(str(folder / TOKENS))
