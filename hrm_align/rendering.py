@@ -197,7 +197,11 @@ class Renderer:
                 parts += [self.layout.answer_start, *self.response_parts(turn)]
                 continue
             tags = (self._id(TOOL_RESPONSE), self._id(TOOL_RESPONSE_END)) if turn.role == "tool" else None
-            parts += [self.layout.message_start, *opening, *((tags[0], turn.content, tags[1]) if tags else (turn.content,))]
+            parts += [
+                self.layout.message_start,
+                *opening,
+                *((tags[0], turn.content, tags[1]) if tags else (turn.content,)),
+            ]
             opening = []
         if turns[0].role == "assistant":
             raise UserError("the conversation opens with an assistant message. Put a system or user message first.")

@@ -35,8 +35,9 @@ from transformers.utils.logging import disable_progress_bar as disable_transform
 from hrm_align.config.arguments import DataArguments
 from hrm_align.config.parser import resolved
 from hrm_align.data.damage import describe_damage
-from hrm_align.data.dataset import DatasetSpec, drawn, load_examples, split_by_content
+from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example, RunData, to_rows
+from hrm_align.data.splits import drawn, split_by_content
 from hrm_align.data.table import Examples
 from hrm_align.errors import Interrupted, Preempted, RunError, UserError, join_names
 from hrm_align.estimates.batch import settle_batch

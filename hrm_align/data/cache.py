@@ -79,9 +79,7 @@ def file_hash(path: str) -> str:
     return str(prepared(key, path, 0, write)[1]["sha256"])
 
 
-def prepared(
-    key: str, what: str, needed: int, write: Callable[[Path], dict[str, Any]]
-) -> tuple[Path, dict[str, Any]]:
+def prepared(key: str, what: str, needed: int, write: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
     """Return the folder of an entry and its meta.json, written by this process or another.
 
     Args:

@@ -1,14 +1,10 @@
-"""Data sets: read rows, check them against a schema, mix data sets in the requested fractions, hold out examples.
-
-Examples are held out by a hash of their content, so that copies of a row are either all trained on or all held out.
-"""
+"""Data sets: read rows, check them against a schema, and mix data sets in the requested fractions."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -27,7 +23,7 @@ from hrm_align.data.examples import DataCounts, DatasetCounts, Example
 from hrm_align.data.readers import BadRow, Row, make_bad_row
 from hrm_align.data.schemas import COLUMNS, OPTIONAL, SCHEMAS, RowError, detect_format, nearest_column
 from hrm_align.data.sources import DataFiles, local_files, read_rows
-from hrm_align.data.table import ROWS, Examples, NotStorable, RowTable, RowWriter, concatenated, split_hash
+from hrm_align.data.table import ROWS, Examples, NotStorable, RowTable, RowWriter, concatenated
 from hrm_align.errors import UserError
 from hrm_align.progress import say, stage
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
@@ -165,7 +161,9 @@ def _load_table(spec: DatasetSpec, default_condition: str) -> _Loaded:
     files = local_files(os.path.expanduser(spec.path), spec.split, spec.data_files)
     if files is None:
         raise NotStorable(spec.path)
-    key = hash_key("rows", asdict(spec) | {"fraction": 1}, default_condition, [(file, file_hash(file)) for file in files])
+    key = hash_key(
+        "rows", asdict(spec) | {"fraction": 1}, default_condition, [(file, file_hash(file)) for file in files]
+    )
     is_new = False
 
     def write(folder: Path) -> dict[str, Any]:
@@ -182,9 +180,7 @@ def _load_table(spec: DatasetSpec, default_condition: str) -> _Loaded:
     return _Loaded(spec, counts, bad=[BadRow(**row) for row in meta["bad"]], table=table)
 
 
-def _load(
-    spec: DatasetSpec, default_condition: str, keep: Callable[[list[Example]], None] | None = None
-) -> _Loaded:
+def _load(spec: DatasetSpec, default_condition: str, keep: Callable[[list[Example]], None] | None = None) -> _Loaded:
     """Read a data set. The examples of each good row are passed to `keep`, by default into the list `good`."""
     rows = read_rows(spec.path, name=spec.name, split=spec.split, data_files=spec.data_files, revision=spec.revision)
     condition = default_condition if spec.condition is None else spec.condition
@@ -308,7 +304,9 @@ def _choose(data: _Loaded, seed: int) -> Sequence[Example]:
     if rest:
         sources = [row[0].source for row in data.good] if table is None else table.sources()
         ranked = sorted(range(good), key=lambda index: _rank(sources[index], seed))
-    rows = np.concatenate((np.tile(np.arange(good), copies), np.array(sorted(ranked[:rest]), np.int64))).astype(np.int64)
+    rows = np.concatenate((np.tile(np.arange(good), copies), np.array(sorted(ranked[:rest]), np.int64))).astype(
+        np.int64
+    )
     if not len(rows):
         share = f" at `fraction` {data.spec.fraction:g}" if good else ""
         raise UserError(f"no example from {data.spec.path}{share}. Fix its rows, raise `fraction`, or leave it out.")
@@ -323,44 +321,6 @@ def _count_conditions(examples: Sequence[Example]) -> dict[str, int]:
 
 def _rank(source: str, seed: int) -> bytes:
     return blake2b(f"{seed} {source.rsplit('/', 1)[-1]}".encode(), digest_size=16).digest()
-
-
-def drawn(replay: Sequence[Example], share: float, others: int, seed: int) -> Sequence[Example]:
-    """Draw replay examples up to a share of the whole mixture. Every example is drawn once before any is drawn again.
-
-    Args:
-        replay: examples to draw from.
-        share: fraction of all examples, replay included, that are replay; 0 to below 1.
-        others: number of examples that are not replay.
-        seed: seed of the draw.
-    """
-    wanted = round(others * share / (1 - share))
-    copies, rest = divmod(wanted, len(replay))
-    drawn = [*range(len(replay))] * copies + random.Random(seed).sample(range(len(replay)), rest)
-    return replay.select(replay.indices[drawn]) if isinstance(replay, Examples) else [replay[index] for index in drawn]
-
-
-def split_by_content(examples: Sequence[Example], fraction: float) -> tuple[Sequence[Example], Sequence[Example]]:
-    """Split examples into training and held-out ones.
-
-    The split depends only on a hash of the first message that is not a system message. All turns of a conversation and
-    all repetitions of a prompt are therefore on the same side, in every run.
-
-    Args:
-        examples: examples to split.
-        fraction: share to hold out, 0 to 1; met to within sampling error.
-
-    Returns:
-        The training examples and the held-out examples, both in the given order.
-    """
-    limit = math.ceil(fraction * 2**64)
-    if isinstance(examples, Examples):
-        held_out = examples.column("split") < limit if limit < 2**64 else np.ones(len(examples), bool)
-        return examples.select(examples.indices[~held_out]), examples.select(examples.indices[held_out])
-    sides: tuple[list[Example], list[Example]] = ([], [])
-    for example in examples:
-        sides[split_hash(example) < limit].append(example)
-    return sides
 
 
 def check_columns(columns: Mapping[str, str]) -> None:

@@ -183,7 +183,9 @@ class RowTable:
         counts = _flat(table, "turns", lengths=True)
         self._turns = _flat(table, "turns")  # (examples,)
         self.content = _flat(table, "content")  # (examples,)
-        self._starts = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))  # (records + 1,): the first example of each
+        self._starts = np.concatenate(
+            ([0], np.cumsum(counts, dtype=np.int64))
+        )  # (records + 1,): the first example of each
         self.record = np.repeat(np.arange(len(counts), dtype=np.int32), counts)  # (examples,)
         self.split = table.column("split").to_numpy()  # (records,)
         encoded = table.column("condition").combine_chunks().dictionary_encode()
@@ -274,7 +276,9 @@ class Examples(Sequence[Example]):
                 yield from self.tables[owners[part[0]]].read(places[part])
 
     def __add__(self, others: Examples) -> Examples:
-        return Examples([*self.tables, *others.tables], np.concatenate((self.indices, others.indices + self._offsets[-1])))
+        return Examples(
+            [*self.tables, *others.tables], np.concatenate((self.indices, others.indices + self._offsets[-1]))
+        )
 
     def select(self, indices: np.ndarray) -> Examples:
         """Return the examples of these indices, counted as `indices` counts them."""
@@ -292,7 +296,9 @@ class Examples(Sequence[Example]):
 
     def count_conditions(self) -> dict[str, int]:
         """Return the number of examples by condition, the most frequent first, and of equally many the first to occur."""
-        names = np.concatenate([np.array(table.conditions, object)[table.condition[table.record]] for table in self.tables])
+        names = np.concatenate(
+            [np.array(table.conditions, object)[table.condition[table.record]] for table in self.tables]
+        )
         found: dict[str, tuple[int, int]] = {}
         for name in set(names.tolist()):
             of_name = np.flatnonzero((names == name)[self.indices])

@@ -67,9 +67,7 @@ class Dropped:
 
 # Patterns of pre-tokenizers that begin a word at each single space between two characters that are not white space:
 # no alternative has a space except as its first character, and only runs of white space look ahead.
-_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+_PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 WORD_PATTERNS = tuple(_PATTERN.format(number) for number in (r"\p{N}", r"\p{N}{1,3}"))  # of Qwen 2 and Llama 3
 _WORD_START = re.compile(r" (?<=\S )(?=\S)")  # white space here includes all that the patterns call white space
 _PROBE = "It's 3.14 x 1,000 = 3140!  two\t spaces \n\n line \xa0end ' 's 12345 \"q\" a\u0301 \u0301b 日本 語 don'T \x1f x\x85 y (z) --w"
@@ -96,7 +94,13 @@ class DocumentEncoder:
         self._type: Any = np.uint16 if max(renderer.encoder.get_vocab().values()) < 2**16 else np.uint32
         ids = pa.uint16() if self._type is np.uint16 else pa.uint32()
         number, text = pa.int32(), pa.string()
-        columns = {"input_ids": pa.list_(ids), "prefix_length": number, "length": number, "condition": text, "source": text}
+        columns = {
+            "input_ids": pa.list_(ids),
+            "prefix_length": number,
+            "length": number,
+            "condition": text,
+            "source": text,
+        }
         self.schema = pa.schema(list(columns.items()))
         self._first: dict[str, bytes] = {}  # ids of words at the start of a text
         self._words: dict[str, bytes] = {}  # ids of words after a space, which is part of the word
@@ -119,9 +123,13 @@ class DocumentEncoder:
         ids: dict[int | str, bytes] = {part: self._type(part).tobytes() for part in parts if isinstance(part, int)}
         ids.update(zip(texts, encoded, strict=True))
         prefixes = [b"".join([ids[part] for part in parts]) for parts in prompts]
-        documents = [prefix + b"".join([ids[part] for part in parts]) for prefix, parts in zip(prefixes, answers, strict=True)]
+        documents = [
+            prefix + b"".join([ids[part] for part in parts]) for prefix, parts in zip(prefixes, answers, strict=True)
+        ]
         size = np.dtype(self._type).itemsize
-        prefix_lengths, lengths = (np.array([len(part) // size for part in list_], np.int32) for list_ in (prefixes, documents))
+        prefix_lengths, lengths = (
+            np.array([len(part) // size for part in list_], np.int32) for list_ in (prefixes, documents)
+        )
         offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
         values = np.frombuffer(b"".join(documents), self._type)
         columns = [
@@ -304,7 +312,11 @@ def tokenized(
         UserError: as in `tokenize`.
     """
     datasets: dict[str, Dataset] = {}
-    sequences = {name: examples for name, examples in (("train", run.train), ("eval", run.held_out)) if examples or name == "train"}
+    sequences = {
+        name: examples
+        for name, examples in (("train", run.train), ("eval", run.held_out))
+        if examples or name == "train"
+    }
     renderer = get_renderer(tokenizer)
     on_disk = [examples for examples in sequences.values() if isinstance(examples, Examples)]
     stored = TokenTables(renderer, on_disk)

@@ -316,7 +316,9 @@ class Stabilised(WholeStepMetrics, FullySharded):
         sampler = super()._get_train_sampler(*args, **kwargs)
         if isinstance(sampler, LengthGroupedSampler) and not isinstance(sampler.lengths, list):
             rows = args[0] if args and args[0] is not None else self.train_dataset
-            sampler.lengths = read_lengths(rows, self.args.length_column_name).tolist()  # a lazy column is 60 times slower
+            sampler.lengths = read_lengths(
+                rows, self.args.length_column_name
+            ).tolist()  # a lazy column is 60 times slower
         shuffles = isinstance(sampler, LengthGroupedSampler | RandomSampler) or (
             isinstance(sampler, RepeatSampler) and sampler.shuffle
         )
