@@ -55,7 +55,7 @@ def hash_key(*parts: Any) -> str:
 @lru_cache
 def _code() -> list[str]:
     package = Path(__file__).parent.parent
-    files = sorted([*(package / "data").glob("*.py"), package / "rendering.py"])
+    files = sorted([*package.glob("*.py"), *(package / "data").glob("*.py")])
     digest = sha256(b"".join([file.read_bytes() for file in files])).hexdigest()
     return [__version__, digest, *(f"{name} {metadata.version(name)}" for name in ("tokenizers", "pyarrow"))]
 
@@ -162,7 +162,7 @@ _held: int | None = None  # descriptor of the lock that this process holds
 
 
 def touch() -> None:
-    """Tell the processes that wait for this one that it makes progress."""
+    """Show the waiting processes that this process makes progress."""
     if _held is not None:
         os.utime(_held)
 
@@ -172,7 +172,7 @@ def _locked(target: Path, what: str) -> Iterator[None]:
     """Hold the lock of an entry; wait for a process that holds it."""
     global _held
     path = target.with_suffix(".lock")
-    start, told = time.monotonic(), False
+    start, reported = time.monotonic(), False
     while not is_main() and not path.exists() and not target.exists() and time.monotonic() - start < GRACE:
         time.sleep(POLL)
     handle, before = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), _held
@@ -184,9 +184,9 @@ def _locked(target: Path, what: str) -> Iterator[None]:
                     f"another process ({_owner(handle)}) prepares {what} and has made no progress for {idle / 60:.0f} minutes. "
                     f"End it, or set {VARIABLE} to another folder."
                 )
-            if not told:
+            if not reported:
                 say(f"waiting for another process ({_owner(handle)}), which prepares {what}")
-                told = True
+                reported = True
             time.sleep(POLL)
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
@@ -233,13 +233,13 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Return all entries, the last used first."""
-    found = []
+    result = []
     for folder in cache_folder().glob("*"):
         if folder.is_dir():
             meta, size = _read(folder), sum(file.stat().st_size for file in folder.glob("*"))
             whole = meta is not None and not folder.name.startswith(".")
-            found.append(Entry(folder, (meta or {}).get("what", "unfinished"), size, folder.stat().st_mtime, whole))
-    return sorted(found, key=lambda entry: -entry.used)
+            result.append(Entry(folder, (meta or {}).get("what", "unfinished"), size, folder.stat().st_mtime, whole))
+    return sorted(result, key=lambda entry: -entry.used)
 
 
 def clear(chosen: Sequence[Entry]) -> None:

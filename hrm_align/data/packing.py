@@ -77,14 +77,15 @@ def pack(documents: Dataset, max_length: int) -> Dataset:
     """Pack tokenized documents into rows.
 
     Args:
-        documents: data set with the columns `input_ids`, `prefix_length` and `length`, as `tokenize` returns it.
+        documents: data set with the columns `input_ids` and `prefix_length`, as `tokenize` returns it.
         max_length: tokens per row.
 
     Returns:
-        A data set with the columns `documents` (list of lists of ids) and `prefix_lengths` (list of int), with one
+        A data set that reads token ids when a row is taken, with the columns `documents` (list of lists of ids) and `prefix_lengths` (list of int), with one
         entry per document, and `length` (tokens in the row).
     """
-    lengths = read_lengths(documents)
+    has_lengths = "length" in documents.column_names
+    lengths = read_lengths(documents) if has_lengths else np.array([len(ids) for ids in documents["input_ids"][:]])
     rows = best_fit(lengths, max_length)
     totals = [int(lengths[row].sum()) for row in rows]
     # Each row has the places of its documents, whose ids are read when a batch is made.

@@ -299,12 +299,12 @@ class Examples(Sequence[Example]):
         names = np.concatenate(
             [np.array(table.conditions, object)[table.condition[table.record]] for table in self.tables]
         )
-        found: dict[str, tuple[int, int]] = {}
+        ranks: dict[str, tuple[int, int]] = {}
         for name in set(names.tolist()):
             of_name = np.flatnonzero((names == name)[self.indices])
             if len(of_name):
-                found[name] = (-len(of_name), int(of_name[0]))
-        return {name: -found[name][0] for name in sorted(found, key=found.__getitem__)}
+                ranks[name] = (-len(of_name), int(of_name[0]))
+        return {name: -ranks[name][0] for name in sorted(ranks, key=ranks.__getitem__)}
 
 
 def concatenated(parts: Iterable[Examples]) -> Examples:

@@ -240,9 +240,9 @@ def usable(
         if rows.any():
             dropped.counts[reason] = int(rows.sum())
             dropped.sources[reason] = [sources[i].as_py() for i in chosen[np.flatnonzero(rows)[:NAMED_ROWS]]]
-    kept = chosen[(lengths > 0) & (lengths <= max_length)]
-    _check_dropped(len(kept), dropped, max_length, max_dropped_fraction)
-    return documents.select(kept), dropped
+    usable_rows = chosen[(lengths > 0) & (lengths <= max_length)]
+    _check_dropped(len(usable_rows), dropped, max_length, max_dropped_fraction)
+    return documents.select(usable_rows), dropped
 
 
 def _check_dropped(n_used: int, dropped: Dropped, max_length: int, limit: float) -> None:

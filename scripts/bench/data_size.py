@@ -82,23 +82,22 @@ ARMS = {
     "trl1": lambda path: with_trl(path, 1),
     "trl2": lambda path: with_trl(path, 2),
 }
-_started = 0.0
+_started = _used = 0.0
 
 
 def start() -> None:
     """Begin to count the time of an arm."""
-    global _started
-    _started = time.perf_counter()
+    global _started, _used
+    _started, _used = time.perf_counter(), _cpu()
 
 
 def run_arm(name: str, path: str) -> None:
     """Run one arm in this process, and print its figures as JSON."""
-    before = _cpu()
     rows = ARMS[name](path)
     seconds = time.perf_counter() - _started
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     memory = {key: int(status[key].split()[0]) // 1024 for key in ("RssAnon", "VmHWM")}
-    print(json.dumps({"rows": rows, "seconds": seconds, "cpu": _cpu() - before, **memory}))
+    print(json.dumps({"rows": rows, "seconds": seconds, "cpu": _cpu() - _used, **memory}))
 
 
 def _cpu() -> float:
@@ -131,8 +130,12 @@ def main() -> None:
                 print(arm, figures[arm][-1], file=sys.stderr, flush=True)
     print(f"{'arm':<8}{'rows/s':>10}{'cpu s':>8}{'RssAnon MB':>12}{'peak MB':>9}")
     for arm, runs in figures.items():
-        rate, cpu = (statistics.median(values) for values in ([r["rows"] / r["seconds"] for r in runs], [r["cpu"] for r in runs]))
-        print(f"{arm:<8}{rate:>10,.0f}{cpu:>8.1f}{max(r['RssAnon'] for r in runs):>12,}{max(r['VmHWM'] for r in runs):>9,}")
+        rate, cpu = (
+            statistics.median(values) for values in ([r["rows"] / r["seconds"] for r in runs], [r["cpu"] for r in runs])
+        )
+        print(
+            f"{arm:<8}{rate:>10,.0f}{cpu:>8.1f}{max(r['RssAnon'] for r in runs):>12,}{max(r['VmHWM'] for r in runs):>9,}"
+        )
     for arm in arms[1:]:
         ratios = sorted(b["seconds"] / a["seconds"] for a, b in zip(figures[arms[0]], figures[arm], strict=True))
         print(f"{arms[0]} / {arm}: {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
@@ -147,7 +150,14 @@ def _in_process(arm: str, data: str, own: Path, base: str | None) -> dict[str, A
     tree = base if arm == "base" and base else str(Path(__file__).parents[2])
     caches = {"HRM_ALIGN_CACHE": str(own / "cache"), "HF_DATASETS_CACHE": str(own / "huggingface")}
     words = [sys.executable, __file__, "--arm", arm, "--data", data]
-    done = subprocess.run(words, env=os.environ | caches | {"PYTHONPATH": tree}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True)
+    done = subprocess.run(
+        words,
+        env=os.environ | caches | {"PYTHONPATH": tree},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        text=True,
+    )
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return figures
 
