@@ -152,7 +152,7 @@ def test_what_is_unchanged_is_not_read_again(tmp_path, tokenizer, monkeypatch):
         again = RunData(load_examples([DatasetSpec(str(path), fraction=1)], seed=9, on_disk=True)[0], [])
         assert len(tokenized(again, settings, tokenizer, 30)[0]) == 20
     assert len(reads) == 1
-    load_examples([DatasetSpec(str(path), condition="cot")], on_disk=True)
+    load_examples([DatasetSpec(str(path))], default_condition="cot", on_disk=True)
     assert len(reads) == 2
     path.write_text("".join(lines[:-1]) + lines[-1].replace("sun", "sum"))
     assert load_examples([DatasetSpec(str(path))], on_disk=True)[0][-1].answer.content == "sum"
