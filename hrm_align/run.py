@@ -252,8 +252,10 @@ def read_data(data: DataArguments, seed: int, quarantine: Path | None) -> RunDat
             )
     if data.replay_datasets:
         replay = drawn(load(data.replay_specs(), "replay"), data.replay_fraction, len(train), seed)
-        both = isinstance(train, Examples) and isinstance(replay, Examples)
-        train = train + replay if both else [*train, *replay]
+        if isinstance(train, Examples) and isinstance(replay, Examples):
+            train = train + replay
+        else:
+            train = [*train, *replay]
         counts["replay"]["share"] = data.replay_fraction
     guard = {spec.path: load([spec], f"guard_{number}") for number, spec in enumerate(data.guard_specs(), start=1)}
     return RunData(train, held_out, guard, counts)

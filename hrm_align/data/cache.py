@@ -36,6 +36,9 @@ META = "meta.json"
 POLL = 0.1  # seconds between two looks at a lock
 GRACE = 10.0  # seconds for which the other processes leave an entry to the main process, which shows its progress
 STALLED = 900.0  # seconds without progress of the process that writes an entry, after which the others give up
+LARGE = (
+    1 << 24
+)  # bytes; for a smaller entry the free space is not looked at before, because a failed write says the same
 RACY = 2.0  # a file changed so few seconds before it was hashed may change again without another time stamp
 
 
@@ -128,7 +131,7 @@ def _publish(target: Path, what: str, needed: int, write: Callable[[Path], dict[
     partial = target.with_name(f".{target.name}.{socket.gethostname()}.{os.getpid()}.partial")
     partial.mkdir()
     try:
-        if needed:
+        if needed > LARGE:
             check_space(partial, needed)
         meta = write(partial)
         sizes = {file.name: file.stat().st_size for file in partial.iterdir()}
