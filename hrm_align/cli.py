@@ -60,6 +60,7 @@ COMMANDS = {
         "list, merge or compare adapters: list DIR | merge A --to DIR | compare A B",
     ),
     "runs": ("hrm_align.commands.runs", "list runs, or compare them: list [FOLDER] | compare RUN RUN ..."),
+    "cache": ("hrm_align.commands.cache", "list or remove the rows that runs have prepared: list | clear [KEY ...]"),
     "doctor": ("hrm_align.commands.doctor", "check a checkpoint, and fix what can be fixed: MODEL [--fix]"),
     "rewards": (
         "hrm_align.commands.rewards",

@@ -113,6 +113,8 @@ class Stage:
         if now < self._due:
             return
         detail = f"{self._done:,}" + (f" of {self._total:,}" if self._total is not None else "") + f" {self.unit}"
+        if self.seconds > LONG:
+            detail += f", {self._done / self.seconds:,.0f} a second"
         if is_terminal():
             self._bar = self._bar or Bar(self.what, self._total)
             self._bar.update(self._done, detail)

@@ -91,6 +91,9 @@ def parse_condition(condition: str) -> tuple[str, ...]:
     return tags
 
 
+Parts = list[int | str]  # a rendered prompt or answer: control ids, and the texts between them
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A rendered training document.
@@ -133,26 +136,42 @@ class Renderer:
 
     def prompt(self, messages: str | Iterable[Message | Mapping[str, Any]], condition: str) -> list[int]:
         """Render the prefix, from `<|im_start|>` to `<|im_end|>`. Arguments and errors are those of `render_prompt`."""
+        return self._ids(self.prompt_parts(messages, condition))
+
+    def prompt_parts(self, messages: str | Iterable[Message | Mapping[str, Any]], condition: str) -> Parts:
+        """Return the prefix as control ids and texts, which `plain` encodes one by one. Arguments are those of `prompt`."""
         turns = _as_messages(messages)
         if not any(turn.content.strip() for turn in turns if turn.role != "assistant"):
             raise UserError("empty prompt. Add a system, user or tool message that is not empty.")
-        ids: list[int] = []
+        parts: Parts = []
         opening = [self._id(CONDITION_TOKENS[tag]) for tag in parse_condition(condition)]
         for turn in turns:
             if turn.role == "assistant":
-                ids += [self._id(BOX_START), *self._answer(turn), self.response_end_id]
+                parts += [self.layout.answer_start, *self.response_parts(turn)]
                 continue
-            ids += [self._id(IM_START), *opening, *self._input_text(turn)]
+            tags = (self._id(TOOL_RESPONSE), self._id(TOOL_RESPONSE_END)) if turn.role == "tool" else None
+            parts += [
+                self.layout.message_start,
+                *opening,
+                *((tags[0], turn.content, tags[1]) if tags else (turn.content,)),
+            ]
             opening = []
         if turns[0].role == "assistant":
             raise UserError("the conversation opens with an assistant message. Put a system or user message first.")
-        return [*ids, self.prefix_end_id]
+        return [*parts, self.prefix_end_id]
 
     def response(self, answer: str | Message | Mapping[str, Any]) -> list[int]:
         """Render an answer and `<|box_end|>`: the token ids that the model generates."""
         message = Message("assistant", answer) if isinstance(answer, str) else answer
-        message = message if isinstance(message, Message) else Message.of(message)
-        return [*self._answer(message), self.response_end_id]
+        return self._ids(self.response_parts(message))
+
+    def response_parts(self, answer: Message | Mapping[str, Any]) -> Parts:
+        """Return an answer and `<|box_end|>` as control ids and texts, which `encoder` encodes one by one."""
+        message = answer if isinstance(answer, Message) else Message.of(answer)
+        parts: Parts = [message.content]
+        for call in message.tool_calls:
+            parts += [self._id(TOOL_CALL), tool_call_text(call), self._id(TOOL_CALL_END)]
+        return [*parts, self.response_end_id]
 
     def document(
         self,
@@ -171,16 +190,8 @@ class Renderer:
             ids = ids[: ids.index(stop)] if stop in ids else ids
         return self.encoder.decode(ids, skip_special_tokens=False)
 
-    def _input_text(self, message: Message) -> list[int]:
-        if message.role != "tool":
-            return self.plain(message.content)
-        return [self._id(TOOL_RESPONSE), *self.plain(message.content), self._id(TOOL_RESPONSE_END)]
-
-    def _answer(self, message: Message) -> list[int]:
-        ids = self.plain(message.content)
-        for call in message.tool_calls:
-            ids += [self._id(TOOL_CALL), *self.plain(tool_call_text(call)), self._id(TOOL_CALL_END)]
-        return ids
+    def _ids(self, parts: Parts) -> list[int]:
+        return [id for part in parts for id in (self.plain(part) if isinstance(part, str) else (part,))]
 
     def _id(self, name: str) -> int:
         try:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from datasets import disable_progress_bars as disable_datasets_bars
@@ -34,8 +35,10 @@ from transformers.utils.logging import disable_progress_bar as disable_transform
 from hrm_align.config.arguments import DataArguments
 from hrm_align.config.parser import resolved
 from hrm_align.data.damage import describe_damage
-from hrm_align.data.dataset import DatasetSpec, drawn, load_examples, split_by_content
+from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example, RunData, to_rows
+from hrm_align.data.splits import drawn, split_by_content
+from hrm_align.data.table import Examples
 from hrm_align.errors import Interrupted, Preempted, RunError, UserError, join_names
 from hrm_align.estimates.batch import settle_batch
 from hrm_align.export.hub import FinalPush
@@ -215,13 +218,14 @@ def read_data(data: DataArguments, seed: int, quarantine: Path | None) -> RunDat
     """
     counts: dict[str, Any] = {}
 
-    def load(specs: Sequence[DatasetSpec], name: str) -> list[Example]:
+    def load(specs: Sequence[DatasetSpec], name: str) -> Sequence[Example]:
         examples, loaded = load_examples(
             specs,
             default_condition=data.condition,
             seed=seed,
             max_bad_fraction=data.max_bad_fraction,
             quarantine=None if quarantine is None else quarantine / f"quarantine_{name}.jsonl",
+            on_disk=True,
         )
         counts[name] = loaded.to_dict()
         for line in loaded.describe_unused():
@@ -249,7 +253,8 @@ def read_data(data: DataArguments, seed: int, quarantine: Path | None) -> RunDat
                 "their first message: use another fraction, or name held-out rows in eval_datasets."
             )
     if data.replay_datasets:
-        train += drawn(load(data.replay_specs(), "replay"), data.replay_fraction, len(train), seed)
+        replay = drawn(load(data.replay_specs(), "replay"), data.replay_fraction, len(train), seed)
+        train = train + replay if isinstance(train, Examples) and isinstance(replay, Examples) else [*train, *replay]
         counts["replay"]["share"] = data.replay_fraction
     guard = {spec.path: load([spec], f"guard_{number}") for number, spec in enumerate(data.guard_specs(), start=1)}
     return RunData(train, held_out, guard, counts)
@@ -262,14 +267,20 @@ def find_eval_problems(run: RunData, args: TrainingArguments) -> list[str]:
         warnings.append(
             f"Nothing evaluates the {len(run.held_out)} held-out documents: add --eval_strategy steps --eval_steps 100."
         )
-    train_keys = {*map(_content_key, run.train)}
-    overlap = sum(_content_key(example) in train_keys for example in run.held_out)
+    overlap = _count_overlap(run.train, run.held_out) if run.held_out else 0
     if overlap:
         warnings.append(
             f"{overlap} of {len(run.held_out)} held-out documents are also in the training set, so their scores mean little: "
             "remove them from one of the two sets."
         )
     return warnings
+
+
+def _count_overlap(train: Sequence[Example], held_out: Sequence[Example]) -> int:
+    if isinstance(train, Examples) and isinstance(held_out, Examples):
+        return int(np.isin(held_out.column("content"), train.column("content")).sum())
+    train_keys = {*map(_content_key, train)}
+    return sum(_content_key(example) in train_keys for example in held_out)
 
 
 def _content_key(example: Example) -> tuple[str, ...]:

@@ -27,6 +27,12 @@ def _alone(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    """Give each test an empty cache of prepared rows."""
+    monkeypatch.setenv("HRM_ALIGN_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
 

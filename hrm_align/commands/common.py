@@ -243,7 +243,8 @@ def read_counted(
         parse_condition(condition)
     default = DEFAULT_CONDITION if condition is None else condition
     specs = [DatasetSpec.from_dict(entry) for entry in entries]
-    return load_examples(specs, default_condition=default, max_bad_fraction=max_bad_fraction)
+    examples, counts = load_examples(specs, default_condition=default, max_bad_fraction=max_bad_fraction)
+    return [*examples], counts
 
 
 def describe_left_out(counts: DataCounts) -> list[str]:

@@ -170,7 +170,7 @@ class DryRun(Run):
              "is slower than the others, so this is an upper estimate.")  # fmt: skip
 
 
-def _sample(examples: list[Example], most: int) -> list[Example]:
+def _sample(examples: Sequence[Example], most: int) -> Sequence[Example]:
     """Return at most so many examples, drawn evenly and in their order."""
     if len(examples) <= most:
         return examples

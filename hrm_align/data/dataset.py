@@ -1,33 +1,34 @@
-"""Data sets: read rows, check them against a schema, mix data sets in the requested fractions, hold out examples.
-
-Examples are held out by a hash of their content, so that copies of a row are either all trained on or all held out.
-"""
+"""Data sets: read rows, check them against a schema, and mix data sets in the requested fractions."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from hrm_align.data.cache import file_hash, hash_key, prepared
 from hrm_align.data.columns import ColumnCheck, check_ignored, drop_ignored
 from hrm_align.data.damage import DamageReport
 from hrm_align.data.examples import DataCounts, DatasetCounts, Example
 from hrm_align.data.fingerprints import FORMAT_DEPENDENT, parse_cell, same_in_all_formats
-from hrm_align.data.named_readers import FORMATS, NAMED_READERS, suggest_reader
+from hrm_align.data.named_readers import FORMATS, NAMED_READERS, files_beside, suggest_reader
 from hrm_align.data.readers import BadRow, Row, make_bad_row
 from hrm_align.data.schemas import COLUMNS, OPTIONAL, SCHEMAS, RowError, detect_format, nearest_column
 from hrm_align.data.sources import DataFiles, local_files, read_rows
+from hrm_align.data.table import ROWS, Examples, NotStorable, RowTable, RowWriter, concatenated
 from hrm_align.errors import UserError
-from hrm_align.progress import stage
+from hrm_align.progress import say, stage
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
 VOTING_ROWS = 100  # readable rows at the start of a data set; the schema that most of them fit is chosen
@@ -107,13 +108,15 @@ class DatasetSpec:
 
 @dataclass
 class _Loaded:
-    """Rows of one data set: the examples of each good row, the bad rows, and the columns that are not read."""
+    """Rows of one data set: the examples of each good row, in a list or in a table on disk, the bad rows, and the error about columns
+    that carry meaning and are not read ("" if there is none)."""
 
     spec: DatasetSpec
     counts: DatasetCounts
-    columns: ColumnCheck
     good: list[list[Example]] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
+    table: RowTable | None = None
+    unread: str = ""
 
 
 def load_examples(
@@ -123,7 +126,8 @@ def load_examples(
     seed: int = 0,
     max_bad_fraction: float | None = None,
     quarantine: str | os.PathLike[str] | None = None,
-) -> tuple[list[Example], DataCounts]:
+    on_disk: bool = False,
+) -> tuple[Sequence[Example], DataCounts]:
     """Read and mix data sets.
 
     Args:
@@ -134,9 +138,11 @@ def load_examples(
             setting: the error then does not suggest it.
         quarantine: JSONL file for all bad rows: `{"source", "reason", "text"}`. The file is written before an error is
             raised; an existing file is emptied if no row is bad.
+        on_disk: keep the examples in tables of the cache (`hrm_align.data.cache`), which are read again instead of the files as
+            long as the files and these settings are the same. Data sets of the Hub are kept in memory all the same.
 
     Returns:
-        The examples, data set after data set, in the order of their rows; and the counts.
+        The examples, data set after data set, in the order of their rows, as a list or as `Examples`; and the counts.
 
     Raises:
         UserError: for too many bad rows; columns that carry meaning and are not read; a missing, unreadable or empty data set; or
@@ -145,24 +151,51 @@ def load_examples(
     parse_condition(default_condition)
     if not specs:
         raise UserError("no data set given. Name at least one in `datasets`.")
-    loaded = [_load(spec, default_condition) for spec in specs]
+    try:
+        loaded = [(_load_table if on_disk else _load)(spec, default_condition) for spec in specs]
+    except NotStorable:
+        loaded = [_load(spec, default_condition) for spec in specs]
     counts = DataCounts([data.counts for data in loaded])
     bad = [row for data in loaded for row in data.bad]
     if quarantine is not None:
         _write_quarantine(Path(quarantine), bad)
-    if unread := [text for data in loaded if (text := data.columns.describe(data.spec.path, data.counts.format))]:
+    if unread := [data.unread for data in loaded if data.unread]:
         raise UserError("\n".join(unread) + (f"\n{describe_bad(bad, counts.rows_read)}" if bad else ""))
     check_bad_rows(bad, counts.rows_read, max_bad_fraction, quarantine)
-    examples: list[Example] = []
-    for data in loaded:
-        chosen = _choose(data, seed)
-        data.counts.examples = len(chosen)
-        data.counts.conditions = dict(Counter(example.condition for example in chosen).most_common())
-        examples += chosen
-    return examples, counts
+    chosen = [_choose(data, seed) for data in loaded]
+    for data, examples in zip(loaded, chosen, strict=True):
+        data.counts.examples, data.counts.conditions = len(examples), _count_conditions(examples)
+    parts = [examples for examples in chosen if isinstance(examples, Examples)]
+    return (concatenated(parts) if len(parts) == len(chosen) else [*chain.from_iterable(chosen)]), counts
 
 
-def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
+def _load_table(spec: DatasetSpec, default_condition: str) -> _Loaded:
+    """Load a data set into a table of the cache, or map the table. Raises NotStorable if a table cannot hold its rows."""
+    files = local_files(os.path.expanduser(spec.path), spec.split, spec.data_files)
+    if files is None:
+        raise NotStorable(spec.path)
+    read = [*files, *files_beside(spec.format, files)]
+    key = hash_key(
+        "rows", asdict(spec) | {"fraction": 1}, default_condition, [(file, file_hash(file)) for file in read]
+    )
+    is_new = False
+
+    def write(folder: Path) -> dict[str, Any]:
+        nonlocal is_new
+        is_new, writer = True, RowWriter(folder / ROWS)
+        with closing(writer):
+            data = _load(spec, default_condition, writer.add)
+        return {"counts": asdict(data.counts), "bad": [asdict(row) for row in data.bad], "unread": data.unread}
+
+    folder, meta = prepared(key, spec.path, 2 * sum(map(os.path.getsize, files)), write)
+    counts, table = DatasetCounts(**meta["counts"]), RowTable.open(folder, spec.path)
+    if not is_new:
+        say(f"{spec.path}: {counts.rows_read:,} rows that were prepared before")
+    return _Loaded(spec, counts, bad=[BadRow(**row) for row in meta["bad"]], table=table, unread=meta["unread"])
+
+
+def _load(spec: DatasetSpec, default_condition: str, keep: Callable[[list[Example]], None] | None = None) -> _Loaded:
+    """Read a data set. The examples of each good row are passed to `keep`, by default into the list `good`."""
     rows = read_rows(spec.path, name=spec.name, split=spec.split, data_files=spec.data_files, revision=spec.revision)
     condition = default_condition if spec.condition is None else spec.condition
     head = _head(rows)
@@ -170,8 +203,9 @@ def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
     local = local_files(os.path.expanduser(spec.path), spec.split, spec.data_files) is not None
     ignored = spec.ignore_columns or []
     columns = _column_check(spec, schema)
-    data = _Loaded(spec, DatasetCounts(spec.path, schema, ignored_columns=ignored, local=local), columns)
+    data = _Loaded(spec, DatasetCounts(spec.path, schema, ignored_columns=ignored, local=local))
     content, damage, used = blake2b(digest_size=8), DamageReport(), _used_columns(spec, schema)
+    keep = keep or data.good.append
     with stage(f"reading {spec.path}") as reading:
         for row in reading.track(chain(head, rows)):
             outcome = _to_examples(row, spec, schema, condition)
@@ -185,12 +219,13 @@ def _load(spec: DatasetSpec, default_condition: str) -> _Loaded:
                 data.counts.rows_weight_0 += 1
             else:
                 content.update(_content(row.data, used))
-                data.good.append(outcome)
+                keep(outcome)
                 damage.add(outcome)
+    data.unread = columns.describe(spec.path, schema)
     data.counts.damage, data.counts.rows_damaged = damage.to_dict(), damage.damaged
     data.counts.fingerprint = content.hexdigest()
     data.counts.unused_columns = columns.unused_columns
-    data.counts.rows_read = len(data.good) + len(data.bad) + data.counts.rows_weight_0
+    data.counts.rows_read = damage.rows + len(data.bad) + data.counts.rows_weight_0
     data.counts.rows_bad = len(data.bad)
     data.counts.first_bad = [f"{row.source}: {row.reason}" for row in data.bad[:NAMED_ROWS]]
     data.counts.bad_by_reason = dict(Counter(row.reason.split(":")[0] for row in data.bad).most_common())
@@ -310,61 +345,38 @@ def describe_bad(bad: Sequence[BadRow], rows_read: int) -> str:
     return f"{len(bad):,} of {rows_read:,} rows cannot be used:{first_rows}{more}"
 
 
-def _choose(data: _Loaded, seed: int) -> list[Example]:
+def _choose(data: _Loaded, seed: int) -> Sequence[Example]:
     """Choose rows by `fraction`: whole copies of the data set, then a seeded part of it.
 
     The part has the rows with the smallest hashes. A row's hash does not depend on other rows, other data sets or the
     folder, and a larger fraction chooses a superset of the rows.
     """
+    table, good = data.table, len(data.good) if data.table is None else data.table.rows
     copies = int(data.spec.fraction)
-    rest = round(data.spec.fraction * len(data.good)) - copies * len(data.good)
-    ranked = sorted(range(len(data.good)), key=lambda index: _rank(data.good[index][0].source, seed)) if rest else []
-    rows = data.good * copies + [data.good[index] for index in sorted(ranked[:rest])]
-    if not rows:
-        share = f" at `fraction` {data.spec.fraction:g}" if data.good else ""
+    rest = round(data.spec.fraction * good) - copies * good
+    ranked: list[int] = []
+    if rest:
+        sources = [row[0].source for row in data.good] if table is None else table.sources()
+        ranked = sorted(range(good), key=lambda index: _rank(sources[index], seed))
+    rows = np.concatenate((np.tile(np.arange(good), copies), np.array(sorted(ranked[:rest]), np.int64))).astype(
+        np.int64
+    )
+    if not len(rows):
+        share = f" at `fraction` {data.spec.fraction:g}" if good else ""
         skipped = data.counts.rows_weight_0
         share += f": {skipped:,} of its {data.counts.rows_read:,} rows have weight 0" if skipped else ""
         raise UserError(f"no example from {data.spec.path}{share}. Fix its rows, raise `fraction`, or leave it out.")
-    return [example for row in rows for example in row]
+    return [example for row in rows for example in data.good[row]] if table is None else table.take(rows)
+
+
+def _count_conditions(examples: Sequence[Example]) -> dict[str, int]:
+    if isinstance(examples, Examples):
+        return examples.count_conditions()
+    return dict(Counter(example.condition for example in examples).most_common())
 
 
 def _rank(source: str, seed: int) -> bytes:
     return blake2b(f"{seed} {source.rsplit('/', 1)[-1]}".encode(), digest_size=16).digest()
-
-
-def drawn(replay: Sequence[Example], share: float, others: int, seed: int) -> list[Example]:
-    """Draw replay examples up to a share of the whole mixture. Every example is drawn once before any is drawn again.
-
-    Args:
-        replay: examples to draw from.
-        share: fraction of all examples, replay included, that are replay; 0 to below 1.
-        others: number of examples that are not replay.
-        seed: seed of the draw.
-    """
-    wanted = round(others * share / (1 - share))
-    copies, rest = divmod(wanted, len(replay))
-    return [*replay] * copies + random.Random(seed).sample(replay, rest)
-
-
-def split_by_content(examples: Sequence[Example], fraction: float) -> tuple[list[Example], list[Example]]:
-    """Split examples into training and held-out ones.
-
-    The split depends only on a hash of the first message that is not a system message. All turns of a conversation and
-    all repetitions of a prompt are therefore on the same side, in every run.
-
-    Args:
-        examples: examples to split.
-        fraction: share to hold out, 0 to 1; met to within sampling error.
-
-    Returns:
-        The training examples and the held-out examples, both in the given order.
-    """
-    sides: tuple[list[Example], list[Example]] = ([], [])
-    for example in examples:
-        first = next((m for m in example.messages if m.role != "system"), example.messages[0])
-        digest = sha256(first.content.encode("utf-8", "surrogatepass")).digest()
-        sides[int.from_bytes(digest[:8], "big") < fraction * 2**64].append(example)
-    return sides
 
 
 def check_columns(columns: Mapping[str, str]) -> None:

@@ -187,7 +187,7 @@ class RunData:
         account: row counts and dropped rows, for run/data.json.
     """
 
-    train: list[Example]
-    held_out: list[Example]
-    guard: dict[str, list[Example]] = field(default_factory=dict)
+    train: Sequence[Example]
+    held_out: Sequence[Example]
+    guard: dict[str, Sequence[Example]] = field(default_factory=dict)
     counts: dict[str, Any] = field(default_factory=dict)

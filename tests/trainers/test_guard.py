@@ -6,7 +6,8 @@ import json
 import pytest
 from rich.console import Console
 
-from hrm_align.data.dataset import DatasetSpec, drawn, load_examples
+from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.data.splits import drawn
 from hrm_align.evaluation.evaluate import evaluate
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer

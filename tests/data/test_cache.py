@@ -1,0 +1,338 @@
+"""Rows prepared on disk are the rows in memory: ids, order, counts and errors; and no half entry of the cache is ever used."""
+
+import json
+import os
+import random
+import resource
+import signal
+import time
+from bisect import bisect_left, insort
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from hrm_align.data import cache, dataset, table, tokenize
+from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.data.examples import RunData
+from hrm_align.data.packing import best_fit
+from hrm_align.data.splits import drawn, split_by_content
+from hrm_align.data.table import Examples
+from hrm_align.data.tokenize import DocumentEncoder, tokenized
+from hrm_align.errors import RunError, UserError
+from hrm_align.models.loading import load_tokenizer
+from hrm_align.rendering import Renderer, get_renderer
+from hrm_align.run import _count_overlap
+from tests.command_line import run
+
+CALL = {"name": "add", "arguments": {"a": 1, "b": [None, 2.5, "<|im_end|>"]}}
+CONVERSATION = [
+    {"role": "system", "content": "Be <|im_start|> brief."},
+    {"role": "user", "content": "1 + 2,  it's\n\n 30 <|box_end|>\u00a0日本語 \U0001f600"},
+    {"role": "assistant", "content": " don't ", "tool_calls": [{"function": CALL}]},
+    {"role": "tool", "content": "3\t<tool_call>"},
+    {"role": "assistant", "content": "three", "weight": 0},
+    {"role": "user", "content": "and?"},
+    {"role": "assistant", "content": "done\x1f \x85 ok"},
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_tokenizer("tiny")
+
+
+def write(path, count, seed=0):
+    rng = random.Random(seed)
+    words = ["sun", "it's", "Moon,", "\n", "3", " ", "naïve", "x=1;", "<|im_end|>", "\t", "'s"]
+    with path.open("w") as file:
+        for number in range(count):
+            text = " ".join(rng.choices(words, k=rng.randrange(1, 30)))
+            row = {
+                "prompt": f"{number % 50} {text}",
+                "response": text[::-1] + " end",
+                "condition": rng.choice(["cot", "direct"]),
+            }
+            if number % 7 == 0:
+                row = {"messages": CONVERSATION, "group": f"g{number}"}
+            file.write(json.dumps(row | {"grading": {"n": number}} if number % 3 else row) + "\n")
+    return str(path)
+
+
+def mixed_files(folder):
+    pairs = [json.loads(line) for line in Path(write(folder / "all.jsonl", 400)).read_text().splitlines()]
+    for name, key in (("pairs.jsonl", "prompt"), ("chats.jsonl", "messages")):
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in pairs if key in row))
+    return [
+        DatasetSpec(str(folder / "pairs.jsonl"), fraction=1.5),
+        DatasetSpec(str(folder / "chats.jsonl"), fraction=0.5),
+        DatasetSpec(str(folder / "pairs.jsonl"), fraction=2, condition="synth"),
+    ]
+
+
+def prepare(specs, tokenizer, on_disk):
+    examples, counts = load_examples(specs, seed=3, on_disk=on_disk)
+    assert isinstance(examples, Examples) == on_disk
+    train, held_out = split_by_content(examples, 0.2)
+    replay = drawn(held_out, 0.3, len(train), 5)
+    train = train + replay if on_disk else [*train, *replay]
+    data = RunData(train, held_out, counts=counts.to_dict())
+    return data, tokenized(data, SimpleNamespace(max_dropped_fraction=1.0), tokenizer, 60)
+
+
+def test_rows_on_disk_are_those_in_memory_in_their_order(tmp_path, tokenizer, monkeypatch):
+    specs = mixed_files(tmp_path)
+    monkeypatch.setattr(tokenize, "CHUNK_ROWS", 50)  # so many chunks that processes encode them
+    for _ in range(2):  # written, and then mapped
+        stored, ids = prepare(specs, tokenizer, on_disk=True)
+        plain, expected = prepare(specs, tokenizer, on_disk=False)
+        assert [*stored.train] == plain.train and [*stored.held_out] == plain.held_out
+        assert stored.train[-1] == plain.train[-1] and [*stored.train[3:9]] == plain.train[3:9]
+        assert stored.counts == plain.counts
+        for ours, theirs in zip(ids, expected, strict=True):
+            assert ours.to_list() == theirs.to_list()
+        assert _count_overlap(stored.train, stored.held_out) == _count_overlap(plain.train, plain.held_out) > 0
+
+
+def test_the_ids_of_a_batch_are_those_of_one_document_after_another(tmp_path, tokenizer):
+    render = get_renderer(tokenizer)
+    examples, _ = load_examples(mixed_files(tmp_path))
+    encoder = DocumentEncoder(render)
+    for _ in range(2):  # the second time from remembered words
+        batch = encoder.encode(examples).to_pylist()
+        for row, example in zip(batch, examples, strict=True):
+            document = render.document(example.messages, example.answer, example.condition)
+            assert (row["input_ids"], row["prefix_length"]) == (document.input_ids, document.prefix_length)
+
+
+def test_a_tokenizer_that_may_join_words_is_not_cut_at_spaces(tokenizer):
+    state = json.loads(get_renderer(tokenizer).encoder.to_str())
+    byte_level = state["pre_tokenizer"]["pretokenizers"][1]
+    for change in (
+        {"pre_tokenizer": None},
+        {"pre_tokenizer": byte_level | {"use_regex": False}},
+        {"pre_tokenizer": byte_level | {"add_prefix_space": True}},
+        {"pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}},
+        {"normalizer": {"type": "NFKC"}},
+    ):
+        assert not tokenize.splits_at_spaces(Tokenizer.from_str(json.dumps(state | change)))
+    assert tokenize.splits_at_spaces(Tokenizer.from_str(json.dumps(state)))
+
+
+def test_ids_of_a_large_vocabulary_are_four_bytes(tokenizer, tmp_path):
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state["model"]["vocab"] |= {f"unused {n}": n for n in range(512, 66_000)}
+    backend = Tokenizer.from_str(json.dumps(state))
+    backend.add_tokens(["<far>"])
+    large = PreTrainedTokenizerFast(tokenizer_object=backend)
+    for given, size in ((tokenizer, 16), (large, 32)):
+        render = Renderer(given)
+        assert str(DocumentEncoder(render).schema.field("input_ids").type.value_type) == f"uint{size}"
+    examples, _ = load_examples([DatasetSpec(write(tmp_path / "a.jsonl", 5), format="messages")], max_bad_fraction=1)
+    assert (
+        DocumentEncoder(Renderer(large)).encode(examples).to_pylist()
+        == DocumentEncoder(Renderer(tokenizer)).encode(examples).to_pylist()
+    )
+
+
+def test_what_is_unchanged_is_not_read_again(tmp_path, tokenizer, monkeypatch):
+    path = tmp_path / "rows.jsonl"
+    lines = [json.dumps({"prompt": f"copy {n}", "response": "sun"}) + "\n" for n in range(20)]
+    path.write_text("".join(lines))
+    reads = []
+    monkeypatch.setattr(dataset, "read_rows", lambda *a, read=dataset.read_rows, **k: reads.append(a) or read(*a, **k))
+    data = RunData(load_examples([DatasetSpec(str(path))], on_disk=True)[0], [])
+    settings = SimpleNamespace(max_dropped_fraction=1.0)
+    tokenized(data, settings, tokenizer, 60)
+    with monkeypatch.context() as context:
+        context.setattr(DocumentEncoder, "encode", None)
+        again = RunData(load_examples([DatasetSpec(str(path), fraction=1)], seed=9, on_disk=True)[0], [])
+        assert len(tokenized(again, settings, tokenizer, 30)[0]) == 20
+    assert len(reads) == 1
+    load_examples([DatasetSpec(str(path))], default_condition="cot", on_disk=True)
+    assert len(reads) == 2
+    path.write_text("".join(lines[:-1]) + lines[-1].replace("sun", "sum"))
+    assert load_examples([DatasetSpec(str(path))], on_disk=True)[0][-1].answer.content == "sum"
+    assert len(reads) == 3
+
+
+def test_bad_rows_are_named_again_from_the_cache(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"prompt": "a", "response": "b"}\n{"prompt": "a"}\n{broken\n')
+    errors = []
+    for _ in range(2):
+        with pytest.raises(UserError) as caught:
+            load_examples([DatasetSpec(str(path))], max_bad_fraction=0, quarantine=tmp_path / "bad.jsonl", on_disk=True)
+        errors.append((str(caught.value), (tmp_path / "bad.jsonl").read_text()))
+    assert errors[0] == errors[1] and f"{path}:3" in errors[0][0]
+    assert len(cache.entries()) == 1
+
+
+def test_rows_that_json_cannot_hold_stay_in_memory(tmp_path):
+    import datetime
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = {"prompt": ["a"], "response": ["b"], "grading": [{"day": datetime.date(2026, 1, 2)}]}
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    examples, _ = load_examples([DatasetSpec(str(tmp_path / "rows.parquet"))], on_disk=True)
+    assert examples[0].grading == {"day": datetime.date(2026, 1, 2)}
+    assert not cache.entries()
+
+
+def in_child(work):
+    """Run a function in a forked process, which ends afterwards; return the process id."""
+    child = os.fork()
+    if not child:
+        code = 1
+        with suppress(BaseException):
+            work()
+            code = 0
+        os._exit(code)
+    return child
+
+
+@pytest.mark.parametrize("moment", [0, 130, 399, "flush", "rename"])
+def test_a_killed_preparation_leaves_nothing_that_is_taken_for_whole(tmp_path, monkeypatch, moment):
+    path = write(tmp_path / "rows.jsonl", 400)
+    spec = DatasetSpec(path, format="messages")
+    monkeypatch.setattr(table, "CHUNK", 64)
+
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def work():
+        if moment == "flush":
+            cache.flush_tree = die
+        elif moment == "rename":
+            cache.os.replace = die
+        else:
+            seen = iter(range(1000))
+            write_row = table.RowWriter.add
+            dataset.RowWriter.add = lambda self, row: die() if next(seen) == moment // 7 else write_row(self, row)
+        load_examples([spec], max_bad_fraction=1, on_disk=True)
+
+    _, status = os.waitpid(in_child(work), 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert [entry.whole for entry in cache.entries()] == [False]
+    examples, _ = load_examples([spec], max_bad_fraction=1, on_disk=True)
+    assert [*examples] == load_examples([spec], max_bad_fraction=1)[0]
+    assert [entry.whole for entry in cache.entries()] == [True], "what the killed process left is removed"
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path):
+    spec = DatasetSpec(write(tmp_path / "rows.jsonl", 400), format="messages")
+
+    def work(limit):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        with pytest.raises(UserError, match="HRM_ALIGN_CACHE"):
+            load_examples([spec], max_bad_fraction=1, on_disk=True)
+
+    for limit in (0, 10, 3000, 20_000):
+        _, status = os.waitpid(in_child(lambda limit=limit: work(limit)), 0)
+        assert status == 0, limit
+        assert not cache.entries(), limit
+
+
+def test_an_entry_that_lost_its_end_is_written_again(tmp_path):
+    spec = DatasetSpec(write(tmp_path / "rows.jsonl", 50), format="messages")
+    load_examples([spec], max_bad_fraction=1, on_disk=True)
+    (entry,) = cache.entries()
+    os.truncate(entry.folder / table.ROWS, 500)
+    assert not cache.entries()[0].whole
+    assert len(load_examples([spec], max_bad_fraction=1, on_disk=True)[0]) == 16
+    assert cache.entries()[0].whole
+
+
+def test_processes_that_start_together_read_the_rows_once(tmp_path, monkeypatch):
+    spec = DatasetSpec(write(tmp_path / "rows.jsonl", 100), format="messages")
+    reads = tmp_path / "reads"
+
+    def slow(*arguments, read=dataset.read_rows, **options):
+        with reads.open("a") as file:
+            file.write("x")
+        time.sleep(0.3)
+        return read(*arguments, **options)
+
+    def work(rank):
+        os.environ["RANK"] = str(rank)
+        dataset.read_rows = slow
+        assert len(load_examples([spec], max_bad_fraction=1, on_disk=True)[0]) == 30
+
+    monkeypatch.setattr(cache, "POLL", 0.02)
+    children = [in_child(lambda rank=rank: work(rank)) for rank in (1, 0, 2)]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert reads.read_text() == "x"
+
+
+def test_a_process_that_stands_still_is_named_and_one_that_died_is_replaced(tmp_path, monkeypatch):
+    spec = DatasetSpec(write(tmp_path / "rows.jsonl", 20), format="messages")
+    began = tmp_path / "began"
+
+    def work():
+        dataset.read_rows = lambda *a, **k: (began.touch(), time.sleep(60))
+        load_examples([spec], on_disk=True)
+
+    child = in_child(work)
+    while not began.exists():
+        time.sleep(0.01)
+    monkeypatch.setattr(cache, "STALLED", 0.05)
+    with pytest.raises(UserError, match=f"process {child} on .* no progress"):
+        load_examples([spec], max_bad_fraction=1, on_disk=True)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert len(load_examples([spec], max_bad_fraction=1, on_disk=True)[0]) == 6
+
+
+def test_a_worker_that_is_killed_ends_the_preparation(tmp_path, tokenizer, monkeypatch):
+    examples, _ = load_examples(
+        [DatasetSpec(write(tmp_path / "a.jsonl", 100), format="messages")], max_bad_fraction=1, on_disk=True
+    )
+    parent, encode = os.getpid(), DocumentEncoder.encode
+    monkeypatch.setattr(tokenize, "CHUNK_ROWS", 3)
+    monkeypatch.setattr("hrm_align.data.forks.cores", lambda: 2)
+    monkeypatch.setattr(
+        DocumentEncoder,
+        "encode",
+        lambda *a: os.kill(os.getpid(), signal.SIGKILL) if os.getpid() != parent else encode(*a),
+    )
+    with pytest.raises(RunError, match="was killed"):
+        tokenized(RunData(examples, []), SimpleNamespace(max_dropped_fraction=1.0), tokenizer, 600)
+    assert len(cache.entries()) == 1
+
+
+def test_the_cache_is_listed_and_cleared(tmp_path, capsys):
+    load_examples([DatasetSpec(write(tmp_path / "a.jsonl", 20), format="messages")], max_bad_fraction=1, on_disk=True)
+    code, out, _ = run(capsys, "cache", "list")
+    (entry,) = cache.entries()
+    assert code == 0 and f"{entry.folder.name} " in out and out.rstrip().endswith("a.jsonl")
+    assert run(capsys, "cache", "clear", "--unused_days", "1")[1].startswith("removed 0")
+    assert run(capsys, "cache", "clear", "nothing")[0] == 2
+    code, out, _ = run(capsys, "cache", "clear", "--json")
+    assert code == 0 and json.loads(out)["removed"] == [entry.folder.name] and not cache.entries()
+
+
+def best_fit_by_search(lengths, capacity):
+    rows, space = [], []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        at = bisect_left(space, (lengths[index], -1))
+        if at == len(space):
+            rows.append([])
+            free, row = capacity, len(rows) - 1
+        else:
+            free, row = space.pop(at)
+        rows[row].append(index)
+        insort(space, (free - lengths[index], row))
+    return rows
+
+
+@pytest.mark.parametrize("capacity", [7, 100, 1024])
+def test_packing_places_documents_as_a_search_through_all_rows(capacity):
+    rng = random.Random(capacity)
+    lengths = [min(capacity, 1 + int(rng.lognormvariate(3, 1.2))) for _ in range(2000)]
+    assert best_fit(lengths, capacity) == best_fit_by_search(lengths, capacity)
