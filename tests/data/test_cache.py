@@ -8,6 +8,7 @@ import signal
 import time
 from bisect import bisect_left, insort
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -157,6 +158,24 @@ def test_what_is_unchanged_is_not_read_again(tmp_path, tokenizer, monkeypatch):
     path.write_text("".join(lines[:-1]) + lines[-1].replace("sun", "sum"))
     assert load_examples([DatasetSpec(str(path))], on_disk=True)[0][-1].answer.content == "sum"
     assert len(reads) == 3
+
+
+def test_another_half_of_the_rows_has_its_own_ids(tmp_path, tokenizer):
+    spec, settings = (
+        DatasetSpec(write(tmp_path / "rows.jsonl", 90), format="messages", fraction=0.5),
+        SimpleNamespace(max_dropped_fraction=1.0),
+    )
+    for seed in (1, 2):
+        both = [load_examples([spec], seed=seed, max_bad_fraction=1, on_disk=on_disk)[0] for on_disk in (True, False)]
+        ours, theirs = (tokenized(RunData(examples, []), settings, tokenizer, 600)[0] for examples in both)
+        assert ours.to_list() == theirs.to_list()
+
+
+def test_a_conversation_is_held_out_by_its_first_message_after_the_system_message(tmp_path):
+    spec = DatasetSpec(write(tmp_path / "rows.jsonl", 1), format="messages")
+    examples, _ = load_examples([spec], on_disk=True)
+    digest = sha256(CONVERSATION[1]["content"].encode()).digest()
+    assert examples.column("split").tolist() == [int.from_bytes(digest[:8], "big")] * 2
 
 
 def test_bad_rows_are_named_again_from_the_cache(tmp_path):
