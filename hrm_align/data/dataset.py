@@ -45,6 +45,7 @@ class DatasetSpec:
         format: name of the schema; None detects it from the column names.
         condition: condition for rows without one; `""` is no condition, None the run's default.
         columns: mapping from the schema's column names to the data's: `{"prompt": "question", "response": "answer"}`.
+        weight: streaming only: how often rows are drawn from this data set, relative to the weights of the others.
 
     Raises:
         UserError: for an invalid value.
@@ -59,6 +60,7 @@ class DatasetSpec:
     format: str | None = None
     condition: str | None = None
     columns: dict[str, str] | None = None
+    weight: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str | os.PathLike) or not str(self.path):
@@ -66,11 +68,13 @@ class DatasetSpec:
                 f"invalid value for `path` of a data set: {self.path!r}. Use a file, a directory or a Hub id."
             )
         self.path = str(self.path)
-        number = isinstance(self.fraction, int | float) and not isinstance(self.fraction, bool)
-        if not number or not 0 < self.fraction < math.inf:
-            raise UserError(
-                f"invalid value for `fraction` of {self.path}: {self.fraction!r}. Use a number above 0, such as 0.5 or 2."
-            )
+        for key in ("fraction", "weight"):
+            value = getattr(self, key)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if (key, value) != ("weight", None) and (not number or not 0 < value < math.inf):
+                raise UserError(
+                    f"invalid value for `{key}` of {self.path}: {value!r}. Use a number above 0, such as 0.5 or 2."
+                )
         if self.format is not None and self.format not in SCHEMAS:
             raise UserError(
                 f"invalid value for `format` of {self.path}: {self.format!r}. Use one of {', '.join(SCHEMAS)}."
@@ -217,6 +221,24 @@ def _to_examples(row: Row | BadRow, spec: DatasetSpec, schema: str | None, condi
         return SCHEMAS[schema].read(data, row.source, condition)
     except RowError as error:
         return make_bad_row(row.source, error, json.dumps(row.data, ensure_ascii=False, default=str))
+
+
+def choose_schema(spec: DatasetSpec, rows: Iterator[Row | BadRow]) -> tuple[str | None, list[str]]:
+    """Return the schema of a data set and the columns that the schema does not read, from its first rows.
+
+    Raises:
+        UserError: if no schema fits the columns.
+    """
+    head = _head(rows)
+    schema = spec.format or _vote_schema(head, spec)
+    return schema, _unused_columns(head, spec, schema)
+
+
+def read_examples(
+    row: Row | BadRow, spec: DatasetSpec, schema: str | None, condition: str
+) -> list[Example] | BadRow:
+    """Return the examples of one row; a `BadRow` with the reason for a row that cannot be used."""
+    return _to_examples(row, spec, schema, condition)
 
 
 def _write_quarantine(path: Path, bad: list[BadRow]) -> None:

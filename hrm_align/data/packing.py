@@ -54,12 +54,26 @@ def best_fit(lengths: list[int], capacity: int) -> list[list[int]]:
     return rows
 
 
-def pack(documents: Dataset, max_length: int) -> Dataset:
+def pack_in_shards(lengths: list[int], capacity: int, shard_rows: int | None = None) -> list[list[int]]:
+    """Assign documents to rows, each `shard_rows` consecutive documents apart from the others; None for all together.
+
+    A row depends only on the documents of its shard, so that rows which are streamed are packed alike.
+    Args and return as in `best_fit`.
+    """
+    size = shard_rows or max(len(lengths), 1)
+    rows: list[list[int]] = []
+    for start in range(0, len(lengths), size):
+        rows += [[start + index for index in row] for row in best_fit(lengths[start : start + size], capacity)]
+    return rows
+
+
+def pack(documents: Dataset, max_length: int, shard_rows: int | None = None) -> Dataset:
     """Pack tokenized documents into rows.
 
     Args:
         documents: data set with the columns `input_ids` and `prefix_length`, as `tokenize` returns it.
         max_length: tokens per row.
+        shard_rows: number of consecutive documents that are packed together, as in `pack_in_shards`.
 
     Returns:
         A data set with the columns `documents` (list of lists of ids) and `prefix_lengths` (list of int), with one
@@ -68,7 +82,7 @@ def pack(documents: Dataset, max_length: int) -> Dataset:
     ids, prefixes = documents["input_ids"][:], documents["prefix_length"][:]  # lists: a lazy column is 60 times slower
     lengths = [len(document) for document in ids]
     packed: dict[str, list] = {"documents": [], "prefix_lengths": [], "length": []}
-    for row in best_fit(lengths, max_length):
+    for row in pack_in_shards(lengths, max_length, shard_rows):
         packed["documents"].append([ids[i] for i in row])
         packed["prefix_lengths"].append([prefixes[i] for i in row])
         packed["length"].append(sum(lengths[i] for i in row))

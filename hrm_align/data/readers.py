@@ -16,7 +16,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,14 +116,65 @@ def make_bad_row(source: str, reason: object, text: bytes | str) -> BadRow:
 def _json_lines(path: str) -> Iterator[Row | BadRow]:
     with _open_bytes(path) as stream:
         for number, line, size in _lines(stream):
-            source, row = f"{path}:{number}", line.strip()
-            if size > MAX_LINE_BYTES:
-                yield make_bad_row(source, f"line too long: {size:,} bytes, at most {MAX_LINE_BYTES:,} are read", line)
-            elif row:
-                try:
-                    yield Row(parse_object(row), source)
-                except JsonFault as fault:
-                    yield make_bad_row(source, f"{fault}{_hint_for_line(line)}", line)
+            if (row := _json_line(path, number, line, size)) is not None:
+                yield row
+
+
+def _json_line(path: str, number: int, line: bytes, size: int) -> Row | BadRow | None:
+    """Return the row of a line as `_lines` yields it; None for a blank line."""
+    source, row = f"{path}:{number}", line.strip()
+    if size > MAX_LINE_BYTES:
+        return make_bad_row(source, f"line too long: {size:,} bytes, at most {MAX_LINE_BYTES:,} are read", line)
+    if not row:
+        return None
+    try:
+        return Row(parse_object(row), source)
+    except JsonFault as fault:
+        return make_bad_row(source, f"{fault}{_hint_for_line(line)}", line)
+
+
+class JsonLines:
+    """Rows of a JSON Lines file from any line on, for readers that skip and return to a place.
+
+    Args:
+        path: the file; it may end in .gz.
+        offset: byte at which to begin, unzipped; 0 or a value of `offset`.
+        number: number of lines before it.
+    """
+
+    def __init__(self, path: str, offset: int = 0, number: int = 0):
+        self._path, self.number = path, number
+        self._closing = ExitStack()
+        self._stream = self._closing.enter_context(_open_bytes(path))
+        if offset:
+            self._stream.seek(offset)
+        self._lines = _lines(self._stream)
+
+    @property
+    def offset(self) -> int:
+        """Byte after the last line that was read."""
+        return self._stream.tell()
+
+    def take(self, count: int) -> list[Row | BadRow]:
+        """Read the next rows; fewer at the end of the file."""
+        rows: list[Row | BadRow] = []
+        while len(rows) < count and (found := next(self._lines, None)) is not None:
+            self.number += 1
+            if (row := _json_line(self._path, self.number, *found[1:])) is not None:
+                rows.append(row)
+        return rows
+
+    def skip(self, count: int) -> int:
+        """Pass over the next rows without parsing them. Returns their number, smaller at the end of the file."""
+        skipped = 0
+        while skipped < count and (found := next(self._lines, None)) is not None:
+            self.number += 1
+            skipped += found[2] > MAX_LINE_BYTES or not found[1].isspace()
+        return skipped
+
+    def close(self) -> None:
+        """Close the file."""
+        self._closing.close()
 
 
 def _hint_for_line(line: bytes) -> str:

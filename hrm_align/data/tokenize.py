@@ -18,10 +18,11 @@ from transformers import PreTrainedTokenizerFast
 from hrm_align.data.examples import Example, RunData
 from hrm_align.errors import UserError
 from hrm_align.progress import stage, track
-from hrm_align.rendering import Renderer, get_renderer
+from hrm_align.rendering import Document, Renderer, get_renderer
 
 if TYPE_CHECKING:
     from hrm_align.config.arguments import DataArguments
+    from hrm_align.data.streaming import StreamPlan
 
 NAMED_ROWS = 5  # dropped rows that an error or a report lists
 REMEDIES = {  # by the reason for which an example is dropped
@@ -76,12 +77,8 @@ def tokenize(
     rows: dict[str, list] = {"input_ids": [], "prefix_length": [], "length": [], "condition": [], "source": []}
     dropped = Dropped()
     for example in examples:
-        if not example.answer.content.strip() and not example.answer.tool_calls:
-            dropped.add("empty_response", example.source)
-            continue
-        document = renderer.document(example.messages, example.answer, example.condition)
-        if len(document.input_ids) > max_length:
-            dropped.add("too_long", example.source)
+        document = usable_document(example, renderer, max_length, dropped)
+        if document is None:
             continue
         ids = document.input_ids
         values = (ids, document.prefix_length, len(ids), example.condition, example.source)
@@ -89,6 +86,18 @@ def tokenize(
             rows[column].append(value)
     _check_dropped(len(rows["source"]), dropped, max_length, max_dropped_fraction)
     return Dataset.from_dict(rows), dropped
+
+
+def usable_document(example: Example, renderer: Renderer, max_length: int, dropped: Dropped) -> Document | None:
+    """Render an example; None, counted in `dropped`, if it has no answer or more than `max_length` tokens."""
+    if not example.answer.content.strip() and not example.answer.tool_calls:
+        dropped.add("empty_response", example.source)
+        return None
+    document = renderer.document(example.messages, example.answer, example.condition)
+    if len(document.input_ids) > max_length:
+        dropped.add("too_long", example.source)
+        return None
+    return document
 
 
 def _check_dropped(n_used: int, dropped: Dropped, max_length: int, limit: float) -> None:
@@ -142,7 +151,7 @@ def select_answerable_prompts(
 
 def tokenized(
     run: RunData, data: DataArguments, tokenizer: PreTrainedTokenizerFast, max_length: int
-) -> tuple[Dataset, Dataset | None]:
+) -> tuple[Dataset | StreamPlan, Dataset | None]:
     """Tokenize the training and the held-out examples, and record the dropped ones in `run.counts`.
 
     Args:
@@ -152,14 +161,18 @@ def tokenized(
         max_length: longest document, in tokens.
 
     Returns:
-        The training data set and the held-out one, each as from `tokenize`; None if no example is held out.
+        The training data set and the held-out one, each as from `tokenize`; None if no example is held out. Of streamed rows
+        the `StreamPlan`, which tokenizes them while training runs.
 
     Raises:
         UserError: as in `tokenize`.
     """
-    datasets: dict[str, Dataset] = {}
+    datasets: dict[str, Any] = {}
+    if run.stream is not None:
+        run.stream.tokenizer, run.stream.max_length = tokenizer, max_length
+        datasets["train"] = run.stream
     for name, examples in (("train", run.train), ("eval", run.held_out)):
-        if not examples and name == "eval":
+        if name in datasets or (not examples and name == "eval"):
             continue
         rows = "held-out rows" if name == "eval" else "rows"
         with stage(f"tokenizing {len(examples):,} {rows}") as tokenizing:
