@@ -140,26 +140,25 @@ class JsonLines:
         path: the file; it may end in .gz.
         offset: byte at which to begin, unzipped; 0 or a value of `offset`.
         number: number of lines before it.
+
+    Attributes:
+        offset: byte after the last line that was read.
+        number: number of that line.
     """
 
     def __init__(self, path: str, offset: int = 0, number: int = 0):
-        self._path, self.number = path, number
-        self._closing = ExitStack()
-        self._stream = self._closing.enter_context(_open_bytes(path))
+        self._path, self._closing = path, ExitStack()
+        stream = self._closing.enter_context(_open_bytes(path))
         if offset:
-            self._stream.seek(offset)
-        self._lines = _lines(self._stream)
-
-    @property
-    def offset(self) -> int:
-        """Byte after the last line that was read."""
-        return self._stream.tell()
+            stream.seek(offset)  # in a file that is zipped the bytes before are read
+        self.offset, self.number = stream.tell(), number
+        self._lines = _lines(stream)
 
     def take(self, count: int) -> list[Row | BadRow]:
         """Read the next rows; fewer at the end of the file."""
         rows: list[Row | BadRow] = []
         while len(rows) < count and (found := next(self._lines, None)) is not None:
-            self.number += 1
+            self._pass(found[2])
             if (row := _json_line(self._path, self.number, *found[1:])) is not None:
                 rows.append(row)
         return rows
@@ -168,13 +167,17 @@ class JsonLines:
         """Pass over the next rows without parsing them. Returns their number, smaller at the end of the file."""
         skipped = 0
         while skipped < count and (found := next(self._lines, None)) is not None:
-            self.number += 1
+            self._pass(found[2])
             skipped += found[2] > MAX_LINE_BYTES or not found[1].isspace()
         return skipped
 
     def close(self) -> None:
         """Close the file."""
         self._closing.close()
+
+    def _pass(self, size: int) -> None:
+        self.number += 1
+        self.offset += size
 
 
 def _hint_for_line(line: bytes) -> str:

@@ -28,7 +28,9 @@ Result = TypeVar("Result")
 LINES = (".jsonl", ".ndjson")
 PROBED_BYTES = 2**20  # bytes at the beginning and at the end of a file that its fingerprint covers
 RETRIES, FIRST_DELAY = 5, 1.0  # further attempts to reach the Hub, and seconds before the first of them; doubled each time
-_FINAL = ("Gated", "NotFound", "Offline")  # in the names of errors that another attempt does not change
+# Errors that another attempt does not change, by class or by a part of the class's name.
+_FINAL = (TypeError, ValueError, LookupError)
+_FINAL_NAMES = ("NotFound", "Offline")
 
 
 class Source(Protocol):
@@ -260,7 +262,8 @@ def call_hub(spec: DatasetSpec, function: Callable[[], Result]) -> Result:
                     f"{spec.path} is gated: accept its terms on https://huggingface.co/datasets/{spec.path}, and log in with "
                     "`hf auth login` or set HF_TOKEN."
                 ) from error
-            if attempt == RETRIES or any(word in kind for word in _FINAL):
+            is_final = isinstance(error, _FINAL) or any(word in kind for word in _FINAL_NAMES)
+            if attempt == RETRIES or is_final:
                 raise UserError(
                     f"no local path {spec.path}, and the Hub data set of that name cannot be streamed ({detail or kind}). Check "
                     "the name and the network, or give the path of a copy on disk."

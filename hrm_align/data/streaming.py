@@ -97,11 +97,20 @@ def open_stream(
     Raises:
         UserError: if a data set cannot be streamed, or its columns fit no schema.
     """
-    saved = read_state(resumed).get("revisions", []) if resumed is not None else []
+    saved: list[str | None] = []
+    if resumed is not None:
+        state = read_state(resumed)
+        saved, weights = state["revisions"], [spec.weight for spec in specs]
+        if len(weights) == len(saved) and state["weights"] != weights:
+            raise UserError(
+                f"the data sets have the weights {weights} here but {state['weights']} in the run that saved {resumed}, and the resumed "
+                f"run would continue with other rows: resume with the weights of that run."
+            )
     schemas, revisions, counts = [], [], []
     for number, spec in enumerate(specs):
         remote = is_remote(spec)
-        revisions.append((saved[number] if saved else pin_revision(spec)) if remote else None)
+        pinned = saved[number] if number < len(saved) else None
+        revisions.append((pinned or pin_revision(spec)) if remote else None)
         source = open_source(spec, revisions[-1])
         schema, unused = choose_schema(spec, _rows(source))
         schemas.append(schema)
@@ -341,7 +350,7 @@ class DocumentStream:
         """Return the state behind so many batches, one of the last that were yielded, for `load_state`."""
         state = self._states[batches] if batches in self._states else self._start
         assert state["batches"] == batches
-        return {**state, "revisions": self.plan.revisions}
+        return {**state, "revisions": self.plan.revisions, "weights": [spec.weight for spec in self.plan.specs]}
 
     def _remember(self, state: State) -> None:
         self._states[state["batches"]] = state

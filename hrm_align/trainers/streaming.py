@@ -35,8 +35,6 @@ def check_streaming(recipe: Any, settings: Mapping[str, Setting], fail: Fail) ->
     if not training.streaming:
         if training.shuffle_buffer:
             fail("shuffle_buffer", "applies to streamed rows: set streaming: true, or use train_sampling_strategy: random")
-        if any("weight" in entry for entry in data.datasets):
-            fail("datasets", "has a `weight`, which applies to streamed rows: set streaming: true, or use `fraction`")
         return
     if training.max_steps <= 0:
         fail("streaming", "needs max_steps, because the number of streamed rows is not known: set max_steps")
