@@ -18,7 +18,7 @@ IN_ORDER = ("--train_sampling_strategy", "sequential")
 ACCUMULATED = (*STABILISED, "--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "2", "--max_length", "64")
 PACKED = ("--packing", "true", "--packing_shard_rows", "16")
 LOOSE = ("--max_bad_fraction", "0.1", "--max_dropped_fraction", "0.1")
-WORKERS = ("--dataloader_num_workers", "2")
+WORKERS = ("--dataloader_num_workers", "2", "--dataloader_multiprocessing_context", "fork")
 
 
 def some_rows(number: int) -> list[dict]:
@@ -85,6 +85,7 @@ def test_two_processes_with_two_workers_are_stopped_and_resumed_to_the_bit(rows,
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
+@pytest.mark.campaign
 def test_bad_rows_end_a_run_with_their_place_in_all_processes(rows, tmp_path):
     log = tmp_path / "log"
     codes = forked(log, sft, tmp_path / "run", rows, *ACCUMULATED, *STREAM, *WORKERS, ranks=2)
