@@ -250,7 +250,7 @@ def read_data(
     stream = None
     if streaming:
         limits = Limits(data.max_bad_fraction, data.max_damaged_fraction, data.max_dropped_fraction)
-        stream = open_stream(data.specs(), data.condition, seed, limits, resumed)
+        stream = open_stream(data.specs(), data.condition, seed, limits, resumed, broadcast_object_list)
         counts["train"] = to_record([{} for _ in stream.specs], stream.counts)
     train = [] if streaming else load(data.specs(), "train")
     if data.eval_datasets:

@@ -220,7 +220,9 @@ def _check_data(data: DataArguments, settings: Mapping[str, Setting], streaming:
             raise UserError(f"{settings[key].where}: {key}: {error}") from None
         has_weight = key != "condition" and any("weight" in entry for entry in getattr(data, key))
         if has_weight and not (streaming and key == "datasets"):
-            failing(settings)(key, "has a `weight`, which draws rows of streamed training data: use `fraction`, or leave it out")
+            failing(settings)(
+                key, "has a `weight`, which draws rows of streamed training data: use `fraction`, or leave it out"
+            )
 
 
 def check_held_out(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> None:

@@ -234,9 +234,7 @@ def choose_schema(spec: DatasetSpec, rows: Iterator[Row | BadRow]) -> tuple[str 
     return schema, _unused_columns(head, spec, schema)
 
 
-def read_examples(
-    row: Row | BadRow, spec: DatasetSpec, schema: str | None, condition: str
-) -> list[Example] | BadRow:
+def read_examples(row: Row | BadRow, spec: DatasetSpec, schema: str | None, condition: str) -> list[Example] | BadRow:
     """Return the examples of one row; a `BadRow` with the reason for a row that cannot be used."""
     return _to_examples(row, spec, schema, condition)
 

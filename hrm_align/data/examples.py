@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hrm_align.rendering import Message, tool_call_text
 
 if TYPE_CHECKING:
-    from hrm_align.data.streaming import StreamPlan
+    from hrm_align.data.stream_chunks import StreamPlan
 
 
 @dataclass(frozen=True, slots=True)

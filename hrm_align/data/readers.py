@@ -157,18 +157,18 @@ class JsonLines:
     def take(self, count: int) -> list[Row | BadRow]:
         """Read the next rows; fewer at the end of the file."""
         rows: list[Row | BadRow] = []
-        while len(rows) < count and (found := next(self._lines, None)) is not None:
-            self._pass(found[2])
-            if (row := _json_line(self._path, self.number, *found[1:])) is not None:
+        while len(rows) < count and (line := next(self._lines, None)) is not None:
+            self._pass(line[2])
+            if (row := _json_line(self._path, self.number, *line[1:])) is not None:
                 rows.append(row)
         return rows
 
     def skip(self, count: int) -> int:
         """Pass over the next rows without parsing them. Returns their number, smaller at the end of the file."""
         skipped = 0
-        while skipped < count and (found := next(self._lines, None)) is not None:
-            self._pass(found[2])
-            skipped += found[2] > MAX_LINE_BYTES or not found[1].isspace()
+        while skipped < count and (line := next(self._lines, None)) is not None:
+            self._pass(line[2])
+            skipped += line[2] > MAX_LINE_BYTES or not line[1].isspace()
         return skipped
 
     def close(self) -> None:

@@ -18,17 +18,19 @@ from hrm_align.errors import UserError
 
 Counts = dict[str, Any]
 
-EARLY_ROWS = 1000  # a share is taken of at least so many rows, because a few bad rows at the beginning are a large share of few
+EARLY_ROWS = (
+    1000  # a share is taken of at least so many rows, because a few bad rows at the beginning are a large share of few
+)
 
 
-def count_rows(outcome: list[Example] | BadRow, damage: DamageReport, dropped: Dropped, kept: int) -> Counts:
+def count_rows(outcome: list[Example] | BadRow, damage: DamageReport, dropped: Dropped, trained: int) -> Counts:
     """Return the counts of one row.
 
     Args:
         outcome: the examples of the row, or why it cannot be used.
         damage: damaged text in the row.
         dropped: its examples that are not trained on.
-        kept: number of its examples that are trained on.
+        trained: number of its examples that are trained on.
     """
     if isinstance(outcome, BadRow):
         named = [f"{outcome.source}: {outcome.reason}"]
@@ -36,7 +38,7 @@ def count_rows(outcome: list[Example] | BadRow, damage: DamageReport, dropped: D
     conditions: dict[str, int] = {}
     for example in outcome:
         conditions[example.condition] = conditions.get(example.condition, 0) + 1
-    counts: Counts = {"rows_read": 1, "examples": len(outcome), "conditions": conditions, "kept": kept}
+    counts: Counts = {"rows_read": 1, "examples": len(outcome), "conditions": conditions, "kept": trained}
     if damage.damaged:
         counts |= {"rows_damaged": 1, "damage": damage.to_dict()}
     if dropped:
@@ -85,7 +87,9 @@ class Limits:
             named = "".join(f"\n  {row}" for row in total["first_bad"])
             more = f"\n  and {bad - NAMED_ROWS:,} more" if bad > NAMED_ROWS else ""
             allow = _allow("max_bad_fraction", bad, rows)
-            raise UserError(f"{bad:,} of the {rows:,} rows read so far cannot be used:{named}{more}\nFix the rows{allow}.")
+            raise UserError(
+                f"{bad:,} of the {rows:,} rows read so far cannot be used:{named}{more}\nFix the rows{allow}."
+            )
         if _is_above(damaged, self.max_damaged_fraction, rows, is_all):
             lines = "\n".join(describe_damage(total["damage"], rows, whole=False))
             raise UserError(

@@ -27,7 +27,10 @@ Result = TypeVar("Result")
 
 LINES = (".jsonl", ".ndjson")
 PROBED_BYTES = 2**20  # bytes at the beginning and at the end of a file that its fingerprint covers
-RETRIES, FIRST_DELAY = 5, 1.0  # further attempts to reach the Hub, and seconds before the first of them; doubled each time
+RETRIES, FIRST_DELAY = (
+    5,
+    1.0,
+)  # further attempts to reach the Hub, and seconds before the first of them; doubled each time
 # Errors that another attempt does not change, by class or by a part of the class's name.
 _FINAL = (TypeError, ValueError, LookupError)
 _FINAL_NAMES = ("NotFound", "Offline")
@@ -93,20 +96,20 @@ class FileSource:
         """Read the next rows; fewer behind the last file. Raises UserError for an empty or unreadable file."""
         rows: list[Row | BadRow] = []
         while len(rows) < count and (reader := self._reader()) is not None:
-            found = reader.take(count - len(rows))
-            rows += found
+            taken = reader.take(count - len(rows))
+            rows += taken
             if len(rows) < count:
-                self._close(found)
+                self._close(bool(taken))
         return rows
 
     def skip(self, count: int) -> int:
         """Pass over the next rows. Returns their number, smaller behind the last file."""
         skipped = 0
         while skipped < count and (reader := self._reader()) is not None:
-            found = reader.skip(count - skipped)
-            skipped += found
+            passed = reader.skip(count - skipped)
+            skipped += passed
             if skipped < count:
-                self._close(found)
+                self._close(bool(passed))
         return skipped
 
     def place(self) -> Place:
@@ -139,9 +142,9 @@ class FileSource:
             self._open = _open_file(self._files[self._at])
         return self._open
 
-    def _close(self, found: object) -> None:
+    def _close(self, has_rows: bool) -> None:
         """Go to the next file. Raises UserError if the file that ends here has no rows."""
-        if not found and self._open is not None and not self._open.number:
+        if not has_rows and self._open is not None and not self._open.number:
             raise UserError(f"{self._files[self._at]} has no rows. Add rows, or leave the file out.")
         self._shut()
         self._at += 1

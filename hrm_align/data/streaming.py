@@ -15,75 +15,36 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
-from transformers import PreTrainedTokenizerFast
+from torch.utils.data import DataLoader
 
-from hrm_align.data.damage import DamageReport
-from hrm_align.data.dataset import DatasetSpec, choose_schema, read_examples
+from hrm_align.data.dataset import DatasetSpec, choose_schema
 from hrm_align.data.examples import DatasetCounts
 from hrm_align.data.packing import pack_in_shards
 from hrm_align.data.readers import BadRow
-from hrm_align.data.stream_counts import Counts, Limits, count_rows, merge
+from hrm_align.data.stream_chunks import Chunk, Chunks, Mixture, State, StreamPlan
+from hrm_align.data.stream_counts import Counts, Limits, merge
 from hrm_align.data.stream_sources import Source, is_remote, open_source, pin_revision
-from hrm_align.data.tokenize import Dropped, usable_document
 from hrm_align.errors import UserError
-from hrm_align.rendering import get_renderer
 
-CHUNK_ROWS = 64
 UNPACKED_WINDOW = 256  # documents that are neither shuffled nor packed: a resumed run tokenizes at most so many again
 STREAM_STATE = "stream.json"
 
-State = dict[str, Any]
 Gather = Callable[[list[Any]], list[Any]]  # accelerate's `gather_object`: the items of all processes, in their order
 
 
-@dataclass
-class StreamPlan:
-    """What is streamed: data sets with their schemas and conditions.
-
-    Args:
-        specs: the data sets. With weights, each row is drawn from one of them, and a data set begins again at its end;
-            without, they follow one another.
-        schemas: name of the schema of each.
-        conditions: condition of rows without one, of each.
-        revisions: commit of each that is on the Hub, otherwise None.
-        seed: seed of the draws.
-        limits: shares of rows that may be unusable.
-        counts: records of the data sets for run/data.json, before any row is counted.
-        tokenizer: tokenizer of the model; set by `tokenized`.
-        max_length: longest document in tokens; set by `tokenized`.
-    """
-
-    specs: list[DatasetSpec]
-    schemas: list[str | None]
-    conditions: list[str]
-    revisions: list[str | None]
-    seed: int
-    limits: Limits
-    counts: list[dict[str, Any]]
-    tokenizer: PreTrainedTokenizerFast | None = None
-    max_length: int = 0
-
-    @property
-    def weights(self) -> list[float] | None:
-        """Weights of the data sets; None if they follow one another."""
-        weights = [spec.weight for spec in self.specs]
-        return None if None in weights else weights  # type: ignore[return-value]
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether a data set is on the Hub, so that one worker of one process reads for all."""
-        return any(self.revisions)
-
-
 def open_stream(
-    specs: Sequence[DatasetSpec], condition: str, seed: int, limits: Limits, resumed: Path | None = None
+    specs: Sequence[DatasetSpec],
+    condition: str,
+    seed: int,
+    limits: Limits,
+    resumed: Path | None = None,
+    broadcast: Callable[[list[Any]], list[Any]] = list,
 ) -> StreamPlan:
     """Open data sets for streaming, and choose their schemas from their first rows.
 
@@ -93,6 +54,7 @@ def open_stream(
         seed: seed of the draws of a mixture.
         limits: shares of rows that may be unusable.
         resumed: checkpoint to resume from, whose commits of Hub data sets are used.
+        broadcast: function that returns the list of the first process, so that all processes read the same commits.
 
     Raises:
         UserError: if a data set cannot be streamed, or its columns fit no schema.
@@ -108,15 +70,16 @@ def open_stream(
             )
     schemas, revisions, counts = [], [], []
     for number, spec in enumerate(specs):
-        remote = is_remote(spec)
         pinned = saved[number] if number < len(saved) else None
-        revisions.append((pinned or pin_revision(spec)) if remote else None)
-        source = open_source(spec, revisions[-1])
+        revisions.append((pinned or pin_revision(spec)) if is_remote(spec) else None)
+    revisions = broadcast(revisions)
+    for spec, revision in zip(specs, revisions, strict=True):
+        source = open_source(spec, revision)
         schema, unused = choose_schema(spec, _rows(source))
         schemas.append(schema)
-        record = DatasetCounts(spec.path, schema, unused_columns=unused, local=not remote)
+        record = DatasetCounts(spec.path, schema, unused_columns=unused, local=revision is None)
         record.fingerprint = source.fingerprint()
-        counts.append({**vars(record), **({"revision": revisions[-1]} if remote else {})})
+        counts.append({**vars(record), **({"revision": revision} if revision else {})})
     conditions = [condition if spec.condition is None else spec.condition for spec in specs]
     return StreamPlan(list(specs), schemas, conditions, revisions, seed, limits, counts)
 
@@ -137,157 +100,23 @@ def read_state(checkpoint: Path) -> State:
     return state
 
 
-# Chunks ---------------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Chunk:
-    """Consecutive rows of a stream, tokenized.
-
-    Args:
-        cursor: place of the first row.
-        documents: token ids (tokens,) int32 and prefix length of each document.
-        counts: counts of the rows for each data set.
-        bad: rows that cannot be used.
-        ends: whether the data sets end here, so that the next chunk begins them again.
-        error: sentence of the error that ended reading.
-    """
-
-    cursor: State
-    documents: list[tuple[numpy.ndarray, int]] = field(default_factory=list)
-    counts: list[Counts] = field(default_factory=list)
-    bad: list[BadRow] = field(default_factory=list)
-    ends: bool = False
-    error: str | None = None
-    before: list[Counts] = field(default_factory=list)  # counts of all chunks before it
-
-
-class _Mixture:
-    """The rows of all data sets of a plan, chunk by chunk, from a cursor on."""
-
-    def __init__(self, plan: StreamPlan, cursor: State | None):
-        self._plan, self._weights = plan, plan.weights
-        self._sources = [open_source(*pair) for pair in zip(plan.specs, plan.revisions, strict=True)]
-        self._begins = [source.place() for source in self._sources]
-        cursor = cursor or {"pass": 0, "chunk": 0, "at": 0, "rounds": [0] * len(plan.specs), "places": self._begins}
-        self._pass, self._chunk, self._at = cursor["pass"], cursor["chunk"], cursor["at"]
-        self._rounds = list(cursor["rounds"])
-        for source, place in zip(self._sources, cursor["places"], strict=True):
-            source.seek(place)
-
-    def cursor(self) -> State:
-        """Return the place of the next chunk."""
-        places = [source.place() for source in self._sources]
-        own = {"pass": self._pass, "chunk": self._chunk, "at": self._at}
-        return {**own, "rounds": list(self._rounds), "places": places}
-
-    def take(self) -> tuple[list[tuple[int, bool, Any]], bool]:
-        """Read a chunk: data set, whether it is its first pass, and row; and whether the pass ends with this chunk."""
-        read, ends = self._pass_over(lambda source, count: source.take(count), len)
-        return [(number, first, row) for number, first, rows in read for row in rows], ends
-
-    def skip(self) -> None:
-        """Pass over a chunk."""
-        self._pass_over(lambda source, count: source.skip(count), int)
-
-    def _pass_over(self, move: Callable[[Source, int], Any], size: Callable[[Any], int]) -> tuple[list, bool]:
-        if self._weights is None:
-            return self._in_turn(move, size)
-        moved = []
-        for number in random.Random(f"{self._plan.seed} {self._chunk}").choices(
-            range(len(self._weights)), self._weights, k=CHUNK_ROWS
-        ):
-            result = move(self._sources[number], 1)
-            if not size(result):
-                self._rounds[number] += 1
-                self._sources[number].seek(self._begins[number])
-                result = move(self._sources[number], 1)
-            moved.append((number, not self._rounds[number], result))
-        self._chunk += 1
-        return moved, False
-
-    def _in_turn(self, move: Callable[[Source, int], Any], size: Callable[[Any], int]) -> tuple[list, bool]:
-        moved, missing = [], CHUNK_ROWS
-        while missing and self._at < len(self._sources):
-            result = move(self._sources[self._at], missing)
-            moved.append((self._at, not self._pass, result))
-            missing -= size(result)
-            self._at += bool(missing)
-        self._chunk += 1
-        ends = self._at == len(self._sources)
-        if ends:
-            self._pass, self._at = self._pass + 1, 0
-            for source, place in zip(self._sources, self._begins, strict=True):
-                source.seek(place)
-        return moved, ends
-
-
-class _Chunks(IterableDataset):
-    """The chunks of one process, in a DataLoader: worker w of process p tokenizes chunk n if n is p + processes x w modulo all.
-
-    Args:
-        plan: what is streamed.
-        cursor: place of chunk 0; None for the beginning.
-        process: number of this process among those that read.
-        processes: number of processes that read.
-    """
-
-    def __init__(self, plan: StreamPlan, cursor: State | None, process: int = 0, processes: int = 1):
-        self._plan, self._cursor, self._process, self._processes = plan, cursor, process, processes
-
-    def __iter__(self) -> Iterator[Chunk]:
-        info = get_worker_info()
-        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        own, readers = self._process + self._processes * worker, self._processes * workers
-        cursor: State = {}
-        try:
-            mixture, number = _Mixture(self._plan, self._cursor), 0
-            while True:
-                if number % readers == own:
-                    cursor = mixture.cursor()
-                    yield _tokenize(self._plan, cursor, *mixture.take())
-                else:
-                    mixture.skip()
-                number += 1
-        except UserError as error:  # raised where the chunks of all processes meet
-            while True:
-                yield Chunk(cursor, error=str(error))
-
-
-def _tokenize(plan: StreamPlan, cursor: State, rows: list[tuple[int, bool, Any]], ends: bool) -> Chunk:
-    assert plan.tokenizer is not None
-    renderer = get_renderer(plan.tokenizer)
-    chunk = Chunk(cursor, counts=[{} for _ in plan.specs], ends=ends)
-    for number, is_first_pass, row in rows:
-        outcome = read_examples(row, plan.specs[number], plan.schemas[number], plan.conditions[number])
-        damage, dropped, kept = DamageReport(), Dropped(), 0
-        for example in outcome if isinstance(outcome, list) else ():
-            document = usable_document(example, renderer, plan.max_length, dropped)
-            if document is not None:
-                chunk.documents.append((numpy.array(document.input_ids, dtype=numpy.int32), document.prefix_length))
-                kept += 1
-        if not is_first_pass:
-            continue
-        if isinstance(outcome, BadRow):
-            chunk.bad.append(outcome)
-        else:
-            damage.add(outcome)
-        merge(chunk.counts[number], count_rows(outcome, damage, dropped, kept))
-    return chunk
-
-
-def _itself(item: Any) -> Any:
-    return item
-
-
 # Windows and batches --------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class _Window:
-    start: State  # the cursor of its first chunk, documents of that chunk before it, its number, and the counts before it
+    """Rows of consecutive documents.
+
+    Args:
+        start: the cursor of the first chunk, the documents of that chunk before the window, the window's number, and the counts of
+            all rows before that chunk.
+        rows: rows as `tokenize` or `pack` return them.
+        ends: whether the pass ends behind the window.
+    """
+
+    start: State
     rows: list[dict[str, Any]]
-    ends: bool  # whether the pass ends behind it
+    ends: bool
 
 
 class DocumentStream:
@@ -348,7 +177,7 @@ class DocumentStream:
 
     def state(self, batches: int) -> State:
         """Return the state behind so many batches, one of the last that were yielded, for `load_state`."""
-        state = self._states[batches] if batches in self._states else self._start
+        state = self._states.get(batches, self._start)
         assert state["batches"] == batches
         return {**state, "revisions": self.plan.revisions, "weights": [spec.weight for spec in self.plan.specs]}
 
@@ -389,8 +218,8 @@ class DocumentStream:
 
     def first_rows(self, count: int, of_pass: int = 0) -> list[dict[str, Any]]:
         """Read the first rows of a pass, in this process alone and without counting them."""
-        mixture = _Mixture(self.plan, None).cursor()
-        chunks = (chunk for chunk in _Chunks(self.plan, {**mixture, "pass": of_pass}))
+        mixture = Mixture(self.plan, None).cursor()
+        chunks = (chunk for chunk in Chunks(self.plan, {**mixture, "pass": of_pass}))
         rows: list[dict[str, Any]] = []
         for window in self._windows({}, lambda _: map(_raise_error, chunks)):
             rows += window.rows
@@ -415,7 +244,9 @@ class DocumentStream:
             skip = 0
             if chunk.ends:
                 if is_empty and not documents:
-                    raise UserError("no example is left to train on: no row of the data sets can be used. Check the rows.")
+                    raise UserError(
+                        "no example is left to train on: no row of the data sets can be used. Check the rows."
+                    )
                 if not documents:
                     start = {"cursor": chunk.cursor, "skip": len(chunk.documents), "window": number, "counts": before}
                 yield _Window(start, self._to_rows(documents, start), ends=True)
@@ -447,8 +278,8 @@ class DocumentStream:
         if self._process < readers:
             own = self._load_chunks(state.get("cursor"), readers)
         while True:
-            found = [next(own)] if self._process < readers else []
-            for chunk in found if self._gather is None else self._gather(found):
+            chunks = [next(own)] if self._process < readers else []
+            for chunk in chunks if self._gather is None else self._gather(chunks):
                 yield self._count(_raise_error(chunk))
 
     def _load_chunks(self, cursor: State | None, readers: int) -> Iterator[Chunk]:
@@ -458,7 +289,7 @@ class DocumentStream:
         if self.plan.is_remote and workers.get("num_workers"):
             workers["num_workers"] = 1
         # A generator of its own leaves that of the run alone, whose draws are those of a run without streaming.
-        chunks, own = _Chunks(self.plan, cursor, self._process, readers), torch.Generator()
+        chunks, own = Chunks(self.plan, cursor, self._process, readers), torch.Generator()
         return iter(DataLoader(chunks, batch_size=None, collate_fn=_itself, generator=own, **workers))
 
     def _count(self, chunk: Chunk) -> Chunk:
@@ -470,11 +301,17 @@ class DocumentStream:
             self.counts = counts
             if chunk.bad and self._on_bad is not None:
                 self._on_bad(chunk.bad)
-        self.plan.limits.check(self.counts, is_all=chunk.ends and not chunk.cursor["pass"], max_length=self.plan.max_length)
+        self.plan.limits.check(
+            self.counts, is_all=chunk.ends and not chunk.cursor["pass"], max_length=self.plan.max_length
+        )
         return chunk
 
 
 KEPT_STATES = 4096  # batches; a checkpoint is at most two optimizer steps behind the batches that were read
+
+
+def _itself(item: Any) -> Any:
+    return item
 
 
 def _raise_error(chunk: Chunk) -> Chunk:

@@ -22,7 +22,7 @@ from hrm_align.rendering import Document, Renderer, get_renderer
 
 if TYPE_CHECKING:
     from hrm_align.config.arguments import DataArguments
-    from hrm_align.data.streaming import StreamPlan
+    from hrm_align.data.stream_chunks import StreamPlan
 
 NAMED_ROWS = 5  # dropped rows that an error or a report lists
 REMEDIES = {  # by the reason for which an example is dropped

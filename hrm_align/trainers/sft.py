@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
 from hrm_align.data.packing import IGNORED, DocumentCollator, pack
-from hrm_align.data.streaming import StreamPlan
+from hrm_align.data.stream_chunks import StreamPlan
 from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import get_renderer
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints

@@ -21,8 +21,9 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from hrm_align.config.checks import Setting
 from hrm_align.config.rules import Fail
 from hrm_align.data.readers import BadRow
+from hrm_align.data.stream_chunks import StreamPlan
 from hrm_align.data.stream_counts import to_record
-from hrm_align.data.streaming import STREAM_STATE, DocumentStream, StreamPlan, read_state
+from hrm_align.data.streaming import STREAM_STATE, DocumentStream, read_state
 from hrm_align.files import replace_json
 from hrm_align.trainers.launch import one_message
 
@@ -34,7 +35,10 @@ def check_streaming(recipe: Any, settings: Mapping[str, Setting], fail: Fail) ->
     data, training = recipe.data, recipe.training
     if not training.streaming:
         if training.shuffle_buffer:
-            fail("shuffle_buffer", "applies to streamed rows: set streaming: true, or use train_sampling_strategy: random")
+            fail(
+                "shuffle_buffer",
+                "applies to streamed rows: set streaming: true, or use train_sampling_strategy: random",
+            )
         return
     if training.max_steps <= 0:
         fail("streaming", "needs max_steps, because the number of streamed rows is not known: set max_steps")
@@ -51,12 +55,21 @@ def check_streaming(recipe: Any, settings: Mapping[str, Setting], fail: Fail) ->
     if training.ignore_data_skip:
         fail("ignore_data_skip", "does not apply to streamed rows, which continue at their place at once: leave it out")
     if training.auto_find_batch_size:
-        fail("auto_find_batch_size", "restarts training with other batches, and a stream does not go back: use auto_batch")
+        fail(
+            "auto_find_batch_size",
+            "restarts training with other batches, and a stream does not go back: use auto_batch",
+        )
     if training.dry_run:
-        fail("dry_run", "reads all rows, which streaming does not: try the run with --max_steps 1, or leave streaming out")
+        fail(
+            "dry_run",
+            "reads all rows, which streaming does not: try the run with --max_steps 1, or leave streaming out",
+        )
     accelerator = training.accelerator_config
     if accelerator.split_batches or accelerator.dispatch_batches:
-        fail("accelerator_config", "splits or dispatches batches, and streamed batches are made for each process: leave it out")
+        fail(
+            "accelerator_config",
+            "splits or dispatches batches, and streamed batches are made for each process: leave it out",
+        )
     strategy = training.train_sampling_strategy
     if "train_sampling_strategy" in settings and strategy != "sequential":
         fail("train_sampling_strategy", f"is {strategy}, which needs all rows: use sequential, and set shuffle_buffer to shuffle "
@@ -69,7 +82,10 @@ def check_streaming(recipe: Any, settings: Mapping[str, Setting], fail: Fail) ->
 def _check_entries(entries: list[Any], fail: Fail) -> None:
     weights = ["weight" in entry for entry in entries]
     if any(weights) and not all(weights):
-        fail("datasets", "has a `weight` for some data sets only: give one to each, or to none to read them one after another")
+        fail(
+            "datasets",
+            "has a `weight` for some data sets only: give one to each, or to none to read them one after another",
+        )
     if any(float(entry.get("fraction", 1)) != 1 for entry in entries):
         fail("datasets", "has a `fraction`, which is a share of all rows, and streaming does not know their number: give each data "
              "set a `weight`, or leave streaming out")  # fmt: skip

@@ -136,7 +136,7 @@ def test_every_state_leads_to_the_same_batches(tokenizer, file, settings):
 
 
 def test_a_shuffled_pass_has_all_documents_in_an_order_of_its_own(tokenizer, file):
-    rows = sum(map_style(tokenizer, file), [])
+    rows = [row for batch in map_style(tokenizer, file) for row in batch]
     stream = streamed(tokenizer, file, batch_size=len(rows), shuffle_buffer=50)
     first, second = islice(stream.batches(), 2)
     in_file = [row["input_ids"] for row in rows]
@@ -228,18 +228,24 @@ def written(path: Path, *rows) -> Path:
 def test_bad_rows_stop_the_stream_where_they_are_more_than_allowed(tokenizer, tmp_path):
     good = made_rows(5)
     one = written(tmp_path / "one.jsonl", *good, "{broken", *good)
-    with pytest.raises(UserError, match=r"1 of the 11 rows .*\n  .*one.jsonl:6: invalid JSON.*\nFix the rows, or allow a share"):
+    with pytest.raises(
+        UserError, match=r"1 of the 11 rows .*\n  .*one.jsonl:6: invalid JSON.*\nFix the rows, or allow a share"
+    ):
         list(islice(streamed(tokenizer, one, limits=Limits()).batches(), 1))
     many = written(tmp_path / "many.jsonl", *(good * 90), *["{broken"] * 50)
     stream = streamed(tokenizer, many, limits=Limits(max_bad_fraction=0.07))
-    with pytest.raises(UserError, match="50 of the 500 rows"):  # 50 of 1000 would be allowed until the end shows the share
+    with pytest.raises(
+        UserError, match="50 of the 500 rows"
+    ):  # 50 of 1000 would be allowed until the end shows the share
         list(islice(stream.batches(), 200))
 
 
 def test_dropped_rows_and_empty_data_stop_the_stream(tokenizer, tmp_path):
     long = {"prompt": "say", "response": "red " * 100}
     path = written(tmp_path / "rows.jsonl", *made_rows(4), long)
-    with pytest.raises(UserError, match=r"1 of the 5 examples .* 1 too_long \(.*rows.jsonl:5\).* raise --max_length \(now 64\)"):
+    with pytest.raises(
+        UserError, match=r"1 of the 5 examples .* 1 too_long \(.*rows.jsonl:5\).* raise --max_length \(now 64\)"
+    ):
         list(islice(streamed(tokenizer, path, limits=Limits()).batches(), 2))
     path = written(tmp_path / "long.jsonl", long)
     with pytest.raises(UserError, match="no example is left"):
@@ -306,7 +312,11 @@ def test_a_hub_data_set_is_streamed_resumed_and_pinned(tokenizer, hub, workers, 
     whole = streamed(tokenizer, HUB, **settings)
     assert list(islice(whole.batches(), len(expected))) == expected
     assert whole.plan.counts[0]["revision"] == "v1" and not whole.plan.counts[0]["local"]
-    assert hub.asked[0] == ("owner/name", "main", {"split": "test", "data_files": None, "revision": "v1", "streaming": True})
+    assert hub.asked[0] == (
+        "owner/name",
+        "main",
+        {"split": "test", "data_files": None, "revision": "v1", "streaming": True},
+    )
     for number in (5, 15, 25):
         resumed = streamed(tokenizer, HUB, **settings)
         resumed.load_state(json.loads(json.dumps(whole.state(number))))
@@ -346,5 +356,7 @@ def test_a_gated_data_set_gets_its_sentence(tokenizer, hub, monkeypatch):
         raise datasets.exceptions.DatasetNotFoundError("Dataset 'owner/name' is a gated dataset on the Hub. Visit ...")
 
     monkeypatch.setattr(datasets, "load_dataset", refuse)
-    with pytest.raises(UserError, match=r"owner/name is gated: accept its terms on https://huggingface.co/datasets/owner/name"):
+    with pytest.raises(
+        UserError, match=r"owner/name is gated: accept its terms on https://huggingface.co/datasets/owner/name"
+    ):
         streamed(tokenizer, HUB)

@@ -15,7 +15,15 @@ from tests.trainers.resume.runs import STABILISED, assert_same, curve, forked, i
 
 STREAM = ("--streaming", "true")
 IN_ORDER = ("--train_sampling_strategy", "sequential")
-ACCUMULATED = (*STABILISED, "--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "2", "--max_length", "64")
+ACCUMULATED = (
+    *STABILISED,
+    "--per_device_train_batch_size",
+    "2",
+    "--gradient_accumulation_steps",
+    "2",
+    "--max_length",
+    "64",
+)
 PACKED = ("--packing", "true", "--packing_shard_rows", "16")
 LOOSE = ("--max_bad_fraction", "0.1", "--max_dropped_fraction", "0.1")
 WORKERS = ("--dataloader_num_workers", "2", "--dataloader_multiprocessing_context", "fork")
@@ -24,7 +32,9 @@ WORKERS = ("--dataloader_num_workers", "2", "--dataloader_multiprocessing_contex
 def some_rows(number: int) -> list[dict]:
     rng = random.Random(0)
     lengths = [100 if n % 40 == 7 else rng.choice([1, 2, 5, 12]) for n in range(number)]  # 100 words are too long
-    return [{"prompt": f"say {n}", "response": " ".join(rng.choices(["red", "oak"], k=k))} for n, k in enumerate(lengths)]
+    return [
+        {"prompt": f"say {n}", "response": " ".join(rng.choices(["red", "oak"], k=k))} for n, k in enumerate(lengths)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +72,9 @@ def test_a_streamed_run_is_resumed_to_the_bit_and_counts_its_rows(rows, tmp_path
         shutil.rmtree(tmp_path / "run")
     train = records[0]["train"]
     assert train["streamed"] and train["kept"] > 0 and train["dropped"]["by_reason"]["too_long"] > 0
-    assert train["rows_bad"] == 1 and train["datasets"][0]["first_bad"] == [f"{rows}:{bad_line(rows)}: `response` must be text: got null"]
+    assert train["rows_bad"] == 1 and train["datasets"][0]["first_bad"] == [
+        f"{rows}:{bad_line(rows)}: `response` must be text: got null"
+    ]
     bad = [json.loads(line) for line in (tmp_path / "whole/run/quarantine_train.jsonl").read_text().splitlines()]
     assert [row["source"] for row in bad] == [f"{rows}:{bad_line(rows)}"]
     assert (tmp_path / "whole/checkpoint-2/stream.json").is_file()
@@ -76,7 +88,9 @@ def test_two_processes_with_two_workers_are_stopped_and_resumed_to_the_bit(rows,
     log, flags = tmp_path / "log", (*ACCUMULATED, *LOOSE, *PACKED)
     assert forked(log, sft, tmp_path / "map", rows, *flags, *IN_ORDER, ranks=2) == [0, 0], log.read_text()[-3000:]
     flags += (*STREAM, *WORKERS, "--save_steps", "100")
-    assert forked(log, is_told_to_stop, "1", 3, tmp_path / "run", rows, *flags, ranks=2) == [75, 75], log.read_text()[-3000:]
+    assert forked(log, is_told_to_stop, "1", 3, tmp_path / "run", rows, *flags, ranks=2) == [75, 75], log.read_text()[
+        -3000:
+    ]
     latest = ("--resume_from_checkpoint", "latest")
     assert forked(log, sft, tmp_path / "run", rows, *flags, *latest, ranks=2) == [0, 0], log.read_text()[-3000:]
     assert resumed_step(tmp_path / "run") == 4
@@ -89,7 +103,9 @@ def test_two_processes_with_two_workers_are_stopped_and_resumed_to_the_bit(rows,
 def test_bad_rows_end_a_run_with_their_place_in_all_processes(rows, tmp_path):
     log = tmp_path / "log"
     codes = forked(log, sft, tmp_path / "run", rows, *ACCUMULATED, *STREAM, *WORKERS, ranks=2)
-    assert codes == [2, 2] and log.read_text().count(f"rows.jsonl:{bad_line(rows)}: `response` must be text") == 1, log.read_text()
+    assert codes == [2, 2] and log.read_text().count(f"rows.jsonl:{bad_line(rows)}: `response` must be text") == 1, (
+        log.read_text()
+    )
 
 
 @pytest.mark.campaign
@@ -111,10 +127,16 @@ REFUSED = {
     "no max_steps": (("--max_steps", "-1"), "streaming needs max_steps"),
     "a share held out": (("--eval_fraction", "0.1"), "eval_fraction holds out a share of all rows.* eval_datasets"),
     "replay": (("--replay_datasets", "{data}", "--replay_fraction", "0.1"), "replay_datasets is a share .* `weight`"),
-    "a fraction": (("--datasets", "{{path: {data}, fraction: 0.5}}"), "`fraction`, which is a share of all rows.* `weight`"),
+    "a fraction": (
+        ("--datasets", "{{path: {data}, fraction: 0.5}}"),
+        "`fraction`, which is a share of all rows.* `weight`",
+    ),
     "a weight missing": (("--datasets", "{{path: {data}, weight: 2}}", "{data}"), "`weight` for some data sets only"),
     "a weight of held-out rows": (("--eval_datasets", "{{path: {data}, weight: 2}}"), "eval_datasets has a `weight`"),
-    "length grouping": (("--train_sampling_strategy", "group_by_length"), "group_by_length, which needs all rows: use sequential"),
+    "length grouping": (
+        ("--train_sampling_strategy", "group_by_length"),
+        "group_by_length, which needs all rows: use sequential",
+    ),
     "epochs": (("--save_strategy", "epoch"), "save_strategy is epoch, and a stream has no epochs"),
     "skipping": (("--ignore_data_skip", "true"), "ignore_data_skip does not apply"),
     "dry run": (("--dry_run", "true"), "dry_run reads all rows"),
@@ -125,7 +147,9 @@ REFUSED = {
 @pytest.mark.parametrize("flags, message", REFUSED.values(), ids=REFUSED)
 def test_what_streaming_cannot_do_is_refused_before_anything_is_read(rows, tmp_path, flags, message):
     steps = () if "--save_strategy" in flags else ("--save_steps", "2")
-    words = arguments(tmp_path / "run", rows, "--max_steps", "8", *steps, *STREAM, *(flag.format(data=rows) for flag in flags))
+    words = arguments(
+        tmp_path / "run", rows, "--max_steps", "8", *steps, *STREAM, *(flag.format(data=rows) for flag in flags)
+    )
     with pytest.raises(UserError, match=message):
         parse_sft(words)
     assert not (tmp_path / "run").exists()
@@ -147,7 +171,15 @@ def test_a_checkpoint_without_a_place_is_not_resumed_as_a_stream(rows, tmp_path)
     sft(tmp_path / "map", rows, *ACCUMULATED, *LOOSE, *IN_ORDER)
     (tmp_path / "map/run/resolved.yaml").unlink()
     with pytest.raises(UserError, match=r"holds no stream.json, .* resume it without streaming"):
-        sft(tmp_path / "run", rows, *ACCUMULATED, *LOOSE, *STREAM, "--resume_from_checkpoint", str(tmp_path / "map/checkpoint-4"))
+        sft(
+            tmp_path / "run",
+            rows,
+            *ACCUMULATED,
+            *LOOSE,
+            *STREAM,
+            "--resume_from_checkpoint",
+            str(tmp_path / "map/checkpoint-4"),
+        )
 
 
 def test_streamed_rows_are_packed_in_shards_of_a_size_that_the_record_names(rows, tmp_path):
