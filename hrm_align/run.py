@@ -253,11 +253,10 @@ def read_data(
         stream = open_stream(data.specs(), data.condition, seed, limits, resumed, broadcast_object_list)
         counts["train"] = to_record([{} for _ in stream.specs], stream.counts)
     train = [] if streaming else load(data.specs(), "train")
+    held_out: list[Example] = []
     if data.eval_datasets:
         held_out = load(data.eval_specs(), "eval")
-    elif streaming:
-        held_out: list[Example] = []
-    else:
+    elif not streaming:
         examples = len(train)
         train, held_out = split_by_content(train, data.eval_fraction)
         if data.eval_fraction and not (train and held_out):
