@@ -38,6 +38,8 @@ from hrm_align.data.damage import describe_damage
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example, RunData, to_rows
 from hrm_align.data.splits import drawn, split_by_content
+from hrm_align.data.stream_counts import Limits, to_record
+from hrm_align.data.streaming import open_stream
 from hrm_align.data.table import Examples
 from hrm_align.errors import Interrupted, Preempted, RunError, UserError, join_names
 from hrm_align.estimates.batch import settle_batch
@@ -96,7 +98,9 @@ class Run:
 
     def read_data(self) -> RunData:
         """Read the rows of the recipe. Raises UserError if rows or settings differ from those of the resumed run."""
-        data = read_data(self.recipe.data, self.recipe.training.seed, self.folder / "run")
+        training = self.recipe.training
+        streaming = bool(getattr(training, "streaming", False))
+        data = read_data(self.recipe.data, training.seed, self.folder / "run", streaming, self.resumed)
         with one_message():
             self.changed[:] = check_same_run(self.resumed, self.settings, data.counts, PartialState().num_processes)
         if PartialState().is_main_process:
@@ -163,6 +167,11 @@ class Run:
             with stage("scoring the guard sets before training"):
                 trainer.call_with_model(guard.before)
         trainer.train(resume_from_checkpoint=self.resumed)
+        if data.stream is not None and is_main:  # the rows are counted while they are read
+            data.counts["train"] = trainer.stream_record()
+            write_json(self.folder / "run" / "data.json", data.counts)
+            for line in summarize_run(trainer.model, data)[1:]:
+                say(line)
         self.preemption.raise_if_preempted(self.folder, trainer.state.global_step)
         with stage("saving the model"):
             trainer.save_model(str(self.folder))
@@ -205,13 +214,17 @@ class Run:
             self.claim.check()
 
 
-def read_data(data: DataArguments, seed: int, quarantine: Path | None) -> RunData:
+def read_data(
+    data: DataArguments, seed: int, quarantine: Path | None, streaming: bool = False, resumed: Path | None = None
+) -> RunData:
     """Read and validate all rows of a recipe; split off the held-out rows.
 
     Args:
         data: the data settings of the recipe.
         seed: seed for choosing rows where only a share of a data set is used.
         quarantine: folder for malformed rows; they are written to `quarantine_train.jsonl` and so on. None to write none.
+        streaming: whether training rows are read while training runs: only the first ones are read here.
+        resumed: checkpoint to resume from, whose place in streamed rows is used.
 
     Raises:
         UserError: see `load_examples`; and for more rows with damaged text than `max_damaged_fraction`.
@@ -240,10 +253,16 @@ def read_data(data: DataArguments, seed: int, quarantine: Path | None) -> RunDat
             say(line)
         return examples
 
-    train = load(data.specs(), "train")
+    stream = None
+    if streaming:
+        limits = Limits(data.max_bad_fraction, data.max_damaged_fraction, data.max_dropped_fraction)
+        stream = open_stream(data.specs(), data.condition, seed, limits, resumed, broadcast_object_list)
+        counts["train"] = to_record([{} for _ in stream.specs], stream.counts)
+    train = [] if streaming else load(data.specs(), "train")
+    held_out: list[Example] = []
     if data.eval_datasets:
         held_out = load(data.eval_specs(), "eval")
-    else:
+    elif not streaming:
         examples = len(train)
         train, held_out = split_by_content(train, data.eval_fraction)
         if data.eval_fraction and not (train and held_out):
@@ -257,7 +276,7 @@ def read_data(data: DataArguments, seed: int, quarantine: Path | None) -> RunDat
         train = train + replay if isinstance(train, Examples) and isinstance(replay, Examples) else [*train, *replay]
         counts["replay"]["share"] = data.replay_fraction
     guard = {spec.path: load([spec], f"guard_{number}") for number, spec in enumerate(data.guard_specs(), start=1)}
-    return RunData(train, held_out, guard, counts)
+    return RunData(train, held_out, guard, counts, stream)
 
 
 def find_eval_problems(run: RunData, args: TrainingArguments) -> list[str]:

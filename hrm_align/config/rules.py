@@ -120,7 +120,7 @@ def check_recipe(kind: RecipeKind, recipe: Any, settings: Mapping[str, Setting])
     _check_model(recipe.model, fail)
     _check_training(recipe.training, fail)
     _check_adapter(recipe, settings, fail)
-    _check_data(recipe.data, settings)
+    _check_data(recipe.data, settings, bool(getattr(recipe.training, "streaming", False)))
     kind.check(recipe, settings, fail)
 
 
@@ -208,7 +208,7 @@ def _check_adapter(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> 
         fail("lora_target_modules", "is empty. Name the layers to adapt, such as stacks")
 
 
-def _check_data(data: DataArguments, settings: Mapping[str, Setting]) -> None:
+def _check_data(data: DataArguments, settings: Mapping[str, Setting], streaming: bool) -> None:
     """Check the condition and the entries of all data sets. Raises UserError with the place of the setting."""
     checks: list[tuple[str, Callable[[], object]]] = [("condition", lambda: parse_condition(data.condition))]
     checks += [("datasets", data.specs), ("eval_datasets", data.eval_specs)]
@@ -218,6 +218,11 @@ def _check_data(data: DataArguments, settings: Mapping[str, Setting]) -> None:
             check()
         except UserError as error:
             raise UserError(f"{settings[key].where}: {key}: {error}") from None
+        has_weight = key != "condition" and any("weight" in entry for entry in getattr(data, key))
+        if has_weight and not (streaming and key == "datasets"):
+            failing(settings)(
+                key, "has a `weight`, which draws rows of streamed training data: use `fraction`, or leave it out"
+            )
 
 
 def check_held_out(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> None:

@@ -36,7 +36,6 @@ MOVED = {
     "reward_funcs": "the setting is called rewards",
     "reward_weights": "write the weight beside its reward: rewards: [{name: math, weight: 1}]",
     "save_safetensors": "Transformers removed the setting: checkpoints are always safetensors",
-    "streaming": "data sets are always loaded as a whole",
     "test_split_size": "the setting is called eval_fraction",
     "tokenizer": "the setting is called tokenizer_name_or_path",
     "torch_dtype": "the setting was renamed to dtype",

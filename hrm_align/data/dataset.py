@@ -51,6 +51,7 @@ class DatasetSpec:
         condition: condition for rows without one; `""` is no condition, None the run's default.
         columns: mapping from the schema's column names to the data's: `{"prompt": "question", "response": "answer"}`.
         ignore_columns: columns to leave out, and keys of messages as `messages.KEY`, which would otherwise be read or refused.
+        weight: streaming only: how often rows are drawn from this data set, relative to the weights of the others.
 
     Raises:
         UserError: for an invalid value.
@@ -66,6 +67,7 @@ class DatasetSpec:
     condition: str | None = None
     columns: dict[str, str] | None = None
     ignore_columns: list[str] | None = None
+    weight: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str | os.PathLike) or not str(self.path):
@@ -73,11 +75,13 @@ class DatasetSpec:
                 f"invalid value for `path` of a data set: {self.path!r}. Use a file, a directory or a Hub id."
             )
         self.path = str(self.path)
-        number = isinstance(self.fraction, int | float) and not isinstance(self.fraction, bool)
-        if not number or not 0 < self.fraction < math.inf:
-            raise UserError(
-                f"invalid value for `fraction` of {self.path}: {self.fraction!r}. Use a number above 0, such as 0.5 or 2."
-            )
+        for key in ("fraction", "weight"):
+            value = getattr(self, key)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if (key, value) != ("weight", None) and (not number or not 0 < value < math.inf):
+                raise UserError(
+                    f"invalid value for `{key}` of {self.path}: {value!r}. Use a number above 0, such as 0.5 or 2."
+                )
         if self.format is not None and self.format not in FORMATS:
             raise UserError(
                 f"invalid value for `format` of {self.path}: {self.format!r}. Use one of {', '.join(FORMATS)}."
@@ -299,6 +303,40 @@ def _to_examples(row: Row | BadRow, spec: DatasetSpec, schema: str | None, condi
         return FORMATS[schema].read(_schema_columns(row.data, spec), row.source, condition)
     except RowError as error:
         return make_bad_row(row.source, error, json.dumps(row.data, ensure_ascii=False, default=str))
+
+
+def choose_schema(spec: DatasetSpec, rows: Iterator[Row | BadRow]) -> tuple[str | None, list[str]]:
+    """Return the schema of a data set and the columns that it does not read and that carry no meaning, from the first rows.
+
+    Raises:
+        UserError: if no schema fits the columns, or if columns that carry meaning are not read.
+    """
+    head = _head(rows)
+    schema = spec.format or _vote_schema(head, spec)
+    columns = _column_check(spec, schema)
+    for row in head:
+        outcome = _to_examples(row, spec, schema, "")
+        if isinstance(row, Row) and isinstance(outcome, list):
+            columns.add(row.data, row.source, outcome)
+    if unread := columns.describe(spec.path, schema):
+        raise UserError(unread)
+    return schema, columns.unused_columns
+
+
+def read_examples(row: Row | BadRow, spec: DatasetSpec, schema: str | None, condition: str) -> list[Example] | BadRow:
+    """Return the examples of one row; a `BadRow` with the reason for a row that cannot be used or has an unread column."""
+    outcome = _to_examples(row, spec, schema, condition)
+    if isinstance(outcome, BadRow):
+        return outcome
+    assert isinstance(row, Row)
+    columns = _column_check(spec, schema)
+    if not row.data.keys() <= columns.known:
+        columns.add(row.data, row.source, outcome)
+        if columns.refused:
+            names = " ".join(sorted(columns.refused))
+            reason = f"unread column: {names}; map it with `columns`, or leave it out with --ignore_columns {names}"
+            return make_bad_row(row.source, reason, json.dumps(row.data, ensure_ascii=False, default=str))
+    return outcome
 
 
 def _write_quarantine(path: Path, bad: list[BadRow]) -> None:

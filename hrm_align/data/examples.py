@@ -6,9 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hrm_align.rendering import Message, tool_call_text
+
+if TYPE_CHECKING:
+    from hrm_align.data.stream_chunks import StreamPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +188,11 @@ class RunData:
         held_out: examples for evaluation.
         guard: guard examples (capabilities that must not degrade), by the path of their data set.
         account: row counts and dropped rows, for run/data.json.
+        stream: what is streamed in place of `train`, which is then empty; None otherwise.
     """
 
     train: Sequence[Example]
     held_out: Sequence[Example]
     guard: dict[str, Sequence[Example]] = field(default_factory=dict)
     counts: dict[str, Any] = field(default_factory=dict)
+    stream: StreamPlan | None = None

@@ -73,12 +73,28 @@ def _descending(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order, sizes[order]
 
 
-def pack(documents: Dataset, max_length: int) -> Dataset:
+def pack_in_shards(
+    lengths: Sequence[int] | np.ndarray, capacity: int, shard_rows: int | None = None
+) -> list[list[int]]:
+    """Assign documents to rows, each `shard_rows` consecutive documents apart from the others; None for all together.
+
+    A row depends only on the documents of its shard, so that rows which are streamed are packed alike.
+    Args and return as in `best_fit`.
+    """
+    size = shard_rows or max(len(lengths), 1)
+    rows: list[list[int]] = []
+    for start in range(0, len(lengths), size):
+        rows += [[start + index for index in row] for row in best_fit(lengths[start : start + size], capacity)]
+    return rows
+
+
+def pack(documents: Dataset, max_length: int, shard_rows: int | None = None) -> Dataset:
     """Pack tokenized documents into rows.
 
     Args:
         documents: data set with the columns `input_ids` and `prefix_length`, as `tokenize` returns it.
         max_length: tokens per row.
+        shard_rows: number of consecutive documents that are packed together, as in `pack_in_shards`.
 
     Returns:
         A data set that reads token ids when a row is taken, with the columns `documents` (list of lists of ids) and `prefix_lengths` (list of int), with one
@@ -86,7 +102,7 @@ def pack(documents: Dataset, max_length: int) -> Dataset:
     """
     has_lengths = "length" in documents.column_names
     lengths = read_lengths(documents) if has_lengths else np.array([len(ids) for ids in documents["input_ids"][:]])
-    rows = best_fit(lengths, max_length)
+    rows = pack_in_shards(lengths, max_length, shard_rows)
     totals = [int(lengths[row].sum()) for row in rows]
     # Each row has the places of its documents, whose ids are read when a batch is made.
     packed = Dataset(pa.table({"documents": pa.array(rows, pa.list_(pa.int64())), "length": totals}))

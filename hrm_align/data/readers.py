@@ -10,7 +10,9 @@ the number of lost rows cannot be known.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 from hrm_align.data.data_file import COMPRESSIONS, REFUSED, DataFile, split_suffix
 from hrm_align.data.rows import MAX_LINE_BYTES, TEXT_CHARACTERS, BadRow, Row, make_bad_row
@@ -50,10 +52,10 @@ def _require_rows(rows: Iterator[Row | BadRow], name: str) -> Iterator[Row | Bad
 
 
 def _json(file: DataFile) -> Iterator[Row | BadRow]:
-    return _json_list(file) if _holds_list(file) else _json_lines(file)
+    return _json_list(file) if holds_list(file) else _json_lines(file)
 
 
-def _holds_list(file: DataFile) -> bool:
+def holds_list(file: DataFile) -> bool:
     """Return whether a file holds one JSON list, or an object around it, rather than one JSON value a line.
 
     The first character decides where it agrees with the suffix; otherwise the first lines: lists that are written over
@@ -84,14 +86,72 @@ def _json_lines(file: DataFile) -> Iterator[Row | BadRow]:
     path = file.name
     with file.open_text() as stream:
         for number, line, size in _lines(stream):
-            source, row = f"{path}:{number}", line.strip()
-            if size > MAX_LINE_BYTES:
-                yield make_bad_row(source, f"line too long: {size:,} bytes, at most {MAX_LINE_BYTES:,} are read", line)
-            elif row:
-                try:
-                    yield Row(parse_object(row), source)
-                except JsonFault as fault:
-                    yield make_bad_row(source, f"{fault}{_hint_for_line(line)}", line)
+            if (row := _json_line(path, number, line, size)) is not None:
+                yield row
+
+
+def _json_line(path: str, number: int, line: bytes, size: int) -> Row | BadRow | None:
+    """Return the row of a line as `_lines` yields it; None for a blank line."""
+    source, row = f"{path}:{number}", line.strip()
+    if size > MAX_LINE_BYTES:
+        return make_bad_row(source, f"line too long: {size:,} bytes, at most {MAX_LINE_BYTES:,} are read", line)
+    if not row:
+        return None
+    try:
+        return Row(parse_object(row), source)
+    except JsonFault as fault:
+        return make_bad_row(source, f"{fault}{_hint_for_line(line)}", line)
+
+
+class JsonLines:
+    """Rows of a JSON Lines file from any line on, for readers that skip and return to a place.
+
+    Args:
+        file: the file.
+        offset: byte of its text at which to begin, unpacked and in UTF-8; 0 or a value of `offset`.
+        number: number of lines before it.
+
+    Attributes:
+        offset: byte after the last line that was read.
+        number: number of that line.
+    """
+
+    def __init__(self, file: DataFile, offset: int = 0, number: int = 0):
+        self._path, self._closing = file.name, ExitStack()
+        stream = self._closing.enter_context(file.open_text())
+        if stream.seekable():
+            stream.seek(offset, os.SEEK_CUR)  # in a file that is zipped the bytes before are read
+        else:
+            left = offset
+            while left and (passed := len(stream.read(min(left, 2**20)))):
+                left -= passed
+        self.offset, self.number = offset, number
+        self._lines = _lines(stream)
+
+    def take(self, count: int) -> list[Row | BadRow]:
+        """Read the next rows; fewer at the end of the file."""
+        rows: list[Row | BadRow] = []
+        while len(rows) < count and (line := next(self._lines, None)) is not None:
+            self._pass(line[2])
+            if (row := _json_line(self._path, self.number, *line[1:])) is not None:
+                rows.append(row)
+        return rows
+
+    def skip(self, count: int) -> int:
+        """Pass over the next rows without parsing them. Returns their number, smaller at the end of the file."""
+        skipped = 0
+        while skipped < count and (line := next(self._lines, None)) is not None:
+            self._pass(line[2])
+            skipped += line[2] > MAX_LINE_BYTES or not line[1].isspace()
+        return skipped
+
+    def close(self) -> None:
+        """Close the file."""
+        self._closing.close()
+
+    def _pass(self, size: int) -> None:
+        self.number += 1
+        self.offset += size
 
 
 def _hint_for_line(line: bytes) -> str:

@@ -58,8 +58,12 @@ def read_rows(
         return _hub_rows(path, name, split, data_files, revision)
     if name or revision:
         raise UserError(f"`name` and `revision` apply to Hub data sets, and {path} is local. Leave them out.")
-    opened = [DataFile(file, member) for file in files for member in _members(file, split)]
-    return chain.from_iterable([read_file(file) for file in opened])
+    return chain.from_iterable([read_file(file) for file in data_files_in(files, split)])
+
+
+def data_files_in(files: list[str], split: str) -> list[DataFile]:
+    """List files and, in their place, the members of zip archives that have rows of a split."""
+    return [DataFile(file, member) for file in files for member in _members(file, split)]
 
 
 def local_files(path: str, split: str, data_files: DataFiles | None) -> list[str] | None:

@@ -33,6 +33,7 @@ from hrm_align.rendering import Message, Parts, Renderer, get_renderer, tool_cal
 
 if TYPE_CHECKING:
     from hrm_align.config.arguments import DataArguments
+    from hrm_align.data.stream_chunks import StreamPlan
 
 TOKENS = "tokens.arrow"
 TOO_LONG = 2**31 - 1  # length of a document whose tokens were not counted
@@ -318,7 +319,7 @@ def select_answerable_prompts(
 
 def tokenized(
     run: RunData, data: DataArguments, tokenizer: PreTrainedTokenizerFast, max_length: int
-) -> tuple[Dataset, Dataset | None]:
+) -> tuple[Dataset | StreamPlan, Dataset | None]:
     """Tokenize the training and the held-out examples, and record the dropped ones in `run.counts`.
 
     Args:
@@ -328,18 +329,22 @@ def tokenized(
         max_length: longest document, in tokens.
 
     Returns:
-        The training data set and the held-out one, each as from `tokenize`; None if no example is held out.
+        The training data set and the held-out one, each as from `tokenize`; None if no example is held out. Of streamed rows
+        the `StreamPlan`, which tokenizes them while training runs.
 
     Raises:
         UserError: as in `tokenize`.
     """
-    datasets: dict[str, Dataset] = {}
+    datasets: dict[str, Any] = {}
     sequences = {
         name: examples
         for name, examples in (("train", run.train), ("eval", run.held_out))
-        if examples or name == "train"
+        if examples or (name == "train" and run.stream is None)
     }
     renderer = get_renderer(tokenizer)
+    if run.stream is not None:
+        run.stream.tokenizer, run.stream.max_length = tokenizer, max_length
+        datasets["train"] = run.stream
     on_disk = [examples for examples in sequences.values() if isinstance(examples, Examples)]
     stored = TokenTables(renderer, on_disk, max_length)
     for name, examples in sequences.items():

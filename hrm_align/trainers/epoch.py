@@ -43,6 +43,8 @@ class Epoch:
     @classmethod
     def of(cls, trainer: Any) -> Epoch:
         """Count the rows of an epoch of a trainer, from the data loader that its training will use."""
+        if getattr(trainer, "stream", None) is not None:
+            return _streamed(trainer.args)
         with torch.random.fork_rng(devices=[]):
             sampler = trainer._get_train_sampler()
             sampler = sampler.sampler if isinstance(sampler, EpochSeededSampler) else sampler
@@ -69,6 +71,12 @@ class Epoch:
             return ""
         left_out = f"each epoch leaves out {self.rows - self.used} of {self.rows} {self.unit}"
         return f"{left_out}, because {self.taker} takes {self.taken}"
+
+
+def _streamed(args: Any) -> Epoch:
+    """Count the rows of a whole run on streamed rows, which has no epochs."""
+    taken = args.train_batch_size * args.world_size * args.gradient_accumulation_steps
+    return Epoch(args.max_steps * taken, args.max_steps * taken, taken, "streamed rows", "a step", "")
 
 
 def _rollouts(args: Any, sampler: RepeatSampler) -> Epoch:

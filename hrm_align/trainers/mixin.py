@@ -249,6 +249,9 @@ class Stabilised(WholeStepMetrics, FullySharded):
 
     def _make_probe(self, health: HealthMonitor, batches: list[Any]) -> None:
         rows: Any = self.eval_dataset if self.eval_dataset is not None else self.train_dataset
+        stream = getattr(self, "stream", None)
+        if stream is not None and self.eval_dataset is None:
+            rows = stream.first_rows(PROBE_ROWS)
         if not hasattr(rows, "__getitem__") or "labels" not in batches[0]:
             return
         batch = self.data_collator([rows[index] for index in range(min(PROBE_ROWS, len(rows)))])

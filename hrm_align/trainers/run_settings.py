@@ -18,6 +18,7 @@ SAME: Mapping[str, tuple[str, ...]] = {
     ),
     "the resumed run would continue with other rows": (
         "seed", "data_seed", "condition", "ignore_columns", "eval_fraction", "replay_fraction", "max_length", "packing", "packing_strategy",
+        "packing_shard_rows", "streaming", "shuffle_buffer",
         "train_sampling_strategy", "length_column_name", "shuffle_dataset", "dataloader_drop_last", "accelerator_config",
         "num_generations", "generation_batch_size", "curriculum", "min_pass_rate", "max_pass_rate", "max_completion_length",
     ),

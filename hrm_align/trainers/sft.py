@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,18 +15,20 @@ from torch import Tensor, nn
 from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
 from hrm_align.data.packing import IGNORED, DocumentCollator, pack
+from hrm_align.data.stream_chunks import StreamPlan
 from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import get_renderer
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.mixin import Stabilised
 from hrm_align.trainers.sft_config import SFTArguments
 from hrm_align.trainers.step_means import StepMeans
+from hrm_align.trainers.streaming import Streaming
 
 # A function that scores generated answers of a model: metric values by name. Called at each evaluation, on every process.
 GenerationEval = Callable[[PreTrainedModel], dict[str, float]]
 
 
-class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
+class SFTTrainer(Streaming, SafeCheckpoints, Stabilised, trl.SFTTrainer):
     """TRL's SFTTrainer with this package's collators, response-only labels, stabilisers and checkpoints.
 
     Loss, entropy and accuracy are means over all response tokens of an optimizer step, end tokens included, or over those of all
@@ -34,7 +37,8 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
     Args:
         model: an HrmTextForCausalLM, or an adapter around one, in float32; `bf16` autocasts its forward.
         args: training settings.
-        train_dataset: dataset with columns `input_ids` and `prefix_length` (`hrm_align.data.tokenize.tokenize`).
+        train_dataset: dataset with columns `input_ids` and `prefix_length` (`hrm_align.data.tokenize.tokenize`), or a plan of
+            rows to stream.
         eval_dataset: held-out dataset with the same columns; optional.
         processing_class: the model's tokenizer.
         callbacks: Transformers callbacks.
@@ -49,7 +53,7 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
         self,
         model: PreTrainedModel | PeftModel,
         args: SFTArguments,
-        train_dataset: Dataset,
+        train_dataset: Dataset | StreamPlan,
         processing_class: PreTrainedTokenizerFast,
         eval_dataset: Dataset | None = None,
         callbacks: Sequence[TrainerCallback] = (),
@@ -61,10 +65,12 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
         pad_id = get_renderer(processing_class).pad_id
         assert args.max_length is not None and not isinstance(args.pad_to_multiple_of, str)  # checked by parse_sft
         collator = DocumentCollator(pad_id, args.pad_to_multiple_of)
-        if args.packing:
-            train_dataset = pack(train_dataset, args.max_length)
+        if isinstance(train_dataset, StreamPlan):
+            train_dataset = self._open_stream(train_dataset, args)
+        elif args.packing:
+            train_dataset = pack(train_dataset, args.max_length, args.packing_shard_rows)
         if eval_dataset is not None and (args.packing if args.eval_packing is None else args.eval_packing):
-            eval_dataset = pack(eval_dataset, args.max_length)
+            eval_dataset = pack(eval_dataset, args.max_length, args.packing_shard_rows)
         # TRL must not pack or tokenize a second time: its packing lets prefixes see each other.
         args = copy.copy(args)
         args.packing, args.eval_packing = False, False
@@ -97,6 +103,15 @@ class SFTTrainer(SafeCheckpoints, Stabilised, trl.SFTTrainer):
         for name in ("entropy", "mean_token_accuracy"):
             self._metrics[self._mode].pop(name, None)
         return loss
+
+    def _save_stabilisers(self, staged: Path) -> None:
+        super()._save_stabilisers(staged)
+        self.save_stream(staged, self.state.global_step)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self.load_stream(Path(checkpoint), self.state.global_step)
 
     # Evaluation ---------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from transformers import SchedulerType
 from trl import SFTConfig
 
 from hrm_align.config.arguments import DataArguments, LoraArguments, ModelArguments, StabiliserArguments, option
-from hrm_align.config.bounds import BELOW_ONE, COUNT, Bound
+from hrm_align.config.bounds import BELOW_ONE, COUNT, COUNT_OR_NONE, Bound
 from hrm_align.config.checks import Setting
 from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds, Needs
 from hrm_align.config.parser import parse
@@ -27,6 +27,7 @@ from hrm_align.config.rules import (
     check_held_out,
 )
 from hrm_align.rewards.base import match_fault, match_names, metric_name
+from hrm_align.trainers.streaming import check_streaming
 
 
 @dataclass
@@ -56,6 +57,18 @@ class SFTArguments(StabiliserArguments, SFTConfig):
     )
     eval_packing: bool | None = option(
         None, "Pack the held-out rows too; unset for the value of packing.", nargs="?", const=True
+    )
+    packing_shard_rows: int | None = option(
+        None,
+        "Number of consecutive documents that are packed together; unset for all of them, and for 1000 with streaming.",
+    )
+    streaming: bool = option(
+        False,
+        "Read, tokenize and pack the training rows while training runs, in the order of the files: neither the disk nor the "
+        "memory ever holds all of them. Needs max_steps.",
+    )
+    shuffle_buffer: int = option(
+        0, "With streaming: number of consecutive documents that are shuffled together; 0 for the order of the files."
     )
     train_sampling_strategy: str = option(
         "group_by_length",
@@ -109,11 +122,12 @@ _REFUSED_SFT: Refused = {
 }
 _BOUNDS_SFT: Bounds = {
     BELOW_ONE: ("replay_fraction",),
-    COUNT: ("max_new_tokens",),
+    COUNT: ("max_new_tokens", "packing_shard_rows"),
+    COUNT_OR_NONE: ("shuffle_buffer",),
     Bound("a number of GiB above 0", 0, above=True): ("auto_batch_memory",),
     Bound("8 tokens or more", 8, null=False): ("max_length",),
 }
-_NEEDS_SFT: Needs = {"auto_batch_memory": ("auto_batch", ())}
+_NEEDS_SFT: Needs = {"auto_batch_memory": ("auto_batch", ()), "packing_shard_rows": ("packing", ())}
 
 
 def _check_sft(recipe: SFTRecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
@@ -136,6 +150,7 @@ def _check_sft(recipe: SFTRecipe, settings: Mapping[str, Setting], fail: Fail) -
             "dataloader_drop_last",
             "drops the rows of an incomplete last forward, whose size auto_batch chooses: leave one of the two out",
         )
+    check_streaming(recipe, settings, fail)
     check_held_out(recipe, settings, fail)
 
 

@@ -310,6 +310,7 @@ _IN_A_CHECKPOINT = (
     ("trainer_state.json", "Step, epoch and log history of Transformers' Trainer."),
     ("ema.safetensors", "With `ema_decay`: the averaged weights."),
     ("health.safetensors", "With `health`: what the monitor compares with."),
+    ("stream.json", "With `streaming`: the place in the data behind the step, and the counts of the rows before it."),
 )
 
 
