@@ -35,8 +35,9 @@ from transformers.utils.logging import disable_progress_bar as disable_transform
 from hrm_align.config.arguments import DataArguments
 from hrm_align.config.parser import resolved
 from hrm_align.data.damage import describe_damage
-from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.data.dataset import load_examples
 from hrm_align.data.examples import Example, RunData, to_rows
+from hrm_align.data.specs import DatasetSpec
 from hrm_align.data.splits import drawn, split_by_content
 from hrm_align.data.stream_counts import Limits, to_record
 from hrm_align.data.streaming import open_stream
@@ -258,8 +259,8 @@ def read_data(
         limits = Limits(data.max_bad_fraction, data.max_damaged_fraction, data.max_dropped_fraction)
         stream = open_stream(data.specs(), data.condition, seed, limits, resumed, broadcast_object_list)
         counts["train"] = to_record([{} for _ in stream.specs], stream.counts)
-    train = [] if streaming else load(data.specs(), "train")
-    held_out: list[Example] = []
+    train: Sequence[Example] = [] if streaming else load(data.specs(), "train")
+    held_out: Sequence[Example] = []
     if data.eval_datasets:
         held_out = load(data.eval_specs(), "eval")
     elif not streaming:

@@ -288,7 +288,9 @@ def open_source(name: str, averaged: bool = False) -> Source:
 def _held_out(saved: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
     if saved.is_file():
         return [{"path": str(saved), "condition": ""}]  # a row without a condition had none in the run either
-    entries = [{"path": entry} if isinstance(entry, str) else entry for entry in settings.get("eval_datasets") or []]
+    entries: list[Any] = [
+        {"path": entry} if isinstance(entry, str) else entry for entry in settings.get("eval_datasets") or []
+    ]
     ignored = settings.get("ignore_columns") or []
     return [
         {key: value for key, value in add_ignored(entry, ignored).items() if key != "fraction"} for entry in entries

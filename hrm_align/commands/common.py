@@ -236,7 +236,8 @@ def read_counted(
     entries: Sequence[Mapping[str, Any]], condition: str | None = None, max_bad_fraction: float = 0.0
 ) -> tuple[list[Example], DataCounts]:
     """Read the rows of entries of `datasets` as `read_entries` does, with their counts; nothing is printed."""
-    from hrm_align.data.dataset import DatasetSpec, load_examples
+    from hrm_align.data.dataset import load_examples
+    from hrm_align.data.specs import DatasetSpec
     from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
     if condition is not None:

@@ -100,8 +100,8 @@ def main(argv: Sequence[str]) -> None:
     if not arguments.no_proof:
         model, _ = load(arguments)
         chosen = documents.select(range(min(PROVED_ROWS, len(documents))))
-        rows = [Document(row["input_ids"], row["prefix_length"]) for row in chosen]
-        show_proof(prove(model, rows, progress_bar), console)
+        proved = [Document(row["input_ids"], row["prefix_length"]) for row in chosen]
+        show_proof(prove(model, proved, progress_bar), console)
 
 
 def progress_bar(experiments: list[Any]) -> Iterable[Any]:

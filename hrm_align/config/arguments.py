@@ -18,7 +18,7 @@ from hrm_align.config.yaml_file import mapping_or_text
 from hrm_align.rendering import DEFAULT_CONDITION
 
 if TYPE_CHECKING:
-    from hrm_align.data.dataset import DatasetSpec
+    from hrm_align.data.specs import DatasetSpec
 
 
 def option(default: Any, help: str, **metadata: Any) -> Any:
@@ -164,7 +164,7 @@ class DataArguments:
 
     def _parse_spec(self, entry: DatasetEntry) -> DatasetSpec:
         """Check one entry, and add `ignore_columns` to its own. Raises UserError for an unknown key."""
-        from hrm_align.data.dataset import DatasetSpec  # not at the top: hrm_align.data imports hrm_align.config
+        from hrm_align.data.specs import DatasetSpec  # not at the top: hrm_align.data imports hrm_align.config
 
         return DatasetSpec.from_dict(add_ignored(entry, self.ignore_columns))
 

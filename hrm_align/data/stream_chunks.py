@@ -12,12 +12,14 @@ from torch.utils.data import IterableDataset, get_worker_info
 from transformers import PreTrainedTokenizerFast
 
 from hrm_align.data.damage import DamageReport
-from hrm_align.data.dataset import DatasetSpec, read_examples
+from hrm_align.data.dataset import read_examples
+from hrm_align.data.encode import DocumentEncoder
 from hrm_align.data.length_bound import longest_text
 from hrm_align.data.readers import BadRow
+from hrm_align.data.specs import DatasetSpec
 from hrm_align.data.stream_counts import Counts, Limits, count_rows, merge
 from hrm_align.data.stream_sources import Source, open_source
-from hrm_align.data.tokenize import DocumentEncoder, Dropped
+from hrm_align.data.tokenize import Dropped
 from hrm_align.errors import UserError
 from hrm_align.rendering import get_renderer
 

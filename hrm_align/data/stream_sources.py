@@ -18,9 +18,9 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from hrm_align.data.data_file import DataFile
-from hrm_align.data.dataset import DatasetSpec
 from hrm_align.data.readers import BadRow, JsonLines, Row, holds_list, read_file
 from hrm_align.data.sources import data_files_in, local_files
+from hrm_align.data.specs import DatasetSpec
 from hrm_align.errors import UserError
 
 Place = dict[str, Any]

@@ -23,10 +23,11 @@ from typing import Any
 import numpy
 from torch.utils.data import DataLoader
 
-from hrm_align.data.dataset import DatasetSpec, choose_schema
+from hrm_align.data.dataset import choose_schema
 from hrm_align.data.examples import DatasetCounts
 from hrm_align.data.packing import pack_in_shards
 from hrm_align.data.readers import BadRow
+from hrm_align.data.specs import DatasetSpec
 from hrm_align.data.stream_chunks import Chunk, Chunks, Mixture, State, StreamPlan
 from hrm_align.data.stream_counts import Counts, Limits, merge
 from hrm_align.data.stream_sources import Source, is_remote, open_source, pin_revision

@@ -10,8 +10,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.data.dataset import load_examples
 from hrm_align.data.examples import Example
+from hrm_align.data.specs import DatasetSpec
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.export.merging import PROMPTS

@@ -16,7 +16,7 @@ from hrm_align.config.arguments import (
 )
 from hrm_align.config.rules import KINDS, recipe_kind
 from hrm_align.config.schema import MOVED, schema
-from hrm_align.data.dataset import DatasetSpec
+from hrm_align.data.specs import DatasetSpec
 from hrm_align.rewards.base import SPEC_KEYS
 from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.sft_config import SFTArguments

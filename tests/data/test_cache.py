@@ -18,11 +18,12 @@ from transformers import PreTrainedTokenizerFast
 
 from hrm_align.data import cache, dataset, table, tokenize
 from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.data.encode import DocumentEncoder, splits_at_spaces
 from hrm_align.data.examples import RunData
 from hrm_align.data.packing import best_fit
 from hrm_align.data.splits import drawn, split_by_content
 from hrm_align.data.table import Examples
-from hrm_align.data.tokenize import DocumentEncoder, tokenized
+from hrm_align.data.tokenize import tokenized
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.rendering import Renderer, get_renderer
@@ -119,8 +120,8 @@ def test_a_tokenizer_that_may_join_words_is_not_cut_at_spaces(tokenizer):
         {"pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}},
         {"normalizer": {"type": "NFKC"}},
     ):
-        assert not tokenize.splits_at_spaces(Tokenizer.from_str(json.dumps(state | change)))
-    assert tokenize.splits_at_spaces(Tokenizer.from_str(json.dumps(state)))
+        assert not splits_at_spaces(Tokenizer.from_str(json.dumps(state | change)))
+    assert splits_at_spaces(Tokenizer.from_str(json.dumps(state)))
 
 
 def test_ids_of_a_large_vocabulary_are_four_bytes(tokenizer, tmp_path):

@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
-from hrm_align.data.dataset import DatasetSpec, check_columns, load_examples
+from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example
+from hrm_align.data.specs import check_columns
 from hrm_align.data.splits import split_by_content
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message

@@ -8,9 +8,10 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.data.encode import _PROBE
 from hrm_align.data.length_bound import longest_text
 from hrm_align.data.packing import PackedCollator, pack
-from hrm_align.data.tokenize import _PROBE, select_answerable_prompts, tokenize
+from hrm_align.data.tokenize import select_answerable_prompts, tokenize
 from hrm_align.errors import UserError
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.rendering import Renderer, get_renderer

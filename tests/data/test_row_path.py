@@ -22,7 +22,7 @@ PATH = {
     "data/strict_json.py",  # its columns
     "data/schemas.py",  # its examples
     "data/dataset.py",  # all examples of the run, mixed and split
-    "data/tokenize.py",  # one data set of token ids
+    "data/encode.py",  # one data set of token ids
     "rendering.py",  # the ids of each document
     "data/packing.py",  # packed rows and batches
 }

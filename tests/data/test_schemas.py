@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from hrm_align.data.dataset import rename_columns
 from hrm_align.data.examples import Example
 from hrm_align.data.schemas import SCHEMAS, RowError, detect_format
+from hrm_align.data.specs import rename_columns
 from hrm_align.errors import UserError
 from hrm_align.rendering import Message
 
