@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 from rich.console import Console
 from rich.text import Text
@@ -25,12 +26,12 @@ from hrm_align.commands.common import (
     read_schema_options,
 )
 from hrm_align.commands.inspect_page import check_page, fold_counts, write_page
-from hrm_align.commands.inspect_stats import MeasuringRenderer, Statistics, measure, sample_rows
+from hrm_align.commands.inspect_stats import Statistics, measure, sample_rows
 from hrm_align.data.damage import describe_damage
 from hrm_align.data.duplicates import Duplicates, describe_duplicates
 from hrm_align.data.examples import DataCounts
 from hrm_align.data.packing import PaddedCollator
-from hrm_align.data.tokenize import Dropped, tokenize
+from hrm_align.data.tokenize import Dropped, encode_documents, usable
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.models.perturbation import Proof, prove
@@ -70,14 +71,14 @@ def main(argv: Sequence[str]) -> None:
     entry = name_entry(arguments.data, default_split="train", **schema)
     examples, counts = read_counted([entry], arguments.condition, share)
     tokenizer = load_tokenizer(arguments.model)
-    measured = MeasuringRenderer(get_renderer(tokenizer))
-    documents, dropped = tokenize(examples, measured, arguments.max_length)
+    encoded = encode_documents(examples, get_renderer(tokenizer), arguments.max_length)
+    documents, dropped = usable(encoded, np.arange(len(encoded)), arguments.max_length)
     problems = describe_left_out(counts) + describe_damage(counts.damage, counts.rows_read)
     held_out = read_examples(arguments.held_out, **schema, max_bad_fraction=share) if arguments.held_out else []
     rows = last_turns(examples)
     duplicates = Duplicates()
     problems += describe_duplicates(rows, last_turns(held_out), duplicates)
-    statistics = measure(documents, measured, arguments.max_length, batch)
+    statistics = measure(documents, encoded, arguments.max_length, batch)
     summary = summarise(statistics, dropped, counts, duplicates, documents, arguments)
     if arguments.html:
         notes = {"data": arguments.data, "seed": arguments.seed, "summary": summary, "warnings": problems}

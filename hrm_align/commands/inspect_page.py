@@ -58,7 +58,7 @@ def write_page(
     rows, size = [], 0
     for index in dict.fromkeys([*named, *drawn]):  # named rows first, so that the limit leaves out sampled ones
         row = {**describe_row(documents[index], tokenizer), "index": index, "why": reasons[index]}
-        size += len(json.dumps(row))
+        size += len(_embedded(row))
         if size > LARGEST:
             break
         rows.append(row)
@@ -71,12 +71,16 @@ def write_page(
         "sampled": len(drawn),
         "left_out": sum(index not in shown for index in reasons),
     }
-    embedded = json.dumps(data).replace("<", "\\u003c")
     template = files("hrm_align").joinpath("commands/inspect_page.html").read_text(encoding="utf-8")
     try:
-        Path(path).write_text(template.replace("{DATA}", embedded), encoding="utf-8")
+        Path(path).write_text(template.replace("{DATA}", _embedded(data)), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write --html {path} ({error.strerror}). Name another file.") from None
+
+
+def _embedded(data: dict[str, Any]) -> str:
+    """Return JSON that can stand in a page: no tag begins in it."""
+    return json.dumps(data).replace("<", "\\u003c")
 
 
 def describe_row(row: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:

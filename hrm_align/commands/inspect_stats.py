@@ -7,44 +7,18 @@ from __future__ import annotations
 
 import math
 import random
-from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from datasets import Dataset
 
+from hrm_align.data.encode import TOO_LONG
 from hrm_align.data.packing import best_fit
-from hrm_align.rendering import DEFAULT_CONDITION, Document, Message, Renderer
 
 BARS = 12  # bars of a histogram, at most
 EXTREMES = 3  # longest and shortest documents that are named
-
-
-class MeasuringRenderer(Renderer):
-    """A renderer that also records the lengths of the documents, in their order.
-
-    Attributes:
-        prefixes: tokens of each prefix.
-        totals: tokens of each document.
-    """
-
-    def __init__(self, renderer: Renderer):
-        self.__dict__.update(renderer.__dict__)  # the same tokenizers; building them again takes a second
-        self.prefixes, self.totals = array("Q"), array("Q")
-
-    def document(
-        self,
-        messages: str | Iterable[Message | Mapping[str, Any]],
-        answer: str | Message | Mapping[str, Any],
-        condition: str = DEFAULT_CONDITION,
-    ) -> Document:
-        """Render as `Renderer.document`, and record the lengths."""
-        document = super().document(messages, answer, condition)
-        self.prefixes.append(document.prefix_length)
-        self.totals.append(len(document.input_ids))
-        return document
 
 
 def bars_of(lengths: Sequence[int]) -> list[list[int]]:
@@ -78,7 +52,8 @@ class Statistics:
         documents: number of documents that are trained on.
         tokens: their tokens, and so the tokens of an epoch.
         loss_tokens: tokens of them with loss.
-        lengths: `prompt`, `answer` and `total`, each as from `spread_of`; documents above `max_length` are counted.
+        lengths: `prompt`, `answer` and `total`, each as from `spread_of`; documents above `max_length` are counted,
+            but not those that are so long that their tokens were not counted.
         conditions: documents by condition.
         turns: rows by their number of documents (answers that are trained on).
         packed_rows: rows of `max_length` tokens after packing.
@@ -103,17 +78,19 @@ class Statistics:
     shortest: list[int] = field(default_factory=list)
 
 
-def measure(documents: Dataset, measured: MeasuringRenderer, max_length: int, batch: int) -> Statistics:
+def measure(documents: Dataset, encoded: Dataset, max_length: int, batch: int) -> Statistics:
     """Compute the statistics.
 
     Args:
-        documents: the documents that are trained on, as from `tokenize`.
-        measured: the renderer that rendered them.
+        documents: the documents that are trained on, as from `usable`.
+        encoded: all documents, as from `encode_documents`, of which the lengths are counted too.
         max_length: tokens of a packed row.
         batch: rows of an optimizer step.
     """
     lengths, prefixes = documents["length"][:], documents["prefix_length"][:]
-    answers = [total - prefix for total, prefix in zip(measured.totals, measured.prefixes, strict=True)]
+    totals, prompts = (encoded.data.column(name).to_numpy() for name in ("length", "prefix_length"))
+    is_counted = (totals > 0) & (totals < TOO_LONG)
+    totals, prompts = totals[is_counted], prompts[is_counted]
     tokens, rows = sum(lengths), len(best_fit(lengths, max_length))
     ranked = sorted(range(len(lengths)), key=lambda index: lengths[index])
     return Statistics(
@@ -121,9 +98,9 @@ def measure(documents: Dataset, measured: MeasuringRenderer, max_length: int, ba
         tokens=tokens,
         loss_tokens=tokens - sum(prefixes),
         lengths={
-            "prompt": spread_of(measured.prefixes),
-            "answer": spread_of(answers),
-            "total": spread_of(measured.totals),
+            "prompt": spread_of(prompts.tolist()),
+            "answer": spread_of((totals - prompts).tolist()),
+            "total": spread_of(totals.tolist()),
         },
         conditions=dict(Counter(name or "none" for name in documents["condition"][:]).most_common()),
         turns=dict(sorted(Counter(Counter(documents["source"][:]).values()).items())),

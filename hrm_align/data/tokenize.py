@@ -85,10 +85,18 @@ def tokenize(
     Raises:
         UserError: if more than `max_dropped_fraction` was dropped, or no example is left.
     """
+    documents = encode_documents(examples, renderer, max_length)
+    return usable(documents, np.arange(len(documents)), max_length, max_dropped_fraction)
+
+
+def encode_documents(examples: Iterable[Example], renderer: Renderer, max_length: int) -> Dataset:
+    """Render all examples, those that are too long included; columns as from `tokenize`.
+
+    The length is 0 without an answer, and `TOO_LONG` (without ids) where the characters alone show more than `max_length` tokens.
+    """
     encoder = DocumentEncoder(renderer, longest_text(renderer.encoder, max_length))
     batches = [encoder.encode(chunk) for chunk in chunks(examples)]
-    documents = Dataset(pa.Table.from_batches(batches, encoder.schema))
-    return usable(documents, np.arange(len(documents)), max_length, max_dropped_fraction)
+    return Dataset(pa.Table.from_batches(batches, encoder.schema))
 
 
 def usable(
