@@ -46,6 +46,7 @@ def page_data(page):
     return json.loads(text)
 
 
+@pytest.mark.numeric
 def test_numbers_are_those_of_the_json_rows(capsys, tmp_path):
     data, page = write_rows(tmp_path / "rows.jsonl", 40), tmp_path / "page.html"
     rows = [json.loads(line) for line in inspected(capsys, data, "--json").splitlines()]

@@ -35,7 +35,7 @@ GREEDY = (*DRAWN, "--eval_strategy", "steps", "--eval_steps", "2", "--generation
 # Phase: the recipe, a function that the phase calls, the number of that call, and the settings.
 BEFORE_TRAINING = {
     "reading": (sft, "hrm_align.run.load_examples", 1, ()),
-    "tokenizing": (sft, "hrm_align.data.tokenize.tokenize", 1, ()),
+    "tokenizing": (sft, "hrm_align.data.tokenize.TokenTables.documents", 1, ()),
     "guard sets before training": (sft, "hrm_align.rollouts.local.sample", 1, GUARDED),
     "checking the rewards": (grpo, "hrm_align.rewards.workers._Run.dispatch", 1, ("--preflight_samples", "4")),
 }

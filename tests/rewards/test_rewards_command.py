@@ -15,8 +15,8 @@ from tests.command_line import run
 def data(tmp_path: Path) -> Path:
     path = tmp_path / "rows.jsonl"
     rows = [
-        {"prompt": "2+2?", "response": "4", "reply": "so 4"},
-        {"prompt": "2+3?", "response": "5", "reply": "4 or 5"},
+        {"prompt": "2+2?", "response": "4", "comment": "so 4"},
+        {"prompt": "2+3?", "response": "5", "comment": "4 or 5"},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -39,7 +39,7 @@ def test_answers_are_graded_from_a_field_or_a_file_or_what_evaluation_saved(caps
     ]
     saved.write_text("".join(json.dumps(line) + "\n" for line in lines))
     for words in (
-        ["--data", data, "--completions", "reply"],
+        ["--data", data, "--completions", "comment"],
         ["--data", data, "--completions", answers],
         ["--data", saved],
     ):
@@ -55,7 +55,7 @@ def test_answers_are_graded_from_a_field_or_a_file_or_what_evaluation_saved(caps
 def test_a_reward_of_ones_own_is_graded_with_its_faults(capsys, data: Path, tmp_path: Path):
     own = tmp_path / "own.py"
     own.write_text("def mine(completions, reference): return [1 / completions[0].count('r') for _ in completions]")
-    words = ["--file", own, "--function", "mine", "--data", data, "--completions", "reply"]
+    words = ["--file", own, "--function", "mine", "--data", data, "--completions", "comment"]
     code, out, _ = run(capsys, "rewards", *words, "--json")
     grades = json.loads(out)
     assert (code, grades["reward"], grades["faults"], grades["graded"]) == (0, "mine", {"raised": 1}, 1)
@@ -86,7 +86,7 @@ def test_a_preflight_tells_and_fails(capsys, data: Path):
         (["math", "--data", "DATA", "--completions", "answer"], "rows.jsonl:1: the row has no text field answer"),
         (["math", "--data", "DATA", "--completions", "FEW"], "few.jsonl has 1 answers, and "),
         (["math", "--data", "DATA", "--completions", "none.jsonl"], "file not found: none.jsonl"),
-        (["math", "--data", "DATA", "--preflight", "--completions", "reply"], "Leave out one of them"),
+        (["math", "--data", "DATA", "--preflight", "--completions", "comment"], "Leave out one of them"),
         (["math", "--data", "DATA", "--limit", "0"], "--limit: 0"),
         (["--file", "none.py", "--data", "DATA"], "'none.py' is not an existing Python file"),
     ],
@@ -96,4 +96,5 @@ def test_a_mistake_is_one_sentence(capsys, data: Path, tmp_path: Path, words: li
     paths = {"DATA": str(data), "FEW": str(tmp_path / "few.jsonl")}
     code, out, err = run(capsys, "rewards", *[paths.get(word, word) for word in words])
     assert code == 2 and not out
-    assert err.startswith("error: ") and sentence in err and err.count("\n") == 1
+    error = err[err.index("error: ") :]  # behind the names of unused columns
+    assert sentence in error and error.count("\n") == 1

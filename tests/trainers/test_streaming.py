@@ -109,6 +109,7 @@ def test_bad_rows_end_a_run_with_their_place_in_all_processes(rows, tmp_path):
 
 
 @pytest.mark.campaign
+@pytest.mark.numeric
 @pytest.mark.parametrize("flags", [(), ("--packing", "true", "--packing_shard_rows", "1000")], ids=["padded", "packed"])
 def test_20000_rows(tmp_path, flags):
     rows = write_rows(tmp_path / "rows.jsonl", some_rows(20_000))

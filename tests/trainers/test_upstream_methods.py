@@ -31,7 +31,8 @@ SAVING = ["_determine_best_metric", "_evaluate", "_get_output_dir", "_inner_trai
 STABLE = ["_get_grad_norm", "_get_train_sampler", "_prepare_for_training", "create_optimizer", "create_scheduler",
           "get_batch_samples", "log", "training_step"]  # fmt: skip
 OVERRIDES = {
-    SFTTrainer: {*SAVING, *STABLE, "_set_signature_columns_if_needed", "compute_loss", "evaluation_loop", "prediction_step"},
+    SFTTrainer: {*SAVING, *STABLE, "_set_signature_columns_if_needed", "compute_loss", "evaluation_loop", "get_train_dataloader",
+                 "prediction_step"},
     GRPOTrainer: {*SAVING, *STABLE, "_calculate_rewards", "_compute_loss", "_generate", "_generate_and_score_completions",
                   "_generate_single_turn", "_get_per_token_logps_and_entropies", "_tokenize_prompts"},
 }  # fmt: skip
