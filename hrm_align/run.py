@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from datasets import disable_progress_bars as disable_datasets_bars
@@ -38,7 +37,7 @@ from hrm_align.data.damage import describe_damage
 from hrm_align.data.dataset import load_examples
 from hrm_align.data.examples import Example, RunData, to_rows
 from hrm_align.data.specs import DatasetSpec
-from hrm_align.data.splits import drawn, split_by_content
+from hrm_align.data.splits import count_overlap, drawn, split_by_content
 from hrm_align.data.stream_counts import Limits, to_record
 from hrm_align.data.streaming import open_stream
 from hrm_align.data.table import Examples
@@ -287,24 +286,13 @@ def find_eval_problems(run: RunData, args: TrainingArguments) -> list[str]:
         warnings.append(
             f"Nothing evaluates the {len(run.held_out)} held-out documents: add --eval_strategy steps --eval_steps 100."
         )
-    overlap = _count_overlap(run.train, run.held_out) if run.held_out else 0
+    overlap = count_overlap(run.train, run.held_out) if run.held_out else 0
     if overlap:
         warnings.append(
             f"{overlap} of {len(run.held_out)} held-out documents are also in the training set, so their scores mean little: "
             "remove them from one of the two sets."
         )
     return warnings
-
-
-def _count_overlap(train: Sequence[Example], held_out: Sequence[Example]) -> int:
-    if isinstance(train, Examples) and isinstance(held_out, Examples):
-        return int(np.isin(held_out.column("content"), train.column("content")).sum())
-    train_keys = {*map(_content_key, train)}
-    return sum(_content_key(example) in train_keys for example in held_out)
-
-
-def _content_key(example: Example) -> tuple[str, ...]:
-    return (*(f"{message.role}: {message.content}" for message in example.messages), example.reference)
 
 
 def summarize_run(model: Any, data: RunData) -> list[str]:

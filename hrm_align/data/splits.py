@@ -51,3 +51,15 @@ def split_by_content(examples: Sequence[Example], fraction: float) -> tuple[Sequ
     for example in examples:
         sides[split_hash(example) < limit].append(example)
     return sides
+
+
+def count_overlap(train: Sequence[Example], held_out: Sequence[Example]) -> int:
+    """Return the number of held-out examples whose messages and reference are also in the training set."""
+    if isinstance(train, Examples) and isinstance(held_out, Examples):
+        return int(np.isin(held_out.column("content"), train.column("content")).sum())
+    train_keys = {*map(_content_key, train)}
+    return sum(_content_key(example) in train_keys for example in held_out)
+
+
+def _content_key(example: Example) -> tuple[str, ...]:
+    return (*(f"{message.role}: {message.content}" for message in example.messages), example.reference)

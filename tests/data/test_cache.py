@@ -21,13 +21,12 @@ from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.encode import DocumentEncoder, splits_at_spaces
 from hrm_align.data.examples import RunData
 from hrm_align.data.packing import best_fit
-from hrm_align.data.splits import drawn, split_by_content
+from hrm_align.data.splits import count_overlap, drawn, split_by_content
 from hrm_align.data.table import Examples
 from hrm_align.data.tokenize import tokenized
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.rendering import Renderer, get_renderer
-from hrm_align.run import _count_overlap
 from tests.command_line import run
 
 CALL = {"name": "add", "arguments": {"a": 1, "b": [None, 2.5, "<|im_end|>"]}}
@@ -96,7 +95,7 @@ def test_rows_on_disk_are_those_in_memory_in_their_order(tmp_path, tokenizer, mo
         assert stored.counts == plain.counts
         for ours, theirs in zip(ids, expected, strict=True):
             assert ours.to_list() == theirs.to_list()
-        assert _count_overlap(stored.train, stored.held_out) == _count_overlap(plain.train, plain.held_out) > 0
+        assert count_overlap(stored.train, stored.held_out) == count_overlap(plain.train, plain.held_out) > 0
 
 
 def test_the_ids_of_a_batch_are_those_of_one_document_after_another(tmp_path, tokenizer):
