@@ -50,6 +50,19 @@ def cache_folder() -> Path:
     return Path(base).expanduser().absolute() / "data"
 
 
+def can_be_used() -> bool:
+    """Return whether this process may write entries; says it where it may not, as in a container with a read-only home folder."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        allowed, reason = os.access(folder, os.W_OK), "no permission"
+    except OSError as error:
+        allowed, reason = error.errno in (errno.ENOSPC, errno.EDQUOT), error.strerror or str(error)
+    if not allowed:
+        say(f"rows are kept in memory, because {folder} cannot be written ({reason}); set {VARIABLE} to another folder")
+    return allowed
+
+
 def hash_key(*parts: Any) -> str:
     """Return a key, 32 hexadecimal digits, of JSON values, this package's version and code, and its libraries of data."""
     return sha256(json.dumps([*parts, _code()], sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]

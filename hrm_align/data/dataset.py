@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hrm_align.data.cache import file_hash, hash_key, prepared
+from hrm_align.data.cache import can_be_used, file_hash, hash_key, prepared
 from hrm_align.data.columns import ColumnCheck, drop_ignored
 from hrm_align.data.damage import DamageReport
 from hrm_align.data.examples import DataCounts, DatasetCounts, Example
@@ -101,7 +101,7 @@ def load_examples(
 def _load_table(spec: DatasetSpec, default_condition: str) -> _Loaded:
     """Load a data set into a table of the cache, or map the table. Raises NotStorable if a table cannot hold its rows."""
     files = local_files(os.path.expanduser(spec.path), spec.split, spec.data_files)
-    if files is None:
+    if files is None or not can_be_used():
         raise NotStorable(spec.path)
     read = [*files, *files_beside(spec.format, files)]
     key = hash_key(

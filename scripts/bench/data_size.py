@@ -55,7 +55,8 @@ def ours(path: str) -> int:
 
     tokenizer = load_tokenizer("tiny")
     start()
-    data = read_data(DataArguments(datasets=[{"path": path}]), 0, None)
+    sets: list[Any] = [path]
+    data = read_data(DataArguments(datasets=sets), 0, None)
     return len(tokenized(data, SimpleNamespace(max_dropped_fraction=1.0), tokenizer, 4096)[0])  # type: ignore[arg-type]
 
 
@@ -72,7 +73,8 @@ def with_trl(path: str, processes: int) -> int:
     )
     start()
     rows = datasets.load_dataset("json", data_files=path, split="train")
-    return len(trl.SFTTrainer(model, config, train_dataset=rows, processing_class=tokenizer).train_dataset)
+    trainer: Any = trl.SFTTrainer(model, config, train_dataset=rows, processing_class=tokenizer)
+    return len(trainer.train_dataset)
 
 
 ARMS = {

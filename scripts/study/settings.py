@@ -77,7 +77,7 @@ def fine_tuning(
     render = get_renderer(tokenizer)
 
     def examples(split: str) -> list[list]:
-        return [load_examples([DatasetSpec(path=f"{folder}/{split}.jsonl")])[0] for folder in folders]
+        return [[*load_examples([DatasetSpec(path=f"{folder}/{split}.jsonl")])[0]] for folder in folders]
 
     train = examples("train")
 

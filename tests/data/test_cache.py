@@ -355,3 +355,14 @@ def test_packing_places_documents_as_a_search_through_all_rows(capacity):
     rng = random.Random(capacity)
     lengths = [min(capacity, 1 + int(rng.lognormvariate(3, 1.2))) for _ in range(2000)]
     assert best_fit(lengths, capacity) == best_fit_by_search(lengths, capacity)
+
+
+def test_rows_are_kept_in_memory_where_no_cache_can_be_written(tmp_path, monkeypatch):
+    path, blocked, said = tmp_path / "rows.jsonl", tmp_path / "file", []
+    monkeypatch.setattr(cache, "say", said.append)
+    path.write_text('{"prompt": "a", "response": "b"}')
+    blocked.write_text("")
+    monkeypatch.setenv("HRM_ALIGN_CACHE", str(blocked))
+    examples, _ = load_examples([DatasetSpec(str(path))], on_disk=True)
+    assert [example.answer.content for example in examples] == ["b"] and isinstance(examples, list)
+    assert "rows are kept in memory, because" in said[0] and "HRM_ALIGN_CACHE" in said[0]
