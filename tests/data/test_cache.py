@@ -366,3 +366,29 @@ def test_rows_are_kept_in_memory_where_no_cache_can_be_written(tmp_path, monkeyp
     examples, _ = load_examples([DatasetSpec(str(path))], on_disk=True)
     assert [example.answer.content for example in examples] == ["b"] and isinstance(examples, list)
     assert "rows are kept in memory, because" in said[0] and "HRM_ALIGN_CACHE" in said[0]
+
+
+@pytest.mark.campaign
+def test_a_preparation_killed_at_20_random_moments_leaves_no_half_entry(tmp_path, tokenizer):
+    """A process reads and tokenizes 4,000 rows in an empty cache, and is killed; then the same in what it left."""
+    path, rng = write(tmp_path / "rows.jsonl", 4000), random.Random(0)
+
+    def prepare():
+        rows, _ = load_examples([DatasetSpec(path, format="messages")], max_bad_fraction=1, on_disk=True)
+        documents, _ = tokenized(RunData(rows, []), SimpleNamespace(max_dropped_fraction=1.0), tokenizer, 4096)
+        return [*rows], documents["input_ids"][:]
+
+    start = time.monotonic()
+    expected = prepare()
+    whole = time.monotonic() - start
+    interrupted = 0
+    for _ in range(20):
+        cache.clear(cache.entries())
+        child = in_child(prepare)
+        time.sleep(rng.random() * whole)
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        interrupted += os.WIFSIGNALED(status)
+        assert prepare() == expected
+        assert all(entry.whole for entry in cache.entries()), "what the killed process left is removed"
+    assert interrupted >= 10
