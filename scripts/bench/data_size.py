@@ -55,7 +55,7 @@ def ours(path: str) -> int:
 
     tokenizer = load_tokenizer("tiny")
     start()
-    sets: list[Any] = [path]
+    sets: list[Any] = [{"path": path}]
     data = read_data(DataArguments(datasets=sets), 0, None)
     return len(tokenized(data, SimpleNamespace(max_dropped_fraction=1.0), tokenizer, 4096)[0])  # type: ignore[arg-type]
 
