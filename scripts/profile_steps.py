@@ -19,6 +19,7 @@ from bench.shapes import PAD, SHAPES, documents, random_model
 from bench_rollout import GROUP, SIZES, end_by_chance, make_prompts, rolling_model
 from study.tables import table
 from torch.profiler import ProfilerActivity, profile
+from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.utils import add_fused_lm_head
 
 from hrm_align.cli import run_with_exit_code
@@ -97,6 +98,41 @@ def by_kind(averages: Iterable[Any], whole: float) -> dict[str, float]:
         seconds[classify(event.key)] += spent / 1e6
     seconds[PYTHON] = max(0.0, whole - sum(seconds.values()))
     return dict(seconds)
+
+
+class Profile(TrainerCallback):
+    """Callback that profiles the optimizer step after the first `warmup` steps, and then stops the trainer."""
+
+    def __init__(self, warmup: int):
+        self._warmup = warmup
+        self.profiler = torch.profiler.profile()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start before the forward."""
+        if state.global_step == self._warmup:
+            self.profiler.start()
+            self._start = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop after the update of the weights."""
+        if state.global_step == self._warmup + 1:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            self.whole = time.perf_counter() - self._start
+            self.profiler.stop()
+            control.should_training_stop = True
+
+
+def profiled_training(trainer: Any) -> dict[str, Any]:
+    """Profile a training step; its slowest operations are printed on standard error."""
+    callback = Profile(2)
+    trainer.pop_callback(PrinterCallback)
+    trainer.add_callback(callback)
+    trainer.train()
+    averages = callback.profiler.key_averages()
+    by = "self_device_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+    print(averages.table(sort_by=by, row_limit=45, max_name_column_width=90), file=sys.stderr)
+    return {"step_seconds": callback.whole, "parts": by_kind(averages, callback.whole)}
 
 
 def sft_step(shape: str) -> Callable[[], None]:

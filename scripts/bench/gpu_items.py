@@ -137,29 +137,6 @@ def adapted(model: Any) -> Any:
     return get_peft_model(model, lora_config(model, LoraArguments(use_peft=True)))
 
 
-class Profile(TrainerCallback):
-    """Callback that profiles the optimizer step after the first `warmup` steps, and then stops the trainer."""
-
-    def __init__(self, warmup: int):
-        self._warmup = warmup
-        self.profiler = torch.profiler.profile()
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start before the forward."""
-        if state.global_step == self._warmup:
-            self.profiler.start()
-            self._start = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Stop after the update of the weights."""
-        if state.global_step == self._warmup + 1:
-            if ON_GPU:
-                torch.cuda.synchronize()
-            self.whole = time.perf_counter() - self._start
-            self.profiler.stop()
-            control.should_training_stop = True
-
-
 def sft(shape: str, kernel: str = "sdpa", adapter: bool = False, profile: bool = False, **keys: Any) -> dict[str, Any]:
     """Measure this package's trainer on packed rows at horizon 5; `profile` returns the seconds of each kind of operation."""
     sizes = SIZES[shape]
@@ -176,26 +153,14 @@ def sft(shape: str, kernel: str = "sdpa", adapter: bool = False, profile: bool =
         load_tokenizer("tiny"),
     )
     if profile:
-        return profiled_step(trainer)
+        from profile_steps import profiled_training
+
+        return profiled_training(trainer)
     figures = timed(trainer, sizes)
     flags = [f"--{key}={value}" for key, value in keys.items() if key != "compile_blocks"]
     estimate = estimate_run(shape, [*flags, f"--attn_implementation={kernel}"], adapter)
     ideal = estimate.flops / estimate.tokens / ACCUMULATED
     return {**figures, "estimate_gib": estimate.total / GIB, "flops_per_token": ideal}
-
-
-def profiled_step(trainer: Any) -> dict[str, Any]:
-    """Profile a training step; its slowest operations are printed on standard error."""
-    import profile_steps
-
-    callback = Profile(2)
-    trainer.pop_callback(PrinterCallback)
-    trainer.add_callback(callback)
-    trainer.train()
-    averages = callback.profiler.key_averages()
-    by = "self_device_time_total" if ON_GPU else "self_cpu_time_total"
-    print(averages.table(sort_by=by, row_limit=45, max_name_column_width=90), file=sys.stderr)
-    return {"step_seconds": callback.whole, "parts": profile_steps.by_kind(averages, callback.whole)}
 
 
 def stock_sft(shape: str, strongest: bool) -> dict[str, Any]:

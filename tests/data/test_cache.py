@@ -392,3 +392,11 @@ def test_a_preparation_killed_at_20_random_moments_leaves_no_half_entry(tmp_path
         assert prepare() == expected
         assert all(entry.whole for entry in cache.entries()), "what the killed process left is removed"
     assert interrupted >= 10
+
+
+def test_columns_that_carry_meaning_are_refused_at_every_start(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"prompt": "a", "response": "b", "label": false}')
+    for _ in range(2):  # the second start reads the table that the first has written
+        with pytest.raises(UserError, match=r"`label` \(.*rows.jsonl:1, 1 row\)(.|\n)*--ignore_columns label"):
+            load_examples([DatasetSpec(str(path))], on_disk=True)

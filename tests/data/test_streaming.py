@@ -272,7 +272,7 @@ def test_a_json_list_is_refused(tokenizer, tmp_path):
 
 
 class Hub:
-    """A Hub whose data set has three files, and which fails where a test says so."""
+    """A Hub with a data set of three files, which fails where a test makes it fail."""
 
     def __init__(self, monkeypatch, rows):
         self.rows, self.asked, self.fails_at, self.head = rows, [], [], "commit-1"
