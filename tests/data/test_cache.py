@@ -1,10 +1,12 @@
 """Rows prepared on disk are the rows in memory: ids, order, counts and errors; and no half entry of the cache is ever used."""
 
+import ctypes
 import json
 import os
 import random
 import resource
 import signal
+import subprocess
 import time
 from bisect import bisect_left, insort
 from contextlib import suppress
@@ -256,6 +258,40 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path):
         _, status = os.waitpid(in_child(lambda limit=limit: work(limit)), 0)
         assert status == 0, limit
         assert not cache.entries(), limit
+
+
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.55, 0.8, 0.97])
+def test_a_disk_that_fills_up_leaves_no_half_entry(tmp_path, tokenizer, part):
+    """Rows and tokens are prepared on a disk of its own that has room for a part of them, then on the same disk with room for all."""
+    spec, disk = DatasetSpec(write(tmp_path / "rows.jsonl", 4000), format="messages"), tmp_path / "disk"
+    disk.mkdir()
+
+    def prepare():
+        rows, _ = load_examples([spec], max_bad_fraction=1, on_disk=True)
+        return tokenized(RunData(rows, []), SimpleNamespace(max_dropped_fraction=1.0), tokenizer, 4096)[0]["input_ids"][:]
+
+    expected, whole = prepare(), sum(entry.size for entry in cache.entries())
+
+    def work():
+        small_disk(disk, int(part * whole))
+        os.environ["HRM_ALIGN_CACHE"] = str(disk)
+        with pytest.raises(UserError, match="HRM_ALIGN_CACHE"):
+            prepare()
+        assert all(entry.whole for entry in cache.entries()), "what could not be finished is removed"
+        subprocess.run(["mount", "-o", f"remount,size={2 * whole}", str(disk)], check=True)
+        assert prepare() == expected
+
+    if subprocess.run(["unshare", "--mount", "true"], check=False, stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("no permission to mount a disk in a private namespace")
+    assert os.waitpid(in_child(work), 0)[1] == 0
+
+
+def small_disk(folder, size):
+    """Mount a disk of some bytes that this process alone sees."""
+    clone_newns = 0x00020000
+    assert ctypes.CDLL(None).unshare(clone_newns) == 0
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
 
 
 def test_an_entry_that_lost_its_end_is_written_again(tmp_path):
