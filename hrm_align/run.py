@@ -36,6 +36,7 @@ from hrm_align.config.parser import resolved
 from hrm_align.data.damage import describe_damage
 from hrm_align.data.dataset import load_examples
 from hrm_align.data.examples import Example, RunData, to_rows
+from hrm_align.data.forks import limit_processes
 from hrm_align.data.specs import DatasetSpec
 from hrm_align.data.splits import count_overlap, drawn, split_by_content
 from hrm_align.data.stream_counts import Limits, to_record
@@ -360,6 +361,7 @@ def open_run(recipe: Any) -> Iterator[Run]:
             sys.exit(code)
         try:
             with preemption:
+                limit_processes(getattr(args, "dataset_num_proc", None))
                 if getattr(args, "auto_batch", False):
                     settle_auto_batch(recipe, resumed)
                 settings, push = resolved(recipe), FinalPush.requested(args)

@@ -2,6 +2,7 @@
 
 import gc
 import os
+from itertools import count
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", WANDB_MODE="disabled", TOKENIZERS_PARALLELISM="false")
 
@@ -26,10 +27,13 @@ def _alone(monkeypatch):
     monkeypatch.setattr("hrm_align.trainers.claim._SETTLED_AFTER", 0)
 
 
+_caches = count()
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch, tmp_path_factory):
-    """Give each test an empty cache of prepared rows."""
-    monkeypatch.setenv("HRM_ALIGN_CACHE", str(tmp_path_factory.mktemp("cache")))
+    """Give each test an empty cache of prepared rows. `mktemp` would read the folder of all tests to number a new one."""
+    monkeypatch.setenv("HRM_ALIGN_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{next(_caches)}"))
 
 
 @pytest.fixture(autouse=True)

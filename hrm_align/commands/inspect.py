@@ -29,7 +29,6 @@ from hrm_align.commands.inspect_page import check_page, fold_counts, write_page
 from hrm_align.commands.inspect_stats import Statistics, measure, sample_rows
 from hrm_align.data.damage import describe_damage
 from hrm_align.data.duplicates import Duplicates, describe_duplicates
-from hrm_align.data.examples import DataCounts
 from hrm_align.data.packing import PaddedCollator
 from hrm_align.data.tokenize import Dropped, encode_documents, usable
 from hrm_align.evaluation.evaluate import last_turns
@@ -79,7 +78,7 @@ def main(argv: Sequence[str]) -> None:
     duplicates = Duplicates()
     problems += describe_duplicates(rows, last_turns(held_out), duplicates)
     statistics = measure(documents, encoded, arguments.max_length, batch)
-    summary = summarise(statistics, dropped, counts, duplicates, documents, arguments)
+    summary = summarise(statistics, dropped, duplicates, documents, arguments)
     if arguments.html:
         notes = {"data": arguments.data, "seed": arguments.seed, "summary": summary, "warnings": problems}
         write_page(arguments.html, documents, tokenizer, statistics, notes)
@@ -134,14 +133,12 @@ def show_row(row: dict, tokenizer: PreTrainedTokenizerFast, console: Console) ->
 def summarise(
     statistics: Statistics,
     dropped: Dropped,
-    counts: DataCounts,
     duplicates: Duplicates,
     documents: Dataset,
     arguments: argparse.Namespace,
 ) -> list[str]:
     """Return the statistics as lines of text, at most 80 columns wide except for names of places."""
     share = 100 * statistics.loss_tokens / statistics.tokens
-    unused = [name for part in counts.datasets for name in part.unused_columns]
     turns = fold_counts((f"{answers} in", number) for answers, number in statistics.turns.items())
     lines = [
         f"{duplicates.rows:,} rows, {statistics.documents:,} documents: {statistics.tokens:,} tokens, "
@@ -161,7 +158,6 @@ def summarise(
         f"conditions  {fold_counts(statistics.conditions.items())}",
         f"answers     {turns} rows",
         f"duplicates  {duplicates.exact:,} rows repeat an earlier row, {duplicates.near:,} nearly",
-        f"unused      {'columns ' + ', '.join(unused) if unused else 'no column'}",
         f"longest     {_name_rows(documents, statistics.longest)}",
         f"shortest    {_name_rows(documents, statistics.shortest)}",
         f"packing     {statistics.packed_rows:,} rows of {arguments.max_length:,} tokens, "

@@ -22,11 +22,18 @@ FEW = 4  # so many tasks or fewer are done in this process
 AHEAD = 4  # tasks in flight for each process
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _function: Callable[[Any], Any]
+_most: int | None = None
 
 
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limit_processes(most: int | None) -> None:
+    """Set how many processes work at most, the setting `dataset_num_proc`; None for as many as there are cores."""
+    global _most
+    _most = most
 
 
 def in_processes(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
@@ -38,16 +45,17 @@ def in_processes(function: Callable[[Task], Result], tasks: Sequence[Task]) -> I
     Raises:
         RunError: if a process is killed. Errors of the function pass through.
     """
-    if len(tasks) <= FEW or cores() == 1 or sys.platform != "linux":
+    processes = min(_most or cores(), cores())
+    if len(tasks) <= FEW or processes == 1 or sys.platform != "linux":
         yield from map(function, tasks)
         return
     context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(cores(), context, _begin, (function, os.getpid()))
+    pool = ProcessPoolExecutor(processes, context, _begin, (function, os.getpid()))
     waiting: deque[Future[Any]] = deque()
     remaining = iter(tasks)
     try:
         while True:
-            waiting += [pool.submit(_call, task) for task in islice(remaining, AHEAD * cores() - len(waiting))]
+            waiting += [pool.submit(_call, task) for task in islice(remaining, AHEAD * processes - len(waiting))]
             if not waiting:
                 return
             yield waiting.popleft().result()

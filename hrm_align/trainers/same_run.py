@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def check_same_run(
     """
     if resumed is None:
         return []
-    _check_rows(resumed, _fingerprints(read_run_record(resumed, "data.json")), _fingerprints(data))
+    _check_rows(resumed, _parts(read_run_record(resumed, "data.json")), _parts(data))
     theirs = read_run_record(resumed, "resolved.yaml")
     if not theirs:
         return []
@@ -142,12 +142,21 @@ def _effect_of_length(settings: Mapping[str, Any]) -> str:
     )
 
 
-def _check_rows(resumed: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    if before and [*before] != [*now]:
+Parts = Sequence[Mapping[str, Any]]  # records of the data sets that are trained on, in order
+
+
+def _check_rows(resumed: Path, before: Parts, now: Parts) -> None:
+    if before and not (len(before) == len(now) and all(map(_have_same_rows, before, now))):
         raise UserError(
-            f"{resumed} was trained on {_join_paths(before)}, but this run has {_join_paths(now)}: resume with the rows of that "
+            f"{resumed} was trained on {_join_parts(before)}, but this run has {_join_parts(now)}: resume with the rows of that "
             "run (see run/data.json), or start a new run with its weights as --model_name_or_path."
         )
+
+
+def _have_same_rows(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Compare two records of a data set by content, by ignored columns, and by how many rows are used under which condition."""
+    keys = ("fingerprint", "ignored_columns", "examples", "conditions")  # records of older releases lack some
+    return all((before[key] or None) == (now[key] or None) for key in keys if key in before and key in now)
 
 
 def _check_split(resumed: Path, before: int, now: int) -> None:
@@ -158,19 +167,24 @@ def _check_split(resumed: Path, before: int, now: int) -> None:
         )
 
 
-def _fingerprints(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return path by fingerprint, and ignored columns, of every data set that is trained on, in order."""
+def _parts(data: Mapping[str, Any]) -> Parts:
     parts = [part for name in ("train", "replay") for part in data.get(name, {}).get("datasets", [])]
-    return {_identity(part): part["path"] for part in parts if part.get("fingerprint")}
+    return [part for part in parts if part.get("fingerprint")]
 
 
-def _identity(part: Mapping[str, Any]) -> str:
+def _join_parts(parts: Parts) -> str:
+    return "; ".join(map(_describe_part, parts)) or "no data set"
+
+
+def _describe_part(part: Mapping[str, Any]) -> str:
+    counts = join_names(
+        f"{count:,} {condition or 'without condition'}" for condition, count in (part.get("conditions") or {}).items()
+    )
     ignored = part.get("ignored_columns")
-    return f"{part['fingerprint']}{f' without {join_names(ignored)}' if ignored else ''}"
-
-
-def _join_paths(rows: Mapping[str, str]) -> str:
-    return ", ".join(f"{path} ({fingerprint})" for fingerprint, path in rows.items()) or "none"
+    return (
+        f"{part['path']} ({part['fingerprint']}{f' without {join_names(ignored)}' if ignored else ''}, "
+        f"{part.get('examples', 0):,} examples{f': {counts}' if counts else ''})"
+    )
 
 
 def _rows_per_step(settings: Mapping[str, Any], processes: int) -> int:

@@ -1,10 +1,12 @@
 """Time the preparation of training rows, from a file to token ids, and measure memory and the second start.
 
     python scripts/bench/data_size.py --rows 50000 --rounds 5 --base ../earlier    # against TRL, and an earlier checkout
-    python scripts/bench/data_size.py --rows 1000000 --rounds 1 --arms ours,again  # size: memory and the second start
+    python scripts/bench/data_size.py --rows 1000000 --rounds 1 --arms two,step,step,step  # size: memory, later starts
 
 Each arm runs in a process of its own; rounds take the arms in turn, and the time counts from after the imports. `ours` prepares with
-an empty cache, `again` maps what `ours` has prepared. The rows are generated: about 1 kB of English words, numbers and punctuation.
+an empty cache, `again` maps what the arm before has prepared. `two` is `accelerate launch recipes/sft.py` on two processes with an empty
+cache, and `step` a later `hrm-align sft`: their time counts from the command to the first step, and their memory is that of the process
+with most. The rows are generated: about 1 kB of English words, numbers and punctuation.
 """
 
 from __future__ import annotations
@@ -77,6 +79,55 @@ def with_trl(path: str, processes: int) -> int:
     return len(trainer.train_dataset)
 
 
+def run_to_first_step(path: str, processes: int) -> dict[str, Any]:
+    """Run the SFT recipe for a step; return seconds to the step, CPU seconds, and the private memory of the largest process."""
+    root, most = Path(__file__).parents[2], 0
+    launcher = [
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        str(root / "recipes/accelerate/two_processes_cpu.yaml"),
+    ]
+    words = [
+        sys.executable,
+        *(launcher if processes > 1 else ()),
+        str(root / "recipes/sft.py"),
+        "--model_name_or_path",
+        "tiny",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        words += ["--datasets", path, "--output_dir", folder, "--max_steps", "1", "--per_device_train_batch_size", "2"]
+        words += ["--logging_steps", "1", "--save_strategy", "no", "--disable_tqdm", "true"]
+        before, begun = _cpu(), time.perf_counter()
+        metrics, seconds = Path(folder) / "metrics.jsonl", 0.0
+        run = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=sys.stderr)
+        while run.poll() is None:
+            most = max([most, *(_private_memory(pid) for pid in _descendants(run.pid))])
+            if not seconds and metrics.exists() and metrics.stat().st_size:
+                seconds = time.perf_counter() - begun
+            time.sleep(0.2)
+    if run.returncode or not seconds:
+        raise RuntimeError(f"the run ended with {run.returncode}; see its error above")
+    return {"rows": 0, "seconds": seconds, "cpu": _cpu() - before, "RssAnon": most, "VmHWM": 0}
+
+
+def _descendants(pid: int) -> list[int]:
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+    return [pid, *(found for child in children for found in _descendants(child))]
+
+
+def _private_memory(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("RssAnon")), 0)
+
+
+RUNS = {"two": 2, "step": 1}  # processes of the arms that run the recipe
 ARMS = {
     "ours": ours,
     "again": ours,
@@ -95,6 +146,9 @@ def start() -> None:
 
 def run_arm(name: str, path: str) -> None:
     """Run one arm in this process, and print its figures as JSON."""
+    if name in RUNS:
+        print(json.dumps(run_to_first_step(path, RUNS[name])))
+        return
     rows = ARMS[name](path)
     seconds = time.perf_counter() - _started
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -112,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time the preparation of training rows.")
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--arms", default="ours,again,trl1,trl2", help=f"of {', '.join(ARMS)}")
+    parser.add_argument("--arms", default="ours,again,trl1,trl2", help=f"of {', '.join([*ARMS, *RUNS])}")
     parser.add_argument("--base", help="checkout of an earlier commit, for the arm base")
     parser.add_argument("--out", help="file for all figures, as JSON")
     parser.add_argument("--arm", help=argparse.SUPPRESS)
@@ -130,15 +184,13 @@ def main() -> None:
             for arm in arms:
                 figures[arm].append(_in_process(arm, str(data), Path(own), options.base))
                 print(arm, figures[arm][-1], file=sys.stderr, flush=True)
-    print(f"{'arm':<8}{'rows/s':>10}{'cpu s':>8}{'RssAnon MB':>12}{'peak MB':>9}")
+    print(f"{'arm':<8}{'rows/s':>10}{'seconds':>9}{'cpu s':>8}{'RssAnon MB':>12}{'peak MB':>9}")
     for arm, runs in figures.items():
-        rate, cpu = (
-            statistics.median(values) for values in ([r["rows"] / r["seconds"] for r in runs], [r["cpu"] for r in runs])
-        )
+        seconds, cpu = (statistics.median(run[name] for run in runs) for name in ("seconds", "cpu"))
         print(
-            f"{arm:<8}{rate:>10,.0f}{cpu:>8.1f}{max(r['RssAnon'] for r in runs):>12,}{max(r['VmHWM'] for r in runs):>9,}"
+            f"{arm:<8}{options.rows / seconds:>10,.0f}{seconds:>9.1f}{cpu:>8.1f}{max(r['RssAnon'] for r in runs):>12,}{max(r['VmHWM'] for r in runs):>9,}"
         )
-    for arm in arms[1:]:
+    for arm in (arm for arm in dict.fromkeys(arms[1:]) if len(figures[arm]) == len(figures[arms[0]])):
         ratios = sorted(b["seconds"] / a["seconds"] for a, b in zip(figures[arms[0]], figures[arm], strict=True))
         print(f"{arms[0]} / {arm}: {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
     if options.out:
@@ -146,7 +198,7 @@ def main() -> None:
 
 
 def _in_process(arm: str, data: str, own: Path, base: str | None) -> dict[str, Any]:
-    if arm != "again":
+    if arm not in ("again", "step"):
         for folder in ("cache", "huggingface"):
             shutil.rmtree(own / folder, ignore_errors=True)
     tree = base if arm == "base" and base else str(Path(__file__).parents[2])
@@ -156,7 +208,7 @@ def _in_process(arm: str, data: str, own: Path, base: str | None) -> dict[str, A
         words,
         env=os.environ | caches | {"PYTHONPATH": tree},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=None if arm in RUNS else subprocess.DEVNULL,
         check=True,
         text=True,
     )

@@ -30,6 +30,7 @@ from hrm_align.errors import RunError, UserError
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.rendering import Renderer, get_renderer
 from tests.command_line import run
+from tests.trainers.recipe_runs import sft
 
 CALL = {"name": "add", "arguments": {"a": 1, "b": [None, 2.5, "<|im_end|>"]}}
 CONVERSATION = [
@@ -268,7 +269,9 @@ def test_a_disk_that_fills_up_leaves_no_half_entry(tmp_path, tokenizer, part):
 
     def prepare():
         rows, _ = load_examples([spec], max_bad_fraction=1, on_disk=True)
-        return tokenized(RunData(rows, []), SimpleNamespace(max_dropped_fraction=1.0), tokenizer, 4096)[0]["input_ids"][:]
+        return tokenized(RunData(rows, []), SimpleNamespace(max_dropped_fraction=1.0), tokenizer, 4096)[0]["input_ids"][
+            :
+        ]
 
     expected, whole = prepare(), sum(entry.size for entry in cache.entries())
 
@@ -359,6 +362,24 @@ def test_a_worker_that_is_killed_ends_the_preparation(tmp_path, tokenizer, monke
     with pytest.raises(RunError, match="was killed"):
         tokenized(RunData(examples, []), SimpleNamespace(max_dropped_fraction=1.0), tokenizer, 600)
     assert len(cache.entries()) == 1
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_dataset_num_proc_is_the_number_of_processes(tmp_path, monkeypatch, most):
+    path, encode, seen = write(tmp_path / "rows.jsonl", 200), DocumentEncoder.encode, tmp_path / "seen"
+
+    def encoded(*arguments):
+        with seen.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(0.02)
+        return encode(*arguments)
+
+    monkeypatch.setattr(tokenize, "CHUNK_ROWS", 3)
+    monkeypatch.setattr("hrm_align.data.forks.cores", lambda: 3)
+    monkeypatch.setattr(DocumentEncoder, "encode", encoded)
+    sft(tmp_path / "run", path, "--max_steps", "1", "--dataset_num_proc", str(most), "--max_bad_fraction", "1")
+    processes = set(seen.read_text().split())
+    assert len(processes) == most and (str(os.getpid()) in processes) == (most == 1)
 
 
 def test_the_cache_is_listed_and_cleared(tmp_path, capsys):

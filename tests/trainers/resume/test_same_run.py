@@ -72,6 +72,17 @@ def test_other_rows_are_refused_by_name_and_the_same_in_another_place_are_not(ro
     assert json.loads((tmp_path / "elsewhere/run/data.json").read_text())["train"]["datasets"][0]["path"] == str(moved)
 
 
+@pytest.mark.parametrize(
+    ("keys", "words"), [({"fraction": 0.5}, "10 examples: 10 direct"), ({"condition": "cot"}, "20 examples: 20 cot")]
+)
+def test_another_part_of_the_same_rows_or_another_condition_is_refused(rows, stopped, keys, words):
+    before = recorded(stopped)
+    entry = json.dumps({"path": str(rows), **keys})
+    with pytest.raises(UserError, match=rf"20 examples: 20 direct\), but this run has .*{words}\)"):
+        sft(stopped, rows, *BY_FOUR, *LATEST, "--datasets", entry)
+    assert recorded(stopped) == before
+
+
 def test_what_changes_no_step_may_change_and_a_run_that_is_over_says_so(rows, whole, tmp_path, caplog):
     split = ("--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "2", "--save_steps", "3")
     again = ("--resume_from_checkpoint", str(whole / "checkpoint-8"))
