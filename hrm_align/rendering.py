@@ -14,6 +14,7 @@ control token.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -330,7 +331,12 @@ def chat_template(tokenizer: PreTrainedTokenizerFast) -> str:
     return template.replace("CONTROL_TOKENS", json.dumps(control))
 
 
-# The end of a conversation in the template, and the same in templates of earlier releases, without marks around the answer.
+# Parts of the template, and what stood in their place in earlier releases: those dropped thoughts (`reasoning_content`), and the first of
+# them did not mark the answer of the last document.
+_ANSWER = re.compile(r"(?<=\{%- macro answer\(message\) -%\}\n).*?(?=  \{%- for call in)", re.DOTALL)
+_WITHOUT_THOUGHTS = """\
+  {{- plain(message.content or "") -}}
+"""
 _MARKED = """\
       {{- "<|im_end|>" -}}
       {%- generation -%}
@@ -342,17 +348,18 @@ _UNMARKED = """\
 """
 
 
-def is_unmarked(template: str | None, ours: str) -> bool:
-    """Return whether a chat template is that of an earlier release, which does not mark the answer with `{% generation %}`.
+def is_earlier(template: str | None, ours: str) -> bool:
+    """Return whether a chat template is that of an earlier release.
 
     Args:
         template: a saved chat template.
         ours: `chat_template` of the same tokenizer.
     """
-    return template == ours.replace(_MARKED, _UNMARKED)
+    without_thoughts = _ANSWER.sub(lambda _: _WITHOUT_THOUGHTS, ours)
+    return template in (without_thoughts, without_thoughts.replace(_MARKED, _UNMARKED))
 
 
 def current_template(tokenizer: PreTrainedTokenizerFast) -> str:
     """Return the tokenizer's own chat template, or hrm_align's if it has none or that of an earlier release."""
     ours, saved = chat_template(tokenizer), tokenizer.chat_template
-    return ours if not saved or is_unmarked(saved, ours) else saved
+    return ours if not saved or is_earlier(saved, ours) else saved

@@ -1,6 +1,7 @@
 """A good checkpoint, faults to plant in it, and its logits, for the tests of the doctor."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -78,3 +79,20 @@ def exported(folder: Path) -> None:
     edit("config.json", pad_token_id=0, dtype=None)(folder)
     for name in ("chat_template.jinja", "generation_config.json"):
         (folder / name).unlink()
+
+
+def without_thoughts(folder: Path) -> None:
+    """Write the chat template of the release that dropped thoughts."""
+    path = folder / "chat_template.jinja"
+    answer = re.compile(r"(?<=macro answer\(message\) -%}\n).*?(?=  {%- for call)", re.DOTALL)
+    path.write_text(answer.sub('  {{- plain(message.content or "") -}}\n', path.read_text()))
+    assert "reasoning" not in path.read_text()
+
+
+def unmarked(folder: Path) -> None:
+    """Write the chat template of the release before that, which did not mark answers."""
+    without_thoughts(folder)
+    path = folder / "chat_template.jinja"
+    marked = re.compile(r"-}}\n +{%- generation -%}\n +{{- answer\(message\) ~ (\S+) -}}\n +{%- endgeneration -%}")
+    path.write_text(marked.sub(r"~ answer(message) ~ \1 -}}", path.read_text()))
+    assert "generation -%}" not in path.read_text()

@@ -93,10 +93,13 @@ def test_the_chat_template_refuses_text_that_forges(tokenizer, token):
         {"role": "user", "content": [{"type": "text", "text": "hi"}]},
         {"role": "developer", "content": "hi"},
         {"role": "assistant", "content": "", "tool_calls": [{"name": "f", "arguments": "{}"}]},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": {}}},
+        {"role": "assistant", "content": "b", "reasoning_content": "a"},
+        {"role": "assistant", "content": "b", "thinking": "a"},
     ],
 )
 def test_the_chat_template_refuses_what_the_renderer_reads_otherwise(tokenizer, message):
-    with pytest.raises(Exception, match=r"must be|unknown role"):
+    with pytest.raises(Exception, match=r"must be|unknown role|is not read"):
         tokenizer.apply_chat_template([{"role": "user", "content": "x"}, message], add_generation_prompt=True)
 
 

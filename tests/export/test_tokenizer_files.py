@@ -15,7 +15,7 @@ from trl import SFTConfig, SFTTrainer
 from hrm_align import render_conversation
 from hrm_align.export.folder import write_tokenizer
 from hrm_align.models.loading import load_model, load_tokenizer, resolve
-from tests.planted_faults import copy_of_tiny, edit
+from tests.planted_faults import copy_of_tiny, edit, unmarked, without_thoughts
 
 TALK = [
     {"role": "system", "content": "Be brief."},
@@ -76,19 +76,7 @@ def own_byte_level(base):
     (base / "tokenizer.json").write_text(json.dumps(state))
 
 
-def unmarked(base):
-    """Give a checkpoint the template of an earlier release."""
-    template = (base / "chat_template.jinja").read_text()
-    start, end = (
-        template.index('      {{- "<|im_end|>" -}}'),
-        template.index('    {%- else -%}\n      {{- "<|box_start|>"'),
-    )
-    line = '      {{- "<|im_end|>" ~ answer(message) ~ "<|box_end|>" -}}\n'
-    (base / "chat_template.jinja").write_text(template[:start] + line + template[end:])
-    assert "{%- generation" not in (base / "chat_template.jinja").read_text()
-
-
-@pytest.mark.parametrize("change", [None, own_byte_level, unmarked])
+@pytest.mark.parametrize("change", [None, own_byte_level, unmarked, without_thoughts])
 def test_the_template_marks_the_last_answer_and_its_end_token(tmp_path, change):
     base = copy_of_tiny(tmp_path / "base")
     if change is not None:

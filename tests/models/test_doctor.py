@@ -1,7 +1,6 @@
 """The doctor finds each planted fault and fixes it, and the fixed checkpoint computes what the sound one computed."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,18 @@ from hrm_align.models.doctor import weight_checks
 from hrm_align.models.loading import load_config, load_model_and_tokenizer, resolve
 from tests.command_line import examined, run
 from tests.forks import OFFLINE
-from tests.planted_faults import contents, copy_of_tiny, edit, exported, reweigh, split_keys, split_shards, stock_logits
+from tests.planted_faults import (
+    contents,
+    copy_of_tiny,
+    edit,
+    exported,
+    reweigh,
+    split_keys,
+    split_shards,
+    stock_logits,
+    unmarked,
+    without_thoughts,
+)
 
 
 @pytest.fixture
@@ -28,14 +38,6 @@ def without_token(folder: Path) -> None:
 
 def foreign_template(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
-
-
-def unmarked(folder: Path) -> None:
-    """Write the template as it was before its answers were marked."""
-    path = folder / "chat_template.jinja"
-    marked = re.compile(r"-}}\n +{%- generation -%}\n +{{- answer\(message\) ~ (\S+) -}}\n +{%- endgeneration -%}")
-    path.write_text(marked.sub(r"~ answer(message) ~ \1 -}}", path.read_text()))
-    assert "generation -%}" not in path.read_text()
 
 
 def inline_template(folder: Path) -> None:
@@ -81,7 +83,8 @@ MENDABLE = {
     "an end that never comes": (edit("generation_config.json", eos_token_id=None), "generation_config"),
     "a wrong end of generation": (edit("generation_config.json", eos_token_id=5), "generation_config"),
     "an exported checkpoint": (exported, "layers"),
-    "a template of an earlier release": (unmarked, "chat_template"),
+    "a template of an earlier release": (without_thoughts, "chat_template"),
+    "a template of the first release": (unmarked, "chat_template"),
     "an end token that is suppressed": (edit("generation_config.json", suppress_tokens=[10, 11]), "generation_config"),
     "sampling by default": (edit("generation_config.json", do_sample=True, top_p=0.9), "generation_config"),
     "a least and a longest answer": (

@@ -36,7 +36,7 @@ from hrm_align.rendering import (
     Layout,
     Renderer,
     chat_template,
-    is_unmarked,
+    is_earlier,
 )
 
 CONTROL_IDS = {  # ids of the published tokenizer
@@ -189,8 +189,8 @@ def template(checkpoint: Checkpoint) -> Findings:
             checkpoint.documents[TOKENIZER_CONFIG].pop("chat_template")
 
     problem = f"{TEMPLATE} is missing" if saved is None else f"{TEMPLATE} does not render the token ids of training"
-    if is_unmarked(saved, ours):
-        problem = f"{TEMPLATE} comes from an earlier release: it does not mark answers, which assistant_only_loss of stock trainers needs"
+    if is_earlier(saved, ours):
+        problem = f"{TEMPLATE} comes from an earlier release, which drops thoughts (reasoning_content) and may not mark answers"
     yield Finding("chat_template", problem, "write hrm_align's template (the old one remains as .bak).", apply)
 
 
