@@ -369,7 +369,9 @@ def _choose(data: _Loaded, seed: int) -> Sequence[Example]:
     if not len(rows):
         share = f" at `fraction` {data.spec.fraction:g}" if good else ""
         skipped = {"weight 0": data.counts.rows_weight_0} | data.counts.left_out
-        reasons = [f"{rows:,} of its {data.counts.rows_read:,} rows have {why}" for why, rows in skipped.items() if rows]
+        reasons = [
+            f"{rows:,} of its {data.counts.rows_read:,} rows have {why}" for why, rows in skipped.items() if rows
+        ]
         share += f": {'; '.join(reasons)}" if reasons else ""
         raise UserError(f"no example from {data.spec.path}{share}. Fix its rows, raise `fraction`, or leave it out.")
     return [example for row in rows for example in data.good[row]] if table is None else table.take(rows)

@@ -1,9 +1,9 @@
 """Kinds of examples: which rows a command reads, and the errors for rows of another kind.
 
-    `hrm-align sft`, `grpo`             answers      {"prompt", "response"}, messages and others (`schemas`)
-    `hrm-align dpo`, `reward`           pairs        {"chosen", "rejected"} and others (`preferences`)
-    `hrm-align kto`                     labels       {"prompt", "completion", "label"}, or pairs
-    `hrm-align evaluate`, exports       references   answers, or the chosen answers of preference rows
+`hrm-align sft`, `grpo`             answers      {"prompt", "response"}, messages and others (`schemas`)
+`hrm-align dpo`, `reward`           pairs        {"chosen", "rejected"} and others (`preferences`)
+`hrm-align kto`                     labels       {"prompt", "completion", "label"}, or pairs
+`hrm-align evaluate`, exports       references   answers, or the chosen answers of preference rows
 """
 
 from __future__ import annotations
@@ -80,12 +80,18 @@ def detect_schema(columns: set[str], kind: str) -> str:
     if any(columns.issuperset(schema.required) for schema in SCHEMAS.values()):
         raise UserError(_describe_other(listed, ANSWERS, kind))
     known = "; ".join(f"{name} ({', '.join(schema.required)})" for name, schema in PREFERENCE_SCHEMAS.items())
-    raise UserError(f"{listed} fit no preference schema. {_COMMANDS[kind].capitalize()} needs {_NEEDED[kind]}. The schemas are {known}.")
+    raise UserError(
+        f"{listed} fit no preference schema. {_COMMANDS[kind].capitalize()} needs {_NEEDED[kind]}. The schemas are {known}."
+    )
 
 
 def kind_of_columns(columns: set[str]) -> str:
     """Return the kind of examples that a set of column names is that of."""
-    fitting = [schema.kind for name, schema in PREFERENCE_SCHEMAS.items() if columns.issuperset(schema.required) and name != SCORED]
+    fitting = [
+        schema.kind
+        for name, schema in PREFERENCE_SCHEMAS.items()
+        if columns.issuperset(schema.required) and name != SCORED
+    ]
     return next(iter(fitting), ANSWERS)  # a score beside one answer is metadata, unless the rows are read as pairs
 
 

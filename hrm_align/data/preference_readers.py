@@ -41,7 +41,9 @@ def _helpsteer(row: Mapping[str, Any], renamed: dict[str, Any], source: str) -> 
     return {**renamed, "prompt": turns}
 
 
-def _compared(first: str, second: str, strength: str) -> Callable[[Mapping[str, Any], dict[str, Any], str], dict[str, Any]]:
+def _compared(
+    first: str, second: str, strength: str
+) -> Callable[[Mapping[str, Any], dict[str, Any], str], dict[str, Any]]:
     """Return a function that ranks two answers by a number that is below 0 where the first is better, as in HelpSteer."""
 
     def convert(row: Mapping[str, Any], renamed: dict[str, Any], source: str) -> dict[str, Any]:
@@ -81,7 +83,13 @@ PREFERENCE_READERS: dict[str, PreferenceReader] = {
         "path: nvidia/HelpSteer2, data_files: preference/preference.jsonl.gz",
         "ranked",
         {"prompt": "prompt"},
-        ("split", "preference_statement", "preference_elaboration", "three_most_similar_preferences", "all_preferences_unprocessed"),
+        (
+            "split",
+            "preference_statement",
+            "preference_elaboration",
+            "three_most_similar_preferences",
+            "all_preferences_unprocessed",
+        ),
         _compared("response_1", "response_2", "preference_strength"),
         ("response_1", "response_2", "preference_strength"),
         "the strength of the preference is the difference of the scores",

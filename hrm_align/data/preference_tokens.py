@@ -44,7 +44,13 @@ class PairEncoder:
         self._encoder = DocumentEncoder(renderer, longest)
         ids = self._encoder.schema.field("input_ids").type
         number, text = pa.int32(), pa.string()
-        columns = {"prompt_ids": ids, **dict.fromkeys(self.answers, ids), "length": number, "condition": text, "source": text}
+        columns = {
+            "prompt_ids": ids,
+            **dict.fromkeys(self.answers, ids),
+            "length": number,
+            "condition": text,
+            "source": text,
+        }
         self.schema = pa.schema([*columns.items(), *self._own_columns()])
 
     def _own_columns(self) -> list[tuple[str, pa.DataType]]:
@@ -54,7 +60,10 @@ class PairEncoder:
         """Render examples. One with a document above `longest` has no ids, and the length `TOO_LONG`."""
         documents = [self._encoder.encode(part) for part in self._documents(examples)]
         lengths = np.max([part.column("length").to_numpy() for part in documents], axis=0)
-        prefixes, ids = documents[0].column("prefix_length").to_numpy(), [part.column("input_ids") for part in documents]
+        prefixes, ids = (
+            documents[0].column("prefix_length").to_numpy(),
+            [part.column("input_ids") for part in documents],
+        )
         prompts, answers = [], [[] for _ in documents]
         for row, prefix in enumerate(prefixes.tolist()):
             whole = [part[row].values.to_numpy() for part in ids]
@@ -65,7 +74,14 @@ class PairEncoder:
             if is_usable and len(whole) == 2 and np.array_equal(*whole):
                 lengths[row] = IDENTICAL
         first = documents[0]
-        columns = [prompts, *answers, lengths, first.column("condition"), first.column("source"), *self._own_values(examples)]
+        columns = [
+            prompts,
+            *answers,
+            lengths,
+            first.column("condition"),
+            first.column("source"),
+            *self._own_values(examples),
+        ]
         arrays = [
             column if isinstance(column, pa.Array) else pa.array(column, field.type)
             for column, field in zip(columns, self.schema, strict=True)

@@ -58,9 +58,10 @@ def from_pair(
     Raises:
         LeftOut: if the scores differ by no more than `min_score_gap`.
     """
-    if is_absent(column(row, "chosen")) and is_absent(column(row, "rejected")):
+    values = {name: column(row, name) for name in ("chosen", "rejected")}
+    if all(map(is_absent, values.values())):
         raise RowError("both answers missing: `chosen` and `rejected` are empty")
-    prompt, answers = _split_prompt(row, {name: row[name] for name in ("chosen", "rejected")})
+    prompt, answers = _split_prompt(row, values)
     if answers[0] == answers[1]:
         raise RowError("identical answers: `chosen` and `rejected` are the same")
     margin = None if is_absent(row.get("margin")) else _number(row["margin"], "margin")
@@ -111,7 +112,9 @@ def from_scored(
     """Convert scored answers in rows of their own, `{"prompt", "response", "score"}`, which `merge_scored` has merged by prompt."""
     lists = {"responses": row["response"], "scores": row["score"]}
     if len(row["response"]) < 2:
-        raise RowError("no pair: the row is the only answer to its prompt; answers to one prompt must stand in consecutive rows")
+        raise RowError(
+            "no pair: the row is the only answer to its prompt; answers to one prompt must stand in consecutive rows"
+        )
     return from_ranked({**row, **lists}, source, default_condition, min_score_gap)
 
 
@@ -140,9 +143,7 @@ def _labelled(row: Mapping[str, Any], name: str, source: str, default_condition:
     if not isinstance(label, bool):
         raise RowError(f"`label` must be true or false: got {label!r:.60}")
     turns = [*prompt, Turn(answers[0], True)]
-    return [
-        replace(example, desirable=label) for example in build_examples(turns, row, source, default_condition)
-    ]
+    return [replace(example, desirable=label) for example in build_examples(turns, row, source, default_condition)]
 
 
 PREFERENCE_SCHEMAS: dict[str, Schema] = {
@@ -154,9 +155,7 @@ PREFERENCE_SCHEMAS: dict[str, Schema] = {
     ),
     SCORED: Schema(("prompt", "response", "score"), from_scored, BEFORE_QUESTION, PAIRS),
     "ranked": Schema(("responses", "scores"), from_ranked, (*_PROMPTS, *BEFORE_QUESTION), PAIRS),
-    "unpaired_preference": Schema(
-        ("prompt", "completion", "label"), from_labelled, BEFORE_QUESTION, LABELS
-    ),
+    "unpaired_preference": Schema(("prompt", "completion", "label"), from_labelled, BEFORE_QUESTION, LABELS),
     "labelled_messages": Schema(("messages", "label"), from_labelled_messages, (), LABELS),
 }
 PREFERENCE_COLUMNS = tuple(dict.fromkeys(name for schema in PREFERENCE_SCHEMAS.values() for name in schema.columns))
@@ -254,7 +253,9 @@ def _joined(explicit: list[Turn] | None, history: list[Turn], row: Mapping[str, 
         text = explicit[0].message.content.strip()
         if any(turn.message.role == "user" and turn.message.content.strip() == text for turn in history):
             return history
-    raise RowError(f"two prompts: the prompt and the first messages of `{name}` differ; leave the prompt out with --ignore_columns")
+    raise RowError(
+        f"two prompts: the prompt and the first messages of `{name}` differ; leave the prompt out with --ignore_columns"
+    )
 
 
 def _conversation(value: Any, name: str, has_prompt: bool) -> list[Turn]:

@@ -308,7 +308,10 @@ def documents(form: Form, folder: Any) -> tuple[list[str], list[str]]:
         texts = []
         for answer in answers:
             document = renderer.document(example.messages, answer, example.condition)
-            prefix, response = document.input_ids[: document.prefix_length], document.input_ids[document.prefix_length :]
+            prefix, response = (
+                document.input_ids[: document.prefix_length],
+                document.input_ids[document.prefix_length :],
+            )
             prefix_text = (
                 tokenizer.decode(prefix).removeprefix("<|im_start|><|object_ref_start|>").removesuffix("<|im_end|>")
             )

@@ -3,9 +3,11 @@
 import json
 import random
 from collections import Counter
+from copy import deepcopy
 
 import pandas as pd
 import pytest
+from tokenizers.normalizers import NFC
 from trl.data_utils import extract_prompt, unpair_preference_dataset
 
 from datasets import Dataset
@@ -190,17 +192,24 @@ def test_pairs_and_labels_are_those_that_trl_makes_of_the_same_rows(tmp_path):
 
 def test_what_is_too_long_or_has_the_same_tokens_is_dropped_whole_and_counted(tmp_path):
     long = "word " * 40
-    rows = [pair(), pair(chosen=long), pair(rejected=long), pair(prompt=long), pair(chosen="\u00e9", rejected="e\u0301")]
+    rows = [
+        pair(),
+        pair(chosen=long),
+        pair(rejected=long),
+        pair(prompt=long),
+        pair(chosen="\u00e9", rejected="e\u0301"),
+    ]
     path = write(tmp_path / "rows.jsonl", rows)
-    tokenizer = load_tokenizer("tiny")
-    same = get_renderer(tokenizer).plain("\u00e9") == get_renderer(tokenizer).plain("e\u0301")
+    tokenizer = deepcopy(load_tokenizer("tiny"))
+    tokenizer.backend_tokenizer.normalizer = NFC()  # the two texts of the last row are then one answer to the model
     read, args = data(path, max_dropped_fraction=1.0)
     pairs, _ = tokenized_pairs(read, args, tokenizer, 32)
-    assert pairs["source"][:] == [f"{path}:1"] + [f"{path}:5"] * (not same)
-    assert same  # the tokenizer normalises, so the two texts are one answer to the model
+    assert pairs["source"][:] == [f"{path}:1"]
     assert read.counts["train"]["dropped"]["by_reason"] == {"too_long": 3, "identical_answers": 1}
     assert read.counts["train"]["dropped"]["first_rows"]["identical_answers"] == [f"{path}:5"]
-    with pytest.raises(UserError, match=r"4 of 5 examples cannot be used: 3 too_long .*:2.*1 identical_answers .*:5.*Remedy"):
+    with pytest.raises(
+        UserError, match=r"4 of 5 examples cannot be used: 3 too_long .*:2.*1 identical_answers .*:5.*Remedy"
+    ):
         tokenized_pairs(read, DataArguments(), tokenizer, 32)
 
 
@@ -220,7 +229,7 @@ def test_rows_on_disk_are_those_in_memory_and_each_kind_has_its_own(tmp_path, mo
     assert pairs["margin"][:] == [0, 1, 2, 3, 4, 0]
     read, args = data(path, kind="labels")
     labels, _ = tokenized_labels(read, args, load_tokenizer("tiny"), 64)
-    assert labels.column_names == ["prompt_ids", "completion_ids", "label", "length", "condition", "source"]
+    assert {*labels.column_names} == {"prompt_ids", "completion_ids", "label", "length", "condition", "source"}
     assert labels["label"][:] == [True, False] * 6
     assert [a + b for a, b in zip(pairs["chosen_ids"], pairs["rejected_ids"], strict=True)] == [
         a + b for a, b in zip(labels["completion_ids"][::2], labels["completion_ids"][1::2], strict=True)
