@@ -31,11 +31,10 @@ _STEERED = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")  # between the turns
 
 def _helpsteer(row: Mapping[str, Any], renamed: dict[str, Any], source: str) -> dict[str, Any]:
     """Split a prompt of several turns into messages."""
-    text = require_text(row["prompt"], "prompt")
-    parts = ["User", *_STEERED.split(text)]
+    parts = ["User", *_STEERED.split(require_text(row["prompt"], "prompt"))]
     if len(parts) == 2:
         return renamed
-    turns = [{"role": speaker.lower(), "content": said} for speaker, said in zip(parts[::2], parts[1::2], strict=True)]
+    turns = [{"role": speaker.lower(), "content": text} for speaker, text in zip(parts[::2], parts[1::2], strict=True)]
     if turns[-1]["role"] == "assistant" and not turns[-1]["content"].strip():  # the turn to write
         turns.pop()
     return {**renamed, "prompt": turns}

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -253,8 +254,9 @@ def _joined(explicit: list[Turn] | None, history: list[Turn], row: Mapping[str, 
         text = explicit[0].message.content.strip()
         if any(turn.message.role == "user" and turn.message.content.strip() == text for turn in history):
             return history
+    stated = next(column for column in _PROMPTS if not is_absent(row.get(column)))
     raise RowError(
-        f"two prompts: the prompt and the first messages of `{name}` differ; leave the prompt out with --ignore_columns"
+        f"two prompts: `{stated}` and the first messages of `{name}` differ; leave one out, as with --ignore_columns {stated}"
     )
 
 
@@ -293,7 +295,7 @@ def _dialogue(text: str, name: str) -> list[Turn]:
     parts = _SPEAKER.split("\n\n" + require_text(text, name).lstrip())
     speakers, texts = parts[1::2], parts[2::2]
     messages = [
-        {"role": _ROLES[speaker], "content": said.strip()} for speaker, said in zip(speakers, texts, strict=True)
+        {"role": _ROLES[speaker], "content": content.strip()} for speaker, content in zip(speakers, texts, strict=True)
     ]
     return parse_turns(messages, name)
 
@@ -308,10 +310,8 @@ def _listed(value: Any, name: str) -> list[Any]:
 def _number(value: Any, name: str) -> float:
     """Return a number, which is a text in CSV and TSV files."""
     if isinstance(value, str):
-        try:
+        with suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise RowError(f"not a number: `{name}` is {value!r:.60}")
     return float(value)

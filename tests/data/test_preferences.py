@@ -7,10 +7,10 @@ from copy import deepcopy
 
 import pandas as pd
 import pytest
+from datasets import Dataset
 from tokenizers.normalizers import NFC
 from trl.data_utils import extract_prompt, unpair_preference_dataset
 
-from datasets import Dataset
 from hrm_align.config.arguments import DataArguments
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import to_rows
@@ -42,6 +42,7 @@ def human(*texts):
     return "".join(f"\n\n{who}: {text}" for who, text in zip(("Human", "Assistant") * 4, texts, strict=False))
 
 
+HELPSTEER3 = {"domain": "stem", "context": [ASKED], "response1": "a", "response2": "b", "overall_preference": 1}
 # Kinds of bad rows, each with the kind of its reason.
 BAD_PAIRS = [
     (pair(rejected="a"), "identical answers"),
@@ -263,10 +264,22 @@ def test_rows_of_another_kind_are_refused_in_one_sentence_with_the_remedy(tmp_pa
         (pairs, "answers", {}, "`hrm-align dpo`, `hrm-align kto` and `hrm-align reward`"),
         (pairs, "answers", {"format": "preference"}, "`hrm-align dpo`, `hrm-align kto` and `hrm-align reward`"),
         (labels, "answers", {}, "`hrm-align kto`"),
-        (answers, "pairs", {}, r"`hrm-align sft` reads; .* need .*--columns '\{chosen: BETTER, rejected: WORSE\}'"),
+        (
+            answers,
+            "pairs",
+            {},
+            r"answers to imitate, for which there is `hrm-align sft`. .* need .*--columns '\{chosen: BETTER, rejected: WORSE\}'",
+        ),
         (answers, "labels", {}, "`hrm-align kto` needs a label"),
-        (answers, "pairs", {"format": "prompt_response"}, "which `hrm-align sft` reads"),
-        (labels, "pairs", {}, "labelled answers, which `hrm-align kto` reads"),
+        (answers, "pairs", {"format": "prompt_response"}, "for which there is `hrm-align sft`"),
+        (labels, "pairs", {}, "labelled answers, for which there is `hrm-align kto`"),
+        (
+            write(tmp_path / "others.jsonl", [{"prompt": "q", "win": "a", "lose": "b"}]),
+            "pairs",
+            {},
+            "fit no preference schema",
+        ),
+        (write(tmp_path / "h.jsonl", [HELPSTEER3]), "pairs", {}, "--format helpsteer3"),
         (answers, "answers", {"min_score_gap": 1}, "`min_score_gap` of .* applies to answers with scores only"),
         (labels, "labels", {"min_score_gap": 1}, "`min_score_gap` of .* applies to answers with scores only"),
     ]
