@@ -66,7 +66,7 @@ class PairEncoder:
         answers: list[list[np.ndarray]] = [[] for _ in documents]
         for row, prefix in enumerate(prefixes):
             parts = [column[row].values.to_numpy() for column in ids]
-            if not all(map(len, parts)):  # one document was not encoded, so the others are of no use
+            if not all(map(len, parts)):  # one document was not encoded: the row is too long
                 parts = [part[:0] for part in parts]
             elif len(parts) > 1 and np.array_equal(*parts):
                 lengths[row] = IDENTICAL
