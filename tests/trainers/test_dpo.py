@@ -8,9 +8,11 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers.modeling_layers import GradientCheckpointingLayer
+from trl.trainer.utils import add_fused_lm_head
 
 from hrm_align.errors import UserError
 from hrm_align.models.adapters import load_adapted, open_adapter
+from hrm_align.models.lm_head import score_responses_only
 from hrm_align.models.loading import load_model, load_model_and_tokenizer
 from hrm_align.trainers.dpo import DPOTrainer
 from hrm_align.trainers.dpo_config import DPOArguments, parse_dpo
@@ -131,7 +133,11 @@ def test_the_reference_of_a_model_trained_in_memory_is_that_model(data, tmp_path
 
 
 def test_a_frozen_copy_runs_by_itself():
-    model = load_model("tiny")
+    """An earlier trainer has replaced the model's forward by one that runs the model, and hooked itself to it."""
+    model, calls = load_model("tiny"), []
+    add_fused_lm_head(model)
+    score_responses_only(model)
+    model.register_forward_hook(lambda *_: calls.append("hook"))
     copied, ids = frozen_copy(model), torch.tensor([[6, 40, 41, 7, 42, 11]])
     before = copied(ids, use_cache=False).logits
     assert torch.equal(before, model(ids, use_cache=False).logits)
@@ -140,6 +146,7 @@ def test_a_frozen_copy_runs_by_itself():
             weight.add_(0.01)
     assert torch.equal(copied(ids, use_cache=False).logits, before)
     assert not any(weight.requires_grad for weight in copied.parameters())
+    assert len(calls) == 1
 
 
 @pytest.mark.numeric
@@ -190,13 +197,13 @@ def test_an_evaluation_is_a_mean_over_all_held_out_pairs(data, tmp_path):
     flags = ("--eval_fraction", "0.4", "--eval_strategy", "steps", "--eval_steps", "1", "--max_steps", "1", "--loss_type", "ipo",
              "--generation_eval_samples", "2", "--max_new_tokens", "8")  # fmt: skip
     found = []
-    for size in ("2", "50"):
+    for size in ("3", "50"):
         dpo(tmp_path / size, data, *BY_FOUR, *flags, "--per_device_eval_batch_size", size)
         found.append({name: value for record in metrics(tmp_path / size) for name, value in record.items() if "eval_" in name})
     assert {"eval_loss", "eval_rewards/margins", "eval_logps/chosen", "eval_exact_match"} <= found[0].keys()
     for name in ("eval_loss", "eval_rewards/margins", "eval_logps/chosen", "eval_entropy"):
         assert found[0][name] == pytest.approx(found[1][name], rel=1e-4), name
-    assert len((tmp_path / "2/samples.jsonl").read_text().splitlines()) == 2
+    assert len((tmp_path / "3/samples.jsonl").read_text().splitlines()) == 2
 
 
 def test_every_second_layer_stays_the_one_that_is_recomputed(data, tmp_path):
