@@ -17,14 +17,17 @@ import functools
 from collections.abc import Callable
 from dataclasses import replace
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, Trainer
 
 from hrm_align.data.packing import IGNORED
 from hrm_align.rollouts.logprobs import Pack, group_answers, pack, packs_in_one_row
+
+_Base: Any = Trainer if TYPE_CHECKING else object
 
 
 def pack_by_prompt(input_ids: Tensor, attention_mask: Tensor, labels: Tensor, pad_id: int, in_one_row: bool) -> Pack:
@@ -92,3 +95,22 @@ def share_prompts(model: PreTrainedModel, pad_id: int, on_pack: Callable[[Pack],
         )
 
     model.forward = MethodType(forward, model)  # type: ignore[method-assign]
+
+
+class SharedPrompts(_Base):
+    """Mixin before `Stabilised`: applies `share_prompts` to policy and reference if that setting is on."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if not self.args.share_prompts:
+            return
+        pad_id = int(self.processing_class.pad_token_id)
+        for model, on_pack in ((self.model, self._count_tokens), (self.ref_model, None)):
+            if model is not None:
+                bare = self.accelerator.unwrap_model(model)
+                share_prompts(bare.get_base_model() if isinstance(bare, PeftModel) else bare, pad_id, on_pack)
+
+    def _count_tokens(self, packed: Pack) -> None:
+        """Let the health monitor count a token of a shared prompt for each of its answers."""
+        if self.health is not None:
+            self.health.count_tokens(packed.counts)
