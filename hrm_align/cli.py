@@ -1,4 +1,4 @@
-"""The command line: `hrm-align sft | grpo | estimate | headroom | evaluate | generate | inspect | export | ...`.
+"""The command line: `hrm-align sft | dpo | grpo | estimate | headroom | evaluate | generate | inspect | export | ...`.
 
 Exit codes: 0 for success; 1 for a run that failed; 2 for a user's mistake, with one sentence on standard error; 75 for a run that
 stopped at SIGTERM after saving a checkpoint; 130 for a run that Ctrl-C stopped; SIGTERM (143) and SIGHUP (129) end everything else.
@@ -29,6 +29,7 @@ INTERRUPTED_CODE = 130  # the code of shells for a program that SIGINT stopped: 
 # Each module has `main(argv)`. A module is imported only when its command runs, because importing the trainers takes seconds.
 COMMANDS = {
     "sft": ("hrm_align.recipes.sft", "supervised fine-tuning: --config recipes/tiny/sft.yaml [--any_key value]"),
+    "dpo": ("hrm_align.recipes.dpo", "preference training on pairs: --config recipes/tiny/dpo.yaml [--any_key value]"),
     "grpo": (
         "hrm_align.recipes.grpo",
         "reinforcement learning: --config recipes/tiny/math_grpo.yaml [--any_key value]",
@@ -74,7 +75,7 @@ COMMANDS = {
 }
 
 
-RECIPES = ("sft", "grpo")
+RECIPES = ("sft", "dpo", "grpo")
 LONG_COMMANDS = (*RECIPES, "export")  # commands that print each stage
 
 
@@ -148,7 +149,7 @@ def answered_by_schema(argv: Sequence[str]) -> bool:
 def _describe_resume(argv: Sequence[str]) -> str:
     """Return how to resume a training after Ctrl-C, which, unlike SIGTERM, saves no checkpoint; empty for other commands."""
     names = {*argv[:1], Path(sys.argv[0]).stem}  # `hrm-align sft`, or recipes/sft.py
-    if not names & {"sft", "grpo"}:
+    if not names & {*RECIPES}:
         return ""
     return ": to resume from the last saved checkpoint, add --resume_from_checkpoint latest to the same command."
 
