@@ -16,7 +16,7 @@ from accelerate import PartialState
 
 from hrm_align.cli import run_with_exit_code
 from hrm_align.commands.dry_run import dry_run
-from hrm_align.data.preferences import tokenized_labels
+from hrm_align.data.preference_tokens import tokenized_labels
 from hrm_align.export.merging import merged_start
 from hrm_align.models.lora import load_trainable
 from hrm_align.run import open_run

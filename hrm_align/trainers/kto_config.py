@@ -12,12 +12,19 @@ from typing import ClassVar
 from trl import KTOConfig
 
 from hrm_align.config.arguments import DataArguments, LoraArguments, ModelArguments, StabiliserArguments, option
-from hrm_align.config.bounds import COUNT, NOT_NEGATIVE, POSITIVE, Bound
+from hrm_align.config.bounds import POSITIVE
 from hrm_align.config.checks import Setting
-from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds, Needs
+from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds
 from hrm_align.config.parser import parse
-from hrm_align.config.rules import REFUSED, Fail, RecipeKind, Refused, check_held_out
-from hrm_align.rewards.base import match_fault, match_names
+from hrm_align.config.rules import REFUSED, Fail, RecipeKind
+from hrm_align.rewards.base import match_names
+from hrm_align.trainers.dpo_config import (
+    BOUNDS_PREFERENCES,
+    NEEDS_PREFERENCES,
+    REFUSED_PREFERENCES,
+    check_best_metric,
+    check_preferences,
+)
 
 
 @dataclass
@@ -62,27 +69,21 @@ class KTORecipe:
     training: KTOArguments
 
 
-_REFUSED_KTO: Refused = {
-    "label_smoothing_factor": ((0.0,), "the loss has no labels to smooth"),
-}
-_BOUNDS_KTO: Bounds = {
-    COUNT: ("max_new_tokens", "precompute_ref_batch_size", "ref_model_sync_steps"),
-    POSITIVE: ("beta",),
-    NOT_NEGATIVE: ("desirable_weight", "undesirable_weight"),
-    Bound("8 tokens or more", 8, null=False): ("max_length",),
-}
-_NEEDS_KTO: Needs = {"precompute_ref_batch_size": ("precompute_ref_log_probs", ())}
+_METRICS = (
+    "loss", "kl", "rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen", "logps/rejected", "logits/chosen",
+    "logits/rejected", "entropy",
+)  # fmt: skip
+_BOUNDS_KTO: Bounds = {POSITIVE: ("desirable_weight", "undesirable_weight")}
 
 
 def _check_kto(recipe: KTORecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
     training = recipe.training
+    check_preferences(recipe, settings, fail)
     for key in ("per_device_train_batch_size", "per_device_eval_batch_size"):
         if training.loss_type == "kto" and getattr(training, key) < 2:
-            fail(key, "is 1, but the KL divergence of the kto loss is estimated with answers to other prompts of a batch: use 2 or "
-                 "more, better 8, or loss_type apo_zero_unpaired")  # fmt: skip
-    if fault := match_fault(training.generation_eval_match):
-        fail("generation_eval_match", fault)
-    check_held_out(recipe, settings, fail)
+            fail(key, "is 1, and the loss kto estimates a KL divergence with the answers to other prompts of a batch: use 2 or more, "
+                 "better 8, or loss_type apo_zero_unpaired")  # fmt: skip
+    check_best_metric(training, _METRICS, "rewards/margins", fail)
 
 
 _EVERYDAY = (
@@ -116,9 +117,9 @@ KTO = RecipeKind(
     "kto",
     KTORecipe,
     (ModelArguments, LoraArguments, DataArguments, KTOArguments),
-    {**REFUSED, **_REFUSED_KTO},
-    (BOUNDS, _BOUNDS_KTO),
-    {**NEEDS, **_NEEDS_KTO},
+    {**REFUSED, **REFUSED_PREFERENCES},
+    (BOUNDS, BOUNDS_PREFERENCES, _BOUNDS_KTO),
+    {**NEEDS, **NEEDS_PREFERENCES},
     REQUIRED,
     _EVERYDAY,
     "recipes/tiny/kto.yaml",

@@ -16,16 +16,21 @@ from hrm_align.trainers.kto_config import parse_kto
 from tests.parity.reference import answer_logprob, float64
 from tests.trainers.recipe_runs import arguments
 
-TOLERANCE = 1e-8  # of losses, of about 1, and of gradients and weights. Noise seen: 1e-12; a causal prompt moves the loss by 1e-3.
+TOLERANCE = 1e-8  # of losses, of about 1, and of gradients and weights. Noise seen: 1e-15
+TOLERANCE_STORED = 1e-6  # with log-probabilities of the reference in float32. Noise seen: 1e-7
+STEPS = 2
 RATE, BETA, WEIGHTS = 0.05, 0.4, {True: 1.0, False: 1.5}
 ROWS = [
     ("Add 2 and 3.", "5", True),
     ("Write pig backwards.", "I would say gip", False),
     ("Copy: fox", "fox", True),
-    ("What is 9 minus 4?", "5 maybe", False),
+    ("Copy: fox", "fox maybe", False),
     ("Copy: a red fox", "a red fox", True),
     ("Add 20 and 3.", "23", True),
 ]
+# Whose answer stands behind each prompt: in a batch that of the row before with another prompt, the last before the first; fixed pairs
+# have those of the row four places before.
+IN_A_BATCH, FIXED = (5, 0, 1, 1, 3, 4), (2, 3, 4, 5, 0, 1)
 
 
 def rows_of(tokenizer):
@@ -40,14 +45,11 @@ def rows_of(tokenizer):
     return [{**row, "length": len(row["prompt_ids"]) + len(row["completion_ids"])} for row in made]
 
 
-def independent(model, reference, rows, loss_type, steps, batch_size):
-    """Losses of the steps and gradients of the first, by name; the model's weights are updated."""
+def independent(model, reference, rows, loss_type, others, steps):
+    """Losses of the steps on all rows, and gradients of the first, by name; the model's weights are updated."""
     losses, first = [], {}
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    for step in range(steps):
-        start = step * batch_size % len(rows)
-        batch = rows[start : start + batch_size]
-        others = [batch[-1], *batch[:-1]]
+    for _ in range(steps):
 
         def log_ratio(row, answer):
             with torch.no_grad():
@@ -57,9 +59,9 @@ def independent(model, reference, rows, loss_type, steps, batch_size):
         kl = torch.zeros(())
         if loss_type == "kto":
             with torch.no_grad():
-                kl = torch.stack([log_ratio(row, other) for row, other in zip(batch, others, strict=True)]).mean().clamp(min=0)
+                kl = torch.stack([log_ratio(row, other) for row, other in zip(rows, others, strict=True)]).mean().clamp(min=0)
         terms = []
-        for row in batch:
+        for row in rows:
             reward = BETA * (log_ratio(row, row) - kl)
             terms.append(WEIGHTS[row["label"]] * (1 - torch.sigmoid(reward if row["label"] else -reward)))
         loss = torch.stack(terms).mean()
@@ -94,7 +96,7 @@ def tiny(adapter):
 )
 def test_kto_computes_what_plain_torch_does(tmp_path, loss_type, adapter, flags):
     settings = {"loss_type": loss_type, "beta": BETA, "undesirable_weight": WEIGHTS[False], "optim": "sgd", "learning_rate": RATE,
-                "lr_scheduler_type": "constant", "weight_decay": 0, "max_grad_norm": 0, "max_steps": 3, "save_strategy": "no",
+                "lr_scheduler_type": "constant", "weight_decay": 0, "max_grad_norm": 0, "max_steps": STEPS, "save_strategy": "no",
                 "per_device_train_batch_size": 6, "train_sampling_strategy": "sequential", "report_to": "none"}  # fmt: skip
     words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
     recipe = parse_kto(arguments(tmp_path / "run", tmp_path / "rows.jsonl", *words, *flags))
@@ -114,9 +116,11 @@ def test_kto_computes_what_plain_torch_does(tmp_path, loss_type, adapter, flags)
         trainer.training_step = recorded
         trainer.train()
         model, start = tiny(adapter), load_model("tiny").double()
-        expected, first = independent(model, lambda *row: answer_logprob(start, *row), rows, loss_type, 3, 6)
-    assert losses == pytest.approx(expected, abs=TOLERANCE) and abs(losses[-1] - losses[0]) > 1e-3, losses
+        others = [rows[place] for place in (FIXED if flags else IN_A_BATCH)]
+        expected, first = independent(model, lambda *row: answer_logprob(start, *row), rows, loss_type, others, STEPS)
+    tolerance = TOLERANCE_STORED if flags else TOLERANCE
+    assert losses == pytest.approx(expected, abs=tolerance) and abs(losses[-1] - losses[0]) > 0.01, losses
     assert gradients.keys() == first.keys()
-    assert max((gradients[name] - first[name]).abs().max().item() for name in first) < TOLERANCE
+    assert max((gradients[name] - first[name]).abs().max().item() for name in first) < tolerance
     trained = dict(trainer.accelerator.unwrap_model(trainer.model).named_parameters())
-    assert max((trained[name] - weight).abs().max().item() for name, weight in model.named_parameters()) < TOLERANCE
+    assert max((trained[name] - weight).abs().max().item() for name, weight in model.named_parameters()) < tolerance
