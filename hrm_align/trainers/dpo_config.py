@@ -21,7 +21,7 @@ from hrm_align.errors import join_names
 from hrm_align.rewards.base import match_fault, match_names, metric_name
 
 
-def reference_check() -> bool:
+def reference_check_option() -> bool:
     """Return the field of that setting; of all recipes of preferences."""
     return option(True, "Stop in the first step if the reference is not the model that the run starts from.")
 
@@ -64,7 +64,7 @@ class DPOArguments(StabiliserArguments, DPOConfig):
         nargs="?",
         const=True,
     )
-    reference_check: bool = reference_check()
+    reference_check: bool = reference_check_option()
     generation_eval_samples: int = option(0, "Held-out prompts answered at each evaluation; 0 for none.")
     generation_eval_match: str = option(
         "exact",
