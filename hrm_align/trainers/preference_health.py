@@ -7,7 +7,7 @@ the rejected ones fall faster. The metrics, over all answers since the last log,
     chosen_token_logp_change, rejected_token_logp_change    the same per token of these answers
     chosen_length, rejected_length                          tokens of an answer, end token included
     rejected_first_token_loss                               loss of the first token of rejected answers, in nats
-    rejected_first_token_accuracy                           share of these tokens that greedy decoding would produce
+    rejected_first_token_accuracy                           share of these tokens that greedy decoding would produce (DPO)
     accuracy_longer, accuracy_shorter                       reward accuracy where the chosen answer is longer, and where it is shorter
 
 The reference is the model at the start of the run, so that a change is one from the start; `reference_check` verifies this in
@@ -46,7 +46,7 @@ _RATIOS = {
     **{f"{side}_token_logp_change": (f"{side}_change", f"{side}_compared_tokens") for side in _SIDES},
     **{f"{side}_length": (f"{side}_tokens", f"{side}_answers") for side in _SIDES},
     "rejected_first_token_loss": ("rejected_first_loss", "rejected_answers"),
-    "rejected_first_token_accuracy": ("rejected_first_right", "rejected_answers"),
+    "rejected_first_token_accuracy": ("rejected_first_right", "rejected_first_compared"),
     "accuracy_longer": ("right_longer", "longer"),
     "accuracy_shorter": ("right_shorter", "shorter"),
 }
@@ -80,7 +80,9 @@ class PreferenceFigures:
                 self._add(f"{side}_compared_tokens", tokens * rows)
         first = scored & (scored.cumsum(dim=1) == 1) & ~chosen[:, None]
         self._add("rejected_first_loss", -logprobs * first)
-        self._add("rejected_first_right", first & output.is_top1.bool())
+        if output.is_top1 is not None:  # KTO does not compute it
+            self._add("rejected_first_right", first & output.is_top1.bool())
+            self._add("rejected_first_compared", first)
         if are_pairs and change is not None:
             self._add_pairs(change, tokens)
 
