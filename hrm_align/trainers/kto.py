@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,6 +37,7 @@ from hrm_align.trainers.step_means import sum_over_processes
 logger = logging.getLogger(__name__)
 
 MISMATCHED = "KL_completion_ids"  # TRL's name of the column with an answer to another prompt
+MOST_ROTATIONS = 64  # tried to pair answers with other prompts
 # Weight of all desirable rows, in that of all undesirable ones: the range that equation 8 of the paper recommends.
 LEAST_RATIO, LARGEST_RATIO = 1.0, 4 / 3
 _ROUNDING = 0.01
@@ -153,7 +154,7 @@ def _weights(inputs: dict[str, Any]) -> dict[str, Tensor]:
 
 
 class MismatchCollator(DataCollatorForUnpairedPreference):
-    """TRL's collator, with a mismatched document for each row: its prompt, and the answer of a row before it with another prompt.
+    """TRL's collator, with a mismatched document for each row: its prompt, and the answer of another row (`rotation`).
 
     Rows that have the column `KL_completion_ids` keep theirs.
 
@@ -161,7 +162,7 @@ class MismatchCollator(DataCollatorForUnpairedPreference):
         pad_token_id: token of the padding.
         max_length: positions of the model. A mismatched document beyond them is cut at its end; no other document is longer.
         pad_to_multiple_of: rows are padded to a multiple of this length.
-        spare: answer for rows without another prompt in their batch; None if no mismatched documents are needed.
+        spare: answer for rows whose batch has no other prompt; None if no mismatched documents are needed.
     """
 
     def __init__(self, pad_token_id: int, max_length: int, pad_to_multiple_of: int | None, spare: list[int] | None):
@@ -171,28 +172,36 @@ class MismatchCollator(DataCollatorForUnpairedPreference):
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Build a batch of rows with `prompt_ids`, `completion_ids` and `label`; TRL's collator describes the tensors."""
         if self._spare is not None and MISMATCHED not in examples[0]:
-            sources = mismatched([example["prompt_ids"] for example in examples])
-            answers = [self._spare if at is None else examples[at]["completion_ids"] for at in sources]
-            examples = [{**example, MISMATCHED: answer} for example, answer in zip(examples, answers, strict=True)]
+            prompts, answers = _keys(examples), [example["completion_ids"] for example in examples]
+            places = np.roll(np.arange(len(examples)), rotation(prompts))
+            others = [answers[at] if prompts[at] != own else self._spare for at, own in zip(places, prompts, strict=True)]
+            examples = [{**example, MISMATCHED: other} for example, other in zip(examples, others, strict=True)]
         batch: dict[str, Any] = super().torch_call(examples)
         return batch
 
 
-def mismatched(prompts: Sequence[Sequence[int]]) -> list[int | None]:
-    """Return for each prompt the place of the nearest one before it that differs (the last follows the first), or None."""
-    count = len(prompts)
-    around = [[(place - step) % count for step in range(1, count)] for place in range(count)]
-    return [next((at for at in places if prompts[at] != prompts[place]), None) for place, places in enumerate(around)]
+def rotation(prompts: np.ndarray) -> int:
+    """Return by how many places to rotate the answers of rows, so that the fewest stand behind the prompt that they answer.
+
+    Each answer then stands behind one prompt, as the paper's authors recommend. The smallest rotation is 1, or 2 if both answers of
+    a pair stand side by side.
+
+    Args:
+        prompts: keys of the prompts, (n,).
+    """
+    return min(range(1, min(len(prompts), MOST_ROTATIONS)), key=lambda by: (prompts == np.roll(prompts, by)).sum(), default=0)
 
 
 def with_mismatched(rows: Dataset) -> Dataset:
-    """Add the column `KL_completion_ids`: for each row the answer of a row half the data set away.
-
-    Rows with the same prompt stand side by side, or all desirable rows before all undesirable ones: one row more than half avoids both.
-    """
-    places = np.roll(np.arange(len(rows)), len(rows) // 2 + 1 if len(rows) > 2 else 1)
+    """Add the column `KL_completion_ids`: the answers, rotated over all rows."""
+    places = np.roll(np.arange(len(rows)), rotation(_keys(rows.select_columns(["prompt_ids"]))))
     others = rows.select(places).select_columns(["completion_ids"]).rename_column("completion_ids", MISMATCHED)
     return concatenate_datasets([rows, others], axis=1)
+
+
+def _keys(rows: Iterable[dict[str, Any]]) -> np.ndarray:
+    """Return a number for each prompt, (n,), the same for the same token ids in every process."""
+    return np.array([hash(tuple(row["prompt_ids"])) for row in rows])
 
 
 # Balance --------------------------------------------------------------------------------------------------------------

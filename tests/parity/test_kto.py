@@ -28,9 +28,8 @@ ROWS = [
     ("Copy: a red fox", "a red fox", True),
     ("Add 20 and 3.", "23", True),
 ]
-# Whose answer stands behind each prompt: in a batch that of the row before with another prompt, the last before the first; fixed pairs
-# have those of the row four places before.
-IN_A_BATCH, FIXED = (5, 0, 1, 1, 3, 4), (2, 3, 4, 5, 0, 1)
+# Whose answer stands behind each prompt: that of the row two places before, because rows 2 and 3 have the same prompt.
+MISMATCHED = (4, 5, 0, 1, 2, 3)
 
 
 def rows_of(tokenizer):
@@ -116,7 +115,7 @@ def test_kto_computes_what_plain_torch_does(tmp_path, loss_type, adapter, flags)
         trainer.training_step = recorded
         trainer.train()
         model, start = tiny(adapter), load_model("tiny").double()
-        others = [rows[place] for place in (FIXED if flags else IN_A_BATCH)]
+        others = [rows[place] for place in MISMATCHED]
         expected, first = independent(model, lambda *row: answer_logprob(start, *row), rows, loss_type, others, STEPS)
     tolerance = TOLERANCE_STORED if flags else TOLERANCE
     assert losses == pytest.approx(expected, abs=tolerance) and abs(losses[-1] - losses[0]) > 0.01, losses

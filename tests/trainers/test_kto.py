@@ -4,13 +4,14 @@ tests/parity/test_kto.py compares losses and gradients with plain torch.
 """
 
 import random
+from pathlib import Path
 
 import pytest
 import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM
 
-from hrm_align.models.loading import load_model
+from hrm_align.models.loading import resolve
 from hrm_align.trainers.kto import MismatchCollator, with_mismatched
 from recipes.kto import main
 from tests.command_line import run
@@ -79,12 +80,12 @@ def test_a_step_is_the_mean_of_its_rows_however_they_are_split(rows, tmp_path):
     for step, record in whole.items():
         for name in ("loss", "grad_norm", "rewards/chosen", "rewards/rejected", "logps/chosen", "entropy", "logits/rejected"):
             assert small[step][name] == pytest.approx(record[name], rel=1e-4, abs=1e-6), (step, name)
-    start = load_model("tiny").state_dict()
-    assert distance(weights(tmp_path / "whole"), weights(tmp_path / "small"), start) < 1e-3
+    whole, small, start = (weights(folder) for folder in (tmp_path / "whole", tmp_path / "small", Path(resolve("tiny"))))
+    assert distance(whole, small, start) < 1e-3
 
 
 def test_every_prompt_gets_an_answer_to_another_prompt():
-    """By hand: each row has the answer of the nearest row before it with another prompt; the last row stands before the first."""
+    """By hand: each row has the answer of the row before it, or of the one two places before if a pair stands side by side."""
 
     def others(prompts):
         batch = [{"prompt_ids": [6, p, 7], "completion_ids": [20 + n, 11], "label": True} for n, p in enumerate(prompts)]
@@ -94,7 +95,7 @@ def test_every_prompt_gets_an_answer_to_another_prompt():
         return collated["KL_input_ids"][:, 3].tolist()
 
     assert others([1, 2, 3]) == [22, 20, 21]
-    assert others([1, 1, 2, 2]) == [23, 23, 21, 21]
+    assert others([1, 1, 2, 2]) == [22, 23, 20, 21] and others([1, 2, 1, 2]) == [23, 20, 21, 22]
     assert others([1, 1]) == others([1, 1]) == [30, 30] and others([4]) == [30], "no other prompt: the spare answer"
 
 
@@ -102,8 +103,8 @@ def test_every_prompt_gets_an_answer_to_another_prompt():
 @pytest.mark.parametrize("order", ["alternating", "desirable rows first"])
 def test_fixed_pairs_have_other_prompts(count, order):
     prompts = [n // 2 for n in range(2 * count)] if order == "alternating" else [*range(count), *range(count)]
-    rows = with_mismatched(Dataset.from_dict({"prompt": prompts, "completion_ids": [[prompt] for prompt in prompts]}))
-    assert all(row["KL_completion_ids"] != [row["prompt"]] for row in rows)
+    rows = with_mismatched(Dataset.from_dict({f"{part}_ids": [[prompt] for prompt in prompts] for part in ("prompt", "completion")}))
+    assert all(row["KL_completion_ids"] != row["prompt_ids"] for row in rows)
     assert sorted(ids for (ids,) in rows["KL_completion_ids"]) == sorted(prompts), "every answer once"
 
 
@@ -170,7 +171,7 @@ def labelled(*labels):
         (labelled(True, "yes"), (), "rows.jsonl:2: `label` must be true or false"),
     ],
 )
-def test_mistakes_name_the_setting_or_the_row(made, flags, named, tmp_path, capfd):
+def test_mistakes_name_the_setting_or_the_row(made, flags, named, tmp_path, capsys):
     data = write_rows(tmp_path / "rows.jsonl", made)
-    assert run("kto", *arguments(tmp_path / "run", data, *SHORT, *flags)) == 2
-    assert named in capfd.readouterr().err
+    code, _, err = run(capsys, "kto", *arguments(tmp_path / "run", data, *SHORT, *flags))
+    assert code == 2 and named in err
