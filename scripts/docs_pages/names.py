@@ -152,6 +152,14 @@ HEALTH = {
     "answer_accuracy": "Share of responses of which greedy decoding would choose every token.",
     "probe_kl": "KL divergence of the model from the model at the start of the run, on fixed rows, nats a token.",
 }
+# What TRL logs in preference training.
+UPSTREAM_PREFERENCES = {
+    "rewards/chosen": "Beta times the change of a chosen answer's log-probability from the reference; also `rewards/rejected`.",
+    "rewards/margins": "The first of these minus the second.",
+    "rewards/accuracies": "Share of pairs with a positive margin (DPO).",
+    "logps/chosen": "Log-probability of a chosen answer, nats; also `logps/rejected`.",
+    "logits/chosen": "Mean of all logits at the tokens of chosen answers; also `logits/rejected`.",
+}
 # In preference training; also as `eval_health/...` on held-out rows.
 PREFERENCES = {
     "chosen_logp_change": "Log-probability of a chosen answer minus that under the reference, mean over answers, nats.",
@@ -185,7 +193,7 @@ def _expanded(names: str) -> list[str]:
 
 def metrics_page() -> str:
     """Every name in metrics.jsonl, with its meaning."""
-    logged = logged_names() - {"rewards/NAME"}  # of an evaluation: below
+    logged = logged_names() - {"rewards/NAME", *UPSTREAM_PREFERENCES}  # of an evaluation, and of TRL: below
     if logged != {*METRICS}:
         raise SystemExit(
             f"metrics: without a text {sorted(logged - {*METRICS})}, not in the code {sorted({*METRICS} - logged)}"
@@ -234,11 +242,14 @@ def metrics_page() -> str:
         "",
         "## Preference training",
         "",
-        "Health metrics of runs on pairs or labelled answers, over all answers since the last log; for held-out rows "
-        "`eval_health/...`. \"Chosen\" are also KTO's desirable answers. The first-token metrics above and `health/probe_kl` cover "
-        "chosen answers only. What they show: [health of a preference run](../guides/preference-health.md).",
+        "Runs on pairs or labelled answers; on held-out rows with `eval_` before the name. \"Chosen\" are also KTO's desirable answers. "
+        "The health metrics cover all answers since the last log; the first-token metrics above and `health/probe_kl`, chosen answers "
+        "only. What they show: [preference training](../guides/preferences.md#health).",
         "",
-        *table(("metric", "meaning"), [(code(f"health/{name}"), text) for name, text in PREFERENCES.items()]),
+        *table(("metric", "meaning"), [
+            *((code(name), text) for name, text in UPSTREAM_PREFERENCES.items()),
+            *((code(f"health/{name}"), text) for name, text in PREFERENCES.items()),
+        ]),
         "",
         "## Reinforcement learning",
         "",
@@ -411,8 +422,8 @@ def errors_page() -> str:
                  "stop, and start again from an earlier checkpoint with a tenth of the learning rate"),
                 ("chosen answers become less probable", f"`health/chosen_logp_change` {alarms.CHOSEN_FALL:g} below its start, and "
                  f"{alarms.CHOSEN_TOKEN_FALL:g} a token, for {LOGS_FALLEN} logs in a row", "stop, and start again with "
-                 "`loss_type: [sigmoid, sft]`, or with a tenth of the learning rate ([health of a preference "
-                 "run](../guides/preference-health.md))"),
+                 "`loss_type: [sigmoid, sft]`, or with a tenth of the learning rate ([preference "
+                 "training](../guides/preferences.md#health))"),
                 ("length explains the margin", f"one of `health/accuracy_longer` and `health/accuracy_shorter` below "
                  f"{100 * alarms.CHANCE:.0f} %, and the other {100 * alarms.ACCURACY_GAP:.0f} points above it, for {LOGS_FALLEN} logs "
                  "in a row", "balance the lengths of the pairs, or `loss_type: [sigmoid_norm, sft]`"),
