@@ -261,7 +261,7 @@ def shown(value: object) -> str:
 
 
 # Headings of settings.md over the settings of one kind of recipe.
-OF_ONE_KIND = {"Preferences between pairs": "dpo", "Rewards": "grpo", "Reinforcement learning": "grpo"}
+OF_ONE_KIND = {"Preferences between pairs": "dpo", "Labelled answers": "kto", "Rewards": "grpo", "Reinforcement learning": "grpo"}
 
 
 @pytest.mark.parametrize("page", [GENERATED / "settings.md", GENERATED / "settings-upstream.md"], ids=entry_name)

@@ -5,7 +5,7 @@ Importing this module takes seconds: `DPOArguments` is a subclass of TRL's `DPOC
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -19,6 +19,11 @@ from hrm_align.config.parser import parse
 from hrm_align.config.rules import LAYOUT, REFUSED, Fail, RecipeKind, Refused, check_held_out
 from hrm_align.errors import join_names
 from hrm_align.rewards.base import match_fault, match_names, metric_name
+
+
+def reference_check_option() -> bool:
+    """Return the field of that setting; of all recipes of preferences."""
+    return option(True, "Stop in the first step if the reference is not the model that the run starts from.")
 
 
 @dataclass
@@ -52,6 +57,14 @@ class DPOArguments(StabiliserArguments, DPOConfig):
         "Compute the reference's log-probabilities of all pairs before the run, and keep no reference in memory. They are cached "
         "by weights, tokens and mask.",
     )
+    share_prompts: bool | None = option(
+        None,
+        "Compute each prompt once for the chosen and the rejected answer, in policy and reference; unset for on with --use_cpu, where "
+        "it was measured.",
+        nargs="?",
+        const=True,
+    )
+    reference_check: bool = reference_check_option()
     generation_eval_samples: int = option(0, "Held-out prompts answered at each evaluation; 0 for none.")
     generation_eval_match: str = option(
         "exact",
@@ -60,6 +73,14 @@ class DPOArguments(StabiliserArguments, DPOConfig):
     )
     max_new_tokens: int = option(256, "Longest answer of an evaluation, in tokens.")
     log_samples: int = option(3, "Number of evaluation answers that are written to samples.jsonl.")
+
+    def __post_init__(self) -> None:
+        scores_responses_only = self.score_responses_only
+        super().__post_init__()
+        if self.share_prompts is None:
+            self.share_prompts = bool(self.use_cpu) and scores_responses_only is not False
+        if self.share_prompts and scores_responses_only is None:
+            self.score_responses_only = True
 
 
 @dataclass
@@ -118,7 +139,9 @@ _NOT_WEIGHTED = ("aot", "aot_unpaired", "sft")
 def _check_dpo(recipe: DPORecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
     check_preferences(recipe, settings, fail)
     _check_losses(recipe.training, settings, fail)
-    _check_best_metric(recipe.training, fail)
+    check_best_metric(recipe.training, _METRICS, "rewards/accuracies", fail)
+    if recipe.training.share_prompts and not recipe.training.score_responses_only:
+        fail("share_prompts", "needs score_responses_only, because two answers follow one prompt: set it to true")
 
 
 def check_preferences(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> None:
@@ -176,16 +199,23 @@ _METRICS = (
 )  # fmt: skip
 
 
-def _check_best_metric(training: DPOArguments, fail: Fail) -> None:
-    """Refuse a metric that no evaluation of the run logs; the run would fail at its first evaluation."""
+def check_best_metric(training: Any, metrics: Collection[str], example: str, fail: Fail) -> None:
+    """Refuse a metric that no evaluation of the run logs; the run would fail at its first evaluation.
+
+    Args:
+        training: training settings.
+        metrics: names that every evaluation of the trainer logs.
+        example: one of these for the error.
+        fail: raises UserError for a setting.
+    """
     best = str(training.metric_for_best_model or "").removeprefix("eval_")
     generated = (metric_name(training.generation_eval_match), "unfinished")
     if best in generated and not training.generation_eval_samples:
         fail("metric_for_best_model", f"is {training.metric_for_best_model!r}, a score of generated answers: set "
              "generation_eval_samples, or use eval_loss")  # fmt: skip
-    if best and best not in (*_METRICS, *generated):
+    if best and best not in (*metrics, *generated):
         fail("metric_for_best_model", f"is {training.metric_for_best_model!r}, which no evaluation computes: use eval_loss, "
-             f"eval_rewards/accuracies, or eval_{generated[0]} with generation_eval_samples")  # fmt: skip
+             f"eval_{example}, or eval_{generated[0]} with generation_eval_samples")  # fmt: skip
 
 
 _EVERYDAY = (

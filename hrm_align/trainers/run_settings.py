@@ -31,7 +31,7 @@ SAME: Mapping[str, tuple[str, ...]] = {
         "bp_steps", "bp_min_steps", "bp_max_steps", "bp_warmup_ratio", "max_grad_norm", "neftune_noise_alpha", "parallelism_config",
     ),
     "the resumed run would continue with another loss": (
-        "loss_type", "loss_weights", "label_smoothing", "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting",
+        "loss_type", "loss_weights", "desirable_weight", "undesirable_weight", "label_smoothing", "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting",
         "discopop_tau", "label_smoothing_factor", "label_names", "assistant_only_loss", "completion_only_loss",
         "average_tokens_across_devices", "router_aux_loss_coef",
         "algorithm", "beta", "epsilon", "epsilon_high", "delta", "scale_rewards", "num_iterations", "importance_sampling_level",
@@ -82,7 +82,7 @@ FREE = (
     "eval_accumulation_steps", "eval_do_concat_batches", "eval_use_gather_object", "eval_packing", "batch_eval_metrics",
     "bf16_full_eval", "fp16_full_eval", "include_for_metrics", "prediction_loss_only", "per_device_eval_batch_size",
     "generation_eval_samples", "generation_eval_match", "max_new_tokens", "num_generations_eval", "guard_datasets", "guard_margin",
-    "guard_match", "guard_samples", "health", "parity_every", "parity_rows", "parity_tolerance", "preflight_samples",
+    "guard_match", "guard_samples", "health", "reference_check", "parity_every", "parity_rows", "parity_tolerance", "preflight_samples",
     "max_bad_fraction", "max_damaged_fraction", "max_dropped_fraction", "max_ungraded_fraction",
     # how the same numbers are computed, up to rounding
     "attn_implementation", "score_responses_only", "share_prompts", "cuda_graphs", "compile_blocks", "torch_compile",
