@@ -1,4 +1,4 @@
-"""The command line: `hrm-align sft | grpo | estimate | headroom | evaluate | generate | inspect | export | ...`.
+"""The command line: `hrm-align sft | dpo | kto | grpo | estimate | headroom | evaluate | generate | inspect | export | ...`.
 
 Exit codes: 0 for success; 1 for a run that failed; 2 for a user's mistake, with one sentence on standard error; 75 for a run that
 stopped at SIGTERM after saving a checkpoint; 130 for a run that Ctrl-C stopped; SIGTERM (143) and SIGHUP (129) end everything else.
@@ -29,6 +29,11 @@ INTERRUPTED_CODE = 130  # the code of shells for a program that SIGINT stopped: 
 # Each module has `main(argv)`. A module is imported only when its command runs, because importing the trainers takes seconds.
 COMMANDS = {
     "sft": ("hrm_align.recipes.sft", "supervised fine-tuning: --config recipes/tiny/sft.yaml [--any_key value]"),
+    "dpo": ("hrm_align.recipes.dpo", "preference training on pairs: --config recipes/tiny/dpo.yaml [--any_key value]"),
+    "kto": (
+        "hrm_align.recipes.kto",
+        "preference training on labelled answers: --config recipes/tiny/kto.yaml [--any_key value]",
+    ),
     "grpo": (
         "hrm_align.recipes.grpo",
         "reinforcement learning: --config recipes/tiny/math_grpo.yaml [--any_key value]",
@@ -74,7 +79,7 @@ COMMANDS = {
 }
 
 
-RECIPES = ("sft", "grpo")
+RECIPES = ("sft", "dpo", "kto", "grpo")
 LONG_COMMANDS = (*RECIPES, "export")  # commands that print each stage
 
 
@@ -148,7 +153,7 @@ def answered_by_schema(argv: Sequence[str]) -> bool:
 def _describe_resume(argv: Sequence[str]) -> str:
     """Return how to resume a training after Ctrl-C, which, unlike SIGTERM, saves no checkpoint; empty for other commands."""
     names = {*argv[:1], Path(sys.argv[0]).stem}  # `hrm-align sft`, or recipes/sft.py
-    if not names & {"sft", "grpo"}:
+    if not names & {*RECIPES}:
         return ""
     return ": to resume from the last saved checkpoint, add --resume_from_checkpoint latest to the same command."
 
@@ -165,7 +170,7 @@ def _report_cut() -> None:
 
 def run_with_exit_code(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
     """Run a command and return its exit code; errors are printed to standard error in one sentence."""
-    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)  # raised inside PEFT
+    warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)  # raised inside PEFT and TRL
     with terminable(), called_last(_report_cut):
         code = _run(command, argv)
     if code in (PREEMPTED_CODE, INTERRUPTED_CODE):

@@ -23,14 +23,13 @@ from trl.models import unwrap_model_for_generation
 
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
-from hrm_align.models.attention import BY_DOCUMENT
 from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import get_renderer
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.engine import Decoding
 from hrm_align.rollouts.groups import GroupSampler, Rollout
 from hrm_align.rollouts.local import LocalEngine
-from hrm_align.rollouts.logprobs import CHUNK_TOKENS, Pack, score_in_chunks, score_packed
+from hrm_align.rollouts.logprobs import CHUNK_TOKENS, Pack, packs_in_one_row, score_in_chunks, score_packed
 from hrm_align.rollouts.parity import ParityGate
 from hrm_align.rollouts.trajectories import Step
 from hrm_align.trainers.callbacks import SaveBetweenRollouts
@@ -39,13 +38,12 @@ from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.importance_sampling import ImportanceSampling, summary
 from hrm_align.trainers.launch import NO_SHARDED_SAMPLING
 from hrm_align.trainers.mixin import Stabilised
+from hrm_align.trainers.reference import settle_adapter
 from hrm_align.trainers.rollout_log import RolloutLog
 from hrm_align.trainers.step_means import WholeStepPolicyMetrics
 
 # A function that scores greedy answers of a model to held-out prompts: metric values by name.
 GreedyEval = Callable[[PreTrainedModel], dict[str, float]]
-
-REFERENCE_ADAPTER = "ref"  # name of TRL's copy of the adapter
 
 
 class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStepPolicyMetrics, trl.GRPOTrainer):
@@ -128,9 +126,8 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
         if self.ref_model is not None:
             # TRL loads it from the base model's path, but the policy may start from a merge of base and adapter.
             self.accelerator.unwrap_model(self.ref_model).load_state_dict(bare.state_dict(), strict=True)
-        elif isinstance(bare, PeftModel) and REFERENCE_ADAPTER in bare.peft_config:
-            # A new adapter has no effect yet, so the base is the reference; TRL's copy would be saved in every checkpoint.
-            bare.delete_adapter(REFERENCE_ADAPTER)
+        elif isinstance(bare, PeftModel):
+            settle_adapter(bare)
 
     # Rollouts -----------------------------------------------------------------------------------------------------
 
@@ -279,8 +276,7 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
     def _score_packed(
         self, model: Any, ids: Tensor, mask: Tensor, length: int, in_chunks: bool
     ) -> tuple[Tensor, Tensor | None]:
-        kernel = self.accelerator.unwrap_model(model).config._attn_implementation
-        in_one_row = kernel in (*BY_DOCUMENT, "flex_attention")  # these kernels skip blocks between documents
+        in_one_row = packs_in_one_row(self.accelerator.unwrap_model(model).config._attn_implementation)
 
         def run(pack: Pack, targets: Tensor) -> Any:
             if self.health is not None:
