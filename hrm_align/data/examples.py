@@ -14,18 +14,25 @@ if TYPE_CHECKING:
     from hrm_align.data.stream_chunks import StreamPlan
 
 
+# Kinds of examples that a run reads: answers to imitate or to grade against (SFT, GRPO), pairs (DPO, reward models), labelled answers (KTO).
+ANSWERS, PAIRS, LABELS = KINDS = ("answers", "pairs", "labels")
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One answer to train on or to grade against, with its prompt.
+    """One answer to train on or to grade against, with its prompt; of preference rows a pair of answers, or an answer with a label.
 
     Args:
         messages: the prompt: system, user, tool and earlier assistant messages, in order.
-        answer: the assistant message to learn; blank if the row has only a prompt.
+        answer: the assistant message to learn; blank if the row has only a prompt. Of a pair, the chosen answer.
         condition: condition tag or composite (`"direct"`, `"synth,cot"`).
         source: place of the row: `file:line`, or `dataset[index]`.
         group: label of the row for tables of results (its `group` or `task` column), or None.
         grading: data for a grader in addition to the reference (the row's `grading` column), such as a database or
             tests.
+        rejected: the worse answer to the same prompt, of a pair; None otherwise.
+        desirable: whether the answer is a good one, of a labelled answer; None otherwise.
+        margin: of a pair, by how much the chosen answer is better (the row's `margin`), or None.
     """
 
     messages: tuple[Message, ...]
@@ -34,6 +41,9 @@ class Example:
     source: str
     group: str | None = None
     grading: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    rejected: Message | None = None
+    desirable: bool | None = None
+    margin: float | None = None
 
     @property
     def reference(self) -> str:
@@ -96,6 +106,7 @@ class DatasetCounts:
         local: whether the data set is on this machine; otherwise `path` is a Hub id.
         conditions: number of examples by condition, after `fraction`.
         rows_weight_0: number of rows whose `weight` is 0, which are not used.
+        rows_small_gap: number of preference rows whose scores differ too little (`min_score_gap`), which are not used.
         rows_damaged: number of rows with damaged text, before `fraction`.
         damage: rows with damaged text by kind, with the first of them, as from `DamageReport.to_dict`; before `fraction`.
     """
@@ -113,6 +124,7 @@ class DatasetCounts:
     local: bool = True
     conditions: dict[str, int] = field(default_factory=dict)
     rows_weight_0: int = 0
+    rows_small_gap: int = 0
     rows_damaged: int = 0
     damage: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -159,6 +171,11 @@ class DataCounts:
             if part.rows_weight_0:
                 lines.append(
                     f"{part.rows_weight_0:,} of {part.rows_read:,} rows of {part.path} have weight 0 and are not used."
+                )
+            if part.rows_small_gap:
+                lines.append(
+                    f"{part.rows_small_gap:,} of {part.rows_read:,} rows of {part.path} have no scores further apart than min_score_gap "
+                    "and are not used."
                 )
         return lines
 
