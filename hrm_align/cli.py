@@ -33,6 +33,7 @@ COMMANDS = {
         "hrm_align.recipes.grpo",
         "reinforcement learning: --config recipes/tiny/math_grpo.yaml [--any_key value]",
     ),
+    "reward": ("hrm_align.recipes.reward", "train a reward model on pairs: --config recipes/tiny/reward.yaml [--any_key value]"),
     "recipes": (
         "hrm_align.commands.recipes",
         "the recipes that ship with the package: list | show NAME | copy NAME DIR",
@@ -74,7 +75,7 @@ COMMANDS = {
 }
 
 
-RECIPES = ("sft", "grpo")
+RECIPES = ("sft", "grpo", "reward")
 LONG_COMMANDS = (*RECIPES, "export")  # commands that print each stage
 
 
@@ -148,7 +149,7 @@ def answered_by_schema(argv: Sequence[str]) -> bool:
 def _describe_resume(argv: Sequence[str]) -> str:
     """Return how to resume a training after Ctrl-C, which, unlike SIGTERM, saves no checkpoint; empty for other commands."""
     names = {*argv[:1], Path(sys.argv[0]).stem}  # `hrm-align sft`, or recipes/sft.py
-    if not names & {"sft", "grpo"}:
+    if not names & {*RECIPES}:
         return ""
     return ": to resume from the last saved checkpoint, add --resume_from_checkpoint latest to the same command."
 

@@ -236,12 +236,13 @@ def check_held_out(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> 
                 "eval_strategy",
                 f"is {settings['eval_strategy'].value}, and there are no held-out rows. Set eval_datasets or eval_fraction",
             )
-        if training.generation_eval_samples:
+        if getattr(training, "generation_eval_samples", 0):
             fail("generation_eval_samples", "needs held-out rows. Set eval_datasets or eval_fraction")
 
 
 # The module that defines each kind, by name: these modules import this one.
-KINDS = {"sft": "hrm_align.trainers.sft_config", "grpo": "hrm_align.trainers.grpo_config"}
+KINDS = {"sft": "hrm_align.trainers.sft_config", "grpo": "hrm_align.trainers.grpo_config",
+         "reward": "hrm_align.trainers.reward_config"}
 
 
 def recipe_kind(name: str) -> RecipeKind:

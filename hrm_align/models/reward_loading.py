@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedTokenizerFast
+from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from hrm_align.errors import UserError
 from hrm_align.models.adapters import base_name, is_adapter, load_adapters, open_adapter
 from hrm_align.models.loading import load_as, load_config, load_tokenizer, store_control_tokens
+from hrm_align.models.recurrence import get_backbone
 from hrm_align.models.reward_model import SCORE, HrmTextForSequenceClassification
 from hrm_align.rendering import Message, get_renderer
 
@@ -85,6 +86,19 @@ def load_reward_model_and_tokenizer(
     model = load_reward_model(name, **kwargs)
     store_control_tokens(model, tokenizer, tokenizer_name or name)
     return model, tokenizer
+
+
+def as_language_model(model: Any) -> HrmTextForCausalLM:
+    """Return a language model with the backbone of a reward model, to check the mask by logits; its head is the embedding.
+
+    Args:
+        model: a reward model, or an adapter around one.
+    """
+    backbone = get_backbone(model)
+    with torch.device("meta"):
+        language_model = HrmTextForCausalLM(backbone.config)
+    language_model.model, language_model.lm_head.weight = backbone, backbone.embed_tokens.weight
+    return language_model.eval()
 
 
 class Scorer:

@@ -32,7 +32,7 @@ SAME: Mapping[str, tuple[str, ...]] = {
     ),
     "the resumed run would continue with another loss": (
         "loss_type", "label_smoothing_factor", "label_names", "assistant_only_loss", "completion_only_loss",
-        "average_tokens_across_devices", "router_aux_loss_coef",
+        "average_tokens_across_devices", "router_aux_loss_coef", "center_rewards_coefficient",
         "algorithm", "beta", "epsilon", "epsilon_high", "delta", "scale_rewards", "num_iterations", "importance_sampling_level",
         "mask_truncated_completions", "off_policy_mask_threshold", "top_entropy_quantile", "use_bias_correction_kl",
         "entropy_coef", "entropy_coef_delta", "entropy_coef_max", "entropy_coef_min", "entropy_target", "use_adaptive_entropy",
