@@ -1,4 +1,4 @@
-"""The command line: `hrm-align sft | grpo | estimate | headroom | evaluate | generate | inspect | export | ...`.
+"""The command line: `hrm-align sft | dpo | grpo | estimate | headroom | evaluate | generate | inspect | export | ...`.
 
 Exit codes: 0 for success; 1 for a run that failed; 2 for a user's mistake, with one sentence on standard error; 75 for a run that
 stopped at SIGTERM after saving a checkpoint; 130 for a run that Ctrl-C stopped; SIGTERM (143) and SIGHUP (129) end everything else.
@@ -29,11 +29,15 @@ INTERRUPTED_CODE = 130  # the code of shells for a program that SIGINT stopped: 
 # Each module has `main(argv)`. A module is imported only when its command runs, because importing the trainers takes seconds.
 COMMANDS = {
     "sft": ("hrm_align.recipes.sft", "supervised fine-tuning: --config recipes/tiny/sft.yaml [--any_key value]"),
+    "dpo": ("hrm_align.recipes.dpo", "preference training on pairs: --config recipes/tiny/dpo.yaml [--any_key value]"),
     "grpo": (
         "hrm_align.recipes.grpo",
         "reinforcement learning: --config recipes/tiny/math_grpo.yaml [--any_key value]",
     ),
-    "reward": ("hrm_align.recipes.reward", "train a reward model on pairs: --config recipes/tiny/reward.yaml [--any_key value]"),
+    "reward": (
+        "hrm_align.recipes.reward",
+        "train a reward model on pairs: --config recipes/tiny/reward.yaml [--any_key value]",
+    ),
     "recipes": (
         "hrm_align.commands.recipes",
         "the recipes that ship with the package: list | show NAME | copy NAME DIR",
@@ -75,7 +79,7 @@ COMMANDS = {
 }
 
 
-RECIPES = ("sft", "grpo", "reward")
+RECIPES = ("sft", "dpo", "grpo", "reward")
 LONG_COMMANDS = (*RECIPES, "export")  # commands that print each stage
 
 

@@ -201,7 +201,9 @@ class Run:
         rows = "" if has_rows else " --data HELD_OUT_ROWS"
         say(f"saved {self.folder}")
         if self.recipe.KIND == "reward":
-            print(f"rank answers with it: hrm-align generate --model MODEL --prompt PROMPT --n 8 --rank_by {shlex.quote(str(self.folder))}")
+            print(
+                f"rank answers with it: hrm-align generate --model MODEL --prompt PROMPT --n 8 --rank_by {shlex.quote(str(self.folder))}"
+            )
         else:
             print(f"score it: hrm-align evaluate {shlex.quote(str(self.folder))}{rows}")
         if self.push is None:
@@ -291,7 +293,9 @@ def read_data(
         replay = drawn(load(data.replay_specs(), "replay"), data.replay_fraction, len(train), seed)
         train = train + replay if isinstance(train, Examples) and isinstance(replay, Examples) else [*train, *replay]
         counts["replay"]["share"] = data.replay_fraction
-    guard = {spec.path: load([spec], f"guard_{number}", ANSWERS) for number, spec in enumerate(data.guard_specs(), start=1)}
+    guard = {
+        spec.path: load([spec], f"guard_{number}", ANSWERS) for number, spec in enumerate(data.guard_specs(), start=1)
+    }
     return RunData(train, held_out, guard, counts, stream)
 
 

@@ -17,11 +17,11 @@ import yaml
 from accelerate.commands.launch import launch_command_parser
 
 from hrm_align.cli import COMMANDS
+from hrm_align.config.checks import kind_given
+from hrm_align.config.parser import parse
 from hrm_align.config.rules import KINDS, recipe_kind
 from hrm_align.config.schema import schema
 from hrm_align.models.prefix_mask import CACHE
-from hrm_align.trainers.grpo_config import parse_grpo
-from hrm_align.trainers.sft_config import parse_sft
 from tests.docs_tasks import TASKS
 from tests.docs_text import (
     DOCS,
@@ -100,8 +100,7 @@ def _parse_command(name: str, words: list[str]) -> None:
         import_module(COMMANDS[name][0]).main(words)
     rest = parsed.value.args[0]
     if name == "estimate":
-        config = rest[rest.index("--config") + 1]
-        (parse_grpo if "grpo" in config else parse_sft)(rest)
+        parse(recipe_kind(kind_given(rest)), rest)
     else:
         assert not rest
 
@@ -120,7 +119,7 @@ def _parse(words: list[str]) -> None:
     if name == "completion":
         assert rest in (["bash"], ["zsh"], ["tcsh"])
     elif name in KINDS:
-        {"sft": parse_sft, "grpo": parse_grpo}[name](rest)
+        parse(recipe_kind(name), rest)
     else:
         _parse_command(name, rest)
 
@@ -133,7 +132,7 @@ def known_flags(name: str) -> set[str]:
         return {*stored["recipes"][name]["flags"], "--help-all"}
     flags = {flag for full, known in stored["commands"].items() if full.split()[0] == name for flag in known["flags"]}
     return flags | (
-        {*stored["recipes"]["sft"]["flags"], *stored["recipes"]["grpo"]["flags"]} if name == "estimate" else set()
+        {flag for recipe in stored["recipes"].values() for flag in recipe["flags"]} if name == "estimate" else set()
     )
 
 
@@ -261,6 +260,15 @@ def shown(value: object) -> str:
     return f"`{text.lower() if isinstance(value, bool) else text}`"
 
 
+# Headings of settings.md over the settings of one kind of recipe.
+OF_ONE_KIND = {
+    "Preferences between pairs": "dpo",
+    "Reward models": "reward",
+    "Rewards": "grpo",
+    "Reinforcement learning": "grpo",
+}
+
+
 @pytest.mark.parametrize("page", [GENERATED / "settings.md", GENERATED / "settings-upstream.md"], ids=entry_name)
 def test_the_defaults_on_the_pages_are_those_of_the_dataclasses(page):
     defaults = {kind: defaults_of(kind) for kind in KINDS}
@@ -270,10 +278,12 @@ def test_the_defaults_on_the_pages_are_those_of_the_dataclasses(page):
         if heading in ("Settings that are refused", "Names that have changed"):
             continue
         if page.name == "settings.md":
-            grpo = "grpo" in heading or heading in ("Rewards", "Reinforcement learning")
-            stated = {"grpo" if grpo else "sft": cells[2]}
+            named = [
+                kind for kind in KINDS if heading.endswith(f"`hrm-align {kind}`") or kind == OF_ONE_KIND.get(heading)
+            ]
+            stated = {named[0] if named else "sft": cells[2]}
         else:
-            stated = {kind: cell for kind, cell in zip(KINDS, cells[2:4], strict=True) if cell}
+            stated = {kind: cell for kind, cell in zip(KINDS, cells[2:-1], strict=True) if cell}
         for kind, default in stated.items():
             assert default == shown(defaults[kind][name]), (heading, name, default)
             compared += 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_align.commands.common import PathParser
+from hrm_align.config.checks import kind_of
 from hrm_align.config.recipe_files import find_recipe, shipped_recipes
 from hrm_align.config.yaml_file import read_yaml
 from hrm_align.errors import UserError
@@ -51,9 +52,9 @@ def _shipped(name: str) -> Path:
 
 def describe(recipe: Path) -> dict[str, str]:
     """Return the command that runs a recipe, and the first line of its comment."""
-    keys = read_yaml(recipe)[1].keys()
+    keys = map(str, read_yaml(recipe)[1])
     first = recipe.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()
-    return {"command": "grpo" if "rewards" in keys else "sft", "about": first}
+    return {"command": kind_of({*keys}, recipe.name), "about": first}
 
 
 def show_list(as_json: bool) -> None:

@@ -13,9 +13,10 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def check_words(kind: str, argv: Sequence[str]) -> bool:
     """Print help, or check all flags and the recipe file against the schema.
 
     Args:
-        kind: `sft` or `grpo`.
+        kind: kind of the recipe, such as `sft`.
         argv: the command line arguments after the command.
 
     Returns:
@@ -180,8 +181,30 @@ def keys_given(argv: Sequence[str]) -> set[str]:
 
 
 def kind_given(argv: Sequence[str]) -> str:
-    """Return the kind of a recipe that does not name its trainer: a recipe with `rewards` is one of `grpo`."""
-    return GRPO if "rewards" in keys_given(argv) else SFT
+    """Return the kind of the recipe that flags and file give, as `kind_of` finds it. Raises UserError for an unreadable file."""
+    config = [word.partition("=")[2] or following for word, following in pairwise([*argv, ""]) if word.partition("=")[0] == "--config"]
+    return kind_of(keys_given(argv), config[-1] if config else "")
+
+
+def kind_of(keys: Collection[str], name: str = "") -> str:
+    """Return the kind of a recipe that does not name its trainer.
+
+    Args:
+        keys: names of its settings.
+        name: its name or path; a word such as `dpo` in the file's name is the kind, unless the settings exclude it.
+
+    Returns:
+        The kind with the fewest unknown settings; of several, that of the file's name, or else the first one of the schema. A
+        recipe with `rewards` is one of `grpo`, and no other is.
+    """
+    words, recipes = re.split(r"[\W_]+", Path(name).stem), schema()["recipes"]
+    if "rewards" in keys:
+        return GRPO
+
+    def rank(kind: str) -> tuple[int, bool]:
+        return len({*keys} - recipes[kind]["settings"].keys()), kind not in words
+
+    return min((kind for kind in recipes if kind != GRPO), key=rank)
 
 
 def _setting_name(flag: str) -> str:
@@ -240,7 +263,7 @@ def check_values(kind: str, settings: Mapping[str, Setting]) -> None:
     """Check values against the rules of the schema: refused values, ranges, missing settings, settings without an effect.
 
     Args:
-        kind: `sft` or `grpo`.
+        kind: kind of the recipe, such as `sft`.
         settings: the settings that were given.
 
     Raises:

@@ -241,8 +241,12 @@ def check_held_out(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> 
 
 
 # The module that defines each kind, by name: these modules import this one.
-KINDS = {"sft": "hrm_align.trainers.sft_config", "grpo": "hrm_align.trainers.grpo_config",
-         "reward": "hrm_align.trainers.reward_config"}
+KINDS = {
+    "sft": "hrm_align.trainers.sft_config",
+    "dpo": "hrm_align.trainers.dpo_config",
+    "grpo": "hrm_align.trainers.grpo_config",
+    "reward": "hrm_align.trainers.reward_config",
+}
 
 
 def recipe_kind(name: str) -> RecipeKind:
@@ -260,7 +264,7 @@ def check_runnable(training: Any, fail: Fail) -> None:
     """Raise UserError for a tracker or optimizer that is not installed, or for invalid arguments of optimizer or schedule.
 
     Args:
-        training: `SFTArguments` or `GRPOArguments`.
+        training: the training settings of a recipe, such as `SFTArguments`.
         fail: raises UserError for a setting.
     """
     _check_trackers(training.report_to or (), fail)

@@ -127,6 +127,16 @@ def prepared(key: str, what: str, needed: int, write: Callable[[Path], dict[str,
     return target, meta
 
 
+def find(key: str) -> Path | None:
+    """Return the folder of an entry that is whole; None if there is none."""
+    target = cache_folder() / key
+    if _read(target) is None:
+        return None
+    with suppress(OSError):
+        os.utime(target)  # the time of the last use
+    return target
+
+
 def _read(target: Path) -> dict[str, Any] | None:
     """Return the meta.json of an entry; None if there is no entry, or if its files are not as they were written."""
     try:

@@ -17,6 +17,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hrm_align._version import __version__
+from hrm_align.config.checks import kind_of
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import Evaluation
 from hrm_align.evaluation.scores import percent
@@ -220,6 +221,13 @@ def _metadata(publication: Publication) -> ModelCardData:
     )
 
 
+# Training methods by kind of recipe, in words.
+_METHODS = {
+    "sft": "supervised fine-tuning",
+    "dpo": "preference training on pairs of answers (DPO)",
+}
+
+
 def _method(source: Source) -> tuple[str, str]:
     """Return the card's tag for the training method, and a phrase that describes the method."""
     settings = source.settings
@@ -234,7 +242,8 @@ def _method(source: Source) -> tuple[str, str]:
         algorithm = settings.get("algorithm", "grpo")
         return "grpo", f"by reinforcement learning ({algorithm}; rewards: {plain(names)}){trained_part}"
     if settings:
-        return "sft", f"by supervised fine-tuning{trained_part}"
+        kind = kind_of(settings)
+        return kind, f"by {_METHODS[kind]}{trained_part}"
     return "hrm_text", "by a method that was not recorded"
 
 

@@ -379,6 +379,6 @@ def store_control_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerF
             "together. Use the tokenizer that was published with the model."
         )
     renderer.layout.store(config)
-    for settings in filter(None, (config, model.generation_config)):
+    for settings in filter(None, (config, getattr(model, "generation_config", None))):
         settings.eos_token_id = renderer.response_end_id
         settings.pad_token_id = renderer.pad_id

@@ -284,6 +284,11 @@ def install() -> None:
         setattr(HrmTextForCausalLM, name, _refuse_continuous_batching)
 
 
+def is_installed() -> bool:
+    """Return whether Transformers' classes run under the prefix mask."""
+    return bool(_originals)
+
+
 def uninstall() -> None:
     """Remove the patch. For tests that show the faults that the patch prevents."""
     if not _originals:

@@ -30,7 +30,9 @@ class RewardModel:
     model: str = option("", "folder of the reward model or of its adapter, or a Hub id")
     dtype: str = option("float32", "precision of its weights: float32, bfloat16, float16, or auto for the checkpoint's")
     batch_size: int = option(32, "answers that are scored together")
-    min_right: float = option(0.4, "share of pairs that it must put in the right order in the preflight; a guess gets half")
+    min_right: float = option(
+        0.5, "share of the pairs stated by rows that it must put in the right order in the preflight; a guess gets half"
+    )
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model.strip():
@@ -38,8 +40,12 @@ class RewardModel:
                 "model is missing. Name the folder of a reward model, as in {name: reward_model, model: runs/my-reward}."
             )
         path = Path(self.model).expanduser()
-        if not path.is_dir() and (path.exists() or self.model.count("/") != 1 or self.model.startswith((".", "/", "~"))):
-            raise UserError(f"invalid value for model: there is no folder {self.model}. Name the folder of a reward model.")
+        if not path.is_dir() and (
+            path.exists() or self.model.count("/") != 1 or self.model.startswith((".", "/", "~"))
+        ):
+            raise UserError(
+                f"invalid value for model: there is no folder {self.model}. Name the folder of a reward model."
+            )
         if self.dtype not in DTYPES:
             raise UserError(f"invalid value for dtype: {self.dtype!r}. Use {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.")
         if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:

@@ -2,8 +2,10 @@
 
 A row gives a pair by `grading`: {"better": "Berlin.", "worse": "Bonn, I guess."}. Any other row with a reference gives the pair of
 its reference and the reference of another row; if all rows have the same reference, the worse one is its corrupted copy. A
-changed letter would be no clear difference for a judge of free text, an answer to another question is. For a reward model, which
-prefers what its own pairs prefer, the worse answer is always the corrupted copy.
+changed letter would be no clear difference for a judge of free text, an answer to another question is.
+
+A reward model prefers what its own pairs preferred, which need not be what a corrupted reference lacks. So it must order the pairs
+that rows state; if no row states one, the share of references that it ranks above their corrupted copies is reported, and no more.
 """
 
 from __future__ import annotations
@@ -128,7 +130,8 @@ class PairReport:
                 f"the {self._kind.noun} {name} graded both answers in only {self.pairs - self.ungraded:,} of {self.pairs:,} pairs "
                 f"of the preflight; the first failure: {self.first_fault}. {self._kind.if_ungraded}"
             )
-        if self.share is not None and self.share < self.min_right:
+        is_required = not self._kind.corrupts or self.from_rows > 0
+        if is_required and self.share is not None and self.share < self.min_right:
             raise UserError(
                 f"the {self._kind.noun} {name} put {self.right:,} of {self.right + self.ties + self.wrong:,} pairs in the right order "
                 f"({self.share:.1%}), and min_right is {self.min_right:.1%}; the first that is not: {self.first_wrong}. "
@@ -170,7 +173,11 @@ def check_pairs(
 
 
 def build_pairs(examples: Sequence[Example], corrupts: bool = False) -> Iterator[Pair]:
-    """Yield a pair for each row that has one; with `corrupts`, made of the reference and its corrupted copy.
+    """Yield a pair for each row that has one.
+
+    Args:
+        examples: the rows.
+        corrupts: whether pairs are made of references and their corrupted copies, and only if no row states a pair.
 
     Raises:
         UserError: for a row whose `better` or `worse` is not valid.
@@ -179,6 +186,7 @@ def build_pairs(examples: Sequence[Example], corrupts: bool = False) -> Iterator
         *{_plain(example.reference): example.reference for example in examples if example.reference.strip()}.values()
     ]
     place = {_plain(text): index for index, text in enumerate(references)}
+    makes = not corrupts or not any("better" in example.grading for example in examples)
     for example in examples:
         better, worse = example.grading.get("better"), example.grading.get("worse")
         if better is not None or worse is not None:
@@ -188,9 +196,11 @@ def build_pairs(examples: Sequence[Example], corrupts: bool = False) -> Iterator
                     "or leave both out."
                 )
             yield Pair(example, better, worse)
-        elif example.reference.strip() and corrupts:
+        elif not makes or not example.reference.strip():
+            continue
+        elif corrupts:
             yield Pair(example, example.reference, corrupt_text(example.reference))
-        elif example.reference.strip():
+        else:
             other = references[(place[_plain(example.reference)] + 1) % len(references)]
             yield Pair(example, example.reference, other if len(references) > 1 else corrupt_text(other))
 

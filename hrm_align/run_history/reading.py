@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from hrm_align.config.checks import kind_of
 from hrm_align.files import CLAIM
 from hrm_align.rewards.base import metric_name
 from hrm_align.trainers.claim import STALE_AFTER, Owner, lives
@@ -70,10 +71,8 @@ class RunHistory:
 
     @property
     def kind(self) -> str | None:
-        """Return the recipe, `sft` or `grpo`; None if the settings are unknown."""
-        if not self.settings:
-            return None
-        return "grpo" if self.settings.get("rewards") else "sft"
+        """Return the kind of the recipe, such as `sft`; None if the settings are unknown."""
+        return kind_of(self.settings) if self.settings else None
 
     @property
     def trained_part(self) -> str | None:

@@ -34,7 +34,7 @@ from hrm_align.run_folder import write_json
 from hrm_align.trainers.callbacks import append_json_line
 from hrm_align.trainers.grpo import GreedyEval
 from hrm_align.trainers.grpo_config import GRPOArguments
-from hrm_align.trainers.sft import GenerationEval
+from hrm_align.trainers.held_out import GenerationEval
 from hrm_align.trainers.sft_config import SFTArguments
 
 logger = logging.getLogger(__name__)

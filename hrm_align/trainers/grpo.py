@@ -39,13 +39,12 @@ from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.importance_sampling import ImportanceSampling, summary
 from hrm_align.trainers.launch import NO_SHARDED_SAMPLING
 from hrm_align.trainers.mixin import Stabilised
+from hrm_align.trainers.reference import settle_adapter
 from hrm_align.trainers.rollout_log import RolloutLog
 from hrm_align.trainers.step_means import WholeStepPolicyMetrics
 
 # A function that scores greedy answers of a model to held-out prompts: metric values by name.
 GreedyEval = Callable[[PreTrainedModel], dict[str, float]]
-
-REFERENCE_ADAPTER = "ref"  # name of TRL's copy of the adapter
 
 
 class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStepPolicyMetrics, trl.GRPOTrainer):
@@ -128,9 +127,8 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
         if self.ref_model is not None:
             # TRL loads it from the base model's path, but the policy may start from a merge of base and adapter.
             self.accelerator.unwrap_model(self.ref_model).load_state_dict(bare.state_dict(), strict=True)
-        elif isinstance(bare, PeftModel) and REFERENCE_ADAPTER in bare.peft_config:
-            # A new adapter has no effect yet, so the base is the reference; TRL's copy would be saved in every checkpoint.
-            bare.delete_adapter(REFERENCE_ADAPTER)
+        elif isinstance(bare, PeftModel):
+            settle_adapter(bare)
 
     # Rollouts -----------------------------------------------------------------------------------------------------
 

@@ -167,7 +167,7 @@ def _check_plugin(plugin: FullyShardedDataParallelPlugin) -> None:
 
 
 def _check_settings(args: Any, model: ModelArguments) -> None:
-    if args.auto_batch:
+    if getattr(args, "auto_batch", False):
         raise UserError(
             "auto_batch cannot estimate the memory of sharded weights (FSDP): set per_device_train_batch_size yourself."
         )

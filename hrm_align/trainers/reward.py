@@ -22,6 +22,7 @@ from hrm_align.models.reward_model import HrmTextForSequenceClassification
 from hrm_align.rendering import get_renderer
 from hrm_align.run_folder import CALIBRATION, write_json
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
+from hrm_align.trainers.held_out import HeldOutEvaluation
 from hrm_align.trainers.mixin import Stabilised
 from hrm_align.trainers.reward_config import RewardModelArguments
 from hrm_align.trainers.step_means import sum_over_processes
@@ -47,7 +48,7 @@ class PairCollator:
         return batch
 
 
-class RewardTrainer(SafeCheckpoints, Stabilised, trl.RewardTrainer):
+class RewardTrainer(HeldOutEvaluation, SafeCheckpoints, Stabilised, trl.RewardTrainer):
     """TRL's RewardTrainer with this package's collator, stabilisers and checkpoints.
 
     Loss and metrics are means over the pairs of an optimizer step, or over all held-out pairs. They do not depend on how the pairs
@@ -143,16 +144,9 @@ class RewardTrainer(SafeCheckpoints, Stabilised, trl.RewardTrainer):
         ranking = Ranking.of((chosen - rejected).tolist())
         values = {"loss": losses.mean().item(), "margin": (chosen - rejected).mean().item(), **ranking.metrics()}
         prefix = kwargs.get("metric_key_prefix", "eval")
-        output.metrics |= {f"{prefix}_{name}": value for name, value in values.items()}
+        output.metrics.update({f"{prefix}_{name}": value for name, value in values.items()})
         if self.is_world_process_zero():
-            record = {"step": self.state.global_step, **ranking.to_dict()}
-            write_json(Path(str(self.args.output_dir)) / "run" / CALIBRATION, record)
+            records = Path(str(self.args.output_dir)) / "run"
+            records.mkdir(parents=True, exist_ok=True)
+            write_json(records / CALIBRATION, {"step": self.state.global_step, **ranking.to_dict()})
         return output
-
-    def evaluate(
-        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
-    ) -> dict[str, float]:
-        """Loss, accuracy with its interval, and calibration on the held-out pairs."""
-        with self.evaluated_weights():
-            metrics: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
-        return metrics

@@ -31,7 +31,8 @@ SAME: Mapping[str, tuple[str, ...]] = {
         "bp_steps", "bp_min_steps", "bp_max_steps", "bp_warmup_ratio", "max_grad_norm", "neftune_noise_alpha", "parallelism_config",
     ),
     "the resumed run would continue with another loss": (
-        "loss_type", "label_smoothing_factor", "label_names", "assistant_only_loss", "completion_only_loss",
+        "loss_type", "loss_weights", "label_smoothing", "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting",
+        "discopop_tau", "label_smoothing_factor", "label_names", "assistant_only_loss", "completion_only_loss",
         "average_tokens_across_devices", "router_aux_loss_coef", "center_rewards_coefficient",
         "algorithm", "beta", "epsilon", "epsilon_high", "delta", "scale_rewards", "num_iterations", "importance_sampling_level",
         "mask_truncated_completions", "off_policy_mask_threshold", "top_entropy_quantile", "use_bias_correction_kl",
@@ -92,9 +93,9 @@ FREE = (
     "dataloader_in_order", "dataloader_multiprocessing_context", "dataloader_num_workers", "dataloader_persistent_workers",
     "dataloader_pin_memory", "dataloader_prefetch_factor", "dataset_num_proc", "remove_unused_columns",
     "ddp_backend", "ddp_broadcast_buffers", "ddp_bucket_cap_mb", "ddp_find_unused_parameters", "ddp_static_graph", "ddp_timeout",
-    "local_rank", "fsdp", "fsdp_config", "deepspeed", "ds3_gather_for_generation",
+    "precompute_ref_log_probs", "precompute_ref_batch_size", "local_rank", "fsdp", "fsdp_config", "deepspeed", "ds3_gather_for_generation",
     # accepted with their default only, or without effect here
-    "chat_template_path", "dataset_kwargs", "eos_token", "pad_token", "model_init_kwargs", "use_transformers_paged",
+    "chat_template_path", "dataset_kwargs", "eos_token", "pad_token", "truncation_mode", "model_init_kwargs", "use_transformers_paged",
     "use_transformers_continuous_batching", "transformers_continuous_batching_config", "use_vllm", "vllm_enable_sleep_mode",
     "vllm_gpu_memory_utilization", "vllm_group_port", "vllm_max_model_length", "vllm_mode", "vllm_model_impl",
     "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_server_timeout", "vllm_structured_outputs_regex",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,13 @@ from hrm_align.data.stream_chunks import StreamPlan
 from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import get_renderer
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
+from hrm_align.trainers.held_out import GenerationEval, HeldOutEvaluation
 from hrm_align.trainers.mixin import Stabilised
 from hrm_align.trainers.sft_config import SFTArguments
-from hrm_align.trainers.step_means import StepMeans
 from hrm_align.trainers.streaming import Streaming
 
-# A function that scores generated answers of a model: metric values by name. Called at each evaluation, on every process.
-GenerationEval = Callable[[PreTrainedModel], dict[str, float]]
 
-
-class SFTTrainer(Streaming, SafeCheckpoints, Stabilised, trl.SFTTrainer):
+class SFTTrainer(Streaming, HeldOutEvaluation, SafeCheckpoints, Stabilised, trl.SFTTrainer):
     """TRL's SFTTrainer with this package's collators, response-only labels, stabilisers and checkpoints.
 
     Loss, entropy and accuracy are means over all response tokens of an optimizer step, end tokens included, or over those of all
@@ -61,7 +58,7 @@ class SFTTrainer(Streaming, SafeCheckpoints, Stabilised, trl.SFTTrainer):
     ):
         assert isinstance(model.config, HrmTextConfig)
         check_horizon(model.config, model.config._name_or_path or "the model")
-        self._generation_eval = generation_eval
+        self.generation_eval = generation_eval
         pad_id = get_renderer(processing_class).pad_id
         assert args.max_length is not None and not isinstance(args.pad_to_multiple_of, str)  # checked by parse_sft
         collator = DocumentCollator(pad_id, args.pad_to_multiple_of)
@@ -132,25 +129,3 @@ class SFTTrainer(Streaming, SafeCheckpoints, Stabilised, trl.SFTTrainer):
         # A process without rows of its own runs one all the same: every process must call each forward.
         remaining = {name: tensor[: max(count, 1)] for name, tensor in inputs.items()}
         return remaining if count else {**remaining, "labels": torch.full_like(remaining["labels"], IGNORED)}
-
-    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluate like Transformers, with a loss that is the mean over response tokens instead of batches."""
-        self.means["eval"] = StepMeans()  # an interrupted evaluation may have left some
-        output = super().evaluation_loop(*args, **kwargs)
-        assert output.metrics is not None
-        for name, (value, *_) in self.means["eval"].drain().items():
-            output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_{name}"] = value
-        return output
-
-    def evaluate(
-        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
-    ) -> dict[str, float]:
-        """Loss on the held-out rows and, with `generation_eval`, the score of generated answers."""
-        with self.evaluated_weights():
-            metrics = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
-            if self._generation_eval is not None:
-                scored = self.call_interruptibly(self._generation_eval)
-                generated = {f"{metric_key_prefix}_{name}": value for name, value in scored.items()}
-                self.log(dict(generated))
-                metrics |= generated
-        return metrics

@@ -18,15 +18,20 @@ from hrm_align.config.rules import KINDS, recipe_kind
 from hrm_align.config.schema import MOVED, schema
 from hrm_align.data.specs import DatasetSpec
 from hrm_align.rewards.base import SPEC_KEYS
+from hrm_align.trainers.dpo_config import DPOArguments
 from hrm_align.trainers.grpo_config import GRPOArguments
+from hrm_align.trainers.reward_config import RewardModelArguments
 from hrm_align.trainers.sft_config import SFTArguments
 
+EVERY = ""  # settings of every recipe; otherwise the kind of recipe
 SECTIONS: tuple[tuple[str, type, str], ...] = (
-    ("The model", ModelArguments, "both"),
-    ("The data", DataArguments, "both"),
-    ("The adapter", LoraArguments, "both"),
-    ("Stabilisers, resuming and publishing", StabiliserArguments, "both"),
+    ("The model", ModelArguments, EVERY),
+    ("The data", DataArguments, EVERY),
+    ("The adapter", LoraArguments, EVERY),
+    ("Stabilisers, resuming and publishing", StabiliserArguments, EVERY),
     ("Fine-tuning", SFTArguments, "sft"),
+    ("Preferences between pairs", DPOArguments, "dpo"),
+    ("Reward models", RewardModelArguments, "reward"),
     ("Rewards", RewardArguments, "grpo"),
     ("Reinforcement learning", GRPOArguments, "grpo"),
 )
@@ -95,8 +100,8 @@ def settings_page() -> str:
         "",
     ]
     for title, arguments, where in SECTIONS:
-        commands = "`hrm-align sft` and `hrm-align grpo`" if where == "both" else f"`hrm-align {where}`"
-        recipe = recipes["sft" if where != "grpo" else "grpo"]
+        commands = f"`hrm-align {where}`" if where else " and ".join(f"`hrm-align {kind}`" for kind in KINDS)
+        recipe = recipes[where or "sft"]
         names = [name for name in own_settings(arguments) if name in recipe]
         lines += [f"### {title}", "", f"Settings of {commands}.", ""]
         lines += table(
@@ -195,7 +200,7 @@ def upstream_page() -> str:
         known = next(recipe[name] for recipe in recipes.values() if name in recipe)
         defaults = [_default(recipes[kind].get(name)) for kind in KINDS]
         rows.append((code(name), _type(known), *defaults, _meaning(known)))
-    lines += table(("setting", "type", "default, sft", "default, grpo", "meaning"), rows)
+    lines += table(("setting", "type", *(f"default, {kind}" for kind in KINDS), "meaning"), rows)
     lines += ["", "## Settings that are refused", "", _REFUSED, ""]
     refused = {kind: recipe_kind(kind).refused for kind in KINDS}
     rows = []

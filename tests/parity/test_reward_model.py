@@ -26,7 +26,9 @@ def reference_score(model, tokens):
     """Score of one document alone: the hidden state of its last token, under the mask of the rule, times the head."""
     ids = torch.as_tensor(tokens)
     with unpatched(), torch.no_grad():
-        hidden = model.model(ids[None], attention_mask=rule_mask([ids.tolist()], len(ids)), use_cache=False).last_hidden_state
+        hidden = model.model(
+            ids[None], attention_mask=rule_mask([ids.tolist()], len(ids)), use_cache=False
+        ).last_hidden_state
     return (hidden[0, -1] @ model.score.weight[0]).item()
 
 

@@ -21,7 +21,7 @@ def pairs(folder: Path, first: int = 0, count: int = 40, **columns) -> Path:
     return write_rows(folder / f"pairs_{first}.jsonl", made)
 
 
-LEARNING = ("--max_steps", "30", "--learning_rate", "2e-3", "--warmup_steps", "3", "--per_device_train_batch_size", "8",
+LEARNING = ("--max_steps", "16", "--learning_rate", "2e-3", "--warmup_steps", "2", "--per_device_train_batch_size", "8",
             "--logging_steps", "1", "--save_strategy", "no")  # fmt: skip
 
 
