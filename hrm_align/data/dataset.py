@@ -7,7 +7,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from itertools import chain
@@ -21,10 +21,13 @@ from hrm_align.data.columns import ColumnCheck, drop_ignored
 from hrm_align.data.damage import DamageReport
 from hrm_align.data.examples import ANSWERS, DataCounts, DatasetCounts, Example
 from hrm_align.data.fingerprints import FORMAT_DEPENDENT, parse_cell, same_in_all_formats
+from hrm_align.data.kinds import check_gap, check_kind, detect_schema, kind_of_columns, of_kind
 from hrm_align.data.named_readers import FORMATS, NAMED_READERS, files_beside, suggest_reader
-from hrm_align.data.preferences import PREFERENCE_FORMATS, SmallGap, check_kind, detect_preference, of_kind
+from hrm_align.data.preference_readers import PREFERENCE_FORMATS, PREFERENCE_READERS
+from hrm_align.data.preferences import LeftOut
 from hrm_align.data.readers import BadRow, Row, make_bad_row
 from hrm_align.data.schemas import OPTIONAL, RowError, detect_format
+from hrm_align.data.scored_rows import merge_scored
 from hrm_align.data.sources import local_files, read_rows
 from hrm_align.data.specs import DatasetSpec, rename_columns
 from hrm_align.data.table import ROWS, Examples, NotStorable, RowTable, RowWriter, concatenated
@@ -72,8 +75,9 @@ def load_examples(
             raised; an existing file is emptied if no row is bad.
         on_disk: keep the examples in tables of the cache (`hrm_align.data.cache`), which are read again instead of the files as
             long as the files and these settings are the same. Data sets of the Hub are kept in memory all the same.
-        kind: `answers`, `pairs` for pairs of a chosen and a rejected answer, or `labels` for answers with a label (KTO), which
-            pairs are read as, too: a desirable answer and an undesirable one.
+        kind: `answers`; `pairs` for pairs of a chosen and a rejected answer; `labels` for answers with a label (KTO), which pairs are
+            read as, too: a desirable answer and an undesirable one; or `references` for answers to grade against: those of rows with
+            answers, and the chosen ones of preference rows.
 
     Returns:
         The examples, data set after data set, in the order of their rows, as a list or as `Examples`; and the counts.
@@ -85,6 +89,8 @@ def load_examples(
     parse_condition(default_condition)
     if not specs:
         raise UserError("no data set given. Name at least one in `datasets`.")
+    for spec in specs:
+        check_kind(spec, kind)
     try:
         loaded = [(_load_table if on_disk else _load)(spec, default_condition, kind) for spec in specs]
     except NotStorable:
@@ -134,21 +140,29 @@ def _load(
     """Read a data set. The examples of each good row are passed to `keep`, by default into the list `good`."""
     rows = read_rows(spec.path, name=spec.name, split=spec.split, data_files=spec.data_files, revision=spec.revision)
     condition = default_condition if spec.condition is None else spec.condition
-    check_kind(spec, kind)
     head = _head(rows)
     schema = spec.format or _vote_schema(head, spec, kind)
+    if schema is not None:
+        check_gap(spec, ALL_FORMATS[schema].kind)
     local = local_files(os.path.expanduser(spec.path), spec.split, spec.data_files) is not None
     ignored = spec.ignore_columns or []
     columns = _column_check(spec, schema)
     data = _Loaded(spec, DatasetCounts(spec.path, schema, ignored_columns=ignored, local=local))
+    rows = chain(head, rows)
+    if kind != ANSWERS:
+        rows = merge_scored(rows, schema, spec.columns or {})
     content, damage, used = blake2b(digest_size=8), DamageReport(), _used_columns(spec, schema)
+    left_out: Counter[str] = Counter()
     keep = keep or data.good.append
     with stage(f"reading {spec.path}") as reading:
-        for row in reading.track(chain(head, rows)):
+        for row in reading.track(rows):
+            data.counts.rows_read += row.rows if isinstance(row, Row) else 1
             try:
                 outcome = _to_examples(row, spec, schema, condition, kind)
-            except SmallGap:
-                data.counts.rows_small_gap += 1
+            except LeftOut as reason:
+                assert isinstance(row, Row)
+                left_out[str(reason)] += 1
+                content.update(_content(row.data, used))
                 continue
             if isinstance(outcome, BadRow):
                 data.bad.append(outcome)
@@ -166,8 +180,7 @@ def _load(
     data.counts.damage, data.counts.rows_damaged = damage.to_dict(), damage.damaged
     data.counts.fingerprint = content.hexdigest()
     data.counts.unused_columns = columns.unused_columns
-    left_out = data.counts.rows_weight_0 + data.counts.rows_small_gap
-    data.counts.rows_read = damage.rows + len(data.bad) + left_out
+    data.counts.left_out = dict(left_out)
     data.counts.rows_bad = len(data.bad)
     data.counts.first_bad = [f"{row.source}: {row.reason}" for row in data.bad[:NAMED_ROWS]]
     data.counts.bad_by_reason = dict(Counter(row.reason.split(":")[0] for row in data.bad).most_common())
@@ -191,21 +204,35 @@ def _vote_schema(head: list[Row | BadRow], spec: DatasetSpec, kind: str = ANSWER
         if isinstance(row, Row):
             try:
                 columns = set(_schema_columns(row.data, spec))
-                votes[detect_format(columns) if kind == ANSWERS else detect_preference(columns, kind)] += 1
+                votes[detect_format(columns) if kind == ANSWERS else detect_schema(columns, kind)] += 1
             except (UserError, RowError) as error:
                 faults.append((error, row))
     if faults and not votes:
         fault, row = faults[0]
-        hint = suggest_reader(row.data, row.source) if kind == ANSWERS else ""
-        raise UserError(f"{spec.path}: {fault}{hint}")
+        readers = NAMED_READERS if kind == ANSWERS else PREFERENCE_READERS
+        raise UserError(f"{spec.path}: {fault}{suggest_reader(row.data, row.source, readers)}")
     return votes.most_common(1)[0][0] if votes else None
+
+
+def detect_kind(spec: DatasetSpec) -> str:
+    """Return the kind of examples that the rows of a data set hold, by its `format` or the columns of most of its first rows."""
+    if spec.format is not None:
+        return ALL_FORMATS[spec.format].kind
+    rows = read_rows(spec.path, name=spec.name, split=spec.split, data_files=spec.data_files, revision=spec.revision)
+    votes: Counter[str] = Counter({ANSWERS: 0})
+    for row in _head(rows):
+        if isinstance(row, Row):
+            with suppress(RowError):
+                votes[kind_of_columns(set(_schema_columns(row.data, spec)))] += 1
+    return votes.most_common(1)[0][0]
 
 
 def _column_check(spec: DatasetSpec, schema: str | None) -> ColumnCheck:
     mapping, ignored = spec.columns or {}, spec.ignore_columns or []
     if schema is None:
         return ColumnCheck(set())
-    labels = NAMED_READERS[schema].labels if schema in NAMED_READERS else ()
+    reader = NAMED_READERS.get(schema) or PREFERENCE_READERS.get(schema)
+    labels = reader.labels if reader is not None else ()
     read = {*OPTIONAL, *ALL_FORMATS[schema].columns} - {*labels}
     return ColumnCheck((read - mapping.keys()) | {*mapping.values(), *ignored}, labels)
 
@@ -255,6 +282,7 @@ def choose_schema(spec: DatasetSpec, rows: Iterator[Row | BadRow]) -> tuple[str 
     Raises:
         UserError: if no schema fits the columns, or if columns that carry meaning are not read.
     """
+    check_kind(spec, ANSWERS)
     head = _head(rows)
     schema = spec.format or _vote_schema(head, spec)
     columns = _column_check(spec, schema)
@@ -345,8 +373,11 @@ def _choose(data: _Loaded, seed: int) -> Sequence[Example]:
     )
     if not len(rows):
         share = f" at `fraction` {data.spec.fraction:g}" if good else ""
-        skipped = data.counts.rows_weight_0
-        share += f": {skipped:,} of its {data.counts.rows_read:,} rows have weight 0" if skipped else ""
+        skipped = {"weight 0": data.counts.rows_weight_0} | data.counts.left_out
+        reasons = [
+            f"{rows:,} of its {data.counts.rows_read:,} rows have {why}" for why, rows in skipped.items() if rows
+        ]
+        share += f": {'; '.join(reasons)}" if reasons else ""
         raise UserError(f"no example from {data.spec.path}{share}. Fix its rows, raise `fraction`, or leave it out.")
     return [example for row in rows for example in data.good[row]] if table is None else table.take(rows)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Kinds of examples that a run reads: answers to imitate or to grade against (SFT, GRPO), pairs (DPO, reward models), labelled answers (KTO).
 ANSWERS, PAIRS, LABELS = KINDS = ("answers", "pairs", "labels")
+REFERENCES = "references"  # answers to grade against, which the chosen answers of pairs are, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,15 @@ class Example:
 def to_rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
     """Return rows of the schema `messages` that read back as these examples, one for each row that they were read from.
 
+    Of a pair the row has the chosen answer, as a reference for graders; undesirable answers are left out.
+
     The column `source` has the place of the original row, which no schema reads. A database beside the original file is named by
     its absolute path.
     """
     by_source: dict[str, list[Example]] = {}
     for example in examples:
+        if example.desirable is False:
+            continue
         by_source.setdefault(example.source, []).append(example)
     return [_to_row(turns) for turns in by_source.values()]
 
@@ -106,7 +111,7 @@ class DatasetCounts:
         local: whether the data set is on this machine; otherwise `path` is a Hub id.
         conditions: number of examples by condition, after `fraction`.
         rows_weight_0: number of rows whose `weight` is 0, which are not used.
-        rows_small_gap: number of preference rows whose scores differ too little (`min_score_gap`), which are not used.
+        left_out: number of sound preference rows that are not used, by the reason.
         rows_damaged: number of rows with damaged text, before `fraction`.
         damage: rows with damaged text by kind, with the first of them, as from `DamageReport.to_dict`; before `fraction`.
     """
@@ -124,7 +129,7 @@ class DatasetCounts:
     local: bool = True
     conditions: dict[str, int] = field(default_factory=dict)
     rows_weight_0: int = 0
-    rows_small_gap: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
     rows_damaged: int = 0
     damage: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -172,11 +177,8 @@ class DataCounts:
                 lines.append(
                     f"{part.rows_weight_0:,} of {part.rows_read:,} rows of {part.path} have weight 0 and are not used."
                 )
-            if part.rows_small_gap:
-                lines.append(
-                    f"{part.rows_small_gap:,} of {part.rows_read:,} rows of {part.path} have no scores further apart than min_score_gap "
-                    "and are not used."
-                )
+            for reason, rows in part.left_out.items():
+                lines.append(f"{rows:,} of {part.rows_read:,} rows of {part.path} have {reason}, and are not used.")
         return lines
 
     @property

@@ -14,16 +14,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hrm_align.data.columns import PREFERENCE
-from hrm_align.data.examples import ANSWERS, LABELS, PAIRS, Example
+from hrm_align.data.examples import LABELS, PAIRS, Example
 from hrm_align.data.schemas import (
     BEFORE_QUESTION,
-    OPTIONAL,
-    SCHEMAS,
     Schema,
     asked,
     build_examples,
@@ -33,20 +31,21 @@ from hrm_align.data.schemas import (
 )
 from hrm_align.data.strict_json import RowError, require_text
 from hrm_align.data.turns import Turn, parse_sharegpt, parse_turns, parsed
-from hrm_align.errors import UserError, join_names
+from hrm_align.errors import join_names
 from hrm_align.messages import Message, is_absent
 
-if TYPE_CHECKING:
-    from hrm_align.data.specs import DatasetSpec
-
+SCORED = "scored_response"
 _PROMPTS = ("prompt", "question", "instruction", "input")  # names of the column of an explicit prompt
 _HUMAN = re.compile(r"\s*Human:")
 _SPEAKER = re.compile(r"\n\n(Human|Assistant):")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
-class SmallGap(Exception):
-    """A row none of whose pairs of answers has scores further apart than `min_score_gap`."""
+SMALL_GAP = "no two answers with scores further apart than min_score_gap"
+
+
+class LeftOut(Exception):
+    """A sound row that is not used, with the reason."""
 
 
 def from_pair(
@@ -58,11 +57,12 @@ def from_pair(
     dialogue as in Anthropic's HH.
 
     Raises:
-        SmallGap: if the scores differ by no more than `min_score_gap`.
+        LeftOut: if the scores differ by no more than `min_score_gap`.
     """
-    if is_absent(column(row, "chosen")) and is_absent(column(row, "rejected")):
+    values = {name: column(row, name) for name in ("chosen", "rejected")}
+    if all(map(is_absent, values.values())):
         raise RowError("both answers missing: `chosen` and `rejected` are empty")
-    prompt, answers = _split_prompt(row, {name: row[name] for name in ("chosen", "rejected")})
+    prompt, answers = _split_prompt(row, values)
     if answers[0] == answers[1]:
         raise RowError("identical answers: `chosen` and `rejected` are the same")
     margin = None if is_absent(row.get("margin")) else _number(row["margin"], "margin")
@@ -70,7 +70,7 @@ def from_pair(
     if min_score_gap is not None and gap is None:
         raise RowError("no scores: `min_score_gap` needs the columns `score_chosen` and `score_rejected`")
     if min_score_gap is not None and gap is not None and gap <= min_score_gap:
-        raise SmallGap
+        raise LeftOut(SMALL_GAP)
     return _examples(row, source, default_condition, prompt, [answers], margin)
 
 
@@ -83,7 +83,7 @@ def from_ranked(
         The best answer against the worst; with `min_score_gap` all pairs whose scores differ by more, the largest difference first.
 
     Raises:
-        SmallGap: if `min_score_gap` is given and no pair has a larger difference.
+        LeftOut: if `min_score_gap` is given and no pair has a larger difference.
     """
     responses, scores = (_listed(column(row, name), name) for name in ("responses", "scores"))
     if len(responses) != len(scores):
@@ -103,8 +103,27 @@ def from_ranked(
         pairs = pairs[:1]
     chosen = [pair for pair in pairs if numbers[pair[0]] - numbers[pair[1]] > (min_score_gap or 0)]
     if not chosen:
-        raise SmallGap
+        raise LeftOut(SMALL_GAP)
     return _examples(row, source, default_condition, prompt, [(answers[a], answers[b]) for a, b in chosen])
+
+
+def from_scored(
+    row: Mapping[str, Any], source: str, default_condition: str, min_score_gap: float | None = None
+) -> list[Example]:
+    """Convert scored answers in rows of their own, `{"prompt", "response", "score"}`, which `merge_scored` has merged by prompt."""
+    lists = {"responses": row["response"], "scores": row["score"]}
+    if len(row["response"]) < 2:
+        raise RowError(
+            "no pair: the row is the only answer to its prompt; answers to one prompt must stand in consecutive rows"
+        )
+    return from_ranked({**row, **lists}, source, default_condition, min_score_gap)
+
+
+def check_scored(row: Mapping[str, Any]) -> None:
+    """Raise RowError if the answer, the score or the prompt of one scored answer cannot be used."""
+    _number(column(row, "score"), "score")
+    column(row, "prompt")
+    _split_prompt(row, {"response": column(row, "response")})
 
 
 def from_labelled(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
@@ -125,9 +144,7 @@ def _labelled(row: Mapping[str, Any], name: str, source: str, default_condition:
     if not isinstance(label, bool):
         raise RowError(f"`label` must be true or false: got {label!r:.60}")
     turns = [*prompt, Turn(answers[0], True)]
-    return [
-        replace(example, desirable=label) for example in build_examples(turns, row, source, default_condition)
-    ]
+    return [replace(example, desirable=label) for example in build_examples(turns, row, source, default_condition)]
 
 
 PREFERENCE_SCHEMAS: dict[str, Schema] = {
@@ -137,92 +154,13 @@ PREFERENCE_SCHEMAS: dict[str, Schema] = {
         (*_PROMPTS, "score_chosen", "score_rejected", "margin", *BEFORE_QUESTION),
         PAIRS,
     ),
+    SCORED: Schema(("prompt", "response", "score"), from_scored, BEFORE_QUESTION, PAIRS),
     "ranked": Schema(("responses", "scores"), from_ranked, (*_PROMPTS, *BEFORE_QUESTION), PAIRS),
-    "unpaired_preference": Schema(
-        ("prompt", "completion", "label"), from_labelled, BEFORE_QUESTION, LABELS
-    ),
+    "unpaired_preference": Schema(("prompt", "completion", "label"), from_labelled, BEFORE_QUESTION, LABELS),
     "labelled_messages": Schema(("messages", "label"), from_labelled_messages, (), LABELS),
 }
-PREFERENCE_FORMATS = PREFERENCE_SCHEMAS
 PREFERENCE_COLUMNS = tuple(dict.fromkeys(name for schema in PREFERENCE_SCHEMAS.values() for name in schema.columns))
 PREFERENCE_OPTIONAL = ("score_chosen", "score_rejected", "margin")
-
-
-# --- The kind of rows that a command reads
-
-_COMMANDS = {ANSWERS: "`hrm-align sft`", PAIRS: "`hrm-align dpo` and `hrm-align reward`", LABELS: "`hrm-align kto`"}
-_NEEDED = {
-    PAIRS: "a better and a worse answer: map them with --columns '{chosen: BETTER, rejected: WORSE}'",
-    LABELS: "a label for each answer, or pairs: map them with --columns '{completion: ANSWER, label: IS_GOOD}'",
-}
-
-
-def is_read_as(schema: Schema, kind: str) -> bool:
-    """Return whether the rows of a schema can be read as a kind of examples: their own, or labels made of pairs."""
-    return schema.kind == kind or (schema.kind, kind) == (PAIRS, LABELS)
-
-
-def check_kind(spec: DatasetSpec, kind: str) -> None:
-    """Raise UserError if the `format` or the `min_score_gap` of a data set is for rows of another kind."""
-    if kind == ANSWERS and spec.min_score_gap is not None:
-        raise UserError(f"`min_score_gap` of {spec.path} applies to preference rows only. Leave it out.")
-    if spec.format is None:
-        return
-    schema = PREFERENCE_FORMATS.get(spec.format)
-    if schema is None and kind != ANSWERS:
-        raise UserError(f"{spec.path}: {_describe_other(f'the format {spec.format}', ANSWERS, kind)}")
-    if schema is not None and not is_read_as(schema, kind):
-        raise UserError(f"{spec.path}: {_describe_other(f'the format {spec.format}', schema.kind, kind)}")
-
-
-def detect_preference(columns: set[str], kind: str) -> str:
-    """Return the name of the preference schema that fits a set of column names.
-
-    Args:
-        columns: names of the columns.
-        kind: `pairs` or `labels`.
-
-    Raises:
-        UserError: if no schema or several schemas fit.
-    """
-    fitting = [name for name, schema in PREFERENCE_SCHEMAS.items() if columns.issuperset(schema.required)]
-    usable = [name for name in fitting if is_read_as(PREFERENCE_SCHEMAS[name], kind)]
-    if len(usable) == 1:
-        return usable[0]
-    listed = f"the columns {', '.join(sorted(columns)) or '(none)'}"
-    if usable:
-        raise UserError(
-            f"{listed} fit the schemas {' and '.join(usable)}. Set `format` to one of them, and leave the columns of the other out "
-            "with `ignore_columns`."
-        )
-    if fitting:
-        raise UserError(_describe_other(listed, LABELS, kind))
-    if any(columns.issuperset(schema.required) for schema in SCHEMAS.values()):
-        raise UserError(_describe_other(listed, ANSWERS, kind))
-    known = "; ".join(f"{name} ({', '.join(schema.required)})" for name, schema in PREFERENCE_SCHEMAS.items())
-    raise UserError(f"{listed} fit no preference schema. {_COMMANDS[kind].capitalize()} needs {_NEEDED[kind]}. The schemas are {known}.")
-
-
-def _describe_other(what: str, own: str, kind: str) -> str:
-    """Return the error for rows of another kind than a command reads."""
-    if kind == ANSWERS:
-        return f"{what} is that of preference rows: {PREFERENCE}."
-    verb = "are" if what.startswith("the columns") else "is"
-    named = {ANSWERS: "answers to imitate", LABELS: "labelled answers", PAIRS: "pairs"}[own]
-    needs = "need" if " and " in _COMMANDS[kind] else "needs"
-    return f"{what} {verb} for {named}, which {_COMMANDS[own]} reads; {_COMMANDS[kind]} {needs} {_NEEDED[kind]}."
-
-
-def of_kind(examples: list[Example], kind: str) -> list[Example]:
-    """Return the examples of one preference row as a kind; the pairs of a row become a desirable and an undesirable answer.
-
-    Of several pairs of ranked answers, the first has the best and the worst.
-    """
-    if kind != LABELS or not examples or examples[0].rejected is None:
-        return examples
-    pair = examples[0]
-    good = replace(pair, rejected=None, desirable=True, margin=None)
-    return [good, replace(good, answer=pair.rejected, desirable=False)]
 
 
 # --- Reading
@@ -316,7 +254,10 @@ def _joined(explicit: list[Turn] | None, history: list[Turn], row: Mapping[str, 
         text = explicit[0].message.content.strip()
         if any(turn.message.role == "user" and turn.message.content.strip() == text for turn in history):
             return history
-    raise RowError(f"two prompts: the prompt and the first messages of `{name}` differ; leave the prompt out with --ignore_columns")
+    stated = next(column for column in _PROMPTS if not is_absent(row.get(column)))
+    raise RowError(
+        f"two prompts: `{stated}` and the first messages of `{name}` differ; leave one out, as with --ignore_columns {stated}"
+    )
 
 
 def _conversation(value: Any, name: str, has_prompt: bool) -> list[Turn]:
@@ -354,7 +295,7 @@ def _dialogue(text: str, name: str) -> list[Turn]:
     parts = _SPEAKER.split("\n\n" + require_text(text, name).lstrip())
     speakers, texts = parts[1::2], parts[2::2]
     messages = [
-        {"role": _ROLES[speaker], "content": said.strip()} for speaker, said in zip(speakers, texts, strict=True)
+        {"role": _ROLES[speaker], "content": content.strip()} for speaker, content in zip(speakers, texts, strict=True)
     ]
     return parse_turns(messages, name)
 
@@ -369,10 +310,8 @@ def _listed(value: Any, name: str) -> list[Any]:
 def _number(value: Any, name: str) -> float:
     """Return a number, which is a text in CSV and TSV files."""
     if isinstance(value, str):
-        try:
+        with suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise RowError(f"not a number: `{name}` is {value!r:.60}")
     return float(value)

@@ -11,7 +11,8 @@ from typing import Any
 
 from hrm_align.data.columns import check_ignored
 from hrm_align.data.named_readers import FORMATS
-from hrm_align.data.preferences import PREFERENCE_COLUMNS, PREFERENCE_FORMATS, PREFERENCE_OPTIONAL
+from hrm_align.data.preference_readers import PREFERENCE_FORMATS
+from hrm_align.data.preferences import PREFERENCE_COLUMNS, PREFERENCE_OPTIONAL
 from hrm_align.data.schemas import COLUMNS, OPTIONAL, SCHEMAS, RowError, nearest_column
 from hrm_align.data.sources import DataFiles
 from hrm_align.errors import UserError
