@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> None:
     separate_restart()
     recipe = parse_dpo(argv)
     args = recipe.training
-    check_launch(args, recipe.model)
+    check_launch(args, recipe.model, compares=True)
     with dry_run(recipe) if args.dry_run else open_run(recipe) as run:
         data = run.read_data("pairs")
         with PartialState().main_process_first():

@@ -28,13 +28,12 @@ from rich.console import Console
 from transformers import TrainerCallback, set_seed
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
+from hrm_align.commands.estimate import estimate_recipe
 from hrm_align.commands.estimate import show as show_estimate
 from hrm_align.commands.inspect import show_proof, show_row
 from hrm_align.config.parser import resolved
 from hrm_align.data.examples import ANSWERS, Example, RunData
-from hrm_align.data.packing import PaddedCollator
-from hrm_align.estimates.rl import estimate_grpo
-from hrm_align.estimates.sft import estimate_sft
+from hrm_align.data.packing import IGNORED, PaddedCollator
 from hrm_align.export.hub import FinalPush
 from hrm_align.models.intervals import Intervals, visible_intervals
 from hrm_align.models.perturbation import prove
@@ -124,8 +123,9 @@ class DryRun(Run):
     def _show_rows(self, trainer: Any, model: Any, examples: Sequence[Example]) -> None:
         tokenizer, is_reward = trainer.processing_class, self.planned.KIND == "reward"
         render, console = get_renderer(tokenizer), Console(file=results())
-        documents = [render.document(e.messages, e.answer, e.condition) for e in examples]
-        for example, document in zip(examples, documents, strict=True):
+        answers = [(e, answer) for e in examples for answer in (e.answer, e.rejected) if answer is not None]
+        documents = [render.document(e.messages, answer, e.condition) for e, answer in answers]
+        for (example, _), document in zip(answers, documents, strict=True):
             row = {"input_ids": document.input_ids, "prefix_length": document.prefix_length}
             show_row({**row, "condition": example.condition, "source": example.source}, tokenizer, console)
         console.rule(style="dim")
@@ -146,12 +146,8 @@ class DryRun(Run):
         show_proof(prove(as_language_model(model) if is_reward else model, documents), console)
 
     def _show_estimate(self, config: Any, prompt_tokens: int) -> None:
-        training, processes = self.planned.training, PartialState().num_processes
-        on_gpu = not training.use_cpu
-        if hasattr(self.planned, "rewards"):
-            show_estimate(estimate_grpo(self.planned, config, processes, prompt_tokens, on_gpu), on_gpu)
-        else:
-            show_estimate(estimate_sft(self.planned, config, processes, on_gpu), on_gpu)
+        on_gpu = not self.planned.training.use_cpu
+        show_estimate(estimate_recipe(self.planned, config, PartialState().num_processes, on_gpu, prompt_tokens), on_gpu)
 
     def _show_step(self, trainer: Any, seconds: float, steps: int) -> None:
         """Print loss, time and memory of the step, and the time of the run where the step is like all others."""
@@ -187,6 +183,8 @@ def _longest_prompt(trainer: Any, data: RunData) -> int:
 def _first_batch(trainer: Any, documents: Sequence[Document], pad_id: int) -> dict[str, torch.Tensor]:
     """Return the first batch of the trainer, on the CPU; of reinforcement learning the shown rows with their references."""
     batch = next(iter(trainer.get_train_dataloader()))
+    if isinstance(batch, dict) and "completion_mask" in batch:  # pairs: both answers of a row
+        batch = {**batch, "labels": batch["input_ids"].masked_fill(batch["completion_mask"] == 0, IGNORED)}
     if not isinstance(batch, dict) or "labels" not in batch:
         rows = [{"input_ids": d.input_ids, "prefix_length": d.prefix_length} for d in documents]
         return PaddedCollator(pad_id)(rows)
@@ -266,6 +264,8 @@ def _take_one_step(args: Any, folder: Path) -> None:
     args.output_dir, args.max_steps, args.warmup_steps, args.logging_steps = str(folder), 1, 0, 1
     args.save_strategy, args.eval_strategy, args.eval_on_start = SaveStrategy.NO, IntervalStrategy.NO, False
     args.load_best_model_at_end, args.report_to, args.disable_tqdm = False, [], True
+    if hasattr(args, "precompute_ref_log_probs"):
+        args.precompute_ref_log_probs = False  # which would compute, and write, those of all rows
     if hasattr(args, "max_completion_length"):
         args.max_completion_length = min(int(args.max_completion_length), COMPLETION_TOKENS)
         args.max_resamples, args.log_samples = 0, 0

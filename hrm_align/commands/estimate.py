@@ -8,18 +8,21 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from transformers import HrmTextConfig
 
 from hrm_align.commands.common import PathParser
 from hrm_align.config.checks import keys_given, kind_given
 from hrm_align.config.parser import parse
+from hrm_align.config.rules import recipe_kind
 from hrm_align.errors import UserError
-from hrm_align.estimates.model import GIB
+from hrm_align.estimates.model import GIB, Recipe
+from hrm_align.estimates.preferences import estimate_dpo
 from hrm_align.estimates.rl import GRPOEstimate, estimate_grpo
 from hrm_align.estimates.sft import Estimate, estimate_sft
 from hrm_align.models.loading import load_config
 from hrm_align.output import emit, results
-from hrm_align.trainers.grpo_config import GRPO, GRPORecipe
-from hrm_align.trainers.sft_config import SFT, SFTRecipe
+from hrm_align.trainers.dpo_config import DPORecipe
+from hrm_align.trainers.grpo_config import GRPORecipe
 
 PROMPT_TOKENS = 256
 # Values on a GPU of settings that the recipe leaves unset.
@@ -34,15 +37,11 @@ def main(argv: Sequence[str]) -> None:
     recipe = parse_either(recipe_words, ON_A_GPU if options.gpu else None)
     config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
     on_gpu = options.gpu or not recipe.training.use_cpu
-    estimate: Estimate | GRPOEstimate
-    if isinstance(recipe, GRPORecipe):
-        estimate = estimate_grpo(recipe, config, options.processes, options.prompt_tokens or PROMPT_TOKENS, on_gpu)
-    elif options.prompt_tokens or options.bandwidth:
+    if (options.prompt_tokens or options.bandwidth) and not isinstance(recipe, GRPORecipe):
         raise UserError(
-            "--prompt_tokens and --bandwidth apply to rollouts, and this recipe is supervised fine-tuning. Leave them out."
+            f"--prompt_tokens and --bandwidth apply to rollouts, and this is a recipe of `hrm-align {recipe.KIND}`. Leave them out."
         )
-    else:
-        estimate = estimate_sft(recipe, config, options.processes, on_gpu)
+    estimate = estimate_recipe(recipe, config, options.processes, on_gpu, options.prompt_tokens or PROMPT_TOKENS)
     figures = estimate.figures
     if options.memory:
         figures["largest_batch"] = estimate.largest_batch(int(options.memory * GIB))
@@ -67,6 +66,25 @@ def main(argv: Sequence[str]) -> None:
         rows = recipe.training.per_device_train_batch_size
         verdict = _judge_sft if isinstance(estimate, Estimate) else _judge_grpo
         emit(verdict(figures["largest_batch"], rows, options.memory))
+
+
+def estimate_recipe(
+    recipe: Recipe, config: HrmTextConfig, processes: int, on_gpu: bool, prompt_tokens: int
+) -> Estimate | GRPOEstimate:
+    """Estimate a recipe of any kind. See `hrm_align.estimates.model.count` for errors.
+
+    Args:
+        recipe: the parsed recipe.
+        config: config of its model.
+        processes: number of processes that train together.
+        on_gpu: whether to count device memory.
+        prompt_tokens: tokens of the longest prompt of a rollout.
+    """
+    if isinstance(recipe, GRPORecipe):
+        return estimate_grpo(recipe, config, processes, prompt_tokens, on_gpu)
+    if isinstance(recipe, DPORecipe):
+        return estimate_dpo(recipe, config, processes, on_gpu)
+    return estimate_sft(recipe, config, processes, on_gpu)
 
 
 def _parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -170,7 +188,8 @@ def _judge_sft(fits: int, rows: int, memory: float) -> str:
     if fits:
         return (
             f"The recipe does not fit into {memory:g} GiB. Set per_device_train_batch_size to {fits} or less, and raise "
-            "gradient_accumulation_steps by the same factor, which does not change the training; --auto_batch does both."
+            "gradient_accumulation_steps by the same factor, which does not change the training; in `hrm-align sft`, --auto_batch "
+            "does both."
         )
     return (
         f"Not even one row fits into {memory:g} GiB. Try --activation_checkpointing, a smaller max_length, or an adapter "
@@ -193,15 +212,15 @@ def _judge_grpo(fits: int, rows: int, memory: float) -> str:
     )
 
 
-def parse_either(argv: Sequence[str], unless_given: Mapping[str, str] | None = None) -> SFTRecipe | GRPORecipe:
-    """Parse a recipe of either kind without checking that it can run here; a recipe with `rewards` is a GRPO recipe.
+def parse_either(argv: Sequence[str], unless_given: Mapping[str, str] | None = None) -> Recipe:
+    """Parse a recipe of any kind, found by `kind_given`, without checking that it can run here.
 
     Args:
         argv: the command line arguments of the recipe.
         unless_given: values, as text, of settings that neither file nor flags set; settings of the other kind are ignored.
     """
-    kind = GRPO if kind_given(argv) == GRPO.name else SFT
+    kind = recipe_kind(kind_given(argv))
     known = kind.keys - keys_given(argv)
     defaults = [f"--{key}={value}" for key, value in (unless_given or {}).items() if key in known]
-    recipe: SFTRecipe | GRPORecipe = parse(kind, [*argv, *defaults], to_run=False)
+    recipe: Recipe = parse(kind, [*argv, *defaults], to_run=False)
     return recipe

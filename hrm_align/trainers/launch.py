@@ -33,7 +33,13 @@ NO_SHARDED_SAMPLING = (
 )
 
 
-def check_launch(args: Any, model: ModelArguments, samples: bool = False) -> None:
+NO_SHARDED_REFERENCE = (
+    "preference training is not tested with weights that FSDP or DeepSpeed shards, because its reference is a second model: launch "
+    f"it with {_FILES}/multi_gpu.yaml."
+)
+
+
+def check_launch(args: Any, model: ModelArguments, samples: bool = False, compares: bool = False) -> None:
     """Refuse a launch that would silently train something else, or whose checkpoints could not be resumed.
 
     All processes come to the same decision; all but the main process exit without a message.
@@ -42,12 +48,13 @@ def check_launch(args: Any, model: ModelArguments, samples: bool = False) -> Non
         args: settings of the trainer.
         model: settings of the model.
         samples: whether the run samples from the model that it trains.
+        compares: whether the run compares the model that it trains with a reference.
 
     Raises:
         UserError: naming the setting and the remedy.
     """
     with one_message():
-        _check(args, model, samples)
+        _check(args, model, samples, compares)
 
 
 def running_precision(accelerator: Any) -> str:
@@ -106,11 +113,13 @@ def one_message() -> Iterator[None]:
         raise
 
 
-def _check(args: Any, model: ModelArguments, samples: bool) -> None:
+def _check(args: Any, model: ModelArguments, samples: bool, compares: bool) -> None:
     uses_fsdp = bool(args.fsdp) or _is_set("ACCELERATE_USE_FSDP")
     uses_deepspeed = bool(args.deepspeed) or _is_set("ACCELERATE_USE_DEEPSPEED")
     if samples and (uses_fsdp or uses_deepspeed):
         raise UserError(NO_SHARDED_SAMPLING)
+    if compares and (uses_fsdp or uses_deepspeed):
+        raise UserError(NO_SHARDED_REFERENCE)
     if uses_deepspeed:
         raise UserError(
             f"this launch uses DeepSpeed, whose checkpoints hrm_align cannot resume: launch with {_FILES}/fsdp2.yaml, which "

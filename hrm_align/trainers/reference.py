@@ -39,6 +39,7 @@ from hrm_align.data.packing import read_lengths
 from hrm_align.errors import UserError
 from hrm_align.models.prefix_mask import is_installed
 from hrm_align.progress import stage
+from hrm_align.trainers.launch import NO_SHARDED_REFERENCE
 
 _Base: Any = Trainer if TYPE_CHECKING else object
 
@@ -137,7 +138,7 @@ class StartReference(_Base):
         REFERENCE_COLUMNS: columns for the results of TRL's `compute_ref_log_probs`, in its order; None is left out.
 
     Raises:
-        UserError: if the processes shard the model and its log-probabilities are to be computed before the run.
+        UserError: if the processes shard the model.
     """
 
     TOKEN_COLUMNS: ClassVar[tuple[str, ...]]
@@ -151,6 +152,8 @@ class StartReference(_Base):
         args.precompute_ref_log_probs = False  # TRL would take its own cache
         reference = None if isinstance(model, PeftModel) else frozen_copy(model)
         super().__init__(model=model, args=args, ref_model=reference, **kwargs)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise UserError(NO_SHARDED_REFERENCE)
         bare = self.accelerator.unwrap_model(self.model)
         if isinstance(bare, PeftModel):
             settle_adapter(bare)
@@ -159,11 +162,6 @@ class StartReference(_Base):
 
     def _precompute(self, args: Any) -> None:
         """Replace the reference by columns of the data sets."""
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise UserError(
-                "--precompute_ref_log_probs is not tested with sharded weights: leave it out, or launch with "
-                "recipes/accelerate/multi_gpu.yaml."
-            )
         sizes = (args.per_device_train_batch_size, args.per_device_eval_batch_size)
         train, held_out = (args.precompute_ref_batch_size or size for size in sizes)
         self.train_dataset = self._precompute_ref_logps(self.train_dataset, "train", train)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 DATA = Path(__file__).parents[2] / "data"
-NAMES = ("base_families", "chat", "code", "json_extraction", "lookup", "plain_answers", "sql", "word_problems")
-OF_THE_BASE = ("base_families", "plain_answers", "word_problems")  # drawn from scripts/base_tasks
+NAMES = ("base_families", "chat", "code", "json_extraction", "lookup", "plain_answers", "plain_pairs", "sql", "word_problems")
+OF_THE_BASE = ("base_families", "plain_answers", "plain_pairs", "word_problems")  # drawn from scripts/base_tasks
 SPLITS = ("train", "test")
 MAX_FILE_BYTES = 1_000_000
 
@@ -40,7 +40,7 @@ def prompt_and_response(row: dict[str, Any]) -> tuple[str, str]:
     if "messages" in row:
         *history, last = row["messages"]
         return "\n".join(f"{message['role']}: {message['content']}" for message in history), last["content"]
-    return row.get("prompt") or row["instruction"], row["response"]
+    return row.get("prompt") or row["instruction"], row.get("response") or row["chosen"]
 
 
 def documented_counts() -> dict[tuple[str, str], int]:
@@ -88,8 +88,9 @@ def test_files_are_small_ascii_and_as_long_as_the_table_says(name: str):
 def test_strict_readers_keep_every_row_with_its_group_and_condition(name: str, split: str):
     from hrm_align.data.dataset import DatasetSpec, load_examples
 
-    examples, _ = load_examples([DatasetSpec(path=str(DATA / name / f"{split}.jsonl"))])
     shipped = rows(name, split)
+    kind = "pairs" if "rejected" in shipped[0] else "answers"
+    examples, _ = load_examples([DatasetSpec(path=str(DATA / name / f"{split}.jsonl"))], kind=kind)
     answers = [sum(message["role"] == "assistant" for message in row.get("messages", ())) or 1 for row in shipped]
     assert len(examples) == sum(answers)  # one example for every assistant turn
     assert {example.condition for example in examples} == {row.get("condition", "direct") for row in shipped}
@@ -181,6 +182,14 @@ def test_every_fact_a_lookup_test_row_asks_for_is_taught_and_unknown_codes_are_n
 def test_the_row_that_the_readme_shows_is_in_training(name: str):
     (shown,) = re.findall(r"^    (\{.*?\})\n\n", (DATA / name / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert json.loads(shown) in rows(name, "train")
+
+
+def test_pairs_have_the_questions_and_answers_of_plain_answers_and_a_sloppy_answer_to_each():
+    for split in SPLITS:
+        pairs, answers = rows("plain_pairs", split), rows("plain_answers", split)
+        assert [(row["prompt"], row["chosen"]) for row in pairs] == [(row["prompt"], row["response"]) for row in answers]
+        additions = {row["rejected"].removeprefix(row["chosen"].lower()) for row in pairs}
+        assert additions == {" i think", " lol", " ok", " maybe"}
 
 
 @pytest.mark.parametrize("name", ["plain_answers", "word_problems"])

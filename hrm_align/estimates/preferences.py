@@ -1,0 +1,62 @@
+"""Estimate of a run on preferences: as of fine-tuning, with several documents a row and a reference."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+
+from transformers import HrmTextConfig
+
+from hrm_align.estimates.model import count
+from hrm_align.estimates.sft import SCORED, Estimate
+from hrm_align.trainers.dpo_config import DPORecipe
+
+
+@dataclass(frozen=True)
+class PreferenceEstimate(Estimate):
+    """An `Estimate` whose `rows` are documents.
+
+    Args:
+        documents: documents per row of data: 2 for a pair.
+        reference: bytes of a separate reference model; 0 if the reference is the base under an adapter, or precomputed.
+        scored_by_reference: whether the reference computes a forward in each step.
+    """
+
+    documents: int = 2
+    reference: int = 0
+    scored_by_reference: bool = True
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Bytes by name of the part, at the moment of the peak."""
+        return {**super().parts, "reference": self.reference}
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of an optimizer step."""
+        return super().flops + self.scored_by_reference * self.costs.forward * self.tokens * self.forwards
+
+    def largest_batch(self, memory: int) -> int:
+        """Return the number of rows of data per forward that fit into `memory` bytes; 0 if not even one fits."""
+        too_many = int(memory // (self.costs.activation * self.length)) + 1
+        rows = range(1, too_many + 1)
+        return bisect_right(rows, memory, key=lambda number: replace(self, rows=number * self.documents).total)
+
+
+def estimate_dpo(
+    recipe: DPORecipe, config: HrmTextConfig, processes: int = 1, on_gpu: bool = False
+) -> PreferenceEstimate:
+    """Estimate what a recipe needs on each device. See `count` for arguments and errors."""
+    args, documents = recipe.training, 2
+    costs = count(recipe, config, processes, on_gpu)
+    in_run = not args.precompute_ref_log_probs
+    return PreferenceEstimate(
+        costs,
+        documents * args.per_device_train_batch_size,
+        args.gradient_accumulation_steps,
+        int(args.max_length or 0),
+        SCORED if args.score_responses_only or on_gpu else 1.0,  # with Triton (on a GPU) TRL scores only responses
+        documents,
+        costs.fixed["weights"] if in_run and not recipe.lora.use_peft else 0,
+        in_run,
+    )
