@@ -1,4 +1,4 @@
-"""The command line: `hrm-align sft | dpo | grpo | estimate | headroom | evaluate | generate | inspect | export | ...`.
+"""The command line: `hrm-align sft | dpo | kto | grpo | estimate | headroom | evaluate | generate | inspect | export | ...`.
 
 Exit codes: 0 for success; 1 for a run that failed; 2 for a user's mistake, with one sentence on standard error; 75 for a run that
 stopped at SIGTERM after saving a checkpoint; 130 for a run that Ctrl-C stopped; SIGTERM (143) and SIGHUP (129) end everything else.
@@ -30,6 +30,10 @@ INTERRUPTED_CODE = 130  # the code of shells for a program that SIGINT stopped: 
 COMMANDS = {
     "sft": ("hrm_align.recipes.sft", "supervised fine-tuning: --config recipes/tiny/sft.yaml [--any_key value]"),
     "dpo": ("hrm_align.recipes.dpo", "preference training on pairs: --config recipes/tiny/dpo.yaml [--any_key value]"),
+    "kto": (
+        "hrm_align.recipes.kto",
+        "preference training on labelled answers: --config recipes/tiny/kto.yaml [--any_key value]",
+    ),
     "grpo": (
         "hrm_align.recipes.grpo",
         "reinforcement learning: --config recipes/tiny/math_grpo.yaml [--any_key value]",
@@ -79,7 +83,7 @@ COMMANDS = {
 }
 
 
-RECIPES = ("sft", "dpo", "grpo", "reward")
+RECIPES = ("sft", "dpo", "kto", "grpo", "reward")
 LONG_COMMANDS = (*RECIPES, "export")  # commands that print each stage
 
 

@@ -263,6 +263,7 @@ def shown(value: object) -> str:
 # Headings of settings.md over the settings of one kind of recipe.
 OF_ONE_KIND = {
     "Preferences between pairs": "dpo",
+    "Labelled answers": "kto",
     "Reward models": "reward",
     "Rewards": "grpo",
     "Reinforcement learning": "grpo",

@@ -16,13 +16,14 @@ from hrm_align.config.parser import parse
 from hrm_align.config.rules import recipe_kind
 from hrm_align.errors import UserError
 from hrm_align.estimates.model import GIB, Recipe
-from hrm_align.estimates.preferences import estimate_dpo
+from hrm_align.estimates.preferences import estimate_dpo, estimate_kto
 from hrm_align.estimates.rl import GRPOEstimate, estimate_grpo
 from hrm_align.estimates.sft import Estimate, estimate_sft
 from hrm_align.models.loading import load_config
 from hrm_align.output import emit, results
 from hrm_align.trainers.dpo_config import DPORecipe
 from hrm_align.trainers.grpo_config import GRPORecipe
+from hrm_align.trainers.kto_config import KTORecipe
 
 PROMPT_TOKENS = 256
 # Values on a GPU of settings that the recipe leaves unset.
@@ -84,6 +85,8 @@ def estimate_recipe(
         return estimate_grpo(recipe, config, processes, prompt_tokens, on_gpu)
     if isinstance(recipe, DPORecipe):
         return estimate_dpo(recipe, config, processes, on_gpu)
+    if isinstance(recipe, KTORecipe):
+        return estimate_kto(recipe, config, processes, on_gpu)
     return estimate_sft(recipe, config, processes, on_gpu)
 
 

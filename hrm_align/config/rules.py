@@ -244,6 +244,7 @@ def check_held_out(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> 
 KINDS = {
     "sft": "hrm_align.trainers.sft_config",
     "dpo": "hrm_align.trainers.dpo_config",
+    "kto": "hrm_align.trainers.kto_config",
     "grpo": "hrm_align.trainers.grpo_config",
     "reward": "hrm_align.trainers.reward_config",
 }

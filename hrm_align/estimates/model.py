@@ -22,10 +22,11 @@ from hrm_align.models.recurrence import carrying_passes, longest
 from hrm_align.models.varlen import VARLEN
 from hrm_align.trainers.dpo_config import DPORecipe
 from hrm_align.trainers.grpo_config import GRPORecipe
+from hrm_align.trainers.kto_config import KTORecipe
 from hrm_align.trainers.mixin import horizon_schedule
 from hrm_align.trainers.sft_config import SFTRecipe
 
-Recipe = SFTRecipe | DPORecipe | GRPORecipe
+Recipe = SFTRecipe | DPORecipe | KTORecipe | GRPORecipe
 
 GIB = 2**30
 MIB = 2**20

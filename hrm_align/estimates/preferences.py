@@ -1,4 +1,4 @@
-"""Estimate of a run on preferences: as of fine-tuning, with several documents a row and a reference."""
+"""Estimates of runs on preferences: as of fine-tuning, with several documents a row, a reference, and forwards without gradient."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from transformers import HrmTextConfig
 from hrm_align.estimates.model import count
 from hrm_align.estimates.sft import SCORED, Estimate
 from hrm_align.trainers.dpo_config import DPORecipe
+from hrm_align.trainers.kto_config import KTORecipe
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,13 @@ class PreferenceEstimate(Estimate):
     Args:
         documents: documents per row of data: 2 for a pair.
         reference: bytes of a separate reference model; 0 if the reference is the base under an adapter, or precomputed.
-        scored_by_reference: whether the reference computes a forward in each step.
+        forwards_without_gradient: forwards of all documents in each step besides that with gradient: of the reference, and of KTO on
+            mismatched documents.
     """
 
     documents: int = 2
     reference: int = 0
-    scored_by_reference: bool = True
+    forwards_without_gradient: int = 1
 
     @property
     def parts(self) -> dict[str, int]:
@@ -34,7 +36,7 @@ class PreferenceEstimate(Estimate):
     @property
     def flops(self) -> float:
         """Floating-point operations of an optimizer step."""
-        return super().flops + self.scored_by_reference * self.costs.forward * self.tokens * self.forwards
+        return super().flops + self.forwards_without_gradient * self.costs.forward * self.tokens * self.forwards
 
     def largest_batch(self, memory: int) -> int:
         """Return the number of rows of data per forward that fit into `memory` bytes; 0 if not even one fits."""
@@ -47,9 +49,24 @@ def estimate_dpo(
     recipe: DPORecipe, config: HrmTextConfig, processes: int = 1, on_gpu: bool = False
 ) -> PreferenceEstimate:
     """Estimate what a recipe needs on each device. See `count` for arguments and errors."""
-    args, documents = recipe.training, 2
-    costs = count(recipe, config, processes, on_gpu)
-    in_run = not args.precompute_ref_log_probs
+    forwards = int(not recipe.training.precompute_ref_log_probs)
+    return _estimate(recipe, config, processes, on_gpu, documents=2, forwards=forwards)
+
+
+def estimate_kto(
+    recipe: KTORecipe, config: HrmTextConfig, processes: int = 1, on_gpu: bool = False
+) -> PreferenceEstimate:
+    """Estimate what a recipe needs on each device. See `count` for arguments and errors."""
+    mismatched = int(recipe.training.loss_type == "kto")
+    forwards = mismatched + (0 if recipe.training.precompute_ref_log_probs else 1 + mismatched)
+    return _estimate(recipe, config, processes, on_gpu, documents=1, forwards=forwards)
+
+
+def _estimate(
+    recipe: DPORecipe | KTORecipe, config: HrmTextConfig, processes: int, on_gpu: bool, documents: int, forwards: int
+) -> PreferenceEstimate:
+    args, costs = recipe.training, count(recipe, config, processes, on_gpu)
+    has_copy = not (args.precompute_ref_log_probs or recipe.lora.use_peft)
     return PreferenceEstimate(
         costs,
         documents * args.per_device_train_batch_size,
@@ -57,6 +74,6 @@ def estimate_dpo(
         int(args.max_length or 0),
         SCORED if args.score_responses_only or on_gpu else 1.0,  # with Triton (on a GPU) TRL scores only responses
         documents,
-        costs.fixed["weights"] if in_run and not recipe.lora.use_peft else 0,
-        in_run,
+        costs.fixed["weights"] if has_copy else 0,
+        forwards,
     )

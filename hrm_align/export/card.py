@@ -225,6 +225,7 @@ def _metadata(publication: Publication) -> ModelCardData:
 _METHODS = {
     "sft": "supervised fine-tuning",
     "dpo": "preference training on pairs of answers (DPO)",
+    "kto": "preference training on labelled answers (KTO)",
 }
 
 

@@ -5,7 +5,7 @@ Importing this module takes seconds: `DPOArguments` is a subclass of TRL's `DPOC
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -118,7 +118,7 @@ _NOT_WEIGHTED = ("aot", "aot_unpaired", "sft")
 def _check_dpo(recipe: DPORecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
     check_preferences(recipe, settings, fail)
     _check_losses(recipe.training, settings, fail)
-    _check_best_metric(recipe.training, fail)
+    check_best_metric(recipe.training, _METRICS, "rewards/accuracies", fail)
 
 
 def check_preferences(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> None:
@@ -176,16 +176,23 @@ _METRICS = (
 )  # fmt: skip
 
 
-def _check_best_metric(training: DPOArguments, fail: Fail) -> None:
-    """Refuse a metric that no evaluation of the run logs; the run would fail at its first evaluation."""
+def check_best_metric(training: Any, metrics: Collection[str], example: str, fail: Fail) -> None:
+    """Refuse a metric that no evaluation of the run logs; the run would fail at its first evaluation.
+
+    Args:
+        training: training settings.
+        metrics: names that every evaluation of the trainer logs.
+        example: one of these for the error.
+        fail: raises UserError for a setting.
+    """
     best = str(training.metric_for_best_model or "").removeprefix("eval_")
     generated = (metric_name(training.generation_eval_match), "unfinished")
     if best in generated and not training.generation_eval_samples:
         fail("metric_for_best_model", f"is {training.metric_for_best_model!r}, a score of generated answers: set "
              "generation_eval_samples, or use eval_loss")  # fmt: skip
-    if best and best not in (*_METRICS, *generated):
+    if best and best not in (*metrics, *generated):
         fail("metric_for_best_model", f"is {training.metric_for_best_model!r}, which no evaluation computes: use eval_loss, "
-             f"eval_rewards/accuracies, or eval_{generated[0]} with generation_eval_samples")  # fmt: skip
+             f"eval_{example}, or eval_{generated[0]} with generation_eval_samples")  # fmt: skip
 
 
 _EVERYDAY = (

@@ -31,7 +31,7 @@ SAME: Mapping[str, tuple[str, ...]] = {
         "bp_steps", "bp_min_steps", "bp_max_steps", "bp_warmup_ratio", "max_grad_norm", "neftune_noise_alpha", "parallelism_config",
     ),
     "the resumed run would continue with another loss": (
-        "loss_type", "loss_weights", "label_smoothing", "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting",
+        "loss_type", "loss_weights", "desirable_weight", "undesirable_weight", "label_smoothing", "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting",
         "discopop_tau", "label_smoothing_factor", "label_names", "assistant_only_loss", "completion_only_loss",
         "average_tokens_across_devices", "router_aux_loss_coef", "center_rewards_coefficient",
         "algorithm", "beta", "epsilon", "epsilon_high", "delta", "scale_rewards", "num_iterations", "importance_sampling_level",

@@ -10,7 +10,8 @@ from unittest import mock
 
 import torch
 from torch.overrides import TorchFunctionMode
-from transformers import HrmTextConfig, HrmTextForCausalLM
+from transformers import HrmTextConfig, HrmTextForCausalLM, HrmTextModel
+from transformers.modeling_outputs import BaseModelOutputWithPast
 from trl.kernels import ChunkedLogProbFunction
 
 from hrm_align.models import prefix_mask
@@ -117,3 +118,43 @@ def reference_logits(model: HrmTextForCausalLM, tokens: list[int] | torch.Tensor
     with unpatched(), torch.no_grad():
         mask = rule_mask([ids.tolist()], len(ids))
         return model(ids[None], attention_mask=mask, use_cache=False).logits[0]
+
+
+@contextmanager
+def oracle() -> Iterator[list[list[int]]]:
+    """Transformers as it ships, with each row of a batch alone and without padding, under a mask drawn token by token.
+
+    Rows hold one document each; `generate` reads the whole document again for every token, without a cache. Yields the documents
+    that were read, in their order.
+    """
+    documents: list[list[int]] = []
+    with unpatched():
+        stock, generate = HrmTextModel.forward, HrmTextForCausalLM.generate
+
+        def forward(self, input_ids, attention_mask=None, **_):
+            rows = []
+            present = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+            for ids, is_token in zip(input_ids, present.bool(), strict=True):
+                documents.append(ids[is_token].tolist())
+                mask = rule_mask([documents[-1]], len(documents[-1]))
+                hidden = stock(self, ids[is_token][None], attention_mask=mask, use_cache=False).last_hidden_state[0]
+                rows.append(hidden.new_zeros(len(ids), hidden.shape[1]).index_copy(0, is_token.nonzero()[:, 0], hidden))
+            return BaseModelOutputWithPast(last_hidden_state=torch.stack(rows))
+
+        def generate_without_cache(self, *args, **kwargs):
+            return generate(self, *args, **{**kwargs, "use_cache": False})
+
+        with (
+            mock.patch.object(HrmTextModel, "forward", forward),
+            mock.patch.object(HrmTextForCausalLM, "generate", generate_without_cache),
+        ):
+            yield documents
+
+
+def answer_logprob(model: HrmTextForCausalLM, prompt: list[int], answer: list[int]) -> torch.Tensor:
+    """() log-probability of an answer after a prompt, differentiable, in stock Transformers under a mask drawn token by token."""
+    tokens = torch.tensor([[*prompt, *answer]])
+    mask = rule_mask(tokens.tolist(), tokens.shape[1])
+    with unpatched():
+        logits = model(tokens, attention_mask=mask, use_cache=False).logits[0, len(prompt) - 1 : -1]
+    return logits.log_softmax(dim=-1).gather(1, torch.tensor(answer)[:, None]).sum()
