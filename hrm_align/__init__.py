@@ -1,8 +1,8 @@
 """hrm_align: fine-tuning and alignment for HRM-Text, a recurrent prefix LM.
 
-Importing the package installs the prefix mask (`hrm_align.models.prefix_mask`) in Transformers' HrmText classes: at once if the
-classes are already imported, otherwise when they are first imported. Public names are imported when they are first used, so that
-`import hrm_align` is fast.
+Importing the package installs the prefix mask (`hrm_align.models.prefix_mask`) in Transformers' HrmText classes, and registers the
+class of reward models (`hrm_align.models.reward_model`): at once if the classes are already imported, otherwise when they are first
+imported. Public names are imported when they are first used, so that `import hrm_align` is fast.
 """
 
 from __future__ import annotations
@@ -42,13 +42,15 @@ def __dir__() -> list[str]:
 
 
 _CLASSES = "transformers.models.hrm_text.modeling_hrm_text"
+_CONFIG = "transformers.models.hrm_text.configuration_hrm_text"
 _classes_were_imported_first = _CLASSES in sys.modules
 
 
 def _install_mask(_: ModuleType) -> None:
-    """Install the mask by importing its module, which may already be in progress if the module itself imported the classes."""
+    """Install mask and reward model by importing their modules, which may be in progress if they imported the classes."""
     try:
         import_module("hrm_align.models.prefix_mask")
+        import_module("hrm_align.models.reward_model")
     except BaseException:
         # Make the import of the classes fail, too. wrapt has removed this hook, so register it again: otherwise a second import
         # would succeed without the mask.
@@ -58,4 +60,11 @@ def _install_mask(_: ModuleType) -> None:
         raise
 
 
+def _import_classes(_: ModuleType) -> None:
+    """Import the classes when their config is imported: an auto class reads the config first, and then needs the registration."""
+    if _CLASSES not in sys.modules:
+        import_module(_CLASSES)
+
+
 register_post_import_hook(_install_mask, _CLASSES)
+register_post_import_hook(_import_classes, _CONFIG)

@@ -38,6 +38,10 @@ COMMANDS = {
         "hrm_align.recipes.grpo",
         "reinforcement learning: --config recipes/tiny/math_grpo.yaml [--any_key value]",
     ),
+    "reward": (
+        "hrm_align.recipes.reward",
+        "train a reward model on pairs: --config recipes/tiny/reward.yaml [--any_key value]",
+    ),
     "recipes": (
         "hrm_align.commands.recipes",
         "the recipes that ship with the package: list | show NAME | copy NAME DIR",
@@ -79,7 +83,7 @@ COMMANDS = {
 }
 
 
-RECIPES = ("sft", "dpo", "kto", "grpo")
+RECIPES = ("sft", "dpo", "kto", "grpo", "reward")
 LONG_COMMANDS = (*RECIPES, "export")  # commands that print each stage
 
 

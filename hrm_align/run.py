@@ -187,11 +187,11 @@ class Run:
             if is_main:
                 Console().print(report_guard(report, self.folder / "run"))
 
-    def publish(self, max_new_tokens: int) -> None:
+    def publish(self, max_new_tokens: int = 0) -> None:
         """Print where the run is saved, and push it to the Hub if the recipe requests that.
 
         Args:
-            max_new_tokens: longest completion, in tokens, when the export is compared with the run.
+            max_new_tokens: longest completion, in tokens, when the export is compared with the run; unused for a reward model.
 
         Raises:
             Preempted: if a signal comes before the run is published.
@@ -201,7 +201,12 @@ class Run:
         has_rows = self.recipe.data.eval_datasets or (self.folder / "run" / HELD_OUT).is_file()
         rows = "" if has_rows else " --data HELD_OUT_ROWS"
         say(f"saved {self.folder}")
-        print(f"score it: hrm-align evaluate {shlex.quote(str(self.folder))}{rows}")
+        if self.recipe.KIND == "reward":
+            print(
+                f"rank answers with it: hrm-align generate --model MODEL --prompt PROMPT --n 8 --rank_by {shlex.quote(str(self.folder))}"
+            )
+        else:
+            print(f"score it: hrm-align evaluate {shlex.quote(str(self.folder))}{rows}")
         if self.push is None:
             return
         try:

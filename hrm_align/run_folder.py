@@ -3,6 +3,7 @@
     run/resolved.yaml   every setting with its value
     run/env.json        library versions, machine, and the precision and accumulation that ran
     run/data.json       data sets, rows used, rows dropped and why
+    run/calibration.json  of a reward model: accuracy and calibration of its last evaluation
     run/held_out.jsonl  rows that `eval_fraction` held out, one conversation a line
 
 An export starts from these records: they name the checkpoint, its base model, and where that base model comes from.
@@ -38,6 +39,7 @@ PREEMPTED = "preempted.json"
 MERGE = "merge.json"  # beside merged weights: the base model and the adapter they were merged from
 STAGING = ".saving"  # folders that are being written or removed
 HELD_OUT = "held_out.jsonl"
+CALIBRATION = "calibration.json"  # how the last evaluation of a reward model ranked the held-out pairs
 EMA_FOLDER = "ema"  # the averaged weights of a finished run: a checkpoint of its own, beside the trained one
 _LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "tokenizers")
 

@@ -261,7 +261,13 @@ def shown(value: object) -> str:
 
 
 # Headings of settings.md over the settings of one kind of recipe.
-OF_ONE_KIND = {"Preferences between pairs": "dpo", "Labelled answers": "kto", "Rewards": "grpo", "Reinforcement learning": "grpo"}
+OF_ONE_KIND = {
+    "Preferences between pairs": "dpo",
+    "Labelled answers": "kto",
+    "Reward models": "reward",
+    "Rewards": "grpo",
+    "Reinforcement learning": "grpo",
+}
 
 
 @pytest.mark.parametrize("page", [GENERATED / "settings.md", GENERATED / "settings-upstream.md"], ids=entry_name)
@@ -273,7 +279,9 @@ def test_the_defaults_on_the_pages_are_those_of_the_dataclasses(page):
         if heading in ("Settings that are refused", "Names that have changed"):
             continue
         if page.name == "settings.md":
-            named = [kind for kind in KINDS if heading.endswith(f"`hrm-align {kind}`") or kind == OF_ONE_KIND.get(heading)]
+            named = [
+                kind for kind in KINDS if heading.endswith(f"`hrm-align {kind}`") or kind == OF_ONE_KIND.get(heading)
+            ]
             stated = {named[0] if named else "sft": cells[2]}
         else:
             stated = {kind: cell for kind, cell in zip(KINDS, cells[2:-1], strict=True) if cell}

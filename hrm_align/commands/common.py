@@ -19,6 +19,7 @@ from hrm_align.errors import UserError
 from hrm_align.progress import fold
 
 if TYPE_CHECKING:
+    from hrm_align.evaluation.best_of import Ranker
     from transformers import PreTrainedTokenizerFast
 
     from hrm_align.data.examples import DataCounts, Example
@@ -91,6 +92,34 @@ def add_adapter_option(parser: argparse.ArgumentParser) -> None:
         metavar="[NAME=]FOLDER",
         help="apply an adapter to the model; may be repeated, and each adapter is then run in turn",
     )
+
+
+def add_rank_options(parser: argparse.ArgumentParser) -> None:
+    """Add --n and --rank_by, which `read_ranker` reads together with --temperature and --seed."""
+    parser.add_argument(
+        "--n", type=int, default=1, help="sample this many answers to each prompt, and take the best by --rank_by"
+    )
+    parser.add_argument("--rank_by", metavar="DIR", help="reward model (`hrm-align reward`) that ranks the --n answers")
+
+
+def read_ranker(arguments: argparse.Namespace) -> Ranker | None:
+    """Load the reward model of --rank_by; None without that option.
+
+    Raises:
+        UserError: if --n and --rank_by are not given together, greedy answers would be ranked, or the model cannot be loaded.
+    """
+    if (arguments.n > 1) != (arguments.rank_by is not None):
+        raise UserError("--n and --rank_by belong together: --n 8 --rank_by DIR takes the best of 8 answers.")
+    if arguments.rank_by is None:
+        return None
+    if not arguments.temperature:
+        raise UserError("--n answers of greedy decoding are all the same. Add --temperature 1.")
+    from hrm_align.evaluation.best_of import Ranker
+    from hrm_align.models.loading import default_device
+    from hrm_align.models.reward_loading import Scorer
+
+    scorer = Scorer.load(arguments.rank_by, device=arguments.device or default_device())
+    return Ranker(scorer, arguments.n, arguments.temperature, arguments.seed)
 
 
 def add_schema_options(parser: argparse.ArgumentParser) -> None:

@@ -37,6 +37,7 @@ from hrm_align.data.packing import IGNORED, PaddedCollator
 from hrm_align.export.hub import FinalPush
 from hrm_align.models.intervals import Intervals, visible_intervals
 from hrm_align.models.perturbation import prove
+from hrm_align.models.reward_loading import as_language_model
 from hrm_align.output import emit, results, results_only
 from hrm_align.progress import show_progress
 from hrm_align.rendering import Document, Layout, get_renderer
@@ -114,13 +115,13 @@ class DryRun(Run):
         if is_main:
             self._show_step(trainer, time.perf_counter() - start, steps)
 
-    def publish(self, max_new_tokens: int) -> None:
+    def publish(self, max_new_tokens: int = 0) -> None:
         """Print that nothing was written."""
         if PartialState().is_main_process:
             emit("This was a dry run: nothing was written. To start the run, leave out --dry_run.")
 
     def _show_rows(self, trainer: Any, model: Any, examples: Sequence[Example]) -> None:
-        tokenizer = trainer.processing_class
+        tokenizer, is_reward = trainer.processing_class, self.planned.KIND == "reward"
         render, console = get_renderer(tokenizer), Console(file=results())
         answers = [(e, answer) for e in examples for answer in (e.answer, e.rejected) if answer is not None]
         documents = [render.document(e.messages, answer, e.condition) for e, answer in answers]
@@ -142,7 +143,7 @@ class DryRun(Run):
         emit(f"first batch: {rows} x {width} tokens, {learnt:,} of them with loss; the mask of its first row, "
              f"{math.ceil(width / CELLS)} tokens a cell (# all seen, + some, . none):")  # fmt: skip
         emit(draw_mask(seen))
-        show_proof(prove(model, documents), console)
+        show_proof(prove(as_language_model(model) if is_reward else model, documents), console)
 
     def _show_estimate(self, config: Any, prompt_tokens: int) -> None:
         on_gpu = not self.planned.training.use_cpu

@@ -16,12 +16,14 @@ from rich.table import Table
 from hrm_align.commands.common import (
     CommandParser,
     add_adapter_option,
+    add_rank_options,
     add_schema_options,
     asked_in_turn,
     check_save,
     load,
     read_entries,
     read_examples,
+    read_ranker,
     read_schema_options,
 )
 from hrm_align.data.examples import REFERENCES, Example
@@ -71,6 +73,9 @@ def main(argv: Sequence[str]) -> None:
         help="apply a causal mask to the prompt, to measure the effect of the prefix mask",
     )
     parser.add_argument("--save", help="write every prompt, answer and grade to this new JSONL file")
+    add_rank_options(parser)
+    parser.add_argument("--temperature", type=float, default=1.0, help="temperature of the --n answers (default 1)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the --n answers (default 0)")
     add_adapter_option(parser)
     arguments = parser.parse_args(argv)
     entries = _complete(arguments)
@@ -93,6 +98,7 @@ def main(argv: Sequence[str]) -> None:
     pool = last_turns(read_examples(solved_examples, **schema)) if solved_examples else rows
     examples = few_shot(chosen, pool, arguments.few_shot)
     model, tokenizer = load(arguments)
+    ranker = read_ranker(arguments)
     results: dict[str, Evaluation] = {}
     for name in asked_in_turn(model):
         with causal_prompt(model) if arguments.causal_prompt else nullcontext():
@@ -105,6 +111,7 @@ def main(argv: Sequence[str]) -> None:
                 batch_size=arguments.batch_size,
                 match=arguments.match,
                 extract=arguments.save is not None,
+                ranker=ranker,
             )
     several = len(results) > 1
     if arguments.save:
@@ -117,6 +124,7 @@ def main(argv: Sequence[str]) -> None:
     if arguments.json:
         settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot")}
         settings["data"] = settings["data"] or join_names([entry["path"] for entry in entries])
+        settings |= {"n": arguments.n, "rank_by": arguments.rank_by} if arguments.rank_by else {}
         settings["mask"] = "causal" if arguments.causal_prompt else "prefix"
         reports = {
             name: result.to_dict() | _grade_fields(result, examples, schema_reward) for name, result in results.items()

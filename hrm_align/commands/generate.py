@@ -1,4 +1,4 @@
-"""`hrm-align generate --model M --prompt P`: generate one answer, with the prompt layout and mask of training."""
+"""`hrm-align generate --model M --prompt P`: generate one answer, or the best of several, with the layout and mask of training."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hrm_align.commands.common import CommandParser, add_adapter_option, asked_in_turn, load
+from hrm_align.commands.common import (
+    CommandParser,
+    add_adapter_option,
+    add_rank_options,
+    asked_in_turn,
+    load,
+    read_ranker,
+)
 from hrm_align.errors import UserError
+from hrm_align.evaluation.best_of import Candidate, Question
 from hrm_align.output import emit
-from hrm_align.rendering import DEFAULT_CONDITION, get_renderer, parse_condition
+from hrm_align.rendering import DEFAULT_CONDITION, Message, get_renderer, parse_condition
 from hrm_align.rollouts.local import generate
 
 
@@ -26,13 +34,16 @@ def main(argv: Sequence[str]) -> None:
         "--temperature", type=float, default=0.0, help="0 for greedy decoding, above 0 for sampling (default 0)"
     )
     parser.add_argument("--seed", type=int, help="seed of the sampling")
+    add_rank_options(parser)
     add_adapter_option(parser)
     arguments = parser.parse_args(argv)
     parse_condition(arguments.condition)
     model, tokenizer = load(arguments)
+    ranker = read_ranker(arguments)
     renderer = get_renderer(tokenizer)
-    system = [{"role": "system", "content": arguments.system}] if arguments.system else []
-    prompt = renderer.prompt([*system, {"role": "user", "content": arguments.prompt}], arguments.condition)
+    system = [Message("system", arguments.system)] if arguments.system else []
+    question = Question([*system, Message("user", arguments.prompt)], arguments.condition)
+    prompt = renderer.prompt(*question)
     room = model.config.max_position_embeddings - len(prompt)
     if room < 1:
         raise UserError(
@@ -42,6 +53,10 @@ def main(argv: Sequence[str]) -> None:
     limit = min(arguments.max_new_tokens, room)
     answers: dict[str, dict[str, Any]] = {}
     for name in asked_in_turn(model):
+        if ranker is not None:
+            (ranked,) = ranker.rank(model, tokenizer, [question], max_new_tokens=limit)
+            answers[name] = {**_to_dict(ranked[0]), "candidates": [_to_dict(candidate) for candidate in ranked]}
+            continue
         (ids,) = generate(model, [prompt], max_new_tokens=limit, temperature=arguments.temperature, seed=arguments.seed)
         reason = "stop" if ids[-1:] == [renderer.response_end_id] else "length"
         answers[name] = {"text": renderer.decode_response(ids), "token_ids": ids, "finish_reason": reason}
@@ -52,3 +67,8 @@ def main(argv: Sequence[str]) -> None:
         return
     for name, answer in answers.items():
         emit(f"{name}: {answer['text']}" if several else answer["text"])
+
+
+def _to_dict(candidate: Candidate) -> dict[str, Any]:
+    ids, text, finish_reason, score = candidate
+    return {"text": text, "token_ids": ids, "finish_reason": finish_reason, "score": score}

@@ -71,6 +71,7 @@ OPTIONS: Mapping[str, Bound] = {
     "max_length": Bound("8 or more", 8),
     "max_new_tokens": COUNT,
     "memory": POSITIVE,
+    "n": COUNT,
     "processes": COUNT,
     "prompt_tokens": COUNT,
     "rows": COUNT_OR_NONE,

@@ -102,7 +102,8 @@ def keys_of_files(reward: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the keys of a reward that name files; a rubric is the name of a file if it ends as one."""
     rubric = str(reward.get("rubric", ""))
     is_file = rubric.endswith((".md", ".txt")) and "\n" not in rubric
-    return REWARD_FILES if is_file else tuple(key for key in REWARD_FILES if key != "rubric")
+    keys = REWARD_FILES if is_file else tuple(key for key in REWARD_FILES if key != "rubric")
+    return (*keys, "model") if reward.get("name") == "reward_model" else keys
 
 
 def _locate_data(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:

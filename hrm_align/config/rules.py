@@ -236,7 +236,7 @@ def check_held_out(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> 
                 "eval_strategy",
                 f"is {settings['eval_strategy'].value}, and there are no held-out rows. Set eval_datasets or eval_fraction",
             )
-        if training.generation_eval_samples:
+        if getattr(training, "generation_eval_samples", 0):
             fail("generation_eval_samples", "needs held-out rows. Set eval_datasets or eval_fraction")
 
 
@@ -246,6 +246,7 @@ KINDS = {
     "dpo": "hrm_align.trainers.dpo_config",
     "kto": "hrm_align.trainers.kto_config",
     "grpo": "hrm_align.trainers.grpo_config",
+    "reward": "hrm_align.trainers.reward_config",
 }
 
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
+from hrm_align.evaluation.best_of import Question, Ranker
 from hrm_align.evaluation.grading import grade_answers
 from hrm_align.evaluation.scores import NO_GROUP, Score, label_group
 from hrm_align.rendering import Message, get_renderer, parse_condition
@@ -111,8 +112,9 @@ def evaluate(
     match: str = "exact",
     share: bool = False,
     extract: bool = False,
+    ranker: Ranker | None = None,
 ) -> Evaluation:
-    """Generate a greedy answer to every example and grade the answers.
+    """Generate a greedy answer to every example, or the best of several ones, and grade the answers.
 
     Args:
         model: an HRM-Text, with or without an adapter.
@@ -125,6 +127,7 @@ def evaluate(
         match: name of the grader, one of `hrm_align.rewards.base.match_names`.
         share: whether all processes of the run call this function; each of them then generates a part of the answers.
         extract: whether to add the part of the answer that the grader compared to each sample.
+        ranker: samples several answers and chooses one by its score; not with `share`.
 
     Raises:
         UserError: for an unknown condition or grader, a row that cannot be graded, or a prompt that leaves no room for
@@ -153,7 +156,12 @@ def evaluate(
     def grade() -> Evaluation:
         return graded(examples, answers, tokenizer, match, extract=extract)
 
-    answers = share_out(prompts, answer) if share else answer(prompts)
+    if ranker is not None:
+        asked = [Question(e.messages, e.condition if condition is None else condition) for e in examples]
+        ranked = ranker.rank(model, tokenizer, asked, max_new_tokens=max_new_tokens, batch_size=batch_size)
+        answers = [candidates[0].ids for candidates in ranked]
+    else:
+        answers = share_out(prompts, answer) if share else answer(prompts)
     return call_on_all(grade) if share else grade()
 
 

@@ -13,6 +13,8 @@ Wrappers of a forward, from the outermost to the innermost:
 | linear layers | PEFT's LoRA layers | peft | `merge_and_unload` |
 | attention | `per_document` and `varlen`, chosen by `attn_implementation` | attention, varlen | another `attn_implementation` |
 
+A reward model (`reward_model`) has a score head in place of the causal LM's output head: the first two rows do not apply to it.
+
 PEFT wraps the whole model outside of all of these, and calls the causal LM's forward. Hooks of `trainers.monitor` and
 of the preemption change nothing. tests/models/test_forward_wrappers.py compares every combination with the unwrapped
 model.

@@ -15,25 +15,29 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor
-from transformers import HrmTextForCausalLM
+from transformers import PreTrainedModel
 
 from hrm_align._version import __version__
 from hrm_align.errors import UserError
+from hrm_align.models.reward_model import SCORE
 
 RECORD = "hrm_adapter.json"
 _BASE = "hrm_align_base"  # attribute of a base model with an adapter
 _SAMPLED = 256  # hashed entries of each tensor
 
 
-def fingerprint(model: HrmTextForCausalLM) -> str | None:
+def fingerprint(model: PreTrainedModel) -> str | None:
     """Hash a base's weights to 16 hexadecimal digits, the same for float32 and bfloat16 of one checkpoint.
 
-    The hash covers evenly spaced entries of every tensor, and takes milliseconds. None for a quantised base.
+    The hash covers evenly spaced entries of every tensor, and takes milliseconds. None for a quantised base. The score head of a
+    reward model does not count, because its adapter holds the whole head.
     """
     if getattr(model, "is_quantized", False):
         return None
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
+        if name == f"{SCORE}.weight":
+            continue
         places = _sampled_places(tensor.numel()).to(tensor.device)
         entries = tensor.detach()[torch.unravel_index(places, tensor.shape)]
         digest.update(name.encode())
@@ -58,9 +62,10 @@ def _sampled_places(entries: int) -> Tensor:
     return torch.where(index < number // 2, step * index, from_end).long()
 
 
-def remember_base(model: HrmTextForCausalLM, name: str) -> None:
+def remember_base(model: PreTrainedModel, name: str) -> None:
     """Store a base's name, fingerprint and cycles on the model, before an adapter changes its modules."""
-    cycles = {"H_cycles": model.config.H_cycles, "L_cycles": model.config.L_cycles}
+    config: Any = model.config
+    cycles = {"H_cycles": config.H_cycles, "L_cycles": config.L_cycles}
     setattr(model, _BASE, {"base": name, "fingerprint": fingerprint(model), **cycles})
 
 
@@ -96,7 +101,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def check_base(model: HrmTextForCausalLM, folder: Path) -> None:
+def check_base(model: PreTrainedModel, folder: Path) -> None:
     """Check that an adapter was trained on this base.
 
     Args:

@@ -17,17 +17,18 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig, PeftModel, TaskType
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import HrmTextForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.errors import UserError, join_names
 from hrm_align.models.adapter_record import RECORD, check_base, read_record, remember_base
 from hrm_align.models.checkpoint_format import read_header
 from hrm_align.models.layers import layer_kind, linear_layers
 from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.models.reward_model import HrmTextForSequenceClassification
 from hrm_align.models.sharding import fill
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -169,7 +170,7 @@ def fill_adapter(model: PeftModel, folder: Path) -> None:
         fill(tensor, saved[name])
 
 
-def load_adapters(model: HrmTextForCausalLM, base: str, adapters: Mapping[str, Adapter]) -> PeftModel:
+def load_adapters(model: PreTrainedModel, base: str, adapters: Mapping[str, Adapter]) -> PeftModel:
     """Load adapters onto one base; the first is active (`PeftModel.set_adapter` activates another).
 
     Args:
@@ -182,6 +183,7 @@ def load_adapters(model: HrmTextForCausalLM, base: str, adapters: Mapping[str, A
     """
     remember_base(model, base)
     for adapter in adapters.values():
+        _check_task(adapter, isinstance(model, HrmTextForSequenceClassification))
         check_base(model, adapter.folder)
     layers = linear_layers(model, ["all"])
     adapted: PeftModel | None = None
@@ -205,6 +207,18 @@ def load_adapters(model: HrmTextForCausalLM, base: str, adapters: Mapping[str, A
     assert adapted is not None, "at least one adapter"
     adapted.set_adapter(next(iter(adapters)))
     return adapted.eval()
+
+
+def _check_task(adapter: Adapter, scores: bool) -> None:
+    """Check that an adapter of a reward model goes onto a reward model, and any other adapter onto a language model."""
+    if (adapter.config.get("task_type") == TaskType.SEQ_CLS) == scores:
+        return
+    if scores:
+        raise UserError(f"{adapter.folder} is not the adapter of a reward model. Train one with `hrm-align reward`.")
+    raise UserError(
+        f"{adapter.folder} is the adapter of a reward model, which scores answers and cannot write them. Name the adapter of a "
+        "language model."
+    )
 
 
 def _check_targets(adapter: Adapter, layers: Sequence[str], base: str) -> None:

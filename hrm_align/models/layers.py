@@ -4,7 +4,7 @@
     high, low   the H stack (slow), the L stack (fast)
     attention   gate, query, key, value and output projections of both stacks
     mlp         gate, up and down projections of both stacks
-    head        the output embedding
+    head        the output embedding; of a reward model the score head
     all         `stacks` and `head`
     low.mlp     the layers that are in both presets
 
@@ -22,6 +22,7 @@ from torch import nn
 from transformers import HrmTextConfig
 
 from hrm_align.errors import UserError
+from hrm_align.models.reward_model import SCORE
 
 _STACK = re.compile(r"(?:^|\.)([HL])_module\.layers\.\d+\.(self_attn|mlp)\.")
 HEAD = "lm_head"
@@ -40,10 +41,13 @@ PRESETS = tuple(_PRESETS)
 
 
 def layer_kind(name: str) -> str | None:
-    """Return the kind of a layer or parameter by its name: `H.mlp`, `L.self_attn`, ..., or `lm_head`; None for others."""
+    """Return the kind of a layer or parameter by its name: `H.mlp`, `L.self_attn`, ..., or `lm_head`; None for others.
+
+    The score head of a reward model is of the kind `lm_head`.
+    """
     if match := _STACK.search(name):
         return f"{match[1]}.{match[2]}"
-    return HEAD if HEAD in name.split(".") else None
+    return HEAD if {HEAD, SCORE} & {*name.split(".")} else None
 
 
 def summarize_layers(names: Iterable[str]) -> str:

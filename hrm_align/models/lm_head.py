@@ -124,6 +124,7 @@ def head_layer(model: Any) -> nn.Module:
 
 def expose_adapted_head(model: Any) -> None:
     """Make an adapter of the head visible to trainers with a fused head; a model without one is unchanged."""
-    if isinstance(model, PeftModel) and type(head := model.get_output_embeddings()) is not nn.Linear:
+    head = model.get_output_embeddings() if isinstance(model, PeftModel) else None  # None for a reward model
+    if head is not None and type(head) is not nn.Linear:
         view, base = AdaptedHead(head), cast(Any, model.get_base_model())
         base.get_output_embeddings = lambda: view

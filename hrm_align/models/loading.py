@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -21,15 +21,16 @@ from transformers import (
     BitsAndBytesConfig,
     HrmTextConfig,
     HrmTextForCausalLM,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 from transformers.activations import ACT2FN
 
-from hrm_align.errors import UserError, join_names
+from hrm_align.errors import UserError
 from hrm_align.models.attention import PER_DOCUMENT
 from hrm_align.models.checkpoint_format import Stored
 from hrm_align.models.recurrence import from_l_bp_cycles, official, to_l_bp_cycles
-from hrm_align.models.weight_files import first_dtype, from_pretrained, locate_weights
+from hrm_align.models.weight_files import check_whole, first_dtype, from_pretrained, locate_weights
 from hrm_align.rendering import PAD, current_template, get_renderer
 
 logger = logging.getLogger(__name__)
@@ -273,9 +274,33 @@ def load_model(
     Raises:
         UserError: for a missing, foreign or incomplete checkpoint, or an unknown dtype.
     """
+    config = load_config(name, revision)
+    return load_as(HrmTextForCausalLM, name, config, dtype, attn_implementation, device, revision, quantization)[0]
+
+
+def load_as(
+    model_class: type[Any],
+    name: str,
+    config: HrmTextConfig,
+    dtype: str = "float32",
+    attn_implementation: str | None = None,
+    device: str | torch.device | None = None,
+    revision: str | None = None,
+    quantization: BitsAndBytesConfig | None = None,
+    may_lack: Collection[str] = (),
+) -> tuple[Any, set[str]]:
+    """Load a checkpoint as a model of a class; the other arguments and errors are those of `load_model`.
+
+    Args:
+        model_class: the causal LM or the reward model.
+        config: config of the checkpoint, from `load_config`.
+        may_lack: names of tensors that the checkpoint may lack.
+
+    Returns:
+        The model, and those of `may_lack` that the checkpoint lacks.
+    """
     if dtype not in (*DTYPES, AUTO):
         raise UserError(f"unknown dtype {dtype!r}. Use one of {', '.join(DTYPES)}, or {AUTO} for the checkpoint's own.")
-    config = load_config(name, revision)
     if attn_implementation in (None, AUTO):
         runs_on = torch.device(device) if device is not None else default_device()
         attn_implementation = PER_DOCUMENT if runs_on.type == "cpu" else "sdpa"
@@ -285,6 +310,7 @@ def load_model(
         except UserError:  # a damaged file: Transformers raises below, and `_explain_errors` explains the error
             stored = {}
         model, report = from_pretrained(
+            model_class,
             resolve(name),
             revision or "main",
             stored,
@@ -292,10 +318,10 @@ def load_model(
             # Loaded in this dtype instead of cast later: `.to(bfloat16)` would round the rotary frequencies too.
             dtype=_saved_dtype(config, stored) if dtype == AUTO else DTYPES[dtype],
             attn_implementation=attn_implementation,
-            ignore_mismatched_sizes=True,  # reported by `_check_whole`
+            ignore_mismatched_sizes=True,  # reported by `check_whole`
             **({"quantization_config": quantization} if quantization else {}),
         )
-    _check_whole(name, report)
+    lacks = check_whole(name, report, may_lack)
     model.model.z_L_init.requires_grad_(False)
     if not model.model.z_L_init.any():
         logger.warning(
@@ -304,8 +330,8 @@ def load_model(
             name,
         )
     if device is not None:
-        model.to(torch.device(device))  # type: ignore[arg-type]  # wrapped by Transformers without its types
-    return model
+        model.to(torch.device(device))
+    return model, lacks
 
 
 def _saved_dtype(config: HrmTextConfig, stored: dict[str, Stored]) -> torch.dtype:
@@ -314,41 +340,6 @@ def _saved_dtype(config: HrmTextConfig, stored: dict[str, Stored]) -> torch.dtyp
         if isinstance(candidate, torch.dtype) and candidate in DTYPES.values():
             return candidate
     return torch.float32
-
-
-def _check_whole(name: str, report: dict[str, Any]) -> None:
-    """Raise UserError unless the weights are those that the config describes."""
-    if wrong := sorted(report["mismatched_keys"]):
-        weight, stored, described = wrong[0]
-        raise UserError(
-            f"{name}: the weights do not fit the config: {weight} is {_product(stored)} in the file and {_product(described)} by "
-            f"config.json ({len(wrong)} such weights). Correct {_find_wrong_size(wrong)} in config.json, or copy the folder again."
-        )
-    missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
-    if missing or unexpected:
-        listed = join_names(missing + unexpected)
-        raise UserError(
-            f"{name}: the weights do not fit the config ({len(missing)} missing, {len(unexpected)} unexpected: {listed}). Copy "
-            "the weights again, or correct num_layers_per_stack and num_hidden_layers in config.json."
-        )
-
-
-def _find_wrong_size(mismatched: Sequence[tuple[str, Sequence[int], Sequence[int]]]) -> str:
-    """Return the keys of the config that give such weights another shape than they have."""
-    tables = [
-        (stored, described)
-        for name, stored, described in mismatched
-        if name.endswith(("embed_tokens.weight", "lm_head.weight"))
-    ]
-    if any(stored[-1] != described[-1] for stored, described in tables):
-        return "hidden_size"
-    if tables:
-        return "vocab_size"
-    return "intermediate_size" if all(".mlp." in name for name, *_ in mismatched) else "num_attention_heads or head_dim"
-
-
-def _product(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))
 
 
 def load_model_and_tokenizer(
@@ -371,14 +362,23 @@ def load_model_and_tokenizer(
     # A revision belongs to the model's repository, and not to that of another tokenizer.
     tokenizer = load_tokenizer(tokenizer_name or name, None if tokenizer_name else kwargs.get("revision"))
     model = load_model(name, **kwargs)
-    renderer = get_renderer(tokenizer)
-    if len(tokenizer) > model.config.vocab_size:
+    store_control_tokens(model, tokenizer, tokenizer_name or name)
+    return model, tokenizer
+
+
+def store_control_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, name: str) -> None:
+    """Set the ids of a tokenizer's end, pad and other control tokens in a model's configs.
+
+    Raises:
+        UserError: if the tokenizer, which `name` names, has more tokens than the model.
+    """
+    renderer, config = get_renderer(tokenizer), cast(HrmTextConfig, model.config)
+    if len(tokenizer) > config.vocab_size:
         raise UserError(
-            f"the tokenizer of {tokenizer_name or name} has {len(tokenizer)} tokens and the model "
-            f"{model.config.vocab_size}, so they do not belong together. Use the tokenizer that was published with the model."
+            f"the tokenizer of {name} has {len(tokenizer)} tokens and the model {config.vocab_size}, so they do not belong "
+            "together. Use the tokenizer that was published with the model."
         )
-    renderer.layout.store(model.config)
-    for settings in (model.config, model.generation_config):
+    renderer.layout.store(config)
+    for settings in filter(None, (config, getattr(model, "generation_config", None))):
         settings.eos_token_id = renderer.response_end_id
         settings.pad_token_id = renderer.pad_id
-    return model, tokenizer

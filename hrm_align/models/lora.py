@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from hrm_align.errors import UserError
 from hrm_align.models.adapter_record import remember_base
 from hrm_align.models.layers import HEAD, applications, linear_layers
 from hrm_align.models.loading import DTYPES, check_context, load_model_and_tokenizer
+from hrm_align.models.reward_model import SCORE, HrmTextForSequenceClassification
 from hrm_align.models.stock_generation import warn_about_files
 from hrm_align.progress import stage
 from hrm_align.rendering import get_renderer
@@ -48,18 +49,20 @@ def quantization(args: ModelArguments) -> BitsAndBytesConfig | None:
             "GPU, or leave both settings out; a base in --dtype bfloat16 takes 2.4 GB."
         )
     if args.load_in_8bit:
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=[HEAD])
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=[HEAD, SCORE])
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
-        llm_int8_skip_modules=[HEAD],
+        llm_int8_skip_modules=[HEAD, SCORE],
     )
 
 
-def lora_config(model: HrmTextForCausalLM, args: LoraArguments, tokens: Sequence[int] = ()) -> LoraConfig:
-    """Build PEFT's config from a recipe's adapter settings.
+def lora_config(
+    model: HrmTextForCausalLM | HrmTextForSequenceClassification, args: LoraArguments, tokens: Sequence[int] = ()
+) -> LoraConfig:
+    """Build PEFT's config from a recipe's adapter settings. The score head of a reward model is trained and saved whole.
 
     Args:
         model: the base.
@@ -70,6 +73,12 @@ def lora_config(model: HrmTextForCausalLM, args: LoraArguments, tokens: Sequence
         UserError: for an unknown module, or settings that exclude each other.
     """
     layers = linear_layers(model, args.lora_target_modules)
+    scores = isinstance(model, HrmTextForSequenceClassification)
+    if SCORE in layers:
+        raise UserError(
+            "the score head of a reward model is trained whole, beside the adapter. Leave `head` and `all` out of "
+            "lora_target_modules."
+        )
     _check_rank(model, layers, args.lora_r)
     alpha = float(args.lora_r if args.lora_alpha is None else args.lora_alpha)
     if args.use_dora and HEAD in layers:
@@ -79,11 +88,13 @@ def lora_config(model: HrmTextForCausalLM, args: LoraArguments, tokens: Sequence
             "trainable_tokens and an adapter of the head exclude each other. Leave trainable_tokens out, or `head` and `all` "
             "out of lora_target_modules."
         )
+    tables = ("embed_tokens",) if scores else ("embed_tokens", HEAD)
     pattern = {}
     if args.lora_scaling == LoraArguments.PER_APPLICATION:
         pattern = {re.escape(name): alpha / applications(name, model.config) for name in layers}
     return LoraConfig(
-        task_type=TaskType.CAUSAL_LM,
+        task_type=TaskType.SEQ_CLS if scores else TaskType.CAUSAL_LM,
+        modules_to_save=[SCORE] if scores else None,
         r=args.lora_r,
         lora_alpha=alpha,  # type: ignore[arg-type]  # PEFT only divides alpha, so a float works
         alpha_pattern=pattern,
@@ -92,7 +103,7 @@ def lora_config(model: HrmTextForCausalLM, args: LoraArguments, tokens: Sequence
         use_rslora=args.use_rslora,
         use_dora=args.use_dora,
         init_lora_weights=True if args.init_lora_weights == "true" else args.init_lora_weights,  # type: ignore[arg-type]
-        trainable_token_indices={"embed_tokens": [*tokens], HEAD: [*tokens]} if tokens else None,
+        trainable_token_indices=dict.fromkeys(tables, [*tokens]) if tokens else None,
     )
 
 
@@ -108,7 +119,10 @@ def _check_rank(model: nn.Module, layers: Sequence[str], rank: int) -> None:
 
 
 def add_adapter(
-    model: HrmTextForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str, args: LoraArguments
+    model: HrmTextForCausalLM | HrmTextForSequenceClassification,
+    tokenizer: PreTrainedTokenizerFast,
+    name: str,
+    args: LoraArguments,
 ) -> PeftModel:
     """Freeze the base and add a new adapter.
 
@@ -158,7 +172,10 @@ def _token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
 
 
 def load_trainable(
-    args: ModelArguments, lora: LoraArguments, max_length: int | None = None
+    args: ModelArguments,
+    lora: LoraArguments,
+    max_length: int | None = None,
+    load: Callable[..., tuple[Any, PreTrainedTokenizerFast]] = load_model_and_tokenizer,
 ) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerFast]:
     """Load the model to train, with a new adapter if `use_peft` is set, and its tokenizer.
 
@@ -166,13 +183,14 @@ def load_trainable(
         args: the recipe's model settings.
         lora: the recipe's adapter settings.
         max_length: longest document, in tokens.
+        load: loads model and tokenizer; `load_reward_model_and_tokenizer` for a reward model.
 
     Raises:
         UserError: as in `load_model` and `add_adapter`, or if `max_length` exceeds the model's positions.
     """
     name = str(args.model_name_or_path)
     with stage(f"loading the model {name}"):
-        model, tokenizer = load_model_and_tokenizer(
+        model, tokenizer = load(
             name,
             tokenizer_name=args.tokenizer_name_or_path,
             dtype=args.dtype,

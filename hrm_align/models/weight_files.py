@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from hrm_align.models.checkpoint_format import (
     stored_tensors,
     write_safetensors,
 )
+from hrm_align.models.reward_model import SCORE, HrmTextForSequenceClassification
 from hrm_align.models.sharding import fill, local_part
 
 SHARD = "5GB"  # default of the largest size of a file
@@ -86,14 +87,15 @@ def locate_weights(name: str, revision: str | None) -> dict[str, Stored]:
 
 
 def from_pretrained(
-    name: str, revision: str, stored: dict[str, Stored], **kwargs: Any
-) -> tuple[HrmTextForCausalLM, dict[str, Any]]:
+    model_class: type[Any], name: str, revision: str, stored: dict[str, Stored], **kwargs: Any
+) -> tuple[Any, dict[str, Any]]:
     """Load a model as Transformers' `from_pretrained` does, without holding a second copy of the weights.
 
     Weights whose dtype does not change stay mapped from the file. Other weights are read and cast one tensor at a time, because
     Transformers would map these, too, and the mapped pages would stay in memory beside the cast weights.
 
     Args:
+        model_class: class of the model.
         name: folder or Hub id.
         revision: branch, tag or commit of a Hub id.
         stored: the stored tensors, as `locate_weights` returns them.
@@ -104,23 +106,76 @@ def from_pretrained(
     """
     keeps_dtype = all(DTYPES.get(tensor.dtype) == kwargs["dtype"] for tensor in stored.values())
     if keeps_dtype or "quantization_config" in kwargs:
-        loaded: Any = HrmTextForCausalLM.from_pretrained(name, revision=revision, output_loading_info=True, **kwargs)
+        loaded: Any = model_class.from_pretrained(name, revision=revision, output_loading_info=True, **kwargs)
         return loaded
     unread: Any = {key: Unread(tensor, kwargs["dtype"]) for key, tensor in stored.items()}
-    model, report = cast(
-        Any, HrmTextForCausalLM.from_pretrained(None, state_dict=unread, output_loading_info=True, **kwargs)
-    )
+    model, report = model_class.from_pretrained(None, state_dict=unread, output_loading_info=True, **kwargs)
     model.name_or_path = model.config.name_or_path = name
-    with suppress(OSError):  # without a generation_config.json, the one derived from the config stays
-        model.generation_config = GenerationConfig.from_pretrained(name, revision=revision)
+    if model.can_generate():
+        with suppress(OSError):  # without a generation_config.json, the one derived from the config stays
+            model.generation_config = GenerationConfig.from_pretrained(name, revision=revision)
     return model, report
+
+
+def check_whole(name: str, report: dict[str, Any], may_lack: Collection[str] = ()) -> set[str]:
+    """Check that the weights are those that the config describes.
+
+    Args:
+        name: folder or Hub id.
+        report: report of `from_pretrained`.
+        may_lack: names of tensors that the checkpoint may lack.
+
+    Returns:
+        Those of `may_lack` that it lacks.
+
+    Raises:
+        UserError: for missing, unexpected or misshapen tensors.
+    """
+    if wrong := sorted(report["mismatched_keys"]):
+        weight, stored, described = wrong[0]
+        raise UserError(
+            f"{name}: the weights do not fit the config: {weight} is {_product(stored)} in the file and {_product(described)} by "
+            f"config.json ({len(wrong)} such weights). Correct {_find_wrong_size(wrong)} in config.json, or copy the folder again."
+        )
+    lacks = {*report["missing_keys"]} & {*may_lack}
+    missing, unexpected = sorted({*report["missing_keys"]} - lacks), sorted(report["unexpected_keys"])
+    if f"{SCORE}.weight" in unexpected:
+        raise UserError(
+            f"{name} is a reward model, which scores answers and cannot write them. Name a language model; in a recipe, a reward "
+            f"model stands in rewards: [{{name: reward_model, model: {name}}}]."
+        )
+    if missing or unexpected:
+        listed = join_names(missing + unexpected)
+        raise UserError(
+            f"{name}: the weights do not fit the config ({len(missing)} missing, {len(unexpected)} unexpected: {listed}). Copy "
+            "the weights again, or correct num_layers_per_stack and num_hidden_layers in config.json."
+        )
+    return lacks
+
+
+def _find_wrong_size(mismatched: Sequence[tuple[str, Sequence[int], Sequence[int]]]) -> str:
+    """Return the keys of the config that give such weights another shape than they have."""
+    tables = [
+        (stored, described)
+        for name, stored, described in mismatched
+        if name.endswith(("embed_tokens.weight", "lm_head.weight"))
+    ]
+    if any(stored[-1] != described[-1] for stored, described in tables):
+        return "hidden_size"
+    if tables:
+        return "vocab_size"
+    return "intermediate_size" if all(".mlp." in name for name, *_ in mismatched) else "num_attention_heads or head_dim"
+
+
+def _product(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:
     """Copy a checkpoint's weights into the tensors of an existing model, keeping their dtype and device.
 
     Args:
-        model: an HrmTextForCausalLM with allocated weights, sharded or not; every process reads its own slices.
+        model: a causal LM or reward model with allocated weights, sharded or not; every process reads its own slices.
         folder: a saved checkpoint, with Transformers' fused names or the names of the modules.
 
     Raises:
@@ -182,7 +237,7 @@ def is_plain(model: nn.Module) -> bool:
     """Return whether `save_weights` can write a model: unquantised, untied weights of one known dtype, none offloaded."""
     dtypes = {weight.dtype for weight in model.state_dict().values()}
     return (
-        isinstance(model, HrmTextForCausalLM)
+        isinstance(model, HrmTextForCausalLM | HrmTextForSequenceClassification)
         and not model.config.tie_word_embeddings
         and not getattr(model, "is_quantized", False)
         and not hasattr(model, "hf_device_map")
@@ -195,7 +250,7 @@ def save_weights(weights: Mapping[str, Tensor], file: Path) -> None:
     """Write a model's weights in the fused format of stock `save_pretrained`, without fusing them in memory first.
 
     Args:
-        weights: `state_dict()` of an HrmTextForCausalLM without tied weights; unsharded tensors.
+        weights: `state_dict()` of a causal LM without tied weights, or of a reward model; unsharded tensors.
         file: path of the file to write.
     """
     with file.open("wb") as opened:

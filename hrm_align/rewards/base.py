@@ -198,6 +198,7 @@ GRADERS = {
     "format": "hrm_align.rewards.text_rewards:Format",
     "length": "hrm_align.rewards.text_rewards:Length",
     "judge": "hrm_align.rewards.judge_rewards:Judge",
+    "reward_model": "hrm_align.rewards.model_rewards:RewardModel",
 }
 
 
@@ -238,8 +239,8 @@ def match_fault(name: str) -> str | None:
     if name in match_names():
         return None
     usable = f"use one of {', '.join(match_names())}"
-    if name == "judge":
-        return f"is {name!r}, whose scores depend on a server and have no correct value: {usable}"
+    if name in ("judge", "reward_model"):
+        return f"is {name!r}, whose scores depend on a model and have no correct value: {usable}"
     if name in GRADERS:
         return f"is {name!r}, which checks the form of an answer and not whether the answer is correct: {usable}"
     return f"is {name!r}, which is not a grader: {suggest_name(str(name), match_names())}{usable}"

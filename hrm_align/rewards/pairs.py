@@ -1,8 +1,11 @@
-"""Preflight of a judge: pairs of answers whose order is known, graded one at a time, and the share in the right order.
+"""Preflight of a judge or a reward model: pairs of answers whose order is known, and the share in the right order.
 
 A row gives a pair by `grading`: {"better": "Berlin.", "worse": "Bonn, I guess."}. Any other row with a reference gives the pair of
 its reference and the reference of another row; if all rows have the same reference, the worse one is its corrupted copy. A
 changed letter would be no clear difference for a judge of free text, an answer to another question is.
+
+A reward model prefers what its own pairs preferred, which need not be what a corrupted reference lacks. So it must order the pairs
+that rows state; if no row states one, the share of references that it ranks above their corrupted copies is reported, and no more.
 """
 
 from __future__ import annotations
@@ -24,6 +27,38 @@ BATCH_PAIRS = 32  # pairs that are graded together, within one deadline of the j
 LEAST_GRADED = 0.5  # share of the pairs that must be graded, or the judge is not usable
 
 
+class PairKind(NamedTuple):
+    """How a kind of reward is checked on pairs.
+
+    Args:
+        noun: what the reward is, in errors.
+        corrupts: whether the worse answer of a row without a pair is its corrupted reference.
+        if_wrong: what to do about too many pairs in the wrong order.
+        if_ungraded: what to do about too many pairs without a score.
+    """
+
+    noun: str
+    corrupts: bool
+    if_wrong: str
+    if_ungraded: str
+
+
+KINDS = {  # by name of the reward
+    "judge": PairKind(
+        "judge",
+        False,
+        "Make the rubric more definite, set `explain`, use a stronger model, correct the pairs, or lower min_right.",
+        "Correct the judge's settings or its server.",
+    ),
+    "reward_model": PairKind(
+        "reward model",
+        True,
+        "Use a reward model that was trained on pairs like these, correct the pairs, or lower min_right.",
+        "Shorten the prompts, or set dtype: float32.",
+    ),
+}
+
+
 class Pair(NamedTuple):
     """Two answers to the prompt of a row, the first of which is better."""
 
@@ -34,9 +69,10 @@ class Pair(NamedTuple):
 
 @dataclass
 class PairReport:
-    """What a judge made of the pairs.
+    """What a judge or a reward model made of the pairs.
 
     Args:
+        kind: name of the reward, a key of `KINDS`.
         min_right: share of the graded pairs that must be in the right order.
         pairs: number of pairs.
         from_rows: number of these pairs that rows state in `grading`; the others are made of references.
@@ -45,10 +81,11 @@ class PairReport:
         share: `right` over the graded pairs; None without any.
         interval: 95 % Wilson interval of `share`.
         first_wrong: the first pair in the wrong order or tied.
-        first_fault: the first failure of the judge.
-        usage: what the judge used, by name.
+        first_fault: the first failure of the reward.
+        usage: what a judge used, by name.
     """
 
+    kind: str
     min_right: float
     pairs: int = 0
     from_rows: int = 0
@@ -62,53 +99,62 @@ class PairReport:
     first_fault: str = ""
     usage: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def _kind(self) -> PairKind:
+        return KINDS[self.kind]
+
     def describe(self) -> str:
         """Return the report as a sentence."""
         if not self.pairs:
-            return "no row has a reference, or grading.better and grading.worse, so the judge was not checked on pairs"
+            return f"no row has a reference, or grading.better and grading.worse, so the {self._kind.noun} was not checked on pairs"
         share = ""
         if self.share is not None and self.interval is not None:
             low, high = self.interval
             share = f" ({self.share:.1%}, 95 % interval {low:.1%} to {high:.1%})"
         made = self.pairs - self.from_rows
-        note = f"; in {made:,} pairs the worse answer is the reference of another row" if made else ""
+        worse = "the corrupted reference" if self._kind.corrupts else "the reference of another row"
+        note = f"; in {made:,} pairs the worse answer is {worse}" if made else ""
         return (
             f"{self.right:,} of {self.pairs - self.ungraded:,} pairs in the right order{share}, {self.ties:,} ties, "
             f"{self.ungraded:,} pairs not graded{note}"
         )
 
     def require(self, name: str) -> None:
-        """Check that the judge grades pairs, and puts enough of them in the right order.
+        """Check that the reward grades pairs, and puts enough of them in the right order.
 
         Raises:
             UserError: if it does not.
         """
         if self.pairs and self.pairs - self.ungraded < LEAST_GRADED * self.pairs:
             raise UserError(
-                f"the judge {name} graded both answers in only {self.pairs - self.ungraded:,} of {self.pairs:,} pairs of "
-                f"the preflight; the first failure: {self.first_fault}. Correct the judge's settings or its server."
+                f"the {self._kind.noun} {name} graded both answers in only {self.pairs - self.ungraded:,} of {self.pairs:,} pairs "
+                f"of the preflight; the first failure: {self.first_fault}. {self._kind.if_ungraded}"
             )
-        if self.share is not None and self.share < self.min_right:
+        is_required = not self._kind.corrupts or self.from_rows > 0
+        if is_required and self.share is not None and self.share < self.min_right:
             raise UserError(
-                f"the judge {name} put {self.right:,} of {self.right + self.ties + self.wrong:,} pairs in the right order "
+                f"the {self._kind.noun} {name} put {self.right:,} of {self.right + self.ties + self.wrong:,} pairs in the right order "
                 f"({self.share:.1%}), and min_right is {self.min_right:.1%}; the first that is not: {self.first_wrong}. "
-                "Make the rubric more definite, set `explain`, use a stronger model, correct the pairs, or lower min_right."
+                f"{self._kind.if_wrong}"
             )
 
 
-def check_pairs(suite: RewardSuite, name: str, min_right: float, examples: Sequence[Example]) -> PairReport:
-    """Let a judge score the pairs of the rows.
+def check_pairs(
+    suite: RewardSuite, name: str, min_right: float, examples: Sequence[Example], kind: str = "judge"
+) -> PairReport:
+    """Let a judge or a reward model score the pairs of the rows.
 
     Args:
         suite: the rewards.
-        name: name of the judge in the suite.
+        name: name of the reward in the suite.
         min_right: share of the graded pairs that must be in the right order.
         examples: the rows.
+        kind: name of the reward, a key of `KINDS`.
 
     Raises:
         UserError: if the pair of a row is not valid.
     """
-    report, pairs = PairReport(min_right), [*build_pairs(examples)]
+    report, pairs = PairReport(kind, min_right), [*build_pairs(examples, KINDS[kind].corrupts)]
     report.pairs, report.from_rows = len(pairs), sum("better" in pair.example.grading for pair in pairs)
     for start in range(0, len(pairs), BATCH_PAIRS):
         batch = pairs[start : start + BATCH_PAIRS]
@@ -126,12 +172,21 @@ def check_pairs(suite: RewardSuite, name: str, min_right: float, examples: Seque
     return report
 
 
-def build_pairs(examples: Sequence[Example]) -> Iterator[Pair]:
-    """Yield a pair for each row that has one. Raises UserError for a row whose `better` or `worse` is not valid."""
+def build_pairs(examples: Sequence[Example], corrupts: bool = False) -> Iterator[Pair]:
+    """Yield a pair for each row that has one.
+
+    Args:
+        examples: the rows.
+        corrupts: whether pairs are made of references and their corrupted copies, and only if no row states a pair.
+
+    Raises:
+        UserError: for a row whose `better` or `worse` is not valid.
+    """
     references = [
         *{_plain(example.reference): example.reference for example in examples if example.reference.strip()}.values()
     ]
     place = {_plain(text): index for index, text in enumerate(references)}
+    makes = not corrupts or not any("better" in example.grading for example in examples)
     for example in examples:
         better, worse = example.grading.get("better"), example.grading.get("worse")
         if better is not None or worse is not None:
@@ -141,7 +196,11 @@ def build_pairs(examples: Sequence[Example]) -> Iterator[Pair]:
                     "or leave both out."
                 )
             yield Pair(example, better, worse)
-        elif example.reference.strip():
+        elif not makes or not example.reference.strip():
+            continue
+        elif corrupts:
+            yield Pair(example, example.reference, corrupt_text(example.reference))
+        else:
             other = references[(place[_plain(example.reference)] + 1) % len(references)]
             yield Pair(example, example.reference, other if len(references) > 1 else corrupt_text(other))
 

@@ -55,7 +55,7 @@ def preflight(
         indices = sorted(random.Random(seed).sample(range(len(selected)), limit))
         selected = [selected[index] for index in indices]
     check = _Preflight(suite)
-    judges = {suite.names[index]: suite.specs[index] for index in suite.batch_seconds}
+    judges = {suite.names[index]: suite.specs[index] for index in suite.checked_on_pairs}
     if len(judges) == len(suite.names):
         return _with_pairs(check.finish(), suite, judges, selected)
     with counting("checking rewards", len(selected), "rows") as checking:
@@ -71,10 +71,10 @@ def preflight(
 def _with_pairs(
     report: PreflightReport, suite: RewardSuite, judges: dict[str, RewardSpec], examples: Sequence[Example]
 ) -> PreflightReport:
-    """Add to a report what the judges make of the pairs of the rows."""
+    """Add to a report what the judges and reward models make of the pairs of the rows."""
     for name, spec in judges.items():
         min_right = getattr(create_grader(spec.name, spec.options), "min_right", 0.0)
-        report.pairs[name] = check_pairs(suite, name, min_right, examples)
+        report.pairs[name] = check_pairs(suite, name, min_right, examples, spec.name)
     return report
 
 
@@ -118,8 +118,8 @@ class _Preflight:
         self._verifiable = {
             spec.label: grader for spec in suite.specs if (grader := _verifiable_grader(spec)) is not None
         }
-        # Judges are checked on pairs instead (`hrm_align.rewards.pairs`).
-        self._names = [name for index, name in enumerate(suite.names) if index not in suite.batch_seconds]
+        # Judges and reward models are checked on pairs instead (`hrm_align.rewards.pairs`).
+        self._names = [name for index, name in enumerate(suite.names) if index not in suite.checked_on_pairs]
         self._report = PreflightReport(rewards={name: RewardReport(name in self._verifiable) for name in self._names})
         self._forms = FormCheck()
         self._totals: dict[str, float] = defaultdict(float)

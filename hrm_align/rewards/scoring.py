@@ -31,6 +31,7 @@ KINDS = {
     "refused": "the judge's server refused the request: key, model, address, or a prompt that is too long",
     "no_verdict": "the judge's reply was not a score in its scale",
     "over_budget": "the budget of the judge is spent, so it is not asked any more",
+    "too_long": "prompt and answer are longer than the positions of the reward model",
     "skipped": "not started, or stopped, because the deadline of all rewards had passed",
 }
 
@@ -66,7 +67,7 @@ class Scores:
         doubts: if requested, name of the reward -> index of a row -> kind and sentence of a doubt about its reference.
         extracted: if requested, name of each built-in reward -> the text that was graded in each completion, for
             display; None where nothing was extracted or the extraction failed.
-        unanswered: name of each judge -> indices of the rows without a verdict, if other rows have one.
+        unanswered: name of each judge and reward model -> indices of the rows without a verdict, if other rows have one.
         usage: name of each judge -> what the call used, by name: requests, tokens, cost.
         seconds: wall-clock time of the call.
         loading_seconds: part of `seconds` in which a new worker loaded its rewards; the deadline does not include this part.

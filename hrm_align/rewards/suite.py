@@ -11,6 +11,9 @@ A judge (`hrm_align.rewards.base.BatchGrader`) has a worker process and a deadli
 A row without a verdict gets None, and if other rows of the call have one, the row has no total: the sum of its other
 rewards could not be compared with theirs.
 
+A reward model (`hrm_align.rewards.model_rewards`) scores all rows in this process, on its accelerator; no deadline applies. What
+holds for rows without a verdict of a judge holds for answers that are too long for the model.
+
 A user-defined reward is a function in a file, similar to a reward function of TRL. Each argument is a list with one
 entry for each completion. The function receives the columns that its parameters name, or all columns with `**columns`:
 
@@ -34,7 +37,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.base import RewardSpec
+from hrm_align.rewards.base import BatchGrades, RewardSpec
+from hrm_align.rewards.model_rewards import create_model_rewards
 from hrm_align.rewards.scoring import KINDS, Fault, Scores
 from hrm_align.rewards.worker_groups import batch_limit, build_worker_groups
 from hrm_align.rewards.workers import Reply, Request, StartError, WorkerPool
@@ -83,8 +87,11 @@ class RewardSuite:
         self.row_seconds = min(row_seconds, OWN_ROW_SHARE * deadline)
         self._check(workers)
         self.batch_seconds = {index: seconds for index, spec in enumerate(specs) if (seconds := batch_limit(spec))}
+        self._models = create_model_rewards(self.specs)
         path = None if folder is None else os.path.abspath(folder)
-        self._worker_groups, self._locations = build_worker_groups(self.specs, workers, self.batch_seconds, path)
+        self._worker_groups, self._locations = build_worker_groups(
+            self.specs, workers, self.batch_seconds, self._models, path
+        )
         try:
             self._pool = WorkerPool(self._worker_groups)
         except StartError as error:
@@ -137,14 +144,21 @@ class RewardSuite:
         call = _Call(self, rows, scores, doubt)
         if rows:
             selected = [index for index, name in enumerate(self.names) if only is None or name in only]
-            requests = call.build_requests(selected)
+            requests = call.build_requests(index for index in selected if index not in self._models)
             scores.loading_seconds = self._pool.run(requests, self.deadline, call.handle_reply)
+            for index in self._models.keys() & {*selected} if not doubt else ():
+                call.store_grades(index, self._models[index].grade_examples(completions, examples))
         for group, loss in self._pool.idle_losses:
             detail = f"between two calls: {loss.detail}"
             scores.faults.append(Fault(self._reward_names(group)[0], loss.kind, None, detail))
         self._pool.idle_losses.clear()
         scores.seconds = time.monotonic() - start
         return scores
+
+    @property
+    def checked_on_pairs(self) -> list[int]:
+        """Indices of the rewards without a correct value, judges and reward models: the preflight checks them on pairs."""
+        return [index for index in range(len(self.specs)) if index in self.batch_seconds or index in self._models]
 
     def locate_reward(self, index: int) -> tuple[int, int]:
         """Return the worker group of a reward, and the index of the reward in that group."""
@@ -264,6 +278,18 @@ class _Call:
                 self._scores.faults.append(Fault(name, kind, None, detail))
             else:
                 self._add_fault(index, kind, int(row), detail)
+        self._note_unanswered(name)
+
+    def store_grades(self, index: int, grades: BatchGrades) -> None:
+        """Store the values and faults of a reward that has graded all rows in this process."""
+        name = self._suite.names[index]
+        self._scores.values[name] = list(grades.values)
+        for row, (kind, detail) in grades.faults.items():
+            self._add_fault(index, kind, row, detail)
+        self._note_unanswered(name)
+
+    def _note_unanswered(self, name: str) -> None:
+        """Remember the rows without a value, if other rows have one."""
         values = self._scores.values[name]
         if any(value is not None for value in values):
             self._scores.unanswered[name] = {row for row, value in enumerate(values) if value is None}

@@ -32,24 +32,28 @@ def batch_limit(spec: RewardSpec) -> float | None:
 
 
 def build_worker_groups(
-    specs: Sequence[RewardSpec], workers: int, batches: Collection[int], folder: str | None
+    specs: Sequence[RewardSpec], workers: int, batches: Collection[int], here: Collection[int], folder: str | None
 ) -> tuple[list[WorkerGroup], list[tuple[int, int]]]:
-    """Build one worker group for all built-in rewards that grade row by row, and one for each other reward.
+    """Build one worker group for all built-in rewards that grade row by row, and one for each other reward in workers.
 
     Args:
         specs: the rewards.
         workers: number of workers of the first group.
         batches: indices of the rewards that grade all rows at once.
+        here: indices of the rewards that run in this process, not in workers.
         folder: folder of the run, for these rewards.
 
     Returns:
-        The groups; and for each reward its location: the index of its group, and its index in that group.
+        The groups; and for each reward its location: the index of its group, and its index in that group (-1 for `here`).
     """
-    shared = [spec for index, spec in enumerate(specs) if spec.file is None and index not in batches]
+    alone = {*batches, *here}
+    shared = [spec for index, spec in enumerate(specs) if spec.file is None and index not in alone]
     groups = [WorkerGroup({"rewards": [(spec.name, dict(spec.options)) for spec in shared]}, workers)] if shared else []
     locations, used = [], 0
     for index, spec in enumerate(specs):
-        if index in batches:
+        if index in here:
+            locations.append((-1, -1))
+        elif index in batches:
             start: dict[str, Any] = {"rewards": [(spec.name, dict(spec.options))], "folder": folder}
             locations.append((len(groups), 0))
             groups.append(WorkerGroup(start, own_deadline=True))

@@ -32,6 +32,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hrm_align.models.recurrence import get_backbone
+from hrm_align.models.reward_model import SCORE
 from hrm_align.models.sharding import call_inside_forward, is_sharded, local_part
 from hrm_align.trainers.alarms import Alarms
 from hrm_align.trainers.step_means import sum_over_processes
@@ -39,7 +40,7 @@ from hrm_align.trainers.step_means import sum_over_processes
 logger = logging.getLogger(__name__)
 
 HEALTH_FILE = "health.safetensors"
-_GROUPS = {"H_module": "h", "L_module": "l", "embed_tokens": "embedding", "lm_head": "head"}
+_GROUPS = {"H_module": "h", "L_module": "l", "embed_tokens": "embedding", "lm_head": "head", SCORE: "head"}
 _SAMPLED = 4096  # weights sampled from each tensor for the update ratio
 _NO_GRADIENT = 1e-6  # a gradient norm that rounding alone can give, such as that of a rollout without advantages
 # Sums over the response tokens of a step: name of the metric -> names of its numerator and its denominator.

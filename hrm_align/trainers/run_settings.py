@@ -33,7 +33,7 @@ SAME: Mapping[str, tuple[str, ...]] = {
     "the resumed run would continue with another loss": (
         "loss_type", "loss_weights", "desirable_weight", "undesirable_weight", "label_smoothing", "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting",
         "discopop_tau", "label_smoothing_factor", "label_names", "assistant_only_loss", "completion_only_loss",
-        "average_tokens_across_devices", "router_aux_loss_coef",
+        "average_tokens_across_devices", "router_aux_loss_coef", "center_rewards_coefficient",
         "algorithm", "beta", "epsilon", "epsilon_high", "delta", "scale_rewards", "num_iterations", "importance_sampling_level",
         "mask_truncated_completions", "off_policy_mask_threshold", "top_entropy_quantile", "use_bias_correction_kl",
         "entropy_coef", "entropy_coef_delta", "entropy_coef_max", "entropy_coef_min", "entropy_target", "use_adaptive_entropy",

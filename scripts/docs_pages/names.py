@@ -62,6 +62,9 @@ UPSTREAM = {
     "a rollout.",
     "eval_loss": "Fine-tuning: mean over all response tokens of the held-out rows; also `eval_entropy` and "
     "`eval_mean_token_accuracy`.",
+    "accuracy": "Reward models: share of the pairs whose chosen answer has the higher score; also `eval_accuracy`.",
+    "margin": "Reward models: mean score of the chosen answers minus that of the rejected ones; also `eval_margin`.",
+    "mean_reward": "Reward models: mean score of both answers; also `min_reward` and `max_reward`.",
     "grad_norm": "Norm of all gradients before clipping.",
     "learning_rate": "Rate of the step.",
     "entropy": "Mean entropy of the predicted distributions over response tokens, nats a token.",
@@ -96,7 +99,10 @@ _OWN_PLAIN = {
     "resumed_from": "In a line of its own: the checkpoint where the run was resumed; `null` where a killed run starts again from "
     "the beginning.",
     "changed": "In the line of `resumed_from`: a sentence for each setting that differs from the resumed run's and may differ.",
-    "eval_n": "Number of generated answers behind the scores of an evaluation.",
+    "eval_n": "Number of generated answers behind the scores of an evaluation; of a reward model the number of pairs.",
+    "eval_accuracy_low": "Reward models: lower end of the 95 % Wilson interval of `eval_accuracy`; also `eval_accuracy_high`.",
+    "eval_calibration_error": "Reward models: expected calibration error of sigmoid(margin), in bins of equal width "
+    "(`run/calibration.json`).",
     "eval_unfinished": "Share of generated answers without an end token.",
     "eval_reward": "Reinforcement learning: mean reward of greedy completions to held-out prompts (`generation_eval_samples`).",
     "eval_reward_std": "Reinforcement learning: standard deviation of the rewards of these completions; `runs compare` takes the "
@@ -324,6 +330,11 @@ RUN_FILES = (
     ("run/preempted.json", "after SIGTERM", "The checkpoint that was saved, and where; removed by the next start."),
     ("run/guard.json", "with `guard_datasets`", "Scores of the guard sets before and after training."),
     ("run/preflight.json", "`grpo`", "The preflight report of the rewards."),
+    (
+        "run/calibration.json",
+        "`reward` with evaluations",
+        "Of the last evaluation: accuracy with its interval, calibration error, and the pairs by the probability that the model gives.",
+    ),
     (
         "run/judge.sqlite",
         "with the reward `judge`",

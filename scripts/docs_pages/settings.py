@@ -21,6 +21,7 @@ from hrm_align.rewards.base import SPEC_KEYS
 from hrm_align.trainers.dpo_config import DPOArguments
 from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.kto_config import KTOArguments
+from hrm_align.trainers.reward_config import RewardModelArguments
 from hrm_align.trainers.sft_config import SFTArguments
 
 EVERY = ""  # settings of every recipe; otherwise the kind of recipe
@@ -32,6 +33,7 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("Fine-tuning", SFTArguments, "sft"),
     ("Preferences between pairs", DPOArguments, "dpo"),
     ("Labelled answers", KTOArguments, "kto"),
+    ("Reward models", RewardModelArguments, "reward"),
     ("Rewards", RewardArguments, "grpo"),
     ("Reinforcement learning", GRPOArguments, "grpo"),
 )
