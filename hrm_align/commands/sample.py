@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -71,30 +71,34 @@ def main(argv: Sequence[str]) -> None:
     chunks = split_chunks(examples, arguments.n)
     own = range(shard, len(chunks), shards)
     is_launched = shards > 1 and arguments.shard is None
-    with ExitStack() as stack:
-        suite = None
-        if specs:
-            suite = stack.enter_context(RewardSuite(specs, deadline=DEADLINE_SECONDS, row_seconds=ROW_SECONDS))
-            if arguments.match and not output.exists():
-                check_references(suite.names[0], suite, [example for number in own for example in chunks[number]])
-        if is_launched and arguments.device is None:
-            arguments.device = own_device()
-        model, tokenizer = load(arguments)
-        sampling = {"n": arguments.n, "seed": arguments.seed, "batch_size": arguments.batch_size}
-        drawer = Drawer(model, tokenizer, suite, decoding, context=context, **sampling)
-        settings = describe_settings(arguments, model, examples, specs, selection, context)
-        file = ChunkedFile(output, settings, len(chunks))
-        card = file.open()
-        if card is None:
-            draw_chunks(drawer, chunks, file, own, selection)
-        if is_launched and not is_main():
-            return
-        if card is None:
-            if is_launched:
-                file.wait()
-            made = {"model": str(arguments.model), "data": data, "device": str(model.device)}
-            card = file.finish(lambda parts: describe_rows(parts, arguments.n, made))
+    if is_launched and arguments.device is None:
+        arguments.device = own_device()
+    model, tokenizer = load(arguments)
+    settings = describe_settings(arguments, model, examples, specs, selection, context)
+    file = ChunkedFile(output, settings, len(chunks))
+    card = file.check()
+    if card is None:
+        with _start_graders(specs) as suite:
+            sampling = {"n": arguments.n, "seed": arguments.seed, "batch_size": arguments.batch_size}
+            drawer = Drawer(model, tokenizer, suite, decoding, context=context, **sampling)
+            left = file.missing(own)
+            if suite is not None and arguments.match:
+                check_references(arguments.match, suite, [example for number in left for example in chunks[number]])
+            file.begin()
+            draw_chunks(drawer, chunks, file, left, selection)
+    if is_launched and not is_main():
+        return
+    if card is None:
+        if is_launched:
+            file.wait()
+        made = {"model": str(arguments.model), "data": data, "device": str(model.device)}
+        card = file.finish(lambda parts: describe_rows(parts, arguments.n, made))
     report(card, file, as_json=arguments.json)
+
+
+def _start_graders(specs: Sequence[RewardSpec]) -> AbstractContextManager[RewardSuite | None]:
+    """Start the workers that grade; there are none without rewards."""
+    return RewardSuite(specs, deadline=DEADLINE_SECONDS, row_seconds=ROW_SECONDS) if specs else nullcontext()
 
 
 def split_chunks(examples: Sequence[Example], n: int) -> list[Sequence[Example]]:
@@ -107,19 +111,18 @@ def draw_chunks(
     drawer: Drawer,
     chunks: Sequence[Sequence[Example]],
     file: ChunkedFile,
-    own: Sequence[int],
+    left: Sequence[int],
     selection: Selection,
 ) -> None:
-    """Draw, grade and write those of this process's chunks that are not there.
+    """Draw, grade and write chunks.
 
     Args:
         drawer: draws the answers.
         chunks: the prompts of all chunks.
         file: where chunks are written.
-        own: numbers of this process's chunks.
+        left: numbers of the chunks to draw.
         selection: which answers become rows.
     """
-    left = file.missing(own)
     total = sum(len(chunks[number]) for number in left) * drawer.n
     with counting("drawing answers", total, "answers") as drawn, _saved_chunks(file):
         for number in left:

@@ -44,32 +44,41 @@ class ChunkedFile:
         self.folder = output.with_name(f"{output.name}.parts")
         self.card = card_path(output)
 
-    def open(self) -> dict[str, Any] | None:
-        """Make the folder of the chunks, or continue in the one that is there.
+    def check(self) -> dict[str, Any] | None:
+        """Compare what is on disk with the settings; nothing is written.
 
         Returns:
-            The card if the file is complete, and was made with the same settings; else None.
+            The card if the file is complete; None if chunks are to be made.
 
         Raises:
             UserError: if the file exists and was made otherwise, or if chunks were made with other settings.
-            RunError: if the folder cannot be written.
         """
         if self.output.exists() and (card := self._read_card()) is not None:
             self._compare(card["settings"], f"{self.output} exists and was made with other settings")
-            shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)  # left by a kill after the card was written
             return card
         if self.output.exists() and self.missing(range(self.chunks)):
             raise UserError(
                 f"the file of --output, {self.output}, already exists and is not overwritten. Name a new file, or move it away."
             )
+        if (self.folder / SETTINGS).exists():
+            saved = _read_settings(self.folder / SETTINGS)
+            self._compare(saved, f"{self.folder} was begun with other settings", ", or remove that folder")
+        return None
+
+    def begin(self) -> None:
+        """Make the folder of the chunks and record the settings, unless another process has done that since `check`.
+
+        Raises:
+            UserError: if the other process has other settings.
+            RunError: if the folder cannot be written.
+        """
         with self._writing(self.folder):
             self.folder.mkdir(exist_ok=True)
             path = self.folder / SETTINGS
             if not path.exists():
                 self._publish(path, lambda file: file.write(json_text(self.settings).encode()))
-            saved = _read_settings(path)
-        self._compare(saved, f"{self.folder} was begun with other settings", ", or remove that folder")
-        return None
+        self.check()
 
     def missing(self, numbers: Iterable[int]) -> list[int]:
         """Return those of the chunks that are not on disk, or are damaged."""

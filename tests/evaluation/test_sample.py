@@ -23,18 +23,12 @@ from tests.trainers.recipe_runs import write_rows
 N = 6
 # A condition, a group, grading data and a system text, which rows must keep. The tiny base solves some of these sums.
 ROWS = [
-    {
-        "prompt": f"{a} plus {b}?",
-        "response": str(a + b),
-        "group": f"sums {b}",
-        "grading": {"digits": 2},
-        "condition": "noisy",
-    }
-    for a in range(11, 17)
+    {"prompt": f"{a} plus {b}?", "response": str(a + b), "group": f"sums {b}", "grading": {"digits": 2}}
+    for a in range(11, 14)
     for b in (5, 8, 23)
 ]
-ROWS[4]["system"] = "Only the number."
-OPTIONS = ("--model", "tiny", "--match", "exact", "--n", N, "--max_new_tokens", 8, "--temperature", "1.5")
+ROWS[4] |= {"system": "Only the number.", "condition": "noisy"}
+OPTIONS = ("--model", "tiny", "--match", "exact", "--n", N, "--max_new_tokens", 6, "--temperature", "1.2")
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +38,8 @@ def data(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch):
-    """Four prompts a chunk, so that 18 prompts make five."""
-    monkeypatch.setattr("hrm_align.commands.sample.CHUNK_ANSWERS", 4 * N)
+    """Two prompts a chunk, so that 9 prompts make five."""
+    monkeypatch.setattr("hrm_align.commands.sample.CHUNK_ANSWERS", 2 * N)
 
 
 def sample(capsys, data, output, *flags) -> dict:
@@ -65,7 +59,7 @@ def everything(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("all")
     words = ["sample", "--data", data, *OPTIONS, "--keep", "all", "--output", folder / "all.jsonl"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hrm_align.commands.sample.CHUNK_ANSWERS", 4 * N)
+        patch.setattr("hrm_align.commands.sample.CHUNK_ANSWERS", 2 * N)
         dispatch([str(word) for word in words])
     answers = defaultdict(list)
     for row in read(folder / "all.jsonl"):
@@ -89,7 +83,8 @@ def test_correct_answers_become_rows_that_every_command_reads(capsys, data, ever
     for row, example in zip(rows, examples, strict=True):
         original = originals[row["source"]]
         assert example.reference == original["response"], "what the grader accepts, exactly"
-        assert (example.group, example.condition, example.grading) == (original["group"], "noisy", {"digits": 2})
+        assert (example.group, example.grading) == (original["group"], {"digits": 2})
+        assert example.condition == original.get("condition", "direct")
         system = ["Only the number."] if "system" in original else []
         assert [message.content for message in example.messages] == [*system, original["prompt"]]
     assert card["rows"] == card["answers_used"] == card["correct"] == len(rows) > 10
@@ -101,16 +96,16 @@ def test_correct_answers_become_rows_that_every_command_reads(capsys, data, ever
 def test_the_card_counts_every_answer_and_every_prompt(capsys, data, everything, tmp_path):
     _, answers = everything
     card = sample(capsys, data, tmp_path / "rows.jsonl", "--distinct", "--max_per_prompt", 2)
-    assert card["prompts"] == 18 and card["answers"] == 18 * N
+    assert card["prompts"] == 9 and card["answers"] == 9 * N
     assert card["answers_used"] + sum(card["dropped"].values()) == card["answers"]
     assert card["prompts_with_rows"] + sum(card["prompts_without_rows"].values()) == card["prompts"]
     correct = {source: sum(score == 1 for _, score in group) for source, group in answers.items()}
     solved = sum(count > 0 for count in correct.values())
-    assert card["prompts_without_rows"] == {"no_correct_answer": 18 - solved}
-    assert card["solved"] == {"score": solved / 18, "interval": pytest.approx(wilson_interval(solved, 18)), "n": 18}
-    shares = [correct.get(f"{data}:{number}", 0) / N for number in range(1, 19)]
-    mean = sum(shares) / 18
-    spread = 1.959964 * (sum((share - mean) ** 2 for share in shares) / 17 / 18) ** 0.5
+    assert card["prompts_without_rows"] == {"no_correct_answer": 9 - solved}
+    assert card["solved"] == {"score": solved / 9, "interval": pytest.approx(wilson_interval(solved, 9)), "n": 9}
+    shares = [correct.get(f"{data}:{number}", 0) / N for number in range(1, 10)]
+    mean = sum(shares) / 9
+    spread = 1.959964 * (sum((share - mean) ** 2 for share in shares) / 8 / 9) ** 0.5
     assert card["pass@1"]["score"] == pytest.approx(mean) == pytest.approx(card["mean_reward"])
     assert card["pass@1"]["interval"] == pytest.approx([mean - spread, mean + spread])
     assert card["output"] == {
@@ -118,30 +113,46 @@ def test_the_card_counts_every_answer_and_every_prompt(capsys, data, everything,
         "rows": card["rows"],
         "sha256": sha256((tmp_path / "rows.jsonl").read_bytes()).hexdigest(),
     }
-    assert card["settings"]["temperature"] == 1.5 and "weights" in card["settings"]["model"]
+    assert card["settings"]["temperature"] == 1.2 and "weights" in card["settings"]["model"]
 
 
-def test_best_distinct_and_limits_select_what_they_say(capsys, data, everything, tmp_path):
-    _, answers = everything
+def answered(monkeypatch, *texts) -> None:
+    """Let the model answer every prompt with these texts, in turn, instead of drawing."""
+    renderer = get_renderer(load_model_and_tokenizer("tiny")[1])
+    drawn_instead(monkeypatch, [Completion(renderer.response(text), finish="stop") for text in texts])
 
-    def rows(*flags) -> list[tuple[str, str]]:
-        sample(capsys, data, tmp_path / "rows.jsonl", *flags)
-        made = [(row["source"], row["messages"][-1]["content"]) for row in read(tmp_path / "rows.jsonl")]
-        for path in tmp_path.iterdir():
-            path.unlink()
-        return made
 
-    first = {source: max(group, key=lambda answer: answer[1]) for source, group in answers.items()}
-    assert rows("--keep", "best") == [(source, text) for source, (text, _) in first.items()]
-    assert rows("--keep", "best", "--min_reward", 1) == [
-        (source, text) for source, (text, score) in first.items() if score == 1
-    ]
-    unlike = {source: [*dict.fromkeys(text for text, _ in group)] for source, group in answers.items()}
-    assert rows("--keep", "all", "--distinct", "--max_per_prompt", 3) == [
-        (source, text) for source, texts in unlike.items() for text in texts[:3]
-    ]
-    two = {source: [text for text, score in group if score == 1][:2] for source, group in answers.items()}
-    assert rows("--max_per_prompt", 2) == [(source, text) for source, texts in two.items() for text in texts]
+def drawn_instead(monkeypatch, completions) -> None:
+    """Draw these completions, in turn, instead of the model's."""
+    monkeypatch.setattr(
+        drawing, "sample", lambda engine, prompts, *_, **__: (completions * len(prompts))[: len(prompts)]
+    )
+
+
+def made(capsys, data, folder, *flags) -> tuple[dict, list[dict]]:
+    """The card and the rows of a run of its own on the first prompts: 11 plus 5, 8 and 23."""
+    output = folder / f"{len([*folder.iterdir()])}.jsonl"
+    return sample(capsys, data, output, "--limit", 3, *flags), read(output)
+
+
+def test_best_distinct_and_limits_select_what_they_say(capsys, monkeypatch, data, tmp_path):
+    answered(monkeypatch, "16", "100", "16", "a", "19", "100")
+
+    def texts(*flags) -> list[list[str]]:
+        card, rows = made(capsys, data, tmp_path, *flags)
+        assert card["answers_used"] + sum(card["dropped"].values()) == card["answers"] == 18
+        by_prompt = {row["source"].rpartition(":")[2]: [] for row in rows}
+        for row in rows:
+            by_prompt[row["source"].rpartition(":")[2]].append(row["messages"][-1]["content"])
+        return [by_prompt.get(number, []) for number in "123"]
+
+    assert texts() == [["16", "16"], ["19"], []]
+    assert texts("--distinct") == [["16"], ["19"], []]
+    assert texts("--keep", "best") == [["16"], ["19"], ["16"]], "the first drawn among equals"
+    assert texts("--keep", "best", "--min_reward", 1) == [["16"], ["19"], []]
+    assert texts("--keep", "best", "--max_per_prompt", 2, "--distinct") == [["16", "100"], ["19", "16"], ["16", "100"]]
+    assert texts("--keep", "all", "--max_per_prompt", 3) == [["16", "100", "16"]] * 3
+    assert texts("--keep", "all", "--distinct") == [["16", "100", "a", "19"]] * 3
 
 
 def test_rewards_of_a_recipe_and_answers_without_a_grader(capsys, data, tmp_path):
@@ -161,45 +172,61 @@ def test_rewards_of_a_recipe_and_answers_without_a_grader(capsys, data, tmp_path
 # Pairs ----------------------------------------------------------------------------------------------------------------
 
 
-def test_pairs_are_preference_rows(capsys, data, everything, tmp_path):
-    _, answers = everything
-    card = sample(capsys, data, tmp_path / "pairs.jsonl", "--pairs")
-    rows = read(tmp_path / "pairs.jsonl")
-    expected = {}
-    for source, group in answers.items():
-        sides = [next((text for text, score in group if score == value), None) for value in (1, 0)]
-        if None not in sides:
-            expected[source] = sides
-    assert {row["source"]: [row[side][0]["content"] for side in ("chosen", "rejected")] for row in rows} == expected
-    for row in rows:
-        original = ROWS[int(row["source"].rpartition(":")[2]) - 1]
-        system = [{"role": "system", "content": original["system"]}] if "system" in original else []
-        assert row["prompt"] == [*system, {"role": "user", "content": original["prompt"]}]
-        assert [side[0]["role"] for side in (row["chosen"], row["rejected"])] == ["assistant", "assistant"]
-        assert (row["score_chosen"], row["score_rejected"], row["condition"]) == (1, 0, "noisy")
-        assert row["group"] == original["group"] and row["grading"] == {"digits": 2}
-    assert card["rows"] == len(rows) > 4 and card["answers_used"] == 2 * len(rows)
-    assert card["answers_used"] + sum(card["dropped"].values()) == card["answers"]
-    assert card["prompts_with_rows"] + sum(card["prompts_without_rows"].values()) == 18
-    assert {*card["prompts_without_rows"]} <= {"no_correct_answer", "all_correct"}
+def test_pairs_are_preference_rows(capsys, monkeypatch, data, tmp_path):
+    answered(monkeypatch, "a long wrong answer", "16", "17", "19", "16 16", "16")
+    card, rows = made(capsys, data, tmp_path, "--pairs")
+    sides = [[row[side] for side in ("chosen", "rejected")] for row in rows]
+    wrong = [{"role": "assistant", "content": "a long wrong answer"}]
+    assert sides == [[[{"role": "assistant", "content": text}], wrong] for text in ("16", "19")]
+    assert rows[0] == {
+        "prompt": [{"role": "user", "content": "11 plus 5?"}],
+        "chosen": [{"role": "assistant", "content": "16"}],
+        "rejected": wrong,
+        "condition": "direct",
+        "group": "sums 5",
+        "grading": {"digits": 2},
+        "score_chosen": 1.0,
+        "score_rejected": 0.0,
+        "source": f"{data}:1",
+    }
+    assert card["prompts_without_rows"] == {"no_correct_answer": 1} and card["dropped"] == {"not_paired": 14}
+    assert (card["answers_used"], card["pairs"]["rejected_longer"], card["pairs"]["chosen_longer"]) == (4, 2, 0)
+    matched, rows = made(capsys, data, tmp_path, "--pairs", "--match_lengths")
+    assert [row["rejected"][0]["content"] for row in rows] == ["17", "16"], "as long as 16 and 19"
+    assert (matched["pairs"]["rejected_longer"], matched["pairs"]["chosen_longer"]) == (0, 0)
+    _, rows = made(capsys, data, tmp_path, "--pairs", "--max_per_prompt", 2)
+    assert [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in rows[:2]] == [
+        ("16", "a long wrong answer"),
+        ("16", "17"),
+    ]
+    assert len(rows) == 3, "each answer is in one pair, and 19 is drawn once"
 
 
-def test_matched_lengths_are_as_close_as_they_can_be(capsys, data, everything, tmp_path):
-    _, answers = everything
-    tokens = lambda text: len(get_renderer(load_model_and_tokenizer("tiny")[1]).plain(text))  # noqa: E731
-    card = sample(capsys, data, tmp_path / "pairs.jsonl", "--pairs", "--match_lengths")
-    other = sample(capsys, data, tmp_path / "other.jsonl", "--pairs")
-    gaps = []
-    for row in read(tmp_path / "pairs.jsonl"):
-        group = answers[row["source"]]
-        right, wrong = ([tokens(text) for text, score in group if score == value] for value in (1, 0))
-        gaps.append(abs(tokens(row["chosen"][0]["content"]) - tokens(row["rejected"][0]["content"])))
-        assert gaps[-1] == min(abs(a - b) for a in right for b in wrong)
-
-    def unlike(card) -> int:
-        return card["pairs"]["chosen_longer"] + card["pairs"]["rejected_longer"]
-
-    assert unlike(card) == sum(gap > 0 for gap in gaps) < unlike(other)
+def test_prompts_without_a_pair_are_counted_by_reason(capsys, monkeypatch, data, tmp_path):
+    """Of the answers 16 all are correct for one prompt and wrong for two; by their lengths the best are the shortest."""
+    answered(monkeypatch, "16")
+    words = ("sample", "--data", data, *OPTIONS, "--limit", 3, "--pairs", "--json")
+    reasons = {"right": {"all_correct": 1, "no_correct_answer": 2}, "best": {"all_correct": 1, "equal_rewards": 2}}
+    for keep, expected in reasons.items():
+        code, out, err = run(capsys, *words, "--keep", keep, "--output", tmp_path / f"{keep}.jsonl")
+        assert code == 1 and "no answer became a row" in err
+        assert json.loads(out)["prompts_without_rows"] == expected
+    answered(monkeypatch, "1", "11", "111", "1111", "11111", "111111")
+    shorter = [
+        *words[:3],
+        *OPTIONS[:2],
+        *OPTIONS[4:],
+        *words[-4:],
+        "--rewards",
+        "{name: length, soft: 1, hard: 6}",
+    ]
+    code, out, err = run(capsys, *shorter, "--keep", "best", "--output", tmp_path / "a.jsonl")
+    assert code == 0, err
+    assert {(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in read(tmp_path / "a.jsonl")} == {
+        ("1", "111111")
+    }
+    code, out, err = run(capsys, *shorter, "--keep", "best", "--min_score_gap", 9, "--output", tmp_path / "b.jsonl")
+    assert code == 1 and json.loads(out)["prompts_without_rows"] == {"below_limits": 3}
 
 
 # Killed and shared ----------------------------------------------------------------------------------------------------
@@ -244,7 +271,7 @@ def test_a_killed_run_continues_and_ends_with_the_same_file(capsys, monkeypatch,
     cut.write_bytes(cut.read_bytes()[:-5])
     drawn = counted_draws(monkeypatch)
     sample(capsys, data, output, "--keep", "all")
-    assert drawn == [4, 12, 16], "the cut chunk, and those that were not drawn"
+    assert drawn == [2, 6, 8], "the cut chunk, and those that were not drawn"
     assert output.read_bytes() == everything[0].read_bytes() and not parts.exists()
     card = sample(capsys, data, output, "--keep", "all")
     assert len(drawn) == 3 and card["complete"], "a finished run that is started again draws nothing"
@@ -264,7 +291,7 @@ def test_a_killed_run_between_the_file_and_its_card_is_finished(capsys, monkeypa
         assert run(capsys, "sample", "--data", data, *OPTIONS, "--output", output, "--keep", "all")[0] == 130
     assert output.exists() and not (tmp_path / "rows.card.json").exists()
     drawn = counted_draws(monkeypatch)
-    assert sample(capsys, data, output, "--keep", "all")["answers"] == 18 * N and not drawn
+    assert sample(capsys, data, output, "--keep", "all")["answers"] == 9 * N and not drawn
     assert output.read_bytes() == everything[0].read_bytes() and not (tmp_path / "rows.jsonl.parts").exists()
 
 
@@ -294,22 +321,20 @@ def begun(capsys, monkeypatch, data, tmp_path):
 
 CHANGES = {
     "seed": (("--seed", 1), "seed 0, now 1"),
-    "temperature": (("--temperature", "0.7"), "temperature 1.5, now 0.7"),
+    "temperature": (("--temperature", "0.7"), "temperature 1.2, now 0.7"),
     "several": (("--top_p", "0.9", "--keep", "best"), "keep right, now best; top_p 1.0, now 0.9"),
-    "fewer rows": (("--limit", 9), "data 18 rows"),
-    "another condition": (("--condition", "cot"), "data 18 rows"),
+    "fewer rows": (("--limit", 5), "data 9 rows"),
+    "another condition": (("--condition", "cot"), "data 9 rows"),
     "another grader": (("--match", "numeric"), "rewards ["),
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_changed_settings_are_refused_by_name(capsys, data, begun, change):
-    flags, named = CHANGES[change]
+def test_changed_settings_are_refused_by_name(capsys, data, begun):
     before = {path: path.read_bytes() for path in begun.parent.rglob("*") if path.is_file()}
-    words = ("sample", "--data", data, *OPTIONS, *flags, "--output", begun)
-    code, _, err = run(capsys, *words)
-    last = err[err.index("error: ") :]
-    assert code == 2 and f"{begun}.parts was begun with other settings: {named}" in last and "--output" in last
+    for flags, named in CHANGES.values():
+        code, _, err = run(capsys, "sample", "--data", data, *OPTIONS, *flags, "--output", begun)
+        last = err[err.index("error: ") :]
+        assert code == 2 and f"{begun}.parts was begun with other settings: {named}" in last and "--output" in last
     assert {path: path.read_bytes() for path in begun.parent.rglob("*") if path.is_file()} == before
 
 
@@ -346,19 +371,12 @@ def test_shares_of_the_prompts_make_the_same_file(capsys, monkeypatch, data, eve
         assert code == 0, err
         assert output.exists() == (number == 1)
         assert ("chunks are done" in out) == (way == "shards" and number > 1)
-        assert ("rows from 18 of 18 prompts" in " ".join(out.split())) == (number == 1)
-    assert sorted(drawn) == [0, 4, 8, 12, 16] and drawn[0] == 8, "each chunk once, by its own share"
+        assert ("rows from 9 of 9 prompts" in " ".join(out.split())) == (number == 1)
+    assert sorted(drawn) == [0, 2, 4, 6, 8] and drawn[0] == 4, "each chunk once, by its own share"
     assert output.read_bytes() == everything[0].read_bytes()
 
 
 # Answers that must not be learnt ---------------------------------------------------------------------------------------
-
-
-def drawn_instead(monkeypatch, completions) -> None:
-    """Draw these completions, in turn, instead of the model's."""
-    monkeypatch.setattr(
-        drawing, "sample", lambda engine, prompts, *_, **__: (completions * len(prompts))[: len(prompts)]
-    )
 
 
 def test_faulty_answers_are_dropped_and_counted_by_reason(capsys, monkeypatch, data, tmp_path):
@@ -412,16 +430,16 @@ def test_a_context_is_drawn_under_and_not_written(capsys, data, tmp_path):
     ]
     plain = [{**row, "condition": "direct"} for row in ROWS[5:8]]
     whole = [
-        {**row, "prompt": text, "system": "Be brief.", "condition": "cot"}
+        {**row, "prompt": text, "system": "Be brief.", "condition": "noisy"}
         for row, text in zip(plain, texts, strict=True)
     ]
     (tmp_path / "system.txt").write_text("Be brief.\n", encoding="utf-8")
     shown = write_rows(tmp_path / "examples.jsonl", ROWS[:3])
-    flags = ("--system_file", tmp_path / "system.txt", "--examples", shown, "--shots", 2, "--draw_condition", "cot")
+    flags = ("--system_file", tmp_path / "system.txt", "--examples", shown, "--shots", 2, "--draw_condition", "noisy")
     made = {}
     for name, rows, context in (("with", plain, flags), ("inside", whole, ()), ("without", plain, ())):
         source = write_rows(tmp_path / f"{name}_rows.jsonl", rows)
-        sample(capsys, source, tmp_path / f"{name}.jsonl", "--keep", "all", *context)
+        sample(capsys, source, tmp_path / f"{name}.jsonl", "--keep", "all", "--max_new_tokens", 12, *context)
         made[name] = read(tmp_path / f"{name}.jsonl")
     answers = {name: [row["messages"][-1]["content"] for row in rows] for name, rows in made.items()}
     assert answers["with"] == answers["inside"] != answers["without"]
