@@ -13,6 +13,7 @@ from hrm_align.data.dataset import load_examples
 from hrm_align.data.specs import DatasetSpec
 from hrm_align.evaluation import drawing
 from hrm_align.evaluation.chunk_files import ChunkedFile
+from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import get_renderer
 from hrm_align.rewards.pairs import wilson_interval
@@ -167,6 +168,42 @@ def test_rewards_of_a_recipe_and_answers_without_a_grader(capsys, data, tmp_path
     code, out, err = run(capsys, *words, "--keep", "all", "--output", tmp_path / "b.jsonl")
     assert code == 0 and "pass@1" not in json.loads(out), err
     assert all("score" not in row for row in read(tmp_path / "b.jsonl"))
+
+
+def test_a_conversation_is_answered_at_its_end_and_only_the_new_answer_is_learnt(capsys, monkeypatch, tmp_path):
+    answered(monkeypatch, "16", "17")
+    turns = [("user", "Hi."), ("assistant", "Hello."), ("user", "11 plus 5?"), ("assistant", "16")]
+    tools = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
+    row = {
+        "messages": [{"role": role, "content": text} for role, text in turns],
+        "tools": tools,
+        "condition": "synth,cot",
+    }
+    data = write_rows(tmp_path / "rows.jsonl", [row])
+    (original,) = last_turns(load_examples([DatasetSpec(str(data))])[0])
+    sample(capsys, data, tmp_path / "one.jsonl", "--keep", "best")
+    (example,), _ = load_examples([DatasetSpec(str(tmp_path / "one.jsonl"))])
+    assert (example.messages, example.answer, example.condition) == (original.messages, original.answer, "synth,cot")
+    assert json.dumps(tools) in example.messages[0].content and example.messages[2].content == "Hello."
+    sample(capsys, data, tmp_path / "pair.jsonl", "--pairs")
+    (pair,) = read(tmp_path / "pair.jsonl")
+    assert [message["content"] for message in pair["prompt"]] == [message.content for message in original.messages]
+    assert all({*message} == {"role", "content"} for message in pair["prompt"])
+    assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == ("16", "17")
+
+
+def test_an_answer_depends_on_its_row_and_not_on_the_batch(capsys, data, tmp_path):
+    """Equal prompts get other answers, also in the same place of another chunk; chunks and batches change none."""
+    rows = write_rows(tmp_path / "equal.jsonl", [ROWS[0]] * 4)
+    flags = ("--keep", "all", "--temperature", 2, "--max_new_tokens", 12)
+    made = []
+    for number, batch in enumerate((256, 3)):
+        sample(capsys, rows, tmp_path / f"{number}.jsonl", *flags, "--batch_size", batch)
+        made.append(read(tmp_path / f"{number}.jsonl"))
+    by_row = [
+        tuple(row["messages"][-1]["content"] for row in made[0] if row["source"] == f"{rows}:{n}") for n in range(1, 5)
+    ]
+    assert len({*by_row}) == 4 and made[0] == made[1]
 
 
 # Pairs ----------------------------------------------------------------------------------------------------------------
