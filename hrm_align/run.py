@@ -35,7 +35,7 @@ from hrm_align.config.arguments import DataArguments
 from hrm_align.config.parser import resolved
 from hrm_align.data.damage import describe_damage
 from hrm_align.data.dataset import load_examples
-from hrm_align.data.examples import Example, RunData, to_rows
+from hrm_align.data.examples import ANSWERS, Example, RunData, to_rows
 from hrm_align.data.specs import DatasetSpec
 from hrm_align.data.splits import count_overlap, drawn, split_by_content
 from hrm_align.data.stream_counts import Limits, to_record
@@ -96,11 +96,15 @@ class Run:
         metrics = MetricsFile(self.folder / "metrics.jsonl", self.resumed, self.changed)
         return [ClaimWatch(self.claim), metrics, self.preemption]
 
-    def read_data(self) -> RunData:
-        """Read the rows of the recipe. Raises UserError if rows or settings differ from those of the resumed run."""
+    def read_data(self, kind: str = ANSWERS) -> RunData:
+        """Read the rows of the recipe. Raises UserError if rows or settings differ from those of the resumed run.
+
+        Args:
+            kind: `answers`, `pairs` or `labels`, as in `load_examples`.
+        """
         training = self.recipe.training
         streaming = bool(getattr(training, "streaming", False))
-        data = read_data(self.recipe.data, training.seed, self.folder / "run", streaming, self.resumed)
+        data = read_data(self.recipe.data, training.seed, self.folder / "run", streaming, self.resumed, kind)
         with one_message():
             self.changed[:] = check_same_run(self.resumed, self.settings, data.counts, PartialState().num_processes)
         if PartialState().is_main_process:
@@ -215,7 +219,12 @@ class Run:
 
 
 def read_data(
-    data: DataArguments, seed: int, quarantine: Path | None, streaming: bool = False, resumed: Path | None = None
+    data: DataArguments,
+    seed: int,
+    quarantine: Path | None,
+    streaming: bool = False,
+    resumed: Path | None = None,
+    kind: str = ANSWERS,
 ) -> RunData:
     """Read and validate all rows of a recipe; split off the held-out rows.
 
@@ -225,13 +234,16 @@ def read_data(
         quarantine: folder for malformed rows; they are written to `quarantine_train.jsonl` and so on. None to write none.
         streaming: whether training rows are read while training runs: only the first ones are read here.
         resumed: checkpoint to resume from, whose place in streamed rows is used.
+        kind: kind of the rows, as in `load_examples`; guard sets have answers in any case.
 
     Raises:
-        UserError: see `load_examples`; and for more rows with damaged text than `max_damaged_fraction`.
+        UserError: see `load_examples`; for streamed preference rows; and for more rows with damaged text than `max_damaged_fraction`.
     """
     counts: dict[str, Any] = {}
+    if streaming and kind != ANSWERS:
+        raise UserError("streaming reads answers only, and not preference rows. Leave --streaming out.")
 
-    def load(specs: Sequence[DatasetSpec], name: str) -> Sequence[Example]:
+    def load(specs: Sequence[DatasetSpec], name: str, kind: str = kind) -> Sequence[Example]:
         examples, loaded = load_examples(
             specs,
             default_condition=data.condition,
@@ -239,6 +251,7 @@ def read_data(
             max_bad_fraction=data.max_bad_fraction,
             quarantine=None if quarantine is None else quarantine / f"quarantine_{name}.jsonl",
             on_disk=True,
+            kind=kind,
         )
         counts[name] = loaded.to_dict()
         for line in loaded.describe_unused():
@@ -275,7 +288,9 @@ def read_data(
         replay = drawn(load(data.replay_specs(), "replay"), data.replay_fraction, len(train), seed)
         train = train + replay if isinstance(train, Examples) and isinstance(replay, Examples) else [*train, *replay]
         counts["replay"]["share"] = data.replay_fraction
-    guard = {spec.path: load([spec], f"guard_{number}") for number, spec in enumerate(data.guard_specs(), start=1)}
+    guard = {
+        spec.path: load([spec], f"guard_{number}", ANSWERS) for number, spec in enumerate(data.guard_specs(), start=1)
+    }
     return RunData(train, held_out, guard, counts, stream)
 
 

@@ -186,14 +186,14 @@ def read_examples(path: str, condition: str | None = None, split: str | None = N
         path: file, directory or Hub id.
         condition: condition of rows that name none.
         split: split of a directory or Hub id.
-        options: `default_split`, as in `name_entry`; `max_bad_fraction`, as in `read_entries`; `columns`, `format` and
+        options: `default_split`, as in `name_entry`; `max_bad_fraction` and `kind`, as in `read_entries`; `columns`, `format` and
             `ignore_columns`, as in `DatasetSpec`.
 
     Raises:
         UserError: for more malformed rows than `max_bad_fraction`; the first ones are named.
     """
-    max_bad_fraction = options.pop("max_bad_fraction", 0.0)
-    return read_entries([name_entry(path, split, **options)], condition, max_bad_fraction)
+    max_bad_fraction, kind = options.pop("max_bad_fraction", 0.0), options.pop("kind", "answers")
+    return read_entries([name_entry(path, split, **options)], condition, max_bad_fraction, kind)
 
 
 def name_entry(path: str, split: str | None = None, default_split: str = "test", **schema: Any) -> dict[str, Any]:
@@ -212,7 +212,10 @@ def name_entry(path: str, split: str | None = None, default_split: str = "test",
 
 
 def read_entries(
-    entries: Sequence[Mapping[str, Any]], condition: str | None = None, max_bad_fraction: float = 0.0
+    entries: Sequence[Mapping[str, Any]],
+    condition: str | None = None,
+    max_bad_fraction: float = 0.0,
+    kind: str = "answers",
 ) -> list[Example]:
     """Read the rows of entries of `datasets`, and print on standard error which rows and columns are left out, and damaged text.
 
@@ -220,8 +223,9 @@ def read_entries(
         entries: mappings with the keys of `DatasetSpec`.
         condition: condition of rows that name none.
         max_bad_fraction: share of malformed rows that may be left out.
+        kind: kind of the examples, as in `load_examples`.
     """
-    examples, counts = read_counted(entries, condition, max_bad_fraction)
+    examples, counts = read_counted(entries, condition, max_bad_fraction, kind)
     print_warnings(describe_left_out(counts) + describe_damage(counts.damage, counts.rows_read))
     return examples
 
@@ -233,7 +237,10 @@ def print_warnings(lines: Sequence[str]) -> None:
 
 
 def read_counted(
-    entries: Sequence[Mapping[str, Any]], condition: str | None = None, max_bad_fraction: float = 0.0
+    entries: Sequence[Mapping[str, Any]],
+    condition: str | None = None,
+    max_bad_fraction: float = 0.0,
+    kind: str = "answers",
 ) -> tuple[list[Example], DataCounts]:
     """Read the rows of entries of `datasets` as `read_entries` does, with their counts; nothing is printed."""
     from hrm_align.data.dataset import load_examples
@@ -244,7 +251,7 @@ def read_counted(
         parse_condition(condition)
     default = DEFAULT_CONDITION if condition is None else condition
     specs = [DatasetSpec.from_dict(entry) for entry in entries]
-    examples, counts = load_examples(specs, default_condition=default, max_bad_fraction=max_bad_fraction)
+    examples, counts = load_examples(specs, default_condition=default, max_bad_fraction=max_bad_fraction, kind=kind)
     return [*examples], counts
 
 

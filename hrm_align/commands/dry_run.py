@@ -31,7 +31,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from hrm_align.commands.estimate import show as show_estimate
 from hrm_align.commands.inspect import show_proof, show_row
 from hrm_align.config.parser import resolved
-from hrm_align.data.examples import Example, RunData
+from hrm_align.data.examples import ANSWERS, Example, RunData
 from hrm_align.data.packing import PaddedCollator
 from hrm_align.estimates.rl import estimate_grpo
 from hrm_align.estimates.sft import estimate_sft
@@ -74,9 +74,9 @@ class DryRun(Run):
         """Callbacks for the trainer: none that writes."""
         return [self.preemption]
 
-    def read_data(self) -> RunData:
+    def read_data(self, kind: str = ANSWERS) -> RunData:
         """Read all rows of the recipe, and return a sample of them. Raises UserError as `Run.read_data` does."""
-        data = read_data(self.recipe.data, self.recipe.training.seed, None)
+        data = read_data(self.recipe.data, self.recipe.training.seed, None, kind=kind)
         self.rows.append(len(data.train))
         held_out = _sample(data.held_out, HELD_OUT)
         return RunData(_sample(data.train, SAMPLE), held_out, {}, data.counts)

@@ -24,7 +24,7 @@ from hrm_align.commands.common import (
     read_examples,
     read_schema_options,
 )
-from hrm_align.data.examples import Example
+from hrm_align.data.examples import REFERENCES, Example
 from hrm_align.errors import UserError, join_names
 from hrm_align.evaluation.evaluate import Evaluation, evaluate, few_shot, last_turns
 from hrm_align.evaluation.grading import grade_with
@@ -84,10 +84,10 @@ def main(argv: Sequence[str]) -> None:
     # Read the rows before the model, so that an error in them is reported at once.
     schema, solved_examples = read_schema_options(arguments), arguments.few_shot_data
     if arguments.data:
-        sets = [read_examples(arguments.data, arguments.condition, arguments.split, **schema)]
+        sets = [read_examples(arguments.data, arguments.condition, arguments.split, kind=REFERENCES, **schema)]
     else:
         allowed = schema["max_bad_fraction"]
-        sets = [read_entries([entry], arguments.condition, allowed) for entry in entries]
+        sets = [read_entries([entry], arguments.condition, allowed, REFERENCES) for entry in entries]
     rows = [example for examples in sets for example in last_turns(examples)]
     chosen = [example for examples in sets for example in last_turns(examples)[: arguments.limit]]
     pool = last_turns(read_examples(solved_examples, **schema)) if solved_examples else rows

@@ -26,11 +26,14 @@ from hrm_align.commands.common import (
     read_schema_options,
 )
 from hrm_align.commands.inspect_page import check_page, fold_counts, write_page
+from hrm_align.commands.inspect_pairs import inspect_preferences
 from hrm_align.commands.inspect_stats import Statistics, measure, sample_rows
 from hrm_align.data.damage import describe_damage
+from hrm_align.data.dataset import detect_kind
 from hrm_align.data.duplicates import Duplicates, describe_duplicates
-from hrm_align.data.examples import DataCounts
+from hrm_align.data.examples import ANSWERS, KINDS, DataCounts
 from hrm_align.data.packing import PaddedCollator
+from hrm_align.data.specs import DatasetSpec
 from hrm_align.data.tokenize import Dropped, encode_documents, usable
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import load_tokenizer
@@ -47,6 +50,11 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser("inspect", "Show your rows as training documents, and verify the prefix mask on them.")
     parser.add_argument("data", help="rows, in any format that training reads")
     add_schema_options(parser)
+    parser.add_argument(
+        "--kind",
+        choices=KINDS,
+        help="what the rows hold: answers, pairs of a chosen and a rejected answer, or labelled answers (default: detected from the columns)",
+    )
     parser.add_argument("--condition", help="condition of rows that name none (default direct)")
     parser.add_argument("--max_length", type=int, default=4096, help="longest document kept, in tokens (default 4096)")
     parser.add_argument(
@@ -69,6 +77,12 @@ def main(argv: Sequence[str]) -> None:
     schema = read_schema_options(arguments)
     share = schema.pop("max_bad_fraction")
     entry = name_entry(arguments.data, default_split="train", **schema)
+    kind = arguments.kind or detect_kind(DatasetSpec.from_dict(entry))
+    if kind != ANSWERS:
+        documents = inspect_preferences(arguments, entry, kind, share, load_tokenizer(arguments.model))
+        if not (arguments.no_proof or arguments.json):
+            show_proof(prove(load(arguments)[0], documents, progress_bar), Console(file=results()))
+        return
     examples, counts = read_counted([entry], arguments.condition, share)
     tokenizer = load_tokenizer(arguments.model)
     encoded = encode_documents(examples, get_renderer(tokenizer), arguments.max_length)

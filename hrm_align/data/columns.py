@@ -33,21 +33,20 @@ _COUNTS = frozenset(("num", "n", "nb"))  # first words of the names of counts
 _SETTINGS = ("parallel_tool_calls",)  # of a request in OpenAI's form
 _PICTURES = "image images img picture pictures photo pixel pixels audio audios sound speech video videos frame frames"
 _MEDIA = frozenset(_PICTURES.split())
-_PREFERENCE = (
-    "preference rows go to the preference recipes (DPO and others), which learn from a chosen and a rejected answer"
-)
+PREFERENCE = "preference rows are for `hrm-align dpo`, `hrm-align kto` and `hrm-align reward`, which learn from a chosen and a rejected answer"
 _MEDIUM = "only text can be rendered, so the answer would be learnt without what it is about"
 # What the columns that other trainers read would have meant.
 MEANINGS: Mapping[str, str] = {
-    **dict.fromkeys(("chosen", "rejected"), _PREFERENCE),
-    "label": "in KTO's rows it says whether the answer is good, and a bad answer would be learnt as a good one; keep the rows with true",
+    **dict.fromkeys(("chosen", "rejected"), PREFERENCE),
+    "label": "in KTO's rows it says whether the answer is good, and a bad answer would be learnt as a good one; `hrm-align kto` "
+    "reads them, or keep the rows with true",
     "labels": "labels or token ids of a tokenized data set are not read",
     **dict.fromkeys(("input_ids", "token_ids", "attention_mask"), "tokenized rows are not read; give the texts"),
     "context": "it stands before a question in a column of its own, and not beside messages; write it into a message",
     "history": "it holds the turns before a question in a column of its own; write them into the messages",
 }
 MESSAGES = "messages"  # in `ignore_columns`, the messages of a row in whatever column they stand
-TURN_COLUMNS = (MESSAGES, "conversations", "prompt", "completion", "history")
+TURN_COLUMNS = (MESSAGES, "conversations", "prompt", "completion", "history", "chosen", "rejected")
 
 
 @lru_cache(maxsize=4096)
@@ -151,6 +150,8 @@ def _is_copy(value: Any, examples: Sequence[Example]) -> bool:
 
 def _texts(example: Example) -> Iterable[str]:
     yield from (message.content for message in (*example.messages, example.answer))
+    if example.rejected is not None:
+        yield example.rejected.content
     references = example.grading.get("references")
     yield from (text for text in (references if isinstance(references, list) else ()) if isinstance(text, str))
 

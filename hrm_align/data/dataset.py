@@ -7,7 +7,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from itertools import chain
@@ -19,11 +19,15 @@ import numpy as np
 from hrm_align.data.cache import can_be_used, file_hash, hash_key, prepared
 from hrm_align.data.columns import ColumnCheck, drop_ignored
 from hrm_align.data.damage import DamageReport
-from hrm_align.data.examples import DataCounts, DatasetCounts, Example
+from hrm_align.data.examples import ANSWERS, DataCounts, DatasetCounts, Example
 from hrm_align.data.fingerprints import FORMAT_DEPENDENT, parse_cell, same_in_all_formats
+from hrm_align.data.kinds import check_gap, check_kind, detect_schema, kind_of_columns, of_kind
 from hrm_align.data.named_readers import FORMATS, NAMED_READERS, files_beside, suggest_reader
+from hrm_align.data.preference_readers import PREFERENCE_FORMATS, PREFERENCE_READERS
+from hrm_align.data.preferences import LeftOut
 from hrm_align.data.readers import BadRow, Row, make_bad_row
 from hrm_align.data.schemas import OPTIONAL, RowError, detect_format
+from hrm_align.data.scored_rows import merge_scored
 from hrm_align.data.sources import local_files, read_rows
 from hrm_align.data.specs import DatasetSpec, rename_columns
 from hrm_align.data.table import ROWS, Examples, NotStorable, RowTable, RowWriter, concatenated
@@ -32,6 +36,7 @@ from hrm_align.progress import say, stage
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 
 VOTING_ROWS = 100  # readable rows at the start of a data set; the schema that most of them fit is chosen
+ALL_FORMATS = FORMATS | PREFERENCE_FORMATS
 NAMED_ROWS = 5  # bad rows that an error lists; the quarantine file has all of them
 
 
@@ -56,6 +61,7 @@ def load_examples(
     max_bad_fraction: float | None = None,
     quarantine: str | os.PathLike[str] | None = None,
     on_disk: bool = False,
+    kind: str = ANSWERS,
 ) -> tuple[Sequence[Example], DataCounts]:
     """Read and mix data sets.
 
@@ -69,21 +75,26 @@ def load_examples(
             raised; an existing file is emptied if no row is bad.
         on_disk: keep the examples in tables of the cache (`hrm_align.data.cache`), which are read again instead of the files as
             long as the files and these settings are the same. Data sets of the Hub are kept in memory all the same.
+        kind: `answers`; `pairs` for pairs of a chosen and a rejected answer; `labels` for answers with a label (KTO), which pairs are
+            read as, too: a desirable answer and an undesirable one; or `references` for answers to grade against: those of rows with
+            answers, and the chosen ones of preference rows.
 
     Returns:
         The examples, data set after data set, in the order of their rows, as a list or as `Examples`; and the counts.
 
     Raises:
-        UserError: for too many bad rows; columns that carry meaning and are not read; a missing, unreadable or empty data set; or
-            an unknown condition.
+        UserError: for too many bad rows; columns that carry meaning and are not read; a missing, unreadable or empty data set; rows
+            of another kind; or an unknown condition.
     """
     parse_condition(default_condition)
     if not specs:
         raise UserError("no data set given. Name at least one in `datasets`.")
+    for spec in specs:
+        check_kind(spec, kind)
     try:
-        loaded = [(_load_table if on_disk else _load)(spec, default_condition) for spec in specs]
+        loaded = [(_load_table if on_disk else _load)(spec, default_condition, kind) for spec in specs]
     except NotStorable:
-        loaded = [_load(spec, default_condition) for spec in specs]
+        loaded = [_load(spec, default_condition, kind) for spec in specs]
     counts = DataCounts([data.counts for data in loaded])
     bad = [row for data in loaded for row in data.bad]
     if quarantine is not None:
@@ -98,14 +109,14 @@ def load_examples(
     return (concatenated(parts) if len(parts) == len(chosen) else [*chain.from_iterable(chosen)]), counts
 
 
-def _load_table(spec: DatasetSpec, default_condition: str) -> _Loaded:
+def _load_table(spec: DatasetSpec, default_condition: str, kind: str) -> _Loaded:
     """Load a data set into a table of the cache, or map the table. Raises NotStorable if a table cannot hold its rows."""
     files = local_files(os.path.expanduser(spec.path), spec.split, spec.data_files)
     if files is None or not can_be_used():
         raise NotStorable(spec.path)
     read = [*files, *files_beside(spec.format, files)]
     key = hash_key(
-        "rows", asdict(spec) | {"fraction": 1}, default_condition, [(file, file_hash(file)) for file in read]
+        "rows", asdict(spec) | {"fraction": 1}, default_condition, kind, [(file, file_hash(file)) for file in read]
     )
     is_new = False
 
@@ -113,7 +124,7 @@ def _load_table(spec: DatasetSpec, default_condition: str) -> _Loaded:
         nonlocal is_new
         is_new, writer = True, RowWriter(folder / ROWS)
         with closing(writer):
-            data = _load(spec, default_condition, writer.add)
+            data = _load(spec, default_condition, kind, writer.add)
         return {"counts": asdict(data.counts), "bad": [asdict(row) for row in data.bad], "unread": data.unread}
 
     folder, meta = prepared(key, spec.path, 2 * sum(map(os.path.getsize, files)), write)
@@ -123,21 +134,35 @@ def _load_table(spec: DatasetSpec, default_condition: str) -> _Loaded:
     return _Loaded(spec, counts, bad=[BadRow(**row) for row in meta["bad"]], table=table, unread=meta["unread"])
 
 
-def _load(spec: DatasetSpec, default_condition: str, keep: Callable[[list[Example]], None] | None = None) -> _Loaded:
+def _load(
+    spec: DatasetSpec, default_condition: str, kind: str, keep: Callable[[list[Example]], None] | None = None
+) -> _Loaded:
     """Read a data set. The examples of each good row are passed to `keep`, by default into the list `good`."""
     rows = read_rows(spec.path, name=spec.name, split=spec.split, data_files=spec.data_files, revision=spec.revision)
     condition = default_condition if spec.condition is None else spec.condition
     head = _head(rows)
-    schema = spec.format or _vote_schema(head, spec)
+    schema = spec.format or _vote_schema(head, spec, kind)
+    if schema is not None:
+        check_gap(spec, ALL_FORMATS[schema].kind)
     local = local_files(os.path.expanduser(spec.path), spec.split, spec.data_files) is not None
     ignored = spec.ignore_columns or []
     columns = _column_check(spec, schema)
     data = _Loaded(spec, DatasetCounts(spec.path, schema, ignored_columns=ignored, local=local))
+    rows = chain(head, rows)
+    if kind != ANSWERS:
+        rows = merge_scored(rows, schema, spec.columns or {})
     content, damage, used = blake2b(digest_size=8), DamageReport(), _used_columns(spec, schema)
+    left_out: Counter[str] = Counter()
     keep = keep or data.good.append
     with stage(f"reading {spec.path}") as reading:
-        for row in reading.track(chain(head, rows)):
-            outcome = _to_examples(row, spec, schema, condition)
+        for row in reading.track(rows):
+            data.counts.rows_read += row.rows if isinstance(row, Row) else 1
+            try:
+                outcome = _to_examples(row, spec, schema, condition, kind)
+            except LeftOut as reason:
+                left_out[str(reason)] += 1
+                content.update(_content(row.data, used))
+                continue
             if isinstance(outcome, BadRow):
                 data.bad.append(outcome)
                 continue
@@ -154,7 +179,7 @@ def _load(spec: DatasetSpec, default_condition: str, keep: Callable[[list[Exampl
     data.counts.damage, data.counts.rows_damaged = damage.to_dict(), damage.damaged
     data.counts.fingerprint = content.hexdigest()
     data.counts.unused_columns = columns.unused_columns
-    data.counts.rows_read = damage.rows + len(data.bad) + data.counts.rows_weight_0
+    data.counts.left_out = dict(left_out)
     data.counts.rows_bad = len(data.bad)
     data.counts.first_bad = [f"{row.source}: {row.reason}" for row in data.bad[:NAMED_ROWS]]
     data.counts.bad_by_reason = dict(Counter(row.reason.split(":")[0] for row in data.bad).most_common())
@@ -170,28 +195,44 @@ def _head(rows: Iterator[Row | BadRow]) -> list[Row | BadRow]:
     return head
 
 
-def _vote_schema(head: list[Row | BadRow], spec: DatasetSpec) -> str | None:
+def _vote_schema(head: list[Row | BadRow], spec: DatasetSpec, kind: str = ANSWERS) -> str | None:
     """Return the schema that most of the first rows fit; None if none of the rows is readable."""
     votes: Counter[str] = Counter()
     faults: list[tuple[Exception, Row]] = []
     for row in head:
         if isinstance(row, Row):
             try:
-                votes[detect_format(set(_schema_columns(row.data, spec)))] += 1
+                columns = set(_schema_columns(row.data, spec))
+                votes[detect_format(columns) if kind == ANSWERS else detect_schema(columns, kind)] += 1
             except (UserError, RowError) as error:
                 faults.append((error, row))
     if faults and not votes:
         fault, row = faults[0]
-        raise UserError(f"{spec.path}: {fault}{suggest_reader(row.data, row.source)}")
+        readers = NAMED_READERS if kind == ANSWERS else PREFERENCE_READERS
+        raise UserError(f"{spec.path}: {fault}{suggest_reader(row.data, row.source, readers)}")
     return votes.most_common(1)[0][0] if votes else None
+
+
+def detect_kind(spec: DatasetSpec) -> str:
+    """Return the kind of examples that the rows of a data set hold, by its `format` or the columns of most of its first rows."""
+    if spec.format is not None:
+        return ALL_FORMATS[spec.format].kind
+    rows = read_rows(spec.path, name=spec.name, split=spec.split, data_files=spec.data_files, revision=spec.revision)
+    votes: Counter[str] = Counter({ANSWERS: 0})
+    for row in _head(rows):
+        if isinstance(row, Row):
+            with suppress(RowError):
+                votes[kind_of_columns(set(_schema_columns(row.data, spec)))] += 1
+    return votes.most_common(1)[0][0]
 
 
 def _column_check(spec: DatasetSpec, schema: str | None) -> ColumnCheck:
     mapping, ignored = spec.columns or {}, spec.ignore_columns or []
     if schema is None:
         return ColumnCheck(set())
-    labels = NAMED_READERS[schema].labels if schema in NAMED_READERS else ()
-    read = {*OPTIONAL, *FORMATS[schema].columns} - {*labels}
+    reader = NAMED_READERS.get(schema) or PREFERENCE_READERS.get(schema)
+    labels = reader.labels if reader is not None else ()
+    read = {*OPTIONAL, *ALL_FORMATS[schema].columns} - {*labels}
     return ColumnCheck((read - mapping.keys()) | {*mapping.values(), *ignored}, labels)
 
 
@@ -205,7 +246,7 @@ def _schema_columns(row: Mapping[str, Any], spec: DatasetSpec) -> Mapping[str, A
 def _used_columns(spec: DatasetSpec, schema: str | None) -> dict[str, str]:
     """Return the columns that the schema reads, by their names in the data."""
     mapping = spec.columns or {}
-    return {mapping.get(name, name): name for name in (*OPTIONAL, *(FORMATS[schema].columns if schema else ()))}
+    return {mapping.get(name, name): name for name in (*OPTIONAL, *(ALL_FORMATS[schema].columns if schema else ()))}
 
 
 def _content(row: Mapping[str, Any], used: Mapping[str, str]) -> bytes:
@@ -220,12 +261,16 @@ def _content(row: Mapping[str, Any], used: Mapping[str, str]) -> bytes:
     return text.encode()
 
 
-def _to_examples(row: Row | BadRow, spec: DatasetSpec, schema: str | None, condition: str) -> list[Example] | BadRow:
+def _to_examples(
+    row: Row | BadRow, spec: DatasetSpec, schema: str | None, condition: str, kind: str = ANSWERS
+) -> list[Example] | BadRow:
     if isinstance(row, BadRow):
         return row
     assert schema is not None, "every readable row has voted for a schema"
+    options = {} if spec.min_score_gap is None else {"min_score_gap": spec.min_score_gap}
     try:
-        return FORMATS[schema].read(_schema_columns(row.data, spec), row.source, condition)
+        examples = ALL_FORMATS[schema].read(_schema_columns(row.data, spec), row.source, condition, **options)
+        return examples if kind == ANSWERS else of_kind(examples, kind)
     except RowError as error:
         return make_bad_row(row.source, error, json.dumps(row.data, ensure_ascii=False, default=str))
 
@@ -236,6 +281,7 @@ def choose_schema(spec: DatasetSpec, rows: Iterator[Row | BadRow]) -> tuple[str 
     Raises:
         UserError: if no schema fits the columns, or if columns that carry meaning are not read.
     """
+    check_kind(spec, ANSWERS)
     head = _head(rows)
     schema = spec.format or _vote_schema(head, spec)
     columns = _column_check(spec, schema)
@@ -326,8 +372,11 @@ def _choose(data: _Loaded, seed: int) -> Sequence[Example]:
     )
     if not len(rows):
         share = f" at `fraction` {data.spec.fraction:g}" if good else ""
-        skipped = data.counts.rows_weight_0
-        share += f": {skipped:,} of its {data.counts.rows_read:,} rows have weight 0" if skipped else ""
+        skipped = {"weight 0": data.counts.rows_weight_0} | data.counts.left_out
+        reasons = [
+            f"{rows:,} of its {data.counts.rows_read:,} rows have {why}" for why, rows in skipped.items() if rows
+        ]
+        share += f": {'; '.join(reasons)}" if reasons else ""
         raise UserError(f"no example from {data.spec.path}{share}. Fix its rows, raise `fraction`, or leave it out.")
     return [example for row in rows for example in data.good[row]] if table is None else table.take(rows)
 

@@ -79,7 +79,8 @@ class Duplicates:
     def add(self, examples: Sequence[Example]) -> None:
         """Compare one row, given as its examples, with the earlier ones, and remember the row."""
         last = examples[-1]
-        folded = _fold("\n".join([*(m.content for m in last.messages), last.reference]))
+        rejected = [last.rejected.content] if last.rejected is not None else []
+        folded = _fold("\n".join([*(m.content for m in last.messages), last.reference, *rejected]))
         self.rows += 1
         key = blake2b(folded, digest_size=8).digest()
         earlier = self._seen.get(key)

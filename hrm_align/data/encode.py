@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,22 @@ TOO_LONG = 2**31 - 1  # length of a document whose tokens were not counted
 CHUNK_ROWS, CHUNK_CHARACTERS = 512, 4_000_000
 
 
+class Encoder(Protocol):
+    """Encoder of many examples at once into a batch with the columns `length`, `condition`, `source` and others.
+
+    Attributes:
+        name: name of its batches in the cache.
+        schema: Arrow schema of the batches.
+    """
+
+    name: ClassVar[str]
+    schema: pa.Schema
+
+    def __init__(self, renderer: Renderer, longest: float = math.inf): ...
+    def encode(self, examples: Sequence[Example]) -> pa.RecordBatch:
+        """Render examples."""
+
+
 class DocumentEncoder:
     """Encoder of many examples at once, with the token ids of `Renderer.document`.
 
@@ -41,6 +57,8 @@ class DocumentEncoder:
     Attributes:
         schema: Arrow schema of the batches; ids are uint16, or uint32 in a vocabulary of more than 65,536 entries.
     """
+
+    name: ClassVar[str] = "tokens"
 
     def __init__(self, renderer: Renderer, longest: float = math.inf):
         self._renderer, self._longest = renderer, longest

@@ -14,18 +14,26 @@ if TYPE_CHECKING:
     from hrm_align.data.stream_chunks import StreamPlan
 
 
+# Kinds of examples that a run reads: answers to imitate or to grade against (SFT, GRPO), pairs (DPO, reward models), labelled answers (KTO).
+ANSWERS, PAIRS, LABELS = KINDS = ("answers", "pairs", "labels")
+REFERENCES = "references"  # answers to grade against, which the chosen answers of pairs are, too
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One answer to train on or to grade against, with its prompt.
+    """One answer to train on or to grade against, with its prompt; of preference rows a pair of answers, or an answer with a label.
 
     Args:
         messages: the prompt: system, user, tool and earlier assistant messages, in order.
-        answer: the assistant message to learn; blank if the row has only a prompt.
+        answer: the assistant message to learn; blank if the row has only a prompt. Of a pair, the chosen answer.
         condition: condition tag or composite (`"direct"`, `"synth,cot"`).
         source: place of the row: `file:line`, or `dataset[index]`.
         group: label of the row for tables of results (its `group` or `task` column), or None.
         grading: data for a grader in addition to the reference (the row's `grading` column), such as a database or
             tests.
+        rejected: the worse answer to the same prompt, of a pair; None otherwise.
+        desirable: whether the answer is a good one, of a labelled answer; None otherwise.
+        margin: of a pair, by how much the chosen answer is better (the row's `margin`), or None.
     """
 
     messages: tuple[Message, ...]
@@ -34,6 +42,9 @@ class Example:
     source: str
     group: str | None = None
     grading: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    rejected: Message | None = None
+    desirable: bool | None = None
+    margin: float | None = None
 
     @property
     def reference(self) -> str:
@@ -45,11 +56,15 @@ class Example:
 def to_rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
     """Return rows of the schema `messages` that read back as these examples, one for each row that they were read from.
 
+    Of a pair the row has the chosen answer, as a reference for graders; undesirable answers are left out.
+
     The column `source` has the place of the original row, which no schema reads. A database beside the original file is named by
     its absolute path.
     """
     by_source: dict[str, list[Example]] = {}
     for example in examples:
+        if example.desirable is False:
+            continue
         by_source.setdefault(example.source, []).append(example)
     return [_to_row(turns) for turns in by_source.values()]
 
@@ -96,6 +111,7 @@ class DatasetCounts:
         local: whether the data set is on this machine; otherwise `path` is a Hub id.
         conditions: number of examples by condition, after `fraction`.
         rows_weight_0: number of rows whose `weight` is 0, which are not used.
+        left_out: number of sound preference rows that are not used, by the reason.
         rows_damaged: number of rows with damaged text, before `fraction`.
         damage: rows with damaged text by kind, with the first of them, as from `DamageReport.to_dict`; before `fraction`.
     """
@@ -113,6 +129,7 @@ class DatasetCounts:
     local: bool = True
     conditions: dict[str, int] = field(default_factory=dict)
     rows_weight_0: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
     rows_damaged: int = 0
     damage: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -160,6 +177,8 @@ class DataCounts:
                 lines.append(
                     f"{part.rows_weight_0:,} of {part.rows_read:,} rows of {part.path} have weight 0 and are not used."
                 )
+            for reason, rows in part.left_out.items():
+                lines.append(f"{rows:,} of {part.rows_read:,} rows of {part.path} have {reason}, and are not used.")
         return lines
 
     @property

@@ -47,15 +47,20 @@ class NamedReader:
     reads: tuple[str, ...] = ()
     about: str = ""
 
-    def read(self, row: Row, source: str, default_condition: str) -> list[Example]:
-        """Convert a published row to examples. Raises RowError for a row in another form."""
+    @property
+    def base(self) -> Schema:
+        """The schema of the rows, once their columns are renamed."""
+        return SCHEMAS[self.schema]
+
+    def read(self, row: Row, source: str, default_condition: str, **options: Any) -> list[Example]:
+        """Convert a published row to examples, with the options of the schema. Raises RowError for a row in another form."""
         own = {name: row[name] for name in OPTIONAL if name in row}
         for theirs in self.required:
             column(row, theirs)
         renamed = {name: row[theirs] for name, theirs in self.columns.items() if theirs in row} | own
         if self.convert is not None:
             renamed = self.convert(row, renamed, source)
-        return SCHEMAS[self.schema].read(renamed, source, default_condition)
+        return self.base.read(renamed, source, default_condition, **options)
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -359,9 +364,9 @@ FORMATS: dict[str, Schema] = SCHEMAS | {
 }
 
 
-def suggest_reader(row: Row, source: str) -> str:
+def suggest_reader(row: Row, source: str, readers: Mapping[str, NamedReader] = NAMED_READERS) -> str:
     """Return a sentence that names the reader whose published columns a row has, if it reads the row; "" without one."""
-    for name, reader in NAMED_READERS.items():
+    for name, reader in readers.items():
         published = {*reader.columns.values()}
         distinctive = reader.convert is not None or len(row) > 2  # a question and an answer alone are any table
         if (

@@ -17,10 +17,12 @@ class Row:
         data: values by column name.
         source: unique place of the row: `file:line`; `file:line[n]` for row n (from 0) if one line holds several rows;
             `file.parquet[row]` (from 0); or `owner/name[split][row]`. In a zip archive, file is `archive.zip/member`.
+        rows: number of rows of the file that it holds; several of scored answers to one prompt.
     """
 
     data: dict[str, Any]
     source: str
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any
 from hrm_align.data.answers import label_at, list_answers, read_choices
 from hrm_align.data.column_guess import describe_proposal
 from hrm_align.data.columns import MEANINGS
-from hrm_align.data.examples import Example
+from hrm_align.data.examples import ANSWERS, Example
 from hrm_align.data.strict_json import RowError, require_text
 from hrm_align.data.tool_forms import states_tools
 from hrm_align.data.turns import (
@@ -64,7 +64,7 @@ def from_sharegpt(row: Mapping[str, Any], source: str, default_condition: str) -
 def from_prompt_completion(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert TRL's `{"prompt", "completion"}`, each a text or a list of messages. Only the completion is trained on."""
     prompt, completion = column(row, "prompt"), column(row, "completion")
-    history = parse_turns(prompt, "prompt") if isinstance(prompt, list) else _asked(prompt, "prompt", row)
+    history = parse_turns(prompt, "prompt") if isinstance(prompt, list) else asked(prompt, "prompt", row)
     is_messages = isinstance(completion, list) and any(isinstance(item, Mapping) for item in completion)
     learnt = parse_turns(completion, "completion") if is_messages else [answer(completion, "completion", row)]
     history = [Turn(turn.message, False) for turn in history]
@@ -73,13 +73,13 @@ def from_prompt_completion(row: Mapping[str, Any], source: str, default_conditio
 
 def from_prompt_response(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert `{"prompt", "response"}`, two texts taken verbatim."""
-    turns = [*_asked(column(row, "prompt"), "prompt", row), answer(column(row, "response"), "response", row)]
+    turns = [*asked(column(row, "prompt"), "prompt", row), answer(column(row, "response"), "response", row)]
     return build_examples(turns, row, source, default_condition)
 
 
 def from_instruction_response(row: Mapping[str, Any], source: str, default_condition: str) -> list[Example]:
     """Convert the official SFT format (HRM-Text, scripts/prepare_sft_data.py): `{"instruction", "response"}`, verbatim."""
-    turns = [*_asked(column(row, "instruction"), "instruction", row), answer(column(row, "response"), "response", row)]
+    turns = [*asked(column(row, "instruction"), "instruction", row), answer(column(row, "response"), "response", row)]
     return build_examples(turns, row, source, default_condition)
 
 
@@ -88,7 +88,7 @@ def from_alpaca(row: Mapping[str, Any], source: str, default_condition: str) -> 
 
     The answers of a `history`, LLaMA-Factory's `[[question, answer], ...]`, are trained on too, as there.
     """
-    turns = _asked(column(row, "instruction"), "instruction", row)
+    turns = asked(column(row, "instruction"), "instruction", row)
     extra = optional_text(row, "input")
     if extra is not None:
         turns[-1] = Turn(Message("user", f"{turns[-1].message.content}\n\n{extra}"), False)
@@ -101,14 +101,14 @@ def from_prompt_only(row: Mapping[str, Any], source: str, default_condition: str
     The example has an empty answer: SFT drops it as `empty_response`, and `evaluate` raises UserError for it.
     """
     prompt = column(row, "prompt")
-    turns = parse_turns(prompt, "prompt") if isinstance(prompt, list) else _asked(prompt, "prompt", row)
+    turns = parse_turns(prompt, "prompt") if isinstance(prompt, list) else asked(prompt, "prompt", row)
     if turns[-1].message.role == "assistant":
         raise RowError("the prompt ends with an assistant message: add the user or tool message to answer after it")
     history = [Turn(turn.message, False) for turn in turns]
     return build_examples([*history, answer("", "response", row)], row, source, default_condition)
 
 
-Formatter = Callable[[Mapping[str, Any], str, str], list[Example]]
+Formatter = Callable[..., list[Example]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,13 @@ class Schema:
         required: columns that every row must have.
         read: function that converts a row to examples.
         optional: columns that a row may have in addition to `OPTIONAL`.
+        kind: kind of the examples (`hrm_align.data.examples.KINDS`).
     """
 
     required: tuple[str, ...]
     read: Formatter
     optional: tuple[str, ...] = ()
+    kind: str = ANSWERS
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -195,7 +197,7 @@ def question(value: Any, name: str) -> Turn:
     return Turn(Message("user", value), False)
 
 
-def _asked(value: Any, name: str, row: Mapping[str, Any]) -> list[Turn]:
+def asked(value: Any, name: str, row: Mapping[str, Any]) -> list[Turn]:
     """Make the turns of a text question: those of `history`, and the question, behind its `context` and an empty line."""
     turn = question(value, name)
     context = optional_text(row, "context")
@@ -218,15 +220,16 @@ def answer(value: Any, name: str, row: Mapping[str, Any]) -> Turn:
             raise RowError(f"`{name}` does not fit `grading.choices`: {error}") from None
     answers = None if isinstance(value, str) else list_answers(value)
     if answers is None:
-        return Turn(_answer_of(require_text(value, name), name), True)
+        return Turn(text_answer(require_text(value, name), name), True)
     texts = [require_text(text, f"{name}[{place}]") for place, text in enumerate(answers)]
     texts = [text for text in dict.fromkeys(texts) if text.strip()]
     if not texts:
         raise RowError(f"no answer: the list `{name}` is empty")
-    return Turn(_answer_of(texts[0], name), True, tuple(texts) if len(texts) > 1 else ())
+    return Turn(text_answer(texts[0], name), True, tuple(texts) if len(texts) > 1 else ())
 
 
-def _answer_of(text: str, name: str) -> Message:
+def text_answer(text: str, name: str) -> Message:
+    """Make an assistant message from the text of a column, with its tool calls if it has their tags."""
     return answer_message(text, name) if "tool_call>" in text or "functioncall>" in text else Message("assistant", text)
 
 

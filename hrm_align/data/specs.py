@@ -11,12 +11,14 @@ from typing import Any
 
 from hrm_align.data.columns import check_ignored
 from hrm_align.data.named_readers import FORMATS
+from hrm_align.data.preference_readers import PREFERENCE_FORMATS
+from hrm_align.data.preferences import PREFERENCE_COLUMNS, PREFERENCE_OPTIONAL
 from hrm_align.data.schemas import COLUMNS, OPTIONAL, SCHEMAS, RowError, nearest_column
 from hrm_align.data.sources import DataFiles
 from hrm_align.errors import UserError
 from hrm_align.rendering import parse_condition
 
-_MAY_LACK = {*OPTIONAL, *(name for schema in SCHEMAS.values() for name in schema.optional)}
+_MAY_LACK = {*OPTIONAL, *PREFERENCE_OPTIONAL, *(name for schema in SCHEMAS.values() for name in schema.optional)}
 
 
 @dataclass
@@ -35,6 +37,8 @@ class DatasetSpec:
         columns: mapping from the schema's column names to the data's: `{"prompt": "question", "response": "answer"}`.
         ignore_columns: columns to leave out, and keys of messages as `messages.KEY`, which would otherwise be read or refused.
         weight: streaming only: how often rows are drawn from this data set, relative to the weights of the others.
+        min_score_gap: preference rows with scores only: use all pairs of answers whose scores differ by more than this, instead of the
+            best answer against the worst; rows without such a pair are left out and counted.
 
     Raises:
         UserError: for an invalid value.
@@ -51,6 +55,7 @@ class DatasetSpec:
     columns: dict[str, str] | None = None
     ignore_columns: list[str] | None = None
     weight: float | None = None
+    min_score_gap: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str | os.PathLike) or not str(self.path):
@@ -65,9 +70,15 @@ class DatasetSpec:
                 raise UserError(
                     f"invalid value for `{key}` of {self.path}: {value!r}. Use a number above 0, such as 0.5 or 2."
                 )
-        if self.format is not None and self.format not in FORMATS:
+        gap = self.min_score_gap
+        if gap is not None and (isinstance(gap, bool) or not isinstance(gap, int | float) or not 0 <= gap < math.inf):
             raise UserError(
-                f"invalid value for `format` of {self.path}: {self.format!r}. Use one of {', '.join(FORMATS)}."
+                f"invalid value for `min_score_gap` of {self.path}: {gap!r}. Use a number of 0 or more, such as 0.5."
+            )
+        formats = FORMATS | PREFERENCE_FORMATS
+        if self.format is not None and self.format not in formats:
+            raise UserError(
+                f"invalid value for `format` of {self.path}: {self.format!r}. Use one of {', '.join(formats)}."
             )
         if self.condition is not None:
             parse_condition(self.condition)
@@ -100,9 +111,10 @@ def check_columns(columns: Mapping[str, str]) -> None:
         raise UserError(
             f"invalid value for `columns`: {columns!r}. Use a mapping from schema columns to your columns, as in {example}."
         )
+    known = dict.fromkeys((*COLUMNS, *PREFERENCE_COLUMNS))
     for name in columns:
-        if name not in COLUMNS:
-            hint = nearest_column(str(name), COLUMNS)
+        if name not in known:
+            hint = nearest_column(str(name), known)
             raise UserError(
                 f"invalid key {name!r} in `columns`: no schema has this column ({hint}). Write the mapping as {example}."
             )

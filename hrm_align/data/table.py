@@ -25,7 +25,7 @@ from hrm_align.rendering import Message
 ROWS = "rows.arrow"
 CHUNK, CHUNK_CHARACTERS = 512, 16_000_000  # rows of a record batch, and about so many characters
 _SCHEMA = pa.schema([
-    ("text", pa.string()),  # JSON: messages, group, and the data for graders by turn
+    ("text", pa.string()),  # JSON: messages, group, the data for graders by turn, and the fields of preference rows
     ("source", pa.string()),
     ("condition", pa.string()),
     ("row", pa.int32()),  # records of one row have the same number; most rows are one record
@@ -91,14 +91,15 @@ def _with_one_history(examples: Sequence[Example]) -> Iterator[Sequence[Example]
     """Split the examples of a row into runs that one list of messages holds, which is all of them unless a row is unusual."""
     last = examples[-1]
     messages = (*last.messages, last.answer)
-    alike = all(
+    alike = last.rejected is None and last.desirable is None
+    alike = alike and all(
         example.messages == messages[: len(example.messages)]
         and example.answer == messages[len(example.messages)]
         and (example.condition, example.group, example.source) == (last.condition, last.group, last.source)
         and first_text(example) is first_text(last)
         for example in examples[:-1]
     )
-    if alike:
+    if alike or len(examples) == 1:
         yield examples
     else:
         for example in examples:
@@ -111,6 +112,9 @@ def _record(examples: Sequence[Example], row: int) -> tuple[Any, ...]:
     text: dict[str, Any] = {"messages": messages}
     if last.group is not None:
         text["group"] = last.group
+    if last.rejected is not None:
+        text["rejected"] = _to_list(last.rejected)
+    text |= {name: value for name in ("desirable", "margin") if (value := getattr(last, name)) is not None}
     if any(example.grading for example in examples):
         text["grading"] = [dict(example.grading) for example in examples]
     return (
@@ -224,7 +228,11 @@ class RowTable:
                 messages = tuple([_of_list(*message) for message in parsed["messages"]])
             turn = int(self._turns[index])
             grading = parsed["grading"][index - int(self._starts[record])] if "grading" in parsed else {}
-            yield Example(messages[:turn], messages[turn], condition, source, parsed.get("group"), grading)
+            rejected = _of_list(*parsed["rejected"]) if "rejected" in parsed else None
+            yield Example(
+                messages[:turn], messages[turn], condition, source, parsed.get("group"), grading,
+                rejected, parsed.get("desirable"), parsed.get("margin"),
+            )  # fmt: skip
 
 
 def _flat(table: pa.Table, name: str, lengths: bool = False) -> np.ndarray:

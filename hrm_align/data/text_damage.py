@@ -80,8 +80,9 @@ def find_damage(examples: Sequence[Example]) -> dict[str, str]:
     if "html" in damage and any(_MARKUP.search(text) for text in texts):
         del damage["html"]
     for example in examples:
-        if end := _cut(example.answer.content):
-            damage.setdefault("cut", end)
+        for answer in (example.answer, example.rejected):
+            if answer is not None and (end := _cut(answer.content)):
+                damage.setdefault("cut", end)
     if scripts := _other_script(last):
         damage["other_script"] = scripts
     return damage
@@ -89,7 +90,7 @@ def find_damage(examples: Sequence[Example]) -> dict[str, str]:
 
 def _texts(example: Example) -> Iterator[str]:
     """Yield every text of a row: messages, arguments of tool calls, and the data for the grader."""
-    for message in (*example.messages, example.answer):
+    for message in (*example.messages, example.answer, *([example.rejected] if example.rejected else ())):
         yield message.content
         if message.tool_calls:
             yield from _strings(message.tool_calls)

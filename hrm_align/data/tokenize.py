@@ -20,7 +20,7 @@ from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerFast
 
 from hrm_align.data.cache import hash_key, prepared, touch
-from hrm_align.data.encode import CHUNK_ROWS, DocumentEncoder, chunks, count_characters
+from hrm_align.data.encode import CHUNK_ROWS, DocumentEncoder, Encoder, chunks, count_characters
 from hrm_align.data.examples import Example, RunData
 from hrm_align.data.forks import in_processes
 from hrm_align.data.length_bound import longest_text
@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from hrm_align.data.stream_chunks import StreamPlan
 
 TOKENS = "tokens.arrow"
+IDENTICAL = -1  # length of a pair whose answers have the same token ids
 LEAST_BOUND = 4096  # tokens: token tables for shorter documents are the same
 NAMED_ROWS = 5  # dropped rows that an error or a report lists
 REMEDIES = {  # by the reason for which an example is dropped
     "too_long": "for rows that are too long, raise --max_length (now {max_length}) or shorten the rows",
+    "identical_answers": "for pairs whose answers have the same token ids, remove the rows",
     "empty_response": "for rows without an answer, add the answer (rows with only a prompt are for `hrm-align grpo`)",
 }
 
@@ -89,12 +91,14 @@ def tokenize(
     return usable(documents, np.arange(len(documents)), max_length, max_dropped_fraction)
 
 
-def encode_documents(examples: Iterable[Example], renderer: Renderer, max_length: int) -> Dataset:
+def encode_documents(
+    examples: Iterable[Example], renderer: Renderer, max_length: int, make_encoder: type[Encoder] = DocumentEncoder
+) -> Dataset:
     """Render all examples, those that are too long included; columns as from `tokenize`.
 
     The length is 0 without an answer, and `TOO_LONG` (without ids) where the characters alone show more than `max_length` tokens.
     """
-    encoder = DocumentEncoder(renderer, longest_text(renderer.encoder, max_length))
+    encoder = make_encoder(renderer, longest_text(renderer.encoder, max_length))
     batches = [encoder.encode(chunk) for chunk in chunks(examples)]
     return Dataset(pa.Table.from_batches(batches, encoder.schema))
 
@@ -105,7 +109,7 @@ def usable(
     """Select the documents to train on.
 
     Args:
-        documents: documents as `DocumentEncoder.encode` makes them.
+        documents: documents or pairs as an encoder makes them (`DocumentEncoder`, `PairEncoder`).
         chosen: indices of documents, in the order of the examples; (n,).
         max_length, max_dropped_fraction: as in `tokenize`.
 
@@ -113,7 +117,11 @@ def usable(
         The data set and the dropped examples, as from `tokenize`, with the errors of `tokenize`.
     """
     lengths = documents.data.column("length").to_numpy()[chosen]
-    reasons = {"empty_response": lengths == 0, "too_long": lengths > max_length}
+    reasons = {
+        "empty_response": lengths == 0,
+        "identical_answers": lengths == IDENTICAL,
+        "too_long": lengths > max_length,
+    }
     dropped, sources = Dropped(), documents.data.column("source")
     for reason, rows in sorted(reasons.items(), key=lambda item: item[1].argmax() if item[1].any() else 0):
         if rows.any():
@@ -193,6 +201,13 @@ def tokenized(
     Raises:
         UserError: as in `tokenize`.
     """
+    return tokenized_with(DocumentEncoder, run, data, tokenizer, max_length)
+
+
+def tokenized_with(
+    encoder: type[Encoder], run: RunData, data: DataArguments, tokenizer: PreTrainedTokenizerFast, max_length: int
+) -> tuple[Any, Dataset | None]:
+    """Tokenize as `tokenized` with an encoder, which decides the columns: `DocumentEncoder`, `PairEncoder` or `LabelEncoder`."""
     datasets: dict[str, Any] = {}
     sequences = {
         name: examples
@@ -204,7 +219,7 @@ def tokenized(
         run.stream.tokenizer, run.stream.max_length = tokenizer, max_length
         datasets["train"] = run.stream
     on_disk = [examples for examples in sequences.values() if isinstance(examples, Examples)]
-    stored = TokenTables(renderer, on_disk, max_length)
+    stored = TokenTables(renderer, on_disk, max_length, encoder)
     for name, examples in sequences.items():
         rows = "held-out rows" if name == "eval" else "rows"
         with stage(f"tokenizing {len(examples):,} {rows}") as tokenizing:
@@ -213,7 +228,9 @@ def tokenized(
                 datasets[name], dropped = usable(documents, chosen, max_length, data.max_dropped_fraction)
             else:
                 counted = tokenizing.track(examples)
-                datasets[name], dropped = tokenize(counted, renderer, max_length, data.max_dropped_fraction)
+                documents = encode_documents(counted, renderer, max_length, encoder)
+                chosen = np.arange(len(documents))
+                datasets[name], dropped = usable(documents, chosen, max_length, data.max_dropped_fraction)
         run.counts.setdefault(name, {})["kept"] = len(datasets[name])
         run.counts[name]["dropped"] = {"by_reason": dict(dropped.counts), "first_rows": dropped.sources}
     return datasets["train"], datasets.get("eval")
@@ -227,10 +244,17 @@ class TokenTables:
         sequences: all sequences of examples that will be tokenized.
         max_length: longest document in tokens. Documents that have certainly more than this, rounded up to a power of two,
             are not encoded.
+        encoder: encoder of the examples, which decides the columns.
     """
 
-    def __init__(self, renderer: Renderer, sequences: Sequence[Examples], max_length: int):
-        self._renderer, self._bound = renderer, LEAST_BOUND
+    def __init__(
+        self,
+        renderer: Renderer,
+        sequences: Sequence[Examples],
+        max_length: int,
+        encoder: type[Encoder] = DocumentEncoder,
+    ):
+        self._renderer, self._bound, self._encoder = renderer, LEAST_BOUND, encoder
         while self._bound < max_length:
             self._bound *= 2
         self._used: dict[int, np.ndarray] = {}  # by id of a table: its examples that any sequence has, sorted
@@ -256,10 +280,10 @@ class TokenTables:
         return concatenate_datasets(parts), places
 
     def _prepare(self, table: RowTable, used: np.ndarray, progress: Stage) -> Dataset:
-        encoder = DocumentEncoder(self._renderer, longest_text(self._renderer.encoder, self._bound))
+        encoder = self._encoder(self._renderer, longest_text(self._renderer.encoder, self._bound))
         chosen = "all" if len(used) == table.examples else sha256(used.tobytes()).hexdigest()
         key = hash_key(
-            "tokens", table.key, chosen, self._bound, sha256(self._renderer.encoder.to_str().encode()).hexdigest()
+            encoder.name, table.key, chosen, self._bound, sha256(self._renderer.encoder.to_str().encode()).hexdigest()
         )
 
         def write(folder: Path) -> dict[str, Any]:

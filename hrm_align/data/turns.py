@@ -110,12 +110,12 @@ def parse_history(value: Any) -> list[Turn]:
 def parse_sharegpt(value: Any, name: str) -> list[Turn]:
     """Make turns from a list of turns in ShareGPT's form."""
     turns = list_of_objects(value, name)
-    messages = [_sharegpt_message(turn, number) for number, turn in enumerate(turns, start=1)]
+    messages = [_sharegpt_message(turn, number, name) for number, turn in enumerate(turns, start=1)]
     return parse_turns(messages, name)
 
 
-def _sharegpt_message(turn: Mapping[str, Any], number: int) -> dict[str, Any]:
-    place = f"message {number} of `conversations`"
+def _sharegpt_message(turn: Mapping[str, Any], number: int, name: str) -> dict[str, Any]:
+    place = f"message {number} of `{name}`"
     missing = [key for key in ("from", "value") if key not in turn]
     if missing:
         raise RowError(
@@ -124,7 +124,7 @@ def _sharegpt_message(turn: Mapping[str, Any], number: int) -> dict[str, Any]:
     speaker, value = turn["from"], require_text(turn["value"], "value")
     others = {key: other for key, other in turn.items() if key not in ("from", "value")}
     if twice := [key for key in ("role", "content") if not is_absent(others.get(key))]:
-        raise RowError(_describe_unread(twice, (), place, "conversations") + f"conversations.{twice[0]}")
+        raise RowError(_describe_unread(twice, (), place, name) + f"{name}.{twice[0]}")
     if speaker == "function_call":
         calls = parsed(value, "value of a function_call")
         return {**others, "role": "assistant", "tool_calls": calls if isinstance(calls, list) else [calls]}

@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from hrm_align.data.dataset import load_examples
-from hrm_align.data.examples import Example
+from hrm_align.data.examples import REFERENCES, Example
 from hrm_align.data.specs import DatasetSpec
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import last_turns
@@ -96,7 +96,10 @@ def load_questions(
 def _held_out(spec: DatasetSpec, condition: str, source: Source) -> list[Example]:
     """Load a data set's rows. Raises UserError if the run was trained on the same rows, by their fingerprint."""
     examples, counts = load_examples(
-        [spec], default_condition=condition, max_bad_fraction=source.settings.get("max_bad_fraction") or None
+        [spec],
+        default_condition=condition,
+        max_bad_fraction=source.settings.get("max_bad_fraction") or None,
+        kind=REFERENCES,
     )
     fingerprint = counts.datasets[0].fingerprint
     for part in ("train", "replay"):

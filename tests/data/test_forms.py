@@ -14,10 +14,11 @@ import pytest
 
 from hrm_align.data.columns import METADATA
 from hrm_align.data.dataset import DatasetSpec, load_examples
+from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.messages import LABELS
 from hrm_align.models.loading import load_tokenizer
-from hrm_align.rendering import get_renderer, render_conversation
+from hrm_align.rendering import Message, get_renderer, render_conversation
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,12 @@ class Form:
     Args:
         name: who publishes it, and what is special about it.
         row: one short row.
-        kept: the documents, as `prefix -> response`, without the control tokens that open and close every document.
+        kept: the documents, as `prefix -> response`, without the control tokens that open and close every document; of a pair as
+            `prefix -> chosen, not rejected`, of a labelled answer as `prefix -> desirable: answer`.
         refused: words of the error, if the row is refused.
         unused: columns that are named as unused.
         spec: other keys of the data set.
+        kind: what the rows are read as.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Form:
     refused: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     spec: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = "answers"
 
 
 def talk(*messages: Mapping[str, Any], **columns: Any) -> dict[str, Any]:
@@ -72,6 +76,11 @@ CALLED = (
 SYSTEM_FIRST = ("Be brief.<|im_start|>2+2? -> 4",)
 HISTORY = ("1+1? -> 2", "1+1?<|box_start|>2<|box_end|><|im_start|>2+2? -> 4")
 ASK = {"from": "human", "value": "2+2?"}
+
+
+def pair(name: str, row: Mapping[str, Any], kept: tuple[str, ...] = ("2+2? -> 4, not 5",), **others: Any) -> Form:
+    """A form of pairs of a chosen and a rejected answer."""
+    return Form(name, row, kept, kind="pairs", **others)
 
 
 def hermes(call: str, answer: str) -> dict[str, Any]:
@@ -219,11 +228,11 @@ FORMS = [
     Form("TriviaQA: value and aliases", {"question": "2+2?", "question_id": "tc_1", "answer": {"value": "4", "aliases": ["4", "four"]}}, PLAIN,
          unused=("question_id",), spec={"format": "trivia_qa"}),
     # Rows of other trainers
-    Form("TRL: preference rows", {"prompt": "2+2?", "chosen": "4", "rejected": "5"}, refused=("preference recipes",)),
+    Form("TRL: preference rows", {"prompt": "2+2?", "chosen": "4", "rejected": "5"}, refused=("`hrm-align dpo`, `hrm-align kto`",)),
     Form("UltraFeedback: preference rows beside messages", talk(said(), chosen=[said()], rejected=[said(content="5")], score_chosen=9.0),
-         refused=("`chosen`", "`rejected`", "preference recipes", "--ignore_columns chosen rejected")),
+         refused=("`chosen`", "`rejected`", "`hrm-align reward`", "--ignore_columns chosen rejected")),
     Form("KTO: a label", {"prompt": "2+2?", "completion": "5", "label": False},
-         refused=("`label`", "KTO", "--ignore_columns label")),
+         refused=("`label`", "`hrm-align kto`", "--ignore_columns label")),
     Form("KTO: a label, ignored", {"prompt": "2+2?", "completion": "4", "label": True}, PLAIN, spec={"ignore_columns": ["label"]}),
     Form("pictures in a column", {"prompt": "2+2?", "response": "4", "images": ["a.png"]}, refused=("`images`", "only text can be rendered")),
     Form("a context beside messages", talk(said(), context="Sums."), refused=("`context`", "--ignore_columns context")),
@@ -231,23 +240,83 @@ FORMS = [
          refused=("`rationale`", "`persona`", "--ignore_columns persona rationale")),
     Form("metadata", {"prompt": "2+2?", "response": "4", "uuid": "a", "source_url": "b", "num_turns": 1, "rating": 5}, PLAIN,
          unused=("num_turns", "rating", "source_url", "uuid")),
+    # Preference rows, which `hrm-align dpo`, `reward` and `kto` read
+    pair("pairs of texts", {"prompt": "2+2?", "chosen": "4", "rejected": "5"}),
+    pair("pairs of messages", {"prompt": talk()["messages"], "chosen": [said()], "rejected": [said(content="5")]}),
+    pair("pairs of conversations, with the prompt in both",
+         {"chosen": talk(said())["messages"], "rejected": talk(said(content="5"))["messages"]}),
+    pair("UltraFeedback: the prompt again, and scores",
+         {"prompt": "2+2?", "prompt_id": "a", "chosen": talk(said())["messages"], "rejected": talk(said(content="5"))["messages"],
+          "messages": talk(said())["messages"], "score_chosen": 9.0, "score_rejected": 2.0}, unused=("messages", "prompt_id")),
+    pair("Anthropic's HH: dialogues as text", {"chosen": "\n\nHuman: 2+2?\n\nAssistant: 4", "rejected": "\n\nHuman: 2+2?\n\nAssistant: 5"}),
+    pair("HH: the dialogue as prompt", {"prompt": "\n\nHuman: 2+2?\n\nAssistant:", "chosen": " 4", "rejected": " 5"},
+         ("2+2? ->  4, not  5",)),
+    pair("HH: several turns",
+         {"chosen": "\n\nHuman: Hi.\n\nAssistant: Hello.\n\nHuman: 2+2?\n\nAssistant: 4",
+          "rejected": "\n\nHuman: Hi.\n\nAssistant: Hello.\n\nHuman: 2+2?\n\nAssistant: 5"},
+         ("Hi.<|box_start|>Hello.<|box_end|><|im_start|>2+2? -> 4, not 5",)),
+    pair("Orca pairs: system and question", {"system": "Be brief.", "question": "2+2?", "chosen": "4", "rejected": "5"},
+         ("Be brief.<|im_start|>2+2? -> 4, not 5",)),
+    pair("LLaMA-Factory: instruction and input", {"instruction": "Add.", "input": "2+2", "chosen": "4", "rejected": "5"},
+         ("Add.\n\n2+2 -> 4, not 5",)),
+    pair("LLaMA-Factory: one turn of ShareGPT as answer",
+         {"prompt": [ASK], "chosen": {"from": "gpt", "value": "4"}, "rejected": {"from": "gpt", "value": "5"}}),
+    pair("pairs with tools", {"prompt": "2+2?", "tools": TOOLS, "chosen": [said(content=None, tool_calls=[CALL])], "rejected": "5"},
+         (f"{TOOLS_TEXT}<|im_start|>2+2? -> {CALL_TEXT}, not 5",)),
+    pair("HelpSteer3", {"domain": "stem", "language": "en", "context": talk()["messages"], "response1": "5", "response2": "4",
+                        "overall_preference": 2, "individual_preference": []}, unused=("individual_preference", "language"),
+         spec={"format": "helpsteer3"}),
+    pair("HelpSteer2: preferences", {"split": "train", "prompt": "2+2?", "response_1": "4", "response_2": "5", "preference_strength": -1,
+                                     "preference_statement": "x"}, unused=("preference_statement", "split"),
+         spec={"format": "helpsteer2_preference"}),
+    pair("ranked answers: the best against the worst", {"prompt": "2+2?", "responses": ["5", "22", "4"], "scores": [1, 2, 9]}),
+    pair("ranked answers: all pairs above min_score_gap", {"prompt": "2+2?", "responses": ["5", "22", "4"], "scores": [1, 2, 9]},
+         ("2+2? -> 4, not 5", "2+2? -> 4, not 22"), spec={"min_score_gap": 1}),
+    pair("ranked answers: a tie", {"prompt": "2+2?", "responses": ["5", "4"], "scores": [1, 1]}, (), refused=("a tie: all scores are 1",)),
+    pair("histories that differ", {"chosen": [*talk(said())["messages"], {"role": "user", "content": "Sure?"}, said()],
+                                   "rejected": [*talk(said(content="5"))["messages"], {"role": "user", "content": "Sure?"}, said()]}, (),
+         refused=("diverging histories: message 2 of `chosen` and `rejected` differs",)),
+    pair("TRL: texts with a common beginning, and no prompt", {"chosen": "2+2 is 4.", "rejected": "2+2 is 5."}, (),
+         refused=("no prompt: add the column `prompt`",)),
+    pair("answers, read as pairs", {"prompt": "2+2?", "response": "4"}, (), refused=("are for answers to imitate, for which there is `hrm-align sft`",)),
+    Form("KTO: a labelled answer", {"prompt": "2+2?", "completion": "5", "label": False}, ("2+2? -> undesirable: 5",), kind="labels"),
+    Form("KTO: a conversation with a label", talk(said(), label=True), ("2+2? -> desirable: 4",), kind="labels"),
+    Form("KTO: a pair gives two labelled answers", {"prompt": "2+2?", "chosen": "4", "rejected": "5"},
+         ("2+2? -> desirable: 4", "2+2? -> undesirable: 5"), kind="labels"),
+    Form("KTO: a label that is no bool", {"prompt": "2+2?", "completion": "4", "label": "good"},
+         refused=("`label` must be true or false: got 'good'",), kind="labels"),
 ]  # fmt: skip
+
+
+def written_answers(example: Example) -> tuple[str, list[Message]]:
+    """A pattern for the answers of an example, and the answers."""
+    if example.rejected is not None:
+        return "{}, not {}", [example.answer, example.rejected]
+    label = {None: "{}", True: "desirable: {}", False: "undesirable: {}"}[example.desirable]
+    return label, [example.answer]
 
 
 def documents(form: Form, folder: Any) -> tuple[list[str], list[str]]:
     """The documents of a form, written as in `Form.kept`, and the names of the unused columns."""
     path = folder / "rows.jsonl"
     path.write_text(json.dumps(form.row) + "\n", encoding="utf-8")
-    examples, counts = load_examples([DatasetSpec(str(path), **form.spec)])
+    examples, counts = load_examples([DatasetSpec(str(path), **form.spec)], kind=form.kind)
     tokenizer = load_tokenizer("tiny")
     renderer, written = get_renderer(tokenizer), []
     for example in examples:
-        document = renderer.document(example.messages, example.answer, example.condition)
-        prefix, response = document.input_ids[: document.prefix_length], document.input_ids[document.prefix_length :]
-        prefix_text = (
-            tokenizer.decode(prefix).removeprefix("<|im_start|><|object_ref_start|>").removesuffix("<|im_end|>")
-        )
-        written.append(f"{prefix_text} -> {tokenizer.decode(response).removesuffix('<|box_end|>')}")
+        pattern, answers = written_answers(example)
+        texts = []
+        for answer in answers:
+            document = renderer.document(example.messages, answer, example.condition)
+            prefix, response = (
+                document.input_ids[: document.prefix_length],
+                document.input_ids[document.prefix_length :],
+            )
+            prefix_text = (
+                tokenizer.decode(prefix).removeprefix("<|im_start|><|object_ref_start|>").removesuffix("<|im_end|>")
+            )
+            texts.append(tokenizer.decode(response).removesuffix("<|box_end|>"))
+        written.append(f"{prefix_text} -> {pattern.format(*texts)}")
     return written, counts.datasets[0].unused_columns
 
 
@@ -270,7 +339,9 @@ def page() -> str:
         "# Forms of rows",
         "",
         "How a row of each published form is read, from the table that the tests check. A document is written as `prefix -> "
-        "response`, without the control tokens that open and close every document; the response is learnt. A refused row ends the command "
+        "response`, without the control tokens that open and close every document; the response is learnt. Rows of the kind `pairs` are "
+        "read by `hrm-align dpo` and `reward`, and written as `prefix -> chosen, not rejected`; rows of the kind `labels` are read by "
+        "`hrm-align kto`. A refused row ends the command "
         "with an error that names it. How to use them: [data](../guides/data.md#columns-and-keys-that-are-not-read). This page is "
         "generated by `scripts/docs_reference.py` from `tests/data/test_forms.py`.",
         "",
@@ -279,6 +350,7 @@ def page() -> str:
     ]
     for form in FORMS:
         spec = f"; with {_code(json.dumps(form.spec))}" if form.spec else ""
+        spec += f"; {form.kind}" if form.kind != "answers" else ""
         kept = ", then ".join(_code(text) for text in form.kept)
         unused = f"; unused: {', '.join(map(_code, form.unused))}" if form.unused else ""
         outcome = kept + unused if form.kept else f"refused: {' ... '.join(map(_code, form.refused))}"
