@@ -26,7 +26,7 @@ from hrm_align.config.arguments import RewardEntry
 from hrm_align.config.recipe_files import find_recipe, locate, shipped_recipes
 from hrm_align.config.yaml_file import read_yaml
 from hrm_align.data.damage import describe_damage
-from hrm_align.data.examples import DataCounts, Example
+from hrm_align.data.examples import REFERENCES, DataCounts, Example
 from hrm_align.errors import Terminated, UserError
 from hrm_align.evaluation.chunk_files import ChunkedFile
 from hrm_align.evaluation.drawing import Context, Drawer
@@ -183,7 +183,7 @@ def _parser() -> CommandParser:
         help="of the possible pairs take those whose lengths are closest, so that length does not explain the preference",
     )
     parser.add_argument(
-        "--min_score_gap", type=float, help="smallest difference of the rewards of a pair (default: any difference)"
+        "--min_score_gap", type=float, help="the rewards of a pair differ by more than this (default 0)"
     )
     parser.add_argument("--min_reward", type=float, help="lowest reward of an answer, in pairs of the chosen one")
     parser.add_argument("--distinct", action="store_true", help="leave out answers that repeat one to the same prompt")
@@ -273,7 +273,7 @@ def read_prompts(arguments: argparse.Namespace) -> tuple[list[Example], dict[str
     schema = read_schema_options(arguments)
     allowed = schema.pop("max_bad_fraction")
     entry = name_entry(arguments.data, arguments.split, default_split="train", **schema)
-    rows, counts = read_counted([entry], arguments.condition, allowed)
+    rows, counts = read_counted([entry], arguments.condition, allowed, REFERENCES)
     if is_main():
         print_warnings(describe_left_out(counts) + describe_damage(counts.damage, counts.rows_read))
     examples = last_turns(rows)[: arguments.limit]

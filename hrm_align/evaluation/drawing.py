@@ -18,9 +18,8 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.data.examples import Example, to_rows
-from hrm_align.data.schemas import from_messages
+from hrm_align.data.schemas import from_messages, text_answer
 from hrm_align.data.strict_json import JsonFault, RowError, parse_object
-from hrm_align.data.turns import answer_message
 from hrm_align.errors import RunError, UserError
 from hrm_align.evaluation.evaluate import show_solved
 from hrm_align.rendering import TOOL_CALL, TOOL_CALL_END, Message, get_renderer
@@ -249,7 +248,7 @@ class Drawer:
 def read_answer(text: str, example: Example) -> Message | None:
     """Return an answer as rows hold it, its tool calls as calls; None if a row with it would not be read back as it is."""
     try:
-        message = answer_message(text, "response") if "call>" in text else Message("assistant", text)
+        message = text_answer(text, "response")
         row = json.dumps(training_row(example, message), ensure_ascii=False).encode()
         (again,) = from_messages(parse_object(row), example.source, example.condition)
     except (RowError, JsonFault, UnicodeEncodeError):
@@ -259,5 +258,5 @@ def read_answer(text: str, example: Example) -> Message | None:
 
 def training_row(example: Example, answer: Message) -> dict[str, Any]:
     """Return a row of the schema `messages` that trains on this answer to the example's prompt."""
-    (row,) = to_rows([replace(example, answer=answer)])
+    (row,) = to_rows([replace(example, answer=answer, rejected=None, desirable=None, margin=None)])
     return row

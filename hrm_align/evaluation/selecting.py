@@ -31,7 +31,7 @@ class Selection:
         max_per_prompt: most rows of a prompt; None for 1 with `best` or `pairs`, else for all. `right` and `all` take the
             first drawn, `best` those with the highest rewards, the first drawn among equals.
         min_reward: lowest reward of an answer, in pairs of the chosen one.
-        min_score_gap: smallest difference of the rewards of a pair.
+        min_score_gap: the rewards of a pair differ by more than this, as in `DatasetSpec`.
         match_lengths: take the pairs whose lengths in tokens are closest, instead of those whose rewards differ most.
 
     Raises:
@@ -262,7 +262,7 @@ def _pair_rows(example: Example, usable: Sequence[Answer], selection: Selection,
 def choose_pairs(answers: Sequence[Answer], selection: Selection) -> list[tuple[Answer, Answer]]:
     """Choose pairs of a chosen and a rejected answer; each answer is in one pair at most.
 
-    Possible pairs have different rewards, at least `min_score_gap` apart; with `right` the chosen answer is correct and the
+    Possible pairs have different rewards, more than `min_score_gap` apart; with `right` the chosen answer is correct and the
     rejected one is not. The pair with the largest gap is taken first, with `match_lengths` that with the closest lengths, and
     the first drawn among equals.
     """
@@ -271,7 +271,8 @@ def choose_pairs(answers: Sequence[Answer], selection: Selection) -> list[tuple[
         for j, rejected in enumerate(answers):
             gap = (chosen.reward or 0.0) - (rejected.reward or 0.0)
             fits = selection.keep != RIGHT or (chosen.is_correct and not rejected.is_correct)
-            if fits and gap >= max(ALIKE, selection.min_score_gap or 0.0) and _reaches(chosen, selection):
+            fits = fits and chosen.message != rejected.message  # the same answer may get two rewards
+            if fits and gap > max(ALIKE, selection.min_score_gap or 0.0) and _reaches(chosen, selection):
                 distance = abs(chosen.length - rejected.length) if selection.match_lengths else 0
                 possible.append((distance, -gap, i, j))
     pairs: list[tuple[Answer, Answer]] = []

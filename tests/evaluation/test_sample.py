@@ -226,6 +226,12 @@ def test_pairs_are_preference_rows(capsys, monkeypatch, data, tmp_path):
         "score_rejected": 0.0,
         "source": f"{data}:1",
     }
+    pairs, counts = load_examples([DatasetSpec(str(tmp_path / "0.jsonl"))], kind="pairs")
+    assert [(pair.answer.content, pair.rejected.content, pair.group) for pair in pairs] == [
+        ("16", "a long wrong answer", "sums 5"),
+        ("19", "a long wrong answer", "sums 8"),
+    ]
+    assert counts.datasets[0].unused_columns == ["source"]
     assert card["prompts_without_rows"] == {"no_correct_answer": 1} and card["dropped"] == {"not_paired": 14}
     assert (card["answers_used"], card["pairs"]["rejected_longer"], card["pairs"]["chosen_longer"]) == (4, 2, 0)
     matched, rows = made(capsys, data, tmp_path, "--pairs", "--match_lengths")
@@ -264,6 +270,11 @@ def test_prompts_without_a_pair_are_counted_by_reason(capsys, monkeypatch, data,
     }
     code, out, err = run(capsys, *shorter, "--keep", "best", "--min_score_gap", 9, "--output", tmp_path / "b.jsonl")
     assert code == 1 and json.loads(out)["prompts_without_rows"] == {"below_limits": 3}
+    answered(monkeypatch, "16")
+    rewards = tmp_path / "mine.py"
+    rewards.write_text("def reward(completions, **columns):\n    return [float(n) for n in range(len(completions))]\n")
+    alike = [*shorter[:-1], f"{{file: {rewards}}}", "--keep", "best", "--output", tmp_path / "c.jsonl"]
+    assert run(capsys, *alike)[0] == 1 and not read(tmp_path / "c.jsonl"), "an answer is not better than itself"
 
 
 # Killed and shared ----------------------------------------------------------------------------------------------------
