@@ -221,10 +221,10 @@ def test_rows_on_disk_are_those_in_memory_and_each_kind_has_its_own(tmp_path, mo
         for kind in ("pairs", "labels", "references"):
             in_memory = load(path, kind)
             assert [*load_examples([DatasetSpec(str(path))], kind=kind, on_disk=True)[0]] == in_memory
-    ranked = write(tmp_path / "ranked.jsonl", [{"prompt": "q", "responses": [*"abcd"], "scores": [4, 3, 2, 1]}] * 2)
+    ranked = write(tmp_path / "ranked.jsonl", [{"prompt": "q", "responses": [*"abcd"], "scores": scores} for scores in ([4, 3, 2, 1], [1, 9, 1, 1])])
     spec = DatasetSpec(str(ranked), min_score_gap=0.5)
     stored = [*load_examples([spec], kind="pairs", on_disk=True)[0]]
-    assert stored == load(ranked, min_score_gap=0.5) and len(stored) == 12
+    assert stored == load(ranked, min_score_gap=0.5) and len(stored) == 9  # six pairs, and three with the same chosen answer
     read, args = data(path)
     pairs, _ = tokenized_pairs(read, args, load_tokenizer("tiny"), 64)
     assert pairs["margin"][:] == [0, 1, 2, 3, 4, 0]
@@ -302,14 +302,14 @@ def test_columns_can_be_mapped_and_ignored_and_unread_ones_are_refused(tmp_path)
 
 
 def test_rows_of_every_file_format_are_the_same_pairs(tmp_path):
-    rows = [pair(prompt=f"q{n}", score_chosen=n + 0.5, score_rejected=0.0) for n in range(3)]
+    rows = [pair(prompt=f"q{n}", score_chosen=n + 0.0, score_rejected=0.0) for n in range(3)]
     frame = pd.DataFrame(rows)
     frame.to_csv(tmp_path / "rows.csv", index=False)
     frame.to_parquet(tmp_path / "rows.parquet")
     write(tmp_path / "rows.jsonl", rows)
     parts = [load(tmp_path / name, min_score_gap=1) for name in ("rows.csv", "rows.parquet", "rows.jsonl")]
     kept = [[(e.messages, e.answer, e.rejected) for e in part] for part in parts]
-    assert kept[0] == kept[1] == kept[2] and len(kept[0]) == 2
+    assert kept[0] == kept[1] == kept[2] and len(kept[0]) == 1
     pd.DataFrame([{"prompt": "q", "completion": "a", "label": False}]).to_csv(tmp_path / "labels.csv", index=False)
     assert [example.desirable for example in load(tmp_path / "labels.csv", "labels")] == [False]
 
@@ -343,6 +343,26 @@ def test_chosen_and_desirable_answers_are_references_of_evaluations(tmp_path, ca
         code, out, err = run(capsys, "evaluate", "--model", "tiny", "--data", file, "--json", "--max_new_tokens", 4)
         assert code == 0 and json.loads(out)["n"] == 1, err
         assert ("1 of 2 rows" in err and "have an undesirable answer" in err) == bool(left_out)
+
+
+def test_rejected_answers_are_checked_as_chosen_ones_are(tmp_path, capsys):
+    rows = [pair(chosen=f"answer {n}") for n in range(3)] + [pair(chosen="answer 0", rejected="another")]
+    rows += [pair(chosen="x", rejected="Tom &amp; Jerry"), pair(chosen="y", rejected="```python\nprint(1", worse="```python\nprint(1")]
+    code, out, err = run(
+        capsys, "inspect", write(tmp_path / "rows.jsonl", rows), "--model", "tiny", "--no_proof"
+    )
+    assert code == 0, err
+    assert "1 of 6 rows have HTML" in out and "1 of 6 rows have an answer that ends in the middle" in out
+    assert "duplicates  0 rows repeat" in out and "unused      columns worse" in out
+
+
+def test_guard_sets_hold_answers_in_any_case(tmp_path):
+    answers = write(tmp_path / "guard.jsonl", [{"prompt": "q", "response": "a"}])
+    args = DataArguments(
+        datasets=[{"path": str(write(tmp_path / "rows.jsonl", [pair()]))}], guard_datasets=[{"path": str(answers)}]
+    )
+    (guard,) = read_data(args, 0, None, kind="pairs").guard.values()
+    assert guard[0].answer.content == "a"
 
 
 def test_inspect_shows_both_answers_and_their_masks(tmp_path, capsys):
