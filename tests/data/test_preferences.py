@@ -6,6 +6,8 @@ from collections import Counter
 from copy import deepcopy
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from datasets import Dataset
 from tokenizers.normalizers import NFC
@@ -221,10 +223,15 @@ def test_rows_on_disk_are_those_in_memory_and_each_kind_has_its_own(tmp_path, mo
         for kind in ("pairs", "labels", "references"):
             in_memory = load(path, kind)
             assert [*load_examples([DatasetSpec(str(path))], kind=kind, on_disk=True)[0]] == in_memory
-    ranked = write(tmp_path / "ranked.jsonl", [{"prompt": "q", "responses": [*"abcd"], "scores": scores} for scores in ([4, 3, 2, 1], [1, 9, 1, 1])])
+    ranked = write(
+        tmp_path / "ranked.jsonl",
+        [{"prompt": "q", "responses": [*"abcd"], "scores": scores} for scores in ([4, 3, 2, 1], [1, 9, 1, 1])],
+    )
     spec = DatasetSpec(str(ranked), min_score_gap=0.5)
     stored = [*load_examples([spec], kind="pairs", on_disk=True)[0]]
-    assert stored == load(ranked, min_score_gap=0.5) and len(stored) == 9  # six pairs, and three with the same chosen answer
+    assert (
+        stored == load(ranked, min_score_gap=0.5) and len(stored) == 9
+    )  # six pairs, and three with the same chosen answer
     read, args = data(path)
     pairs, _ = tokenized_pairs(read, args, load_tokenizer("tiny"), 64)
     assert pairs["margin"][:] == [0, 1, 2, 3, 4, 0]
@@ -310,6 +317,21 @@ def test_rows_of_every_file_format_are_the_same_pairs(tmp_path):
     parts = [load(tmp_path / name, min_score_gap=1) for name in ("rows.csv", "rows.parquet", "rows.jsonl")]
     kept = [[(e.messages, e.answer, e.rejected) for e in part] for part in parts]
     assert kept[0] == kept[1] == kept[2] and len(kept[0]) == 1
+    call = {"type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    rows = [
+        {"chosen": talk("a"), "rejected": [ASKED, said("", tool_calls=[call])], "group": "g"},
+        {"chosen": talk("c"), "rejected": talk("d")},
+    ]
+    pa.parquet.write_table(
+        pa.Table.from_pylist(rows), tmp_path / "talks.parquet"
+    )  # with nulls for the keys that a message lacks
+    write(tmp_path / "talks.jsonl", rows)
+    parts = [
+        load_examples([DatasetSpec(str(tmp_path / name))], kind="pairs") for name in ("talks.parquet", "talks.jsonl")
+    ]
+    kept = [[(e.messages, e.answer, e.rejected, e.group) for e in examples] for examples, _ in parts]
+    assert kept[0] == kept[1] and kept[0][0][2].tool_calls == ({"name": "f", "arguments": {"a": 1}},)
+    assert len({counts.datasets[0].fingerprint for _, counts in parts}) == 1
     pd.DataFrame([{"prompt": "q", "completion": "a", "label": False}]).to_csv(tmp_path / "labels.csv", index=False)
     assert [example.desirable for example in load(tmp_path / "labels.csv", "labels")] == [False]
 
@@ -347,10 +369,11 @@ def test_chosen_and_desirable_answers_are_references_of_evaluations(tmp_path, ca
 
 def test_rejected_answers_are_checked_as_chosen_ones_are(tmp_path, capsys):
     rows = [pair(chosen=f"answer {n}") for n in range(3)] + [pair(chosen="answer 0", rejected="another")]
-    rows += [pair(chosen="x", rejected="Tom &amp; Jerry"), pair(chosen="y", rejected="```python\nprint(1", worse="```python\nprint(1")]
-    code, out, err = run(
-        capsys, "inspect", write(tmp_path / "rows.jsonl", rows), "--model", "tiny", "--no_proof"
-    )
+    rows += [
+        pair(chosen="x", rejected="Tom &amp; Jerry"),
+        pair(chosen="y", rejected="```python\nprint(1", worse="```python\nprint(1"),
+    ]
+    code, out, err = run(capsys, "inspect", write(tmp_path / "rows.jsonl", rows), "--model", "tiny", "--no_proof")
     assert code == 0, err
     assert "1 of 6 rows have HTML" in out and "1 of 6 rows have an answer that ends in the middle" in out
     assert "duplicates  0 rows repeat" in out and "unused      columns worse" in out
@@ -379,7 +402,7 @@ def test_inspect_shows_both_answers_and_their_masks(tmp_path, capsys):
     code, out, err = run(capsys, "inspect", path, "--model", "tiny", "--rows", 2)
     assert code == 0, err
     assert "chosen     a long answer<|box_end|>" in out and "rejected   b<|box_end|>" in out
-    assert "the chosen answer in 1 of 2 pairs (50 %)" in out and "the mask holds on 4 documents" in out
+    assert "longer      chosen in 1 pairs, rejected in 0" in out and "the mask holds on 4 documents" in out
     code, out, err = run(capsys, "inspect", path, "--model", "tiny", "--kind", "labels", "--no_proof", "--rows", 4)
     assert code == 0 and "labels      desirable 2, undesirable 2" in out, err
     code, out, err = run(capsys, "inspect", path, "--model", "tiny", "--html", tmp_path / "page.html")
