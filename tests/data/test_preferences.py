@@ -17,10 +17,13 @@ from hrm_align.config.arguments import DataArguments
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import to_rows
 from hrm_align.data.preference_tokens import tokenized_labels, tokenized_pairs
+from hrm_align.data.tokenize import tokenized
 from hrm_align.errors import UserError
+from hrm_align.export.eval_set import load_questions
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.rendering import Message, get_renderer, render_prompt
 from hrm_align.run import read_data
+from hrm_align.run_folder import Source
 from tests.command_line import run
 
 ASKED, SURE = {"role": "user", "content": "q"}, {"role": "user", "content": "sure?"}
@@ -172,6 +175,7 @@ def test_both_documents_of_a_pair_are_the_renderers_behind_the_same_prompt(tmp_p
         assert row["prompt_ids"].count(layout.prefix_end) == 1 and row["prompt_ids"][-1] == layout.prefix_end
         assert row["length"] == len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
     assert [example.condition for example in read.train] == ["synth,cot", "direct"]
+    assert [example.condition for example in load(tmp_path / "rows.jsonl", condition="cot")] == ["synth,cot", "cot"]
     assert tokenizer.decode(pairs[0]["prompt_ids"]).count("<|im_end|>") == 2  # one of them is text
 
 
@@ -233,6 +237,8 @@ def test_rows_on_disk_are_those_in_memory_and_each_kind_has_its_own(tmp_path, mo
         stored == load(ranked, min_score_gap=0.5) and len(stored) == 9
     )  # six pairs, and three with the same chosen answer
     read, args = data(path)
+    documents, _ = tokenized(read, args, load_tokenizer("tiny"), 64)  # of the same table, with other columns
+    assert "input_ids" in documents.column_names
     pairs, _ = tokenized_pairs(read, args, load_tokenizer("tiny"), 64)
     assert pairs["margin"][:] == [0, 1, 2, 3, 4, 0]
     read, args = data(path, kind="labels")
@@ -386,6 +392,17 @@ def test_guard_sets_hold_answers_in_any_case(tmp_path):
     )
     (guard,) = read_data(args, 0, None, kind="pairs").guard.values()
     assert guard[0].answer.content == "a"
+
+
+def test_held_out_rows_of_a_run_are_answered_with_their_references(tmp_path):
+    path = write(tmp_path / "rows.jsonl", [pair(prompt=f"q{n}", chosen=f"a{n}") for n in range(3)])
+    source = Source(tmp_path, tmp_path, held_out=[{"path": str(path)}])
+    questions = load_questions(source, [], 10, load_tokenizer("tiny"), 64)
+    assert [example.reference for example in questions.examples] == ["a0", "a1", "a2"]
+    rows = to_rows(load(path, "labels"))
+    assert [row["messages"][-1]["content"] for row in rows] == ["a0", "a1", "a2"]
+    labels = [{"prompt": "q", "completion": a, "label": a == "a"} for a in "ab"]
+    assert len(to_rows(load(write(tmp_path / "labels.jsonl", labels), "labels"))) == 1
 
 
 def test_inspect_shows_both_answers_and_their_masks(tmp_path, capsys):
