@@ -142,7 +142,9 @@ def _labelled(row: Mapping[str, Any], name: str, source: str, default_condition:
     if isinstance(label, str):  # in CSV and TSV files every value is a text
         label = {"true": True, "false": False}.get(label.strip().lower(), label)
     if not isinstance(label, bool):
-        raise RowError(f"`label` must be true or false: got {label!r:.60}")
+        raise RowError(
+            f"`label` must be true or false: got {label!r:.60}; leave a label of another meaning out with --ignore_columns label"
+        )
     turns = [*prompt, Turn(answers[0], True)]
     return [replace(example, desirable=label) for example in build_examples(turns, row, source, default_condition)]
 
