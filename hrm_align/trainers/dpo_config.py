@@ -95,7 +95,7 @@ class DPORecipe:
     training: DPOArguments
 
 
-_MOVING = "the reference is always the model that the run starts from; a resumed run could not restore one that moves"
+_MOVING = "the reference is always the model that the run starts from; a resumed run could not restore a moving reference"
 _NOISE = "with noise in its forward the policy would differ from its reference before the first step"
 # Refused by all trainers of preferences (`trainers/kto_config.py` too).
 REFUSED_PREFERENCES: Refused = {
