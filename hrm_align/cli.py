@@ -170,7 +170,7 @@ def _report_cut() -> None:
 
 def run_with_exit_code(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
     """Run a command and return its exit code; errors are printed to standard error in one sentence."""
-    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)  # raised inside PEFT
+    warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)  # raised inside PEFT and TRL
     with terminable(), called_last(_report_cut):
         code = _run(command, argv)
     if code in (PREEMPTED_CODE, INTERRUPTED_CODE):
