@@ -34,7 +34,7 @@ STABLE = ["_get_grad_norm", "_get_train_sampler", "_prepare_for_training", "crea
 OVERRIDES = {
     SFTTrainer: {*SAVING, *STABLE, "_set_signature_columns_if_needed", "compute_loss", "evaluation_loop", "get_train_dataloader",
                  "prediction_step"},
-    KTOTrainer: {*SAVING, *STABLE, "_compute_loss", "_precompute_ref_logps", "_prepare_dataset", "_set_signature_columns_if_needed",
+    KTOTrainer: {*SAVING, *STABLE, "_compute_kl_logps", "_compute_loss", "_precompute_ref_logps", "_prepare_dataset", "_set_signature_columns_if_needed",
                  "evaluation_loop", "prediction_step"},
     GRPOTrainer: {*SAVING, *STABLE, "_calculate_rewards", "_compute_loss", "_generate", "_generate_and_score_completions",
                   "_generate_single_turn", "_get_per_token_logps_and_entropies", "_tokenize_prompts"},
