@@ -11,8 +11,9 @@ from hrm_align.models.loading import load_model, load_tokenizer
 from hrm_align.rendering import get_renderer
 from hrm_align.trainers import preference_health, reference
 from hrm_align.trainers.alarms import Alarms
+from recipes.kto import main as kto
 from tests.parity.reference import reference_logits
-from tests.trainers.preference_runs import dpo, pairs
+from tests.trainers.preference_runs import arguments, dpo, pairs
 from tests.trainers.recipe_runs import metrics, weights, write_rows
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +103,25 @@ def test_shared_prompts_change_no_metric(rows, measured, tmp_path):
     assert {"health/residual_rms_h", "health/chosen_logp_change"} <= names
     for name in names & set(shared):
         assert shared[name] == pytest.approx(separate[name], rel=1e-4, abs=1e-4), name
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("precomputed", ["false", "true"])
+def test_labelled_answers_are_measured_by_their_label(precomputed, rows, tmp_path):
+    """Also beside KTO's mismatched documents, of which TRL's rewards know nothing either."""
+    answers = [
+        {"prompt": row["prompt"], "completion": row[side], "label": side == "chosen"}
+        for row in map(json.loads, rows.read_text().splitlines())
+        for side in ("chosen", "rejected")
+    ]
+    data = write_rows(tmp_path / "labelled.jsonl", answers)
+    kto(arguments(tmp_path / "run", data, *STEPS, "--beta", "0.5", "--precompute_ref_log_probs", precomputed))
+    (step,) = [record for record in metrics(tmp_path / "run") if record["step"] == 2 and "loss" in record]
+    for side in ("chosen", "rejected"):
+        assert 0.5 * step[f"health/{side}_logp_change"] == pytest.approx(step[f"rewards/{side}"], rel=1e-4)
+    renderer = get_renderer(load_tokenizer("tiny"))
+    lengths = [len(renderer.response(row["completion"])) for row in answers[4:8] if row["label"]]
+    assert step["health/chosen_length"] == mean(lengths)
 
 
 @pytest.mark.numeric
