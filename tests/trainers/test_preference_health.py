@@ -73,9 +73,13 @@ def test_what_is_measured_of_answers_is_true(rows, measured):
         assert step[f"health/{side}_token_logp_change"] == pytest.approx(sum(changes[side]) / tokens, abs=1e-4)
         assert step[f"health/{side}_length"] == tokens / 4
     first = [pair[1] for pair in after[4:]]
-    assert step["health/rejected_first_token_loss"] == pytest.approx(-mean([side[0][0].item() for side in first]), abs=1e-4)
+    assert step["health/rejected_first_token_loss"] == pytest.approx(
+        -mean([side[0][0].item() for side in first]), abs=1e-4
+    )
     assert step["health/rejected_first_token_accuracy"] == mean([float(side[1][0]) for side in first])
-    assert step["health/first_token_loss"] == pytest.approx(-mean([pair[0][0][0].item() for pair in after[4:]]), abs=1e-4)
+    assert step["health/first_token_loss"] == pytest.approx(
+        -mean([pair[0][0][0].item() for pair in after[4:]]), abs=1e-4
+    )
     lengths = [len(pair[0][0]) - len(pair[1][0]) for pair in after[4:]]
     margins = [a - b for a, b in zip(changes["chosen"], changes["rejected"], strict=True)]
     for name, sign in (("longer", 1), ("shorter", -1)):
@@ -99,7 +103,11 @@ def test_shared_prompts_change_no_metric(rows, measured, tmp_path):
     """The residual stream counts a shared prompt once for each of its answers."""
     dpo(tmp_path / "run", rows, *STEPS, "--share_prompts", "false")
     shared, separate = (next(r for r in metrics(out) if r["step"] == 2) for out in (measured, tmp_path / "run"))
-    names = {name for name in separate if name.startswith(("health/", "rewards/", "logps/"))} | {"loss", "entropy", "grad_norm"}
+    names = {name for name in separate if name.startswith(("health/", "rewards/", "logps/"))} | {
+        "loss",
+        "entropy",
+        "grad_norm",
+    }
     assert {"health/residual_rms_h", "health/chosen_logp_change"} <= names
     for name in names & set(shared):
         assert shared[name] == pytest.approx(separate[name], rel=1e-4, abs=1e-4), name
@@ -165,7 +173,9 @@ def lengths(longer, shorter):
 def test_a_margin_that_length_explains_is_told_from_a_weak_one():
     (said,) = alarms_of(*[lengths(0.95, 0.2)] * 4)
     assert "in 95 % of the pairs where it is longer, and in 20 % of those where it is shorter" in said
-    assert "learns to write longer answers" in said and "learns to write shorter" in alarms_of(*[lengths(0.1, 0.9)] * 3)[0]
+    assert (
+        "learns to write longer answers" in said and "learns to write shorter" in alarms_of(*[lengths(0.1, 0.9)] * 3)[0]
+    )
     assert not alarms_of(*[lengths(0.95, 0.2)] * 2, lengths(0.9, 0.7), *[lengths(0.95, 0.2)] * 2), "not in a row"
     assert not alarms_of(*[lengths(0.98, 0.6)] * 9), "also right against the length"
     assert not alarms_of(*[lengths(0.0, 0.0)] * 9), "the first step, where every margin is 0"
@@ -179,7 +189,9 @@ def test_a_run_whose_chosen_answers_fall_raises_the_alarm_and_with_sft_it_does_n
     dpo(tmp_path / "bad", data, *flags, "--loss_type", "sigmoid")
     (said, *_) = [json.loads(line)["alarm"] for line in (tmp_path / "bad/run/alarms.jsonl").read_text().splitlines()]
     assert "the chosen answers have become less probable" in said
-    assert max(record.get("rewards/accuracies", 0) for record in metrics(tmp_path / "bad")) > 0.8, "and rewards look fine"
+    assert max(record.get("rewards/accuracies", 0) for record in metrics(tmp_path / "bad")) > 0.8, (
+        "and rewards look fine"
+    )
     dpo(tmp_path / "good", data, *flags, "--learning_rate", "3e-4")
     assert not (tmp_path / "good/run/alarms.jsonl").exists()
 
@@ -213,7 +225,9 @@ def test_a_reference_that_is_not_the_start_stops_the_first_step(precomputed, row
     dpo(tmp_path / "on purpose", rows, *flags, "--reference_check", "false")
 
 
-@pytest.mark.parametrize("flags", [("--use_peft", "true"), ("--precompute_ref_log_probs", "true")], ids=["adapter", "precomputed"])
+@pytest.mark.parametrize(
+    "flags", [("--use_peft", "true"), ("--precompute_ref_log_probs", "true")], ids=["adapter", "precomputed"]
+)
 def test_the_start_passes_as_a_reference(flags, rows, tmp_path):
     dpo(tmp_path / "run", rows, *STEPS, *flags)
     (first, *_) = metrics(tmp_path / "run")
