@@ -288,7 +288,9 @@ def read_data(
         replay = drawn(load(data.replay_specs(), "replay"), data.replay_fraction, len(train), seed)
         train = train + replay if isinstance(train, Examples) and isinstance(replay, Examples) else [*train, *replay]
         counts["replay"]["share"] = data.replay_fraction
-    guard = {spec.path: load([spec], f"guard_{number}", ANSWERS) for number, spec in enumerate(data.guard_specs(), start=1)}
+    guard = {
+        spec.path: load([spec], f"guard_{number}", ANSWERS) for number, spec in enumerate(data.guard_specs(), start=1)
+    }
     return RunData(train, held_out, guard, counts, stream)
 
 

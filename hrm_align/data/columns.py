@@ -33,9 +33,7 @@ _COUNTS = frozenset(("num", "n", "nb"))  # first words of the names of counts
 _SETTINGS = ("parallel_tool_calls",)  # of a request in OpenAI's form
 _PICTURES = "image images img picture pictures photo pixel pixels audio audios sound speech video videos frame frames"
 _MEDIA = frozenset(_PICTURES.split())
-PREFERENCE = (
-    "preference rows are for `hrm-align dpo`, `hrm-align kto` and `hrm-align reward`, which learn from a chosen and a rejected answer"
-)
+PREFERENCE = "preference rows are for `hrm-align dpo`, `hrm-align kto` and `hrm-align reward`, which learn from a chosen and a rejected answer"
 _MEDIUM = "only text can be rendered, so the answer would be learnt without what it is about"
 # What the columns that other trainers read would have meant.
 MEANINGS: Mapping[str, str] = {

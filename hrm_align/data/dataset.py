@@ -26,7 +26,7 @@ from hrm_align.data.named_readers import FORMATS, NAMED_READERS, files_beside, s
 from hrm_align.data.preference_readers import PREFERENCE_FORMATS, PREFERENCE_READERS
 from hrm_align.data.preferences import LeftOut
 from hrm_align.data.readers import BadRow, Row, make_bad_row
-from hrm_align.data.schemas import OPTIONAL, RowError
+from hrm_align.data.schemas import OPTIONAL, RowError, detect_format
 from hrm_align.data.scored_rows import merge_scored
 from hrm_align.data.sources import local_files, read_rows
 from hrm_align.data.specs import DatasetSpec, rename_columns
@@ -148,15 +148,19 @@ def _load(
     ignored = spec.ignore_columns or []
     columns = _column_check(spec, schema)
     data = _Loaded(spec, DatasetCounts(spec.path, schema, ignored_columns=ignored, local=local))
+    rows = chain(head, rows)
+    if kind != ANSWERS:
+        rows = merge_scored(rows, schema, spec.columns or {})
     content, damage, used = blake2b(digest_size=8), DamageReport(), _used_columns(spec, schema)
     left_out: Counter[str] = Counter()
     keep = keep or data.good.append
     with stage(f"reading {spec.path}") as reading:
-        for row in reading.track(merge_scored(chain(head, rows), schema, spec.columns or {})):
+        for row in reading.track(rows):
             data.counts.rows_read += row.rows if isinstance(row, Row) else 1
             try:
                 outcome = _to_examples(row, spec, schema, condition, kind)
             except LeftOut as reason:
+                assert isinstance(row, Row)
                 left_out[str(reason)] += 1
                 content.update(_content(row.data, used))
                 continue
@@ -199,13 +203,14 @@ def _vote_schema(head: list[Row | BadRow], spec: DatasetSpec, kind: str = ANSWER
     for row in head:
         if isinstance(row, Row):
             try:
-                votes[detect_schema(set(_schema_columns(row.data, spec)), kind)] += 1
+                columns = set(_schema_columns(row.data, spec))
+                votes[detect_format(columns) if kind == ANSWERS else detect_schema(columns, kind)] += 1
             except (UserError, RowError) as error:
                 faults.append((error, row))
     if faults and not votes:
         fault, row = faults[0]
-        hint = suggest_reader(row.data, row.source) if kind == ANSWERS else ""
-        raise UserError(f"{spec.path}: {fault}{hint}")
+        readers = NAMED_READERS if kind == ANSWERS else PREFERENCE_READERS
+        raise UserError(f"{spec.path}: {fault}{suggest_reader(row.data, row.source, readers)}")
     return votes.most_common(1)[0][0] if votes else None
 
 
@@ -369,7 +374,9 @@ def _choose(data: _Loaded, seed: int) -> Sequence[Example]:
     if not len(rows):
         share = f" at `fraction` {data.spec.fraction:g}" if good else ""
         skipped = {"weight 0": data.counts.rows_weight_0} | data.counts.left_out
-        reasons = [f"{rows:,} of its {data.counts.rows_read:,} rows have {why}" for why, rows in skipped.items() if rows]
+        reasons = [
+            f"{rows:,} of its {data.counts.rows_read:,} rows have {why}" for why, rows in skipped.items() if rows
+        ]
         share += f": {'; '.join(reasons)}" if reasons else ""
         raise UserError(f"no example from {data.spec.path}{share}. Fix its rows, raise `fraction`, or leave it out.")
     return [example for row in rows for example in data.good[row]] if table is None else table.take(rows)

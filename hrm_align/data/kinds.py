@@ -1,9 +1,9 @@
 """Kinds of examples: which rows a command reads, and the errors for rows of another kind.
 
-    `hrm-align sft`, `grpo`             answers      {"prompt", "response"}, messages and others (`schemas`)
-    `hrm-align dpo`, `reward`           pairs        {"chosen", "rejected"} and others (`preferences`)
-    `hrm-align kto`                     labels       {"prompt", "completion", "label"}, or pairs
-    `hrm-align evaluate`, exports       references   answers, or the chosen answers of preference rows
+`hrm-align sft`, `grpo`             answers      {"prompt", "response"}, messages and others (`schemas`)
+`hrm-align dpo`, `reward`           pairs        {"chosen", "rejected"} and others (`preferences`)
+`hrm-align kto`                     labels       {"prompt", "completion", "label"}, or pairs
+`hrm-align evaluate`, exports       references   answers, or the chosen answers of preference rows
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hrm_align.data.columns import PREFERENCE
 from hrm_align.data.examples import ANSWERS, KINDS, LABELS, PAIRS, REFERENCES, Example
 from hrm_align.data.preference_readers import PREFERENCE_FORMATS
 from hrm_align.data.preferences import PREFERENCE_SCHEMAS, SCORED, LeftOut
-from hrm_align.data.schemas import SCHEMAS, Schema, detect_format
+from hrm_align.data.schemas import Schema, detect_format
 from hrm_align.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def check_kind(spec: DatasetSpec, kind: str) -> None:
 
 
 def check_gap(spec: DatasetSpec, own: str) -> None:
-    """Raise UserError if a data set has a `min_score_gap` and its rows are of a kind (`own`) without scores."""
+    """Raise UserError if a data set has a `min_score_gap` and its rows have a kind (`own`) without scores."""
     if spec.min_score_gap is not None and own != PAIRS:
         raise UserError(
             f"`min_score_gap` of {spec.path} applies to answers with scores only, and its rows have none. Leave it out."
@@ -58,12 +58,12 @@ def check_gap(spec: DatasetSpec, own: str) -> None:
 
 
 def detect_schema(columns: set[str], kind: str) -> str:
-    """Return the name of the schema that fits a set of column names and a kind of examples.
+    """Return the name of the schema that fits a set of column names and a kind of examples: `pairs`, `labels` or `references`.
 
     Raises:
         UserError: if no schema or several schemas fit.
     """
-    if kind == ANSWERS or (kind == REFERENCES and kind_of_columns(columns) == ANSWERS):
+    if kind == REFERENCES and kind_of_columns(columns) == ANSWERS:
         return detect_format(columns)
     fitting = [name for name, schema in PREFERENCE_SCHEMAS.items() if columns.issuperset(schema.required)]
     usable = [name for name in fitting if is_read_as(PREFERENCE_SCHEMAS[name], kind)]
@@ -77,15 +77,27 @@ def detect_schema(columns: set[str], kind: str) -> str:
         )
     if fitting:
         raise UserError(_describe_other(listed, LABELS, kind))
-    if any(columns.issuperset(schema.required) for schema in SCHEMAS.values()):
-        raise UserError(_describe_other(listed, ANSWERS, kind))
-    known = "; ".join(f"{name} ({', '.join(schema.required)})" for name, schema in PREFERENCE_SCHEMAS.items())
-    raise UserError(f"{listed} fit no preference schema. {_COMMANDS[kind].capitalize()} needs {_NEEDED[kind]}. The schemas are {known}.")
+    try:
+        detect_format(columns)
+    except UserError:
+        known = [
+            f"{name} ({', '.join(schema.required)})"
+            for name, schema in PREFERENCE_SCHEMAS.items()
+            if is_read_as(schema, kind)
+        ]
+        raise UserError(
+            f"{listed} fit no preference schema. {_needs(kind)}. The schemas are {'; '.join(known)}."
+        ) from None
+    raise UserError(_describe_other(listed, ANSWERS, kind))
 
 
 def kind_of_columns(columns: set[str]) -> str:
     """Return the kind of examples that a set of column names is that of."""
-    fitting = [schema.kind for name, schema in PREFERENCE_SCHEMAS.items() if columns.issuperset(schema.required) and name != SCORED]
+    fitting = [
+        schema.kind
+        for name, schema in PREFERENCE_SCHEMAS.items()
+        if columns.issuperset(schema.required) and name != SCORED
+    ]
     return next(iter(fitting), ANSWERS)  # a score beside one answer is metadata, unless the rows are read as pairs
 
 
@@ -95,8 +107,11 @@ def _describe_other(what: str, own: str, kind: str) -> str:
         return f"{what} is that of preference rows: {PREFERENCE}."
     verb = "are" if what.startswith("the columns") else "is"
     named = {ANSWERS: "answers to imitate", LABELS: "labelled answers", PAIRS: "pairs"}[own]
-    needs = "need" if " and " in _COMMANDS[kind] else "needs"
-    return f"{what} {verb} for {named}, which {_COMMANDS[own]} reads; {_COMMANDS[kind]} {needs} {_NEEDED[kind]}."
+    return f"{what} {verb} for {named}, for which there is {_COMMANDS[own]}. {_needs(kind)}."
+
+
+def _needs(kind: str) -> str:
+    return f"{_COMMANDS[kind]} need{'' if ' and ' in _COMMANDS[kind] else 's'} {_NEEDED[kind]}"
 
 
 def of_kind(examples: list[Example], kind: str) -> list[Example]:

@@ -364,9 +364,9 @@ FORMATS: dict[str, Schema] = SCHEMAS | {
 }
 
 
-def suggest_reader(row: Row, source: str) -> str:
+def suggest_reader(row: Row, source: str, readers: Mapping[str, NamedReader] = NAMED_READERS) -> str:
     """Return a sentence that names the reader whose published columns a row has, if it reads the row; "" without one."""
-    for name, reader in NAMED_READERS.items():
+    for name, reader in readers.items():
         published = {*reader.columns.values()}
         distinctive = reader.convert is not None or len(row) > 2  # a question and an answer alone are any table
         if (

@@ -31,17 +31,18 @@ _STEERED = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")  # between the turns
 
 def _helpsteer(row: Mapping[str, Any], renamed: dict[str, Any], source: str) -> dict[str, Any]:
     """Split a prompt of several turns into messages."""
-    text = require_text(row["prompt"], "prompt")
-    parts = ["User", *_STEERED.split(text)]
+    parts = ["User", *_STEERED.split(require_text(row["prompt"], "prompt"))]
     if len(parts) == 2:
         return renamed
-    turns = [{"role": speaker.lower(), "content": said} for speaker, said in zip(parts[::2], parts[1::2], strict=True)]
+    turns = [{"role": speaker.lower(), "content": text} for speaker, text in zip(parts[::2], parts[1::2], strict=True)]
     if turns[-1]["role"] == "assistant" and not turns[-1]["content"].strip():  # the turn to write
         turns.pop()
     return {**renamed, "prompt": turns}
 
 
-def _compared(first: str, second: str, strength: str) -> Callable[[Mapping[str, Any], dict[str, Any], str], dict[str, Any]]:
+def _compared(
+    first: str, second: str, strength: str
+) -> Callable[[Mapping[str, Any], dict[str, Any], str], dict[str, Any]]:
     """Return a function that ranks two answers by a number that is below 0 where the first is better, as in HelpSteer."""
 
     def convert(row: Mapping[str, Any], renamed: dict[str, Any], source: str) -> dict[str, Any]:
@@ -81,7 +82,13 @@ PREFERENCE_READERS: dict[str, PreferenceReader] = {
         "path: nvidia/HelpSteer2, data_files: preference/preference.jsonl.gz",
         "ranked",
         {"prompt": "prompt"},
-        ("split", "preference_statement", "preference_elaboration", "three_most_similar_preferences", "all_preferences_unprocessed"),
+        (
+            "split",
+            "preference_statement",
+            "preference_elaboration",
+            "three_most_similar_preferences",
+            "all_preferences_unprocessed",
+        ),
         _compared("response_1", "response_2", "preference_strength"),
         ("response_1", "response_2", "preference_strength"),
         "the strength of the preference is the difference of the scores",

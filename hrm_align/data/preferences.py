@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -58,9 +59,10 @@ def from_pair(
     Raises:
         LeftOut: if the scores differ by no more than `min_score_gap`.
     """
-    if is_absent(column(row, "chosen")) and is_absent(column(row, "rejected")):
+    values = {name: column(row, name) for name in ("chosen", "rejected")}
+    if all(map(is_absent, values.values())):
         raise RowError("both answers missing: `chosen` and `rejected` are empty")
-    prompt, answers = _split_prompt(row, {name: row[name] for name in ("chosen", "rejected")})
+    prompt, answers = _split_prompt(row, values)
     if answers[0] == answers[1]:
         raise RowError("identical answers: `chosen` and `rejected` are the same")
     margin = None if is_absent(row.get("margin")) else _number(row["margin"], "margin")
@@ -111,7 +113,9 @@ def from_scored(
     """Convert scored answers in rows of their own, `{"prompt", "response", "score"}`, which `merge_scored` has merged by prompt."""
     lists = {"responses": row["response"], "scores": row["score"]}
     if len(row["response"]) < 2:
-        raise RowError("no pair: the row is the only answer to its prompt; answers to one prompt must stand in consecutive rows")
+        raise RowError(
+            "no pair: the row is the only answer to its prompt; answers to one prompt must stand in consecutive rows"
+        )
     return from_ranked({**row, **lists}, source, default_condition, min_score_gap)
 
 
@@ -140,9 +144,7 @@ def _labelled(row: Mapping[str, Any], name: str, source: str, default_condition:
     if not isinstance(label, bool):
         raise RowError(f"`label` must be true or false: got {label!r:.60}")
     turns = [*prompt, Turn(answers[0], True)]
-    return [
-        replace(example, desirable=label) for example in build_examples(turns, row, source, default_condition)
-    ]
+    return [replace(example, desirable=label) for example in build_examples(turns, row, source, default_condition)]
 
 
 PREFERENCE_SCHEMAS: dict[str, Schema] = {
@@ -154,9 +156,7 @@ PREFERENCE_SCHEMAS: dict[str, Schema] = {
     ),
     SCORED: Schema(("prompt", "response", "score"), from_scored, BEFORE_QUESTION, PAIRS),
     "ranked": Schema(("responses", "scores"), from_ranked, (*_PROMPTS, *BEFORE_QUESTION), PAIRS),
-    "unpaired_preference": Schema(
-        ("prompt", "completion", "label"), from_labelled, BEFORE_QUESTION, LABELS
-    ),
+    "unpaired_preference": Schema(("prompt", "completion", "label"), from_labelled, BEFORE_QUESTION, LABELS),
     "labelled_messages": Schema(("messages", "label"), from_labelled_messages, (), LABELS),
 }
 PREFERENCE_COLUMNS = tuple(dict.fromkeys(name for schema in PREFERENCE_SCHEMAS.values() for name in schema.columns))
@@ -254,7 +254,10 @@ def _joined(explicit: list[Turn] | None, history: list[Turn], row: Mapping[str, 
         text = explicit[0].message.content.strip()
         if any(turn.message.role == "user" and turn.message.content.strip() == text for turn in history):
             return history
-    raise RowError(f"two prompts: the prompt and the first messages of `{name}` differ; leave the prompt out with --ignore_columns")
+    stated = next(column for column in _PROMPTS if not is_absent(row.get(column)))
+    raise RowError(
+        f"two prompts: `{stated}` and the first messages of `{name}` differ; leave one out, as with --ignore_columns {stated}"
+    )
 
 
 def _conversation(value: Any, name: str, has_prompt: bool) -> list[Turn]:
@@ -292,7 +295,7 @@ def _dialogue(text: str, name: str) -> list[Turn]:
     parts = _SPEAKER.split("\n\n" + require_text(text, name).lstrip())
     speakers, texts = parts[1::2], parts[2::2]
     messages = [
-        {"role": _ROLES[speaker], "content": said.strip()} for speaker, said in zip(speakers, texts, strict=True)
+        {"role": _ROLES[speaker], "content": content.strip()} for speaker, content in zip(speakers, texts, strict=True)
     ]
     return parse_turns(messages, name)
 
@@ -307,10 +310,8 @@ def _listed(value: Any, name: str) -> list[Any]:
 def _number(value: Any, name: str) -> float:
     """Return a number, which is a text in CSV and TSV files."""
     if isinstance(value, str):
-        try:
+        with suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise RowError(f"not a number: `{name}` is {value!r:.60}")
     return float(value)

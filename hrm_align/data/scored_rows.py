@@ -1,7 +1,7 @@
 """Scored answers in rows of their own: consecutive rows with the same prompt become one row of ranked answers.
 
-    {"prompt": "2+2?", "response": "5", "score": 1}
-    {"prompt": "2+2?", "response": "4", "score": 9}   ->  {"prompt": "2+2?", "response": ["5", "4"], "score": [1, 9]}
+{"prompt": "2+2?", "response": "5", "score": 1}
+{"prompt": "2+2?", "response": "4", "score": 9}   ->  {"prompt": "2+2?", "response": ["5", "4"], "score": [1, 9]}
 """
 
 from __future__ import annotations

@@ -278,7 +278,7 @@ FORMS = [
          refused=("diverging histories: message 2 of `chosen` and `rejected` differs",)),
     pair("TRL: texts with a common beginning, and no prompt", {"chosen": "2+2 is 4.", "rejected": "2+2 is 5."}, (),
          refused=("no prompt: add the column `prompt`",)),
-    pair("answers, read as pairs", {"prompt": "2+2?", "response": "4"}, (), refused=("are for answers to imitate, which `hrm-align sft` reads",)),
+    pair("answers, read as pairs", {"prompt": "2+2?", "response": "4"}, (), refused=("are for answers to imitate, for which there is `hrm-align sft`",)),
     Form("KTO: a labelled answer", {"prompt": "2+2?", "completion": "5", "label": False}, ("2+2? -> undesirable: 5",), kind="labels"),
     Form("KTO: a conversation with a label", talk(said(), label=True), ("2+2? -> desirable: 4",), kind="labels"),
     Form("KTO: a pair gives two labelled answers", {"prompt": "2+2?", "chosen": "4", "rejected": "5"},
@@ -308,7 +308,10 @@ def documents(form: Form, folder: Any) -> tuple[list[str], list[str]]:
         texts = []
         for answer in answers:
             document = renderer.document(example.messages, answer, example.condition)
-            prefix, response = document.input_ids[: document.prefix_length], document.input_ids[document.prefix_length :]
+            prefix, response = (
+                document.input_ids[: document.prefix_length],
+                document.input_ids[document.prefix_length :],
+            )
             prefix_text = (
                 tokenizer.decode(prefix).removeprefix("<|im_start|><|object_ref_start|>").removesuffix("<|im_end|>")
             )

@@ -177,7 +177,7 @@ def compare_all(trainer, start):
     assert apart < TOLERANCE, "relative to the largest entry of a tensor"
 
 
-QUICK = {("full", False), ("merged", False), ("adapter", False), ("trained adapter", True)}
+QUICK = {("full", False), ("adapter", False), ("trained adapter", True)}
 CASES = [
     pytest.param(kind, precompute, marks=[] if (kind, precompute) in QUICK else pytest.mark.campaign,
                  id=f"{kind}, {'precomputed' if precompute else 'computed'}")
