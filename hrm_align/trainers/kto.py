@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
+from hrm_align.data.cache import hash_key
 from hrm_align.errors import UserError
 from hrm_align.models.loading import check_horizon
 from hrm_align.progress import say
@@ -31,7 +32,7 @@ from hrm_align.trainers.held_out import GenerationEval, HeldOutEvaluation
 from hrm_align.trainers.kto_config import KTOArguments
 from hrm_align.trainers.mixin import Stabilised
 from hrm_align.trainers.preference_health import PreferenceHealth
-from hrm_align.trainers.reference import StartReference, kept_checkpointing
+from hrm_align.trainers.reference import StartReference, kept_checkpointing, rows_digest
 from hrm_align.trainers.step_means import sum_over_processes
 
 logger = logging.getLogger(__name__)
@@ -111,8 +112,9 @@ class KTOTrainer(StartReference, PreferenceHealth, HeldOutEvaluation, SafeCheckp
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns: Any = [*self.TOKEN_COLUMNS, MISMATCHED, "label", *self.REFERENCE_COLUMNS, "length"]
 
-    def _reference_settings(self) -> list[Any]:
-        return [self._has_fixed_pairs]
+    def _key(self, dataset: Dataset, batch_size: int) -> str:
+        key = super()._key(dataset, batch_size)
+        return hash_key(key, rows_digest(dataset, [MISMATCHED])) if self._has_fixed_pairs else key
 
     def _begin_step(self, batches: list[Any], trained_tokens: Any) -> None:
         super()._begin_step(batches, trained_tokens)
