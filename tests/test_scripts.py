@@ -120,6 +120,7 @@ def test_a_number_that_means_nothing_is_one_sentence(tmp_path, monkeypatch, caps
         ("bench_sft", {"hrm_align", "TRL, defaults", "TRL, strongest"}),
         ("bench_rollout", {"hrm_align", "generate, dynamic cache", "generate, static cache"}),
         ("bench_grpo", {"hrm_align", "TRL"}),
+        ("bench_dpo", {"one prompt", "separate rows"}),
     ],
 )
 def test_a_benchmark_races_all_arms_and_writes_what_it_saw(name, arms, tmp_path):
@@ -127,7 +128,7 @@ def test_a_benchmark_races_all_arms_and_writes_what_it_saw(name, arms, tmp_path)
     done = script(name, "--shape", "tiny", "--rounds", 1, "--threads", 1, "--out", out)
     assert done.returncode == 0, done.stderr[-3000:]
     record = json.loads(out.read_text())
-    assert set(record["arms"]) == arms and set(record["ratios"]) == arms - {"hrm_align"}
+    assert set(record["arms"]) == arms and set(record["ratios"]) == arms - {"hrm_align", "one prompt"}
     for figures in record["arms"].values():
         assert len(figures["seconds"]) == 1 and figures["tokens"][0] > 0 and figures["peak"] > 0
     assert record.get("greedy_answers_agree", True)

@@ -23,6 +23,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from hrm_align.data.packing import IGNORED, PaddedCollator
+from hrm_align.models.attention import BY_DOCUMENT
 from hrm_align.models.prefix_mask import CACHE
 from hrm_align.rendering import Document
 from hrm_align.rollouts.kv_cache import left_pad
@@ -146,18 +147,35 @@ def group_rows(ids: Tensor, mask: Tensor, answer_width: int) -> list[Group]:
         mask: (rows, seq), 1 for a token. Rows with a completely masked answer are left out.
         answer_width: width of the answers: the number of last columns that belong to them.
     """
-    prompts, members = {}, defaultdict(list)
-    for row, answer in enumerate(mask[:, -answer_width:].bool().any(dim=1).tolist()):
-        prompt = ids[row, :-answer_width][mask[row, :-answer_width].bool()]
+    present = mask.bool()
+    prompts = [row[kept] for row, kept in zip(ids[:, :-answer_width], present[:, :-answer_width], strict=True)]
+    answers = [row[kept] for row, kept in zip(ids[:, -answer_width:], present[:, -answer_width:], strict=True)]
+    return group_answers(prompts, answers)
+
+
+def group_answers(prompts: Sequence[Tensor], answers: Sequence[Tensor]) -> list[Group]:
+    """Group answers by equal prompts.
+
+    Args:
+        prompts: the prompt of each row, (tokens,) each.
+        answers: the answer of each row, (tokens,) each. Rows with an empty answer are left out.
+    """
+    distinct: dict[tuple[int, ...], Tensor] = {}
+    members: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         key = tuple(prompt.tolist())
-        prompts[key] = prompt
-        if answer:
+        distinct[key] = prompt
+        if len(answer):
             members[key].append(row)
-    answers = {
-        key: [ids[row, -answer_width:][mask[row, -answer_width:].bool()] for row in rows]
-        for key, rows in members.items()
-    }
-    return [Group(prompt, answers.get(key, []), members.get(key, [])) for key, prompt in prompts.items()]
+    return [
+        Group(prompt, [answers[row] for row in members.get(key, [])], members.get(key, []))
+        for key, prompt in distinct.items()
+    ]
+
+
+def packs_in_one_row(attn_implementation: str) -> bool:
+    """Return whether an attention implementation skips blocks between documents, so that a pack is best as one row."""
+    return attn_implementation in (*BY_DOCUMENT, "flex_attention")
 
 
 def chunks(groups: Sequence[Group], tokens: int | None = CHUNK_TOKENS) -> Iterator[list[Group]]:

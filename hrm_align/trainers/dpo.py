@@ -23,6 +23,8 @@ from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.dpo_config import DPOArguments
 from hrm_align.trainers.held_out import GenerationEval, HeldOutEvaluation
 from hrm_align.trainers.mixin import Stabilised
+from hrm_align.trainers.pair_prompts import SharedPrompts
+from hrm_align.trainers.preference_health import PreferenceHealth
 from hrm_align.trainers.reference import StartReference, kept_checkpointing
 from hrm_align.trainers.step_means import sum_over_processes
 
@@ -31,8 +33,10 @@ _OVER_TOKENS = {"entropy": "both", "logits/chosen": "chosen", "logits/rejected":
 _OVER_PAIRS = ("rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected")
 
 
-class DPOTrainer(StartReference, HeldOutEvaluation, SafeCheckpoints, Stabilised, trl.DPOTrainer):
-    """TRL's DPOTrainer with this package's reference, stabilisers and checkpoints.
+class DPOTrainer(
+    StartReference, SharedPrompts, PreferenceHealth, HeldOutEvaluation, SafeCheckpoints, Stabilised, trl.DPOTrainer
+):
+    """TRL's DPOTrainer with this package's reference, shared prompts, health, stabilisers and checkpoints.
 
     Losses and metrics are means over the pairs of an optimizer step; `sft` and entropies are means over its tokens. They do not
     depend on how the pairs are split into batches, accumulation steps and processes, except for `aot` and `aot_unpaired`, which
@@ -50,7 +54,7 @@ class DPOTrainer(StartReference, HeldOutEvaluation, SafeCheckpoints, Stabilised,
 
     Raises:
         UserError: if the checkpoint's `L_bp_cycles` is not an official horizon, or a setting is not supported.
-        RunError: see `Stabilised` and `SafeCheckpoints`.
+        RunError: see `PreferenceHealth`, `Stabilised` and `SafeCheckpoints`.
     """
 
     TOKEN_COLUMNS: ClassVar[tuple[str, ...]] = ("prompt_ids", "chosen_ids", "rejected_ids")
@@ -87,7 +91,7 @@ class DPOTrainer(StartReference, HeldOutEvaluation, SafeCheckpoints, Stabilised,
         self._signature_columns: Any = [*self.TOKEN_COLUMNS, *self.REFERENCE_COLUMNS, "length"]
 
     def _reference_settings(self) -> list[Any]:
-        return [self.ld_alpha]
+        return [self.ld_alpha, bool(self.args.share_prompts)]
 
     def _begin_step(self, batches: list[Any], trained_tokens: Any) -> None:
         super()._begin_step(batches, trained_tokens)

@@ -21,6 +21,11 @@ from hrm_align.errors import join_names
 from hrm_align.rewards.base import match_fault, match_names, metric_name
 
 
+def reference_check_option() -> bool:
+    """Return the field of that setting; of all recipes of preferences."""
+    return option(True, "Stop in the first step if the reference is not the model that the run starts from.")
+
+
 @dataclass
 class DPOArguments(StabiliserArguments, DPOConfig):
     """TRL's `DPOConfig` with the stabilisers, and a default loss that keeps the chosen answers likely."""
@@ -52,6 +57,14 @@ class DPOArguments(StabiliserArguments, DPOConfig):
         "Compute the reference's log-probabilities of all pairs before the run, and keep no reference in memory. They are cached "
         "by weights, tokens and mask.",
     )
+    share_prompts: bool | None = option(
+        None,
+        "Compute each prompt once for the chosen and the rejected answer, in policy and reference; unset for on with --use_cpu, where "
+        "it was measured.",
+        nargs="?",
+        const=True,
+    )
+    reference_check: bool = reference_check_option()
     generation_eval_samples: int = option(0, "Held-out prompts answered at each evaluation; 0 for none.")
     generation_eval_match: str = option(
         "exact",
@@ -60,6 +73,14 @@ class DPOArguments(StabiliserArguments, DPOConfig):
     )
     max_new_tokens: int = option(256, "Longest answer of an evaluation, in tokens.")
     log_samples: int = option(3, "Number of evaluation answers that are written to samples.jsonl.")
+
+    def __post_init__(self) -> None:
+        scores_responses_only = self.score_responses_only
+        super().__post_init__()
+        if self.share_prompts is None:
+            self.share_prompts = bool(self.use_cpu) and scores_responses_only is not False
+        if self.share_prompts and scores_responses_only is None:
+            self.score_responses_only = True
 
 
 @dataclass
@@ -119,6 +140,8 @@ def _check_dpo(recipe: DPORecipe, settings: Mapping[str, Setting], fail: Fail) -
     check_preferences(recipe, settings, fail)
     _check_losses(recipe.training, settings, fail)
     check_best_metric(recipe.training, _METRICS, "rewards/accuracies", fail)
+    if recipe.training.share_prompts and not recipe.training.score_responses_only:
+        fail("share_prompts", "needs score_responses_only, because two answers follow one prompt: set it to true")
 
 
 def check_preferences(recipe: Any, settings: Mapping[str, Setting], fail: Fail) -> None:

@@ -23,14 +23,13 @@ from trl.models import unwrap_model_for_generation
 
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
-from hrm_align.models.attention import BY_DOCUMENT
 from hrm_align.models.loading import check_horizon
 from hrm_align.rendering import get_renderer
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.engine import Decoding
 from hrm_align.rollouts.groups import GroupSampler, Rollout
 from hrm_align.rollouts.local import LocalEngine
-from hrm_align.rollouts.logprobs import CHUNK_TOKENS, Pack, score_in_chunks, score_packed
+from hrm_align.rollouts.logprobs import CHUNK_TOKENS, Pack, packs_in_one_row, score_in_chunks, score_packed
 from hrm_align.rollouts.parity import ParityGate
 from hrm_align.rollouts.trajectories import Step
 from hrm_align.trainers.callbacks import SaveBetweenRollouts
@@ -277,8 +276,7 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
     def _score_packed(
         self, model: Any, ids: Tensor, mask: Tensor, length: int, in_chunks: bool
     ) -> tuple[Tensor, Tensor | None]:
-        kernel = self.accelerator.unwrap_model(model).config._attn_implementation
-        in_one_row = kernel in (*BY_DOCUMENT, "flex_attention")  # these kernels skip blocks between documents
+        in_one_row = packs_in_one_row(self.accelerator.unwrap_model(model).config._attn_implementation)
 
         def run(pack: Pack, targets: Tensor) -> Any:
             if self.health is not None:

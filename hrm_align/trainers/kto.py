@@ -30,6 +30,7 @@ from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.held_out import GenerationEval, HeldOutEvaluation
 from hrm_align.trainers.kto_config import KTOArguments
 from hrm_align.trainers.mixin import Stabilised
+from hrm_align.trainers.preference_health import PreferenceHealth
 from hrm_align.trainers.reference import StartReference, kept_checkpointing
 from hrm_align.trainers.step_means import sum_over_processes
 
@@ -42,8 +43,8 @@ LEAST_RATIO, LARGEST_RATIO = 1.0, 4 / 3
 _ROUNDING = 0.01
 
 
-class KTOTrainer(StartReference, HeldOutEvaluation, SafeCheckpoints, Stabilised, trl.KTOTrainer):
-    """TRL's KTOTrainer with this package's rows, reference, stabilisers and checkpoints.
+class KTOTrainer(StartReference, PreferenceHealth, HeldOutEvaluation, SafeCheckpoints, Stabilised, trl.KTOTrainer):
+    """TRL's KTOTrainer with this package's rows, reference, health, stabilisers and checkpoints.
 
     Losses and metrics are means over the rows of an optimizer step; entropy and logits are means over its tokens. The KL divergence is
     estimated for each batch of a forward, over all processes.
@@ -61,7 +62,7 @@ class KTOTrainer(StartReference, HeldOutEvaluation, SafeCheckpoints, Stabilised,
     Raises:
         UserError: if all rows have the same label, the checkpoint's `L_bp_cycles` is not an official horizon, or a setting is not
             supported.
-        RunError: see `Stabilised` and `SafeCheckpoints`.
+        RunError: see `PreferenceHealth`, `Stabilised` and `SafeCheckpoints`.
     """
 
     TOKEN_COLUMNS: ClassVar[tuple[str, ...]] = ("prompt_ids", "completion_ids")

@@ -24,6 +24,7 @@ from hrm_align.trainers.dpo_config import (
     REFUSED_PREFERENCES,
     check_best_metric,
     check_preferences,
+    reference_check_option,
 )
 
 
@@ -49,6 +50,7 @@ class KTOArguments(StabiliserArguments, KTOConfig):
         choices=["random", "sequential", "group_by_length"],
     )
     logging_first_step: bool = option(True, "Log the loss of the first step.")
+    reference_check: bool = reference_check_option()
     generation_eval_samples: int = option(0, "Held-out desirable rows answered at each evaluation; 0 for none.")
     generation_eval_match: str = option(
         "exact", f"Grader of those answers: {', '.join(match_names())}. It names the metric: eval_sql_match."

@@ -252,9 +252,11 @@ class Stabilised(WholeStepMetrics, FullySharded):
         stream = getattr(self, "stream", None)
         if stream is not None and self.eval_dataset is None:
             rows = stream.first_rows(PROBE_ROWS)
-        if not hasattr(rows, "__getitem__") or "labels" not in batches[0]:
+        if not hasattr(rows, "__getitem__"):
             return
-        batch = self.data_collator([rows[index] for index in range(min(PROBE_ROWS, len(rows)))])
+        batch = self._probe_batch([rows[index] for index in range(min(PROBE_ROWS, len(rows)))])
+        if batch is None:
+            return
         of_process = torch.stack([part["attention_mask"].sum().cpu() for part in batches]).sum()
         of_step = float(sum_over_processes(of_process[None]))  # the same interval for all splits of a step
         share = PROBE_SHARE * of_step * max(1, int(self.state.logging_steps or 1))
@@ -263,6 +265,11 @@ class Stabilised(WholeStepMetrics, FullySharded):
         health.probe = Probe(batch, self.compute_loss_context_manager, health.first_logprobs)
         if health.probe.reference is None:  # take the model before this step as the reference
             health.probe.divergence(self.accelerator.unwrap_model(self.model))
+
+    def _probe_batch(self, rows: list[Any]) -> dict[str, Tensor] | None:
+        """Collate rows, with labels, for the probe of the health monitor; None for a trainer without labels."""
+        batch: dict[str, Tensor] = self.data_collator(rows)
+        return batch if "labels" in batch else None
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """Run one forward and backward. A loss that is not finite raises at the step's end, where all processes meet."""
@@ -299,10 +306,16 @@ class Stabilised(WholeStepMetrics, FullySharded):
             return
         measured = self.health.end_step()
         self._note(**{f"{HEALTH}{name}": value for name, value in measured.items()})
-        if measured and self.is_world_process_zero():
-            for sentence in self.health.alarms.check(self.state.global_step + 1, measured):
-                logger.warning(sentence)
-                append_json_line(Path(str(self.args.output_dir)) / "run" / "alarms.jsonl", {"alarm": sentence})
+        if measured:
+            self._report_alarms(self.state.global_step + 1, measured)
+
+    def _report_alarms(self, step: int, measured: dict[str, float]) -> None:
+        """Report new alarms on health metrics of a step, on the main process."""
+        if self.health is None or not self.is_world_process_zero():
+            return
+        for sentence in self.health.alarms.check(step, measured):
+            logger.warning(sentence)
+            append_json_line(Path(str(self.args.output_dir)) / "run" / "alarms.jsonl", {"alarm": sentence})
 
     def _note(self, **values: float) -> None:
         """Add values to the metrics that TRL averages into the next log record."""

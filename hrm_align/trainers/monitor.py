@@ -72,6 +72,7 @@ class HealthMonitor:
         self.probe: Probe | None = None
         self.first_logprobs: Tensor | None = None  # (positions, vocab) from a checkpoint, until the probe is created
         self.token_counts: Tensor | None = None  # for the next forward, (batch, seq): how many rows share each token
+        self.answers_to_count: Tensor | None = None  # (batch,) bool: rows whose answers count; None for all
         config = backbone.config
         self._passes = {"h": config.H_cycles, "l": config.H_cycles * config.L_cycles}
         self._handles = [
@@ -115,6 +116,11 @@ class HealthMonitor:
         self._counts = counts.float() if counts is not None and counts.dim() == 2 else None  # (batch, seq)
         self._next_pass = {"h": 0, "l": 0}
 
+    def count_tokens(self, counts: Tensor) -> None:
+        """Set, during a forward, how many rows share each token of it, (batch, seq), in place of its attention mask."""
+        if self._training:
+            self._counts = counts.float()
+
     def _record_residual(self, stack: str) -> Any:
         def record(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
             if not self._training:
@@ -137,6 +143,8 @@ class HealthMonitor:
 
     def _record_outputs(self, output: Any) -> None:
         trained = output.label_mask.bool()  # (batch, seq)
+        if self.answers_to_count is not None:
+            trained = trained & self.answers_to_count[:, None]
         first = trained.clone()  # first token of each run of trained tokens
         first[:, 1:] &= ~trained[:, :-1]
         if output.is_top1 is not None:  # None in reinforcement learning, which has no reference response

@@ -82,7 +82,7 @@ FREE = (
     "eval_accumulation_steps", "eval_do_concat_batches", "eval_use_gather_object", "eval_packing", "batch_eval_metrics",
     "bf16_full_eval", "fp16_full_eval", "include_for_metrics", "prediction_loss_only", "per_device_eval_batch_size",
     "generation_eval_samples", "generation_eval_match", "max_new_tokens", "num_generations_eval", "guard_datasets", "guard_margin",
-    "guard_match", "guard_samples", "health", "parity_every", "parity_rows", "parity_tolerance", "preflight_samples",
+    "guard_match", "guard_samples", "health", "reference_check", "parity_every", "parity_rows", "parity_tolerance", "preflight_samples",
     "max_bad_fraction", "max_damaged_fraction", "max_dropped_fraction", "max_ungraded_fraction",
     # how the same numbers are computed, up to rounding
     "attn_implementation", "score_responses_only", "share_prompts", "cuda_graphs", "compile_blocks", "torch_compile",

@@ -36,7 +36,7 @@ def sum_over_processes(values: Tensor) -> Tensor:
     return total
 
 
-def _wide(value: Tensor) -> Tensor:
+def wide(value: Tensor) -> Tensor:
     """Return a tensor in float64, or in float32 on a device that has no float64."""
     return value.detach().to(torch.float32 if value.device.type == "mps" else torch.float64)
 
@@ -65,7 +65,7 @@ class StepMeans:
             weight: number of these tokens (or rows), ().
         """
         sums = self._current(self._sums)
-        pair = torch.stack([_wide(total), _wide(weight)])
+        pair = torch.stack([wide(total), wide(weight)])
         sums[name] = sums[name] + pair if name in sums else pair
 
     def add_extreme(self, name: str, value: float, choose: Callable[[float, float], float]) -> None:
@@ -166,8 +166,8 @@ class WholeStepPolicyMetrics(_Base):
             inputs["completion_mask"],
             inputs["advantages"],
         )  # (batch, completion); (batch,) or (batch, ...)
-        rows = _wide(mask.new_tensor(len(mask)))
-        tokens = rows if mask.shape[1] == 1 else _wide(mask.sum())
+        rows = wide(mask.new_tensor(len(mask)))
+        tokens = rows if mask.shape[1] == 1 else wide(mask.sum())
         is_per_row = self.importance_sampling_level == "sequence" and advantages.numel() == len(mask)
         return {
             **dict.fromkeys(_OVER_TOKENS, tokens),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from types import ModuleType
 
 import hrm_align
 from docs_pages.tables import code, table
@@ -14,7 +15,7 @@ from hrm_align.errors import PREEMPTED_CODE
 from hrm_align.rewards.base import match_names, metric_name
 from hrm_align.rewards.scoring import KINDS as FAULTS
 from hrm_align.rollouts.parity import KEYS as PARITY
-from hrm_align.trainers import monitor
+from hrm_align.trainers import monitor, preference_health
 
 PACKAGE = Path(hrm_align.__file__).parent
 _LOGGED = re.compile(r"(groups|rewards|seconds|parity)/[\w/]+|sampling/[a-z]\w*/\w+")
@@ -157,14 +158,33 @@ HEALTH = {
     "answer_accuracy": "Share of responses of which greedy decoding would choose every token.",
     "probe_kl": "KL divergence of the model from the model at the start of the run, on fixed rows, nats a token.",
 }
+# What TRL logs in preference training.
+UPSTREAM_PREFERENCES = {
+    "rewards/chosen": "Beta times the change of a chosen answer's log-probability from the reference; also `rewards/rejected`.",
+    "rewards/margins": "The first of these minus the second.",
+    "rewards/accuracies": "Share of pairs with a positive margin (DPO).",
+    "logps/chosen": "Log-probability of a chosen answer, nats; also `logps/rejected`.",
+    "logits/chosen": "Mean of all logits at the tokens of chosen answers; also `logits/rejected`.",
+}
+# In preference training; also as `eval_health/...` on held-out rows.
+PREFERENCES = {
+    "chosen_logp_change": "Log-probability of a chosen answer minus that under the reference, mean over answers, nats.",
+    "rejected_logp_change": "The same for rejected answers.",
+    "chosen_token_logp_change": "The same for chosen answers, mean over their tokens.",
+    "rejected_token_logp_change": "The same for rejected answers.",
+    "chosen_length": "Tokens of a chosen answer, end token included.",
+    "rejected_length": "The same for rejected answers.",
+    "rejected_first_token_loss": "Loss of the first token of rejected answers, nats. `first_token_loss` is that of chosen answers.",
+    "rejected_first_token_accuracy": "Share of first tokens of rejected answers that greedy decoding would choose.",
+    "accuracy_longer": "Reward accuracy in pairs whose chosen answer is longer than the rejected one; logged from 10 such pairs.",
+    "accuracy_shorter": "The same in pairs whose chosen answer is shorter.",
+}
 
 
-def health_names() -> set[str]:
-    """Names of the health metrics, as the docstring of the monitor lists them."""
-    listed = re.findall(r"^    ([a-z]\w*(?:\{[\w,]*\})?(?:, \w+)*)  +\S", monitor.__doc__ or "", re.MULTILINE)
-    return {name for names in listed for name in _expanded(names)} | {
-        "grad_ratio_lh"
-    }  # which is in the text of another
+def health_names(module: ModuleType) -> set[str]:
+    """Names of the health metrics, as the docstring of a module lists them."""
+    listed = re.findall(r"^    ([a-z]\w*(?:\{[\w,]*\})?(?:, \w+)*)  +\S", module.__doc__ or "", re.MULTILINE)
+    return {name for names in listed for name in _expanded(names)}
 
 
 def _expanded(names: str) -> list[str]:
@@ -179,13 +199,15 @@ def _expanded(names: str) -> list[str]:
 
 def metrics_page() -> str:
     """Every name in metrics.jsonl, with its meaning."""
-    logged = logged_names() - {"rewards/NAME"}  # of an evaluation: below
+    logged = logged_names() - {"rewards/NAME", *UPSTREAM_PREFERENCES}  # of an evaluation, and of TRL: below
     if logged != {*METRICS}:
         raise SystemExit(
             f"metrics: without a text {sorted(logged - {*METRICS})}, not in the code {sorted({*METRICS} - logged)}"
         )
-    if health_names() != {*HEALTH}:
-        raise SystemExit(f"health metrics: {sorted(health_names() ^ {*HEALTH})}")
+    health = health_names(monitor) | {"grad_ratio_lh"}  # which is in the text of another
+    for listed, texts in ((health, HEALTH), (health_names(preference_health), PREFERENCES)):
+        if listed != {*texts}:
+            raise SystemExit(f"health metrics: {sorted(listed ^ {*texts})}")
     if {*PARITY.values()} != {*_PARITY}:
         raise SystemExit(f"parity metrics: {sorted({*PARITY.values()} ^ {*_PARITY})}")
     matches = ", ".join(code(f"eval_{metric_name(name)}") for name in match_names())
@@ -223,6 +245,17 @@ def metrics_page() -> str:
         "Logged as `health/...` when `health` is on (the default). Alarms on these metrics: [errors](errors.md#alarms).",
         "",
         *table(("metric", "meaning"), [(code(f"health/{name}"), text) for name, text in HEALTH.items()]),
+        "",
+        "## Preference training",
+        "",
+        "Runs on pairs or labelled answers; on held-out rows with `eval_` before the name. \"Chosen\" are also KTO's desirable answers. "
+        "The health metrics cover all answers since the last log; the first-token metrics above and `health/probe_kl`, chosen answers "
+        "only. What they show: [preference training](../guides/preferences.md#health).",
+        "",
+        *table(("metric", "meaning"), [
+            *((code(name), text) for name, text in UPSTREAM_PREFERENCES.items()),
+            *((code(f"health/{name}"), text) for name, text in PREFERENCES.items()),
+        ]),
         "",
         "## Reinforcement learning",
         "",
@@ -358,7 +391,8 @@ def errors_page() -> str:
         ("143", "SIGTERM outside of training. Unfinished files are removed and child processes ended; then the process ends by the "
          "signal, which a shell shows as this code. SIGHUP, also in training: 129."),
     )  # fmt: skip
-    from hrm_align.trainers.alarms import LOGS_IN_A_ROW, RESIDUAL_GROWTH, UNIFORM_SHARE, WORSE
+    from hrm_align.trainers import alarms
+    from hrm_align.trainers.alarms import LOGS_FALLEN, LOGS_IN_A_ROW, RESIDUAL_GROWTH, UNIFORM_SHARE, WORSE
 
     lines = [
         "# Errors",
@@ -397,6 +431,13 @@ def errors_page() -> str:
                 ("the first answer token becomes a guess", f"`health/first_token_entropy` above {100 * UNIFORM_SHARE:.0f} % of the "
                  f"entropy of a uniform distribution, with a loss {WORSE:g} nats above its best or for {LOGS_IN_A_ROW} logs in a row",
                  "stop, and start again from an earlier checkpoint with a tenth of the learning rate"),
+                ("chosen answers become less probable", f"`health/chosen_logp_change` {alarms.CHOSEN_FALL:g} below its start, and "
+                 f"{alarms.CHOSEN_TOKEN_FALL:g} a token, for {LOGS_FALLEN} logs in a row", "stop, and start again with "
+                 "`loss_type: [sigmoid, sft]`, or with a tenth of the learning rate ([preference "
+                 "training](../guides/preferences.md#health))"),
+                ("length explains the margin", f"one of `health/accuracy_longer` and `health/accuracy_shorter` below "
+                 f"{100 * alarms.CHANCE:.0f} %, and the other {100 * alarms.ACCURACY_GAP:.0f} points above it, for {LOGS_FALLEN} logs "
+                 "in a row", "balance the lengths of the pairs, or `loss_type: [sigmoid_norm, sft]`"),
             ],
         ),
         "",
