@@ -56,6 +56,10 @@ COMMANDS = {
     ),
     "evaluate": ("hrm_align.commands.evaluate", "score a model on held-out rows, with confidence intervals"),
     "generate": ("hrm_align.commands.generate", "generate the answer to one prompt"),
+    "sample": (
+        "hrm_align.commands.sample",
+        "write a data set of a model's own graded answers, for SFT or as preference pairs",
+    ),
     "inspect": (
         "hrm_align.commands.inspect",
         "show your rows as training documents, and verify the prefix mask on them",

@@ -14,6 +14,7 @@ TASKS = [
     ("How do I merge an adapter?", "docs/guides/lora.md", ["hrm-align adapters merge"]),
     ("How do I write a reward?", "docs/guides/rewards.md", ["def tone(prompts, completions, **columns)", "None"]),
     ("My GRPO loss is 0", "docs/guides/troubleshooting.md", ["groups/without_signal", "first update"]),
+    ("How do I train on a model's own answers?", "docs/guides/sampling.md", ["hrm-align sample", "--keep right", "--pairs"]),
     ("Are my prompts too hard?", "docs/guides/rewards.md", ["hrm-align headroom", "pass@1", "min_pass_rate"]),
     ("What does a metric mean?", "docs/reference/metrics.md", ["health/residual_rms_l", "groups/without_signal", "eval_loss"]),
     ("What does an exit code mean?", "docs/reference/errors.md", ["`75`", "`130`", "UserError"]),

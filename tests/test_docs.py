@@ -110,8 +110,9 @@ def _parse(words: list[str]) -> None:
     if words[:2] == ["accelerate", "launch"]:
         launch = launch_command_parser().parse_args(words[2:])
         assert launch.config_file is None or Path(launch.config_file).is_file()
-        assert Path(launch.training_script).is_file()
-        words = ["hrm-align", Path(launch.training_script).stem, *launch.training_script_args]
+        assert launch.module or Path(launch.training_script).is_file()
+        program = [] if launch.module else [Path(launch.training_script).stem]  # the module is the command line itself
+        words = ["hrm-align", *program, *launch.training_script_args]
     _, name, *rest = words
     assert name in COMMANDS
     if not rest:  # the name of a command in a sentence

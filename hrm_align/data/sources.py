@@ -21,6 +21,7 @@ DataFiles = str | Sequence[str] | Mapping[str, str | Sequence[str]]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _BUILDERS = ("json", "csv", "parquet")  # TRL's users name local files as `load_dataset("json", data_files=...)`
 _NOTES = ("dataset_dict.json", "dataset_info.json", "dataset_infos.json")  # files of `datasets` that have no rows
+CARD_SUFFIX = ".card.json"  # end of the names of files about data files, which have no rows
 _SPLIT_WORDS = dict.fromkeys(("validation", "valid", "val", "dev"), "validation") | {"train": "train", "test": "test"}
 
 
@@ -135,7 +136,8 @@ def _members(path: str, split: str) -> list[str | None]:
 
 def _choose_split(names: list[str], split: str, where: str) -> list[str]:
     """Choose the data files of one split: a test set or a word list beside the training set must not be trained on."""
-    files = [name for name in names if data_suffix(name) in SUFFIXES and os.path.basename(name) not in _NOTES]
+    notes = [name for name in names if os.path.basename(name) in _NOTES or name.endswith(CARD_SUFFIX)]
+    files = [name for name in names if data_suffix(name) in SUFFIXES and name not in notes]
     of_split = [file for file in files if _split_in_name(file) == split]
     chosen = of_split or [file for file in files if split == "train" and _split_in_name(file) is None]
     if not files:

@@ -92,9 +92,14 @@ def _with_shots(example: Example, pool: list[Example], shots: int, rng: random.R
             f"{example.source}: few_shot {shots} needs {shots} rows {_of_group(example)} with other questions, and "
             f"there are {len(others)}. Use a larger --few_shot_data."
         )
-    solved = [f"{other.messages[0].content}\n{other.reference}" for other in rng.sample(others, shots)]
-    message = Message(example.messages[0].role, "\n\n".join([*solved, question]))
-    return replace(example, messages=(message,))
+    return show_solved(example, rng.sample(others, shots))
+
+
+def show_solved(example: Example, solved: Sequence[Example]) -> Example:
+    """Put solved single-turn examples before the question of a single-turn example, separated by blank lines."""
+    question = example.messages[0]
+    shown = [f"{other.messages[0].content}\n{other.reference}" for other in solved]
+    return replace(example, messages=(Message(question.role, "\n\n".join([*shown, question.content])),))
 
 
 def _of_group(example: Example) -> str:

@@ -51,7 +51,7 @@ def grade_answers(
     scores = score_all(suite, completions, examples, extract=extract)
     _require_graded(match, scores, examples)
     failed = [fault.row for fault in scores.faults if fault.kind in ("timeout", "died") and fault.row is not None]
-    _require_references(match, suite, [examples[row] for row in failed])
+    check_references(match, suite, [examples[row] for row in failed])
     extracted = scores.extracted.get(match) or [None] * len(completions)
     return [Grade(value or 0.0, text) for value, text in zip(scores.values[match], extracted, strict=True)]
 
@@ -93,15 +93,26 @@ def _describe_ungradable(match: str, example: Example) -> str:
     )
 
 
-def _require_references(match: str, suite: RewardSuite, examples: Sequence[Example]) -> None:
-    """Grade the references of rows on which the grader crashed or timed out. Raises UserError if one of them fails too."""
+def check_references(match: str, suite: RewardSuite, examples: Sequence[Example]) -> None:
+    """Grade the references of rows, so that a row that cannot be graded is named before answers are drawn for it.
+
+    Args:
+        match: label of the grader in the suite.
+        suite: the grader's workers.
+        examples: the rows.
+
+    Raises:
+        UserError: for the first row without a gradable reference, or on whose reference the grader crashes or times out.
+        RunError: as in `grade_answers`.
+    """
     scores = score_all(suite, [example.reference for example in examples], examples)
     for fault in scores.faults:
-        if fault.row is not None:
+        if fault.row is not None and fault.kind != "skipped":
             raise UserError(
                 f"{fault.source}: {match} cannot grade the row's own reference ({fault.kind}: {fault.detail}). "
                 "Make the check cheaper, or leave the row out."
             )
+    _require_graded(match, scores, examples)
 
 
 _SUITES: dict[

@@ -133,7 +133,7 @@ class GroupSampler:
             number: number of this draw in the run.
             max_new_tokens: longest completion, in tokens; limited to that of a rollout.
         """
-        seeds = [_seed(f"{self._seed} {number} ungraded {place}") for place in range(len(rows))]
+        seeds = [completion_seed(f"{self._seed} {number} ungraded {place}") for place in range(len(rows))]
         shorter = min(max_new_tokens, self.decoding.max_new_tokens)
         return self._drawn(rows, seeds, replace(self.decoding, max_new_tokens=shorter))
 
@@ -159,7 +159,7 @@ class GroupSampler:
     def _graded(self, rows: Sequence[int], key: str, places: Sequence[int]) -> Rollout:
         """Sample and grade one completion per row; `places` are the indices of the rows in the draw of all processes."""
         start = time.perf_counter()
-        seeds = [_seed(f"{key} {place}") for place in places]
+        seeds = [completion_seed(f"{key} {place}") for place in places]
         trajectories = self._drawn(rows, seeds, self.decoding)
         sampled = time.perf_counter()
         texts = [trajectory.text for trajectory in trajectories]
@@ -215,5 +215,6 @@ def pass_at_k(right: int, n: int, k: int) -> float:
     return 1.0 - math.comb(n - right, k) / math.comb(n, k)
 
 
-def _seed(key: str) -> int:
+def completion_seed(key: str) -> int:
+    """Hash the key of a completion, such as `seed row number`, to the seed of its random stream, a 63-bit integer."""
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big") >> 1

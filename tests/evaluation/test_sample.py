@@ -1,0 +1,563 @@
+"""`hrm-align sample`: which answers become rows, that every answer is counted, and that a killed run ends with the same file."""
+
+import json
+import os
+from collections import defaultdict
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from hrm_align.cli import dispatch
+from hrm_align.data.dataset import load_examples
+from hrm_align.data.specs import DatasetSpec
+from hrm_align.evaluation import drawing
+from hrm_align.evaluation.chunk_files import ChunkedFile
+from hrm_align.evaluation.evaluate import last_turns
+from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.rendering import get_renderer
+from hrm_align.rewards.pairs import wilson_interval
+from hrm_align.rollouts.engine import Completion
+from tests.command_line import run
+from tests.trainers.recipe_runs import write_rows
+
+N = 6
+# A condition, a group, grading data and a system text, which rows must keep. The tiny base solves some of these sums.
+ROWS = [
+    {"prompt": f"{a} plus {b}?", "response": str(a + b), "group": f"sums {b}", "grading": {"digits": 2}}
+    for a in range(11, 14)
+    for b in (5, 8, 23)
+]
+ROWS[4] |= {"system": "Only the number.", "condition": "noisy"}
+OPTIONS = ("--model", "tiny", "--match", "exact", "--n", N, "--max_new_tokens", 6, "--temperature", "1.2")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_rows(tmp_path_factory.mktemp("data") / "sums.jsonl", ROWS)
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch):
+    """Two prompts a chunk, so that 9 prompts make five."""
+    monkeypatch.setattr("hrm_align.commands.sample.CHUNK_ANSWERS", 2 * N)
+
+
+def sample(capsys, data, output, *flags) -> dict:
+    """Run the command and return what it prints as JSON."""
+    code, out, err = run(capsys, "sample", "--data", data, *OPTIONS, "--output", output, *flags, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def read(path) -> list[dict]:
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def everything(data, tmp_path_factory):
+    """Every answer that was drawn, by row: the selections below are made of them by hand."""
+    folder = tmp_path_factory.mktemp("all")
+    words = ["sample", "--data", data, *OPTIONS, "--keep", "all", "--output", folder / "all.jsonl"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hrm_align.commands.sample.CHUNK_ANSWERS", 2 * N)
+        dispatch([str(word) for word in words])
+    answers = defaultdict(list)
+    for row in read(folder / "all.jsonl"):
+        answers[row["source"]].append((row["messages"][-1]["content"], row["score"]))
+    return folder / "all.jsonl", dict(answers)
+
+
+# What becomes a row ---------------------------------------------------------------------------------------------------
+
+
+def test_correct_answers_become_rows_that_every_command_reads(capsys, data, everything, tmp_path):
+    _, answers = everything
+    card = sample(capsys, data, tmp_path / "right.jsonl")
+    rows = read(tmp_path / "right.jsonl")
+    assert [(row["source"], row["messages"][-1]["content"]) for row in rows] == [
+        (source, text) for source, group in answers.items() for text, score in group if score == 1
+    ]
+    originals = {f"{data}:{number}": row for number, row in enumerate(ROWS, start=1)}
+    examples, counts = load_examples([DatasetSpec(str(tmp_path / "right.jsonl"))])
+    assert counts.datasets[0].unused_columns == ["score", "source"]
+    for row, example in zip(rows, examples, strict=True):
+        original = originals[row["source"]]
+        assert example.reference == original["response"], "what the grader accepts, exactly"
+        assert (example.group, example.grading) == (original["group"], {"digits": 2})
+        assert example.condition == original.get("condition", "direct")
+        system = ["Only the number."] if "system" in original else []
+        assert [message.content for message in example.messages] == [*system, original["prompt"]]
+    assert card["rows"] == card["answers_used"] == card["correct"] == len(rows) > 10
+    assert {path.name for path in tmp_path.iterdir()} == {"right.jsonl", "right.card.json"}
+    assert json.loads((tmp_path / "right.card.json").read_text()) == {k: v for k, v in card.items() if k != "complete"}
+
+
+@pytest.mark.numeric
+def test_the_card_counts_every_answer_and_every_prompt(capsys, data, everything, tmp_path):
+    _, answers = everything
+    card = sample(capsys, data, tmp_path / "rows.jsonl", "--distinct", "--max_per_prompt", 2)
+    assert card["prompts"] == 9 and card["answers"] == 9 * N
+    assert card["answers_used"] + sum(card["dropped"].values()) == card["answers"]
+    assert card["prompts_with_rows"] + sum(card["prompts_without_rows"].values()) == card["prompts"]
+    correct = {source: sum(score == 1 for _, score in group) for source, group in answers.items()}
+    solved = sum(count > 0 for count in correct.values())
+    assert card["prompts_without_rows"] == {"no_correct_answer": 9 - solved}
+    assert card["solved"] == {"score": solved / 9, "interval": pytest.approx(wilson_interval(solved, 9)), "n": 9}
+    shares = [correct.get(f"{data}:{number}", 0) / N for number in range(1, 10)]
+    mean = sum(shares) / 9
+    spread = 1.959964 * (sum((share - mean) ** 2 for share in shares) / 8 / 9) ** 0.5
+    assert card["pass@1"]["score"] == pytest.approx(mean) == pytest.approx(card["mean_reward"])
+    assert card["pass@1"]["interval"] == pytest.approx([mean - spread, mean + spread])
+    assert card["output"] == {
+        "file": "rows.jsonl",
+        "rows": card["rows"],
+        "sha256": sha256((tmp_path / "rows.jsonl").read_bytes()).hexdigest(),
+    }
+    assert card["settings"]["temperature"] == 1.2 and "weights" in card["settings"]["model"]
+
+
+def answered(monkeypatch, *texts) -> None:
+    """Let the model answer every prompt with these texts, in turn, instead of drawing."""
+    renderer = get_renderer(load_model_and_tokenizer("tiny")[1])
+    drawn_instead(monkeypatch, [Completion(renderer.response(text), finish="stop") for text in texts])
+
+
+def drawn_instead(monkeypatch, completions) -> None:
+    """Draw these completions, in turn, instead of the model's."""
+    monkeypatch.setattr(
+        drawing, "sample", lambda engine, prompts, *_, **__: (completions * len(prompts))[: len(prompts)]
+    )
+
+
+def made(capsys, data, folder, *flags) -> tuple[dict, list[dict]]:
+    """The card and the rows of a run of its own on the first prompts: 11 plus 5, 8 and 23."""
+    output = folder / f"{len([*folder.iterdir()])}.jsonl"
+    return sample(capsys, data, output, "--limit", 3, *flags), read(output)
+
+
+def test_best_distinct_and_limits_select_what_they_say(capsys, monkeypatch, data, tmp_path):
+    answered(monkeypatch, "16", "100", "16", "a", "19", "100")
+
+    def texts(*flags) -> list[list[str]]:
+        card, rows = made(capsys, data, tmp_path, *flags)
+        assert card["answers_used"] + sum(card["dropped"].values()) == card["answers"] == 18
+        by_prompt = {row["source"].rpartition(":")[2]: [] for row in rows}
+        for row in rows:
+            by_prompt[row["source"].rpartition(":")[2]].append(row["messages"][-1]["content"])
+        return [by_prompt.get(number, []) for number in "123"]
+
+    assert texts() == [["16", "16"], ["19"], []]
+    assert texts("--distinct") == [["16"], ["19"], []]
+    assert texts("--keep", "best") == [["16"], ["19"], ["16"]], "the first drawn among equals"
+    assert texts("--keep", "best", "--min_reward", 1) == [["16"], ["19"], []]
+    assert texts("--keep", "best", "--max_per_prompt", 2, "--distinct") == [["16", "100"], ["19", "16"], ["16", "100"]]
+    assert texts("--keep", "all", "--max_per_prompt", 3) == [["16", "100", "16"]] * 3
+    assert texts("--keep", "all", "--distinct") == [["16", "100", "a", "19"]] * 3
+
+
+def test_rewards_of_a_recipe_and_answers_without_a_grader(capsys, data, tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "rewards:\n- exact\n- {name: length, weight: -0.5, most: 1, unit: characters}\n", encoding="utf-8"
+    )
+    words = ("sample", "--data", data, "--model", "tiny", "--n", N, "--max_new_tokens", 8, "--limit", 4, "--json")
+    code, out, err = run(capsys, *words, "--rewards", recipe, "--keep", "best", "--output", tmp_path / "a.jsonl")
+    assert code == 0, err
+    assert [spec["name"] for spec in json.loads(out)["settings"]["rewards"]] == ["exact", "length"]
+    code, out, err = run(capsys, *words, "--keep", "all", "--output", tmp_path / "b.jsonl")
+    assert code == 0 and "pass@1" not in json.loads(out), err
+    assert all("score" not in row for row in read(tmp_path / "b.jsonl"))
+
+
+def test_a_conversation_is_answered_at_its_end_and_only_the_new_answer_is_learnt(capsys, monkeypatch, tmp_path):
+    answered(monkeypatch, "16", "17")
+    turns = [("user", "Hi."), ("assistant", "Hello."), ("user", "11 plus 5?"), ("assistant", "16")]
+    tools = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
+    row = {
+        "messages": [{"role": role, "content": text} for role, text in turns],
+        "tools": tools,
+        "condition": "synth,cot",
+    }
+    data = write_rows(tmp_path / "rows.jsonl", [row])
+    (original,) = last_turns(load_examples([DatasetSpec(str(data))])[0])
+    sample(capsys, data, tmp_path / "one.jsonl", "--keep", "best")
+    (example,), _ = load_examples([DatasetSpec(str(tmp_path / "one.jsonl"))])
+    assert (example.messages, example.answer, example.condition) == (original.messages, original.answer, "synth,cot")
+    assert json.dumps(tools) in example.messages[0].content and example.messages[2].content == "Hello."
+    sample(capsys, data, tmp_path / "pair.jsonl", "--pairs")
+    (pair,) = read(tmp_path / "pair.jsonl")
+    assert [message["content"] for message in pair["prompt"]] == [message.content for message in original.messages]
+    assert all({*message} == {"role", "content"} for message in pair["prompt"])
+    assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == ("16", "17")
+
+
+def test_an_answer_depends_on_its_row_and_not_on_the_batch(capsys, data, tmp_path):
+    """Equal prompts get other answers, also in the same place of another chunk; chunks and batches change none."""
+    rows = write_rows(tmp_path / "equal.jsonl", [ROWS[0]] * 4)
+    flags = ("--keep", "all", "--temperature", 2, "--max_new_tokens", 12)
+    made = []
+    for number, batch in enumerate((256, 3)):
+        sample(capsys, rows, tmp_path / f"{number}.jsonl", *flags, "--batch_size", batch)
+        made.append(read(tmp_path / f"{number}.jsonl"))
+    by_row = [
+        tuple(row["messages"][-1]["content"] for row in made[0] if row["source"] == f"{rows}:{n}") for n in range(1, 5)
+    ]
+    assert len({*by_row}) == 4 and made[0] == made[1]
+
+
+# Pairs ----------------------------------------------------------------------------------------------------------------
+
+
+def test_pairs_are_preference_rows(capsys, monkeypatch, data, tmp_path):
+    answered(monkeypatch, "a long wrong answer", "16", "17", "19", "16 16", "16")
+    card, rows = made(capsys, data, tmp_path, "--pairs")
+    sides = [[row[side] for side in ("chosen", "rejected")] for row in rows]
+    wrong = [{"role": "assistant", "content": "a long wrong answer"}]
+    assert sides == [[[{"role": "assistant", "content": text}], wrong] for text in ("16", "19")]
+    assert rows[0] == {
+        "prompt": [{"role": "user", "content": "11 plus 5?"}],
+        "chosen": [{"role": "assistant", "content": "16"}],
+        "rejected": wrong,
+        "condition": "direct",
+        "group": "sums 5",
+        "grading": {"digits": 2},
+        "score_chosen": 1.0,
+        "score_rejected": 0.0,
+        "source": f"{data}:1",
+    }
+    pairs, counts = load_examples([DatasetSpec(str(tmp_path / "0.jsonl"))], kind="pairs")
+    assert [(pair.answer.content, pair.rejected.content, pair.group) for pair in pairs] == [
+        ("16", "a long wrong answer", "sums 5"),
+        ("19", "a long wrong answer", "sums 8"),
+    ]
+    assert counts.datasets[0].unused_columns == ["source"]
+    assert card["prompts_without_rows"] == {"no_correct_answer": 1} and card["dropped"] == {"not_paired": 14}
+    assert (card["answers_used"], card["pairs"]["rejected_longer"], card["pairs"]["chosen_longer"]) == (4, 2, 0)
+    matched, rows = made(capsys, data, tmp_path, "--pairs", "--match_lengths")
+    assert [row["rejected"][0]["content"] for row in rows] == ["17", "16"], "as long as 16 and 19"
+    assert (matched["pairs"]["rejected_longer"], matched["pairs"]["chosen_longer"]) == (0, 0)
+    _, rows = made(capsys, data, tmp_path, "--pairs", "--max_per_prompt", 2)
+    assert [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in rows[:2]] == [
+        ("16", "a long wrong answer"),
+        ("16", "17"),
+    ]
+    assert len(rows) == 3, "each answer is in one pair, and 19 is drawn once"
+
+
+def test_prompts_without_a_pair_are_counted_by_reason(capsys, monkeypatch, data, tmp_path):
+    """Of the answers 16 all are correct for one prompt and wrong for two; by their lengths the best are the shortest."""
+    answered(monkeypatch, "16")
+    words = ("sample", "--data", data, *OPTIONS, "--limit", 3, "--pairs", "--json")
+    reasons = {"right": {"all_correct": 1, "no_correct_answer": 2}, "best": {"all_correct": 1, "equal_rewards": 2}}
+    for keep, expected in reasons.items():
+        code, out, err = run(capsys, *words, "--keep", keep, "--output", tmp_path / f"{keep}.jsonl")
+        assert code == 1 and "no answer became a row" in err
+        assert json.loads(out)["prompts_without_rows"] == expected
+    answered(monkeypatch, "1", "11", "111", "1111", "11111", "111111")
+    shorter = [
+        *words[:3],
+        *OPTIONS[:2],
+        *OPTIONS[4:],
+        *words[-4:],
+        "--rewards",
+        "{name: length, soft: 1, hard: 6}",
+    ]
+    code, out, err = run(capsys, *shorter, "--keep", "best", "--output", tmp_path / "a.jsonl")
+    assert code == 0, err
+    assert {(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in read(tmp_path / "a.jsonl")} == {
+        ("1", "111111")
+    }
+    code, out, err = run(capsys, *shorter, "--keep", "best", "--min_score_gap", 9, "--output", tmp_path / "b.jsonl")
+    assert code == 1 and json.loads(out)["prompts_without_rows"] == {"below_limits": 3}
+    answered(monkeypatch, "16")
+    rewards = tmp_path / "mine.py"
+    rewards.write_text("def reward(completions, **columns):\n    return [float(n) for n in range(len(completions))]\n")
+    alike = [*shorter[:-1], f"{{file: {rewards}}}", "--keep", "best", "--output", tmp_path / "c.jsonl"]
+    assert run(capsys, *alike)[0] == 1 and not read(tmp_path / "c.jsonl"), "an answer is not better than itself"
+
+
+# Killed and shared ----------------------------------------------------------------------------------------------------
+
+
+def interrupted(capsys, monkeypatch, data, output, after: int, *flags) -> str:
+    """Run the command, which Ctrl-C ends in its draw after so many chunks; return its message."""
+    draw, calls = drawing.Drawer.draw, iter(range(100))
+
+    def stopped(*args):
+        if next(calls) == after:
+            raise KeyboardInterrupt
+        return draw(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drawing.Drawer, "draw", stopped)
+        code, _, err = run(capsys, "sample", "--data", data, *OPTIONS, "--output", output, *flags)
+    assert code == 130 and not output.exists()
+    return err.splitlines()[-1]
+
+
+def counted_draws(monkeypatch) -> list[int]:
+    """The first rows of the chunks that are drawn from now on."""
+    drawn, draw = [], drawing.Drawer.draw
+
+    def counted(self, examples, first, *rest):
+        drawn.append(first)
+        return draw(self, examples, first, *rest)
+
+    monkeypatch.setattr(drawing.Drawer, "draw", counted)
+    return drawn
+
+
+def test_a_killed_run_continues_and_ends_with_the_same_file(capsys, monkeypatch, data, everything, tmp_path):
+    output = tmp_path / "rows.jsonl"
+    message = interrupted(capsys, monkeypatch, data, output, 3, "--keep", "all")
+    parts = tmp_path / "rows.jsonl.parts"
+    assert f"3 of 5 chunks are saved in {parts}. Run the same command again" in message
+    # What a kill while writing, and a disk, may leave: a chunk under its temporary name, and one that is cut.
+    (parts / ".00003.host.1.partial").write_bytes((parts / "00002").read_bytes()[:200])
+    cut = parts / "00001"
+    cut.write_bytes(cut.read_bytes()[:-5])
+    drawn = counted_draws(monkeypatch)
+    sample(capsys, data, output, "--keep", "all")
+    assert drawn == [2, 6, 8], "the cut chunk, and those that were not drawn"
+    assert output.read_bytes() == everything[0].read_bytes() and not parts.exists()
+    card = sample(capsys, data, output, "--keep", "all")
+    assert len(drawn) == 3 and card["complete"], "a finished run that is started again draws nothing"
+
+
+def test_a_killed_run_between_the_file_and_its_card_is_finished(capsys, monkeypatch, data, everything, tmp_path):
+    output = tmp_path / "rows.jsonl"
+    publish = ChunkedFile._publish
+
+    def killed(self, path, write):
+        if path.suffix == ".json" and path.parent == tmp_path:
+            raise KeyboardInterrupt
+        publish(self, path, write)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChunkedFile, "_publish", killed)
+        assert run(capsys, "sample", "--data", data, *OPTIONS, "--output", output, "--keep", "all")[0] == 130
+    assert output.exists() and not (tmp_path / "rows.card.json").exists()
+    drawn = counted_draws(monkeypatch)
+    assert sample(capsys, data, output, "--keep", "all")["answers"] == 9 * N and not drawn
+    assert output.read_bytes() == everything[0].read_bytes() and not (tmp_path / "rows.jsonl.parts").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_loses_no_chunk(capsys, monkeypatch, data, everything, tmp_path):
+    output, replace, calls = tmp_path / "rows.jsonl", os.replace, iter(range(100))
+
+    def full(source, target):
+        if next(calls) == 3:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hrm_align.evaluation.chunk_files.os.replace", full)
+        code, _, err = run(capsys, "sample", "--data", data, *OPTIONS, "--output", output, "--keep", "all")
+    assert code == 1 and "cannot be written (No space left on device)" in err and err.count("error: ") == 1
+    assert {path.name for path in (tmp_path / "rows.jsonl.parts").iterdir()} == {"settings.json", "00000", "00001"}
+    sample(capsys, data, output, "--keep", "all")
+    assert output.read_bytes() == everything[0].read_bytes()
+
+
+@pytest.fixture
+def begun(capsys, monkeypatch, data, tmp_path):
+    """A file whose first chunk is drawn."""
+    interrupted(capsys, monkeypatch, data, tmp_path / "rows.jsonl", 1)
+    return tmp_path / "rows.jsonl"
+
+
+CHANGES = {
+    "seed": (("--seed", 1), "seed 0, now 1"),
+    "temperature": (("--temperature", "0.7"), "temperature 1.2, now 0.7"),
+    "several": (("--top_p", "0.9", "--keep", "best"), "keep right, now best; top_p 1.0, now 0.9"),
+    "fewer rows": (("--limit", 5), "data 9 rows"),
+    "another condition": (("--condition", "cot"), "data 9 rows"),
+    "another grader": (("--match", "numeric"), "rewards ["),
+}
+
+
+def test_changed_settings_are_refused_by_name(capsys, data, begun):
+    before = {path: path.read_bytes() for path in begun.parent.rglob("*") if path.is_file()}
+    for flags, named in CHANGES.values():
+        code, _, err = run(capsys, "sample", "--data", data, *OPTIONS, *flags, "--output", begun)
+        last = err[err.index("error: ") :]
+        assert code == 2 and f"{begun}.parts was begun with other settings: {named}" in last and "--output" in last
+    assert {path: path.read_bytes() for path in begun.parent.rglob("*") if path.is_file()} == before
+
+
+def test_a_changed_model_is_refused_and_a_finished_file_is_not_overwritten(capsys, data, begun, tmp_path):
+    model, tokenizer = load_model_and_tokenizer("tiny")
+    model.model.embed_tokens.weight.data *= 1.01
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path / "trained")
+    words = ("sample", "--data", data, *OPTIONS, "--output", begun)
+    code, _, err = run(capsys, *words, "--model", tmp_path / "trained")
+    assert code == 2 and "other settings: model weights " in err
+    sample(capsys, data, begun)
+    made = begun.read_bytes()
+    code, _, err = run(capsys, *words, "--seed", 3)
+    assert code == 2 and f"{begun} exists and was made with other settings: seed 0, now 3" in err
+    begun.write_bytes(made + b'{"mine": 1}\n')
+    code, _, err = run(capsys, *words)
+    assert code == 2 and f"{begun}, already exists and is not overwritten" in err
+    assert begun.read_bytes().endswith(b'{"mine": 1}\n')
+
+
+@pytest.mark.parametrize("way", ["shards", "launcher"])
+def test_shares_of_the_prompts_make_the_same_file(capsys, monkeypatch, data, everything, tmp_path, way):
+    output = tmp_path / "rows.jsonl"
+    drawn = counted_draws(monkeypatch)
+    for number in (3, 2, 1):
+        words = ["sample", "--data", data, *OPTIONS, "--output", output, "--keep", "all"]
+        if way == "shards":
+            words += ["--shard", f"{number}/3"]
+        else:
+            monkeypatch.setenv("RANK", str(number - 1))
+            monkeypatch.setenv("WORLD_SIZE", "3")
+        code, out, err = run(capsys, *words)
+        assert code == 0, err
+        assert output.exists() == (number == 1)
+        assert ("chunks are done" in out) == (way == "shards" and number > 1)
+        assert ("rows from 9 of 9 prompts" in " ".join(out.split())) == (number == 1)
+    assert sorted(drawn) == [0, 2, 4, 6, 8] and drawn[0] == 4, "each chunk once, by its own share"
+    assert output.read_bytes() == everything[0].read_bytes()
+
+
+# Answers that must not be learnt ---------------------------------------------------------------------------------------
+
+
+def test_faulty_answers_are_dropped_and_counted_by_reason(capsys, monkeypatch, data, tmp_path):
+    _, tokenizer = load_model_and_tokenizer("tiny")
+    renderer, vocabulary = get_renderer(tokenizer), tokenizer.get_vocab()
+    end, plain = renderer.response_end_id, renderer.plain
+    call, call_end = vocabulary["<tool_call>"], vocabulary["</tool_call>"]
+    drawn_instead(
+        monkeypatch,
+        [
+            Completion([*plain("16")], finish="length"),  # correct, and cut
+            Completion([*plain("16"), renderer.layout.message_start, end], finish="stop"),
+            Completion([*plain("  "), end], finish="stop"),
+            Completion([call, *plain('{"name": "add"'), call_end, end], finish="stop"),  # a broken call
+            Completion([call, *plain('{"name": "add", "arguments": {"a": 1}}'), call_end, end], finish="stop"),
+            Completion([*plain("16"), end], finish="stop"),
+        ],
+    )
+    card = sample(capsys, data, tmp_path / "rows.jsonl", "--keep", "all", "--limit", 1)
+    assert card["dropped"] == {"cut": 1, "control_token": 1, "blank": 1, "unreadable": 1} and card["answers_used"] == 2
+    (called, _), _ = load_examples([DatasetSpec(str(tmp_path / "rows.jsonl"))])
+    assert called.answer.tool_calls == ({"name": "add", "arguments": {"a": 1}},) and called.answer.content == ""
+
+
+def test_a_cut_answer_never_counts_as_correct(capsys, monkeypatch, data, tmp_path):
+    """Its text may equal the reference, because the end token is missing and not the text."""
+    plain = get_renderer(load_model_and_tokenizer("tiny")[1]).plain
+    drawn_instead(monkeypatch, [Completion([*plain("16")], finish="length")])
+    output = tmp_path / "rows.jsonl"
+    code, out, err = run(capsys, "sample", "--data", data, *OPTIONS, "--output", output, "--limit", 1, "--json")
+    card = json.loads(out)
+    assert code == 1 and "no answer became a row" in err and output.read_bytes() == b""
+    assert (card["correct"], card["mean_reward"], card["dropped"]) == (0, 1.0, {"cut": N})
+    assert card["prompts_without_rows"] == {"no_usable_answer": 1}
+
+
+def test_a_prompt_without_room_is_counted_and_named(capsys, data, tmp_path):
+    rows = write_rows(tmp_path / "long.jsonl", [{"prompt": "long " * 1000, "response": "1"}, ROWS[0]])
+    card = sample(capsys, rows, tmp_path / "rows.jsonl", "--keep", "all")
+    assert card["prompts_without_rows"] == {"too_long": 1} and card["first_without_rows"] == {"too_long": [f"{rows}:1"]}
+    assert card["answers"] == N
+
+
+# Context distillation --------------------------------------------------------------------------------------------------
+
+
+def test_a_context_is_drawn_under_and_not_written(capsys, data, tmp_path):
+    """The answers are those to rows that have the context; the rows are those without it."""
+    texts = [
+        "\n\n".join([*(f"{row['prompt']}\n{row['response']}" for row in ROWS[:2]), row["prompt"]]) for row in ROWS[5:8]
+    ]
+    plain = [{**row, "condition": "direct"} for row in ROWS[5:8]]
+    whole = [
+        {**row, "prompt": text, "system": "Be brief.", "condition": "noisy"}
+        for row, text in zip(plain, texts, strict=True)
+    ]
+    (tmp_path / "system.txt").write_text("Be brief.\n", encoding="utf-8")
+    shown = write_rows(tmp_path / "examples.jsonl", ROWS[:3])
+    flags = ("--system_file", tmp_path / "system.txt", "--examples", shown, "--shots", 2, "--draw_condition", "noisy")
+    made = {}
+    for name, rows, context in (("with", plain, flags), ("inside", whole, ()), ("without", plain, ())):
+        source = write_rows(tmp_path / f"{name}_rows.jsonl", rows)
+        sample(capsys, source, tmp_path / f"{name}.jsonl", "--keep", "all", "--max_new_tokens", 12, *context)
+        made[name] = read(tmp_path / f"{name}.jsonl")
+    answers = {name: [row["messages"][-1]["content"] for row in rows] for name, rows in made.items()}
+    assert answers["with"] == answers["inside"] != answers["without"]
+    for row in made["with"]:
+        assert [message["role"] for message in row["messages"]] == ["user", "assistant"] and row[
+            "condition"
+        ] == "direct"
+        assert row["messages"][0]["content"] in {row["prompt"] for row in plain}
+
+
+def test_a_row_is_never_its_own_example(capsys, monkeypatch, data, tmp_path):
+    prompts = []
+    stock = drawing.sample
+
+    def seen(engine, given, *rest, **options):
+        prompts.extend(given)
+        return stock(engine, given, *rest, **options)
+
+    monkeypatch.setattr(drawing, "sample", seen)
+    shown = write_rows(tmp_path / "examples.jsonl", ROWS[:3])
+    sample(capsys, data, tmp_path / "rows.jsonl", "--keep", "all", "--limit", 1, "--examples", shown, "--shots", 2)
+    text = load_model_and_tokenizer("tiny")[1].decode(prompts[0])
+    assert (
+        text.count(ROWS[0]["prompt"]) == 1
+        and f"{ROWS[2]['prompt']}\n{ROWS[2]['response']}\n\n{ROWS[0]['prompt']}" in text
+    )
+
+
+# Mistakes --------------------------------------------------------------------------------------------------------------
+
+MISTAKES = [
+    (("--output", "rows.csv"), "invalid value for --output: rows.csv. Use a name that ends in .jsonl"),
+    (("--output", "nowhere/rows.jsonl"), "there is no folder nowhere"),
+    (("--rewards", "exact"), "--match and --rewards both"),
+    (("--pairs", "--keep", "all"), "Use --keep best (best against worst) or --keep right"),
+    (("--match_lengths",), "--match_lengths has no effect without --pairs"),
+    (("--min_score_gap", "0.1"), "--min_score_gap has no effect without --pairs"),
+    (("--temperature", "0"), "draws the same answer 6 times"),
+    (("--n", "0"), "invalid value for --n: 0. Use 1 or more"),
+    (("--top_p", "1.5"), "invalid value for --top_p: 1.5"),
+    (("--max_new_tokens", "4096"), "invalid value for --max_new_tokens: 4096. The model has 1024 positions"),
+    (("--shard", "4/3"), "invalid value for --shard: 4/3"),
+    (("--shots", "2"), "need --examples"),
+    (("--system_file", "none.txt"), "cannot read --system_file none.txt"),
+    (("--draw_condition", "chat"), "unknown condition 'chat'"),
+    (("--match", "exakt"), "did you mean 'exact'"),
+    (("--match", "format"), "which checks the form of an answer"),
+]
+
+
+@pytest.mark.parametrize(("flags", "named"), MISTAKES, ids=[" ".join(flags) for flags, _ in MISTAKES])
+def test_a_mistake_is_one_sentence_and_leaves_nothing(capsys, monkeypatch, data, tmp_path, flags, named):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, "sample", "--data", data, *OPTIONS, "--output", "rows.jsonl", *flags)
+    assert code == 2 and named in err and err.count("error: ") == 1, err
+    assert not [*tmp_path.iterdir()]
+
+
+def test_rows_that_cannot_be_graded_are_named_before_anything_is_drawn(capsys, monkeypatch, tmp_path):
+    drawn = counted_draws(monkeypatch)
+    rows = write_rows(tmp_path / "rows.jsonl", [ROWS[0], {**ROWS[1], "response": "none"}])
+    words = ("sample", "--data", rows, *OPTIONS, "--output", tmp_path / "a.jsonl")
+    code, _, err = run(capsys, *words, "--match", "numeric")
+    assert code == 2 and f"{rows}:2" in err and not drawn
+    words = ("sample", "--data", rows, "--model", "tiny", "--output", tmp_path / "a.jsonl")
+    code, _, err = run(capsys, *words)
+    assert code == 2 and "--keep right needs a grader" in err
+
+
+def test_a_folder_with_rows_and_their_card_is_a_data_set(capsys, data, tmp_path):
+    sample(capsys, data, tmp_path / "rows.jsonl")
+    examples, _ = load_examples([DatasetSpec(str(tmp_path))])
+    assert len(examples) == len(read(tmp_path / "rows.jsonl"))
