@@ -404,4 +404,5 @@ def test_a_dry_run_shows_the_pairs_the_mask_and_a_step(rows, tmp_path, capsys):
     ]
     code, out, err = run(capsys, *words)
     assert code == 0, err
+    assert "first batch: 16 x" in out and "with loss" not in out
     assert "the mask holds" in " ".join(out.split()) and "one step: loss 0." in out and not (tmp_path / "run").exists()

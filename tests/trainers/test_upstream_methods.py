@@ -21,6 +21,7 @@ from trl.trainer.utils import RepeatSampler
 
 from hrm_align.models import prefix_mask
 from hrm_align.trainers.grpo import GRPOTrainer
+from hrm_align.trainers.reward import RewardTrainer
 from hrm_align.trainers.sft import SFTTrainer
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,7 @@ STABLE = ["_get_grad_norm", "_get_train_sampler", "_prepare_for_training", "crea
 OVERRIDES = {
     SFTTrainer: {*SAVING, *STABLE, "_set_signature_columns_if_needed", "compute_loss", "evaluation_loop", "get_train_dataloader",
                  "prediction_step"},
+    RewardTrainer: {*SAVING, *STABLE, "_set_signature_columns_if_needed", "compute_loss", "evaluation_loop"},
     GRPOTrainer: {*SAVING, *STABLE, "_calculate_rewards", "_compute_loss", "_generate", "_generate_and_score_completions",
                   "_generate_single_turn", "_get_per_token_logps_and_entropies", "_tokenize_prompts"},
 }  # fmt: skip
