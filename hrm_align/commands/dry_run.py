@@ -129,7 +129,7 @@ class DryRun(Run):
             row = {"input_ids": document.input_ids, "prefix_length": document.prefix_length}
             show_row({**row, "condition": example.condition, "source": example.source}, tokenizer, console)
         console.rule(style="dim")
-        batch = _first_batch(trainer, documents, render.pad_id)
+        batch = _first_batch(trainer, documents, render.pad_id, is_reward)
         layout = Layout.of(model.config)
         seen = visible_intervals(
             batch["input_ids"],
@@ -139,8 +139,8 @@ class DryRun(Run):
             batch.get("token_type_ids"),
         )
         rows, width = batch["input_ids"].shape
-        learnt = int((batch["labels"] != -100).sum()) if "labels" in batch else 0
-        emit(f"first batch: {rows} x {width} tokens, {learnt:,} of them with loss; the mask of its first row, "
+        learnt = f", {int((batch['labels'] != IGNORED).sum()):,} of them with loss" if "labels" in batch else ""
+        emit(f"first batch: {rows} x {width} tokens{learnt}; the mask of its first row, "
              f"{math.ceil(width / CELLS)} tokens a cell (# all seen, + some, . none):")  # fmt: skip
         emit(draw_mask(seen))
         show_proof(prove(as_language_model(model) if is_reward else model, documents), console)
@@ -182,12 +182,14 @@ def _longest_prompt(trainer: Any, data: RunData) -> int:
     return max(len(prompt(example.messages, example.condition)) for example in data.train)
 
 
-def _first_batch(trainer: Any, documents: Sequence[Document], pad_id: int) -> dict[str, torch.Tensor]:
+def _first_batch(
+    trainer: Any, documents: Sequence[Document], pad_id: int, is_reward: bool = False
+) -> dict[str, torch.Tensor]:
     """Return the first batch of the trainer, on the CPU; of reinforcement learning the shown rows with their references."""
     batch = next(iter(trainer.get_train_dataloader()))
     if isinstance(batch, dict) and "completion_mask" in batch:  # pairs: both answers of a row
         batch = {**batch, "labels": batch["input_ids"].masked_fill(batch["completion_mask"] == 0, IGNORED)}
-    if not isinstance(batch, dict) or "labels" not in batch:
+    if not isinstance(batch, dict) or ("labels" not in batch and not is_reward):
         rows = [{"input_ids": d.input_ids, "prefix_length": d.prefix_length} for d in documents]
         return PaddedCollator(pad_id)(rows)
     return {name: value.cpu() for name, value in batch.items() if isinstance(value, torch.Tensor)}

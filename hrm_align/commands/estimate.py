@@ -16,7 +16,7 @@ from hrm_align.config.parser import parse
 from hrm_align.config.rules import recipe_kind
 from hrm_align.errors import UserError
 from hrm_align.estimates.model import GIB, Recipe
-from hrm_align.estimates.preferences import estimate_dpo, estimate_kto
+from hrm_align.estimates.preferences import estimate_dpo, estimate_kto, estimate_reward
 from hrm_align.estimates.rl import GRPOEstimate, estimate_grpo
 from hrm_align.estimates.sft import Estimate, estimate_sft
 from hrm_align.models.loading import load_config
@@ -24,6 +24,7 @@ from hrm_align.output import emit, results
 from hrm_align.trainers.dpo_config import DPORecipe
 from hrm_align.trainers.grpo_config import GRPORecipe
 from hrm_align.trainers.kto_config import KTORecipe
+from hrm_align.trainers.reward_config import RewardRecipe
 
 PROMPT_TOKENS = 256
 # Values on a GPU of settings that the recipe leaves unset.
@@ -87,6 +88,8 @@ def estimate_recipe(
         return estimate_dpo(recipe, config, processes, on_gpu)
     if isinstance(recipe, KTORecipe):
         return estimate_kto(recipe, config, processes, on_gpu)
+    if isinstance(recipe, RewardRecipe):
+        return estimate_reward(recipe, config, processes, on_gpu)
     return estimate_sft(recipe, config, processes, on_gpu)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,12 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import AttentionInterface, AutoModelForCausalLM, HrmTextConfig
+from transformers import (
+    AttentionInterface,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    HrmTextConfig,
+)
 from trl.kernels import ChunkedLogProbFunction
 from trl.kernels.chunked_logprob import TOKEN_CHUNK_SIZE
 
@@ -100,7 +106,11 @@ def _counted_by_document(*args: Any, **keywords: Any) -> tuple[Tensor, None]:
 
 
 def empty_model(
-    arguments: ModelArguments, adapter: LoraArguments, config: HrmTextConfig, by_document: bool = False
+    arguments: ModelArguments,
+    adapter: LoraArguments,
+    config: HrmTextConfig,
+    by_document: bool = False,
+    scores: bool = False,
 ) -> Any:
     """Build the model with its adapter, without data in its weights; call it under `FakeTensorMode`.
 
@@ -109,13 +119,18 @@ def empty_model(
         adapter: adapter settings.
         config: config of the model.
         by_document: whether attention runs document by document.
+        scores: whether it is a reward model.
     """
     dtype = DTYPES[arguments.dtype]
     with torch.device("meta"), unset_fake_temporarily():  # PEFT cannot move fake layers between devices
         AttentionInterface.register(COUNTED, _counted_attention)
         AttentionInterface.register(COUNTED_BY_DOCUMENT, _counted_by_document)
         attention = COUNTED_BY_DOCUMENT if by_document else COUNTED
-        model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+        kind: Any = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
+        if scores:
+            config = copy.deepcopy(config)
+            config.num_labels = 1
+        model: Any = kind.from_config(config, dtype=dtype, attn_implementation=attention)
         if adapter.use_peft:
             keys = {**vars(adapter), "init_lora_weights": "true"}  # other initialisations read the base weights
             model = get_peft_model(model, lora_config(model, LoraArguments(**keys)), autocast_adapter_dtype=False)

@@ -15,6 +15,7 @@ from hrm_align.config.arguments import LoraArguments, ModelArguments
 from hrm_align.estimates.activations import (
     TOKEN_CHUNK_SIZE,
     VOCAB_CHUNK,
+    NOTHING,
     Linear,
     block_temporaries,
     empty_model,
@@ -23,6 +24,7 @@ from hrm_align.estimates.activations import (
 )
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.recurrence import Horizon
+from hrm_align.models.reward_model import SCORE
 
 FLOAT32 = 4
 HALF = 2  # bytes of a number in bfloat16 and float16
@@ -55,12 +57,14 @@ class Kind:
         is_cut: whether attention runs document by document.
         on_gpu: whether the model runs on a GPU.
         bp_steps: the backward horizon.
+        scores: whether it is a reward model, whose head takes no memory to speak of.
     """
 
     half: bool
     is_cut: bool
     on_gpu: bool
     bp_steps: int
+    scores: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ def measure(arguments: ModelArguments, adapter: LoraArguments, config: HrmTextCo
     key = (arguments.dtype, repr(adapter), config.to_json_string(), kind)
     if key not in _measured:
         with FakeTensorMode():
-            _measured[key] = _sizes(empty_model(arguments, adapter, config, kind.is_cut), DTYPES[arguments.dtype], kind)
+            model = empty_model(arguments, adapter, config, kind.is_cut, kind.scores)
+            _measured[key] = _sizes(model, DTYPES[arguments.dtype], kind)
     return _measured[key]
 
 
@@ -112,7 +117,9 @@ def _sizes(model: Any, dtype: torch.dtype, kind: Kind) -> Sizes:
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     block = block_temporaries(model, kind.half)
-    head = _head(model, model.config, dtype, kind.half, kind.on_gpu)
+    head = Head(NOTHING, NOTHING)
+    if not kind.scores:
+        head = _head(model, model.config, dtype, kind.half, kind.on_gpu)
     Horizon(model, kind.bp_steps)
     short, long = (saved_bytes(model, length, kind.half) for length in LENGTHS)
     return Sizes(
@@ -131,7 +138,7 @@ def _sizes(model: Any, dtype: torch.dtype, kind: Kind) -> Sizes:
 def _gradients_by_stack(model: Any) -> dict[str, int]:
     """Return the gradient bytes of the stacks `H` and `L`, of the head, and of the embedding before the stacks."""
     sizes = {"H": 0, "L": 0, "head": 0, "embedding": 0}
-    parts = {"H_module": "H", "L_module": "L", "lm_head": "head"}
+    parts = {"H_module": "H", "L_module": "L", "lm_head": "head", SCORE: "head"}
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             stack = next((own for part, own in parts.items() if part in name.split(".")), "embedding")

@@ -24,9 +24,10 @@ from hrm_align.trainers.dpo_config import DPORecipe
 from hrm_align.trainers.grpo_config import GRPORecipe
 from hrm_align.trainers.kto_config import KTORecipe
 from hrm_align.trainers.mixin import horizon_schedule
+from hrm_align.trainers.reward_config import RewardRecipe
 from hrm_align.trainers.sft_config import SFTRecipe
 
-Recipe = SFTRecipe | DPORecipe | KTORecipe | GRPORecipe
+Recipe = SFTRecipe | DPORecipe | KTORecipe | GRPORecipe | RewardRecipe
 
 GIB = 2**30
 MIB = 2**20
@@ -156,7 +157,7 @@ def count(recipe: Recipe, config: HrmTextConfig, processes: int = 1, on_gpu: boo
     dtype, is_adapter = DTYPES[recipe.model.dtype], recipe.lora.use_peft
     bp_steps = horizon_schedule(args, config, 1).max_steps
     is_cut = _is_cut(recipe)
-    sizes = measure(recipe.model, recipe.lora, config, Kind(half, is_cut, on_gpu, bp_steps))
+    sizes = measure(recipe.model, recipe.lora, config, Kind(half, is_cut, on_gpu, bp_steps, recipe.KIND == "reward"))
     gradients, block = sizes.gradients, sizes.block
     optimizer = optimizer_memory(args, sizes.tensors, on_gpu)
     activation = (sizes.long - sizes.short) / (LENGTHS[1] - LENGTHS[0])

@@ -11,6 +11,7 @@ from hrm_align.estimates.model import count
 from hrm_align.estimates.sft import SCORED, Estimate
 from hrm_align.trainers.dpo_config import DPORecipe
 from hrm_align.trainers.kto_config import KTORecipe
+from hrm_align.trainers.reward_config import RewardRecipe
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,22 @@ def estimate_kto(
     mismatched = int(recipe.training.loss_type == "kto")
     forwards = mismatched + (0 if recipe.training.precompute_ref_log_probs else 1 + mismatched)
     return _estimate(recipe, config, processes, on_gpu, documents=1, forwards=forwards)
+
+
+def estimate_reward(
+    recipe: RewardRecipe, config: HrmTextConfig, processes: int = 1, on_gpu: bool = False
+) -> PreferenceEstimate:
+    """Estimate what a recipe needs on each device: no head and no reference. See `count` for arguments and errors."""
+    args, documents = recipe.training, 2
+    return PreferenceEstimate(
+        count(recipe, config, processes, on_gpu),
+        documents * args.per_device_train_batch_size,
+        args.gradient_accumulation_steps,
+        int(args.max_length or 0),
+        scored=0.0,
+        documents=documents,
+        forwards_without_gradient=0,
+    )
 
 
 def _estimate(

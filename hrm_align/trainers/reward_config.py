@@ -111,6 +111,7 @@ _EVERYDAY = (
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "eval_strategy",
+    "eval_steps",
     "dry_run",
     "resume_from_checkpoint",
 )

@@ -7,6 +7,7 @@ import pytest
 from hrm_align.cli import dispatch
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.models.reward_loading import load_reward_model
 from tests.rewards.rows import skip_without_sandbox
 
 FEW = ("--max_steps", "2", "--eval_strategy", "no", "--save_strategy", "no", "--generation_eval_samples", "0")
@@ -26,6 +27,12 @@ def test_a_domain_recipe_runs_to_a_loadable_adapter_with_its_guard_table(domain,
     base = sum(weight.numel() for name, weight in model.named_parameters() if "lora_" not in name)
     assert trained / base < 0.1
     assert (tmp_path / "run/run/guard.json").exists()
+
+
+def test_the_recipe_of_a_reward_model_runs_to_a_loadable_checkpoint(tmp_path):
+    few = ("--max_steps", "2", "--warmup_steps", "0", "--eval_strategy", "no", "--save_strategy", "no")
+    dispatch(["reward", "--config", "recipes/tiny/reward.yaml", "--output_dir", str(tmp_path / "run"), *few])
+    assert load_reward_model(str(tmp_path / "run")).score.weight.any()
 
 
 FEW_ROLLOUTS = ("--max_steps", "2", "--per_device_train_batch_size", "32", "--max_resamples", "0",

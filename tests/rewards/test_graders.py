@@ -24,6 +24,7 @@ PROGRAM = "def f(x): return x + 1"
 OPTIONS = {
     "format": {"tags": ["answer"]},
     "length": {"most": 9},
+    "reward_model": {"model": "owner/reward-model"},
     "judge": {"url": "http://localhost:8000/v1", "model": "judge", "rubric": "Polite is good."},
 }
 

@@ -17,7 +17,8 @@ from hrm_align.rendering import Message
 from hrm_align.rewards.model_rewards import RewardModel
 from tests.command_line import run
 from tests.trainers.grpo_runs import grpo, prompts
-from tests.trainers.recipe_runs import distance, metrics, weights, write_rows
+from recipes.reward import main as train_recipe
+from tests.trainers.recipe_runs import ROOT, distance, metrics, weights, write_rows
 from tests.trainers.resume.runs import LATEST, assert_same, forked
 from tests.trainers.reward_runs import LEARNING, pair, pairs, train_reward
 
@@ -98,6 +99,14 @@ def test_accuracy_and_calibration_by_hand():
     expected = (0.5 + (1 - 0.731059) + 2 * (0.880797 - 0.5)) / 4
     assert ranking.calibration_error == pytest.approx(expected, abs=1e-5)
     assert ranking.interval == pytest.approx((0.150, 0.850), abs=1e-3), "Wilson 1927"
+
+
+@pytest.mark.campaign
+def test_the_tiny_recipe_ranks_plain_answers_first(tmp_path):
+    train_recipe(["--config", str(ROOT / "recipes/tiny/reward.yaml"), "--output_dir", str(tmp_path / "run")])
+    record = json.loads((tmp_path / "run/run/calibration.json").read_text())
+    print(record)
+    assert record["n"] == 600 and record["accuracy"] >= 0.95 <= record["interval"][0]
 
 
 # Layouts and margins --------------------------------------------------------------------------------------------------
@@ -404,4 +413,5 @@ def test_a_dry_run_shows_the_pairs_the_mask_and_a_step(rows, tmp_path, capsys):
     ]
     code, out, err = run(capsys, *words)
     assert code == 0, err
+    assert "first batch: 16 x" in out and "with loss" not in out
     assert "the mask holds" in " ".join(out.split()) and "one step: loss 0." in out and not (tmp_path / "run").exists()
