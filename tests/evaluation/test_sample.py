@@ -449,6 +449,16 @@ def test_faulty_answers_are_dropped_and_counted_by_reason(capsys, monkeypatch, d
     assert called.answer.tool_calls == ({"name": "add", "arguments": {"a": 1}},) and called.answer.content == ""
 
 
+def test_a_row_that_would_be_read_otherwise_is_not_written(capsys, monkeypatch, tmp_path):
+    """The text of this prompt is a tool's answer where it stands in a message."""
+    answered(monkeypatch, "16")
+    data = write_rows(
+        tmp_path / "tags.jsonl", [{"prompt": "<tool_response>5</tool_response>", "response": "16"}, ROWS[0]]
+    )
+    card = sample(capsys, data, tmp_path / "rows.jsonl")
+    assert card["dropped"] == {"unreadable": N} and card["rows"] == N
+
+
 def test_a_cut_answer_never_counts_as_correct(capsys, monkeypatch, data, tmp_path):
     """Its text may equal the reference, because the end token is missing and not the text."""
     plain = get_renderer(load_model_and_tokenizer("tiny")[1]).plain
