@@ -205,7 +205,7 @@ def _parser() -> CommandParser:
         "--examples", metavar="FILE", help="solved examples to draw under, which the rows do not have; needs --shots"
     )
     parser.add_argument("--shots", type=int, default=0, help="number of these examples, the first of the file")
-    parser.add_argument("--draw_condition", help="condition to draw under, instead of the one that the rows have")
+    parser.add_argument("--draw_condition", help="condition to draw under, instead of the condition of the rows")
     parser.add_argument(
         "--shard",
         metavar="I/N",
