@@ -187,8 +187,9 @@ def _check_compilation(training: Any, fail: Fail) -> None:
     """Check the options of torch_compile, which torch would report at the first step."""
     if training.torch_compile_mode not in (None, *_COMPILE_MODES):
         fail("torch_compile_mode", f"cannot be {training.torch_compile_mode!r}. Use {join_names(_COMPILE_MODES)}")
-    if training.torch_compile_backend not in (None, *(known := torch.compiler.list_backends(()))):
-        fail("torch_compile_backend", f"cannot be {training.torch_compile_backend!r}. Use {join_names(known)}")
+    backend = training.torch_compile_backend
+    if backend is not None and backend not in (known := torch.compiler.list_backends(())):  # the list takes a second to import
+        fail("torch_compile_backend", f"cannot be {backend!r}. Use {join_names(known)}")
 
 
 ADAPTER_KEYS = [*(f.name for f in fields(LoraArguments) if f.name != "use_peft"), "load_in_4bit", "load_in_8bit"]

@@ -129,7 +129,8 @@ def usable(
             dropped.sources[reason] = [sources[i].as_py() for i in chosen[np.flatnonzero(rows)[:NAMED_ROWS]]]
     usable_rows = chosen[(lengths > 0) & (lengths <= max_length)]
     _check_dropped(len(usable_rows), dropped, max_length, max_dropped_fraction)
-    return documents.select(usable_rows), dropped
+    is_all = len(usable_rows) == len(documents) and bool((np.diff(usable_rows) == 1).all())
+    return documents if is_all else documents.select(usable_rows), dropped
 
 
 def _check_dropped(n_used: int, dropped: Dropped, max_length: int, limit: float) -> None:
@@ -261,8 +262,9 @@ class TokenTables:
         self._documents: dict[int, Dataset] = {}
         for examples in sequences:
             for table, indices in zip(examples.tables, examples.by_table(), strict=True):
-                known = self._used.get(id(table), indices[:0])
-                self._used[id(table)] = np.union1d(known, indices)
+                self._used[id(table)] = self._used.get(id(table), np.zeros(table.examples, bool))
+                self._used[id(table)][indices] = True
+        self._used = {name: np.flatnonzero(used) for name, used in self._used.items()}
 
     def documents(self, examples: Examples, progress: Stage) -> tuple[Dataset, np.ndarray]:
         """Return documents, and the index in them of each example."""

@@ -11,7 +11,7 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accelerate import PartialState
 from peft import PeftModel
@@ -32,10 +32,12 @@ from hrm_align.rollouts.distributed import share_out
 from hrm_align.rollouts.local import generate
 from hrm_align.run_folder import write_json
 from hrm_align.trainers.callbacks import append_json_line
-from hrm_align.trainers.grpo import GreedyEval
-from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.held_out import GenerationEval
-from hrm_align.trainers.sft_config import SFTArguments
+
+if TYPE_CHECKING:  # the trainer of another recipe takes a second to import
+    from hrm_align.trainers.grpo import GreedyEval
+    from hrm_align.trainers.grpo_config import GRPOArguments
+    from hrm_align.trainers.sft_config import SFTArguments
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl.trainer.utils import RepeatSampler
 
 from hrm_align.config.arguments import StabiliserArguments
-from hrm_align.data.packing import EpochSeededSampler, read_lengths
+from hrm_align.data.packing import EpochSeededSampler, LengthSampler, read_lengths
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.compile import compile_blocks
 from hrm_align.models.ema import WeightAverage
@@ -330,12 +330,10 @@ class Stabilised(WholeStepMetrics, FullySharded):
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         sampler = super()._get_train_sampler(*args, **kwargs)
-        if isinstance(sampler, LengthGroupedSampler) and not isinstance(sampler.lengths, list):
+        if isinstance(sampler, LengthGroupedSampler):
             rows = args[0] if args and args[0] is not None else self.train_dataset
-            sampler.lengths = read_lengths(
-                rows, self.args.length_column_name
-            ).tolist()  # a lazy column is 60 times slower
-        shuffles = isinstance(sampler, LengthGroupedSampler | RandomSampler) or (
+            sampler = LengthSampler(read_lengths(rows, self.args.length_column_name), sampler.batch_size)
+        shuffles = isinstance(sampler, LengthSampler | RandomSampler) or (
             isinstance(sampler, RepeatSampler) and sampler.shuffle
         )
         if not shuffles:

@@ -2,8 +2,13 @@
 
 import random
 
+import numpy as np
+import pytest
+import torch
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
 from hrm_align.data.examples import Example
-from hrm_align.data.packing import PackedCollator, PaddedCollator, best_fit, pack
+from hrm_align.data.packing import LengthSampler, PackedCollator, PaddedCollator, best_fit, pack
 from hrm_align.data.tokenize import tokenize
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.rendering import Message, get_renderer
@@ -79,3 +84,12 @@ def test_packing_loses_no_token():
     packed = pack(documents, 64)
     assert sum(packed["length"]) == sum(documents["length"])
     assert max(packed["length"]) <= 64
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 33, 5000])
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_batches_of_like_length_are_those_of_transformers(rows, batch_size):
+    lengths = np.random.default_rng(rows).integers(1, 40, rows)  # with many ties
+    sampler = LengthSampler(lengths.astype(np.uint32), batch_size)
+    sampler.generator, stock = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    assert [*sampler] == get_length_grouped_indices(lengths.tolist(), batch_size, generator=stock)

@@ -76,11 +76,7 @@ def test_a_run_says_its_labels_and_leaves_a_checkpoint_for_stock_transformers(ro
 
 @pytest.mark.numeric
 def test_a_step_is_the_mean_of_its_rows_however_they_are_split(rows, tmp_path):
-<<<<<<< HEAD
-    """The KL divergence is that of a batch, so this is the loss without one. Step 3 has the last two rows of the epoch alone."""
-=======
     """The KL divergence is that of a batch, so this is the loss without one. Of 18 rows in batches of 5, step 2 has a batch of 3."""
->>>>>>> ac35f4019ae9431c8a9639058e08be0ef8763253
     flags = (
         "--loss_type",
         "apo_zero_unpaired",
@@ -91,11 +87,7 @@ def test_a_step_is_the_mean_of_its_rows_however_they_are_split(rows, tmp_path):
         "--learning_rate",
         "0.1",
     )
-<<<<<<< HEAD
-    for name, (size, parts) in {"whole": (8, 1), "small": (1, 8)}.items():
-=======
     for name, (size, parts) in {"whole": (10, 1), "split": (5, 2)}.items():
->>>>>>> ac35f4019ae9431c8a9639058e08be0ef8763253
         split = ("--per_device_train_batch_size", str(size), "--gradient_accumulation_steps", str(parts))
         kto(tmp_path / name, rows, *flags, *split, "--save_strategy", "no", "--max_steps", "3")
     whole, parted = (curve(tmp_path / name) for name in ("whole", "split"))
@@ -109,19 +101,11 @@ def test_a_step_is_the_mean_of_its_rows_however_they_are_split(rows, tmp_path):
             "entropy",
             "logits/rejected",
         ):
-<<<<<<< HEAD
-            assert small[step][name] == pytest.approx(record[name], rel=1e-4, abs=1e-6), (step, name)
-    whole, small, start = (
-        weights(folder) for folder in (tmp_path / "whole", tmp_path / "small", Path(resolve("tiny")))
-    )
-    assert distance(whole, small, start) < 1e-3
-=======
             assert parted[step][name] == pytest.approx(record[name], rel=1e-4, abs=1e-6), (step, name)
     whole, parted, start = (
         weights(folder) for folder in (tmp_path / "whole", tmp_path / "split", Path(resolve("tiny")))
     )
     assert distance(whole, parted, start) < 1e-3
->>>>>>> ac35f4019ae9431c8a9639058e08be0ef8763253
 
 
 def test_every_prompt_gets_an_answer_to_another_prompt():

@@ -22,11 +22,8 @@ from trl.trainer.utils import RepeatSampler
 from hrm_align.models import prefix_mask
 from hrm_align.trainers.dpo import DPOTrainer
 from hrm_align.trainers.grpo import GRPOTrainer
-<<<<<<< HEAD
 from hrm_align.trainers.kto import KTOTrainer
-=======
 from hrm_align.trainers.reward import RewardTrainer
->>>>>>> 5cc42baaef50e08799e6432e14eb2a11a70585a6
 from hrm_align.trainers.sft import SFTTrainer
 
 ROOT = Path(__file__).parents[2]
@@ -39,14 +36,11 @@ STABLE = ["_get_grad_norm", "_get_train_sampler", "_prepare_for_training", "crea
 OVERRIDES = {
     SFTTrainer: {*SAVING, *STABLE, "_set_signature_columns_if_needed", "compute_loss", "evaluation_loop", "get_train_dataloader",
                  "prediction_step"},
-<<<<<<< HEAD
     DPOTrainer: {*SAVING, *STABLE, "_compute_loss", "_precompute_ref_logps", "_prepare_dataset", "_set_signature_columns_if_needed",
                  "evaluation_loop", "prediction_step"},
     KTOTrainer: {*SAVING, *STABLE, "_compute_kl_logps", "_compute_loss", "_precompute_ref_logps", "_prepare_dataset", "_set_signature_columns_if_needed",
                  "evaluation_loop", "prediction_step"},
-=======
     RewardTrainer: {*SAVING, *STABLE, "_set_signature_columns_if_needed", "compute_loss", "evaluation_loop"},
->>>>>>> 5cc42baaef50e08799e6432e14eb2a11a70585a6
     GRPOTrainer: {*SAVING, *STABLE, "_calculate_rewards", "_compute_loss", "_generate", "_generate_and_score_completions",
                   "_generate_single_turn", "_get_per_token_logps_and_entropies", "_tokenize_prompts"},
 }  # fmt: skip
