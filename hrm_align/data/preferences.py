@@ -101,10 +101,14 @@ def from_ranked(
         if numbers[ranked[0]] == numbers[ranked[-1]]:
             raise RowError(f"a tie: all scores are {numbers[0]:g}")
         pairs = pairs[:1]
-    chosen = [pair for pair in pairs if numbers[pair[0]] - numbers[pair[1]] > (min_score_gap or 0)]
+    chosen: list[tuple[Message, Message]] = []
+    for better, worse in pairs:
+        pair = answers[better], answers[worse]
+        if numbers[better] - numbers[worse] > (min_score_gap or 0) and pair not in chosen:
+            chosen.append(pair)
     if not chosen:
         raise LeftOut(SMALL_GAP)
-    return _examples(row, source, default_condition, prompt, [(answers[a], answers[b]) for a, b in chosen])
+    return _examples(row, source, default_condition, prompt, chosen)
 
 
 def from_scored(
