@@ -18,7 +18,7 @@ from accelerate.commands.launch import launch_command_parser
 
 from hrm_align.cli import COMMANDS
 from hrm_align.config.checks import kind_given
-from hrm_align.config.parser import parse
+from hrm_align.config.parser import parse as parse_recipe
 from hrm_align.config.rules import KINDS, recipe_kind
 from hrm_align.config.schema import schema
 from hrm_align.models.prefix_mask import CACHE
@@ -100,7 +100,7 @@ def _parse_command(name: str, words: list[str]) -> None:
         import_module(COMMANDS[name][0]).main(words)
     rest = parsed.value.args[0]
     if name == "estimate":
-        parse(recipe_kind(kind_given(rest)), rest)
+        parse_recipe(recipe_kind(kind_given(rest)), rest)
     else:
         assert not rest
 
@@ -119,7 +119,7 @@ def _parse(words: list[str]) -> None:
     if name == "completion":
         assert rest in (["bash"], ["zsh"], ["tcsh"])
     elif name in KINDS:
-        parse(recipe_kind(name), rest)
+        parse_recipe(recipe_kind(name), rest)
     else:
         _parse_command(name, rest)
 
@@ -261,7 +261,12 @@ def shown(value: object) -> str:
 
 
 # Headings of settings.md over the settings of one kind of recipe.
-OF_ONE_KIND = {"Preferences between pairs": "dpo", "Labelled answers": "kto", "Rewards": "grpo", "Reinforcement learning": "grpo"}
+OF_ONE_KIND = {
+    "Preferences between pairs": "dpo",
+    "Labelled answers": "kto",
+    "Rewards": "grpo",
+    "Reinforcement learning": "grpo",
+}
 
 
 @pytest.mark.parametrize("page", [GENERATED / "settings.md", GENERATED / "settings-upstream.md"], ids=entry_name)
@@ -273,7 +278,9 @@ def test_the_defaults_on_the_pages_are_those_of_the_dataclasses(page):
         if heading in ("Settings that are refused", "Names that have changed"):
             continue
         if page.name == "settings.md":
-            named = [kind for kind in KINDS if heading.endswith(f"`hrm-align {kind}`") or kind == OF_ONE_KIND.get(heading)]
+            named = [
+                kind for kind in KINDS if heading.endswith(f"`hrm-align {kind}`") or kind == OF_ONE_KIND.get(heading)
+            ]
             stated = {named[0] if named else "sft": cells[2]}
         else:
             stated = {kind: cell for kind, cell in zip(KINDS, cells[2:-1], strict=True) if cell}

@@ -182,7 +182,11 @@ def keys_given(argv: Sequence[str]) -> set[str]:
 
 def kind_given(argv: Sequence[str]) -> str:
     """Return the kind of the recipe that flags and file give, as `kind_of` finds it. Raises UserError for an unreadable file."""
-    config = [word.partition("=")[2] or following for word, following in pairwise([*argv, ""]) if word.partition("=")[0] == "--config"]
+    config = [
+        word.partition("=")[2] or following
+        for word, following in pairwise([*argv, ""])
+        if word.partition("=")[0] == "--config"
+    ]
     return kind_of(keys_given(argv), config[-1] if config else "")
 
 

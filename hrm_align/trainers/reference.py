@@ -124,7 +124,7 @@ def kept_checkpointing(model: nn.Module) -> Iterator[None]:
                 if hasattr(layer, "gradient_checkpointing"):
                     layer.gradient_checkpointing, function = before.get(layer, (False, None))
                     if function is not None:
-                        layer._gradient_checkpointing_func = function
+                        setattr(layer, "_gradient_checkpointing_func", function)  # noqa: B010  of Transformers' layers
 
 
 # The trainer ----------------------------------------------------------------------------------------------------------

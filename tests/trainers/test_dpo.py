@@ -59,7 +59,9 @@ def assert_resumes_to_the_bit(folder, start, middle):
     "flags, middle",
     [
         pytest.param(BY_FOUR, 1, id="full"),
-        pytest.param((*BY_ONE, *ADAPTER, "--precompute_ref_log_probs", "true"), 1, id="adapter, accumulated, precomputed"),
+        pytest.param(
+            (*BY_ONE, *ADAPTER, "--precompute_ref_log_probs", "true"), 1, id="adapter, accumulated, precomputed"
+        ),
         *(
             pytest.param(flags, 4, id=name, marks=pytest.mark.campaign)
             for name, flags in {
@@ -84,7 +86,11 @@ def test_a_stopped_run_of_two_processes_resumes_to_the_bit(adapter, split, data,
     sizes = ("--per_device_train_batch_size", str(4 // split), "--gradient_accumulation_steps", str(split))
 
     def start(out, *more):
-        launch(ROOT / "recipes/accelerate/two_processes_cpu.yaml", "recipes/dpo.py", arguments(out, data, *sizes, *adapter, *more))
+        launch(
+            ROOT / "recipes/accelerate/two_processes_cpu.yaml",
+            "recipes/dpo.py",
+            arguments(out, data, *sizes, *adapter, *more),
+        )
 
     assert_resumes_to_the_bit(tmp_path, start, 4)
 
@@ -181,9 +187,7 @@ def test_a_new_adapter_needs_no_copy(data, tmp_path):
 
 
 @pytest.mark.numeric
-@pytest.mark.parametrize(
-    "loss", [("sigmoid", "sft"), pytest.param(("ipo",), marks=pytest.mark.campaign)], ids="+".join
-)
+@pytest.mark.parametrize("loss", [("sigmoid", "sft"), pytest.param(("ipo",), marks=pytest.mark.campaign)], ids="+".join)
 def test_the_loss_and_the_metrics_of_a_step_do_not_depend_on_its_split(loss, data, tmp_path):
     """The answers have one to seven words: a mean of the means of batches would weigh them by their batch."""
     flags = ("--loss_type", *loss, "--max_steps", "1", "--train_sampling_strategy", "sequential", "--health", "false")
@@ -204,7 +208,9 @@ def test_an_evaluation_is_a_mean_over_all_held_out_pairs(data, tmp_path):
     found = []
     for size in ("3", "50"):
         dpo(tmp_path / size, data, *BY_FOUR, *flags, "--per_device_eval_batch_size", size)
-        found.append({name: value for record in metrics(tmp_path / size) for name, value in record.items() if "eval_" in name})
+        found.append(
+            {name: value for record in metrics(tmp_path / size) for name, value in record.items() if "eval_" in name}
+        )
     assert {"eval_loss", "eval_rewards/margins", "eval_logps/chosen", "eval_exact_match"} <= found[0].keys()
     for name in ("eval_loss", "eval_rewards/margins", "eval_logps/chosen", "eval_entropy"):
         assert found[0][name] == pytest.approx(found[1][name], rel=1e-4), name
@@ -242,7 +248,10 @@ def test_the_result_is_exported(data, tmp_path, capsys):
     dpo(out, data, *BY_FOUR, *ADAPTER, "--max_steps", "2", "--eval_fraction", "0.3")
     code, printed, err = run(capsys, "export", out, "--to", tmp_path / "export", "--max_new_tokens", "4", "--json")
     assert code == 0, err
-    assert "preference training on pairs of answers (DPO) with a LoRA adapter" in (tmp_path / "export/README.md").read_text()
+    assert (
+        "preference training on pairs of answers (DPO) with a LoRA adapter"
+        in (tmp_path / "export/README.md").read_text()
+    )
     load_adapted("tiny", {"exported": open_adapter(str(tmp_path / "export"))})
 
 
