@@ -69,6 +69,9 @@ class KTOTrainer(StartReference, PreferenceHealth, HeldOutEvaluation, SafeCheckp
     TOKEN_COLUMNS: ClassVar[tuple[str, ...]] = ("prompt_ids", "completion_ids")
     REFERENCE_COLUMNS: ClassVar[tuple[str, ...]] = ("ref_logps", "ref_KL_logps")
 
+    model: Any
+    ref_model: Any
+
     def __init__(
         self,
         model: PreTrainedModel | PeftModel,
