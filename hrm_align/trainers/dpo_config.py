@@ -176,11 +176,8 @@ def _check_losses(training: DPOArguments, settings: Mapping[str, Setting], fail:
         fail("loss_type", f"cannot be {unknown[0]!r}. Use {join_names(DPOArguments.LOSSES, len(DPOArguments.LOSSES))}")
     if not losses or len(set(losses)) < len(losses):
         fail("loss_type", f"is {losses}. Name each loss once, and one at least")
-    if (
-        any(weight < 0 for weight in training.loss_weights or ())
-        or training.loss_weights
-        and not any(training.loss_weights)
-    ):
+    weights = training.loss_weights or [1.0]
+    if min(weights) < 0 or max(weights) == 0:
         fail("loss_weights", f"is {training.loss_weights}. Use weights of 0 or more, not all 0")
     for key, readers in _READ_BY.items():
         if key in settings and settings[key].value != _DEFAULTS[key] and not {*losses} & {*readers}:

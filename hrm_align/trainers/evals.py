@@ -35,18 +35,17 @@ from hrm_align.trainers.callbacks import append_json_line
 from hrm_align.trainers.grpo import GreedyEval
 from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.held_out import GenerationEval
-from hrm_align.trainers.sft_config import SFTArguments
 
 logger = logging.getLogger(__name__)
 
 
 def build_generation_eval(
-    args: SFTArguments, room: int, tokenizer: PreTrainedTokenizerFast, held_out: Sequence[Example]
+    args: Any, room: int, tokenizer: PreTrainedTokenizerFast, held_out: Sequence[Example]
 ) -> GenerationEval | None:
     """Build the function that scores generated answers at each evaluation; None if `generation_eval_samples` is 0.
 
     Args:
-        args: training settings.
+        args: training settings with those of `SFTArguments` for generated answers.
         room: number of positions of the model.
         tokenizer: the model's tokenizer.
         held_out: rows to draw the evaluation sample from.

@@ -104,9 +104,7 @@ class KTOTrainer(StartReference, PreferenceHealth, HeldOutEvaluation, SafeCheckp
         self.args.train_sampling_strategy = args.train_sampling_strategy
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
-        return (
-            with_mismatched(dataset) if self._has_fixed_pairs else dataset
-        )  # rendered and tokenized by hrm_align.data
+        return with_mismatched(dataset) if self._has_fixed_pairs else dataset  # rendered and tokenized by hrm_align.data
 
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns: Any = [*self.TOKEN_COLUMNS, MISMATCHED, "label", *self.REFERENCE_COLUMNS, "length"]
@@ -148,11 +146,7 @@ def _weights(inputs: dict[str, Any]) -> dict[str, Tensor]:
     rows = labels.new_tensor(len(labels), dtype=torch.long)
     weights = {"kl": rows, "rewards/margins": rows, "entropy": tokens.sum()}
     for side, chosen in (("chosen", labels), ("rejected", ~labels)):
-        weights |= {
-            f"rewards/{side}": chosen.sum(),
-            f"logps/{side}": chosen.sum(),
-            f"logits/{side}": tokens[chosen].sum(),
-        }
+        weights |= {f"rewards/{side}": chosen.sum(), f"logps/{side}": chosen.sum(), f"logits/{side}": tokens[chosen].sum()}
     return weights
 
 
@@ -180,9 +174,7 @@ class MismatchCollator(DataCollatorForUnpairedPreference):
         if self._spare is not None and MISMATCHED not in examples[0]:
             prompts, answers = _keys(examples), [example["completion_ids"] for example in examples]
             places = np.roll(np.arange(len(examples)), rotation(prompts))
-            others = [
-                answers[at] if prompts[at] != own else self._spare for at, own in zip(places, prompts, strict=True)
-            ]
+            others = [answers[at] if prompts[at] != own else self._spare for at, own in zip(places, prompts, strict=True)]
             examples = [{**example, MISMATCHED: other} for example, other in zip(examples, others, strict=True)]
         batch: dict[str, Any] = super().torch_call(examples)
         return batch
@@ -197,9 +189,7 @@ def rotation(prompts: np.ndarray) -> int:
     Args:
         prompts: keys of the prompts, (n,).
     """
-    return min(
-        range(1, min(len(prompts), MOST_ROTATIONS)), key=lambda by: (prompts == np.roll(prompts, by)).sum(), default=0
-    )
+    return min(range(1, min(len(prompts), MOST_ROTATIONS)), key=lambda by: (prompts == np.roll(prompts, by)).sum(), default=0)
 
 
 def with_mismatched(rows: Dataset) -> Dataset:
@@ -234,9 +224,7 @@ def check_balance(rows: Dataset, args: KTOArguments) -> None:
     if not PartialState().is_main_process:
         return
     weight, other = args.desirable_weight, args.undesirable_weight
-    say(
-        f"labels: {desirable:,} desirable answers of weight {weight:g}, {undesirable:,} undesirable of weight {other:g}"
-    )
+    say(f"labels: {desirable:,} desirable answers of weight {weight:g}, {undesirable:,} undesirable of weight {other:g}")
     ratio = weight * desirable / (other * undesirable)
     if LEAST_RATIO - _ROUNDING <= ratio <= LARGEST_RATIO + _ROUNDING:
         return

@@ -58,11 +58,7 @@ def independent(model, reference, rows, loss_type, others, steps):
         kl = torch.zeros(())
         if loss_type == "kto":
             with torch.no_grad():
-                kl = (
-                    torch.stack([log_ratio(row, other) for row, other in zip(rows, others, strict=True)])
-                    .mean()
-                    .clamp(min=0)
-                )
+                kl = torch.stack([log_ratio(row, other) for row, other in zip(rows, others, strict=True)]).mean().clamp(min=0)
         terms = []
         for row in rows:
             reward = BETA * (log_ratio(row, row) - kl)
@@ -74,9 +70,7 @@ def independent(model, reference, rows, loss_type, others, steps):
                 if gradient is not None:
                     weight -= RATE * gradient
         losses.append(loss.item())
-        first = first or {
-            name: gradient for name, gradient in zip(trained, gradients, strict=True) if gradient is not None
-        }
+        first = first or {name: gradient for name, gradient in zip(trained, gradients, strict=True) if gradient is not None}
     return losses, first
 
 

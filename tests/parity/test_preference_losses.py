@@ -113,7 +113,7 @@ def pairs(seed=1):
     for number in range(PAIRS):
         ids = document(3 + number % 4, 0).tolist()
         end = ids.index(END) + 1
-        answers = [torch.randint(31, 64, (1 + (number + more) % 5,)).tolist() + [11] for more in (0, 2)]
+        answers = [[*torch.randint(31, 64, (1 + (number + more) % 5,)).tolist(), 11] for more in (0, 2)]
         rows.append({"prompt_ids": ids[:end], "chosen_ids": answers[0], "rejected_ids": answers[1]})
     return [
         {**row, "length": len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))}

@@ -15,9 +15,9 @@ from hrm_align.config.parser import parse, resolved
 from hrm_align.config.rules import recipe_kind
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example
+from hrm_align.estimates.model import Recipe
 from hrm_align.rewards.preflight import preflight
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
-from hrm_align.estimates.model import Recipe
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = Path(__file__).parent / "fixtures"

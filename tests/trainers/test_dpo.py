@@ -161,9 +161,13 @@ def test_a_frozen_copy_runs_by_itself():
 @pytest.mark.numeric
 def test_a_continued_adapter_has_a_frozen_copy_that_no_checkpoint_contains(data, tmp_path):
     model, tokenizer = load_model_and_tokenizer("tiny")
-    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    tokens = {"embed_tokens": tokenizer("say 1").input_ids}
+    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", trainable_token_indices=tokens)
     adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
     randomise_adapter(adapted, 0, size=0.05)
+    with torch.no_grad():
+        (trained,) = [weight for name, weight in adapted.named_parameters() if "trainable_tokens_delta" in name]
+        trained.add_(1.0)
     trainer = DPOTrainer(adapted, settings(tmp_path), rows_of(data, tokenizer), tokenizer)
     trainer.train()
     trainer.save_model(str(tmp_path))
@@ -246,7 +250,7 @@ def test_the_result_is_evaluated_on_the_chosen_answers_and_listed_as_dpo(data, t
 def test_the_result_is_exported(data, tmp_path, capsys):
     out = tmp_path / "run"
     dpo(out, data, *BY_FOUR, *ADAPTER, "--max_steps", "2", "--eval_fraction", "0.3")
-    code, printed, err = run(capsys, "export", out, "--to", tmp_path / "export", "--max_new_tokens", "4", "--json")
+    code, _, err = run(capsys, "export", out, "--to", tmp_path / "export", "--max_new_tokens", "4", "--json")
     assert code == 0, err
     assert (
         "preference training on pairs of answers (DPO) with a LoRA adapter"
