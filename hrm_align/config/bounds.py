@@ -73,7 +73,6 @@ OPTIONS: Mapping[str, Bound] = {
     "max_per_prompt": COUNT,
     "min_reward": FINITE,
     "min_score_gap": NOT_NEGATIVE,
-    "n": COUNT,
     "memory": POSITIVE,
     "n": COUNT,
     "processes": COUNT,

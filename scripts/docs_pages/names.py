@@ -248,14 +248,17 @@ def metrics_page() -> str:
         "",
         "## Preference training",
         "",
-        "Runs on pairs or labelled answers; on held-out rows with `eval_` before the name. \"Chosen\" are also KTO's desirable answers. "
+        'Runs on pairs or labelled answers; on held-out rows with `eval_` before the name. "Chosen" are also KTO\'s desirable answers. '
         "The health metrics cover all answers since the last log; the first-token metrics above and `health/probe_kl`, chosen answers "
         "only. What they show: [preference training](../guides/preferences.md#health).",
         "",
-        *table(("metric", "meaning"), [
-            *((code(name), text) for name, text in UPSTREAM_PREFERENCES.items()),
-            *((code(f"health/{name}"), text) for name, text in PREFERENCES.items()),
-        ]),
+        *table(
+            ("metric", "meaning"),
+            [
+                *((code(name), text) for name, text in UPSTREAM_PREFERENCES.items()),
+                *((code(f"health/{name}"), text) for name, text in PREFERENCES.items()),
+            ],
+        ),
         "",
         "## Reinforcement learning",
         "",
