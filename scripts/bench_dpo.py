@@ -31,7 +31,10 @@ from hrm_align.trainers.dpo_config import DPOArguments
 
 SHARED, SEPARATE, RANDOM = "one prompt", "separate rows", "separate rows, not grouped by length"
 FIXED = (200, 150, 150)  # tokens of prompt, chosen and rejected answer
-MIXED, LONGEST = (167, 329, 329), 1024  # means of log-normal lengths (`bench.shapes.documents`), and the longest document
+MIXED, LONGEST = (
+    (167, 329, 329),
+    1024,
+)  # means of log-normal lengths (`bench.shapes.documents`), and the longest document
 SCALE = {"1b": 1.0, "small": 0.6, "tiny": 0.3}  # of the mixed lengths, for small machines
 BATCH = {False: 4, True: 8}  # pairs of a step, with fixed and with mixed lengths
 
@@ -82,7 +85,9 @@ def gradient_distance(shape: str, mixed: bool) -> float:
     gradients = []
     for name in (SHARED, SEPARATE):
         trainer: Any = trainer_of(name, shape, mixed)
-        batch = trainer._prepare_inputs(trainer.data_collator([trainer.train_dataset[row] for row in range(BATCH[mixed])]))
+        batch = trainer._prepare_inputs(
+            trainer.data_collator([trainer.train_dataset[row] for row in range(BATCH[mixed])])
+        )
         trainer.compute_loss(trainer.model, batch).backward()
         weights = [weight.grad for weight in trainer.model.parameters() if weight.grad is not None]
         gradients.append(torch.cat([weight.flatten() for weight in weights]))

@@ -18,7 +18,7 @@ from accelerate.commands.launch import launch_command_parser
 
 from hrm_align.cli import COMMANDS
 from hrm_align.config.checks import kind_given
-from hrm_align.config.parser import parse
+from hrm_align.config.parser import parse as parse_recipe
 from hrm_align.config.rules import KINDS, recipe_kind
 from hrm_align.config.schema import schema
 from hrm_align.models.prefix_mask import CACHE
@@ -100,7 +100,7 @@ def _parse_command(name: str, words: list[str]) -> None:
         import_module(COMMANDS[name][0]).main(words)
     rest = parsed.value.args[0]
     if name == "estimate":
-        parse(recipe_kind(kind_given(rest)), rest)
+        parse_recipe(recipe_kind(kind_given(rest)), rest)
     else:
         assert not rest
 
@@ -120,7 +120,7 @@ def _parse(words: list[str]) -> None:
     if name == "completion":
         assert rest in (["bash"], ["zsh"], ["tcsh"])
     elif name in KINDS:
-        parse(recipe_kind(name), rest)
+        parse_recipe(recipe_kind(name), rest)
     else:
         _parse_command(name, rest)
 

@@ -13,7 +13,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -24,12 +24,11 @@ import yaml
 
 from hrm_align.config.bounds import FINITE, OPTIONS, Bound
 from hrm_align.config.recipe_files import find_recipe
-from hrm_align.config.schema import MOVED, recipe_help, schema
+from hrm_align.config.schema import GRPO, MOVED, kind_of, recipe_help, schema
 from hrm_align.config.yaml_file import mapping_or_text, read_yaml
 from hrm_align.errors import UserError
 from hrm_align.output import emit
 
-SFT, GRPO = "sft", "grpo"  # kinds of recipes
 COMMAND_LINE = "command line"  # the place of a flag, in errors
 FEW_CHOICES = 8  # an error lists up to so many choices; of more choices it names the nearest
 _NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$|^-(inf|nan)$")  # argparse itself takes -1e-5 for a flag
@@ -182,29 +181,12 @@ def keys_given(argv: Sequence[str]) -> set[str]:
 
 def kind_given(argv: Sequence[str]) -> str:
     """Return the kind of the recipe that flags and file give, as `kind_of` finds it. Raises UserError for an unreadable file."""
-    config = [word.partition("=")[2] or following for word, following in pairwise([*argv, ""]) if word.partition("=")[0] == "--config"]
+    config = [
+        word.partition("=")[2] or following
+        for word, following in pairwise([*argv, ""])
+        if word.partition("=")[0] == "--config"
+    ]
     return kind_of(keys_given(argv), config[-1] if config else "")
-
-
-def kind_of(keys: Collection[str], name: str = "") -> str:
-    """Return the kind of a recipe that does not name its trainer.
-
-    Args:
-        keys: names of its settings.
-        name: its name or path; a word such as `dpo` in the file's name is the kind, unless the settings exclude it.
-
-    Returns:
-        The kind with the fewest unknown settings; of several, that of the file's name, or else the first one of the schema. A
-        recipe with `rewards` is one of `grpo`, and no other is.
-    """
-    words, recipes = re.split(r"[\W_]+", Path(name).stem), schema()["recipes"]
-    if "rewards" in keys:
-        return GRPO
-
-    def rank(kind: str) -> tuple[int, bool]:
-        return len({*keys} - recipes[kind]["settings"].keys()), kind not in words
-
-    return min((kind for kind in recipes if kind != GRPO), key=rank)
 
 
 def _setting_name(flag: str) -> str:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("schema.json")
+GRPO = "grpo"  # the kind of recipe that has rewards
 HELP_WIDTH = 100  # columns of the stored help texts
 
 _CHECKPOINTING = "the setting was renamed to activation_checkpointing"
@@ -59,6 +62,27 @@ def schema() -> dict[str, Any]:
     """
     loaded: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return loaded
+
+
+def kind_of(keys: Collection[str], name: str = "") -> str:
+    """Return the kind of a recipe that does not name its trainer.
+
+    Args:
+        keys: names of its settings.
+        name: its name or path; a word such as `dpo` in the file's name is the kind, unless the settings exclude it.
+
+    Returns:
+        The kind with the fewest unknown settings; of several, that of the file's name, or else the first one of the schema. A
+        recipe with `rewards` is one of `grpo`, and no other is.
+    """
+    words, recipes = re.split(r"[\W_]+", Path(name).stem), schema()["recipes"]
+    if "rewards" in keys:
+        return GRPO
+
+    def rank(kind: str) -> tuple[int, bool]:
+        return len({*keys} - recipes[kind]["settings"].keys()), kind not in words
+
+    return min((kind for kind in recipes if kind != GRPO), key=rank)
 
 
 def recipe_help(kind: str, whole: bool) -> str:

@@ -29,8 +29,20 @@ from hrm_align.trainers.reference import StartReference, kept_checkpointing
 from hrm_align.trainers.step_means import sum_over_processes
 
 # How TRL's metrics of micro-batches combine into those of a step; the others are totals.
-_OVER_TOKENS = {"entropy": "both", "logits/chosen": "chosen", "logits/rejected": "rejected", "mean_token_accuracy": "chosen"}
-_OVER_PAIRS = ("rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected")
+_OVER_TOKENS = {
+    "entropy": "both",
+    "logits/chosen": "chosen",
+    "logits/rejected": "rejected",
+    "mean_token_accuracy": "chosen",
+}
+_OVER_PAIRS = (
+    "rewards/chosen",
+    "rewards/rejected",
+    "rewards/accuracies",
+    "rewards/margins",
+    "logps/chosen",
+    "logps/rejected",
+)
 
 
 class DPOTrainer(
@@ -74,7 +86,9 @@ class DPOTrainer(
         check_horizon(model.config, model.config._name_or_path or "the model")
         assert not isinstance(args.pad_to_multiple_of, str)
         self.generation_eval = generation_eval
-        self._of_step: Tensor | None = None  # pairs, and tokens of their chosen answers, of the step on all processes; (2,)
+        self._of_step: Tensor | None = (
+            None  # pairs, and tokens of their chosen answers, of the step on all processes; (2,)
+        )
         super().__init__(
             model=model,
             args=args,

@@ -95,7 +95,9 @@ class DPORecipe:
     training: DPOArguments
 
 
-_MOVING = "the reference is always the model that the run starts from; a resumed run could not restore one that moves"
+_MOVING = (
+    "the reference is always the model that the run starts from; a resumed run could not restore a moving reference"
+)
 _NOISE = "with noise in its forward the policy would differ from its reference before the first step"
 # Refused by all trainers of preferences (`trainers/kto_config.py` too).
 REFUSED_PREFERENCES: Refused = {
@@ -174,7 +176,8 @@ def _check_losses(training: DPOArguments, settings: Mapping[str, Setting], fail:
         fail("loss_type", f"cannot be {unknown[0]!r}. Use {join_names(DPOArguments.LOSSES, len(DPOArguments.LOSSES))}")
     if not losses or len(set(losses)) < len(losses):
         fail("loss_type", f"is {losses}. Name each loss once, and one at least")
-    if any(weight < 0 for weight in training.loss_weights or ()) or training.loss_weights and not any(training.loss_weights):
+    weights = training.loss_weights or [1.0]
+    if min(weights) < 0 or max(weights) == 0:
         fail("loss_weights", f"is {training.loss_weights}. Use weights of 0 or more, not all 0")
     for key, readers in _READ_BY.items():
         if key in settings and settings[key].value != _DEFAULTS[key] and not {*losses} & {*readers}:
@@ -186,10 +189,15 @@ def _check_losses(training: DPOArguments, settings: Mapping[str, Setting], fail:
         fail("f_divergence_type", f"cannot be {training.f_divergence_type!r}. Use {join_names(_DIVERGENCES)}")
     others = [loss for loss in losses if loss not in _WITH_DIVERGENCE]
     if training.f_divergence_type != "reverse_kl" and others:
-        fail("f_divergence_type", f"is {training.f_divergence_type}, and the loss {others[0]} has no such form. Use reverse_kl")
+        fail(
+            "f_divergence_type",
+            f"is {training.f_divergence_type}, and the loss {others[0]} has no such form. Use reverse_kl",
+        )
     unweighted = [loss for loss in losses if loss in _NOT_WEIGHTED]
     if training.use_weighting and unweighted:
-        fail("use_weighting", f"weighs pairs, and the loss {unweighted[0]} has none of its own. Leave one of the two out")
+        fail(
+            "use_weighting", f"weighs pairs, and the loss {unweighted[0]} has none of its own. Leave one of the two out"
+        )
 
 
 _DEFAULTS = {name: DPOConfig.__dataclass_fields__[name].default for name in _READ_BY}

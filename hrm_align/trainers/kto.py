@@ -218,7 +218,7 @@ def check_balance(rows: Dataset, args: KTOArguments) -> None:
     if not (desirable and undesirable):
         label, remedy = ("undesirable", ".") if undesirable else ("desirable", ", or use `hrm-align sft`.")
         raise UserError(
-            f"all {len(rows):,} training rows are labelled {label}, so there is nothing to tell apart. Add rows with the other "
+            f"all {len(rows):,} training rows are labelled {label}, so there is nothing to distinguish. Add rows with the other "
             f"label{remedy}"
         )
     if not PartialState().is_main_process:

@@ -179,7 +179,9 @@ class PreferenceHealth(_Base):
     def _check_reference(self, policy: Any, reference: Tensor) -> None:
         """Compare policy and reference before the first update. Collective, so that all processes stop."""
         change = wide(policy.log_probs).sum(dim=1) - wide(reference)
-        squares, tokens = sum_over_processes(torch.stack([change.square().sum(), wide(policy.label_mask).sum()])).tolist()
+        squares, tokens = sum_over_processes(
+            torch.stack([change.square().sum(), wide(policy.label_mask).sum()])
+        ).tolist()
         found = math.sqrt(squares / max(tokens, 1.0))
         is_half = self.accelerator.mixed_precision != "no" or self.model.dtype != torch.float32
         tolerance = REFERENCE_TOLERANCE_HALF if is_half else REFERENCE_TOLERANCE

@@ -98,8 +98,9 @@ def is_new(model: PeftModel) -> bool:
             for weights in (module.lora_B, module.lora_embedding_B):
                 if ADAPTER in weights and any(part.any() for part in _tensors(weights[ADAPTER])):
                     return False
-        elif isinstance(module, TrainableTokensLayer) and ADAPTER in module.trainable_tokens_delta:
-            if not torch.equal(module.trainable_tokens_delta[ADAPTER], module.trainable_tokens_original[ADAPTER]):
+        elif isinstance(module, TrainableTokensLayer):
+            trained, originals = module.trainable_tokens_delta, module.trainable_tokens_original
+            if ADAPTER in trained and not torch.equal(trained[ADAPTER], originals[ADAPTER]):
                 return False
     return True
 
@@ -124,7 +125,7 @@ def kept_checkpointing(model: nn.Module) -> Iterator[None]:
                 if hasattr(layer, "gradient_checkpointing"):
                     layer.gradient_checkpointing, function = before.get(layer, (False, None))
                     if function is not None:
-                        layer._gradient_checkpointing_func = function
+                        setattr(layer, "_gradient_checkpointing_func", function)  # noqa: B010  of Transformers' layers
 
 
 # The trainer ----------------------------------------------------------------------------------------------------------

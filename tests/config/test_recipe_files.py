@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hrm_align.config.parser import resolved
+from hrm_align.commands.recipes import describe
+from hrm_align.config.checks import kind_of
+from hrm_align.config.parser import parse, resolved
 from hrm_align.config.recipe_files import shipped_recipes
+from hrm_align.config.rules import recipe_kind
 from hrm_align.errors import UserError
 from hrm_align.trainers.grpo_config import parse_grpo
 from hrm_align.trainers.sft_config import parse_sft
@@ -41,8 +44,8 @@ def parsed(*argv):
 
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith("tiny/")])
 def test_a_shipped_recipe_finds_its_data_in_any_folder(name, elsewhere):
-    parse = parse_grpo if name.endswith("grpo") else parse_sft
-    data = parse(["--config", name]).data
+    kind = describe(shipped_recipes()[name])["command"]
+    data = parse(recipe_kind(kind), ["--config", name]).data
     paths = [entry["path"] for entries in (data.datasets, data.eval_datasets, data.guard_datasets) for entry in entries]
     assert paths and all(os.path.isabs(path) and os.path.isfile(path) for path in paths)
 
@@ -182,3 +185,16 @@ def test_the_package_holds_every_recipe_and_the_data_of_the_tiny_ones():
             name = path.relative_to(ROOT / folder).as_posix()
             if path.is_file() and "/" in name and path.suffix not in (".py", ".pyc"):
                 assert any(fnmatch.fnmatch(name, pattern) for pattern in names), f"{folder}/{name} is not installed"
+
+
+@pytest.mark.parametrize("name, keys, kind", [
+    ("tiny/dpo.yaml", {"learning_rate"}, "dpo"),
+    ("mine.yaml", {"learning_rate"}, "sft"),
+    ("my-dpo-2.yaml", {"learning_rate"}, "dpo"),
+    ("mine.yaml", {"learning_rate", "precompute_ref_log_probs", "loss_weights"}, "dpo"),
+    ("dpo.yaml", {"learning_rate", "packing"}, "sft"),
+    ("dpo.yaml", {"learning_rate", "rewards"}, "grpo"),
+    ("dpo.yaml", {"lerning_rate"}, "dpo"),
+])  # fmt: skip
+def test_the_kind_of_a_recipe_is_that_of_its_settings_and_then_of_its_name(name, keys, kind):
+    assert kind_of(keys, name) == kind

@@ -10,13 +10,14 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
-from hrm_align.config.parser import resolved
+from hrm_align.commands.recipes import describe
+from hrm_align.config.parser import parse, resolved
+from hrm_align.config.rules import recipe_kind
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import Example
+from hrm_align.estimates.model import Recipe
 from hrm_align.rewards.preflight import preflight
 from hrm_align.rewards.suite import RewardSpec, RewardSuite
-from hrm_align.trainers.grpo_config import GRPORecipe, parse_grpo
-from hrm_align.trainers.sft_config import SFTRecipe, parse_sft
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -32,12 +33,20 @@ def from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
+ROWS = {"dpo": "pairs", "kto": "labels"}  # kinds of rows, where they are not answers
+
+
+def kind_of(recipe: str) -> str:
+    """The command that runs a recipe, by the name of its file: every other stage is named for its task or its adapter."""
+    return next((kind for kind in ("grpo", *ROWS) if kind in Path(recipe).stem), "sft")
+
+
 def is_grpo(recipe: str) -> bool:
-    return "grpo" in Path(recipe).stem
+    return kind_of(recipe) == "grpo"
 
 
-def parsed(recipe: str) -> SFTRecipe | GRPORecipe:
-    return (parse_grpo if is_grpo(recipe) else parse_sft)(["--config", recipe])
+def parsed(recipe: str) -> Recipe:
+    return parse(recipe_kind(kind_of(recipe)), ["--config", recipe])
 
 
 def offline(specs: list[DatasetSpec]) -> list[DatasetSpec]:
@@ -50,8 +59,9 @@ def offline(specs: list[DatasetSpec]) -> list[DatasetSpec]:
     ]
 
 
-def build_examples(recipe: SFTRecipe | GRPORecipe, specs: list[DatasetSpec]) -> list[Example]:
-    return load_examples(offline(specs), default_condition=recipe.data.condition)[0]
+def build_examples(recipe: Recipe, specs: list[DatasetSpec]) -> list[Example]:
+    kind = ROWS.get(recipe.KIND, "answers")
+    return load_examples(offline(specs), default_condition=recipe.data.condition, kind=kind)[0]
 
 
 def test_there_are_recipes_to_test() -> None:
@@ -82,7 +92,7 @@ def test_there_are_recipes_to_test() -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_states_only_what_differs_from_the_defaults(recipe: str) -> None:
     given = ["--model_name_or_path", "tiny", "--datasets", "a.jsonl", "--output_dir", "x", "--use_peft", "true"]
-    plain = parse_grpo([*given, "--rewards", "math"]) if is_grpo(recipe) else parse_sft(given)
+    plain = parse(recipe_kind(kind_of(recipe)), [*given, *(["--rewards", "math"] if is_grpo(recipe) else [])])
     defaults = resolved(plain) | {"use_peft": False}
     stated = yaml.safe_load(Path(recipe).read_text(encoding="utf-8"))
     values = resolved(parsed(recipe))
@@ -91,11 +101,16 @@ def test_a_recipe_states_only_what_differs_from_the_defaults(recipe: str) -> Non
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
+def test_the_command_of_a_recipe_is_found_by_its_file(recipe: str) -> None:
+    assert describe(Path(recipe))["command"] == kind_of(recipe)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_opens_with_the_command_that_runs_it(recipe: str) -> None:
     assert f"--config {recipe}\n" in Path(recipe).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if "tiny" not in recipe and not is_grpo(recipe)])
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if "tiny" not in recipe and kind_of(recipe) == "sft"])
 def test_a_step_of_a_1b_recipe_has_the_tokens_of_the_official_sft(recipe: str) -> None:
     training = parsed(recipe).training
     rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
@@ -111,6 +126,7 @@ def test_every_row_of_a_recipes_data_becomes_an_example_under_its_condition(reci
         for example in build_examples(config, specs):
             assert example.messages and example.answer.content.strip()
             assert example.condition == config.data.condition or of_its_own
+            assert (example.rejected is not None) == (config.KIND == "dpo")
 
 
 @pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if is_grpo(recipe)])
@@ -131,6 +147,7 @@ def test_the_rewards_of_a_recipe_pay_right_answers_and_not_corrupted_ones(recipe
         ("recipes/chat/sft.yaml", "Name a bird that cannot fly.", "The kiwi cannot fly.", 5),
         ("recipes/math/sft.yaml", r"What is $3 \cdot 7 + 2$?", r"The answer is $\boxed{23}$.", 3),
         ("recipes/code/sft.yaml", "Write a Python function `area`", "return width * height\n```", 3),
+        ("recipes/chat/dpo.yaml", "Name three fruits", "Apples, pears and cherries grow on trees.", 3),
         ("recipes/math/grpo.yaml", "Mia packs 3 boxes", "#### 42", 3),
         ("recipes/sql/lora.yaml", "How many boats are longer", "FROM boat WHERE length > 12", 3),
     ],

@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 
 DATA = Path(__file__).parents[2] / "data"
-NAMES = ("base_families", "chat", "code", "json_extraction", "lookup", "plain_answers", "plain_pairs", "sql", "word_problems")
+NAMES = (
+    "base_families",
+    "chat",
+    "code",
+    "json_extraction",
+    "lookup",
+    "plain_answers",
+    "plain_pairs",
+    "sql",
+    "word_problems",
+)
 OF_THE_BASE = ("base_families", "plain_answers", "plain_pairs", "word_problems")  # drawn from scripts/base_tasks
 SPLITS = ("train", "test")
 MAX_FILE_BYTES = 1_000_000
@@ -187,7 +197,9 @@ def test_the_row_that_the_readme_shows_is_in_training(name: str):
 def test_pairs_have_the_questions_and_answers_of_plain_answers_and_a_sloppy_answer_to_each():
     for split in SPLITS:
         pairs, answers = rows("plain_pairs", split), rows("plain_answers", split)
-        assert [(row["prompt"], row["chosen"]) for row in pairs] == [(row["prompt"], row["response"]) for row in answers]
+        assert [(row["prompt"], row["chosen"]) for row in pairs] == [
+            (row["prompt"], row["response"]) for row in answers
+        ]
         additions = {row["rejected"].removeprefix(row["chosen"].lower()) for row in pairs}
         assert additions == {" i think", " lol", " ok", " maybe"}
 

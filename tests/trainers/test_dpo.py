@@ -8,10 +8,16 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers.modeling_layers import GradientCheckpointingLayer
+from trl.trainer.utils import add_fused_lm_head
 
+from hrm_align.config.arguments import DataArguments, LoraArguments
+from hrm_align.data.preference_tokens import tokenized_pairs
 from hrm_align.errors import UserError
 from hrm_align.models.adapters import load_adapted, open_adapter
+from hrm_align.models.lm_head import score_responses_only
 from hrm_align.models.loading import load_model, load_model_and_tokenizer
+from hrm_align.models.lora import add_adapter
+from hrm_align.run import read_data
 from hrm_align.trainers.dpo import DPOTrainer
 from hrm_align.trainers.dpo_config import DPOArguments, parse_dpo
 from hrm_align.trainers.reference import frozen_copy
@@ -21,13 +27,12 @@ from tests.command_line import run
 from tests.launching import launch
 from tests.parity.faults import randomise_adapter
 from tests.trainers.preference_runs import arguments, dpo, pairs
-from tests.trainers.recipe_runs import ROOT, metrics, sft, weights, write_rows
+from tests.trainers.recipe_runs import ROOT, metrics, weights, write_rows
 from tests.trainers.resume.runs import curve, tensors
 
 ADAPTER = ("--use_peft", "true", "--lora_r", "4")
 BY_FOUR = ("--per_device_train_batch_size", "4")
 BY_ONE = ("--per_device_train_batch_size", "1", "--gradient_accumulation_steps", "4")
-STEPS = ("--max_steps", "4", "--save_strategy", "steps", "--save_steps", "2")
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +43,12 @@ def data(tmp_path_factory):
 # Resuming ------------------------------------------------------------------------------------------------------------
 
 
-def assert_resumes_to_the_bit(folder, start):
-    """`start(folder, *flags)` runs the recipe whole, and again from the checkpoint in its middle."""
-    start(folder / "whole", *STEPS)
-    start(folder / "resumed", *STEPS, "--resume_from_checkpoint", str(folder / "whole/checkpoint-2"))
-    expected = {step: record for step, record in curve(folder / "whole").items() if step > 2}
+def assert_resumes_to_the_bit(folder, start, middle):
+    """`start(folder, *flags)` runs the recipe whole, and again from the checkpoint in its middle; 5 steps are an epoch."""
+    steps = ("--max_steps", str(2 * middle), "--save_strategy", "steps", "--save_steps", str(middle))
+    start(folder / "whole", *steps)
+    start(folder / "resumed", *steps, "--resume_from_checkpoint", str(folder / f"whole/checkpoint-{middle}"))
+    expected = {step: record for step, record in curve(folder / "whole").items() if step > middle}
     assert curve(folder / "resumed") == expected != {}
     ours, theirs = tensors(folder / "resumed"), tensors(folder / "whole")
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -50,13 +56,16 @@ def assert_resumes_to_the_bit(folder, start):
 
 
 @pytest.mark.parametrize(
-    "flags",
+    "flags, middle",
     [
-        pytest.param(BY_FOUR, id="full"),
-        pytest.param((*BY_ONE, *ADAPTER, "--precompute_ref_log_probs", "true"), id="adapter, accumulated, precomputed"),
+        pytest.param(BY_FOUR, 1, id="full"),
+        pytest.param(
+            (*BY_ONE, *ADAPTER, "--precompute_ref_log_probs", "true"), 1, id="adapter, accumulated, precomputed"
+        ),
         *(
-            pytest.param(flags, id=name, marks=pytest.mark.campaign)
+            pytest.param(flags, 4, id=name, marks=pytest.mark.campaign)
             for name, flags in {
+                "full, long": BY_FOUR,
                 "full, accumulated": BY_ONE,
                 "full, precomputed": (*BY_FOUR, "--precompute_ref_log_probs", "true"),
                 "adapter": (*BY_FOUR, *ADAPTER),
@@ -66,8 +75,8 @@ def assert_resumes_to_the_bit(folder, start):
         ),
     ],
 )
-def test_a_stopped_run_resumes_to_the_bit(flags, data, tmp_path):
-    assert_resumes_to_the_bit(tmp_path, lambda out, *more: dpo(out, data, *flags, *more))
+def test_a_stopped_run_resumes_to_the_bit(flags, middle, data, tmp_path):
+    assert_resumes_to_the_bit(tmp_path, lambda out, *more: dpo(out, data, *flags, *more), middle)
 
 
 @pytest.mark.campaign
@@ -77,9 +86,13 @@ def test_a_stopped_run_of_two_processes_resumes_to_the_bit(adapter, split, data,
     sizes = ("--per_device_train_batch_size", str(4 // split), "--gradient_accumulation_steps", str(split))
 
     def start(out, *more):
-        launch(ROOT / "recipes/accelerate/two_processes_cpu.yaml", "recipes/dpo.py", arguments(out, data, *sizes, *adapter, *more))
+        launch(
+            ROOT / "recipes/accelerate/two_processes_cpu.yaml",
+            "recipes/dpo.py",
+            arguments(out, data, *sizes, *adapter, *more),
+        )
 
-    assert_resumes_to_the_bit(tmp_path, start)
+    assert_resumes_to_the_bit(tmp_path, start, 4)
 
 
 # The reference -------------------------------------------------------------------------------------------------------
@@ -93,9 +106,11 @@ def first_rewards(out):
 @pytest.mark.numeric
 def test_a_run_from_an_adapter_starts_from_the_merge_which_is_also_the_reference(data, tmp_path):
     """TRL would compare the merged policy with the adapter's base."""
-    rows = write_rows(tmp_path / "rows.jsonl", [{"prompt": f"say {n}", "response": "green"} for n in range(8)])
-    sft(tmp_path / "sft", rows, *ADAPTER, "--max_steps", "4", "--learning_rate", "1e-2")
-    dpo(tmp_path / "dpo", data, "--model_name_or_path", str(tmp_path / "sft"), "--max_steps", "1", *BY_FOUR)
+    model, tokenizer = load_model_and_tokenizer("tiny")
+    adapted = add_adapter(model, tokenizer, "tiny", LoraArguments(use_peft=True, lora_r=2))
+    randomise_adapter(adapted, 0, size=0.05)
+    adapted.save_pretrained(tmp_path / "adapter")
+    dpo(tmp_path / "dpo", data, "--model_name_or_path", str(tmp_path / "adapter"), "--max_steps", "1", *BY_FOUR)
     assert max(map(abs, first_rewards(tmp_path / "dpo"))) < 1e-5
     assert metrics(tmp_path / "dpo")[0]["loss"] > math.log(2), "sigmoid and sft"
     merged = load_model(str(tmp_path / "dpo/start"))
@@ -104,10 +119,6 @@ def test_a_run_from_an_adapter_starts_from_the_merge_which_is_also_the_reference
 
 
 def rows_of(data, tokenizer):
-    from hrm_align.config.arguments import DataArguments
-    from hrm_align.data.preference_tokens import tokenized_pairs
-    from hrm_align.run import read_data
-
     args = DataArguments(datasets=[{"path": str(data)}])
     return tokenized_pairs(read_data(args, 0, None, kind="pairs"), args, tokenizer, 64)[0]
 
@@ -131,7 +142,11 @@ def test_the_reference_of_a_model_trained_in_memory_is_that_model(data, tmp_path
 
 
 def test_a_frozen_copy_runs_by_itself():
-    model = load_model("tiny")
+    """An earlier trainer has replaced the model's forward by one that runs the model, and hooked itself to it."""
+    model, calls = load_model("tiny"), []
+    add_fused_lm_head(model)
+    score_responses_only(model)
+    model.register_forward_hook(lambda *_: calls.append("hook"))
     copied, ids = frozen_copy(model), torch.tensor([[6, 40, 41, 7, 42, 11]])
     before = copied(ids, use_cache=False).logits
     assert torch.equal(before, model(ids, use_cache=False).logits)
@@ -140,14 +155,19 @@ def test_a_frozen_copy_runs_by_itself():
             weight.add_(0.01)
     assert torch.equal(copied(ids, use_cache=False).logits, before)
     assert not any(weight.requires_grad for weight in copied.parameters())
+    assert len(calls) == 1
 
 
 @pytest.mark.numeric
 def test_a_continued_adapter_has_a_frozen_copy_that_no_checkpoint_contains(data, tmp_path):
     model, tokenizer = load_model_and_tokenizer("tiny")
-    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    tokens = {"embed_tokens": tokenizer("say 1").input_ids}
+    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", trainable_token_indices=tokens)
     adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
     randomise_adapter(adapted, 0, size=0.05)
+    with torch.no_grad():
+        (trained,) = [weight for name, weight in adapted.named_parameters() if "trainable_tokens_delta" in name]
+        trained.add_(1.0)
     trainer = DPOTrainer(adapted, settings(tmp_path), rows_of(data, tokenizer), tokenizer)
     trainer.train()
     trainer.save_model(str(tmp_path))
@@ -171,7 +191,7 @@ def test_a_new_adapter_needs_no_copy(data, tmp_path):
 
 
 @pytest.mark.numeric
-@pytest.mark.parametrize("loss", [("sigmoid", "sft"), ("ipo",)], ids="+".join)
+@pytest.mark.parametrize("loss", [("sigmoid", "sft"), pytest.param(("ipo",), marks=pytest.mark.campaign)], ids="+".join)
 def test_the_loss_and_the_metrics_of_a_step_do_not_depend_on_its_split(loss, data, tmp_path):
     """The answers have one to seven words: a mean of the means of batches would weigh them by their batch."""
     flags = ("--loss_type", *loss, "--max_steps", "1", "--train_sampling_strategy", "sequential", "--health", "false")
@@ -190,13 +210,15 @@ def test_an_evaluation_is_a_mean_over_all_held_out_pairs(data, tmp_path):
     flags = ("--eval_fraction", "0.4", "--eval_strategy", "steps", "--eval_steps", "1", "--max_steps", "1", "--loss_type", "ipo",
              "--generation_eval_samples", "2", "--max_new_tokens", "8")  # fmt: skip
     found = []
-    for size in ("2", "50"):
+    for size in ("3", "50"):
         dpo(tmp_path / size, data, *BY_FOUR, *flags, "--per_device_eval_batch_size", size)
-        found.append({name: value for record in metrics(tmp_path / size) for name, value in record.items() if "eval_" in name})
+        found.append(
+            {name: value for record in metrics(tmp_path / size) for name, value in record.items() if "eval_" in name}
+        )
     assert {"eval_loss", "eval_rewards/margins", "eval_logps/chosen", "eval_exact_match"} <= found[0].keys()
     for name in ("eval_loss", "eval_rewards/margins", "eval_logps/chosen", "eval_entropy"):
         assert found[0][name] == pytest.approx(found[1][name], rel=1e-4), name
-    assert len((tmp_path / "2/samples.jsonl").read_text().splitlines()) == 2
+    assert len((tmp_path / "3/samples.jsonl").read_text().splitlines()) == 2
 
 
 def test_every_second_layer_stays_the_one_that_is_recomputed(data, tmp_path):
@@ -228,9 +250,12 @@ def test_the_result_is_evaluated_on_the_chosen_answers_and_listed_as_dpo(data, t
 def test_the_result_is_exported(data, tmp_path, capsys):
     out = tmp_path / "run"
     dpo(out, data, *BY_FOUR, *ADAPTER, "--max_steps", "2", "--eval_fraction", "0.3")
-    code, printed, err = run(capsys, "export", out, "--to", tmp_path / "export", "--max_new_tokens", "4", "--json")
+    code, _, err = run(capsys, "export", out, "--to", tmp_path / "export", "--max_new_tokens", "4", "--json")
     assert code == 0, err
-    assert "preference training on pairs of answers (DPO) with a LoRA adapter" in (tmp_path / "export/README.md").read_text()
+    assert (
+        "preference training on pairs of answers (DPO) with a LoRA adapter"
+        in (tmp_path / "export/README.md").read_text()
+    )
     load_adapted("tiny", {"exported": open_adapter(str(tmp_path / "export"))})
 
 

@@ -159,7 +159,7 @@ def labelled(*labels):
 @pytest.mark.parametrize(
     "made, flags, named",
     [
-        (labelled(True, True), (), "all 2 training rows are labelled desirable, so there is nothing to tell apart"),
+        (labelled(True, True), (), "all 2 training rows are labelled desirable, so there is nothing to distinguish"),
         (labelled(False, False), (), "all 2 training rows are labelled undesirable"),
         (labelled(True, False), ("--per_device_train_batch_size", "1"), "per_device_train_batch_size is 1, and the loss kto"),
         (labelled(True, False), ("--per_device_eval_batch_size", "1"), "per_device_eval_batch_size is 1, and the loss kto"),

@@ -11,8 +11,9 @@ from hrm_align.models.loading import load_model, load_tokenizer
 from hrm_align.rendering import get_renderer
 from hrm_align.trainers import preference_health, reference
 from hrm_align.trainers.alarms import Alarms
+from recipes.kto import main as kto
 from tests.parity.reference import reference_logits
-from tests.trainers.preference_runs import dpo, pairs
+from tests.trainers.preference_runs import arguments, dpo, pairs
 from tests.trainers.recipe_runs import metrics, weights, write_rows
 
 ROOT = Path(__file__).parents[2]
@@ -72,9 +73,13 @@ def test_what_is_measured_of_answers_is_true(rows, measured):
         assert step[f"health/{side}_token_logp_change"] == pytest.approx(sum(changes[side]) / tokens, abs=1e-4)
         assert step[f"health/{side}_length"] == tokens / 4
     first = [pair[1] for pair in after[4:]]
-    assert step["health/rejected_first_token_loss"] == pytest.approx(-mean([side[0][0].item() for side in first]), abs=1e-4)
+    assert step["health/rejected_first_token_loss"] == pytest.approx(
+        -mean([side[0][0].item() for side in first]), abs=1e-4
+    )
     assert step["health/rejected_first_token_accuracy"] == mean([float(side[1][0]) for side in first])
-    assert step["health/first_token_loss"] == pytest.approx(-mean([pair[0][0][0].item() for pair in after[4:]]), abs=1e-4)
+    assert step["health/first_token_loss"] == pytest.approx(
+        -mean([pair[0][0][0].item() for pair in after[4:]]), abs=1e-4
+    )
     lengths = [len(pair[0][0]) - len(pair[1][0]) for pair in after[4:]]
     margins = [a - b for a, b in zip(changes["chosen"], changes["rejected"], strict=True)]
     for name, sign in (("longer", 1), ("shorter", -1)):
@@ -98,10 +103,33 @@ def test_shared_prompts_change_no_metric(rows, measured, tmp_path):
     """The residual stream counts a shared prompt once for each of its answers."""
     dpo(tmp_path / "run", rows, *STEPS, "--share_prompts", "false")
     shared, separate = (next(r for r in metrics(out) if r["step"] == 2) for out in (measured, tmp_path / "run"))
-    names = {name for name in separate if name.startswith(("health/", "rewards/", "logps/"))} | {"loss", "entropy", "grad_norm"}
+    names = {name for name in separate if name.startswith(("health/", "rewards/", "logps/"))} | {
+        "loss",
+        "entropy",
+        "grad_norm",
+    }
     assert {"health/residual_rms_h", "health/chosen_logp_change"} <= names
     for name in names & set(shared):
         assert shared[name] == pytest.approx(separate[name], rel=1e-4, abs=1e-4), name
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("precomputed", ["false", "true"])
+def test_labelled_answers_are_measured_by_their_label(precomputed, rows, tmp_path):
+    """Also beside KTO's mismatched documents, of which TRL's rewards know nothing either."""
+    answers = [
+        {"prompt": row["prompt"], "completion": row[side], "label": side == "chosen"}
+        for row in map(json.loads, rows.read_text().splitlines())
+        for side in ("chosen", "rejected")
+    ]
+    data = write_rows(tmp_path / "labelled.jsonl", answers)
+    kto(arguments(tmp_path / "run", data, *STEPS, "--beta", "0.5", "--precompute_ref_log_probs", precomputed))
+    (step,) = [record for record in metrics(tmp_path / "run") if record["step"] == 2 and "loss" in record]
+    for side in ("chosen", "rejected"):
+        assert 0.5 * step[f"health/{side}_logp_change"] == pytest.approx(step[f"rewards/{side}"], rel=1e-4)
+    renderer = get_renderer(load_tokenizer("tiny"))
+    lengths = [len(renderer.response(row["completion"])) for row in answers[4:8] if row["label"]]
+    assert step["health/chosen_length"] == mean(lengths)
 
 
 @pytest.mark.numeric
@@ -145,7 +173,9 @@ def lengths(longer, shorter):
 def test_a_margin_that_length_explains_is_told_from_a_weak_one():
     (said,) = alarms_of(*[lengths(0.95, 0.2)] * 4)
     assert "in 95 % of the pairs where it is longer, and in 20 % of those where it is shorter" in said
-    assert "learns to write longer answers" in said and "learns to write shorter" in alarms_of(*[lengths(0.1, 0.9)] * 3)[0]
+    assert (
+        "learns to write longer answers" in said and "learns to write shorter" in alarms_of(*[lengths(0.1, 0.9)] * 3)[0]
+    )
     assert not alarms_of(*[lengths(0.95, 0.2)] * 2, lengths(0.9, 0.7), *[lengths(0.95, 0.2)] * 2), "not in a row"
     assert not alarms_of(*[lengths(0.98, 0.6)] * 9), "also right against the length"
     assert not alarms_of(*[lengths(0.0, 0.0)] * 9), "the first step, where every margin is 0"
@@ -159,7 +189,9 @@ def test_a_run_whose_chosen_answers_fall_raises_the_alarm_and_with_sft_it_does_n
     dpo(tmp_path / "bad", data, *flags, "--loss_type", "sigmoid")
     (said, *_) = [json.loads(line)["alarm"] for line in (tmp_path / "bad/run/alarms.jsonl").read_text().splitlines()]
     assert "the chosen answers have become less probable" in said
-    assert max(record.get("rewards/accuracies", 0) for record in metrics(tmp_path / "bad")) > 0.8, "and rewards look fine"
+    assert max(record.get("rewards/accuracies", 0) for record in metrics(tmp_path / "bad")) > 0.8, (
+        "and rewards look fine"
+    )
     dpo(tmp_path / "good", data, *flags, "--learning_rate", "3e-4")
     assert not (tmp_path / "good/run/alarms.jsonl").exists()
 
@@ -193,7 +225,9 @@ def test_a_reference_that_is_not_the_start_stops_the_first_step(precomputed, row
     dpo(tmp_path / "on purpose", rows, *flags, "--reference_check", "false")
 
 
-@pytest.mark.parametrize("flags", [("--use_peft", "true"), ("--precompute_ref_log_probs", "true")], ids=["adapter", "precomputed"])
+@pytest.mark.parametrize(
+    "flags", [("--use_peft", "true"), ("--precompute_ref_log_probs", "true")], ids=["adapter", "precomputed"]
+)
 def test_the_start_passes_as_a_reference(flags, rows, tmp_path):
     dpo(tmp_path / "run", rows, *STEPS, *flags)
     (first, *_) = metrics(tmp_path / "run")

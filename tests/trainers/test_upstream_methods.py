@@ -20,7 +20,9 @@ from trl.kernels import ChunkedLogProbFunction
 from trl.trainer.utils import RepeatSampler
 
 from hrm_align.models import prefix_mask
+from hrm_align.trainers.dpo import DPOTrainer
 from hrm_align.trainers.grpo import GRPOTrainer
+from hrm_align.trainers.kto import KTOTrainer
 from hrm_align.trainers.reward import RewardTrainer
 from hrm_align.trainers.sft import SFTTrainer
 
@@ -34,6 +36,10 @@ STABLE = ["_get_grad_norm", "_get_train_sampler", "_prepare_for_training", "crea
 OVERRIDES = {
     SFTTrainer: {*SAVING, *STABLE, "_set_signature_columns_if_needed", "compute_loss", "evaluation_loop", "get_train_dataloader",
                  "prediction_step"},
+    DPOTrainer: {*SAVING, *STABLE, "_compute_loss", "_precompute_ref_logps", "_prepare_dataset", "_set_signature_columns_if_needed",
+                 "evaluation_loop", "prediction_step"},
+    KTOTrainer: {*SAVING, *STABLE, "_compute_kl_logps", "_compute_loss", "_precompute_ref_logps", "_prepare_dataset", "_set_signature_columns_if_needed",
+                 "evaluation_loop", "prediction_step"},
     RewardTrainer: {*SAVING, *STABLE, "_set_signature_columns_if_needed", "compute_loss", "evaluation_loop"},
     GRPOTrainer: {*SAVING, *STABLE, "_calculate_rewards", "_compute_loss", "_generate", "_generate_and_score_completions",
                   "_generate_single_turn", "_get_per_token_logps_and_entropies", "_tokenize_prompts"},
@@ -45,6 +51,8 @@ WRAPPED = [
     (trl.trainer.utils.add_fused_lm_head, ["model", "temperature", "cast_lm_head_to_fp32", "outputs"]),
     (ChunkedLogProbFunction.forward, ["ctx", "hidden", "weight", "bias", "targets", "temperature", "chunk_size"]),
     (trl.trainer.utils.use_adapter, ["model", "adapter_name"]),
+    (trl.trainer.dpo_trainer.DataCollatorForPreference.__init__, ["pad_token_id", "pad_to_multiple_of"]),
+    (trl.DPOTrainer.compute_ref_log_probs, ["model", "inputs"]),
     (trl.models.unwrap_model_for_generation, ["model", "accelerator"]),
     (transformers.integrations.sdpa_attention.sdpa_attention_forward, ["module", "query", "key", "value", "attention_mask"]),
     (transformers.Trainer._prepare_for_training, ["self", "max_steps", "train_dataloader", "resume_from_checkpoint"]),
@@ -62,6 +70,7 @@ PRIVATE = {
     "_metrics": (trl.GRPOTrainer, "self._metrics"),
     "_dist": (trl.GRPOTrainer, "self._dist"),
     "_gradient_checkpointing_func": (transformers.modeling_layers.GradientCheckpointingLayer, "_gradient_checkpointing_func"),
+    "_prepare_inputs": (transformers.Trainer, "def _prepare_inputs"),
     "_initial_global_step": (transformers.Trainer._inner_training_loop, "self._initial_global_step"),
     "_mpf_": (sympy.Float, "_mpf_"),
     "_prec": (sympy.Float, "_prec"),
