@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
+from hrm_align.data.cache import hash_key
 from hrm_align.errors import UserError
 from hrm_align.models.loading import check_horizon
 from hrm_align.progress import say
@@ -31,7 +32,7 @@ from hrm_align.trainers.held_out import GenerationEval, HeldOutEvaluation
 from hrm_align.trainers.kto_config import KTOArguments
 from hrm_align.trainers.mixin import Stabilised
 from hrm_align.trainers.preference_health import PreferenceHealth
-from hrm_align.trainers.reference import StartReference, kept_checkpointing
+from hrm_align.trainers.reference import StartReference, kept_checkpointing, rows_digest
 from hrm_align.trainers.step_means import sum_over_processes
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,9 @@ class KTOTrainer(StartReference, PreferenceHealth, HeldOutEvaluation, SafeCheckp
 
     TOKEN_COLUMNS: ClassVar[tuple[str, ...]] = ("prompt_ids", "completion_ids")
     REFERENCE_COLUMNS: ClassVar[tuple[str, ...]] = ("ref_logps", "ref_KL_logps")
+
+    model: Any
+    ref_model: Any
 
     def __init__(
         self,
@@ -104,13 +108,16 @@ class KTOTrainer(StartReference, PreferenceHealth, HeldOutEvaluation, SafeCheckp
         self.args.train_sampling_strategy = args.train_sampling_strategy
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
-        return with_mismatched(dataset) if self._has_fixed_pairs else dataset  # rendered and tokenized by hrm_align.data
+        return (
+            with_mismatched(dataset) if self._has_fixed_pairs else dataset
+        )  # rendered and tokenized by hrm_align.data
 
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns: Any = [*self.TOKEN_COLUMNS, MISMATCHED, "label", *self.REFERENCE_COLUMNS, "length"]
 
-    def _reference_settings(self) -> list[Any]:
-        return [self._has_fixed_pairs]
+    def _key(self, dataset: Dataset, batch_size: int) -> str:
+        key = super()._key(dataset, batch_size)
+        return hash_key(key, rows_digest(dataset, [MISMATCHED])) if self._has_fixed_pairs else key
 
     def _begin_step(self, batches: list[Any], trained_tokens: Any) -> None:
         super()._begin_step(batches, trained_tokens)
@@ -146,7 +153,11 @@ def _weights(inputs: dict[str, Any]) -> dict[str, Tensor]:
     rows = labels.new_tensor(len(labels), dtype=torch.long)
     weights = {"kl": rows, "rewards/margins": rows, "entropy": tokens.sum()}
     for side, chosen in (("chosen", labels), ("rejected", ~labels)):
-        weights |= {f"rewards/{side}": chosen.sum(), f"logps/{side}": chosen.sum(), f"logits/{side}": tokens[chosen].sum()}
+        weights |= {
+            f"rewards/{side}": chosen.sum(),
+            f"logps/{side}": chosen.sum(),
+            f"logits/{side}": tokens[chosen].sum(),
+        }
     return weights
 
 
@@ -174,7 +185,9 @@ class MismatchCollator(DataCollatorForUnpairedPreference):
         if self._spare is not None and MISMATCHED not in examples[0]:
             prompts, answers = _keys(examples), [example["completion_ids"] for example in examples]
             places = np.roll(np.arange(len(examples)), rotation(prompts))
-            others = [answers[at] if prompts[at] != own else self._spare for at, own in zip(places, prompts, strict=True)]
+            others = [
+                answers[at] if prompts[at] != own else self._spare for at, own in zip(places, prompts, strict=True)
+            ]
             examples = [{**example, MISMATCHED: other} for example, other in zip(examples, others, strict=True)]
         batch: dict[str, Any] = super().torch_call(examples)
         return batch
@@ -189,7 +202,9 @@ def rotation(prompts: np.ndarray) -> int:
     Args:
         prompts: keys of the prompts, (n,).
     """
-    return min(range(1, min(len(prompts), MOST_ROTATIONS)), key=lambda by: (prompts == np.roll(prompts, by)).sum(), default=0)
+    return min(
+        range(1, min(len(prompts), MOST_ROTATIONS)), key=lambda by: (prompts == np.roll(prompts, by)).sum(), default=0
+    )
 
 
 def with_mismatched(rows: Dataset) -> Dataset:
@@ -224,7 +239,9 @@ def check_balance(rows: Dataset, args: KTOArguments) -> None:
     if not PartialState().is_main_process:
         return
     weight, other = args.desirable_weight, args.undesirable_weight
-    say(f"labels: {desirable:,} desirable answers of weight {weight:g}, {undesirable:,} undesirable of weight {other:g}")
+    say(
+        f"labels: {desirable:,} desirable answers of weight {weight:g}, {undesirable:,} undesirable of weight {other:g}"
+    )
     ratio = weight * desirable / (other * undesirable)
     if LEAST_RATIO - _ROUNDING <= ratio <= LARGEST_RATIO + _ROUNDING:
         return

@@ -19,14 +19,15 @@ from tests.trainers.recipe_runs import arguments
 TOLERANCE = 1e-8  # of losses, of about 1, and of gradients and weights. Noise seen: 1e-15
 TOLERANCE_STORED = 1e-6  # with log-probabilities of the reference in float32. Noise seen: 1e-7
 STEPS = 2
-RATE, BETA, WEIGHTS = 0.05, 0.4, {True: 1.0, False: 1.5}
+RATE, BETA, WEIGHTS = 0.02, 0.1, {True: 1.0, False: 1.5}
+# The words "or so" become more probable behind every prompt, so that the KL divergence is above its lower bound of 0.
 ROWS = [
-    ("Add 2 and 3.", "5", True),
-    ("Write pig backwards.", "I would say gip", False),
-    ("Copy: fox", "fox", True),
-    ("Copy: fox", "fox maybe", False),
-    ("Copy: a red fox", "a red fox", True),
-    ("Add 20 and 3.", "23", True),
+    ("Add 2 and 3.", "5 or so", True),
+    ("Write pig backwards.", "gip", False),
+    ("Copy: fox", "fox or so", True),
+    ("Copy: fox", "fox maybe", True),
+    ("Copy: a red fox", "a red fox or so", True),
+    ("Add 20 and 3.", "23", False),
 ]
 # Whose answer stands behind each prompt: that of the row two places before, because rows 2 and 3 have the same prompt.
 MISMATCHED = (4, 5, 0, 1, 2, 3)
@@ -58,7 +59,11 @@ def independent(model, reference, rows, loss_type, others, steps):
         kl = torch.zeros(())
         if loss_type == "kto":
             with torch.no_grad():
-                kl = torch.stack([log_ratio(row, other) for row, other in zip(rows, others, strict=True)]).mean().clamp(min=0)
+                kl = (
+                    torch.stack([log_ratio(row, other) for row, other in zip(rows, others, strict=True)])
+                    .mean()
+                    .clamp(min=0)
+                )
         terms = []
         for row in rows:
             reward = BETA * (log_ratio(row, row) - kl)
@@ -70,7 +75,9 @@ def independent(model, reference, rows, loss_type, others, steps):
                 if gradient is not None:
                     weight -= RATE * gradient
         losses.append(loss.item())
-        first = first or {name: gradient for name, gradient in zip(trained, gradients, strict=True) if gradient is not None}
+        first = first or {
+            name: gradient for name, gradient in zip(trained, gradients, strict=True) if gradient is not None
+        }
     return losses, first
 
 
@@ -95,7 +102,7 @@ def tiny(adapter):
 )
 def test_kto_computes_what_plain_torch_does(tmp_path, loss_type, adapter, flags):
     settings = {"loss_type": loss_type, "beta": BETA, "undesirable_weight": WEIGHTS[False], "optim": "sgd", "learning_rate": RATE,
-                "lr_scheduler_type": "constant", "weight_decay": 0, "max_grad_norm": 0, "max_steps": STEPS, "save_strategy": "no",
+                "lr_scheduler_type": "constant", "weight_decay": 0, "max_grad_norm": 0, "max_steps": STEPS, "logging_steps": 1, "save_strategy": "no",
                 "per_device_train_batch_size": 6, "train_sampling_strategy": "sequential", "report_to": "none"}  # fmt: skip
     words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
     recipe = parse_kto(arguments(tmp_path / "run", tmp_path / "rows.jsonl", *words, *flags))
@@ -117,8 +124,9 @@ def test_kto_computes_what_plain_torch_does(tmp_path, loss_type, adapter, flags)
         model, start = tiny(adapter), load_model("tiny").double()
         others = [rows[place] for place in MISMATCHED]
         expected, first = independent(model, lambda *row: answer_logprob(start, *row), rows, loss_type, others, STEPS)
+    assert loss_type != "kto" or trainer.state.log_history[-2]["kl"] > 0.01, "mismatched answers count"
     tolerance = TOLERANCE_STORED if flags else TOLERANCE
-    assert losses == pytest.approx(expected, abs=tolerance) and abs(losses[-1] - losses[0]) > 0.01, losses
+    assert losses == pytest.approx(expected, abs=tolerance) and abs(losses[-1] - losses[0]) > 1e-4, losses
     assert gradients.keys() == first.keys()
     assert max((gradients[name] - first[name]).abs().max().item() for name in first) < tolerance
     trained = dict(trainer.accelerator.unwrap_model(trainer.model).named_parameters())

@@ -28,7 +28,7 @@ ADAPTER = ("--use_peft", "true", "--lora_r", "4")
 
 @pytest.fixture
 def rows(tmp_path):
-    """18 answers of one to seven words: with batches of 8 the last step of an epoch is short, and has one batch of two rows."""
+    """18 answers of one to seven words, so that the last step of an epoch is short."""
     rng = random.Random(0)
     made = [
         {
@@ -58,7 +58,12 @@ def test_a_run_says_its_labels_and_leaves_a_checkpoint_for_stock_transformers(ro
     for name in ("kl", "rewards/chosen", "rewards/rejected", "rewards/margins"):
         assert first[name] == pytest.approx(0, abs=1e-5), "the reference is the start"
     assert first["loss"] == pytest.approx(0.5, abs=1e-5)
-    evaluation = {name: value for record in metrics(tmp_path / "run") for name, value in record.items() if name.startswith("eval_")}
+    evaluation = {
+        name: value
+        for record in metrics(tmp_path / "run")
+        for name, value in record.items()
+        if name.startswith("eval_")
+    }
     assert evaluation["eval_n"] == 2, "desirable rows alone have an answer to compare with"
     assert 0 < evaluation["eval_loss"] < 1 and "eval_rewards/chosen" in evaluation, last
     AutoModelForCausalLM.from_pretrained(tmp_path / "run")
@@ -71,24 +76,45 @@ def test_a_run_says_its_labels_and_leaves_a_checkpoint_for_stock_transformers(ro
 
 @pytest.mark.numeric
 def test_a_step_is_the_mean_of_its_rows_however_they_are_split(rows, tmp_path):
-    """The KL divergence is that of a batch, so this is the loss without one. Step 3 has the last two rows of the epoch alone."""
-    flags = ("--loss_type", "apo_zero_unpaired", "--undesirable_weight", "2", "--optim", "sgd", "--learning_rate", "0.1")
-    for name, (size, parts) in {"whole": (8, 1), "small": (1, 8)}.items():
+    """The KL divergence is that of a batch, so this is the loss without one. Of 18 rows in batches of 5, step 2 has a batch of 3."""
+    flags = (
+        "--loss_type",
+        "apo_zero_unpaired",
+        "--undesirable_weight",
+        "2",
+        "--optim",
+        "sgd",
+        "--learning_rate",
+        "0.1",
+    )
+    for name, (size, parts) in {"whole": (10, 1), "split": (5, 2)}.items():
         split = ("--per_device_train_batch_size", str(size), "--gradient_accumulation_steps", str(parts))
-        kto(tmp_path / name, rows, *flags, *split, "--save_strategy", "no")
-    whole, small = (curve(tmp_path / name) for name in ("whole", "small"))
+        kto(tmp_path / name, rows, *flags, *split, "--save_strategy", "no", "--max_steps", "3")
+    whole, parted = (curve(tmp_path / name) for name in ("whole", "split"))
     for step, record in whole.items():
-        for name in ("loss", "grad_norm", "rewards/chosen", "rewards/rejected", "logps/chosen", "entropy", "logits/rejected"):
-            assert small[step][name] == pytest.approx(record[name], rel=1e-4, abs=1e-6), (step, name)
-    whole, small, start = (weights(folder) for folder in (tmp_path / "whole", tmp_path / "small", Path(resolve("tiny"))))
-    assert distance(whole, small, start) < 1e-3
+        for name in (
+            "loss",
+            "grad_norm",
+            "rewards/chosen",
+            "rewards/rejected",
+            "logps/chosen",
+            "entropy",
+            "logits/rejected",
+        ):
+            assert parted[step][name] == pytest.approx(record[name], rel=1e-4, abs=1e-6), (step, name)
+    whole, parted, start = (
+        weights(folder) for folder in (tmp_path / "whole", tmp_path / "split", Path(resolve("tiny")))
+    )
+    assert distance(whole, parted, start) < 1e-3
 
 
 def test_every_prompt_gets_an_answer_to_another_prompt():
     """By hand: each row has the answer of the row before it, or of the one two places before if a pair stands side by side."""
 
     def others(prompts):
-        batch = [{"prompt_ids": [6, p, 7], "completion_ids": [20 + n, 11], "label": True} for n, p in enumerate(prompts)]
+        batch = [
+            {"prompt_ids": [6, p, 7], "completion_ids": [20 + n, 11], "label": True} for n, p in enumerate(prompts)
+        ]
         collated = MismatchCollator(5, 99, None, spare=[30, 11])(batch)
         assert collated["KL_completion_mask"].tolist() == [[0, 0, 0, 1, 1]] * len(prompts)
         assert collated["KL_input_ids"][:, 1].tolist() == prompts
@@ -103,7 +129,9 @@ def test_every_prompt_gets_an_answer_to_another_prompt():
 @pytest.mark.parametrize("order", ["alternating", "desirable rows first"])
 def test_fixed_pairs_have_other_prompts(count, order):
     prompts = [n // 2 for n in range(2 * count)] if order == "alternating" else [*range(count), *range(count)]
-    rows = with_mismatched(Dataset.from_dict({f"{part}_ids": [[prompt] for prompt in prompts] for part in ("prompt", "completion")}))
+    rows = with_mismatched(
+        Dataset.from_dict({f"{part}_ids": [[prompt] for prompt in prompts] for part in ("prompt", "completion")})
+    )
     assert all(row["KL_completion_ids"] != row["prompt_ids"] for row in rows)
     assert sorted(ids for (ids,) in rows["KL_completion_ids"]) == sorted(prompts), "every answer once"
 
@@ -133,7 +161,9 @@ RESUMED = {
 QUICK = ("full, accumulated", "adapter, precomputed")
 
 
-@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.campaign) for name in RESUMED])
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.campaign) for name in RESUMED]
+)
 def test_a_stopped_run_resumes_to_the_bit(name, rows, tmp_path):
     assert_resumes_to_the_bit(tmp_path, lambda out, *more: kto(out, rows, *RESUMED[name], *more))
 
@@ -161,8 +191,16 @@ def labelled(*labels):
     [
         (labelled(True, True), (), "all 2 training rows are labelled desirable, so there is nothing to distinguish"),
         (labelled(False, False), (), "all 2 training rows are labelled undesirable"),
-        (labelled(True, False), ("--per_device_train_batch_size", "1"), "per_device_train_batch_size is 1, and the loss kto"),
-        (labelled(True, False), ("--per_device_eval_batch_size", "1"), "per_device_eval_batch_size is 1, and the loss kto"),
+        (
+            labelled(True, False),
+            ("--per_device_train_batch_size", "1"),
+            "per_device_train_batch_size is 1, and the loss kto",
+        ),
+        (
+            labelled(True, False),
+            ("--per_device_eval_batch_size", "1"),
+            "per_device_eval_batch_size is 1, and the loss kto",
+        ),
         (labelled(True, False), ("--desirable_weight", "0"), "desirable_weight"),
         (labelled(True, False), ("--beta", "0"), "beta"),
         (labelled(True, False), ("--sync_ref_model", "true"), "sync_ref_model"),
