@@ -124,9 +124,9 @@ def summarise(
         cells = "".join(f"{spread[key]:>{width},}" for key, width in (("min", 8), ("median", 8), ("mean", 10)))
         lines.append(f"{name:<12}{cells}{spread['p95']:>8,}{spread['max']:>8,}")
     if len(names) > 1:
-        longer = sum(a > b for a, b in zip(lengths["chosen"], lengths["rejected"], strict=True))
-        share = 100 * longer / len(rows)
-        lines += ["", f"longer      the chosen answer in {longer:,} of {len(rows):,} pairs ({share:.0f} %)"]
+        pairs = [*zip(lengths["chosen"], lengths["rejected"], strict=True)]
+        longer = sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
+        lines += ["", f"longer      chosen in {longer[0]:,} pairs, rejected in {longer[1]:,}"]
     else:
         desirable = sum(rows["label"])
         lines += ["", f"labels      desirable {desirable:,}, undesirable {len(rows) - desirable:,}"]

@@ -160,6 +160,7 @@ def _load(
             try:
                 outcome = _to_examples(row, spec, schema, condition, kind)
             except LeftOut as reason:
+                assert isinstance(row, Row)
                 left_out[str(reason)] += 1
                 content.update(_content(row.data, used))
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -37,8 +37,8 @@ class PairEncoder:
         schema: Arrow schema of the batches. `length` is that of the longer document; `IDENTICAL` if both answers have the same ids.
     """
 
-    name = "pairs"
-    answers = ("chosen_ids", "rejected_ids")
+    name: ClassVar[str] = "pairs"
+    answers: ClassVar[tuple[str, ...]] = ("chosen_ids", "rejected_ids")
 
     def __init__(self, renderer: Renderer, longest: float = math.inf):
         self._encoder = DocumentEncoder(renderer, longest)
@@ -54,37 +54,30 @@ class PairEncoder:
         self.schema = pa.schema([*columns.items(), *self._own_columns()])
 
     def _own_columns(self) -> list[tuple[str, pa.DataType]]:
-        return [("margin", pa.float32())]
+        return [("margin", pa.float64())]
 
     def encode(self, examples: Sequence[Example]) -> pa.RecordBatch:
         """Render examples. One with a document above `longest` has no ids, and the length `TOO_LONG`."""
         documents = [self._encoder.encode(part) for part in self._documents(examples)]
-        lengths = np.max([part.column("length").to_numpy() for part in documents], axis=0)
-        prefixes, ids = (
-            documents[0].column("prefix_length").to_numpy(),
-            [part.column("input_ids") for part in documents],
-        )
-        prompts, answers = [], [[] for _ in documents]
-        for row, prefix in enumerate(prefixes.tolist()):
-            whole = [part[row].values.to_numpy() for part in ids]
-            is_usable = all(len(part) for part in whole)
-            prompts.append(whole[0][:prefix] if is_usable else whole[0][:0])
-            for answer, part in zip(answers, whole, strict=True):
-                answer.append(part[prefix:] if is_usable else part[:0])
-            if is_usable and len(whole) == 2 and np.array_equal(*whole):
+        lengths = np.max([document.column("length").to_numpy() for document in documents], axis=0)
+        prefixes = documents[0].column("prefix_length").to_numpy().tolist()
+        ids = [document.column("input_ids") for document in documents]
+        prompts: list[np.ndarray] = []
+        answers: list[list[np.ndarray]] = [[] for _ in documents]
+        for row, prefix in enumerate(prefixes):
+            parts = [column[row].values.to_numpy() for column in ids]
+            if not all(map(len, parts)):  # one document was not encoded: the row is too long
+                parts = [part[:0] for part in parts]
+            elif len(parts) > 1 and np.array_equal(*parts):
                 lengths[row] = IDENTICAL
+            prompts.append(parts[0][:prefix])
+            for answer, part in zip(answers, parts, strict=True):
+                answer.append(part[prefix:])
         first = documents[0]
-        columns = [
-            prompts,
-            *answers,
-            lengths,
-            first.column("condition"),
-            first.column("source"),
-            *self._own_values(examples),
-        ]
+        columns: list[Any] = [prompts, *answers, lengths, first.column("condition"), first.column("source")]
         arrays = [
             column if isinstance(column, pa.Array) else pa.array(column, field.type)
-            for column, field in zip(columns, self.schema, strict=True)
+            for column, field in zip([*columns, *self._own_values(examples)], self.schema, strict=True)
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
@@ -99,8 +92,8 @@ class PairEncoder:
 class LabelEncoder(PairEncoder):
     """Encoder of labelled answers: the ids of the prompt and of the answer, and the label. Arguments are those of `PairEncoder`."""
 
-    name = "labels"
-    answers = ("completion_ids",)
+    name: ClassVar[str] = "labels"
+    answers: ClassVar[tuple[str, ...]] = ("completion_ids",)
 
     def _own_columns(self) -> list[tuple[str, pa.DataType]]:
         return [("label", pa.bool_())]

@@ -101,10 +101,14 @@ def from_ranked(
         if numbers[ranked[0]] == numbers[ranked[-1]]:
             raise RowError(f"a tie: all scores are {numbers[0]:g}")
         pairs = pairs[:1]
-    chosen = [pair for pair in pairs if numbers[pair[0]] - numbers[pair[1]] > (min_score_gap or 0)]
+    chosen: list[tuple[Message, Message]] = []
+    for better, worse in pairs:
+        pair = answers[better], answers[worse]
+        if numbers[better] - numbers[worse] > (min_score_gap or 0) and pair not in chosen:
+            chosen.append(pair)
     if not chosen:
         raise LeftOut(SMALL_GAP)
-    return _examples(row, source, default_condition, prompt, [(answers[a], answers[b]) for a, b in chosen])
+    return _examples(row, source, default_condition, prompt, chosen)
 
 
 def from_scored(
@@ -142,7 +146,9 @@ def _labelled(row: Mapping[str, Any], name: str, source: str, default_condition:
     if isinstance(label, str):  # in CSV and TSV files every value is a text
         label = {"true": True, "false": False}.get(label.strip().lower(), label)
     if not isinstance(label, bool):
-        raise RowError(f"`label` must be true or false: got {label!r:.60}")
+        raise RowError(
+            f"`label` must be true or false: got {label!r:.60}; leave a label of another meaning out with --ignore_columns label"
+        )
     turns = [*prompt, Turn(answers[0], True)]
     return [replace(example, desirable=label) for example in build_examples(turns, row, source, default_condition)]
 

@@ -272,6 +272,8 @@ FORMS = [
     pair("ranked answers: the best against the worst", {"prompt": "2+2?", "responses": ["5", "22", "4"], "scores": [1, 2, 9]}),
     pair("ranked answers: all pairs above min_score_gap", {"prompt": "2+2?", "responses": ["5", "22", "4"], "scores": [1, 2, 9]},
          ("2+2? -> 4, not 5", "2+2? -> 4, not 22"), spec={"min_score_gap": 1}),
+    pair("ranked answers: the same answer twice", {"prompt": "2+2?", "responses": ["5", "4", "4"], "scores": [1, 9, 9]},
+         spec={"min_score_gap": 1}),
     pair("ranked answers: a tie", {"prompt": "2+2?", "responses": ["5", "4"], "scores": [1, 1]}, (), refused=("a tie: all scores are 1",)),
     pair("histories that differ", {"chosen": [*talk(said())["messages"], {"role": "user", "content": "Sure?"}, said()],
                                    "rejected": [*talk(said(content="5"))["messages"], {"role": "user", "content": "Sure?"}, said()]}, (),

@@ -1,11 +1,12 @@
-"""Preference rows: no bad row is silent and no valid one lost; one renderer makes all ids; the accounts are those of other data."""
+"""Preference rows: one renderer makes all ids, and counts, cache, mixtures and columns are those of other data."""
 
 import json
-import random
 from collections import Counter
 from copy import deepcopy
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from datasets import Dataset
 from tokenizers.normalizers import NFC
@@ -15,10 +16,13 @@ from hrm_align.config.arguments import DataArguments
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.data.examples import to_rows
 from hrm_align.data.preference_tokens import tokenized_labels, tokenized_pairs
+from hrm_align.data.tokenize import tokenized
 from hrm_align.errors import UserError
+from hrm_align.export.eval_set import load_questions
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.rendering import Message, get_renderer, render_prompt
 from hrm_align.run import read_data
+from hrm_align.run_folder import Source
 from tests.command_line import run
 
 ASKED, SURE = {"role": "user", "content": "q"}, {"role": "user", "content": "sure?"}
@@ -43,56 +47,6 @@ def human(*texts):
 
 
 HELPSTEER3 = {"domain": "stem", "context": [ASKED], "response1": "a", "response2": "b", "overall_preference": 1}
-# Kinds of bad rows, each with the kind of its reason.
-BAD_PAIRS = [
-    (pair(rejected="a"), "identical answers"),
-    (pair(chosen=" "), "empty answer"),
-    (pair(rejected=None), "no answer"),
-    (pair(chosen="", rejected=None), "both answers missing"),
-    (pair(chosen=4), "`chosen` must be a text or messages"),
-    (pair(chosen=["a"]), "`chosen` must be a list of objects"),
-    ({"prompt": "q", "chosen": "a"}, "column `rejected` is missing"),
-    ({"chosen": "q a", "rejected": "q b"}, "no prompt"),
-    (pair(prompt=talk("x"), chosen=[said("a")], rejected=[said("b")]), "the prompt ends with an assistant message"),
-    (pair(prompt=None, chosen=[*talk("a"), SURE], rejected=talk("b")), "not the assistant's answer"),
-    (pair(prompt=None, chosen=talk("a", "c"), rejected=talk("b", "d")), "diverging histories"),
-    (pair(prompt=None, chosen=talk("a", "c"), rejected=talk("b")), "diverging histories"),
-    (pair(prompt=None, chosen=human("q", "a", "r", "c"), rejected=human("q", "b", "r", "d")), "diverging histories"),
-    (pair(prompt=None, chosen=human("q", "a"), rejected=human("q", "")), "empty answer"),
-    (pair(prompt="another", chosen=talk("a"), rejected=talk("b")), "two prompts"),
-    (pair(question="p"), "two prompts"),
-    (pair(score_chosen="high", score_rejected=1), "not a number"),
-    (pair(score_chosen=1, score_rejected=2), "the scores contradict"),
-    (pair(score_chosen=1), "one score of two"),
-    (pair(margin=True), "not a number"),
-    (pair(chosen=[{"role": "robot", "content": "a"}]), "unknown role 'robot'"),
-    (pair(chosen=[said("a", mood="glad")]), "unread key"),
-    (pair(chosen=[said("a", weight=0)]), "an answer of weight 0"),
-    (pair(condition="think"), "unknown condition 'think' in 'think'"),
-    (pair(chosen="<tool_call>{</tool_call>"), "broken tool call"),
-    ('{"prompt": "q", "chosen": "a", "chosen": "c", "rejected": "b"}', "duplicate key"),
-    ('{"prompt": "q", "chosen": "a", "rejected": "b"', "invalid JSON"),
-    ('{"prompt": "q", "chosen": "\\ud83d", "rejected": "b"}', "lone surrogate"),
-]  # fmt: skip
-BAD_RANKED = [
-    (["a", "b"], [1, 1], "a tie"),
-    (["a", "b"], [1], "`responses` and `scores` differ in length"),
-    (["a", "b"], [1, None], "not a number"),
-    (["a", "b"], [1, "9.x"], "not a number"),
-    (["a"], [1], "no pair"),
-    (["a", None], [1, 2], "no answer"),
-    (["a", "b", "a"], [1, 2, 3], "identical answers"),
-    ("a", [1, 2], "`responses` is not valid JSON"),
-]
-BAD_LABELS = [
-    ({"prompt": "q", "completion": "a", "label": None}, "`label` must be true or false"),
-    ({"prompt": "q", "completion": "a", "label": 1}, "`label` must be true or false"),
-    ({"prompt": "q", "completion": "a", "label": "good"}, "`label` must be true or false"),
-    ({"prompt": "q", "completion": "", "label": True}, "empty answer"),
-    ({"prompt": "", "completion": "a", "label": True}, "no prompt"),
-    ({"prompt": "q", "completion": [ASKED], "label": True}, "not the assistant's answer"),
-    ({"prompt": "q", "label": True}, "column `completion` is missing"),
-]
 
 
 def write(path, rows):
@@ -110,44 +64,6 @@ def data(path, folder=None, kind="pairs", **settings):
     """The rows of a run, as a recipe reads them."""
     args = DataArguments(datasets=[{"path": str(path)}], **settings)
     return read_data(args, 0, folder, kind=kind), args
-
-
-@pytest.mark.parametrize(
-    ("kind", "good", "bad", "most"),
-    [
-        ("pairs", lambda n: {**pair(), "prompt": str(n)}, BAD_PAIRS, 112),
-        (
-            "pairs",
-            lambda n: {"prompt": str(n), "responses": ["a", "b"], "scores": [0, 1]},
-            [({"prompt": "q", "responses": a, "scores": s}, why) for a, s, why in BAD_RANKED],
-            24,
-        ),
-        ("labels", lambda n: {"prompt": str(n), "completion": "a", "label": n % 2 == 0}, BAD_LABELS, 21),
-    ],
-    ids=["pairs", "ranked", "labels"],
-)
-def test_every_bad_row_is_named_by_file_and_line_and_no_valid_row_is_lost(tmp_path, capsys, kind, good, bad, most):
-    lines = [(good(n), None) for n in range(3 * most)] + bad * (most // len(bad))
-    random.Random(0).shuffle(lines)
-    path = write(tmp_path / "rows.jsonl", [row for row, _ in lines])
-    expected = {f"{path}:{place}": why for place, (_, why) in enumerate(lines, start=1) if why}
-    with pytest.raises(UserError, match=f"{len(expected)} of {len(lines)} rows cannot be used"):
-        data(path, tmp_path, kind)
-    quarantine = [json.loads(line) for line in (tmp_path / "quarantine_train.jsonl").read_text().splitlines()]
-    assert {row["source"]: row["reason"].split(":")[0] for row in quarantine} == expected
-    code, out, err = run(
-        capsys, "inspect", path, "--model", "tiny", "--json", "--kind", kind, "--max_bad_fraction", "0.3"
-    )
-    assert code == 0 and f"{len(expected)} of {len(lines)} rows cannot be used" in err
-    kept = [json.loads(line)["source"] for line in out.splitlines()]
-    assert kept == [f"{path}:{place}" for place, (_, why) in enumerate(lines, start=1) if not why]
-    read, _ = data(path, tmp_path, kind, max_bad_fraction=0.3)
-    assert read.counts["train"]["bad_by_reason"] == Counter(expected.values())
-    assert [example.source for example in read.train] == kept
-
-
-def test_there_are_at_least_20_kinds_of_bad_pairs():
-    assert len({why for _, why in BAD_PAIRS}) >= 20
 
 
 def test_both_documents_of_a_pair_are_the_renderers_behind_the_same_prompt(tmp_path):
@@ -170,6 +86,7 @@ def test_both_documents_of_a_pair_are_the_renderers_behind_the_same_prompt(tmp_p
         assert row["prompt_ids"].count(layout.prefix_end) == 1 and row["prompt_ids"][-1] == layout.prefix_end
         assert row["length"] == len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
     assert [example.condition for example in read.train] == ["synth,cot", "direct"]
+    assert [example.condition for example in load(tmp_path / "rows.jsonl", condition="cot")] == ["synth,cot", "cot"]
     assert tokenizer.decode(pairs[0]["prompt_ids"]).count("<|im_end|>") == 2  # one of them is text
 
 
@@ -221,11 +138,18 @@ def test_rows_on_disk_are_those_in_memory_and_each_kind_has_its_own(tmp_path, mo
         for kind in ("pairs", "labels", "references"):
             in_memory = load(path, kind)
             assert [*load_examples([DatasetSpec(str(path))], kind=kind, on_disk=True)[0]] == in_memory
-    ranked = write(tmp_path / "ranked.jsonl", [{"prompt": "q", "responses": [*"abcd"], "scores": [4, 3, 2, 1]}] * 2)
+    ranked = write(
+        tmp_path / "ranked.jsonl",
+        [{"prompt": "q", "responses": [*"abcd"], "scores": scores} for scores in ([4, 3, 2, 1], [1, 9, 1, 1])],
+    )
     spec = DatasetSpec(str(ranked), min_score_gap=0.5)
     stored = [*load_examples([spec], kind="pairs", on_disk=True)[0]]
-    assert stored == load(ranked, min_score_gap=0.5) and len(stored) == 12
+    assert (
+        stored == load(ranked, min_score_gap=0.5) and len(stored) == 9
+    )  # six pairs, and three with the same chosen answer
     read, args = data(path)
+    documents, _ = tokenized(read, args, load_tokenizer("tiny"), 64)  # of the same table, with other columns
+    assert "input_ids" in documents.column_names
     pairs, _ = tokenized_pairs(read, args, load_tokenizer("tiny"), 64)
     assert pairs["margin"][:] == [0, 1, 2, 3, 4, 0]
     read, args = data(path, kind="labels")
@@ -302,14 +226,29 @@ def test_columns_can_be_mapped_and_ignored_and_unread_ones_are_refused(tmp_path)
 
 
 def test_rows_of_every_file_format_are_the_same_pairs(tmp_path):
-    rows = [pair(prompt=f"q{n}", score_chosen=n + 0.5, score_rejected=0.0) for n in range(3)]
+    rows = [pair(prompt=f"q{n}", score_chosen=n + 0.0, score_rejected=0.0) for n in range(3)]
     frame = pd.DataFrame(rows)
     frame.to_csv(tmp_path / "rows.csv", index=False)
     frame.to_parquet(tmp_path / "rows.parquet")
     write(tmp_path / "rows.jsonl", rows)
     parts = [load(tmp_path / name, min_score_gap=1) for name in ("rows.csv", "rows.parquet", "rows.jsonl")]
     kept = [[(e.messages, e.answer, e.rejected) for e in part] for part in parts]
-    assert kept[0] == kept[1] == kept[2] and len(kept[0]) == 2
+    assert kept[0] == kept[1] == kept[2] and len(kept[0]) == 1
+    call = {"type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    rows = [
+        {"chosen": talk("a"), "rejected": [ASKED, said("", tool_calls=[call])], "group": "g"},
+        {"chosen": talk("c"), "rejected": talk("d")},
+    ]
+    pa.parquet.write_table(
+        pa.Table.from_pylist(rows), tmp_path / "talks.parquet"
+    )  # with nulls for the keys that a message lacks
+    write(tmp_path / "talks.jsonl", rows)
+    parts = [
+        load_examples([DatasetSpec(str(tmp_path / name))], kind="pairs") for name in ("talks.parquet", "talks.jsonl")
+    ]
+    kept = [[(e.messages, e.answer, e.rejected, e.group) for e in examples] for examples, _ in parts]
+    assert kept[0] == kept[1] and kept[0][0][2].tool_calls == ({"name": "f", "arguments": {"a": 1}},)
+    assert len({counts.datasets[0].fingerprint for _, counts in parts}) == 1
     pd.DataFrame([{"prompt": "q", "completion": "a", "label": False}]).to_csv(tmp_path / "labels.csv", index=False)
     assert [example.desirable for example in load(tmp_path / "labels.csv", "labels")] == [False]
 
@@ -345,6 +284,38 @@ def test_chosen_and_desirable_answers_are_references_of_evaluations(tmp_path, ca
         assert ("1 of 2 rows" in err and "have an undesirable answer" in err) == bool(left_out)
 
 
+def test_rejected_answers_are_checked_as_chosen_ones_are(tmp_path, capsys):
+    rows = [pair(chosen=f"answer {n}") for n in range(3)] + [pair(chosen="answer 0", rejected="another")]
+    rows += [
+        pair(chosen="x", rejected="Tom &amp; Jerry"),
+        pair(chosen="y", rejected="```python\nprint(1", worse="```python\nprint(1"),
+    ]
+    code, out, err = run(capsys, "inspect", write(tmp_path / "rows.jsonl", rows), "--model", "tiny", "--no_proof")
+    assert code == 0, err
+    assert "1 of 6 rows have HTML" in out and "1 of 6 rows have an answer that ends in the middle" in out
+    assert "duplicates  0 rows repeat" in out and "unused      columns worse" in out
+
+
+def test_guard_sets_hold_answers_in_any_case(tmp_path):
+    answers = write(tmp_path / "guard.jsonl", [{"prompt": "q", "response": "a"}])
+    args = DataArguments(
+        datasets=[{"path": str(write(tmp_path / "rows.jsonl", [pair()]))}], guard_datasets=[{"path": str(answers)}]
+    )
+    (guard,) = read_data(args, 0, None, kind="pairs").guard.values()
+    assert guard[0].answer.content == "a"
+
+
+def test_held_out_rows_of_a_run_are_answered_with_their_references(tmp_path):
+    path = write(tmp_path / "rows.jsonl", [pair(prompt=f"q{n}", chosen=f"a{n}") for n in range(3)])
+    source = Source(tmp_path, tmp_path, held_out=[{"path": str(path)}])
+    questions = load_questions(source, [], 10, load_tokenizer("tiny"), 64)
+    assert [example.reference for example in questions.examples] == ["a0", "a1", "a2"]
+    rows = to_rows(load(path, "labels"))
+    assert [row["messages"][-1]["content"] for row in rows] == ["a0", "a1", "a2"]
+    labels = [{"prompt": "q", "completion": a, "label": a == "a"} for a in "ab"]
+    assert len(to_rows(load(write(tmp_path / "labels.jsonl", labels), "labels"))) == 1
+
+
 def test_inspect_shows_both_answers_and_their_masks(tmp_path, capsys):
     path = write(tmp_path / "rows.jsonl", [pair(chosen="a long answer"), pair(prompt="r", margin=2)])
     code, out, err = run(capsys, "inspect", path, "--model", "tiny", "--json")
@@ -359,7 +330,7 @@ def test_inspect_shows_both_answers_and_their_masks(tmp_path, capsys):
     code, out, err = run(capsys, "inspect", path, "--model", "tiny", "--rows", 2)
     assert code == 0, err
     assert "chosen     a long answer<|box_end|>" in out and "rejected   b<|box_end|>" in out
-    assert "the chosen answer in 1 of 2 pairs (50 %)" in out and "the mask holds on 4 documents" in out
+    assert "longer      chosen in 1 pairs, rejected in 0" in out and "the mask holds on 4 documents" in out
     code, out, err = run(capsys, "inspect", path, "--model", "tiny", "--kind", "labels", "--no_proof", "--rows", 4)
     assert code == 0 and "labels      desirable 2, undesirable 2" in out, err
     code, out, err = run(capsys, "inspect", path, "--model", "tiny", "--html", tmp_path / "page.html")
