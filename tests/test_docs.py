@@ -183,7 +183,8 @@ def test_every_flag_of_a_command_exists(page):
     for command in [*mentioned_commands(page), *commands(page)]:
         if not is_ours(words := words_of(command)):
             continue
-        name = words[1] if words[0] == "hrm-align" else "sft"
+        module = words.index("hrm_align.cli") if "hrm_align.cli" in words else 0  # of `accelerate launch --module`
+        name = words[module + 1] if module or words[0] == "hrm-align" else "sft"
         flags = {word.partition("=")[0].strip("[]") for word in words if word.strip("[]").startswith("--")}
         assert name in {*COMMANDS, "COMMAND"} or name.startswith("-") or "|" in name, command
         if name in COMMANDS:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import time
 from collections import defaultdict
 from hashlib import sha256
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hrm_align.cli import dispatch
+from hrm_align.commands import sample as drawing_command
 from hrm_align.data.dataset import load_examples
 from hrm_align.data.specs import DatasetSpec
 from hrm_align.evaluation import drawing
@@ -20,6 +23,7 @@ from hrm_align.rewards.pairs import wilson_interval
 from hrm_align.rollouts.engine import Completion
 from tests.command_line import run
 from tests.trainers.recipe_runs import write_rows
+from tests.trainers.resume.runs import started
 
 N = 6
 # A condition, a group, grading data and a system text, which rows must keep. The tiny base solves some of these sums.
@@ -424,6 +428,36 @@ def test_shares_of_the_prompts_make_the_same_file(capsys, monkeypatch, data, eve
     assert output.read_bytes() == everything[0].read_bytes()
 
 
+def in_small_chunks(words) -> None:
+    """Run the command in a process of its own."""
+    drawing_command.CHUNK_ANSWERS = 2 * N
+    dispatch(words)
+
+
+@pytest.mark.campaign
+def test_two_processes_of_a_launcher_that_are_killed_make_the_same_file(data, everything, tmp_path):
+    """Three times, at random moments while another chunk is written; the fourth start ends."""
+    output, moments = tmp_path / "rows.jsonl", random.Random(0)
+    words = [str(word) for word in ["sample", "--data", data, *OPTIONS, "--output", output, "--keep", "all"]]
+
+    def chunks() -> int:
+        return len([*(tmp_path / "rows.jsonl.parts").glob("0*")])
+
+    for attempt in range(4):
+        before = chunks()
+        processes = started(tmp_path / "log", in_small_chunks, words, ranks=2)
+        while chunks() == before and all(process.is_alive() for process in processes):
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.1))
+        for process in processes:
+            if attempt < 3:
+                process.kill()
+            process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0], (tmp_path / "log").read_text()[-2000:]
+    assert output.read_bytes() == everything[0].read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"rows.jsonl", "rows.card.json", "log"}
+
+
 # Answers that must not be learnt ---------------------------------------------------------------------------------------
 
 
@@ -447,6 +481,16 @@ def test_faulty_answers_are_dropped_and_counted_by_reason(capsys, monkeypatch, d
     assert card["dropped"] == {"cut": 1, "control_token": 1, "blank": 1, "unreadable": 1} and card["answers_used"] == 2
     (called, _), _ = load_examples([DatasetSpec(str(tmp_path / "rows.jsonl"))])
     assert called.answer.tool_calls == ({"name": "add", "arguments": {"a": 1}},) and called.answer.content == ""
+
+
+def test_a_row_that_would_be_read_otherwise_is_not_written(capsys, monkeypatch, tmp_path):
+    """The text of this prompt is a tool's answer where it stands in a message."""
+    answered(monkeypatch, "16")
+    data = write_rows(
+        tmp_path / "tags.jsonl", [{"prompt": "<tool_response>5</tool_response>", "response": "16"}, ROWS[0]]
+    )
+    card = sample(capsys, data, tmp_path / "rows.jsonl")
+    assert card["dropped"] == {"unreadable": N} and card["rows"] == N
 
 
 def test_a_cut_answer_never_counts_as_correct(capsys, monkeypatch, data, tmp_path):
@@ -496,6 +540,19 @@ def test_a_context_is_drawn_under_and_not_written(capsys, data, tmp_path):
             "condition"
         ] == "direct"
         assert row["messages"][0]["content"] in {row["prompt"] for row in plain}
+
+
+def test_answers_are_graded_as_answers_to_the_row_without_the_context(capsys, monkeypatch, data, tmp_path):
+    answered(monkeypatch, "16")
+    (tmp_path / "system.txt").write_text("Be brief.", encoding="utf-8")
+    rewards = tmp_path / "mine.py"
+    rewards.write_text(
+        "def reward(completions, messages, **rest): return [float(len(turns) == 1) for turns in messages]"
+    )
+    words = ["sample", "--data", data, *OPTIONS[:2], *OPTIONS[4:], "--limit", 1, "--rewards", f"{{file: {rewards}}}"]
+    words += ["--system_file", tmp_path / "system.txt", "--output", tmp_path / "rows.jsonl", "--json"]
+    code, out, err = run(capsys, *words)
+    assert code == 0 and json.loads(out)["correct"] == N, err
 
 
 def test_a_row_is_never_its_own_example(capsys, monkeypatch, data, tmp_path):
