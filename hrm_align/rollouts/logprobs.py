@@ -148,8 +148,8 @@ def group_rows(ids: Tensor, mask: Tensor, answer_width: int) -> list[Group]:
         answer_width: width of the answers: the number of last columns that belong to them.
     """
     present = mask.bool()
-    prompts = [row[kept] for row, kept in zip(ids[:, :-answer_width], present[:, :-answer_width], strict=True)]
-    answers = [row[kept] for row, kept in zip(ids[:, -answer_width:], present[:, -answer_width:], strict=True)]
+    prompts = [row[selected] for row, selected in zip(ids[:, :-answer_width], present[:, :-answer_width], strict=True)]
+    answers = [row[selected] for row, selected in zip(ids[:, -answer_width:], present[:, -answer_width:], strict=True)]
     return group_answers(prompts, answers)
 
 

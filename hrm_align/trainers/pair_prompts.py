@@ -45,8 +45,8 @@ def pack_by_prompt(input_ids: Tensor, attention_mask: Tensor, labels: Tensor, pa
     """
     ids, present, answered = (part.cpu() for part in (input_ids, attention_mask.bool(), labels != IGNORED))
     assert torch.equal(present & (answered.cumsum(dim=1) > 0), answered), "an answer does not end its row"
-    prompts = [row[kept] for row, kept in zip(ids, present & ~answered, strict=True)]
-    answers = [row[kept] for row, kept in zip(ids, answered, strict=True)]
+    prompts = [row[selected] for row, selected in zip(ids, present & ~answered, strict=True)]
+    answers = [row[selected] for row, selected in zip(ids, answered, strict=True)]
     packed = pack(group_answers(prompts, answers), pad_id, in_one_row)
     if not packed.rows:
         return packed

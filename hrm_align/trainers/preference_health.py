@@ -182,13 +182,13 @@ class PreferenceHealth(_Base):
         squares, tokens = sum_over_processes(
             torch.stack([change.square().sum(), wide(policy.label_mask).sum()])
         ).tolist()
-        found = math.sqrt(squares / max(tokens, 1.0))
+        difference = math.sqrt(squares / max(tokens, 1.0))
         is_half = self.accelerator.mixed_precision != "no" or self.model.dtype != torch.float32
         tolerance = REFERENCE_TOLERANCE_HALF if is_half else REFERENCE_TOLERANCE
-        if not found <= tolerance:
+        if not difference <= tolerance:
             raise RunError(
                 f"the reference is not the model that the run starts from: before the first update, their log-probabilities of "
-                f"the same answers differ by {found:.3g} nats a token, where rounding gives at most {tolerance:g}, so all rewards "
+                f"the same answers differ by {difference:.3g} nats a token, where rounding gives at most {tolerance:g}, so all rewards "
                 "would be measured from another model. Leave the settings of the reference model out, and delete precomputed "
                 "log-probabilities; to train against another reference on purpose, set --reference_check false."
             )
@@ -199,9 +199,9 @@ class PreferenceHealth(_Base):
         chosen, _ = _chosen_rows(batch)
         if not chosen.any():
             return None
-        kept = {name: batch[name][chosen] for name in ("input_ids", "attention_mask")}
-        labels = kept["input_ids"].masked_fill(batch["completion_mask"][chosen] == 0, IGNORED)
-        return {**kept, "labels": labels}
+        selected = {name: batch[name][chosen] for name in ("input_ids", "attention_mask")}
+        labels = selected["input_ids"].masked_fill(batch["completion_mask"][chosen] == 0, IGNORED)
+        return {**selected, "labels": labels}
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log a record with the metrics of the answers since the last one, and report alarms. Every process must call it."""
