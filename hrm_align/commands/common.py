@@ -19,10 +19,10 @@ from hrm_align.errors import UserError
 from hrm_align.progress import fold
 
 if TYPE_CHECKING:
-    from hrm_align.evaluation.best_of import Ranker
     from transformers import PreTrainedTokenizerFast
 
     from hrm_align.data.examples import DataCounts, Example
+    from hrm_align.evaluation.best_of import Ranker
 
 Options = TypeVar("Options")
 ADAPTER = "adapter"  # name of an adapter that is given as --model

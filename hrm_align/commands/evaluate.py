@@ -124,7 +124,7 @@ def main(argv: Sequence[str]) -> None:
     if arguments.json:
         settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot")}
         settings["data"] = settings["data"] or join_names([entry["path"] for entry in entries])
-        settings |= {"n": arguments.n, "rank_by": arguments.rank_by} if arguments.rank_by else {}
+        settings |= {"best_of": arguments.n, "rank_by": arguments.rank_by} if arguments.rank_by else {}
         settings["mask"] = "causal" if arguments.causal_prompt else "prefix"
         reports = {
             name: result.to_dict() | _grade_fields(result, examples, schema_reward) for name, result in results.items()

@@ -31,7 +31,7 @@ from hrm_align.errors import Terminated, UserError
 from hrm_align.evaluation.chunk_files import ChunkedFile
 from hrm_align.evaluation.drawing import Context, Drawer
 from hrm_align.evaluation.evaluate import last_turns
-from hrm_align.evaluation.grading import DEADLINE_SECONDS, ROW_SECONDS, check_references
+from hrm_align.evaluation.grading import DEADLINE_SECONDS, ROW_SECONDS, check_references, get_suite
 from hrm_align.evaluation.selecting import ALL, BEST, RIGHT, Selection, select_rows
 from hrm_align.progress import counting, is_main
 from hrm_align.rendering import parse_condition
@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> None:
     file = ChunkedFile(output, settings, len(chunks))
     card = file.check()
     if card is None:
-        with _start_graders(specs) as suite:
+        with _graders(arguments, specs) as suite:
             sampling = {"n": arguments.n, "seed": arguments.seed, "batch_size": arguments.batch_size}
             drawer = Drawer(model, tokenizer, suite, decoding, context=context, **sampling)
             left = file.missing(own)
@@ -96,9 +96,14 @@ def main(argv: Sequence[str]) -> None:
     report(card, file, as_json=arguments.json)
 
 
-def _start_graders(specs: Sequence[RewardSpec]) -> AbstractContextManager[RewardSuite | None]:
-    """Start the workers that grade; there are none without rewards."""
-    return RewardSuite(specs, deadline=DEADLINE_SECONDS, row_seconds=ROW_SECONDS) if specs else nullcontext()
+def _graders(arguments: argparse.Namespace, specs: Sequence[RewardSpec]) -> AbstractContextManager[RewardSuite | None]:
+    """Return the workers that grade; None without rewards."""
+    workers = arguments.reward_workers
+    if arguments.match:
+        return nullcontext(get_suite(arguments.match, workers))
+    if not specs:
+        return nullcontext()
+    return RewardSuite(specs, workers=workers, deadline=DEADLINE_SECONDS, row_seconds=ROW_SECONDS)
 
 
 def split_chunks(examples: Sequence[Example], n: int) -> list[Sequence[Example]]:
@@ -200,6 +205,7 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--batch_size", type=int, default=MAX_RUNNING, help=f"answers at the same time (default {MAX_RUNNING})"
     )
+    parser.add_argument("--reward_workers", type=int, default=2, help="processes that grade (default 2)")
     parser.add_argument("--system_file", metavar="FILE", help="system text to draw under, which the rows do not have")
     parser.add_argument(
         "--examples", metavar="FILE", help="solved examples to draw under, which the rows do not have; needs --shots"

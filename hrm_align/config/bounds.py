@@ -77,6 +77,7 @@ OPTIONS: Mapping[str, Bound] = {
     "n": COUNT,
     "processes": COUNT,
     "prompt_tokens": COUNT,
+    "reward_workers": COUNT,
     "rows": COUNT_OR_NONE,
     "samples": COUNT,
     "seed": SEED,

@@ -13,9 +13,9 @@ from transformers import HrmTextConfig
 
 from hrm_align.config.arguments import LoraArguments, ModelArguments
 from hrm_align.estimates.activations import (
+    NOTHING,
     TOKEN_CHUNK_SIZE,
     VOCAB_CHUNK,
-    NOTHING,
     Linear,
     block_temporaries,
     empty_model,

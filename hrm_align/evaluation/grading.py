@@ -47,7 +47,7 @@ def grade_answers(
         UserError: for an unknown grader, or a row that cannot be graded (the message has its place).
         RunError: if answers remain ungraded because the workers cannot be started.
     """
-    suite = _get_suite(check_match(match))
+    suite = get_suite(check_match(match))
     scores = score_all(suite, completions, examples, extract=extract)
     _require_graded(match, scores, examples)
     failed = [fault.row for fault in scores.faults if fault.kind in ("timeout", "died") and fault.row is not None]
@@ -115,17 +115,16 @@ def check_references(match: str, suite: RewardSuite, examples: Sequence[Example]
     _require_graded(match, scores, examples)
 
 
-_SUITES: dict[
-    str, tuple[str, RewardSuite]
-] = {}  # by grader: the current folder at the start of its workers, and its suite
+# By grader and number of workers: the current folder at the start of the workers, and their suite.
+_SUITES: dict[tuple[str, int], tuple[str, RewardSuite]] = {}
 
 
-def _get_suite(match: str) -> RewardSuite:
+def get_suite(match: str, workers: int = 1) -> RewardSuite:
     """Return the workers of a grader; new ones if the current folder changed, from which rows' relative paths count."""
-    folder = os.getcwd()
-    if match in _SUITES and _SUITES[match][0] != folder:
-        _SUITES.pop(match)[1].close()
-    if match not in _SUITES:
-        suite = RewardSuite([RewardSpec(match)], workers=1, deadline=DEADLINE_SECONDS, row_seconds=ROW_SECONDS)
-        _SUITES[match] = (folder, suite)
-    return _SUITES[match][1]
+    folder, key = os.getcwd(), (match, workers)
+    if key in _SUITES and _SUITES[key][0] != folder:
+        _SUITES.pop(key)[1].close()
+    if key not in _SUITES:
+        suite = RewardSuite([RewardSpec(match)], workers=workers, deadline=DEADLINE_SECONDS, row_seconds=ROW_SECONDS)
+        _SUITES[key] = (folder, suite)
+    return _SUITES[key][1]

@@ -43,7 +43,7 @@ PRESETS = tuple(_PRESETS)
 def layer_kind(name: str) -> str | None:
     """Return the kind of a layer or parameter by its name: `H.mlp`, `L.self_attn`, ..., or `lm_head`; None for others.
 
-    The score head of a reward model is of the kind `lm_head`.
+    The score head of a reward model has the kind `lm_head`.
     """
     if match := _STACK.search(name):
         return f"{match[1]}.{match[2]}"

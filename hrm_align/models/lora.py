@@ -93,8 +93,7 @@ def lora_config(
     if args.lora_scaling == LoraArguments.PER_APPLICATION:
         pattern = {re.escape(name): alpha / applications(name, model.config) for name in layers}
     return LoraConfig(
-        task_type=TaskType.SEQ_CLS if scores else TaskType.CAUSAL_LM,
-        modules_to_save=[SCORE] if scores else None,
+        task_type=TaskType.SEQ_CLS if scores else TaskType.CAUSAL_LM,  # for SEQ_CLS PEFT trains and saves `score` too
         r=args.lora_r,
         lora_alpha=alpha,  # type: ignore[arg-type]  # PEFT only divides alpha, so a float works
         alpha_pattern=pattern,

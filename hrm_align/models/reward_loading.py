@@ -131,7 +131,7 @@ class Scorer:
             base = base_name(adapter)
             model, tokenizer = load_reward_model_and_tokenizer(base, **kwargs)
             return cls(load_adapters(model, base, {"reward": adapter}), tokenizer, batch_size)
-        if (load_config(name).architectures or [None])[0] != HrmTextForSequenceClassification.__name__:
+        if HrmTextForSequenceClassification.__name__ not in (load_config(name).architectures or ()):
             raise UserError(
                 f"{name} is not a reward model: it has no score head. Train one with `hrm-align reward`, or name one."
             )

@@ -171,7 +171,7 @@ def _with_interval(run: RunHistory, name: str, value: float, step: int) -> HeldO
     a grader of shares (`json_fields`) are not recorded, so its mean has no interval.
     """
     n = dict(run.curve(ANSWERS)).get(step)
-    is_rate = name.endswith("_match") or name in ("eval_unfinished", "eval_truncated")
+    is_rate = name.endswith("_match") or name in ("eval_unfinished", "eval_truncated", "eval_accuracy")
     interval = None
     n = None if n is None or not n >= 1 else int(n)
     if n is None:

@@ -100,9 +100,11 @@ class RunHistory:
 
     @property
     def score_name(self) -> str:
-        """Return the name of the score of answers to held-out prompts in `metrics.jsonl`."""
+        """Return the name of the score of answers to held-out prompts, or of held-out pairs, in `metrics.jsonl`."""
         if self.kind == "grpo":
             return "eval_reward"
+        if self.kind == "reward":
+            return "eval_accuracy"
         return f"eval_{metric_name(str(self.settings.get('generation_eval_match', 'exact')))}"
 
     def curve(self, name: str) -> list[tuple[int, float]]:

@@ -37,7 +37,6 @@ from hrm_align.trainers.held_out import GenerationEval
 if TYPE_CHECKING:  # the trainer of another recipe takes a second to import
     from hrm_align.trainers.grpo import GreedyEval
     from hrm_align.trainers.grpo_config import GRPOArguments
-    from hrm_align.trainers.sft_config import SFTArguments
 
 logger = logging.getLogger(__name__)
 

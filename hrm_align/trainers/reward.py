@@ -13,12 +13,11 @@ from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor
 from torch.nn.functional import logsigmoid
-from transformers import HrmTextConfig, PreTrainedTokenizerFast, TrainerCallback
+from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from hrm_align.evaluation.ranking import Ranking
 from hrm_align.models.loading import check_horizon
-from hrm_align.models.reward_model import HrmTextForSequenceClassification
 from hrm_align.rendering import get_renderer
 from hrm_align.run_folder import CALIBRATION, write_json
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
@@ -69,9 +68,12 @@ class RewardTrainer(HeldOutEvaluation, SafeCheckpoints, Stabilised, trl.RewardTr
         RunError: see `Stabilised` and `SafeCheckpoints`.
     """
 
+    args: RewardModelArguments
+    model: Any
+
     def __init__(
         self,
-        model: HrmTextForSequenceClassification | PeftModel,
+        model: PreTrainedModel | PeftModel,
         args: RewardModelArguments,
         train_dataset: Dataset,
         processing_class: PreTrainedTokenizerFast,
@@ -80,7 +82,8 @@ class RewardTrainer(HeldOutEvaluation, SafeCheckpoints, Stabilised, trl.RewardTr
     ):
         assert isinstance(model.config, HrmTextConfig)
         check_horizon(model.config, model.config._name_or_path or "the model")
-        assert not isinstance(args.pad_to_multiple_of, str)  # TRL has replaced "auto"
+        multiple = args.pad_to_multiple_of
+        assert not isinstance(multiple, str)  # TRL has replaced "auto"
         self._pairs_of_step = 1.0  # on all processes
         self._held_out: list[Tensor] = []  # of an evaluation: chosen score, rejected score and margin, (pairs, 3)
         args = copy.copy(args)
@@ -88,7 +91,7 @@ class RewardTrainer(HeldOutEvaluation, SafeCheckpoints, Stabilised, trl.RewardTr
         super().__init__(
             model=model,
             args=args,
-            data_collator=PairCollator(get_renderer(processing_class).pad_id, args.pad_to_multiple_of),
+            data_collator=PairCollator(get_renderer(processing_class).pad_id, multiple),
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,

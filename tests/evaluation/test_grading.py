@@ -159,7 +159,7 @@ def test_an_answer_that_takes_too_long_gets_0_if_its_reference_does_not(folder: 
         with pytest.raises(UserError, match=r"rows.jsonl:7: sql cannot grade the row's own reference \(timeout"):
             grade_answers("sql", ["SELECT 1", "SELECT 1"], [rows[0], slow])
     finally:
-        grading._get_suite("sql").close()
+        grading.get_suite("sql").close()
 
 
 def test_no_row_is_lost_to_a_deadline_however_many_there_are():
@@ -184,7 +184,7 @@ class DeadSuite:
 
 
 def test_answers_that_stay_ungraded_end_the_evaluation(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(grading, "_get_suite", lambda match: DeadSuite())
+    monkeypatch.setattr(grading, "get_suite", lambda match: DeadSuite())
     with pytest.raises(RunError, match=r"70 of 70 answers were not graded by exact \(first rows.jsonl:1: no memory\)"):
         grade_answers("exact", ["4"] * 70, [row("4")] * 70)
 
@@ -210,7 +210,7 @@ def test_a_grader_keeps_its_workers_until_the_folder_changes(folder: Path, monke
     monkeypatch.chdir(folder)
     assert grade_answers("sql", ["SELECT a FROM t"], [example])[0].value == 1, "paths count from the current folder"
     assert len(workers()) == 1 and not workers() & first
-    grading._get_suite("sql").close()
+    grading.get_suite("sql").close()
     assert not workers()
 
 

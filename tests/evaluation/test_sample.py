@@ -542,6 +542,19 @@ def test_a_context_is_drawn_under_and_not_written(capsys, data, tmp_path):
         assert row["messages"][0]["content"] in {row["prompt"] for row in plain}
 
 
+def test_answers_are_graded_as_answers_to_the_row_without_the_context(capsys, monkeypatch, data, tmp_path):
+    answered(monkeypatch, "16")
+    (tmp_path / "system.txt").write_text("Be brief.", encoding="utf-8")
+    rewards = tmp_path / "mine.py"
+    rewards.write_text(
+        "def reward(completions, messages, **rest): return [float(len(turns) == 1) for turns in messages]"
+    )
+    words = ["sample", "--data", data, *OPTIONS[:2], *OPTIONS[4:], "--limit", 1, "--rewards", f"{{file: {rewards}}}"]
+    words += ["--system_file", tmp_path / "system.txt", "--output", tmp_path / "rows.jsonl", "--json"]
+    code, out, err = run(capsys, *words)
+    assert code == 0 and json.loads(out)["correct"] == N, err
+
+
 def test_a_row_is_never_its_own_example(capsys, monkeypatch, data, tmp_path):
     prompts = []
     stock = drawing.sample

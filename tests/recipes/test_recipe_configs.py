@@ -33,7 +33,7 @@ def from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-ROWS = {"dpo": "pairs", "kto": "labels"}  # kinds of rows, where they are not answers
+ROWS = {"dpo": "pairs", "kto": "labels", "reward": "pairs"}  # kinds of rows, where they are not answers
 
 
 def kind_of(recipe: str) -> str:
@@ -126,7 +126,7 @@ def test_every_row_of_a_recipes_data_becomes_an_example_under_its_condition(reci
         for example in build_examples(config, specs):
             assert example.messages and example.answer.content.strip()
             assert example.condition == config.data.condition or of_its_own
-            assert (example.rejected is not None) == (config.KIND == "dpo")
+            assert (example.rejected is not None) == (ROWS.get(config.KIND) == "pairs")
 
 
 @pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if is_grpo(recipe)])

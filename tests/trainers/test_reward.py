@@ -15,9 +15,9 @@ from hrm_align.evaluation.ranking import Ranking
 from hrm_align.models.reward_loading import Scorer, load_reward_model
 from hrm_align.rendering import Message
 from hrm_align.rewards.model_rewards import RewardModel
-from tests.command_line import run
-from tests.trainers.grpo_runs import grpo, prompts
 from recipes.reward import main as train_recipe
+from tests.command_line import examined, run
+from tests.trainers.grpo_runs import grpo, prompts
 from tests.trainers.recipe_runs import ROOT, distance, metrics, weights, write_rows
 from tests.trainers.resume.runs import LATEST, assert_same, forked
 from tests.trainers.reward_runs import LEARNING, pair, pairs, train_reward
@@ -180,6 +180,15 @@ def test_the_file_has_the_names_of_other_checkpoints_and_a_score(trained):
     }
     loaded = load_reward_model(str(trained)).state_dict()
     assert torch.equal(loaded["score.weight"], saved["score.weight"]), "a trained head is not drawn again"
+
+
+def test_doctor_and_list_of_runs_know_a_reward_model(trained, capsys):
+    code, report = examined(capsys, trained)
+    assert (code, report["findings"]) == (0, []), report
+    code, out, err = run(capsys, "runs", "list", trained.parent, "--json")
+    assert code == 0, err
+    (listed,) = [row for row in json.loads(out)["runs"] if row["folder"] == str(trained)]
+    assert listed["kind"] == "reward" and listed["held_out"]["name"] == "eval_accuracy", listed
 
 
 def test_an_adapter_is_saved_with_its_score_head_and_scores_as_it_was_trained(adapter, rows, tmp_path):
@@ -364,7 +373,7 @@ def test_the_best_of_n_is_the_candidate_with_the_highest_score(trained, capsys, 
     code, out, err = run(capsys, "evaluate", "--model", "tiny", "--data", data, *sampled)
     assert code == 0, err
     report = json.loads(out)
-    assert report["n"] == 8 or report["rank_by"] == str(trained)
+    assert (report["n"], report["best_of"], report["rank_by"]) == (4, 8, str(trained))
 
 
 @pytest.mark.parametrize(

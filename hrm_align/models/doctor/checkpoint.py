@@ -19,6 +19,7 @@ from transformers import HrmTextConfig
 
 from hrm_align.errors import UserError
 from hrm_align.models.checkpoint_format import Stored, stored_tensors
+from hrm_align.models.reward_model import SCORE
 
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 GENERATION, LEGACY_SPECIALS = "generation_config.json", "special_tokens_map.json"
@@ -46,6 +47,11 @@ class Checkpoint:
     def config(self) -> dict[str, Any]:
         """The keys of config.json."""
         return self.documents[CONFIG]
+
+    @property
+    def is_reward_model(self) -> bool:
+        """Whether the weights have a score head, and no head of a language model."""
+        return f"{SCORE}.weight" in self.tensors and "lm_head.weight" not in self.tensors
 
     def size(self, key: str) -> int:
         """Return a number of the config, or Transformers' default if the config does not have the key."""

@@ -55,11 +55,12 @@ def numbers(checkpoint: Checkpoint) -> Findings:
 def architecture(checkpoint: Checkpoint) -> Findings:
     """Find settings with which the weights load without an error and run as another model."""
     config = checkpoint.config
-    if config.get("architectures") != ["HrmTextForCausalLM"]:
+    model_class = "HrmTextForSequenceClassification" if checkpoint.is_reward_model else "HrmTextForCausalLM"
+    if config.get("architectures") != [model_class]:
         problem = (
             f"architectures is {config.get('architectures')}, so Auto classes and servers cannot choose the model class"
         )
-        yield fixable_finding("architecture", CONFIG, problem, architectures=["HrmTextForCausalLM"])
+        yield fixable_finding("architecture", CONFIG, problem, architectures=[model_class])
     if not config.get("prefix_lm", True):
         yield fixable_finding("architecture", CONFIG, "prefix_lm is off, so prompts run causally", prefix_lm=True)
     if config.get("tie_word_embeddings") and "lm_head.weight" in checkpoint.tensors:

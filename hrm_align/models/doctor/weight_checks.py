@@ -28,6 +28,7 @@ from hrm_align.models.doctor.checkpoint import (
     Findings,
     fixable_finding,
 )
+from hrm_align.models.reward_model import SCORE
 
 
 def sizes(checkpoint: Checkpoint) -> Findings:
@@ -64,6 +65,9 @@ def keys_and_shapes(checkpoint: Checkpoint) -> Findings:
     shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items() if name not in parts}
     shapes |= {name: fused_shape(checkpoint, names) for name, names in split.items()}
     expected = saved_shapes({key: checkpoint.size(key) for key in SIZES}, len(checkpoint.saved_layers()["L"]))
+    if checkpoint.is_reward_model:
+        del expected["lm_head.weight"]
+        expected[f"{SCORE}.weight"] = (1, checkpoint.size("hidden_size"))
     remedy = "copy or save the weights again, or correct the sizes in config.json."
     for fault, names in (
         ("are missing", expected.keys() - shapes.keys() - {"model.z_L_init"}),  # `start_state` checks z_L_init
