@@ -188,7 +188,9 @@ def _check_compilation(training: Any, fail: Fail) -> None:
     if training.torch_compile_mode not in (None, *_COMPILE_MODES):
         fail("torch_compile_mode", f"cannot be {training.torch_compile_mode!r}. Use {join_names(_COMPILE_MODES)}")
     backend = training.torch_compile_backend
-    if backend is not None and backend not in (known := torch.compiler.list_backends(())):  # the list takes a second to import
+    if backend is not None and backend not in (
+        known := torch.compiler.list_backends(())
+    ):  # the list takes a second to import
         fail("torch_compile_backend", f"cannot be {backend!r}. Use {join_names(known)}")
 
 

@@ -269,7 +269,9 @@ def test_a_disk_that_fills_up_leaves_no_half_entry(tmp_path, tokenizer, part):
 
     def prepare():
         rows, _ = load_examples([spec], max_bad_fraction=1, on_disk=True)
-        return tokenized(RunData(rows, []), SimpleNamespace(max_dropped_fraction=1.0), tokenizer, 4096)[0]["input_ids"][:]
+        return tokenized(RunData(rows, []), SimpleNamespace(max_dropped_fraction=1.0), tokenizer, 4096)[0]["input_ids"][
+            :
+        ]
 
     expected, whole = prepare(), sum(entry.size for entry in cache.entries())
 

@@ -129,7 +129,9 @@ def run(case, folder, context, **settings):
 
 
 @pytest.mark.numeric
-@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.campaign) for name in CASES])
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.campaign) for name in CASES]
+)
 def test_a_stock_trainer_computes_what_the_oracle_does(name, tmp_path):
     case, (_, tokenizer) = CASES[name], load_model_and_tokenizer("tiny")
     ours = run(case, tmp_path / "ours", nullcontext())
