@@ -116,7 +116,7 @@ def _descendants(pid: int) -> list[int]:
         children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
-    return [pid, *(found for child in children for found in _descendants(child))]
+    return [pid, *(other for child in children for other in _descendants(child))]
 
 
 def _private_memory(pid: int) -> int:
