@@ -102,7 +102,7 @@ def lora_config(
         use_rslora=args.use_rslora,
         use_dora=args.use_dora,
         init_lora_weights=True if args.init_lora_weights == "true" else args.init_lora_weights,  # type: ignore[arg-type]
-        trainable_token_indices=dict.fromkeys(tables, [*tokens]) if tokens else None,
+        trainable_token_indices={table: [*tokens] for table in tables} if tokens else None,
     )
 
 
