@@ -8,6 +8,7 @@ import torch
 
 from hrm_align.commands import dry_run
 from hrm_align.commands.dry_run import draw_mask
+from hrm_align.data.cache import cache_folder
 from hrm_align.models.intervals import visible_intervals
 from hrm_align.rendering import PUBLISHED
 from tests.command_line import run
@@ -26,6 +27,9 @@ GRPO = (
     "--max_completion_length",
     "200",
 )
+
+
+PAIRS = [{"prompt": row["prompt"], "chosen": row["response"], "rejected": row["response"] + " ok"} for row in ROWS]
 
 
 @pytest.fixture
@@ -61,6 +65,19 @@ def test_a_dry_run_shows_rows_mask_estimate_and_a_step_and_writes_nothing(kind, 
     for text in ("the mask holds on 3 documents", "on each device", "one step: loss", "nothing was written"):
         assert text in out
     assert ("reference fails" in out) == (kind == "grpo")
+
+
+def test_a_dry_run_of_pairs_shows_both_answers_and_computes_and_writes_no_log_probabilities(folder, capsys):
+    write_rows(folder / "rows.jsonl", PAIRS)
+    before = files(folder)
+    code, out, err = tried(capsys, "dpo", *SFT, "--precompute_ref_log_probs")
+    assert code == 0, err
+    assert files(folder) == before and not [*cache_folder().glob("*/reference.safetensors")]
+    for answer in ("chosen", "rejected"):
+        assert sum(f"{row['prompt']}<|im_end|>\nresponse {row[answer]}<|box_end|>" in out for row in PAIRS) == 3
+    assert "first batch: 8 x " in out, "two documents a pair"
+    for text in ("the mask holds on 6 documents", "on each device", "one step: loss", "nothing was written"):
+        assert text in out
 
 
 @pytest.mark.parametrize("sample", [10_000, 18])

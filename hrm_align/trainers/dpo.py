@@ -72,6 +72,10 @@ class DPOTrainer(
     TOKEN_COLUMNS: ClassVar[tuple[str, ...]] = ("prompt_ids", "chosen_ids", "rejected_ids")
     REFERENCE_COLUMNS: ClassVar[tuple[str, ...]] = ("ref_chosen_logps", "ref_rejected_logps")
 
+    args: DPOArguments
+    model: Any
+    ref_model: Any
+
     def __init__(
         self,
         model: PreTrainedModel | PeftModel,

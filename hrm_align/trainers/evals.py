@@ -32,26 +32,20 @@ from hrm_align.rollouts.distributed import share_out
 from hrm_align.rollouts.local import generate
 from hrm_align.run_folder import write_json
 from hrm_align.trainers.callbacks import append_json_line
-from hrm_align.trainers.dpo_config import DPOArguments
 from hrm_align.trainers.grpo import GreedyEval
 from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.held_out import GenerationEval
-from hrm_align.trainers.kto_config import KTOArguments
-from hrm_align.trainers.sft_config import SFTArguments
 
 logger = logging.getLogger(__name__)
 
 
 def build_generation_eval(
-    args: SFTArguments | DPOArguments | KTOArguments,
-    room: int,
-    tokenizer: PreTrainedTokenizerFast,
-    held_out: Sequence[Example],
+    args: Any, room: int, tokenizer: PreTrainedTokenizerFast, held_out: Sequence[Example]
 ) -> GenerationEval | None:
     """Build the function that scores generated answers at each evaluation; None if `generation_eval_samples` is 0.
 
     Args:
-        args: training settings.
+        args: training settings with those of `SFTArguments` for generated answers.
         room: number of positions of the model.
         tokenizer: the model's tokenizer.
         held_out: rows to draw the evaluation sample from.

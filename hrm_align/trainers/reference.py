@@ -110,22 +110,16 @@ def _tensors(part: nn.Module | Tensor) -> list[Tensor]:
 
 
 @contextmanager
-def kept_checkpointing(model: nn.Module) -> Iterator[None]:
+def kept_checkpointing(model: Any) -> Iterator[None]:
     """Restore how activations are recomputed: TRL turns it off for the reference, and on again for every layer."""
-    before = {
-        layer: (layer.gradient_checkpointing, getattr(layer, "_gradient_checkpointing_func", None))
-        for layer in model.modules()
-        if getattr(layer, "gradient_checkpointing", False)
-    }
+    names = ("gradient_checkpointing", "_gradient_checkpointing_func")
+    before = [(layer, name, vars(layer)[name]) for layer in model.modules() for name in names if name in vars(layer)]
+    is_used = any(name == names[0] and value for _, name, value in before)
     try:
         yield
     finally:
-        if before:
-            for layer in model.modules():
-                if hasattr(layer, "gradient_checkpointing"):
-                    layer.gradient_checkpointing, function = before.get(layer, (False, None))
-                    if function is not None:
-                        setattr(layer, "_gradient_checkpointing_func", function)  # noqa: B010  of Transformers' layers
+        for layer, name, value in before if is_used else ():
+            setattr(layer, name, value)
 
 
 # The trainer ----------------------------------------------------------------------------------------------------------
@@ -144,6 +138,10 @@ class StartReference(_Base):
 
     TOKEN_COLUMNS: ClassVar[tuple[str, ...]]
     REFERENCE_COLUMNS: ClassVar[tuple[str, ...]]
+
+    ref_model: Any
+    train_dataset: Any
+    eval_dataset: Any
 
     def __init__(self, *, model: Any, args: Any, **kwargs: Any):
         precompute, self._start = bool(args.precompute_ref_log_probs), ""
