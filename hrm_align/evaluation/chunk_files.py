@@ -101,7 +101,10 @@ class ChunkedFile:
 
     def wait(self) -> None:
         """Wait until the other processes of a launcher have written their chunks; the launcher ends all if one fails."""
-        while self.folder.exists() and not all(self._path(number).exists() for number in range(self.chunks)):
+        numbers = range(self.chunks)
+        while self.folder.exists() and not (
+            all(self._path(number).exists() for number in numbers) and not self.missing(numbers)
+        ):
             time.sleep(POLL)
 
     def finish(self, describe: Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]) -> dict[str, Any] | None:
