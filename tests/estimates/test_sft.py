@@ -6,6 +6,7 @@ from transformers import AutoModelForCausalLM, HrmTextConfig
 
 from hrm_align.models.loading import load_model
 from hrm_align.models.recurrence import Horizon
+from hrm_align.models.reward_loading import load_reward_model
 from tests.estimates.told import estimate, kept_by_autograd, main, size_without_weights
 from tests.trainers.recipe_runs import write_rows
 
@@ -133,3 +134,15 @@ def test_what_cannot_be_is_one_sentence(recipe, capsys, option, value, words):
     assert main(["estimate", "--config", str(recipe), option, value]) == 2
     told = capsys.readouterr().err
     assert told.startswith(f"error: {words}") and told.count("\n") == 1
+
+
+def test_a_reward_model_is_counted_with_both_answers_and_without_an_output_head(tmp_path, capsys):
+    (tmp_path / "reward.yaml").write_text(
+        f"model_name_or_path: tiny\ndatasets: [pairs.jsonl]\noutput_dir: {tmp_path / 'run'}\nmax_length: {LENGTH}\n"
+        f"per_device_train_batch_size: {ROWS}\ncenter_rewards_coefficient: 0.01\n"
+    )
+    found = estimate(capsys, tmp_path / "reward.yaml")
+    model = load_reward_model("tiny")
+    assert found["tokens"] == 2 * ROWS * LENGTH and not found["bytes"].get("head")
+    assert found["trained"] == sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    assert found["bytes"]["activations"] == pytest.approx(2 * kept_by_a_forward(model, 5), rel=0.05)

@@ -41,6 +41,7 @@ def small_reward_model():
     return model.eval()
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("kernel", ["sdpa", "eager", "per_document"])
 def test_scores_of_a_padded_batch_are_those_of_each_document_alone(side, kernel):

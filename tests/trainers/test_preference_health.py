@@ -225,6 +225,7 @@ def test_a_reference_that_is_not_the_start_stops_the_first_step(precomputed, row
     dpo(tmp_path / "on purpose", rows, *flags, "--reference_check", "false")
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     "flags", [("--use_peft", "true"), ("--precompute_ref_log_probs", "true")], ids=["adapter", "precomputed"]
 )

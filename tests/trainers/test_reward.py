@@ -73,6 +73,7 @@ def answered(number):
 # Learning -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.numeric
 def test_a_run_learns_pairs_and_reports_accuracy_interval_and_calibration(trained):
     steps = [record for record in metrics(trained) if "loss" in record]
     before, *_, after = [record for record in metrics(trained) if "eval_loss" in record]
@@ -87,6 +88,7 @@ def test_a_run_learns_pairs_and_reports_accuracy_interval_and_calibration(traine
     assert sum(part["n"] for part in record["bins"]) == 24
 
 
+@pytest.mark.numeric
 def test_accuracy_and_calibration_by_hand():
     """Confidences 0.5 (a tie), 0.731, 0.881 (twice, one of them wrong): three bins."""
     ranking = Ranking.of([0.0, 1.0, 2.0, -2.0])
@@ -155,6 +157,7 @@ with torch.no_grad():
 """
 
 
+@pytest.mark.numeric
 def test_a_saved_folder_loads_by_its_path_in_a_new_process(trained):
     scorer = Scorer.load(str(trained))
     documents = [scorer._render.document(*parts).input_ids for parts in answered(3)]
@@ -191,6 +194,7 @@ def test_doctor_and_list_of_runs_know_a_reward_model(trained, capsys):
     assert listed["kind"] == "reward" and listed["held_out"]["name"] == "eval_accuracy", listed
 
 
+@pytest.mark.numeric
 def test_an_adapter_is_saved_with_its_score_head_and_scores_as_it_was_trained(adapter, rows, tmp_path):
     saved = load_file(adapter / "adapter_model.safetensors")
     assert "base_model.model.score.weight" in saved and not any("embed_tokens" in name for name in saved)
@@ -203,6 +207,7 @@ def test_an_adapter_is_saved_with_its_score_head_and_scores_as_it_was_trained(ad
     assert Scorer.load(str(turned)).score(answered(3)) == pytest.approx([-s for s in scorer.score(answered(3))])
 
 
+@pytest.mark.numeric
 def test_a_new_head_is_drawn_by_its_seed_alone():
     torch.manual_seed(1)
     one = load_reward_model("tiny", seed=1).score.weight
@@ -269,6 +274,7 @@ def reward(model, **options):
     return ("--rewards", json.dumps({"name": "reward_model", "model": str(model), **options}))
 
 
+@pytest.mark.numeric
 def test_scores_steer_reinforcement_learning_and_stay_frozen(trained, adapter, tmp_path):
     """Two steps, twice: the same rewards, which are the scores of the folder, of a model that is not trained with the policy."""
     before = weights(trained)
