@@ -275,10 +275,10 @@ def reward(model, **options):
 
 
 @pytest.mark.numeric
-def test_scores_steer_reinforcement_learning_and_stay_frozen(trained, adapter, tmp_path):
+def test_scores_steer_reinforcement_learning_and_stay_frozen(trained, tmp_path):
     """Two steps, twice: the same rewards, which are the scores of the folder, of a model that is not trained with the policy."""
     before = weights(trained)
-    for name, model in (("one", trained), ("two", trained), ("adapter", adapter)):
+    for name, model in (("one", trained), ("two", trained)):
         grpo(tmp_path / name, prompts(tmp_path), "--max_steps", "2", *reward(model), "--preflight_samples", "8",
              "--log_samples", "16")  # fmt: skip
     one, two = (weights(tmp_path / name) for name in ("one", "two"))
