@@ -94,7 +94,7 @@ def share_prompts(model: PreTrainedModel, pad_id: int, on_pack: Callable[[Pack],
             **kwargs,
         )
 
-    model.forward = MethodType(forward, model)  # type: ignore[method-assign]
+    model.forward = MethodType(forward, model)
 
 
 class SharedPrompts(_Base):
@@ -107,8 +107,9 @@ class SharedPrompts(_Base):
         pad_id = int(self.processing_class.pad_token_id)
         for model, on_pack in ((self.model, self._count_tokens), (self.ref_model, None)):
             if model is not None:
-                bare = self.accelerator.unwrap_model(model)
-                share_prompts(bare.get_base_model() if isinstance(bare, PeftModel) else bare, pad_id, on_pack)
+                bare: Any = self.accelerator.unwrap_model(model)
+                base: Any = bare.get_base_model() if isinstance(bare, PeftModel) else bare
+                share_prompts(base, pad_id, on_pack)
 
     def _count_tokens(self, packed: Pack) -> None:
         """Let the health monitor count a token of a shared prompt for each of its answers."""
