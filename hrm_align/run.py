@@ -28,7 +28,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from datasets import disable_progress_bars as disable_datasets_bars
 from rich.console import Console
-from transformers import TrainerCallback, TrainingArguments, set_seed
+from transformers import TrainerCallback, set_seed
 from transformers.utils.logging import disable_progress_bar as disable_transformers_bars
 
 from hrm_align.config.arguments import DataArguments
@@ -38,7 +38,7 @@ from hrm_align.data.dataset import load_examples
 from hrm_align.data.examples import ANSWERS, Example, RunData, to_rows
 from hrm_align.data.forks import limit_processes
 from hrm_align.data.specs import DatasetSpec
-from hrm_align.data.splits import count_overlap, drawn, split_by_content
+from hrm_align.data.splits import drawn, split_by_content
 from hrm_align.data.stream_counts import Limits, to_record
 from hrm_align.data.streaming import open_stream
 from hrm_align.data.table import Examples
@@ -56,7 +56,7 @@ from hrm_align.signals import called_last, leaving_at_once, terminable
 from hrm_align.trainers.callbacks import ClaimWatch, MetricsFile, Preemption, follow_launcher
 from hrm_align.trainers.claim import Claim, claimed, sees_claim
 from hrm_align.trainers.epoch import Epoch
-from hrm_align.trainers.evals import ForgettingGuard, report_guard
+from hrm_align.trainers.evals import ForgettingGuard, find_eval_problems, report_guard
 from hrm_align.trainers.launch import describe_launch, one_message
 from hrm_align.trainers.resume import AUTO, checkpoint_to_resume
 from hrm_align.trainers.same_run import check_checkpoint, check_same_run
@@ -201,12 +201,9 @@ class Run:
         has_rows = self.recipe.data.eval_datasets or (self.folder / "run" / HELD_OUT).is_file()
         rows = "" if has_rows else " --data HELD_OUT_ROWS"
         say(f"saved {self.folder}")
-        if self.recipe.KIND == "reward":
-            print(
-                f"rank answers with it: hrm-align generate --model MODEL --prompt PROMPT --n 8 --rank_by {shlex.quote(str(self.folder))}"
-            )
-        else:
-            print(f"score it: hrm-align evaluate {shlex.quote(str(self.folder))}{rows}")
+        folder = shlex.quote(str(self.folder))
+        ranking = f"rank answers with it: hrm-align generate --model MODEL --prompt PROMPT --n 8 --rank_by {folder}"
+        print(ranking if self.recipe.KIND == "reward" else f"score it: hrm-align evaluate {folder}{rows}")
         if self.push is None:
             return
         try:
@@ -298,22 +295,6 @@ def read_data(
         spec.path: load([spec], f"guard_{number}", ANSWERS) for number, spec in enumerate(data.guard_specs(), start=1)
     }
     return RunData(train, held_out, guard, counts, stream)
-
-
-def find_eval_problems(run: RunData, args: TrainingArguments) -> list[str]:
-    """Return warnings about the held-out rows: if no evaluation uses them, or if the training set contains them."""
-    warnings = []
-    if run.held_out and args.eval_strategy == "no" and not args.eval_on_start:
-        warnings.append(
-            f"Nothing evaluates the {len(run.held_out)} held-out documents: add --eval_strategy steps --eval_steps 100."
-        )
-    overlap = count_overlap(run.train, run.held_out) if run.held_out else 0
-    if overlap:
-        warnings.append(
-            f"{overlap} of {len(run.held_out)} held-out documents are also in the training set, so their scores mean little: "
-            "remove them from one of the two sets."
-        )
-    return warnings
 
 
 def summarize_run(model: Any, data: RunData) -> list[str]:

@@ -18,8 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for the table of row forms
 from docs_pages.commands import commands_page
 from docs_pages.data import graders_page, schemas_page
 from docs_pages.mask import PICTURES, drawn
-from docs_pages.names import errors_page, metrics_page, run_files_page
+from docs_pages.names import metrics_page
 from docs_pages.python_api import api_page
+from docs_pages.run_files import errors_page, run_files_page
 from docs_pages.settings import settings_page, upstream_page
 
 from tests.data.test_forms import page as row_forms_page

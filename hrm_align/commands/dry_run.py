@@ -43,10 +43,11 @@ from hrm_align.progress import show_progress
 from hrm_align.rendering import Document, Layout, get_renderer
 from hrm_align.rewards.preflight import PreflightReport
 from hrm_align.rewards.suite import RewardSuite
-from hrm_align.run import Run, find_eval_problems, hide_bars_of_libraries, read_data, settle_auto_batch, summarize_run
+from hrm_align.run import Run, hide_bars_of_libraries, read_data, settle_auto_batch, summarize_run
 from hrm_align.run_folder import check_folder
 from hrm_align.trainers.callbacks import Preemption, follow_launcher
 from hrm_align.trainers.epoch import Epoch
+from hrm_align.trainers.evals import find_eval_problems
 from hrm_align.trainers.launch import one_message
 from hrm_align.trainers.mixin import check_warmup
 

@@ -17,10 +17,11 @@ from accelerate import PartialState
 from peft import PeftModel
 from rich.markup import escape
 from rich.table import Column, Table
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments
 
 from hrm_align.config.arguments import DataArguments
-from hrm_align.data.examples import Example
+from hrm_align.data.examples import Example, RunData
+from hrm_align.data.splits import count_overlap
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import evaluate, last_turns
 from hrm_align.evaluation.scores import percent
@@ -280,3 +281,19 @@ def report_guard(report: Mapping[str, Any], run: Path) -> Table:
             difference = f"{100 * (new['score'] - old['score']):+.1f}"
             table.add_row(f"  {escape(group)}", percent(old), percent(new), difference, style="dim")
     return table
+
+
+def find_eval_problems(run: RunData, args: TrainingArguments) -> list[str]:
+    """Return warnings about the held-out rows: if no evaluation uses them, or if the training set contains them."""
+    warnings = []
+    if run.held_out and args.eval_strategy == "no" and not args.eval_on_start:
+        warnings.append(
+            f"Nothing evaluates the {len(run.held_out)} held-out documents: add --eval_strategy steps --eval_steps 100."
+        )
+    overlap = count_overlap(run.train, run.held_out) if run.held_out else 0
+    if overlap:
+        warnings.append(
+            f"{overlap} of {len(run.held_out)} held-out documents are also in the training set, so their scores mean little: "
+            "remove them from one of the two sets."
+        )
+    return warnings
