@@ -168,8 +168,14 @@ def _check_split(resumed: Path, before: int, now: int) -> None:
 
 
 def _parts(data: Mapping[str, Any]) -> Parts:
-    parts = [part for name in ("train", "replay") for part in data.get(name, {}).get("datasets", [])]
-    return [part for part in parts if part.get("fingerprint")]
+    sections = [data.get(name, {}) for name in ("train", "replay")]
+    parts = [(section, part) for section in sections for part in section.get("datasets", []) if part.get("fingerprint")]
+    return [_without_counts(part) if section.get("streamed") else part for section, part in parts]
+
+
+def _without_counts(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the record of streamed rows without the counts, which are those of the rows that were read so far."""
+    return {key: value for key, value in part.items() if key not in ("examples", "conditions")}
 
 
 def _join_parts(parts: Parts) -> str:
@@ -177,14 +183,14 @@ def _join_parts(parts: Parts) -> str:
 
 
 def _describe_part(part: Mapping[str, Any]) -> str:
-    counts = join_names(
-        f"{count:,} {condition or 'without condition'}" for condition, count in (part.get("conditions") or {}).items()
-    )
-    ignored = part.get("ignored_columns")
-    return (
-        f"{part['path']} ({part['fingerprint']}{f' without {join_names(ignored)}' if ignored else ''}, "
-        f"{part.get('examples', 0):,} examples{f': {counts}' if counts else ''})"
-    )
+    words = [part["fingerprint"]]
+    if ignored := part.get("ignored_columns"):
+        words[0] += f" without {join_names(ignored)}"
+    if "examples" in part:
+        conditions = (part.get("conditions") or {}).items()
+        counts = join_names(f"{count:,} {condition or 'without condition'}" for condition, count in conditions)
+        words.append(f"{part['examples']:,} examples{f': {counts}' if counts else ''}")
+    return f"{part['path']} ({', '.join(words)})"
 
 
 def _rows_per_step(settings: Mapping[str, Any], processes: int) -> int:

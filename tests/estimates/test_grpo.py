@@ -133,7 +133,7 @@ def test_it_says_how_long_answers_take_to_write(recipe, capsys):
 def test_what_is_of_rollouts_is_refused_for_a_fine_tuning(data, tmp_path, capsys):
     words = ["--model_name_or_path", "tiny", "--datasets", str(data), "--output_dir", str(tmp_path / "run")]
     assert main(["estimate", *words, "--prompt_tokens", "9"]) == 2
-    assert "this recipe is supervised fine-tuning" in capsys.readouterr().err
+    assert "this is a recipe of `hrm-align sft`" in capsys.readouterr().err
     assert main(["estimate", *words, *SMALL[:2]]) == 0
 
 
