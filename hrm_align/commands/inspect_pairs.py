@@ -113,9 +113,11 @@ def summarise(
     lengths = {name: [len(ids) for ids in rows[f"{name}_ids"]] for name in ("prompt", *names)}
     lengths["total"] = rows["length"][:]
     tokens = sum(map(sum, (lengths[name] for name in names)))
-    what = "pairs" if len(names) > 1 else "labelled answers"
+    pairs_of = "pairs", "`hrm-align dpo` and `hrm-align reward` (and `hrm-align kto`)"
+    what, commands = pairs_of if len(names) > 1 else ("labelled answers", "`hrm-align kto`")
     lines = [
         f"{counts.rows_read:,} rows, {len(rows):,} {what}: {tokens:,} tokens with loss",
+        f"preference rows, for {commands}",
         "",
         f"{'tokens':<12}{'min':>8}{'median':>8}{'mean':>10}{'p95':>8}{'max':>8}",
     ]
@@ -133,10 +135,8 @@ def summarise(
     conditions: dict[str, int] = {}
     for condition in rows["condition"]:
         conditions[condition or "none"] = conditions.get(condition or "none", 0) + 1
-    unused = [name for part in counts.datasets for name in part.unused_columns]
     lines += [
         f"conditions  {fold_counts(sorted(conditions.items(), key=lambda item: -item[1]))}",
         f"duplicates  {duplicates.exact:,} rows repeat an earlier row, {duplicates.near:,} nearly",
-        f"unused      {'columns ' + ', '.join(unused) if unused else 'no column'}",
     ]
     return [*lines, f"dropped     {dropped}"] if dropped.counts else lines

@@ -293,7 +293,7 @@ def test_rejected_answers_are_checked_as_chosen_ones_are(tmp_path, capsys):
     code, out, err = run(capsys, "inspect", write(tmp_path / "rows.jsonl", rows), "--model", "tiny", "--no_proof")
     assert code == 0, err
     assert "1 of 6 rows have HTML" in out and "1 of 6 rows have an answer that ends in the middle" in out
-    assert "duplicates  0 rows repeat" in out and "unused      columns worse" in out
+    assert "duplicates  0 rows repeat" in out and "worse." in out and "preference rows, for `hrm-align dpo`" in out
 
 
 def test_guard_sets_hold_answers_in_any_case(tmp_path):
