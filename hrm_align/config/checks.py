@@ -25,7 +25,7 @@ import yaml
 from hrm_align.config.bounds import FINITE, OPTIONS, Bound
 from hrm_align.config.recipe_files import find_recipe
 from hrm_align.config.schema import GRPO, MOVED, kind_of, recipe_help, schema
-from hrm_align.config.yaml_file import mapping_or_text, read_yaml
+from hrm_align.config.yaml_file import list_or_words, mapping_or_text, read_yaml
 from hrm_align.errors import UserError
 from hrm_align.output import emit
 
@@ -70,6 +70,12 @@ class StrictParser(argparse.ArgumentParser):
             key = (error.argument_name or "").split("/")[0].lstrip("-")
             raise UserError(f"{where}: {key}: {_end_sentence(error.message + _remedy(error.message))}") from None
         return {k: Setting(v, where) for k, v in vars(namespace).items() if v is not unset}, rest
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """Convert the values of a setting; a list may be one value in YAML, `[a, {name: b}]`, as in a recipe file."""
+        if action.nargs in ("+", "*") and len(arg_strings) == 1:
+            arg_strings = list_or_words(arg_strings[0])
+        return super()._get_values(action, arg_strings)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Check a value against its choices; where there are many, name the nearest one instead of all."""

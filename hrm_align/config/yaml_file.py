@@ -67,6 +67,28 @@ def mapping_or_text(word: str) -> dict[str, Any] | str:
     return mapping
 
 
+def list_or_words(word: str) -> list[str]:
+    """Parse a command line value that may be a list in YAML or JSON, such as `[exact, {name: length, weight: 0.1}]`.
+
+    Args:
+        word: the value; a value without brackets around it, and a list that is not valid YAML, are returned as one word.
+
+    Returns:
+        The entries as separate command line values.
+    """
+    text = word.strip()
+    if not (text.startswith("[") and text.endswith("]")):
+        return [word]
+    try:
+        node = Loader(text).get_single_node()
+    except yaml.YAMLError:
+        return [word]
+    return [
+        entry.value if isinstance(entry, yaml.ScalarNode) else text[entry.start_mark.index : entry.end_mark.index]
+        for entry in node.value
+    ]
+
+
 def read_yaml(path: Path) -> tuple[yaml.MappingNode, dict[Any, Any]]:
     """Read a recipe file.
 

@@ -131,6 +131,19 @@ def test_a_mapping_is_read_alike_in_the_file_and_as_a_flag(parse: Parse, key: st
         assert resolved(recipe)[key] == value
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("datasets", "[b.jsonl, {path: c, split: test}]", [{"path": "b.jsonl"}, {"path": "c", "split": "test"}]),
+        ("lora_target_modules", "[up_proj, 'down_proj']", ["up_proj", "down_proj"]),
+        ("datasets", "[odd].jsonl", [{"path": "[odd].jsonl"}]),
+    ],
+)
+def test_a_flag_takes_a_list_as_the_file_writes_it(parse: Parse, key: str, text: str, value: object) -> None:
+    recipe = parse("", f"--{key}", text, "--use_peft")
+    assert {**vars(recipe.data), **vars(recipe.lora)}[key] == value
+
+
 def test_a_reward_with_options_is_read_alike_in_the_file_and_as_a_flag(tmp_path: Path) -> None:
     (tmp_path / "mine.py").touch()
     text = f"{{file: {tmp_path}/mine.py, function: tone, weight: 5e-1}}"
