@@ -236,7 +236,9 @@ def _base_of(name: str) -> str:
     return base_name(open_adapter(name)) if is_adapter(name) else name
 
 
-def _rollout(recipe: GRPORecipe | DistillationRecipe, config: HrmTextConfig, prompt: int, answers: int, group: int) -> Rollout:
+def _rollout(
+    recipe: GRPORecipe | DistillationRecipe, config: HrmTextConfig, prompt: int, answers: int, group: int
+) -> Rollout:
     args, size = recipe.training, DTYPES[recipe.model.dtype].itemsize
     return Rollout(
         prompt,

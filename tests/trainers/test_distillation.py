@@ -65,12 +65,27 @@ def logged(output_dir):
 
 @pytest.mark.numeric
 def test_a_run_logs_its_divergence_and_leaves_a_checkpoint_for_stock_transformers(rows, tmp_path):
-    held_out = write_rows(tmp_path / "held_out.jsonl", [{"prompt": f"{n} plus 9?", "response": str(n + 9)} for n in range(30, 35)])
-    evaluated = ("--eval_datasets", str(held_out), "--eval_strategy", "steps", "--eval_steps", "1", "--generation_eval_samples", "4")
+    held_out = write_rows(
+        tmp_path / "held_out.jsonl", [{"prompt": f"{n} plus 9?", "response": str(n + 9)} for n in range(30, 35)]
+    )
+    evaluated = (
+        "--eval_datasets",
+        str(held_out),
+        "--eval_strategy",
+        "steps",
+        "--eval_steps",
+        "1",
+        "--generation_eval_samples",
+        "4",
+    )
     distill(tmp_path / "run", rows, *evaluated, "--beta", "0.5", "--per_device_eval_batch_size", "2")
     first = logged(tmp_path / "run")[1]
-    assert 0 < first["loss"] < first["kl"] and first["entropy"] > 0, "the Jensen-Shannon divergence is below the KL divergence"
-    assert {"completions/mean_length", "completions/clipped_ratio", "seconds/rollout"} <= metrics(tmp_path / "run")[0].keys()
+    assert 0 < first["loss"] < first["kl"] and first["entropy"] > 0, (
+        "the Jensen-Shannon divergence is below the KL divergence"
+    )
+    assert {"completions/mean_length", "completions/clipped_ratio", "seconds/rollout"} <= metrics(tmp_path / "run")[
+        0
+    ].keys()
     assert first["parity/sampler_max"] < 1e-4 and first["parity/mask_max"] < 1e-4, "the sampler and the drawn mask"
     evaluations = [r for r in metrics(tmp_path / "run") if "eval_loss" in r]
     assert 0 < evaluations[-1]["eval_loss"] < evaluations[-1]["eval_kl"] and len(evaluations) == 2
@@ -110,10 +125,20 @@ def test_a_step_does_not_depend_on_how_its_prompts_are_split(rows, tmp_path):
     for name, split in (("whole", (8, 1)), ("split", (2, 4))):
         size, parts = map(str, split)
         flags = ("--optim", "sgd", "--learning_rate", "0.1", "--beta", "0.3")
-        distill(tmp_path / name, rows, *flags, "--per_device_train_batch_size", size, "--gradient_accumulation_steps", parts)
+        distill(
+            tmp_path / name, rows, *flags, "--per_device_train_batch_size", size, "--gradient_accumulation_steps", parts
+        )
     whole, parted = logged(tmp_path / "whole"), logged(tmp_path / "split")
     for step, record in whole.items():
-        for name in ("loss", "kl", "entropy", "grad_norm", "completions/mean_length", "health/residual_rms_h", "num_tokens"):
+        for name in (
+            "loss",
+            "kl",
+            "entropy",
+            "grad_norm",
+            "completions/mean_length",
+            "health/residual_rms_h",
+            "num_tokens",
+        ):
             assert parted[step][name] == pytest.approx(record[name], rel=1e-4, abs=1e-6), (step, name)
     assert distance(weights(tmp_path / "whole"), weights(tmp_path / "split"), weights(Path(resolve("tiny")))) < 1e-3
 
@@ -163,6 +188,7 @@ def test_a_resumed_run_ends_in_the_same_bits(kind, parts, rows, tmp_path):
 
 
 @pytest.mark.campaign
+@pytest.mark.numeric
 @pytest.mark.parametrize("parts", ["1", "2"])
 @pytest.mark.parametrize("kind", [(), ADAPTER], ids=["full", "adapter"])
 def test_a_resumed_run_of_two_processes_ends_in_the_same_bits(kind, parts, rows, tmp_path):
@@ -176,7 +202,9 @@ def test_a_resumed_run_of_two_processes_ends_in_the_same_bits(kind, parts, rows,
     if not kind:
         distill(tmp_path / "alone", rows, "--max_steps", "3")
         for step, record in logged(tmp_path / "alone").items():
-            assert logged(tmp_path / "whole")[step]["loss"] == pytest.approx(record["loss"], rel=1e-3), "as in one process"
+            assert logged(tmp_path / "whole")[step]["loss"] == pytest.approx(record["loss"], rel=1e-3), (
+                "as in one process"
+            )
 
 
 # Refusals ------------------------------------------------------------------------------------------------------------
@@ -218,6 +246,7 @@ def test_a_mistake_is_named_with_its_remedy(flags, sentence, rows, tmp_path, cap
 # Teachers that are asked ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.numeric
 def test_the_tokens_that_a_teacher_leaves_out_are_one_outcome():
     """By hand: of four tokens the teacher gives two, 1/2 and 1/4; the student has 1/4 each."""
     student = torch.zeros(1, 4, requires_grad=True)
