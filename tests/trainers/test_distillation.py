@@ -70,28 +70,18 @@ def test_a_run_logs_its_divergence_and_leaves_a_checkpoint_for_stock_transformer
     held_out = write_rows(
         tmp_path / "held_out.jsonl", [{"prompt": f"{n} plus 9?", "response": str(n + 9)} for n in range(30, 35)]
     )
-    evaluated = (
-        "--eval_datasets",
-        str(held_out),
-        "--eval_strategy",
-        "steps",
-        "--eval_steps",
-        "1",
-        "--generation_eval_samples",
-        "4",
-    )
+    evaluated = ("--eval_datasets", str(held_out), "--eval_strategy", "steps", "--eval_steps", "1", "--generation_eval_samples", "4")  # fmt: skip
     distill(tmp_path / "run", rows, *evaluated, "--per_device_eval_batch_size", "2")
     first = logged(tmp_path / "run")[1]
-    assert 0 < first["loss"] < first["kl"] and first["entropy"] > 0, (
-        "the Jensen-Shannon divergence is below the KL divergence"
-    )
-    assert {"completions/mean_length", "completions/clipped_ratio", "seconds/rollout"} <= metrics(tmp_path / "run")[
-        0
-    ].keys()
+    assert first["loss"] == pytest.approx(first["kl"], abs=1e-6) and min(first["loss"], first["entropy"]) > 1e-3
+    names = {"completions/mean_length", "completions/clipped_ratio", "seconds/rollout"}
+    assert names <= metrics(tmp_path / "run")[0].keys()
     assert first["parity/sampler_max"] < 1e-4 and first["parity/mask_max"] < 1e-4, "the sampler and the drawn mask"
     evaluations = [r for r in metrics(tmp_path / "run") if "eval_loss" in r]
     assert len(evaluations) == 2 and all(r["eval_loss"] > 1e-3 for r in evaluations)
-    assert all(r["eval_loss"] == pytest.approx(r["eval_kl"], abs=1e-6) for r in evaluations), "means over tokens, not batches"
+    assert all(r["eval_loss"] == pytest.approx(r["eval_kl"], abs=1e-6) for r in evaluations), (
+        "means over tokens, not batches"
+    )
     assert [r["eval_n"] for r in metrics(tmp_path / "run") if "eval_n" in r] == [4, 4]
     AutoModelForCausalLM.from_pretrained(tmp_path / "run")
     counts = json.loads((tmp_path / "run/run/data.json").read_text())
@@ -125,10 +115,14 @@ def test_an_adapter_teaches_and_the_teacher_does_not_change(rows, tmp_path):
 def test_a_teacher_reads_its_system_text_and_examples_and_the_student_does_not(tmp_path, monkeypatch):
     """By hand: the second question is an example itself and gets the next one; the last leaves no room for the teacher's prompt."""
     rows = write_rows(tmp_path / "rows.jsonl", [{"prompt": text} for text in ("1 plus 1?", "2 plus 2?", "a " * 500)])
-    solved = write_rows(tmp_path / "solved.jsonl", [{"prompt": f"{n} plus {n}?", "response": str(2 * n)} for n in (2, 3, 4)])
+    solved = write_rows(
+        tmp_path / "solved.jsonl", [{"prompt": f"{n} plus {n}?", "response": str(2 * n)} for n in (2, 3, 4)]
+    )
     (tmp_path / "system.txt").write_text("Be brief. " * 15)
     read, ask = [], DistillationTrainer._ask_teacher
-    monkeypatch.setattr(DistillationTrainer, "_ask_teacher", lambda *args: read.append((args[1], ask(*args))) or read[-1][1])
+    monkeypatch.setattr(
+        DistillationTrainer, "_ask_teacher", lambda *args: read.append((args[1], ask(*args))) or read[-1][1]
+    )
     distill(tmp_path / "run", rows, "--teacher_system_file", str(tmp_path / "system.txt"), "--teacher_examples", str(solved),
             "--teacher_shots", "2", "--max_steps", "1", "--per_device_train_batch_size", "2", "--max_dropped_fraction", "0.5")  # fmt: skip
     ((students, teachers),) = read
