@@ -207,7 +207,6 @@ def assert_resumes_to_the_bit(folder, start, steps="3"):
     ("kind", "parts", "steps"),
     [
         pytest.param(ADAPTER, "2", "2", id="adapter, accumulated"),
-        pytest.param((), "1", "2", id="full"),
         *(
             pytest.param(kind, parts, "3", marks=pytest.mark.campaign, id=f"{name}, {parts} parts, two epochs")
             for name, kind in (("full", ()), ("adapter", ADAPTER))
