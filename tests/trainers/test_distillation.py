@@ -106,16 +106,16 @@ def test_a_teacher_that_is_the_student_has_nothing_to_teach(rows, copied, tmp_pa
 
 @pytest.mark.numeric
 def test_a_teacher_may_be_an_adapter(rows, tmp_path):
-    """Of all layers and the head, on the tiny base, read from its folder; at first the student is that base."""
-    adapter = add_adapter(*load_model_and_tokenizer("tiny"), "tiny", LoraArguments(True, lora_target_modules=["all"]))
+    """Of the head, where it is easily left out, on the tiny base, which is the student at first; read from its folder."""
+    adapter = add_adapter(*load_model_and_tokenizer("tiny"), "tiny", LoraArguments(True, lora_target_modules=["head"]))
     torch.manual_seed(0)
     for name, weight in adapter.named_parameters():
         if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.05)
+            torch.nn.init.normal_(weight, std=0.2)
     adapter.save_pretrained(tmp_path / "teacher")
     words = without_context(*flags_of(tmp_path / "run", rows, *ADAPTER, "--max_steps", "1"))
     main([*words, "--teacher_model_name_or_path", str(tmp_path / "teacher")])
-    assert logged(tmp_path / "run")[1]["loss"] > 1e-2, "the adapter has an effect, that of the head too"
+    assert logged(tmp_path / "run")[1]["loss"] > 1e-2, "the adapter has an effect"
 
 
 def test_a_teacher_reads_its_system_text_and_examples_and_the_student_does_not(tmp_path, monkeypatch):
