@@ -147,7 +147,15 @@ class DistillationTrainer(ParityGate, HeldOutEvaluation, SafeCheckpoints, Stabil
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if is_training:
             self._check_sampler(output)
+        else:
+            output["counts"] = torch.arange(len(inputs), device=self.accelerator.device) < self._own_rows(len(inputs))
         return output | self._ask_teacher(output)
+
+    def _own_rows(self, rows: int) -> int:
+        """Return how many rows of a held-out batch count: accelerate repeats rows, so that all processes have equally many."""
+        state, before = self.accelerator.gradient_state, self.accelerator.process_index * self.args.eval_batch_size
+        is_filled = state.end_of_dataloader and state.remainder > 0
+        return min(max(state.remainder - before, 0), rows) if is_filled else rows
 
     def _draw(self, rows: Sequence[int], is_training: bool) -> list[Any]:
         """Sample one completion of the prompt of each row: this process's part of a step or of an evaluation."""
@@ -268,11 +276,12 @@ class DistillationTrainer(ParityGate, HeldOutEvaluation, SafeCheckpoints, Stabil
         if self.beta != 1:
             with torch.no_grad():
                 kl = diverge(hidden, weight, 1.0)[0]
-        tokens, means = scored.sum(), self.means[self._mode]
-        means.add("kl", kl.sum(), tokens)
-        means.add("entropy", entropy.detach().sum(), tokens)
+        tokens, metrics = scored.sum(), {"kl": kl, "entropy": entropy.detach()}
+        counted = torch.ones_like(kl, dtype=torch.bool)
         if self._mode == "eval":
-            means.add("loss", divergence.detach().sum(), tokens)
+            metrics["loss"], counted = divergence.detach(), inputs["counts"][:, None].expand_as(scored)[scored]
+        for name, values in metrics.items():
+            self.means[self._mode].add(name, values[counted].sum(), counted.sum())
         items = tokens if num_items_in_batch is None else num_items_in_batch
         return divergence.sum() / items, entropy.detach().sum(), tokens
 

@@ -231,12 +231,31 @@ def test_a_resumed_run_of_two_processes_ends_in_the_same_bits(kind, parts, rows,
         launch(config, "recipes/distill.py", flags_of(folder, rows, *kind, *split, *flags))
 
     assert_resumes_to_the_bit(tmp_path, start)
-    if not kind:
-        distill(tmp_path / "alone", rows, "--max_steps", "3")
-        for step, record in logged(tmp_path / "alone").items():
-            assert logged(tmp_path / "whole")[step]["loss"] == pytest.approx(record["loss"], rel=1e-3), (
-                "as in one process"
-            )
+
+
+@pytest.mark.campaign
+@pytest.mark.numeric
+def test_two_processes_log_what_one_does(rows, tmp_path):
+    """Of five held-out rows in batches of two, the last process has none of its own in the last round."""
+    held_out = write_rows(tmp_path / "held_out.jsonl", [{"prompt": f"{n} plus {n * n}?"} for n in range(30, 35)])
+    evaluated = (
+        "--eval_datasets",
+        str(held_out),
+        "--eval_strategy",
+        "steps",
+        "--eval_steps",
+        "1",
+        "--per_device_eval_batch_size",
+        "2",
+    )
+    both = flags_of(tmp_path / "both", rows, *evaluated, "--per_device_train_batch_size", "4")
+    launch(ROOT / "recipes/accelerate/two_processes_cpu.yaml", "recipes/distill.py", both)
+    distill(tmp_path / "alone", rows, *evaluated)
+    for names in (("loss", "kl", "entropy"), ("eval_loss", "eval_kl", "eval_entropy")):
+        ours, theirs = ([r for r in metrics(tmp_path / name) if names[0] in r] for name in ("both", "alone"))
+        assert len(ours) == len(theirs) == 2
+        for one, other in zip(ours, theirs, strict=True):
+            assert [one[name] for name in names] == pytest.approx([other[name] for name in names], rel=1e-3)
 
 
 # Refusals ------------------------------------------------------------------------------------------------------------
