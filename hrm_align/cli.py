@@ -42,6 +42,10 @@ COMMANDS = {
         "hrm_align.recipes.reward",
         "train a reward model on pairs: --config recipes/tiny/reward.yaml [--any_key value]",
     ),
+    "distill": (
+        "hrm_align.recipes.distill",
+        "learn from a teacher, or from the model itself under another prompt: --config recipes/tiny/distill.yaml [--any_key value]",
+    ),
     "recipes": (
         "hrm_align.commands.recipes",
         "the recipes that ship with the package: list | show NAME | copy NAME DIR",
@@ -87,7 +91,7 @@ COMMANDS = {
 }
 
 
-RECIPES = ("sft", "dpo", "kto", "grpo", "reward")
+RECIPES = ("sft", "dpo", "kto", "grpo", "reward", "distill")
 LONG_COMMANDS = (*RECIPES, "export")  # commands that print each stage
 
 

@@ -17,10 +17,11 @@ from hrm_align.config.rules import recipe_kind
 from hrm_align.errors import UserError
 from hrm_align.estimates.model import GIB, Recipe
 from hrm_align.estimates.preferences import estimate_dpo, estimate_kto, estimate_reward
-from hrm_align.estimates.rl import GRPOEstimate, estimate_grpo
+from hrm_align.estimates.rl import GRPOEstimate, estimate_distill, estimate_grpo
 from hrm_align.estimates.sft import Estimate, estimate_sft
 from hrm_align.models.loading import load_config
 from hrm_align.output import emit, results
+from hrm_align.trainers.distillation_config import DistillationRecipe
 from hrm_align.trainers.dpo_config import DPORecipe
 from hrm_align.trainers.grpo_config import GRPORecipe
 from hrm_align.trainers.kto_config import KTORecipe
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
     recipe = parse_either(recipe_words, ON_A_GPU if options.gpu else None)
     config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
     on_gpu = options.gpu or not recipe.training.use_cpu
-    if (options.prompt_tokens or options.bandwidth) and not isinstance(recipe, GRPORecipe):
+    if (options.prompt_tokens or options.bandwidth) and not isinstance(recipe, GRPORecipe | DistillationRecipe):
         raise UserError(
             f"--prompt_tokens and --bandwidth apply to rollouts, and this is a recipe of `hrm-align {recipe.KIND}`. Leave them out."
         )
@@ -90,6 +91,8 @@ def estimate_recipe(
         return estimate_kto(recipe, config, processes, on_gpu)
     if isinstance(recipe, RewardRecipe):
         return estimate_reward(recipe, config, processes, on_gpu)
+    if isinstance(recipe, DistillationRecipe):
+        return estimate_distill(recipe, config, processes, prompt_tokens, on_gpu)
     return estimate_sft(recipe, config, processes, on_gpu)
 
 

@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
     # Read rewards and rows before the model, so that an error in them is reported at once.
     specs = read_rewards(arguments, selection)
     examples, data = read_prompts(arguments)
-    context = read_context(arguments)
+    context = read_context(arguments.system_file, arguments.examples, arguments.shots, arguments.draw_condition)
     chunks = split_chunks(examples, arguments.n)
     own = range(shard, len(chunks), shards)
     is_launched = shards > 1 and arguments.shard is None
@@ -300,37 +300,46 @@ def _describe_data(entry: Mapping[str, Any], counts: DataCounts, examples: Seque
     return {**{key: value for key, value in entry.items() if value is not None}, **read, "prompts": len(examples)}
 
 
-def read_context(arguments: argparse.Namespace) -> Context:
+def read_context(
+    system_file: str | None, examples: str | None, shots: int, condition: str | None, prefix: str = "--"
+) -> Context:
     """Return what the prompts have that the rows do not have.
 
+    Args:
+        system_file: file with a system text.
+        examples: rows that are solved examples.
+        shots: number of these examples, the first of the file.
+        condition: condition to draw under.
+        prefix: what stands before the names of the options in errors.
+
     Raises:
-        UserError: for a system text that cannot be read or is empty, or for --examples without --shots or the reverse.
+        UserError: for a system text that cannot be read or is empty, or for examples without their number or the reverse.
     """
-    if bool(arguments.examples) != bool(arguments.shots):
-        missing = "--shots, the number of examples" if arguments.examples else "--examples, the file of the examples"
-        raise UserError(f"solved examples need {missing}. Add it, or leave the other option out.")
-    if arguments.draw_condition is not None:
-        parse_condition(arguments.draw_condition)
+    if bool(examples) != bool(shots):
+        names = f"{prefix}shots, the number of examples", f"{prefix}examples, the file of the examples"
+        raise UserError(f"solved examples need {names[0 if examples else 1]}. Add it, or leave the other option out.")
+    if condition is not None:
+        parse_condition(condition)
     system = None
-    if arguments.system_file:
+    if system_file:
         try:
-            system = Path(arguments.system_file).read_text(encoding="utf-8").strip()
+            system = Path(system_file).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise UserError(
-                f"cannot read --system_file {arguments.system_file} ({reason}). Name a text file."
-            ) from None
+            raise UserError(f"cannot read {prefix}system_file {system_file} ({reason}). Name a text file.") from None
         if not system:
             raise UserError(
-                f"--system_file {arguments.system_file} is empty. Write the system text into it, or leave it out."
+                f"{prefix}system_file {system_file} is empty. Write the system text into it, or leave it out."
             )
     solved: list[Example] = []
-    if arguments.examples:
-        solved = last_turns(read_examples(arguments.examples, default_split="train"))
+    if examples:
+        solved = last_turns(read_examples(examples, default_split="train"))
     for example in solved:
         if len(example.messages) != 1 or not example.reference.strip():
-            raise UserError(f"{example.source}: --examples needs single-turn rows with an answer. Leave the row out.")
-    return Context(system, solved, arguments.shots, arguments.draw_condition)
+            raise UserError(
+                f"{example.source}: {prefix}examples needs single-turn rows with an answer. Leave the row out."
+            )
+    return Context(system, solved, shots, condition, prefix)
 
 
 def read_shard(word: str | None) -> tuple[int, int]:

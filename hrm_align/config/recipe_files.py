@@ -26,6 +26,7 @@ REWARD_FILES = (
     "rubric",
     "cache",
 )  # keys of a reward that may hold a path; a rubric may be a text, too
+_FILES = ("headroom", "teacher_examples", "teacher_system_file")  # settings of one file
 _BUILDERS = ("json", "csv", "parquet")  # values of `path` with which `data_files` holds the paths
 
 
@@ -89,7 +90,7 @@ def locate(key: str, value: Any, recipe: Path) -> Any:
         UserError: if a path exists in two places with different content.
     """
     folder = recipe.parent
-    if key == "headroom" and isinstance(value, str):
+    if key in _FILES and isinstance(value, str):
         return find_file(value, folder)
     if key in DATA_KEYS and isinstance(value, list):
         return [type(entry)(_locate_data(entry, folder)) for entry in value]
@@ -181,7 +182,7 @@ def absolute(key: str, value: Any) -> Any:
     """Make the local paths in a setting absolute, as plain data for run/resolved.yaml; Hub ids and other values stay."""
     if key == "output_dir":
         return _absolute_path(value, must_exist=False)
-    if key in ("model_name_or_path", "tokenizer_name_or_path", "headroom"):
+    if key in ("model_name_or_path", "teacher_model_name_or_path", "tokenizer_name_or_path", *_FILES):
         return value if value == EMBEDDED_BASE else _absolute_path(value)
     if not isinstance(value, list):
         return value

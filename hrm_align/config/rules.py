@@ -250,6 +250,7 @@ KINDS = {
     "kto": "hrm_align.trainers.kto_config",
     "grpo": "hrm_align.trainers.grpo_config",
     "reward": "hrm_align.trainers.reward_config",
+    "distill": "hrm_align.trainers.distillation_config",
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -149,7 +149,11 @@ def _check_dropped(n_used: int, dropped: Dropped, max_length: int, limit: float)
 
 
 def select_answerable_prompts(
-    examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, longest: int, max_dropped_fraction: float
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerFast,
+    longest: int,
+    max_dropped_fraction: float,
+    ask: Callable[[Example], Example] = lambda example: example,
 ) -> tuple[list[Example], dict[str, Any]]:
     """Select the examples whose prompt has at most `longest` tokens; longer ones are dropped whole.
 
@@ -158,6 +162,7 @@ def select_answerable_prompts(
         tokenizer: tokenizer of the model.
         longest: number of the model's positions minus `max_completion_length`, in tokens.
         max_dropped_fraction: largest share of examples that may be dropped without an error.
+        ask: returns the example whose prompt counts, such as one with a system text before it.
 
     Returns:
         The selected examples, and counts of the dropped ones by reason, for run/data.json.
@@ -168,8 +173,9 @@ def select_answerable_prompts(
     answerable, dropped, renderer = [], Dropped(), get_renderer(tokenizer)
     most_characters = longest_text(renderer.encoder, longest)
     for example in track(examples, "tokenizing prompts", total=len(examples)):
-        fits = count_characters(example.messages) <= most_characters
-        if fits and len(renderer.prompt(example.messages, example.condition)) <= longest:
+        asked = ask(example)
+        fits = count_characters(asked.messages) <= most_characters
+        if fits and len(renderer.prompt(asked.messages, asked.condition)) <= longest:
             answerable.append(example)
         else:
             dropped.add("too_long", example.source)

@@ -86,12 +86,14 @@ class Context:
         solved: solved examples before the question; the same ones for every row, but for a row's own question.
         shots: number of solved examples, at most those of `solved`.
         condition: condition to draw under, instead of the row's.
+        prefix: what stands before the names of the options in errors: `--`, or `--teacher_`.
     """
 
     system: str | None = None
     solved: Sequence[Example] = ()
     shots: int = 0
     condition: str | None = None
+    prefix: str = "--"
 
     def apply(self, example: Example) -> Example:
         """Return the example whose prompt the model answers.
@@ -102,15 +104,15 @@ class Context:
         if self.shots:
             if len(example.messages) != 1:
                 raise UserError(
-                    f"{example.source}: --examples needs single-turn rows without a system text. Leave the row out, or use "
-                    "--system_file."
+                    f"{example.source}: {self.prefix}examples needs single-turn rows without a system text. Leave the row out, or use "
+                    f"{self.prefix}system_file."
                 )
             question = example.messages[0].content
             others = [other for other in self.solved if other.messages[0].content != question]
             if len(others) < self.shots:
                 raise UserError(
-                    f"{example.source}: --shots {self.shots} needs as many examples with other questions, and there are "
-                    f"{len(others)}. Add rows to --examples, or lower --shots."
+                    f"{example.source}: {self.prefix}shots {self.shots} needs as many examples with other questions, and there are "
+                    f"{len(others)}. Add rows to {self.prefix}examples, or lower {self.prefix}shots."
                 )
             example = show_solved(example, others[: self.shots])
         if self.system is not None:

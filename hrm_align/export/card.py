@@ -226,6 +226,7 @@ _METHODS = {
     "sft": "supervised fine-tuning",
     "dpo": "preference training on pairs of answers (DPO)",
     "kto": "preference training on labelled answers (KTO)",
+    "distill": "on-policy distillation",
 }
 
 

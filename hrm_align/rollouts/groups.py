@@ -69,12 +69,15 @@ class GroupSampler:
         engine: sampling engine; the caller must `sync` it before each draw.
         examples: the prompts, with references and grading data.
         renderer: renderer of the model's tokenizer. Each prompt is rendered once.
-        suite: the rewards.
+        suite: the rewards; None for `draw_ungraded` alone.
         decoding: sampling settings.
         group_size: completions per prompt.
         max_resamples: how often the groups with zero reward variance of a draw are replaced by groups of other prompts
             (dynamic sampling of DAPO, Yu et al. 2025).
         seed: seed of all draws.
+
+    Attributes:
+        prompts: token ids of the prompts, in the order of `examples`.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class GroupSampler:
         engine: Engine,
         examples: Sequence[Example],
         renderer: Renderer,
-        suite: RewardSuite,
+        suite: RewardSuite | None,
         decoding: Decoding,
         *,
         group_size: int,
@@ -92,7 +95,7 @@ class GroupSampler:
         self.engine, self.examples, self.suite, self.decoding = engine, examples, suite, decoding
         self.group_size, self.max_resamples, self._seed = group_size, max_resamples, seed
         self._renderer = renderer
-        self._prompts = [renderer.prompt(example.messages, example.condition) for example in examples]
+        self.prompts = [renderer.prompt(example.messages, example.condition) for example in examples]
 
     def draw(
         self, rows: Sequence[int], *, number: int, offset: int = 0, all_rows: Sequence[int] | None = None
@@ -125,15 +128,19 @@ class GroupSampler:
             rollout.replace(inside, drawn, len(flat_groups))
         return rollout
 
-    def draw_ungraded(self, rows: Sequence[int], *, number: int, max_new_tokens: int) -> list[Trajectory]:
+    def draw_ungraded(
+        self, rows: Sequence[int], *, number: int, max_new_tokens: int, places: Sequence[int] | None = None
+    ) -> list[Trajectory]:
         """Sample completions without grading them, to compare models.
 
         Args:
             rows: indices of prompts, each repeated once per completion.
             number: number of this draw in the run.
             max_new_tokens: longest completion, in tokens; limited to that of a rollout.
+            places: indices of the completions in the draw of all processes; by default there are no others.
         """
-        seeds = [completion_seed(f"{self._seed} {number} ungraded {place}") for place in range(len(rows))]
+        own = range(len(rows)) if places is None else places
+        seeds = [completion_seed(f"{self._seed} {number} ungraded {place}") for place in own]
         shorter = min(max_new_tokens, self.decoding.max_new_tokens)
         return self._drawn(rows, seeds, replace(self.decoding, max_new_tokens=shorter))
 
@@ -163,6 +170,7 @@ class GroupSampler:
         trajectories = self._drawn(rows, seeds, self.decoding)
         sampled = time.perf_counter()
         texts = [trajectory.text for trajectory in trajectories]
+        assert self.suite is not None
         scores = self.suite.score(texts, [self.examples[row] for row in rows])
         totals = scores.totals(self.suite.weights)
         graded = [total for total in totals if total is not None]
@@ -181,7 +189,7 @@ class GroupSampler:
 
     def _drawn(self, rows: Sequence[int], seeds: Sequence[int], decoding: Decoding) -> list[Trajectory]:
         """Sample one trajectory of one step per row, without grading."""
-        prompts = [self._prompts[row] for row in rows]
+        prompts = [self.prompts[row] for row in rows]
         completions = sample(self.engine, prompts, seeds, decoding)
         return [
             Trajectory(

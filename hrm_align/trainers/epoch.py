@@ -81,6 +81,10 @@ def _streamed(args: Any) -> Epoch:
 
 def _rollouts(args: Any, sampler: RepeatSampler) -> Epoch:
     used = len(sampler) // (sampler.mini_repeat_count * sampler.repeat_count)
+    if not hasattr(args, "num_generations"):  # distillation: one completion of each prompt in a step
+        size = "per_device_train_batch_size x gradient_accumulation_steps x processes"
+        remedy = f"Lower {size} to at most {sampler.num_samples}"
+        return Epoch(sampler.num_samples, used, sampler.batch_size, "prompts", "a step", remedy)
     answers = f"{args.generation_batch_size} answers, {args.num_generations} to each prompt"
     remedy = (
         f"A rollout has {answers}: lower per_device_train_batch_size x steps_per_generation x processes to at most "

@@ -33,6 +33,10 @@ NO_SHARDED_SAMPLING = (
 )
 
 
+NO_SHARDED_TEACHER = (
+    "distillation cannot sample from a student that FSDP or DeepSpeed shards: processes finish their completions at different times, "
+    f"and one process would wait for the weights of another. Launch it with {_FILES}/multi_gpu.yaml."
+)
 NO_SHARDED_REFERENCE = (
     "preference training is not tested with weights that FSDP or DeepSpeed shards, because its reference is a second model: launch "
     f"it with {_FILES}/multi_gpu.yaml."

@@ -4,7 +4,7 @@ Written against the model card's words, not against `hrm_align.models.prefix_mas
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from transformers import HrmTextConfig, HrmTextForCausalLM, HrmTextModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from trl.kernels import ChunkedLogProbFunction
+from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 
 from hrm_align.models import prefix_mask
 from hrm_align.models.loading import load_model
@@ -68,18 +69,24 @@ def float64() -> Iterator[None]:
     Two right ways to compute the same are then 1e-14 apart on any processor, where in float32 they are up to 1e-5 apart,
     by an amount that depends on the instruction set, the number of threads and the shape of the batch.
     """
-    backward = ChunkedLogProbFunction.backward
-
-    def wide_backward(*args: Any) -> Any:  # autograd leaves the mode before it calls this
-        with _Float64():
-            return backward(*args)
-
     torch.set_default_dtype(torch.float64)
     try:
-        with _Float64(), mock.patch.object(ChunkedLogProbFunction, "backward", wide_backward):
+        with _Float64(), ExitStack() as patches:
+            for function in (ChunkedLogProbFunction, ChunkedDivergenceFunction):
+                patches.enter_context(mock.patch.object(function, "backward", _in_float64(function.backward)))
             yield
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def _in_float64(backward: Any) -> Any:
+    """The backward of TRL's function, before which autograd leaves the mode."""
+
+    def wide_backward(*args: Any) -> Any:
+        with _Float64():
+            return backward(*args)
+
+    return wide_backward
 
 
 def recomputed_in_float64() -> tuple[AbstractContextManager, AbstractContextManager]:

@@ -1,0 +1,210 @@
+"""Settings of on-policy distillation recipes, the TRL settings that are refused, and the checks of their combinations.
+
+Importing this module takes seconds: `DistillationArguments` is a subclass of TRL's `DistillationConfig`, so TRL must be imported first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import ClassVar
+
+from trl import DistillationConfig
+
+from hrm_align.config.arguments import DataArguments, LoraArguments, ModelArguments, StabiliserArguments, option
+from hrm_align.config.bounds import COUNT, COUNT_OR_NONE, PART, POSITIVE, SHARE, Bound
+from hrm_align.config.checks import Setting
+from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds, Needs
+from hrm_align.config.parser import parse
+from hrm_align.config.rules import LAYOUT, REFUSED, Fail, RecipeKind, Refused, check_held_out
+from hrm_align.errors import UserError
+from hrm_align.rendering import parse_condition
+from hrm_align.rewards.base import match_fault, match_names
+from hrm_align.trainers.dpo_config import check_best_metric
+
+
+@dataclass
+class DistillationArguments(StabiliserArguments, DistillationConfig):
+    """TRL's `DistillationConfig` with the stabilisers, the teacher's own prompt, and the parity gate between sampler and trainer."""
+
+    beta: float = option(
+        1.0,
+        "Divergence: 1 for the reverse KL(student || teacher), 0 for the forward KL(teacher || student), between them the generalised "
+        "Jensen-Shannon divergence.",
+    )
+    temperature: float = option(
+        1.0, "Temperature of the sampling, and of both distributions in the divergence, as in TRL."
+    )
+    max_completion_length: int | None = option(512, "Longest completion of the student, in tokens.")
+    teacher_model_name_or_path: str | None = option(
+        None,
+        "Teacher: a checkpoint, an adapter or a Hub id with the student's vocabulary; unset for the model that the run starts from, "
+        "under another prompt.",
+    )
+    teacher_dtype: str = option(
+        "float32",
+        "Precision of the weights of teacher_model_name_or_path, which are not trained.",
+        choices=["bfloat16", "float16", "float32"],
+    )
+    teacher_system_file: str | None = option(
+        None, "File with a system text that the teacher reads before all messages, and the student does not."
+    )
+    teacher_examples: str | None = option(
+        None,
+        "Rows that the teacher reads as solved examples before the question, and the student does not; needs teacher_shots.",
+    )
+    teacher_shots: int = option(0, "Number of these examples, the first of the file.")
+    teacher_condition: str | None = option(
+        None, "Condition that the teacher reads instead of the row's; the student reads the row's."
+    )
+    logging_steps: float = option(1, "Log every so many steps; below 1, the share of all steps between logs.")
+    num_completions_to_print: int | None = option(0, "Completions printed at each log with log_completions.")
+    cuda_graphs: bool = option(
+        False, "Capture the decoding step in a CUDA graph and replay it for every token; not faster on a CPU."
+    )
+    parity_every: int = option(20, "Steps between two checks of sampler against trainer; 0 for none.")
+    parity_rows: int = option(16, "Number of completions in each of those checks.")
+    parity_tolerance: float | None = option(
+        None,
+        "Largest difference allowed between sampler and trainer log-probabilities in float32, in nats; unset for 30 times the "
+        "difference between two attention kernels on this model, and at least 1e-3.",
+    )
+    generation_eval_samples: int = option(0, "Held-out prompts answered greedily at each evaluation; 0 for none.")
+    generation_eval_match: str = option(
+        "exact",
+        f"Grader that compares those answers with the rows' responses: {', '.join(match_names())}. It names the metric: "
+        "eval_sql_match.",
+    )
+    max_new_tokens: int = option(256, "Longest answer of an evaluation, in tokens.")
+    log_samples: int = option(3, "Number of evaluation answers that are written to samples.jsonl.")
+    teaches_itself: bool = field(default=False, init=False)  # whether the teacher is the model that the run starts from
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.score_responses_only = False  # the head is computed on completions alone in any case
+
+    @property
+    def has_prompt_of_teacher(self) -> bool:
+        """Whether the teacher reads another prompt than the student."""
+        return bool(self.teacher_system_file or self.teacher_shots or self.teacher_condition is not None)
+
+
+@dataclass
+class DistillationRecipe:
+    """A parsed `distill.yaml`: every value typed and checked."""
+
+    KIND: ClassVar[str] = "distill"
+
+    model: ModelArguments
+    lora: LoraArguments
+    data: DataArguments
+    training: DistillationArguments
+
+    def __post_init__(self) -> None:
+        student, teacher = self.model.model_name_or_path, self.training.teacher_model_name_or_path
+        is_same = str(teacher).rstrip("/") == str(student).rstrip("/")
+        revision = self.training.teacher_model_revision or "main"
+        # Set here, because the recipe replaces the name of a start that it merges.
+        self.training.teaches_itself = teacher is None or (is_same and revision == self.model.model_revision)
+
+
+_SAMPLER = "completions are sampled by hrm_align's own sampler, which is checked against the trainer"
+_VLLM = "vLLM processes generated tokens as part of the prompt when it recomputes an answer: completions use hrm_align's own sampler"
+_REFUSED_DISTILL: Refused = {
+    "cache_implementation": ((None,), _SAMPLER),
+    "chat_template_kwargs": ((None,), LAYOUT),
+    "generation_kwargs": ((None,), _SAMPLER),
+    "group_by_length": ((False,), _SAMPLER),
+    "label_smoothing_factor": ((0.0,), "the divergence from a teacher has no labels to smooth"),
+    "max_tool_calling_iterations": ((None,), "tools are not called while completions are sampled"),
+    "min_p": ((None,), _SAMPLER),
+    "remove_unused_columns": ((False,), "prompts are rendered before the run"),
+    "repetition_penalty": ((1.0,), _SAMPLER),
+    "score_responses_only": ((None, False), "the head is computed on completions alone in any case"),
+    "teacher_model_init_kwargs": ((None,), "set teacher_dtype and teacher_model_revision instead"),
+    "train_sampling_strategy": (("random",), "completions have no length before they are sampled: use shuffle_dataset"),
+    "use_vllm": ((False,), _VLLM),
+    **{f.name: ((f.default,), _VLLM) for f in fields(DistillationConfig) if f.name.startswith("vllm_")},
+}
+# fmt: off
+_BOUNDS_DISTILL: Bounds = {
+    Bound("1 or more", 1, null=False): ("max_completion_length",),
+    COUNT: ("max_new_tokens", "parity_rows"),
+    COUNT_OR_NONE: ("top_k", "parity_every", "num_completions_to_print", "teacher_shots"),
+    POSITIVE: ("temperature", "parity_tolerance"),
+    PART: ("top_p",),
+    SHARE: ("beta",),
+}
+# fmt: on
+_NEEDS_DISTILL: Needs = {
+    "teacher_dtype": ("teacher_model_name_or_path", ()),
+    "teacher_examples": ("teacher_shots", ()),
+    "teacher_model_revision": ("teacher_model_name_or_path", ()),
+    "teacher_shots": ("teacher_examples", ()),
+}
+_METRICS = ("loss", "kl", "entropy")
+
+
+def _check_distill(recipe: DistillationRecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
+    data, training = recipe.data, recipe.training
+    if training.teacher_condition is not None:
+        try:
+            parse_condition(training.teacher_condition)
+        except UserError as error:
+            raise UserError(f"{settings['teacher_condition'].where}: teacher_condition: {error}") from None
+    if recipe.training.teaches_itself and not training.has_prompt_of_teacher:
+        fail("teacher_model_name_or_path", "names no other model than the student, and the teacher reads the same prompt, so the loss would be 0 "
+             "and nothing is learnt: name another model, or give the teacher a prompt of its own with teacher_system_file, "
+             "teacher_examples and teacher_shots, or teacher_condition")  # fmt: skip
+    if recipe.training.teaches_itself and recipe.lora.use_peft and recipe.lora.init_lora_weights in ("olora", "pissa"):
+        fail("init_lora_weights", "changes the base, which is the teacher: use true, gaussian or orthogonal")
+    if data.replay_datasets or data.replay_fraction:
+        fail("replay_datasets", "is for supervised fine-tuning only: add the prompts as another entry of datasets")
+    for key, match in (("generation_eval_match", training.generation_eval_match), ("guard_match", data.guard_match)):
+        if fault := match_fault(match):
+            fail(key, fault)
+    check_best_metric(training, _METRICS, "kl", fail)
+    check_held_out(recipe, settings, fail)
+
+
+_EVERYDAY = (
+    "model_name_or_path",
+    "datasets",
+    "eval_datasets",
+    "output_dir",
+    "teacher_model_name_or_path",
+    "teacher_system_file",
+    "teacher_examples",
+    "teacher_shots",
+    "teacher_condition",
+    "beta",
+    "temperature",
+    "max_completion_length",
+    "use_peft",
+    "lora_r",
+    "learning_rate",
+    "max_steps",
+    "per_device_train_batch_size",
+    "generation_eval_samples",
+    "dry_run",
+    "resume_from_checkpoint",
+)
+
+DISTILL = RecipeKind(
+    "distill",
+    DistillationRecipe,
+    (ModelArguments, LoraArguments, DataArguments, DistillationArguments),
+    {**REFUSED, **_REFUSED_DISTILL},
+    (BOUNDS, _BOUNDS_DISTILL),
+    {**NEEDS, **_NEEDS_DISTILL},
+    REQUIRED,
+    _EVERYDAY,
+    "recipes/tiny/distill.yaml",
+    _check_distill,
+)
+
+
+def parse_distill(argv: Sequence[str]) -> DistillationRecipe:
+    """Parse a recipe of on-policy distillation."""
+    recipe: DistillationRecipe = parse(DISTILL, argv)
+    return recipe
