@@ -4,7 +4,7 @@
 
 For `data/chat` and `data/json_extraction`: the share of exact answers by each way, with and without lm_eval's chat template, and how
 many verdicts differ from those of `evaluate`. `hf` runs in a process without hrm_align, as it does for everybody else. Prints the table
-of docs/guides/lm-eval.md, and exits with 1 if a verdict of `hrm` differs.
+of docs/guides/evaluating.md, and exits with 1 if a verdict of `hrm` differs.
 """
 
 from __future__ import annotations
