@@ -2,7 +2,7 @@
 
 Importing the package installs the prefix mask (`hrm_align.models.prefix_mask`) in Transformers' HrmText classes, and registers the
 class of reward models (`hrm_align.models.reward_model`): at once if the classes are already imported, otherwise when they are first
-imported. Public names are imported when they are first used, so that `import hrm_align` is fast.
+imported. In the same way it registers the model `hrm` with lm_eval (`hrm_align.evaluation.lm_eval`). Public names are imported when they are first used, so that `import hrm_align` is fast.
 """
 
 from __future__ import annotations
@@ -68,3 +68,11 @@ def _import_classes(_: ModuleType) -> None:
 
 register_post_import_hook(_install_mask, _CLASSES)
 register_post_import_hook(_import_classes, _CONFIG)
+
+
+def _register_backend(models: ModuleType) -> None:
+    """Register the backend of lm-evaluation-harness, which lm_eval imports when it is used."""
+    import_module("lm_eval.api.registry").model_registry.register("hrm", target="hrm_align.evaluation.lm_eval:HrmLM")
+
+
+register_post_import_hook(_register_backend, "lm_eval.models")

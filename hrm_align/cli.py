@@ -59,6 +59,10 @@ COMMANDS = {
         "measure the difficulty of prompts (pass@k of a model) before training on them",
     ),
     "evaluate": ("hrm_align.commands.evaluate", "score a model on held-out rows, with confidence intervals"),
+    "lm_eval": (
+        "hrm_align.commands.lm_eval",
+        "run tasks of lm-evaluation-harness with the model's layout: --tasks TASK",
+    ),
     "generate": ("hrm_align.commands.generate", "generate the answer to one prompt"),
     "sample": (
         "hrm_align.commands.sample",

@@ -159,13 +159,13 @@ def write_files(page: Path, folder: Path) -> None:
 
 
 def is_ours(words: list[str]) -> bool:
-    """Whether it is a command of the package; else its make target or its script must exist."""
+    """Whether it is a command of the package; else its make target or its script must exist. lm_eval has its own arguments."""
     if words[0] == "make":
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert {*words[1:]} <= {*targets}, words
     elif words[0] == "python":
         assert list(ROOT.glob(words[1])), words
-    return words[0] in ("hrm-align", "accelerate")
+    return words[0] in ("hrm-align", "accelerate") and "lm_eval" not in words
 
 
 @every_page

@@ -386,7 +386,7 @@ def check_options(name: str, argv: Sequence[str]) -> list[str]:
         argv: the command line arguments after it.
 
     Returns:
-        Arguments that are no options of the command; `estimate` passes such arguments to the recipe.
+        Arguments that are no options of the command; `estimate` passes them to the recipe, `lm_eval` to that program.
 
     Raises:
         UserError: for the first mistake.
@@ -398,7 +398,7 @@ def check_options(name: str, argv: Sequence[str]) -> list[str]:
         if option.get("action") in ("store_true", "store_const"):
             del words["type"]
         parser.add_argument(*names, **words)
-    if name == "estimate":
+    if name in ("estimate", "lm_eval"):
         return list(parser.parse_known_args(argv)[1])
     parser.parse_args(argv)
     return []
