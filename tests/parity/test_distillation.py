@@ -26,7 +26,7 @@ from hrm_align.trainers.teachers import TopTokens
 from tests.parity.reference import float64, recomputed_in_float64, rule_mask, unpatched
 from tests.trainers.recipe_runs import arguments
 
-TOLERANCE = 1e-8  # of losses, of about 1, and of gradients and weights. Noise seen: 3e-15
+TOLERANCE = 1e-8  # of losses, of about 1, and of gradients and weights.
 STEPS, RATE = 2, 0.05
 QUESTIONS = ("Add 2 and 3.", "Write pig backwards.", "Copy: a red fox", "What is 20 minus 4?")
 EXAMPLES = [
