@@ -83,6 +83,8 @@ def list_or_words(word: str) -> list[str]:
         node = Loader(text).get_single_node()
     except yaml.YAMLError:
         return [word]
+    if not isinstance(node, yaml.SequenceNode):
+        return [word]
     return [
         entry.value if isinstance(entry, yaml.ScalarNode) else text[entry.start_mark.index : entry.end_mark.index]
         for entry in node.value
