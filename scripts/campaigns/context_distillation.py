@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,9 +33,9 @@ from base_tasks.rules import few_shot_prompt  # noqa: E402
 from study.records import Records  # noqa: E402
 from study.tables import table  # noqa: E402
 
-from hrm_align.cli import run_with_exit_code  # noqa: E402
+from hrm_align.cli import dispatch, run_with_exit_code  # noqa: E402
 from hrm_align.commands.common import at_least  # noqa: E402
-from hrm_align.errors import RunError  # noqa: E402
+from hrm_align.output import results_only  # noqa: E402
 
 OPENINGS = ("well", "so", "hm", "yes", "sure", "look")
 CLOSINGS = ("ok", "lol", "maybe", "sir", "now", "then")
@@ -42,6 +43,7 @@ HELD_OUT = (("well", "sir"), ("hm", "now"), ("sure", "lol"))  # the start has no
 FAMILIES = ("addition", "comparison", "copying", "picking", "reversal", "sorting", "subtraction")
 SHOTS = 8
 START_ROWS, QUESTIONS, SPLITS = 6000, 2000, {"dev": 300, "test": 600}
+OTHERS = 200  # rows of other tasks, and prompts that show other conventions, on which the costs are measured
 BASE = ROOT / "data/base_families"
 QUIET = (
     *("--eval_strategy", "no", "--eval_datasets", "[]", "--generation_eval_samples", 0),
@@ -49,7 +51,15 @@ QUIET = (
 )
 TRAIN_START = (*QUIET, "--max_length", 512, "--per_device_train_batch_size", 3, "--num_train_epochs", 1)
 DRAW = ("--limit", 1500, "--keep", "all", "--n", 1, "--temperature", 0, "--max_new_tokens", 40)
-DISTIL = (*QUIET, "--num_train_epochs", 4, "--warmup_steps", 10)
+DISTIL = (
+    *QUIET,
+    "--num_train_epochs",
+    2,
+    "--learning_rate",
+    "1.5e-3",
+    "--warmup_steps",
+    10,
+)  # chosen on dev rows of seed 0
 ARMS = {"distilled": 0.0, "distilled with replay": 0.3}  # share of replay rows, of families that the task does not have
 
 Row = dict[str, str]
@@ -96,28 +106,22 @@ def make_task(folder: Path, seed: int) -> None:
     for split, n in SPLITS.items():
         write(folder / f"{split}.jsonl", distinct(rng, True, convention, n, seen))
     write(folder / "start.jsonl", [with_examples(rng, False, known) for _ in range(START_ROWS)])
-    write(folder / "conventions.jsonl", [with_examples(rng, True, known) for _ in range(SPLITS["dev"])])
+    write(folder / "conventions.jsonl", [with_examples(rng, True, known) for _ in range(OTHERS)])
 
 
 def select_tasks(folder: Path) -> None:
     """Write the rows of `data/base_families` whose family is not in the task, to score and to replay."""
     for split in ("train", "test"):
         rows = map(json.loads, (BASE / f"{split}.jsonl").read_text(encoding="utf-8").splitlines())
-        write(folder / f"tasks_{split}.jsonl", [row for row in rows if row["group"] not in FAMILIES])
+        others = [row for row in rows if row["group"] not in FAMILIES]
+        write(folder / f"tasks_{split}.jsonl", others if split == "train" else others[:OTHERS])
 
 
-def run(log: Path, *words: object) -> str:
-    """Run `hrm-align` and return its standard output.
-
-    Raises:
-        RunError: if the command failed.
-    """
-    line = [sys.executable, "-m", "hrm_align.cli", *map(str, words)]
-    with log.open("w", encoding="utf-8") as errors:
-        done = subprocess.run(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
-    if done.returncode:
-        raise RunError(f"hrm-align {words[0]} failed with exit code {done.returncode}. Read {log}.")
-    return done.stdout
+def run(*words: object) -> str:
+    """Run `hrm-align` in this process and return its standard output."""
+    with redirect_stdout(StringIO()) as printed, results_only():
+        dispatch([str(word) for word in words])
+    return printed.getvalue()
 
 
 class Campaign:
@@ -138,8 +142,7 @@ class Campaign:
 
         def measure() -> dict[str, Any]:
             given = ("--model", model if model == "tiny" else self.out / model, "--data", self.out / data)
-            log = self.out / "evaluate.log"
-            result = json.loads(run(log, "evaluate", *given, "--max_new_tokens", 96, *flags, "--json"))
+            result = json.loads(run("evaluate", *given, "--max_new_tokens", 96, *flags, "--json"))
             return {name: result[name] for name in ("score", "interval", "n", "unfinished")}
 
         return self.records.measured({"model": model, "data": data, "few_shot": "--few_shot" in flags}, measure)
@@ -150,7 +153,7 @@ class Campaign:
         def measure() -> dict[str, Any]:
             began = time.perf_counter()
             given = ("--model_name_or_path", start, "--output_dir", self.out / name)
-            run(self.out / f"{name}.log", "sft", "--config", "tiny/sft", *given, *flags)
+            run("sft", "--config", "tiny/sft", *given, *flags)
             return {"seconds": time.perf_counter() - began}
 
         self.records.measured({"train": name}, measure)
@@ -162,16 +165,9 @@ class Campaign:
     def prepare(self, seed: int) -> list[str]:
         """Draw answers under the examples of a seed. Returns the start's row of the table."""
         folder = self.out / f"seed{seed}"
-        given = (
-            "--model",
-            self.out / "start",
-            "--data",
-            folder / "questions.jsonl",
-            "--output",
-            folder / "drawn.jsonl",
-        )
-        examples = ("--examples", folder / "shots.jsonl", "--shots", SHOTS)
-        run(folder / "sample.log", "sample", *given, *examples, *DRAW)  # draws only what is not in the file yet
+        examples = ("--examples", folder / "shots.jsonl", "--shots", SHOTS, "--output", folder / "drawn.jsonl")
+        given = ("--model", self.out / "start", "--data", folder / "questions.jsonl")
+        run("sample", *given, *examples, *DRAW)  # draws only what is not in the file yet
         without, with_them = self.before(seed)
         return [f"{seed}", "start", cell(without), cell(with_them), "", *self.costs("start")]
 
