@@ -328,6 +328,29 @@ def test_a_row_is_never_its_own_example(capsys, monkeypatch, data, tmp_path):
     )
 
 
+def test_prompts_without_answers_are_learnt_without_the_examples(capsys, monkeypatch, tmp_path):
+    """Rows to distil need neither an answer nor a grader, and no token of the examples is trained on."""
+    _, tokenizer = load_model_and_tokenizer("tiny")
+    drawn, asked = Completion(get_renderer(tokenizer).response("16"), finish="stop"), []
+    monkeypatch.setattr(
+        drawing, "sample", lambda engine, prompts, *_, **__: asked.extend(prompts) or [drawn] * len(prompts)
+    )
+    bare = write_rows(tmp_path / "bare.jsonl", [{"prompt": row["prompt"]} for row in ROWS[5:8]])
+    context = ("--examples", write_rows(tmp_path / "examples.jsonl", ROWS[:2]), "--shots", 2)
+    words = ("--model", "tiny", "--keep", "all", "--n", 1, "--temperature", 0, "--max_new_tokens", 6)
+    code, _, err = run(capsys, "sample", "--data", bare, *words, *context, "--output", tmp_path / "rows.jsonl")
+    assert code == 0, err
+    code, out, err = run(capsys, "inspect", tmp_path / "rows.jsonl", "--model", "tiny", "--json")
+    assert code == 0, err
+    learnt = [tokenizer.decode(json.loads(line)["input_ids"]) for line in out.splitlines()]
+    shown = "".join(f"{row['prompt']}\n{row['response']}\n\n" for row in ROWS[:2])
+    questions = [row["prompt"] for row in ROWS[5:8]]
+    start, end = learnt[0].split(questions[0])
+    assert shown not in start and end == "<|im_end|>16<|box_end|>"
+    assert learnt == [start + question + end for question in questions]
+    assert sorted(map(tokenizer.decode, asked)) == sorted(f"{start}{shown}{one}<|im_end|>" for one in questions)
+
+
 # Mistakes --------------------------------------------------------------------------------------------------------------
 
 MISTAKES = [
