@@ -295,7 +295,7 @@ def read_prompts(arguments: argparse.Namespace) -> tuple[list[Example], dict[str
     return examples, _describe_data(entry, counts, examples)
 
 
-def skip_prompts(examples: Sequence[Example], skip: int) -> Sequence[Example]:
+def skip_prompts(examples: list[Example], skip: int) -> list[Example]:
     """Return the prompts after the first `skip` ones. Raises UserError if none are left, or the number is negative."""
     if not 0 <= skip < len(examples):
         raise UserError(
