@@ -20,8 +20,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -121,12 +121,14 @@ class Campaign:
     Args:
         out: folder of runs and records.
         prompts: number of prompts of a round.
-        rows: number of rows that a model is scored on.
+        rows: number of rows that a model is scored on; None for all.
+        train_as: settings of all trainings, instead of those of a setting.
     """
 
     out: Path
-    prompts: int
-    rows: int | None
+    prompts: int = PROMPTS
+    rows: int | None = None
+    train_as: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
@@ -166,7 +168,7 @@ class Campaign:
 
     def train(self, setting: Setting, model: str, rows: Path, seed: int) -> tuple[str, dict[str, Any]]:
         """Train on the rows of a round."""
-        settings = {**TRAINING, **setting.train}
+        settings = {**TRAINING, **setting.train, **self.train_as}
         key = {"train": setting.command, "settings": settings, "model": model, "rows": rows.name, "seed": seed}
         folder = self.out / f"model-{digest(key)}"
         flags = [str(word) for name, value in settings.items() for word in (f"--{name}", *as_words(value))]
@@ -293,7 +295,12 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of the best two settings")
     parser.add_argument("--quick", action="store_true", help="16 prompts a round, scores on 16 rows")
     arguments = parser.parse_args(argv)
-    campaign = Campaign(arguments.out, 16 if arguments.quick else PROMPTS, 16 if arguments.quick else None)
+    quick = {
+        "prompts": 16,
+        "rows": 16,
+        "train_as": {"per_device_train_batch_size": 1},
+    }  # more steps than those of the warm-up
+    campaign = Campaign(arguments.out, **(quick if arguments.quick else {}))
     parts = {
         "choose": (TRIED, "choose", [0]),
         "score": (CHOSEN, "test", [0]),
