@@ -11,7 +11,6 @@ command continues from `records.jsonl` in `--out`. Prints the table of docs/resu
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import sys
 import time
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from study.records import Records
-from study.tables import table
+from study.tables import difference, table
 from transformers.utils.logging import disable_progress_bar
 
 from hrm_align.cli import run_with_exit_code
@@ -105,13 +104,6 @@ def train(task: str, seed: int, out: Path) -> dict[str, Any]:
     grpo([*recipe_flags(task, out), "--seed", str(seed), "--output_dir", str(run), "--disable_tqdm", "true"])
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     return {**score(task, str(run), out), "seconds": seconds, "cpu_seconds": cpu_seconds}
-
-
-def difference(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean change over prompts and its 95 % interval, all in percentage points."""
-    changes = [100 * (b - a) for a, b in zip(before, after, strict=True)]
-    mean, error = statistics.mean(changes), 1.96 * statistics.stdev(changes) / math.sqrt(len(changes))
-    return mean, mean - error, mean + error
 
 
 def rates(result: dict[str, Any]) -> dict[str, list[float]]:

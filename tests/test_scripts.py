@@ -46,6 +46,22 @@ def test_checks_with_a_measured_floor_pass_honest_models_and_stop_planted_faults
     assert json.loads((tmp_path / "summary.json").read_text())["wrong"] == []
 
 
+@pytest.mark.campaign
+def test_word_problems_continue_with_the_first_missing_trial(tmp_path):
+    """Two rounds of 16 prompts; the second command has lost the last score."""
+    words = ("campaigns/word_problems", "--out", tmp_path, "--quick", "--part", "score", "--only", "DPO, 2 rounds")
+    first = script(*words)
+    assert first.returncode == 0, first.stderr[-3000:]
+    path = tmp_path / "trials.jsonl"
+    trials = path.read_text().splitlines(keepends=True)
+    assert [next(iter(json.loads(trial)["key"])) for trial in trials] == ["score", *["draw", "train"] * 2, "score"]
+    path.write_text("".join(trials[:-1]))
+    second = script(*words)
+    assert second.returncode == 0, second.stderr[-3000:]
+    assert second.stdout == first.stdout and "| DPO, 2 rounds |" in first.stdout
+    assert len(path.read_text().splitlines()) == len(trials)
+
+
 STARTS = {"scratch": ("tokenizer.json", 2e-3), "SFT": ("model.safetensors", 3e-3)}
 
 

@@ -156,6 +156,12 @@ def _parser() -> CommandParser:
     parser.add_argument("--data", required=True, help="prompts, in any format that training reads")
     add_schema_options(parser)
     parser.add_argument("--split", help="split of a directory or a Hub id (default train; files have no splits)")
+    parser.add_argument(
+        "--skip",
+        type=int,
+        default=0,
+        help="leave out this many prompts at the start, to draw from others in each round",
+    )
     parser.add_argument("--limit", type=int, help="use at most this many prompts")
     parser.add_argument("--condition", help="condition of all rows (default: the condition of each row, else direct)")
     parser.add_argument("--output", required=True, metavar="ROWS", help="file to write, whose name ends in .jsonl")
@@ -282,11 +288,20 @@ def read_prompts(arguments: argparse.Namespace) -> tuple[list[Example], dict[str
     rows, counts = read_counted([entry], arguments.condition, allowed, REFERENCES)
     if is_main():
         print_warnings(describe_left_out(counts) + describe_damage(counts.damage, counts.rows_read))
-    examples = last_turns(rows)[: arguments.limit]
+    examples = skip_prompts(last_turns(rows), arguments.skip)[: arguments.limit]
     if arguments.condition is not None:
         condition = ",".join(parse_condition(arguments.condition))
         examples = [replace(example, condition=condition) for example in examples]
     return examples, _describe_data(entry, counts, examples)
+
+
+def skip_prompts(examples: list[Example], skip: int) -> list[Example]:
+    """Return the prompts after the first `skip` ones. Raises UserError if none are left, or the number is negative."""
+    if not 0 <= skip < len(examples):
+        raise UserError(
+            f"invalid value for --skip: {skip}. There are {len(examples):,} prompts, so use 0 to {len(examples) - 1}."
+        )
+    return examples[skip:]
 
 
 def _describe_data(entry: Mapping[str, Any], counts: DataCounts, examples: Sequence[Example]) -> dict[str, Any]:

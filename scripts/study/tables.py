@@ -1,7 +1,8 @@
-"""Markdown tables: means and ranges over seeds, and whether two arms differ in all seeds."""
+"""Markdown tables: means and ranges over seeds, changes over prompts, and whether two arms differ in all seeds."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 
@@ -13,6 +14,13 @@ def spread(values: Iterable[float], digits: int = 2, factor: float = 1.0) -> str
     """Format the mean and range of values, each multiplied by `factor`."""
     scaled = [factor * value for value in values]
     return f"{statistics.mean(scaled):.{digits}f} ({min(scaled):.{digits}f} to {max(scaled):.{digits}f})"
+
+
+def difference(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean change over prompts and its 95 % interval, all in percentage points."""
+    changes = [100 * (b - a) for a, b in zip(before, after, strict=True)]
+    mean, error = statistics.mean(changes), 1.96 * statistics.stdev(changes) / math.sqrt(len(changes))
+    return mean, mean - error, mean + error
 
 
 def median_and_range(values: Sequence[float]) -> str:

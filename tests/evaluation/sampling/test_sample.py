@@ -92,6 +92,12 @@ def test_best_distinct_and_limits_select_what_they_say(capsys, monkeypatch, data
     assert texts("--keep", "all", "--distinct") == [["16", "100", "a", "19"]] * 3
 
 
+def test_rounds_draw_from_other_prompts(capsys, monkeypatch, data, tmp_path):
+    answered(monkeypatch, "16")
+    sources = {row["source"] for row in made(capsys, data, tmp_path, "--keep", "all", "--skip", 4)[1]}
+    assert sources == {f"{data}:{number}" for number in (5, 6, 7)}
+
+
 def test_rewards_of_a_recipe_and_answers_without_a_grader(capsys, data, tmp_path):
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(
@@ -362,6 +368,7 @@ MISTAKES = [
     (("--min_score_gap", "0.1"), "--min_score_gap has no effect without --pairs"),
     (("--temperature", "0"), "draws the same answer 6 times"),
     (("--n", "0"), "invalid value for --n: 0. Use 1 or more"),
+    (("--skip", "9"), "invalid value for --skip: 9. There are 9 prompts, so use 0 to 8"),
     (("--top_p", "1.5"), "invalid value for --top_p: 1.5"),
     (("--max_new_tokens", "4096"), "invalid value for --max_new_tokens: 4096. The model has 1024 positions"),
     (("--shard", "4/3"), "invalid value for --shard: 4/3"),
