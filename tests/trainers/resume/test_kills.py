@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 
-
 import pytest
 
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
