@@ -304,11 +304,11 @@ def test_a_table_continues_at_its_byte(tmp_path, encoding):
         writer.writerows(table_rows(60))
     expected = [(row.data, row.source) for row in stream_sources.open_source(DatasetSpec(str(whole))).take(999)]
     assert [data for data, _ in expected] == table_rows(60)
+    header = len("prompt,response\r\n")
     for read in (1, 23, 60):
         shutil.copy(whole, path)
-        is_plain = encoding in ("utf-8", "cp1252")
-        header = len("prompt,response\r\n")
-        rows = resumed_rows(path, read, (lambda place: (header, place["offset"])) if is_plain and read == 23 else None)
+        is_damaged = encoding in ("utf-8", "cp1252") and read == 23
+        rows = resumed_rows(path, read, (lambda place: (header, place["offset"])) if is_damaged else None)
         assert [(row.data, row.source.replace("rows.csv", "whole.csv")) for row in rows] == expected[read:], read
 
 
