@@ -165,8 +165,8 @@ class KTOTrainer(StartReference, PreferenceHealth, HeldOutEvaluation, SafeCheckp
             margin = metrics[f"{prefix}_rewards/chosen"] - metrics[f"{prefix}_rewards/rejected"]
             return output._replace(metrics={**metrics, f"{prefix}_rewards/margins": margin})
         absent = ("rejected", "margins") if all(labels) else ("chosen", "margins")
-        kept = {name: value for name, value in metrics.items() if not name.endswith(absent)}
-        return output._replace(metrics=kept)
+        remaining = {name: value for name, value in metrics.items() if not name.endswith(absent)}
+        return output._replace(metrics=remaining)
 
     def prediction_step(self, model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
         """Compute the loss of a held-out batch, and add it to the mean over rows."""
