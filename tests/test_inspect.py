@@ -150,3 +150,61 @@ def test_a_page_of_100000_rows_is_below_5_mb(capsys, tmp_path):
     inspected(capsys, data, "--rows", 0, "--html", page)
     assert page.stat().st_size < 5_000_000
     assert page_data(page)["statistics"]["documents"] == 100_000
+
+
+# Recipes ---------------------------------------------------------------------------------------------------------------
+
+PAIR = {"ask": "copy sun", "good": "sun", "bad": "moon", "note": "x"}
+OF_PAIRS = {"prompt": "ask", "chosen": "good", "rejected": "bad"}
+ANSWER = {"ask": "copy sun", "good": "sun", "note": "x"}
+OF_ANSWERS = {"prompt": "ask", "response": "good"}
+RECIPES = {
+    "sft": (ANSWER, OF_ANSWERS, {}),
+    "grpo": (ANSWER, OF_ANSWERS, {"rewards": ["exact"]}),
+    "dpo": (PAIR, OF_PAIRS, {}),
+    "reward": (PAIR, OF_PAIRS, {}),
+    "kto": ({"ask": "copy sun", "good": "sun", "ok": True, "note": "x"},
+            {"prompt": "ask", "completion": "good", "label": "ok"}, {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_shown_with_its_own_settings(capsys, tmp_path, name):
+    """Two data sets with other columns, a column to ignore, a condition of one of them, a length, and held-out rows among the rows."""
+    row, columns, settings = RECIPES[name]
+    mine, other, held_out = (tmp_path / f"{part}.jsonl" for part in ("mine", "other", "held_out"))
+    long = {**row, "ask": "sun " * 100}
+    mine.write_text("".join(json.dumps(part) + "\n" for part in (row, {**row, "ask": "copy red"}, long)))
+    other.write_text(json.dumps({**row, "ask": "copy oak"}) + "\n")
+    held_out.write_text(json.dumps(row) + "\n")
+    shared = {"columns": columns, "ignore_columns": ["note"]}
+    data = [{"path": str(mine), **shared}, {"path": str(other), "condition": "cot", **shared}]
+    length = {} if name == "grpo" else {"max_length": 64}
+    recipe = tmp_path / f"mine_{name}.yaml"
+    recipe.write_text(json.dumps({"model_name_or_path": "tiny", "output_dir": str(tmp_path / "run"), "condition": "noisy", "datasets": data,
+                                  "eval_datasets": [{"path": str(held_out), **shared}], **length, **settings}))  # fmt: skip
+    code, out, err = run(capsys, "inspect", "--config", recipe, "--no_proof", "--json")
+    assert code == 0, err
+    found = [json.loads(line) for line in out.splitlines()]
+    kept = [f"{mine}:1", f"{mine}:2", *([f"{mine}:3"] if name == "grpo" else []), f"{other}:1"]
+    assert [part["source"] for part in found] == kept
+    assert [part["condition"] for part in found] == ["noisy"] * (len(kept) - 1) + ["cot"]
+    assert ("chosen" in found[0]) == (name in ("dpo", "reward")) and ("label" in found[0]) == (name == "kto")
+    assert "held-out" in err and f"{held_out}:1" in err, err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("--config", "tiny/dpo", "rows.jsonl"), "either rows or a recipe"),
+        (("--model", "tiny"), "either rows or a recipe"),
+        (("rows.jsonl",), "--model is missing"),
+        (("--config", "tiny/dpo", "--condition", "cot"), "--condition does not apply to a recipe"),
+        (("--config", "tiny/dpo", "--html", "page.html"), "--html does not apply"),
+        (("--config", "tiny/dop"), "did you mean --config tiny/dpo"),
+    ],
+)
+def test_what_a_recipe_states_is_not_given_again(capsys, words, said):
+    code, _, err = run(capsys, "inspect", *words)
+    assert code == 2 and said in err

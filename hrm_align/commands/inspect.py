@@ -1,4 +1,4 @@
-"""`hrm-align inspect DATA --model M`: show rows as training documents, and verify the prefix mask on them."""
+"""`hrm-align inspect DATA --model M` or `--config RECIPE`: show rows as training documents, and verify the prefix mask on them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,16 @@ from hrm_align.commands.common import (
     at_least,
     describe_left_out,
     load,
-    name_entry,
     print_warnings,
-    read_counted,
-    read_examples,
-    read_schema_options,
 )
 from hrm_align.commands.inspect_page import check_page, fold_counts, write_page
 from hrm_align.commands.inspect_pairs import inspect_preferences
+from hrm_align.commands.inspect_recipe import read_rows
 from hrm_align.commands.inspect_stats import Statistics, measure, sample_rows
 from hrm_align.data.damage import describe_damage
-from hrm_align.data.dataset import detect_kind
 from hrm_align.data.duplicates import Duplicates, describe_duplicates
 from hrm_align.data.examples import ANSWERS, KINDS
 from hrm_align.data.packing import PaddedCollator
-from hrm_align.data.specs import DatasetSpec
 from hrm_align.data.tokenize import Dropped, encode_documents, usable
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.models.loading import load_tokenizer
@@ -47,8 +42,15 @@ PROVED_ROWS = 16
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
-    parser = CommandParser("inspect", "Show your rows as training documents, and verify the prefix mask on them.")
-    parser.add_argument("data", help="rows, in any format that training reads")
+    parser = CommandParser(
+        "inspect", "Show your rows as training documents, and verify the prefix mask on them.", needs_model=False
+    )
+    parser.add_argument("data", nargs="?", help="rows, in any format that training reads")
+    parser.add_argument(
+        "--config",
+        metavar="RECIPE",
+        help="show the rows that a recipe trains on, with its model and its settings, instead of DATA",
+    )
     add_schema_options(parser)
     parser.add_argument(
         "--kind",
@@ -56,46 +58,48 @@ def main(argv: Sequence[str]) -> None:
         help="what the rows hold: answers, pairs of a chosen and a rejected answer, or labelled answers (default: detected from the columns)",
     )
     parser.add_argument("--condition", help="condition of rows that name none (default direct)")
-    parser.add_argument("--max_length", type=int, default=4096, help="longest document kept, in tokens (default 4096)")
+    parser.add_argument(
+        "--max_length", type=int, help="longest document kept, in tokens (default 4096, or that of the recipe)"
+    )
     parser.add_argument(
         "--rows", type=int, default=3, help="number of rows to show, drawn at random (default 3; --json prints all)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw of rows (default 0)")
     parser.add_argument(
-        "--per_device_train_batch_size", type=int, default=8, help="rows of a batch, to count the steps (default 8)"
+        "--per_device_train_batch_size", type=int, help="rows of a batch, to count the steps (default 8)"
     )
     parser.add_argument(
-        "--gradient_accumulation_steps", type=int, default=1, help="batches of a step, to count the steps (default 1)"
+        "--gradient_accumulation_steps", type=int, help="batches of a step, to count the steps (default 1)"
     )
     parser.add_argument("--html", metavar="FILE", help="also write a page with statistics and a sample of rows")
     parser.add_argument("--held_out", help="held-out rows, to name those whose text is also in DATA")
     parser.add_argument("--no_proof", action="store_true", help="show the rows only, without loading the model")
     arguments = parser.parse_args(argv)
     check_page(arguments.html)
+    rows = read_rows(arguments)
     batch = at_least(arguments.per_device_train_batch_size, 1, "--per_device_train_batch_size")
     batch *= at_least(arguments.gradient_accumulation_steps, 1, "--gradient_accumulation_steps")
-    schema = read_schema_options(arguments)
-    share = schema.pop("max_bad_fraction")
-    entry = name_entry(arguments.data, default_split="train", **schema)
-    kind = arguments.kind or detect_kind(DatasetSpec.from_dict(entry))
-    if kind != ANSWERS:
-        documents = inspect_preferences(arguments, entry, kind, share, load_tokenizer(arguments.model))
-        if not (arguments.no_proof or arguments.json):
-            show_proof(prove(load(arguments)[0], documents, progress_bar), Console(file=results()))
-        return
-    examples, counts = read_counted([entry], arguments.condition, share)
     tokenizer = load_tokenizer(arguments.model)
+    if rows.kind != ANSWERS:
+        pairs = inspect_preferences(arguments, rows, tokenizer)
+        if not (arguments.no_proof or arguments.json):
+            show_proof(prove(load(arguments)[0], pairs, progress_bar), Console(file=results()))
+        return
+    examples, counts = rows.examples, rows.counts
     encoded = encode_documents(examples, get_renderer(tokenizer), arguments.max_length)
     documents, dropped = usable(encoded, np.arange(len(encoded)), arguments.max_length)
     problems = describe_left_out(counts) + describe_damage(counts.damage, counts.rows_read)
-    held_out = read_examples(arguments.held_out, **schema, max_bad_fraction=share) if arguments.held_out else []
-    rows = last_turns(examples)
     duplicates = Duplicates()
-    problems += describe_duplicates(rows, last_turns(held_out), duplicates)
+    problems += describe_duplicates(last_turns(examples), last_turns(rows.held_out), duplicates)
     statistics = measure(documents, encoded, arguments.max_length, batch)
     summary = summarise(statistics, dropped, duplicates, documents, arguments)
     if arguments.html:
-        notes = {"data": arguments.data, "seed": arguments.seed, "summary": summary, "warnings": problems}
+        notes = {
+            "data": arguments.data or arguments.config,
+            "seed": arguments.seed,
+            "summary": summary,
+            "warnings": problems,
+        }
         write_page(arguments.html, documents, tokenizer, statistics, notes)
     if arguments.json:
         print_json(documents)

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
-from hrm_align.commands.common import describe_left_out, print_warnings, read_counted
+from hrm_align.commands.common import describe_left_out, print_warnings
 from hrm_align.commands.inspect_page import fold_counts
+from hrm_align.commands.inspect_recipe import InspectedRows
 from hrm_align.commands.inspect_stats import sample_rows, spread_of
 from hrm_align.data.damage import describe_damage
 from hrm_align.data.duplicates import Duplicates, describe_duplicates
@@ -22,7 +23,6 @@ from hrm_align.data.examples import PAIRS, DataCounts
 from hrm_align.data.packing import PaddedCollator
 from hrm_align.data.preference_tokens import LabelEncoder, PairEncoder
 from hrm_align.data.tokenize import Dropped, encode_documents, usable
-from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import last_turns
 from hrm_align.output import emit, results
 from hrm_align.progress import fold
@@ -32,34 +32,25 @@ STYLES = {"chosen": "green underline", "rejected": "red underline", "completion"
 
 
 def inspect_preferences(
-    arguments: argparse.Namespace,
-    entry: dict[str, Any],
-    kind: str,
-    max_bad_fraction: float,
-    tokenizer: PreTrainedTokenizerFast,
+    arguments: argparse.Namespace, inspected: InspectedRows, tokenizer: PreTrainedTokenizerFast
 ) -> list[Document]:
     """Print the rows, their statistics and the warnings about them.
 
     Args:
         arguments: the options of `hrm-align inspect`.
-        entry: the data set, as an entry of `datasets`.
-        kind: `pairs` or `labels`.
-        max_bad_fraction: share of malformed rows that may be left out.
+        inspected: pairs or labelled answers.
         tokenizer: tokenizer of the model.
 
     Returns:
         The documents of all answers, on which the mask can be verified.
     """
-    if arguments.html or arguments.held_out:
-        option = "--html" if arguments.html else "--held_out"
-        raise UserError(f"{option} does not apply to preference rows. Leave it out.")
-    encoder = PairEncoder if kind == PAIRS else LabelEncoder
-    examples, counts = read_counted([entry], arguments.condition, max_bad_fraction, kind)
+    encoder = PairEncoder if inspected.kind == PAIRS else LabelEncoder
+    examples, counts = inspected.examples, inspected.counts
     encoded = encode_documents(examples, get_renderer(tokenizer), arguments.max_length, encoder)
     rows, dropped = usable(encoded, np.arange(len(encoded)), arguments.max_length)
     problems = describe_left_out(counts) + describe_damage(counts.damage, counts.rows_read)
     duplicates = Duplicates()
-    problems += describe_duplicates(last_turns(examples), [], duplicates)
+    problems += describe_duplicates(last_turns(examples), last_turns(inspected.held_out), duplicates)
     names = [column.removesuffix("_ids") for column in encoder.answers]
     if arguments.json:
         for row in rows:

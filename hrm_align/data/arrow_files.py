@@ -38,21 +38,32 @@ class _Fault(ValueError):
     """A row that cannot be restored. The message is `kind: detail`."""
 
 
-def read_parquet(file: DataFile) -> Iterator[Row | BadRow]:
-    """Read a Parquet file. Raises UserError, while reading, if the file is damaged or two columns have one name."""
+def read_parquet(file: DataFile, first: int = 0) -> Iterator[Row | BadRow]:
+    """Read a Parquet file from a row on; row groups before it are not read.
 
-    def batches(opened: ExitStack) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    Raises UserError, while reading, if the file is damaged or two columns have one name.
+    """
+
+    def batches(opened: ExitStack) -> tuple[pa.Schema, Iterator[pa.RecordBatch], int]:
         source = file.path if _is_plain(file) else opened.enter_context(file.open_seekable())
         parquet = opened.enter_context(pyarrow.parquet.ParquetFile(source))
-        return parquet.schema_arrow, parquet.iter_batches(batch_size=BATCH_ROWS)
+        group, passed = 0, 0
+        while group < parquet.num_row_groups and passed + parquet.metadata.row_group(group).num_rows <= first:
+            passed += parquet.metadata.row_group(group).num_rows
+            group += 1
+        groups = range(group, parquet.num_row_groups)
+        return parquet.schema_arrow, parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=groups), passed
 
-    return _read(file, batches)
+    return _read(file, batches, first)
 
 
-def read_arrow(file: DataFile) -> Iterator[Row | BadRow]:
-    """Read an Arrow IPC file or stream, which Feather files and files of `datasets` are. Errors are those of `read_parquet`."""
+def read_arrow(file: DataFile, first: int = 0) -> Iterator[Row | BadRow]:
+    """Read an Arrow IPC file or stream, which Feather files and files of `datasets` are, from a row on.
 
-    def batches(opened: ExitStack) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    Rows before it are mapped into memory or unpacked, and not converted. Errors are those of `read_parquet`.
+    """
+
+    def batches(opened: ExitStack) -> tuple[pa.Schema, Iterator[pa.RecordBatch], int]:
         if _is_plain(file):
             stream = opened.enter_context(pa.memory_map(file.path))
         else:
@@ -61,27 +72,29 @@ def read_arrow(file: DataFile) -> Iterator[Row | BadRow]:
         stream.seek(0)
         if not is_file:
             reader = opened.enter_context(pa.ipc.open_stream(stream))
-            return reader.schema, iter(reader)
+            return reader.schema, iter(reader), 0
         table = opened.enter_context(pa.ipc.open_file(stream))
-        return table.schema, (table.get_batch(number) for number in range(table.num_record_batches))
+        return table.schema, (table.get_batch(number) for number in range(table.num_record_batches)), 0
 
-    return _read(file, batches)
+    return _read(file, batches, first)
 
 
 def _is_plain(file: DataFile) -> bool:
     return file.member is None and file.path.lower().endswith(file.suffix)
 
 
-def _read(file: DataFile, open_batches: Any) -> Iterator[Row | BadRow]:
+def _read(file: DataFile, open_batches: Any, first: int) -> Iterator[Row | BadRow]:
     number = 0
     try:
         with ExitStack() as opened:
-            schema, batches = open_batches(opened)
+            schema, batches, number = open_batches(opened)
             if len(set(schema.names)) != len(schema.names):
                 names = ", ".join(schema.names)
                 raise UserError(f"{file.name} has two columns of one name ({names}). Rename one of them.")
             for batch in batches:
-                for start in range(0, batch.num_rows, BATCH_ROWS):
+                passed = min(max(first - number, 0), batch.num_rows)
+                number += passed
+                for start in range(passed, batch.num_rows, BATCH_ROWS):
                     for values in _values(batch.slice(start, BATCH_ROWS)):
                         source = f"{file.name}[{number}]"
                         yield values(source) if callable(values) else restore_row(values, source, schema)

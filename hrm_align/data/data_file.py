@@ -183,6 +183,15 @@ def _open_unpacked(path: str, member: str | None) -> Iterator[io.BufferedReader]
         yield stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream, 2**16)
 
 
+def pass_bytes(stream: IO[bytes], count: int) -> None:
+    """Pass over the next bytes of a stream: by a seek, or by reading them where a file is packed or recoded."""
+    if stream.seekable():
+        stream.seek(count, os.SEEK_CUR)
+        return
+    while count and (passed := len(stream.read(min(count, 2**20)))):
+        count -= passed
+
+
 def detect_encoding(head: bytes) -> tuple[str, int]:
     """Return the encoding of a text of ASCII and other letters by its first bytes, and the length of its byte order mark.
 

@@ -10,11 +10,10 @@ the number of lost rows cannot be known.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-from hrm_align.data.data_file import COMPRESSIONS, REFUSED, DataFile, split_suffix
+from hrm_align.data.data_file import COMPRESSIONS, REFUSED, DataFile, pass_bytes, split_suffix
 from hrm_align.data.rows import MAX_LINE_BYTES, TEXT_CHARACTERS, BadRow, Row, make_bad_row
 from hrm_align.data.strict_json import JsonFault, JsonSyntaxFault, elements, parse_object, parse_value
 from hrm_align.errors import UserError
@@ -41,6 +40,13 @@ def read_file(file: DataFile) -> Iterator[Row | BadRow]:
             raise UserError(f"{file.name} cannot be read. {REFUSED[file.suffix].replace('PATH', file.path)}") from None
         raise UserError(f"unknown file suffix: {file.name}. {known}.") from None
     return _require_rows(reader(file), file.name)
+
+
+def read_from(file: DataFile, first: int) -> Iterator[Row | BadRow]:
+    """Read a Parquet or Arrow file from row `first` on, without the row groups before it."""
+    from hrm_align.data.arrow_files import read_arrow, read_parquet
+
+    return (read_parquet if file.suffix == ".parquet" else read_arrow)(file, first)
 
 
 def _require_rows(rows: Iterator[Row | BadRow], name: str) -> Iterator[Row | BadRow]:
@@ -119,12 +125,7 @@ class JsonLines:
     def __init__(self, file: DataFile, offset: int = 0, number: int = 0):
         self._path, self._closing = file.name, ExitStack()
         stream = self._closing.enter_context(file.open_text())
-        if stream.seekable():
-            stream.seek(offset, os.SEEK_CUR)  # in a file that is zipped the bytes before are read
-        else:
-            left = offset
-            while left and (passed := len(stream.read(min(left, 2**20)))):
-                left -= passed
+        pass_bytes(stream, offset)
         self.offset, self.number = offset, number
         self._lines = _lines(stream)
 
@@ -144,6 +145,10 @@ class JsonLines:
             self._pass(line[2])
             skipped += line[2] > MAX_LINE_BYTES or not line[1].isspace()
         return skipped
+
+    def place(self) -> dict[str, int]:
+        """Return `offset` and `number`."""
+        return {"offset": self.offset, "number": self.number}
 
     def close(self) -> None:
         """Close the file."""

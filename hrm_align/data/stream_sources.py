@@ -5,7 +5,8 @@
     source.take(2)    ->  [Row({"prompt": ...}, "rows.jsonl:3"), Row(..., "rows.jsonl:4")]
     source.place()    ->  {"file": 0, "offset": 161, "number": 4}
 
-A place is plain JSON, and a checkpoint holds it. JSON Lines are found again by their byte, rows of other files by their number.
+A place is plain JSON, and a checkpoint holds it. Rows of JSON Lines and of tables are found again by their byte, rows of Parquet and
+Arrow files by their number: row groups before them are not read, and no row before them is converted.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from hrm_align.data.data_file import DataFile
-from hrm_align.data.readers import BadRow, JsonLines, Row, holds_list, read_file
+from hrm_align.data.readers import BadRow, JsonLines, Row, holds_list, read_file, read_from
 from hrm_align.data.sources import data_files_in, local_files
 from hrm_align.data.specs import DatasetSpec
+from hrm_align.data.tables import TableRows
 from hrm_align.errors import UserError
 
 Place = dict[str, Any]
 Result = TypeVar("Result")
 
-LINES = (".jsonl", ".ndjson", ".json")
+LINES, TABLES = (".jsonl", ".ndjson", ".json"), (".csv", ".tsv")
+_BEGINNING: Place = {"offset": 0, "number": 0}
 PROBED_BYTES = 2**20  # bytes at the beginning and at the end of a file that its fingerprint covers
 RETRIES, FIRST_DELAY = (
     5,
@@ -92,7 +95,7 @@ class FileSource:
 
     def __init__(self, files: list[DataFile]):
         self._files, self._at = files, 0
-        self._open: JsonLines | _Numbered | None = None
+        self._open: JsonLines | _Rows | None = None
 
     def take(self, count: int) -> list[Row | BadRow]:
         """Read the next rows; fewer behind the last file. Raises UserError for an empty or unreadable file."""
@@ -115,17 +118,15 @@ class FileSource:
         return skipped
 
     def place(self) -> Place:
-        """Return file, byte and line of the next row; in files without lines its number."""
-        if self._open is None:
-            return {"file": self._at, "offset": 0, "number": 0}
-        return {"file": self._at, "offset": self._open.offset, "number": self._open.number}
+        """Return file, byte and line of the next row; in files without lines its number. Tables have both, and their encoding."""
+        return {"file": self._at, **(_BEGINNING if self._open is None else self._open.place())}
 
     def seek(self, place: Place) -> None:
         """Continue at a place."""
         self._shut()
         self._at = place["file"]
         if place["number"]:
-            self._open = _open_file(self._files[self._at], place["offset"], place["number"])
+            self._open = _open_file(self._files[self._at], place)
 
     def fingerprint(self) -> str:
         """Return a hash of the files' names and sizes, and of their first and last bytes."""
@@ -139,14 +140,14 @@ class FileSource:
                 digest.update(opened.read(PROBED_BYTES))
         return digest.hexdigest()
 
-    def _reader(self) -> JsonLines | _Numbered | None:
+    def _reader(self) -> JsonLines | _Rows | None:
         if self._open is None and self._at < len(self._files):
-            self._open = _open_file(self._files[self._at])
+            self._open = _open_file(self._files[self._at], _BEGINNING)
         return self._open
 
     def _close(self, has_rows: bool) -> None:
         """Go to the next file. Raises UserError if the file that ends here has no rows."""
-        if not has_rows and self._open is not None and not self._open.number:
+        if not has_rows and self._open is not None and not self._open.place()["number"]:
             raise UserError(f"{self._files[self._at].name} has no rows. Add rows, or leave the file out.")
         self._shut()
         self._at += 1
@@ -157,31 +158,46 @@ class FileSource:
             self._open = None
 
 
-class _Numbered:
-    """Rows of a file whose rows have no byte to return to: a row is found again by reading those before it."""
+class _Rows:
+    """Rows of a table, or of a Parquet or Arrow file, from a place on.
 
-    offset = 0
+    Args:
+        file: the file.
+        place: the place of its next row.
+    """
 
-    def __init__(self, file: DataFile, number: int):
-        self._rows, self.number = read_file(file), 0
-        self.skip(number)
+    def __init__(self, file: DataFile, place: Place):
+        self._table: TableRows | None = None
+        self._number = place["number"]
+        if file.suffix in TABLES:
+            self._table = TableRows(file, place["offset"], place.get("line", 0), place.get("encoding"))
+            behind = 0 if place["offset"] else self._number  # checkpoints of earlier versions hold no byte
+            self._rows = islice(self._table, behind, None)
+        else:
+            self._rows = read_from(file, self._number) if self._number else read_file(file)
 
     def take(self, count: int) -> list[Row | BadRow]:
         rows = list(islice(self._rows, count))
-        self.number += len(rows)
+        self._number += len(rows)
         return rows
 
     def skip(self, count: int) -> int:
-        skipped = sum(1 for _ in islice(self._rows, count))
-        self.number += skipped
-        return skipped
+        return len(self.take(count))
+
+    def place(self) -> Place:
+        if self._table is None or not self._number:
+            return {"offset": 0, "number": self._number}
+        own = {"line": self._table.number, "encoding": self._table.encoding}
+        return {"offset": self._table.offset, "number": self._number, **own}
 
     def close(self) -> None:
         self._rows = iter(())
+        if self._table is not None:
+            self._table.close()
 
 
-def _open_file(file: DataFile, offset: int = 0, number: int = 0) -> JsonLines | _Numbered:
-    return JsonLines(file, offset, number) if file.suffix in LINES else _Numbered(file, number)
+def _open_file(file: DataFile, place: Place) -> JsonLines | _Rows:
+    return JsonLines(file, place["offset"], place["number"]) if file.suffix in LINES else _Rows(file, place)
 
 
 # The Hub --------------------------------------------------------------------------------------------------------------

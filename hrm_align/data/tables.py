@@ -11,12 +11,11 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from hrm_align.data.data_file import HEAD_BYTES, DataFile, detect_encoding, say_once
+from hrm_align.data.data_file import HEAD_BYTES, DataFile, detect_encoding, pass_bytes, say_once
 from hrm_align.data.rows import MAX_LINE_BYTES, BadRow, Row, make_bad_row
 from hrm_align.data.strict_json import JsonFault, parse_value
 from hrm_align.errors import UserError
@@ -30,57 +29,104 @@ _PYTHON_LIST = re.compile(r"\s*\[\s*\{\s*'(role|content|from|value)'")
 
 def read_table(file: DataFile) -> Iterator[Row | BadRow]:
     """Read a CSV or TSV file with a header. Raises UserError, while reading, if the header is not valid."""
-    encoding = "cp1252" if _is_cp1252(file) else "utf-8"
-    with _open_lines(file, encoding) as text:
-        separator, skipped = _find_separator(file, list(_beginning(text)))
-    with _open_lines(file, encoding) as text:
-        header: list[str] = []
-        for number, first_line, cells in _records(islice(text, skipped, None), separator, skipped):
-            source = f"{file.name}:{number}"
-            fault = cells if isinstance(cells, str) else _cells_fault(cells, header)
-            if not header:
-                if fault or not all(cells) or len(set(cells)) != len(cells):
-                    reason = fault or "a column name is empty or repeated"
-                    index = "" if fault or cells[0] else " (pandas writes its index so: use to_csv(..., index=False))"
-                    raise UserError(
-                        f"{source} is no valid header: {reason}{index}. Write a different name for every column."
-                    )
-                header = list(cells)
-            elif fault:
-                yield make_bad_row(source, fault, first_line)
-            else:
-                yield Row({name: conversation(cell) for name, cell in zip(header, cells, strict=True)}, source)
+    yield from TableRows(file)
 
 
-@contextmanager
-def _open_lines(file: DataFile, encoding: str) -> Iterator[io.TextIOWrapper]:
+class TableRows:
+    """Rows of a CSV or TSV file with a header, from any row on.
+
+    Args:
+        file: the file.
+        offset: byte of its text at which to begin, unpacked and in UTF-8 where it is UTF-16 or UTF-32; 0 or a value of `offset`.
+        number: number of lines before it.
+        encoding: encoding of the text, from `encoding`; None to detect it, for which the whole file is read.
+
+    Attributes:
+        offset: byte after the last row that was read.
+        number: number of that row's last line.
+        encoding: `utf-8` or `cp1252`.
+    """
+
+    def __init__(self, file: DataFile, offset: int = 0, number: int = 0, encoding: str | None = None):
+        self._file, self.offset, self.number, self.encoding = file, offset, number, encoding
+        self._rows = self._read()
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        return self._rows
+
+    def close(self) -> None:
+        """Close the file."""
+        self._rows.close()
+
+    def _read(self) -> Generator[Row | BadRow]:
+        file = self._file
+        self.encoding = encoding = self.encoding or ("cp1252" if _is_cp1252(file) else "utf-8")
+        with file.open_text() as stream:
+            separator, skipped = _find_separator(file, list(_beginning(_lines(stream, encoding))))
+        with file.open_text() as stream:
+            lines = _Lines(_lines(stream, encoding))
+            for _ in islice(lines, skipped):
+                pass
+            header = next((_read_header(file, *record) for record in _records(lines, separator)), [])
+        number, offset = (self.number, self.offset) if self.offset else (lines.number, lines.offset)
+        with file.open_text() as stream:
+            pass_bytes(stream, offset)
+            lines = _Lines(_lines(stream, encoding), number, offset)
+            for number, first_line, cells in _records(lines, separator):
+                self.offset, self.number = lines.offset, lines.number
+                source = f"{file.name}:{number}"
+                fault = cells if isinstance(cells, str) else _cells_fault(cells, header)
+                if fault:
+                    yield make_bad_row(source, fault, first_line)
+                else:
+                    yield Row({name: conversation(cell) for name, cell in zip(header, cells, strict=True)}, source)
+
+
+def _read_header(file: DataFile, number: int, first_line: str, cells: list[str] | str) -> list[str]:
+    fault = cells if isinstance(cells, str) else _cells_fault(cells, [])
+    if fault or not all(cells) or len(set(cells)) != len(cells):
+        reason = fault or "a column name is empty or repeated"
+        index = "" if fault or cells[0] else " (pandas writes its index so: use to_csv(..., index=False))"
+        raise UserError(
+            f"{file.name}:{number} is no valid header: {reason}{index}. Write a different name for every column."
+        )
+    return list(cells)
+
+
+def _lines(stream: io.BufferedReader, encoding: str) -> Iterator[tuple[str, int]]:
+    """Yield each line with its size in bytes. Lines end with LF, CR or both."""
     # Undecodable bytes become surrogates, which valid text never contains, so that each row can be checked for them.
     errors = "surrogateescape" if encoding == "utf-8" else "strict"
-    with file.open_text() as stream, io.TextIOWrapper(stream, encoding, errors, newline="") as text:
-        yield text
+    rest = b""
+    while chunk := stream.read(max(2**16, len(rest))):
+        *lines, rest = (rest + chunk).splitlines(keepends=True)
+        for line in lines:
+            yield line.decode(encoding, errors), len(line)
+    if rest:
+        yield rest.decode(encoding, errors), len(rest)
 
 
-def _beginning(text: io.TextIOWrapper) -> Iterator[str]:
+def _beginning(lines: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     characters = 0
-    for line in text:
-        yield line
+    for line, size in lines:
+        yield line, size
         characters += len(line)
         if characters > JUDGED_CHARACTERS:
             return
 
 
-def _find_separator(file: DataFile, lines: list[str]) -> tuple[str, int]:
+def _find_separator(file: DataFile, lines: list[tuple[str, int]]) -> tuple[str, int]:
     """Return the separator of a table's cells, and the number of lines before its header.
 
     It is the separator with which most of the first records have as many cells as the header, which has at least two.
     """
     usual = "\t" if file.suffix == ".tsv" else ","
-    named = _EXCEL_SEPARATOR.fullmatch(lines[0]) if lines else None
+    named = _EXCEL_SEPARATOR.fullmatch(lines[0][0]) if lines else None
     if named:
         return named[1], 1
     chosen, best = usual, 0
     for separator in sorted(SEPARATORS, key=usual.__ne__):  # the usual one first: it wins if several fit alike
-        records = [cells for _, _, cells in islice(_records(lines, separator), JUDGED_RECORDS)]
+        records = [cells for _, _, cells in islice(_records(_Lines(lines), separator), JUDGED_RECORDS)]
         width = len(records[0]) if records and isinstance(records[0], list) else 0
         fitting = sum(isinstance(cells, list) and len(cells) == width for cells in records)
         if width > 1 and 2 * fitting >= len(records) and fitting > best:
@@ -165,14 +211,13 @@ def _cells_fault(cells: list[str], header: list[str]) -> str | None:
     return None
 
 
-def _records(text: Iterable[str], delimiter: str, skipped: int = 0) -> Iterator[tuple[int, str, list[str] | str]]:
+def _records(lines: _Lines, delimiter: str) -> Iterator[tuple[int, str, list[str] | str]]:
     """Yield the line number, first line and cells of every record; instead of cells, the fault of a record that has one.
 
     A stray quote makes a record swallow the lines after it. A fault therefore costs only the first line of its record,
     and reading continues on the next line.
     """
     csv.field_size_limit(MAX_LINE_BYTES)  # the default, 128 KiB, is less than a long document
-    lines = _Rewindable(text, skipped)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         lines.mark()
@@ -187,32 +232,38 @@ def _records(text: Iterable[str], delimiter: str, skipped: int = 0) -> Iterator[
             yield number, first_line, f"invalid quoting: {error}, in a record that starts here"
         else:
             if cells:
-                yield number, lines.taken[0], cells
+                yield number, lines.first, cells
 
 
-class _Rewindable:
-    """Numbered lines: `rewind` returns the first line since `mark` and puts the lines after it back."""
+class _Lines:
+    """Lines with the number and the end in bytes of the last one: `rewind` returns the first since `mark` and puts the others back."""
 
-    def __init__(self, lines: Iterable[str], number: int = 0):
+    def __init__(self, lines: Iterable[tuple[str, int]], number: int = 0, offset: int = 0):
         self._lines = iter(lines)
-        self._again: list[str] = []  # lines to read again, in reverse order
-        self.taken: list[str] = []
-        self.number = number
+        self._again: list[tuple[str, int]] = []  # lines to read again, in reverse order
+        self._taken: list[tuple[str, int]] = []
+        self.number, self.offset = number, offset
 
-    def __iter__(self) -> _Rewindable:
+    def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
         line = self._again.pop() if self._again else next(self._lines)
-        self.taken.append(line)
+        self._taken.append(line)
         self.number += 1
-        return line
+        self.offset += line[1]
+        return line[0]
 
     def mark(self) -> None:
-        self.taken = []
+        self._taken = []
+
+    @property
+    def first(self) -> str:
+        return self._taken[0][0]
 
     def rewind(self) -> str:
-        first, *rest = self.taken
+        first, *rest = self._taken
         self._again += reversed(rest)
         self.number -= len(rest)
-        return first
+        self.offset -= sum(size for _, size in rest)
+        return first[0]

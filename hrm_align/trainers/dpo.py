@@ -90,9 +90,9 @@ class DPOTrainer(
         check_horizon(model.config, model.config._name_or_path or "the model")
         assert not isinstance(args.pad_to_multiple_of, str)
         self.generation_eval = generation_eval
-        self._of_step: Tensor | None = (
-            None  # pairs, and tokens of their chosen answers, of the step on all processes; (2,)
-        )
+        # Pairs, and tokens of their chosen answers, of the step on all processes, and of the held-out rows; (2,) each.
+        self._of_step: Tensor | None = None
+        self._of_held_out: Tensor | None = None
         super().__init__(
             model=model,
             args=args,
@@ -118,33 +118,51 @@ class DPOTrainer(
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         """Compute TRL's loss, with each micro-batch weighted by its share of the step's pairs (of its tokens, for `sft`)."""
         weights = _weights(inputs)
-        with kept_checkpointing(self.model), self._shared_out(inputs), self._intercept_metrics() as appended:
+        with (
+            kept_checkpointing(self.model),
+            self._shared_out(inputs),
+            self._intercept_metrics() as appended,
+            self._without_gathering(),
+        ):
             result = super()._compute_loss(model, inputs, return_outputs)
         for name, (value, *_) in appended.items():
-            if name in weights:  # TRL's value is the mean over the micro-batches of all processes
-                self.means[self._mode].add(name, value * weights[name], weights[name])
+            if name in weights:  # in training, TRL's value is the mean over the micro-batches of all processes
+                weight = weights[name] * self._has_own_rows
+                self.means[self._mode].add(name, value * weight, weight)
             else:
                 self._metrics[self._mode][name] = [value]
         return result
 
     @contextmanager
     def _shared_out(self, inputs: dict[str, Any]) -> Iterator[None]:
-        """Weigh the losses of a micro-batch so that the mean over all micro-batches of a step is that of the whole step."""
+        """Weigh the losses of a micro-batch so that the mean over all micro-batches is that of the whole step or held-out set."""
         whole = self.loss_weights
-        if self._mode == "train" and self._of_step is not None:
+        if self._mode == "eval" and self._of_held_out is not None:
+            shares = _sizes(inputs).cpu().double() / self._of_held_out
+            pairs, tokens = 1.0, (shares[1] / shares[0]).item()  # `prediction_step` weighs the loss by the pairs
+        elif self._mode == "train" and self._of_step is not None:
             parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes
             pairs, tokens = (_sizes(inputs).cpu().double() * parts / self._of_step).tolist()
-            shares = [tokens if loss_type == "sft" else pairs for loss_type in self.loss_types]
-            self.loss_weights = [weight * share for weight, share in zip(whole, shares, strict=True)]
+        else:
+            pairs, tokens = 1.0, 1.0
+        shares = [tokens if loss_type == "sft" else pairs for loss_type in self.loss_types]
+        self.loss_weights = [weight * share for weight, share in zip(whole, shares, strict=True)]
         try:
             yield
         finally:
             self.loss_weights = whole
 
+    def evaluation_loop(self, dataloader: Any, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate like Transformers, with means over all held-out pairs, and over their tokens for `sft`."""
+        chosen = dataloader.dataset["chosen_ids"]
+        self._of_held_out = torch.tensor([len(chosen), sum(map(len, chosen))], dtype=torch.double)
+        return super().evaluation_loop(dataloader, *args, **kwargs)
+
     def prediction_step(self, model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
         """Compute the loss of a held-out batch, and add it to the mean over pairs."""
+        inputs = self._drop_repeated_rows(inputs, documents=2)
         loss, *rest = super().prediction_step(model, inputs, *args, **kwargs)
-        pairs = _sizes(inputs)[0].to(loss.device)
+        pairs = _sizes(inputs)[0].to(loss.device) * self._has_own_rows
         self.means["eval"].add("loss", loss * pairs, pairs)
         return loss, *rest
 

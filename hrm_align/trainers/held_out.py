@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers import PreTrainedModel, Trainer
 
 from hrm_align.trainers.step_means import StepMeans
@@ -23,11 +25,15 @@ class HeldOutEvaluation(_Base):
     """
 
     generation_eval: GenerationEval | None = None
+    _has_own_rows = True  # whether the held-out batch of this process has rows that count
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluate like Transformers, with the means of `means["eval"]`, which do not depend on the batches."""
         self.means["eval"] = StepMeans()  # an interrupted evaluation may have left some
-        output = super().evaluation_loop(*args, **kwargs)
+        try:
+            output = super().evaluation_loop(*args, **kwargs)
+        finally:
+            self._has_own_rows = True
         assert output.metrics is not None
         for name, (value, *_) in self.means["eval"].drain().items():
             output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_{name}"] = value
@@ -45,3 +51,36 @@ class HeldOutEvaluation(_Base):
                 self.log(dict(generated))
                 metrics |= generated
         return metrics
+
+    def _drop_repeated_rows(self, inputs: Mapping[str, Any], documents: int = 1) -> dict[str, Any]:
+        """Leave out the rows with which accelerate fills up the last batches, so that all processes have equally many.
+
+        A process without rows of its own keeps one, because every process must call each forward; `_has_own_rows` is then false.
+
+        Args:
+            inputs: held-out batch, tensors (rows, ...) or (documents * rows, ...).
+            documents: 2 if the batch has pairs: the chosen documents of all its rows, then the rejected ones.
+        """
+        state, size = self.accelerator.gradient_state, self.args.eval_batch_size
+        self._has_own_rows = True
+        if not state.end_of_dataloader or state.remainder <= 0:
+            return dict(inputs)
+        rows = len(inputs["input_ids"]) // documents
+        count = min(max(state.remainder - self.accelerator.process_index * size, 0), rows)
+        self._has_own_rows = count > 0
+        return {
+            name: torch.cat([part[: max(count, 1)] for part in tensor.split(rows)]) for name, tensor in inputs.items()
+        }
+
+    @contextmanager
+    def _without_gathering(self) -> Iterator[None]:
+        """Let TRL compute the metrics of a held-out batch for this process alone: processes may differ in their number of rows."""
+        if self._mode == "train":
+            yield
+            return
+        accelerator: Any = self.accelerator
+        accelerator.gather = accelerator.gather_for_metrics = lambda values: values
+        try:
+            yield
+        finally:
+            del accelerator.gather, accelerator.gather_for_metrics

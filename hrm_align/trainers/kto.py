@@ -33,7 +33,7 @@ from hrm_align.trainers.kto_config import KTOArguments
 from hrm_align.trainers.mixin import Stabilised
 from hrm_align.trainers.preference_health import PreferenceHealth
 from hrm_align.trainers.reference import StartReference, kept_checkpointing, rows_digest
-from hrm_align.trainers.step_means import sum_over_processes
+from hrm_align.trainers.step_means import sum_over_processes, wide
 
 logger = logging.getLogger(__name__)
 
@@ -125,12 +125,17 @@ class KTOTrainer(StartReference, PreferenceHealth, HeldOutEvaluation, SafeCheckp
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         """Compute TRL's loss, with each micro-batch weighted by its share of the step's rows."""
-        with kept_checkpointing(self.model), self._intercept_metrics() as appended:
+        if self._mode == "eval" and "ref_KL_logps" in inputs:
+            inputs = {**inputs, "ref_KL_logps": self._mean_over_processes(inputs["ref_KL_logps"])}
+        with kept_checkpointing(self.model), self._intercept_metrics() as appended, self._without_gathering():
             result = super()._compute_loss(model, inputs, return_outputs)
         weights = _weights(inputs)
+        if self._mode == "eval":
+            appended |= {name: appended.get(name, [0.0]) for name in weights}  # the same names on every process
         for name, (value, *_) in appended.items():
-            if name in weights:  # TRL's value is the mean over the micro-batches of all processes
-                self.means[self._mode].add(name, value * weights[name], weights[name])
+            if name in weights:  # in training, TRL's value is the mean over the micro-batches of all processes
+                weight = weights[name] * self._has_own_rows
+                self.means[self._mode].add(name, value * weight, weight)
             else:
                 self._metrics[self._mode][name] = [value]
         if self._mode == "eval" or self._rows_of_step is None:
@@ -139,10 +144,35 @@ class KTOTrainer(StartReference, PreferenceHealth, HeldOutEvaluation, SafeCheckp
         share = len(inputs["label"]) * parts / self._rows_of_step.item()
         return (result[0] * share, *result[1:]) if return_outputs else result * share
 
+    def _compute_kl_logps(self, *args: Any) -> Any:
+        """Score the mismatched documents of a batch; of a held-out one, return the mean, because TRL gathers nothing then."""
+        logps = super()._compute_kl_logps(*args)
+        return logps if logps is None or self._mode == "train" else self._mean_over_processes(logps)
+
+    def _mean_over_processes(self, logps: Tensor) -> Tensor:
+        """Return the mean over the held-out rows (rows,) of all processes, (). Collective."""
+        if self.accelerator.num_processes == 1:
+            return logps
+        rows = logps.new_tensor(len(logps), dtype=torch.double) * self._has_own_rows
+        total, count = sum_over_processes(torch.stack([logps.double().mean() * rows, rows])).unbind()
+        return wide((total / count).to(logps.device))
+
+    def evaluation_loop(self, dataloader: Any, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate like Transformers, with means over all held-out rows; their difference is `rewards/margins`."""
+        output = super().evaluation_loop(dataloader, *args, **kwargs)
+        labels, metrics, prefix = dataloader.dataset["label"], output.metrics, kwargs.get("metric_key_prefix", "eval")
+        if any(labels) and not all(labels):
+            margin = metrics[f"{prefix}_rewards/chosen"] - metrics[f"{prefix}_rewards/rejected"]
+            return output._replace(metrics={**metrics, f"{prefix}_rewards/margins": margin})
+        absent = ("rejected", "margins") if all(labels) else ("chosen", "margins")
+        remaining = {name: value for name, value in metrics.items() if not name.endswith(absent)}
+        return output._replace(metrics=remaining)
+
     def prediction_step(self, model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
         """Compute the loss of a held-out batch, and add it to the mean over rows."""
+        inputs = self._drop_repeated_rows(inputs)
         loss, *rest = super().prediction_step(model, inputs, *args, **kwargs)
-        rows = loss.new_tensor(len(inputs["label"]))
+        rows = loss.new_tensor(len(inputs["label"])) * self._has_own_rows
         self.means["eval"].add("loss", loss * rows, rows)
         return loss, *rest
 

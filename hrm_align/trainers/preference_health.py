@@ -111,7 +111,7 @@ class PreferenceFigures:
 
 
 class PreferenceHealth(_Base):
-    """Mixin before `Stabilised` and one of TRL's trainers for pairs or labelled answers: metrics, alarms, and the reference check.
+    """Mixin before `HeldOutEvaluation` and one of TRL's trainers for pairs or labelled answers: metrics, alarms, and the reference check.
 
     Raises:
         RunError: in the first step, if `reference_check` is set and the reference is not the model that the run starts from.
@@ -135,7 +135,7 @@ class PreferenceHealth(_Base):
         reference = wide(others[0].log_probs).sum(dim=1) if others else self._precomputed(inputs)
         if is_first and self.args.reference_check and reference is not None:
             self._check_reference(policy, reference)
-        if self.health is not None:
+        if self.health is not None and self._has_own_rows:
             self._figures[self._mode].add(policy, reference, chosen, are_pairs)
         return loss
 

@@ -115,17 +115,9 @@ class SFTTrainer(Streaming, HeldOutEvaluation, SafeCheckpoints, Stabilised, trl.
     def prediction_step(self, model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
         """Compute the loss of a held-out batch, and add it to the mean over tokens."""
         inputs = self._drop_repeated_rows(inputs)
+        if not self._has_own_rows:
+            inputs["labels"] = torch.full_like(inputs["labels"], IGNORED)
         loss, *rest = super().prediction_step(model, inputs, *args, **kwargs)
         tokens = (inputs["labels"][:, 1:] != IGNORED).sum().to(loss.device)
         self.means["eval"].add("loss", torch.where(tokens > 0, loss * tokens, 0.0), tokens)
         return loss, *rest
-
-    def _drop_repeated_rows(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Leave out the rows with which accelerate fills up the last batches, so that all processes have equally many."""
-        state, size = self.accelerator.gradient_state, self.args.eval_batch_size
-        if not state.end_of_dataloader or state.remainder <= 0:
-            return inputs
-        count = min(max(state.remainder - self.accelerator.process_index * size, 0), size)
-        # A process without rows of its own runs one all the same: every process must call each forward.
-        remaining = {name: tensor[: max(count, 1)] for name, tensor in inputs.items()}
-        return remaining if count else {**remaining, "labels": torch.full_like(remaining["labels"], IGNORED)}

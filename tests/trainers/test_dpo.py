@@ -207,7 +207,7 @@ def test_the_loss_and_the_metrics_of_a_step_do_not_depend_on_its_split(loss, dat
 
 @pytest.mark.numeric
 def test_an_evaluation_is_a_mean_over_all_held_out_pairs(data, tmp_path):
-    flags = ("--eval_fraction", "0.4", "--eval_strategy", "steps", "--eval_steps", "1", "--max_steps", "1", "--loss_type", "ipo",
+    flags = ("--eval_fraction", "0.4", "--eval_strategy", "steps", "--eval_steps", "1", "--max_steps", "1", "--loss_type", "[ipo, sft]",
              "--generation_eval_samples", "2", "--max_new_tokens", "8")  # fmt: skip
     found = []
     for size in ("3", "50"):

@@ -7,10 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from hrm_align.rollouts import local as generation
+from hrm_align.trainers.held_out import HeldOutEvaluation
 from hrm_align.trainers.sft import SFTTrainer
+from recipes.dpo import main as dpo_main
 from recipes.grpo import main as grpo_main
+from recipes.kto import main as kto_main
+from recipes.reward import main as reward_main
 from recipes.sft import main as sft_main
 from tests.trainers.grpo_runs import SMALL, prompts
 from tests.trainers.recipe_runs import arguments, metrics, write_rows
@@ -92,6 +97,82 @@ def test_greedy_evaluations_are_shared_out_with_their_rewards(tmp_path):
         scores.append({name: value for name, value in record.items() if name.startswith("eval_re")})
     assert counted(tmp_path / "1", 0)[-1] == ROWS and [counted(tmp_path / "2", rank)[-1] for rank in (0, 1)] == [5, 4]
     assert scores[0] == scores[1] != {}
+
+
+# Means over rows -------------------------------------------------------------------------------------------------------
+
+PREFERENCES = {
+    "dpo": (dpo_main, ()),
+    "dpo, precomputed": (dpo_main, ("--precompute_ref_log_probs", "true")),
+    "kto": (
+        kto_main,
+        ("--precompute_ref_log_probs", "true"),
+    ),  # its pairs of prompt and answer do not depend on the batches
+    "kto without a divergence": (kto_main, ("--loss_type", "apo_zero_unpaired")),
+    "reward": (reward_main, ()),
+}
+
+
+def evaluates_another_model(main, argv):
+    """Run a recipe that evaluates a model with noise in its weights, the same in all processes, in place of the one it trained."""
+    stock = HeldOutEvaluation.evaluate
+
+    def noisy(trainer, *args, **kwargs):
+        noise = torch.Generator().manual_seed(0)
+        for weights in trainer.model.parameters():
+            weights.data += 0.2 * weights.data.std() * torch.randn(weights.shape, generator=noise)
+        return stock(trainer, *args, **kwargs)
+
+    HeldOutEvaluation.evaluate = noisy
+    main(argv)
+
+
+def held_out(count, kind):
+    """Rows with answers of one to five words, the last of which differs most from the others: a mean that counts it twice is off."""
+    words = ["red", "oak oak", "fox sun tree", "sea", "a b c d e"]
+    for number in range(count):
+        longer = "zebra " * 9 if number in (0, count - 1) else ""
+        chosen, rejected = f"{longer}{words[number % 5]}", f"{words[(number + 2) % 5]} {number}"
+        row = {"prompt": f"copy {words[number % 5]} {number}"}
+        if kind == "kto":
+            yield row | {"completion": chosen, "label": number % 3 != 1}
+        else:
+            yield row | {"chosen": chosen, "rejected": rejected}
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize(
+    "name, count",
+    [
+        pytest.param(name, count, marks=[pytest.mark.campaign] * ((name, count) not in {("dpo", 7), ("kto", 9)}))
+        for name in PREFERENCES
+        for count in (1, 7, 9)  # of the last four rows of two processes, the second has none, or one of two
+    ],
+)
+def test_held_out_means_of_two_processes_are_those_of_one(name, count, tmp_path):
+    main, flags = PREFERENCES[name]
+    kind = "kto" if main is kto_main else "pairs"
+    data = write_rows(tmp_path / "rows.jsonl", list(held_out(8, kind)))
+    eval_rows = write_rows(tmp_path / "held_out.jsonl", list(held_out(count, kind)))
+    found = []
+    for ranks in (1, 2):
+        out, log = tmp_path / str(ranks), tmp_path / "log"
+        argv = arguments(out, data, *STILL, "--eval_datasets", str(eval_rows), *flags, "--health", "true", "--max_length", "96",
+                         "--per_device_train_batch_size", str(4 // ranks), "--per_device_eval_batch_size", str(4 // ranks))  # fmt: skip
+        assert forked(log, evaluates_another_model, main, argv, ranks=ranks) == [0] * ranks, log.read_text()[-3000:]
+        (record,) = [record for record in metrics(out) if "eval_loss" in record]
+        found.append({key: value for key, value in record.items() if not key.endswith(("time", "_second"))})
+    one, two = found
+    assert {"eval_loss", "eval_accuracy" if main is reward_main else "eval_rewards/chosen"} <= one.keys() == two.keys()
+    rounding = 1e-6 * max(
+        1, abs(one.get("eval_logps/chosen", 0))
+    )  # of differences of log-probabilities, in batches of 4 and 2
+    print("largest difference", max(abs(two[key] - value) for key, value in one.items()))
+    for key, value in one.items():
+        assert two[key] == pytest.approx(value, rel=1e-6, abs=rounding), key
+
+
+# Time ------------------------------------------------------------------------------------------------------------------
 
 
 def times_the_evaluation(out, argv):
