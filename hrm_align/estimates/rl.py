@@ -14,7 +14,7 @@ from typing import Any
 from transformers import HrmTextConfig
 
 from hrm_align.estimates.measured import HALF
-from hrm_align.estimates.model import Costs, computes_in_half_precision, count, count_stack_weights
+from hrm_align.estimates.model import Costs, Load, computes_in_half_precision, count, count_stack_weights
 from hrm_align.models.attention import BY_DOCUMENT
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.recurrence import longest
@@ -124,8 +124,7 @@ class GRPOEstimate:
 
     @property
     def _largest(self) -> tuple[str, dict[str, int]]:
-        rows = min(self.rows, self.rollout.prompts) if self.shares_prompts else self.rows
-        return self.costs.largest(self._tokens(self.rows), rows, self.rows * self.rollout.answer)
+        return self.costs.largest(self._load(self.rows))
 
     @property
     def total(self) -> int:
@@ -175,9 +174,14 @@ class GRPOEstimate:
         return bisect_right(rows, memory, key=lambda rows: replace(self, rows=rows).total)
 
     def _tokens(self, answers: int) -> int:
-        """Return the tokens of a forward over so many answers; the answers of a rollout are shuffled before it is split."""
-        prompts = min(answers, self.rollout.prompts) if self.shares_prompts else answers
-        return prompts * self.rollout.prompt + answers * self.rollout.answer
+        return self._load(answers).tokens
+
+    def _load(self, answers: int) -> Load:
+        """Return the load of a forward over so many answers; the answers of a rollout are shuffled before it is split."""
+        prompt, answer = self.rollout.prompt, self.rollout.answer
+        if self.shares_prompts:
+            return Load.of_groups(min(answers, self.rollout.prompts), prompt, answer, answers, self.costs.is_cut)
+        return Load.of_rows(answers * (prompt + answer), answers, answers * answer)
 
 
 def estimate_grpo(
