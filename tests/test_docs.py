@@ -266,6 +266,7 @@ def shown(value: object) -> str:
 OF_ONE_KIND = {
     "Preferences between pairs": "dpo",
     "Labelled answers": "kto",
+    "Distillation": "distill",
     "Reward models": "reward",
     "Rewards": "grpo",
     "Reinforcement learning": "grpo",

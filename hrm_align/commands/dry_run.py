@@ -161,7 +161,7 @@ class DryRun(Run):
         if torch.cuda.is_available():
             emit(f"largest memory of the step: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
         planned = self.planned.training
-        if hasattr(self.planned, "rewards"):
+        if hasattr(planned, "max_completion_length"):
             emit(f"The run takes {steps:,} steps. Its rollouts have completions of up to {planned.max_completion_length} tokens; this "
                  f"one had {COMPLETION_TOKENS} at most, so its time says nothing about theirs.")  # fmt: skip
             return

@@ -326,9 +326,7 @@ def read_context(
             system = Path(system_file).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise UserError(
-                f"cannot read {prefix}system_file {system_file} ({reason}). Name a text file."
-            ) from None
+            raise UserError(f"cannot read {prefix}system_file {system_file} ({reason}). Name a text file.") from None
         if not system:
             raise UserError(
                 f"{prefix}system_file {system_file} is empty. Write the system text into it, or leave it out."

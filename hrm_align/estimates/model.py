@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import HrmTextConfig
+from transformers import HrmTextConfig, HrmTextForCausalLM
 
 from hrm_align.errors import UserError
 from hrm_align.estimates.activations import NOTHING, Linear
@@ -20,6 +20,7 @@ from hrm_align.models.attention import DENSE_ROW, PER_DOCUMENT
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.recurrence import carrying_passes, longest
 from hrm_align.models.varlen import VARLEN
+from hrm_align.trainers.distillation_config import DistillationRecipe
 from hrm_align.trainers.dpo_config import DPORecipe
 from hrm_align.trainers.grpo_config import GRPORecipe
 from hrm_align.trainers.kto_config import KTORecipe
@@ -27,7 +28,7 @@ from hrm_align.trainers.mixin import horizon_schedule
 from hrm_align.trainers.reward_config import RewardRecipe
 from hrm_align.trainers.sft_config import SFTRecipe
 
-Recipe = SFTRecipe | DPORecipe | KTORecipe | GRPORecipe | RewardRecipe
+Recipe = SFTRecipe | DPORecipe | KTORecipe | GRPORecipe | RewardRecipe | DistillationRecipe
 
 GIB = 2**30
 MIB = 2**20
@@ -301,6 +302,12 @@ def count_stack_weights(config: HrmTextConfig) -> int:
     """Return the weights in one stack's products: query, key, value, gate, output of attention; three of the MLP."""
     attention = 5 * config.hidden_size * config.num_attention_heads * config.head_dim
     return (attention + 3 * config.hidden_size * config.intermediate_size) * int(config.num_layers_per_stack or 0)
+
+
+def count_weights(config: HrmTextConfig) -> int:
+    """Return the number of a model's weights, without allocating them."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in HrmTextForCausalLM(config).parameters())
 
 
 def _forward_flops(config: HrmTextConfig, passes: int) -> float:

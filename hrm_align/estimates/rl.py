@@ -1,4 +1,4 @@
-"""Estimate of a reinforcement learning run: memory of rollouts and updates, and floating-point operations of both.
+"""Estimate of a run that samples, reinforcement learning or distillation: memory of rollouts and updates, and floating-point operations of both.
 
 Assumes that every prompt and every answer has the maximal length, and that no group is replaced.
 """
@@ -14,13 +14,15 @@ from typing import Any
 from transformers import HrmTextConfig
 
 from hrm_align.estimates.measured import HALF
-from hrm_align.estimates.model import Costs, Load, computes_in_half_precision, count, count_stack_weights
+from hrm_align.estimates.model import Costs, Load, computes_in_half_precision, count, count_stack_weights, count_weights
+from hrm_align.models.adapters import base_name, is_adapter, open_adapter
 from hrm_align.models.attention import BY_DOCUMENT
-from hrm_align.models.loading import DTYPES
+from hrm_align.models.loading import DTYPES, load_config
 from hrm_align.models.recurrence import longest
 from hrm_align.rollouts.kv_cache import MORE_TOKENS
 from hrm_align.rollouts.local import MAX_RUNNING
 from hrm_align.rollouts.parity import EXTRA_ANSWERS, EXTRA_PROMPTS, EXTRA_TOKENS
+from hrm_align.trainers.distillation_config import DistillationRecipe
 from hrm_align.trainers.grpo_config import GRPORecipe
 
 SAMPLED = (
@@ -197,28 +199,9 @@ def estimate_grpo(
         on_gpu: whether to count device memory.
     """
     args, costs = recipe.training, count(recipe, config, processes, on_gpu)
-    size = DTYPES[recipe.model.dtype].itemsize
     group, per_generation = int(args.num_generations or 1), int(args.steps_per_generation or 1)
-    answer, answers = int(args.max_completion_length or 1), args.per_device_train_batch_size * per_generation
-    passes, layers = longest(config), int(config.num_layers_per_stack or 0)
-    states = 2 * config.num_attention_heads * config.head_dim * layers * passes
-    rollout = Rollout(
-        prompt,
-        answer,
-        answers,
-        group,
-        recipe.model.attn_implementation in BY_DOCUMENT or args.cuda_graphs,
-        cached=states * (HALF if computes_in_half_precision(args) else size),
-        drawn=SAMPLED * config.vocab_size,
-        weights=(passes * count_stack_weights(config) + config.hidden_size * config.vocab_size) * size,
-    )
+    rollout = _rollout(recipe, config, prompt, args.per_device_train_batch_size * per_generation, group)
     has_reference = bool(args.beta) and not recipe.lora.use_peft
-    gate: dict[str, int] = {}
-    if args.parity_every and (size == HALF or computes_in_half_precision(args)):
-        # Meanwhile the weights are held in float32 too, and those of a reference model as well.
-        copies = costs.fixed["weights"] * (1 + has_reference) * 2 if size == HALF else 0
-        tokens = EXTRA_PROMPTS * (prompt + EXTRA_ANSWERS * min(answer, EXTRA_TOKENS))
-        gate = {"float32 weights": copies, "keys and values": 4 * states * tokens}
     every = per_generation * args.num_iterations
     is_older = args.gradient_accumulation_steps % every != 0  # then TRL also scores the answers before the update
     return GRPOEstimate(
@@ -230,8 +213,63 @@ def estimate_grpo(
         args.gradient_accumulation_steps,
         bool(args.share_prompts),
         bool(args.beta) + is_older,
-        gate,
+        _gate(recipe, config, prompt, costs.fixed["weights"] * (1 + has_reference)),
     )
+
+
+def estimate_distill(
+    recipe: DistillationRecipe, config: HrmTextConfig, processes: int = 1, prompt: int = 256, on_gpu: bool = False
+) -> GRPOEstimate:
+    """Estimate what a recipe needs on each device: rollouts of one completion a prompt, and a teacher that reads them once.
+
+    The teacher's own prompt counts like the student's. See `estimate_grpo` for the arguments.
+    """
+    args, costs = recipe.training, count(recipe, config, processes, on_gpu)
+    rows, parts = args.per_device_train_batch_size, args.gradient_accumulation_steps
+    weights = costs.fixed["weights"]
+    teacher = 0 if recipe.lora.use_peft else weights
+    if not args.teaches_itself:
+        size = DTYPES[args.teacher_dtype].itemsize
+        teacher = size * count_weights(load_config(_base_of(str(args.teacher_model_name_or_path))))
+    rollout = _rollout(recipe, config, prompt, rows * parts, group=1)
+    gate = _gate(recipe, config, prompt, weights)
+    return GRPOEstimate(costs, teacher, rollout, 1, rows, parts, shares_prompts=False, scored=1, gate=gate)
+
+
+def _base_of(name: str) -> str:
+    return base_name(open_adapter(name)) if is_adapter(name) else name
+
+
+def _rollout(
+    recipe: GRPORecipe | DistillationRecipe, config: HrmTextConfig, prompt: int, answers: int, group: int
+) -> Rollout:
+    args, size = recipe.training, DTYPES[recipe.model.dtype].itemsize
+    return Rollout(
+        prompt,
+        int(args.max_completion_length or 1),
+        answers,
+        group,
+        recipe.model.attn_implementation in BY_DOCUMENT or args.cuda_graphs,
+        cached=_states(config) * (HALF if computes_in_half_precision(args) else size),
+        drawn=SAMPLED * config.vocab_size,
+        weights=(longest(config) * count_stack_weights(config) + config.hidden_size * config.vocab_size) * size,
+    )
+
+
+def _states(config: HrmTextConfig) -> int:
+    """Return the numbers that the KV cache holds per token."""
+    layers = int(config.num_layers_per_stack or 0)
+    return 2 * config.num_attention_heads * config.head_dim * layers * longest(config)
+
+
+def _gate(recipe: GRPORecipe | DistillationRecipe, config: HrmTextConfig, prompt: int, weights: int) -> dict[str, int]:
+    """Return the bytes by name of the part of the parity gate in float32; `weights` are those of all models that it compares."""
+    args, size = recipe.training, DTYPES[recipe.model.dtype].itemsize
+    if not (args.parity_every and (size == HALF or computes_in_half_precision(args))):
+        return {}
+    tokens = EXTRA_PROMPTS * (prompt + EXTRA_ANSWERS * min(int(args.max_completion_length or 1), EXTRA_TOKENS))
+    # Meanwhile half-precision weights are held in float32 too.
+    return {"float32 weights": weights * 2 if size == HALF else 0, "keys and values": 4 * _states(config) * tokens}
 
 
 def _sum(parts: Mapping[str, int]) -> int:

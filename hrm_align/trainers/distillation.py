@@ -222,7 +222,9 @@ class DistillationTrainer(ParityGate, HeldOutEvaluation, SafeCheckpoints, Stabil
     @torch.no_grad()
     def _read_as_teacher(self, inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the teacher's hidden states at the completion tokens, (tokens, hidden), and its head's weight, (vocab, hidden)."""
-        prompt_ids, prompt_mask = (inputs[name if name in inputs else own] for name, own in zip(_TEACHER, _STUDENT, strict=True))
+        prompt_ids, prompt_mask = (
+            inputs[name if name in inputs else own] for name, own in zip(_TEACHER, _STUDENT, strict=True)
+        )
         ids, mask = inputs["completion_ids"], inputs["completion_mask"]
         is_start = self.teacher_model is None
         bare = self.accelerator.unwrap_model(self.model if is_start else self.teacher_model)

@@ -41,6 +41,7 @@ SAME: Mapping[str, tuple[str, ...]] = {
         "sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps", "disable_dropout", "cast_lm_head_to_fp32",
         "vllm_importance_sampling_correction", "vllm_importance_sampling_mode", "vllm_importance_sampling_cap",
         "vllm_importance_sampling_clip_max", "vllm_importance_sampling_clip_min",
+        "teacher_dtype", "teacher_model_revision", "teacher_shots", "teacher_condition",
     ),
     "the resumed run would continue with other rewards": ("rewards", "multi_objective_aggregation"),
     "the resumed run would continue with other rollouts": (
@@ -60,6 +61,9 @@ CHANGING: Mapping[str, tuple[str, ...]] = {
     ),
     "the rows of the current epoch begin again if it is true": ("ignore_data_skip",),
     "weights are those of the checkpoint all the same, so make sure that both names mean the same model": ("model_name_or_path",),
+    "the run continues with this teacher, so make sure that both names mean the same content": (
+        "teacher_model_name_or_path", "teacher_system_file", "teacher_examples",
+    ),
     "prompts are chosen by this file, so make sure that both files have the same pass rates": ("headroom",),
 }  # fmt: skip
 
@@ -95,7 +99,7 @@ FREE = (
     "ddp_backend", "ddp_broadcast_buffers", "ddp_bucket_cap_mb", "ddp_find_unused_parameters", "ddp_static_graph", "ddp_timeout",
     "precompute_ref_log_probs", "precompute_ref_batch_size", "local_rank", "fsdp", "fsdp_config", "deepspeed", "ds3_gather_for_generation",
     # accepted with their default only, or without effect here
-    "chat_template_path", "dataset_kwargs", "eos_token", "pad_token", "truncation_mode", "model_init_kwargs", "use_transformers_paged",
+    "chat_template_path", "dataset_kwargs", "eos_token", "pad_token", "truncation_mode", "model_init_kwargs", "teacher_model_init_kwargs", "use_transformers_paged",
     "use_transformers_continuous_batching", "transformers_continuous_batching_config", "use_vllm", "vllm_enable_sleep_mode",
     "vllm_gpu_memory_utilization", "vllm_group_port", "vllm_max_model_length", "vllm_mode", "vllm_model_impl",
     "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_server_timeout", "vllm_structured_outputs_regex",

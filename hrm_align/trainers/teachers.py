@@ -47,7 +47,7 @@ class TopTokens:
 
 
 class Teacher(Protocol):
-    """A teacher that is asked for log-probabilities, such as a server (`trainers/server_teacher.py`)."""
+    """A teacher that returns log-probabilities, such as a server (`trainers/server_teacher.py`)."""
 
     def score(self, documents: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[TopTokens]:
         """Return the distributions at the tokens of each completion.
@@ -190,7 +190,9 @@ def check_same_tokens(
     sizes = [model.config.vocab_size for model, _ in (teacher, student)]
     layouts = [Layout.of(model.config) for model, _ in (teacher, student)]
     if differing:
-        what = f"the token {differing[0][0]!r} is {theirs.get(differing[0][0])} there and {ours.get(differing[0][0])} here"
+        what = (
+            f"the token {differing[0][0]!r} is {theirs.get(differing[0][0])} there and {ours.get(differing[0][0])} here"
+        )
     elif sizes[0] != sizes[1]:
         what = f"it predicts {sizes[0]:,} tokens, and the student {sizes[1]:,}"
     elif layouts[0] != layouts[1]:
@@ -224,10 +226,10 @@ def select_prompts(
     theirs = own if teacher is None else teacher.config.max_position_embeddings - longest
     selected = []
     for name, examples in (("prompts", data.train), ("eval_prompts", data.held_out)):
-        kept: list[Example] = []
+        usable: list[Example] = []
         if examples:
-            kept, data.counts[name] = select_answerable_prompts(examples, tokenizer, own, share)
-            counts = select_answerable_prompts(kept, tokenizer, theirs, share, context.apply)
-            kept, data.counts[f"teacher_{name}"] = counts
-        selected.append(kept)
+            usable, data.counts[name] = select_answerable_prompts(examples, tokenizer, own, share)
+            counts = select_answerable_prompts(usable, tokenizer, theirs, share, context.apply)
+            usable, data.counts[f"teacher_{name}"] = counts
+        selected.append(usable)
     return selected[0], selected[1]

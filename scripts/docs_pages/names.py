@@ -57,7 +57,7 @@ _PARITY = {
 # What TRL and Transformers log, as far as a reader needs it.
 UPSTREAM = {
     "loss": "Fine-tuning: mean over response tokens. Reinforcement learning: the policy loss, which is 0 at the first update on "
-    "a rollout.",
+    "a rollout. Distillation: the divergence from the teacher, a mean over completion tokens, nats.",
     "eval_loss": "Fine-tuning: mean over all response tokens of the held-out rows; also `eval_entropy` and "
     "`eval_mean_token_accuracy`.",
     "accuracy": "Reward models: share of the pairs whose chosen answer has the higher score; also `eval_accuracy`.",
@@ -72,7 +72,8 @@ UPSTREAM = {
     "reward_std": "Standard deviation of the rewards within a group, mean over groups.",
     "frac_reward_zero_std": "Share of used groups with zero reward variance.",
     "rewards/NAME/mean": "Mean of one reward, by its name or label; also `rewards/NAME/std`.",
-    "kl": "Divergence from the reference model, logged when `beta` is above 0.",
+    "kl": "Reinforcement learning: divergence from the reference model, logged when `beta` is above 0. Distillation: KL(student to "
+    "teacher) over completion tokens, nats a token, whatever `beta` is; also `eval_kl`.",
     "clip_ratio/region_mean": "Share of tokens whose ratio was clipped; also `low_mean` and `high_mean`, and `low_min` and "
     "`high_max`, the extremes over completions.",
     "completions/mean_length": "Mean length of completions in tokens; also `min_length`, `max_length`.",

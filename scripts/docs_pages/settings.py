@@ -18,6 +18,7 @@ from hrm_align.config.rules import KINDS, recipe_kind
 from hrm_align.config.schema import MOVED, schema
 from hrm_align.data.specs import DatasetSpec
 from hrm_align.rewards.base import SPEC_KEYS
+from hrm_align.trainers.distillation_config import DistillationArguments
 from hrm_align.trainers.dpo_config import DPOArguments
 from hrm_align.trainers.grpo_config import GRPOArguments
 from hrm_align.trainers.kto_config import KTOArguments
@@ -34,6 +35,7 @@ SECTIONS: tuple[tuple[str, type, str], ...] = (
     ("Preferences between pairs", DPOArguments, "dpo"),
     ("Labelled answers", KTOArguments, "kto"),
     ("Reward models", RewardModelArguments, "reward"),
+    ("Distillation", DistillationArguments, "distill"),
     ("Rewards", RewardArguments, "grpo"),
     ("Reinforcement learning", GRPOArguments, "grpo"),
 )

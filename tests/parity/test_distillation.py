@@ -29,7 +29,10 @@ from tests.trainers.recipe_runs import arguments
 TOLERANCE = 1e-8  # of losses, of about 1, and of gradients and weights. Noise seen: 3e-15
 STEPS, RATE = 2, 0.05
 QUESTIONS = ("Add 2 and 3.", "Write pig backwards.", "Copy: a red fox", "What is 20 minus 4?")
-EXAMPLES = [Example((Message("user", text),), Message("assistant", "5"), "direct", f"rows:{n}") for n, text in enumerate(QUESTIONS)]
+EXAMPLES = [
+    Example((Message("user", text),), Message("assistant", "5"), "direct", f"rows:{n}")
+    for n, text in enumerate(QUESTIONS)
+]
 SYSTEM = "Answer in one word."
 
 
@@ -189,10 +192,16 @@ def test_distillation_computes_what_plain_torch_does(name, tmp_path, monkeypatch
     parts = args.gradient_accumulation_steps
     summed = [math.fsum(losses[n : n + parts]) for n in range(0, len(losses), parts)]
     logged = [record["kl"] for record in trainer.state.log_history if "kl" in record]
-    assert len(steps) == STEPS and {len(ids) for rows in steps for _, ids in rows} != {6}, "completions of several lengths"
+    assert len(steps) == STEPS and {len(ids) for rows in steps for _, ids in rows} != {6}, (
+        "completions of several lengths"
+    )
     assert summed == pytest.approx(expected, abs=TOLERANCE) and min(summed) > 1e-3, (summed, expected)
     assert logged == pytest.approx(kls, abs=TOLERANCE)
     assert gradients.keys() == first.keys()
-    assert max((gradients[n] - first[n]).abs().max().item() for n in first) < TOLERANCE < max(g.abs().max() for g in first.values())
+    assert (
+        max((gradients[n] - first[n]).abs().max().item() for n in first)
+        < TOLERANCE
+        < max(g.abs().max() for g in first.values())
+    )
     trained = dict(trainer.accelerator.unwrap_model(trainer.model).named_parameters())
     assert max((trained[n] - weight).abs().max().item() for n, weight in model.named_parameters()) < TOLERANCE

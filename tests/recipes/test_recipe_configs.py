@@ -38,7 +38,7 @@ ROWS = {"dpo": "pairs", "kto": "labels", "reward": "pairs"}  # kinds of rows, wh
 
 def kind_of(recipe: str) -> str:
     """The command that runs a recipe, by the name of its file: every other stage is named for its task or its adapter."""
-    return next((kind for kind in ("grpo", *ROWS) if kind in Path(recipe).stem), "sft")
+    return next((kind for kind in ("grpo", "distill", *ROWS) if kind in Path(recipe).stem), "sft")
 
 
 def is_grpo(recipe: str) -> bool:
@@ -92,7 +92,8 @@ def test_there_are_recipes_to_test() -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_states_only_what_differs_from_the_defaults(recipe: str) -> None:
     given = ["--model_name_or_path", "tiny", "--datasets", "a.jsonl", "--output_dir", "x", "--use_peft", "true"]
-    plain = parse(recipe_kind(kind_of(recipe)), [*given, *(["--rewards", "math"] if is_grpo(recipe) else [])])
+    needed = {"grpo": ["--rewards", "math"], "distill": ["--teacher_model_name_or_path", "x"]}
+    plain = parse(recipe_kind(kind_of(recipe)), [*given, *needed.get(kind_of(recipe), [])])
     defaults = resolved(plain) | {"use_peft": False}
     stated = yaml.safe_load(Path(recipe).read_text(encoding="utf-8"))
     values = resolved(parsed(recipe))

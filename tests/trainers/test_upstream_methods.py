@@ -17,9 +17,11 @@ from peft.tuners.lora import Linear
 from transformers.models.hrm_text import modeling_hrm_text
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl.kernels import ChunkedLogProbFunction
+from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 from trl.trainer.utils import RepeatSampler
 
 from hrm_align.models import prefix_mask
+from hrm_align.trainers.distillation import DistillationTrainer
 from hrm_align.trainers.dpo import DPOTrainer
 from hrm_align.trainers.grpo import GRPOTrainer
 from hrm_align.trainers.kto import KTOTrainer
@@ -41,6 +43,8 @@ OVERRIDES = {
     KTOTrainer: {*SAVING, *STABLE, "_compute_kl_logps", "_compute_loss", "_precompute_ref_logps", "_prepare_dataset", "_set_signature_columns_if_needed",
                  "evaluation_loop", "prediction_step"},
     RewardTrainer: {*SAVING, *STABLE, "_set_signature_columns_if_needed", "compute_loss", "evaluation_loop"},
+    DistillationTrainer: {*SAVING, *STABLE, "_compute_loss", "_generate_and_score_completions", "_generate_single_turn", "_tokenize_prompts",
+                          "compute_loss", "evaluation_loop"},
     GRPOTrainer: {*SAVING, *STABLE, "_calculate_rewards", "_compute_loss", "_generate", "_generate_and_score_completions",
                   "_generate_single_turn", "_get_per_token_logps_and_entropies", "_tokenize_prompts"},
 }  # fmt: skip
@@ -49,6 +53,9 @@ OVERRIDES = {
 WRAPPED = [
     (modeling_hrm_text.apply_rotary_pos_emb, ["q", "k", "cos", "sin"]),
     (trl.trainer.utils.add_fused_lm_head, ["model", "temperature", "cast_lm_head_to_fp32", "outputs"]),
+    (ChunkedDivergenceFunction.forward, ["ctx", "student_hidden", "student_weight", "student_bias", "teacher_hidden", "teacher_weight",
+                                         "teacher_bias", "beta", "temperature"]),
+    (trl.DistillationTrainer._get_last_hidden_state, ["unwrapped_model", "input_ids", "attention_mask", "logits_to_keep"]),
     (ChunkedLogProbFunction.forward, ["ctx", "hidden", "weight", "bias", "targets", "temperature", "chunk_size"]),
     (trl.trainer.utils.use_adapter, ["model", "adapter_name"]),
     (trl.trainer.dpo_trainer.DataCollatorForPreference.__init__, ["pad_token_id", "pad_to_multiple_of"]),
@@ -68,6 +75,7 @@ PRIVATE = {
     "_attn_implementation": (transformers.PretrainedConfig, "_attn_implementation"),
     "_name_or_path": (transformers.PretrainedConfig, "_name_or_path"),
     "_metrics": (trl.GRPOTrainer, "self._metrics"),
+    "_get_last_hidden_state": (trl.DistillationTrainer, "def _get_last_hidden_state"),
     "_dist": (trl.GRPOTrainer, "self._dist"),
     "_gradient_checkpointing_func": (transformers.modeling_layers.GradientCheckpointingLayer, "_gradient_checkpointing_func"),
     "_prepare_inputs": (transformers.Trainer, "def _prepare_inputs"),
