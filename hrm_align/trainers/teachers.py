@@ -215,7 +215,7 @@ def select_prompts(
         data: the run's examples; counts of dropped prompts are added to `data.counts`.
         tokenizer: the student's tokenizer.
         student: the model to train.
-        teacher: the teacher's model; None for the student's start, or if its positions are not known.
+        teacher: the teacher; its positions count if it is a model, otherwise those of the student.
         context: what the teacher's prompts have and the student's do not.
 
     Raises:
@@ -223,7 +223,7 @@ def select_prompts(
     """
     longest, share = int(recipe.training.max_completion_length), recipe.data.max_dropped_fraction
     own = student.config.max_position_embeddings - longest
-    theirs = own if teacher is None else teacher.config.max_position_embeddings - longest
+    theirs = getattr(teacher, "config", student.config).max_position_embeddings - longest
     selected = []
     for name, examples in (("prompts", data.train), ("eval_prompts", data.held_out)):
         usable: list[Example] = []

@@ -12,10 +12,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import hrm_align.rollouts.groups as groups
+from hrm_align import render_prompt
 from hrm_align.errors import RunError
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
 from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.rollouts.local import sample
+from hrm_align.trainers.distillation import DistillationTrainer
 from hrm_align.trainers.teachers import top_divergence
 from recipes.distill import main
 from tests.command_line import run
@@ -117,6 +119,33 @@ def test_an_adapter_teaches_and_the_teacher_does_not_change(rows, tmp_path):
     words = without_context(*flags_of(tmp_path / "run", rows, "--max_steps", "2", *ADAPTER))
     main([*words, "--teacher_model_name_or_path", str(tmp_path / "adapter")])
     assert all(record["loss"] > 1e-3 for record in logged(tmp_path / "run").values())
+
+
+def test_a_teacher_reads_its_system_text_and_examples_and_the_student_does_not(tmp_path, monkeypatch):
+    """By hand: the second question is an example itself and gets the next one; the last leaves no room for the teacher's prompt."""
+    rows = write_rows(tmp_path / "rows.jsonl", [{"prompt": text} for text in ("1 plus 1?", "2 plus 2?", "a " * 500)])
+    solved = write_rows(tmp_path / "solved.jsonl", [{"prompt": f"{n} plus {n}?", "response": str(2 * n)} for n in (2, 3, 4)])
+    (tmp_path / "system.txt").write_text("Be brief. " * 15)
+    read, ask = [], DistillationTrainer._ask_teacher
+    monkeypatch.setattr(DistillationTrainer, "_ask_teacher", lambda *args: read.append((args[1], ask(*args))) or read[-1][1])
+    distill(tmp_path / "run", rows, "--teacher_system_file", str(tmp_path / "system.txt"), "--teacher_examples", str(solved),
+            "--teacher_shots", "2", "--max_steps", "1", "--per_device_train_batch_size", "2", "--max_dropped_fraction", "0.5")  # fmt: skip
+    ((students, teachers),) = read
+    tokenizer = load_model_and_tokenizer("tiny")[1]
+
+    def texts(ids, mask):
+        return {tokenizer.decode(row[present.bool()]) for row, present in zip(ids, mask, strict=True)}
+
+    assert texts(students["prompt_ids"], students["prompt_mask"]) == {
+        tokenizer.decode(render_prompt(tokenizer, text, condition="noisy")) for text in ("1 plus 1?", "2 plus 2?")
+    }
+    system = {"role": "system", "content": ("Be brief. " * 15).strip()}
+    shots = {"1 plus 1?": "2 plus 2?\n4\n\n3 plus 3?\n6", "2 plus 2?": "3 plus 3?\n6\n\n4 plus 4?\n8"}
+    messages = [[system, {"role": "user", "content": f"{shot}\n\n{text}"}] for text, shot in shots.items()]
+    expected = {tokenizer.decode(render_prompt(tokenizer, both, condition="direct")) for both in messages}
+    assert texts(teachers["teacher_prompt_ids"], teachers["teacher_prompt_mask"]) == expected
+    counts = json.loads((tmp_path / "run/run/data.json").read_text())
+    assert (counts["prompts"]["kept"], counts["teacher_prompts"]["kept"]) == (3, 2)
 
 
 @pytest.mark.numeric
@@ -250,7 +279,7 @@ def test_a_mistake_is_named_with_its_remedy(flags, sentence, rows, tmp_path, cap
 def test_the_tokens_that_a_teacher_leaves_out_are_one_outcome():
     """By hand: of four tokens the teacher gives two, 1/2 and 1/4; the student has 1/4 each."""
     student = torch.zeros(1, 4, requires_grad=True)
-    ids, teacher = torch.tensor([[2, 0, 0]]), torch.tensor([[0.5, 0.25, 0.0]]).log()  # the third entry fills up
+    ids, teacher = torch.tensor([[2, 0, 1]]), torch.tensor([[0.5, 0.25, 0.0]]).log()  # the third entry fills up
     (forward,) = top_divergence(student, ids, teacher, 0)
     assert forward.item() == pytest.approx(0.5 * torch.tensor(2.0).log().item() + 0.25 * torch.tensor(0.5).log().item())
     forward.backward()
