@@ -227,8 +227,8 @@ def estimate_distill(
     args, costs = recipe.training, count(recipe, config, processes, on_gpu)
     rows, parts = args.per_device_train_batch_size, args.gradient_accumulation_steps
     weights = costs.fixed["weights"]
-    teacher = 0 if recipe.lora.use_peft else weights
-    if not args.teaches_itself:
+    teacher = 0 if recipe.lora.use_peft or args.teacher_base_url else weights
+    if not args.teaches_itself and not args.teacher_base_url:
         size = DTYPES[args.teacher_dtype].itemsize
         teacher = size * count_weights(load_config(_base_of(str(args.teacher_model_name_or_path))))
     rollout = _rollout(recipe, config, prompt, rows * parts, group=1)

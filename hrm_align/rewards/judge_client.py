@@ -66,6 +66,9 @@ class Names:
 
 
 JUDGE = Names()
+TEACHER = Names(
+    "the teacher's server", "the deadline", "teacher_base_url", "teacher_model_name_or_path", "teacher_api_key_env"
+)
 
 
 def checked_url(url: str, names: Names = JUDGE) -> str:
