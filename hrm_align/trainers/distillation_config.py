@@ -48,7 +48,7 @@ class DistillationArguments(StabiliserArguments, DistillationConfig):
         "log-probabilities of a prompt, such as vLLM; unset for a teacher in this process.",
     )
     teacher_top_logprobs: int = option(
-        20, "Most probable tokens at each position that the server is asked for; vLLM allows more with --max-logprobs."
+        20, "Most probable tokens requested from the server at each position; more than 20 need vLLM's --max-logprobs."
     )
     teacher_api_key_env: str | None = option(
         None, "Environment variable that holds the API key of the server; unset to send no key."
@@ -208,8 +208,6 @@ _EVERYDAY = (
     "eval_datasets",
     "output_dir",
     "teacher_model_name_or_path",
-    "teacher_base_url",
-    "teacher_top_logprobs",
     "teacher_system_file",
     "teacher_examples",
     "teacher_shots",

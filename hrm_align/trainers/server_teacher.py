@@ -1,6 +1,6 @@
 """A teacher of distillation behind an OpenAI-compatible server that returns log-probabilities of a prompt, such as vLLM.
 
-    teacher = connect_teacher(recipe.training, tokenizer)
+    teacher = connect_teacher(recipe, student, tokenizer)
     teacher.score([(prompt_ids, completion_ids)])  # the most probable tokens at each completion token
 
 A request to `/completions` holds the token ids of prompt and completion, so that no text is tokenized again. Servers return the
@@ -98,12 +98,8 @@ class ServerTeacher:
         concurrency: int = 16,
         seconds: float = 120.0,
     ):
-        self._url, self._model, self._k, self._vocab_size = (
-            checked_url(url, TEACHER),
-            model,
-            min(k, vocab_size),
-            vocab_size,
-        )
+        self._url, self._model = checked_url(url, TEACHER), model
+        self._k, self._vocab_size = min(k, vocab_size), vocab_size
         if key_name:
             check_key_name(key_name, TEACHER)
         self._key_name, self._key = key_name, read_key(key_name, TEACHER) if key_name else ""
@@ -192,16 +188,15 @@ class ServerTeacher:
         """
         prompt = render_prompt(tokenizer, WORDS[0])
         completion = tokenizer(WORDS[1], add_special_tokens=False)["input_ids"]
-        changed = len(prompt) - 2  # the last token of the text
-        other = next(token for token in reversed(completion) if token != prompt[changed])
-        another = next(token for token in completion if token != completion[-1])
+        ids, first = [*prompt, *completion], len(prompt)
+        in_prompt, in_completion = first // 2, first + len(completion) // 2  # from here on a part is written backwards
         rows = [
-            [*prompt, *completion],
-            [*prompt[:changed], other, *prompt[changed + 1 :], *completion],
-            [*prompt, *completion[:-1], another],
+            ids,
+            [*ids[:in_prompt], *reversed(ids[in_prompt : first - 1]), *ids[first - 1 :]],
+            [*ids[:in_completion], *reversed(ids[in_completion:])],
         ]
         (tops, choice), (of_prompt, _), (of_completion, _) = self._probe(rows)
-        text = _read_text(choice, rows[0], len(prompt))
+        text = _read_text(choice, ids, first)
         if text is not None and WORDS[1].strip() not in text:
             self._refuse(
                 f"has other tokens than the student: it reads {WORDS[1]!r} as {text!r:.80}. Serve a teacher with its tokenizer"
@@ -209,14 +204,14 @@ class ServerTeacher:
         fewest = min(len(top) for top in tops[1:])
         if fewest < self._k:
             self._refuse(f"returns {fewest} of {self._k} requested tokens: set teacher_top_logprobs to {fewest}")
-        if _mean_difference(tops[1 : changed + 1], of_prompt[1 : changed + 1]) < NOISE:
+        if _mean_difference(tops[1 : in_prompt + 1], of_prompt[1 : in_prompt + 1]) < NOISE:
             self._refuse(
-                "reads the prompt from left to right, because a change of its last word leaves the predictions within it unchanged; "
+                "reads the prompt from left to right, because a change of its second half leaves the predictions in its first half as they were; "
                 "HRM-Text reads it in both directions: serve the model with an implementation of HRM-Text's prefix mask"
             )
-        if _mean_difference(tops[len(prompt) : -1], of_completion[len(prompt) : -1]) > NOISE:
+        if _mean_difference(tops[first : in_completion + 1], of_completion[first : in_completion + 1]) > NOISE:
             self._refuse(
-                "reads the completion in both directions, because a change of its last token changes the predictions before: serve "
+                "reads the completion in both directions, because a change of its second half changes the predictions in its first half: serve "
                 "the model with an implementation of HRM-Text's prefix mask, which ends at the first <|im_end|>"
             )
 
@@ -239,21 +234,21 @@ class ServerTeacher:
         raise UserError(f"the teacher's server {self._url} {what}.")
 
 
-def connect_teacher(args: Any, vocab_size: int, tokenizer: PreTrainedTokenizerFast) -> ServerTeacher:
+def connect_teacher(recipe: Any, student: Any, tokenizer: PreTrainedTokenizerFast) -> ServerTeacher:
     """Connect to the server of `teacher_base_url`.
 
     Args:
-        args: settings of distillation.
-        vocab_size: number of tokens of the student.
-        tokenizer: the student's tokenizer.
+        recipe: a distillation recipe.
+        student: the model to train.
+        tokenizer: its tokenizer.
 
     Raises:
         UserError: see `ServerTeacher.connect`.
     """
+    args, size = recipe.training, student.config.vocab_size
     name, key = str(args.teacher_model_name_or_path), args.teacher_api_key_env or ""
-    teacher = ServerTeacher(
-        args.teacher_base_url, name, args.teacher_top_logprobs, vocab_size, key, args.teacher_concurrency, args.teacher_timeout
-    )  # fmt: skip
+    limits = args.teacher_concurrency, args.teacher_timeout
+    teacher = ServerTeacher(args.teacher_base_url, name, args.teacher_top_logprobs, size, key, *limits)
     with stage(f"probing the teacher {name} at its server"):
         teacher.connect(tokenizer)
     return teacher

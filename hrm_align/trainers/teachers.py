@@ -163,10 +163,6 @@ def load_teacher(recipe: Any, student: Any, tokenizer: PreTrainedTokenizerFast) 
     """
     if recipe.training.teaches_itself:
         return None
-    if recipe.training.teacher_base_url is not None:
-        from hrm_align.trainers.server_teacher import connect_teacher
-
-        return connect_teacher(recipe.training, student.config.vocab_size, tokenizer)
     args, name = recipe.training, str(recipe.training.teacher_model_name_or_path)
     loading = {"dtype": args.teacher_dtype, "attn_implementation": recipe.model.attn_implementation}
     with stage(f"loading the teacher {name}"):

@@ -51,7 +51,10 @@ class TeacherServer(JudgeServer):
         if self.key and self.headers[-1].get("Authorization") != f"Bearer {self.key}":
             return error(401, f"Incorrect API key provided: {self.headers[-1].get('Authorization')}")
         assert request["model"] == "teacher" and request["max_tokens"] == 1
-        ids, k = request["prompt"], request.get({"prompt_logprobs": "prompt_logprobs", "echo": "logprobs"}.get(self.form))
+        ids, k = (
+            request["prompt"],
+            request.get({"prompt_logprobs": "prompt_logprobs", "echo": "logprobs"}.get(self.form)),
+        )
         choice = {"text": "x", "finish_reason": "length"}
         if k is not None:
             tops = [self._top(row, token, k) for row, token in zip(self.logprobs(ids), ids[1:], strict=True)]
