@@ -159,9 +159,10 @@ def show(estimate: Estimate | GRPOEstimate, on_gpu: bool = True) -> None:
     else:
         add(estimate.fixed)
         add(estimate.rollout.parts, "rollout: ")
+        add({"scoring by reward models": estimate.scoring.batch})
         add(estimate.gate, "parity gate: ")
         add(estimate.update, "update: ")
-        total, work = "total, in rollout, gate or update", _describe_grpo_work(estimate)
+        total, work = "total, in rollout, scoring, gate or update", _describe_grpo_work(estimate)
     table.add_row(total, f"{estimate.total / unit:.1f}", style="bold")
     console = Console(file=results())
     console.print(table)

@@ -216,6 +216,26 @@ def _block_temporaries(model: Any, tokens: int, half: bool) -> tuple[int, int]:
     return forward, live.peak - saved
 
 
+def forward_temporaries(model: Any) -> Linear:
+    """Return the peak bytes of a backbone forward without gradient, by its number of tokens; without the mask."""
+    backbone, sizes = get_backbone(model), {}
+    stacks = (backbone.H_module, backbone.L_module)
+    whole = [stack.layers for stack in stacks]
+    try:
+        for stack, layers in zip(stacks, whole, strict=True):
+            stack.layers = layers[:1]  # nothing of a layer is left for the next one
+        for tokens in BLOCK_TOKENS:
+            ids = torch.zeros(1, tokens, dtype=torch.long)
+            mask = torch.zeros(1, 1, tokens, tokens, dtype=torch.bool)  # a 4-D mask is used as it is
+            with torch.no_grad(), Live([*model.parameters(), *model.buffers(), mask]) as live:
+                _output = backbone(input_ids=ids, attention_mask=mask, use_cache=False)
+            sizes[tokens] = live.peak
+    finally:
+        for stack, layers in zip(stacks, whole, strict=True):
+            stack.layers = layers
+    return Linear.through(sizes)
+
+
 def head_temporaries(config: HrmTextConfig, dtype: torch.dtype, half: bool, is_trained: bool) -> tuple[Linear, Linear]:
     """Return the bytes of TRL's head on a CPU: for up to one tile of tokens, and for each token beyond the tile."""
     vocab, tile = config.vocab_size, TOKEN_CHUNK_SIZE

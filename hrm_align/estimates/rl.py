@@ -15,10 +15,12 @@ from transformers import HrmTextConfig
 
 from hrm_align.estimates.measured import HALF
 from hrm_align.estimates.model import Costs, Load, computes_in_half_precision, count, count_stack_weights, count_weights
+from hrm_align.estimates.reward_models import NO_SCORING, Scoring, count_scoring
 from hrm_align.models.adapters import base_name, is_adapter, open_adapter
 from hrm_align.models.attention import BY_DOCUMENT
 from hrm_align.models.loading import DTYPES, load_config
 from hrm_align.models.recurrence import longest
+from hrm_align.rewards.base import RewardSpec
 from hrm_align.rollouts.kv_cache import MORE_TOKENS
 from hrm_align.rollouts.local import MAX_RUNNING
 from hrm_align.rollouts.parity import EXTRA_ANSWERS, EXTRA_PROMPTS, EXTRA_TOKENS
@@ -97,6 +99,7 @@ class GRPOEstimate:
         shares_prompts: whether the update computes a prompt once for all its answers.
         scored: additional forwards per answer without backward: for the reference, and for the old log-probabilities.
         gate: bytes by name of the part, for the parity gate in float32 of a run in half precision.
+        scoring: bytes of reward models.
     """
 
     costs: Costs
@@ -108,11 +111,12 @@ class GRPOEstimate:
     shares_prompts: bool
     scored: int
     gate: dict[str, int]
+    scoring: Scoring = NO_SCORING
 
     @property
     def fixed(self) -> dict[str, int]:
         """Bytes by name of the part that are held throughout."""
-        return {**self.costs.fixed, "reference": self.reference}
+        return {**self.costs.fixed, "reference": self.reference, "reward models": self.scoring.weights}
 
     @property
     def update(self) -> dict[str, int]:
@@ -130,8 +134,9 @@ class GRPOEstimate:
 
     @property
     def total(self) -> int:
-        """Bytes at the peak: the fixed parts, and the largest of rollout, parity gate and update, which alternate."""
-        return _sum(self.fixed) + max(map(_sum, (self.rollout.parts, self.gate, self.update)))
+        """Bytes at the peak: the fixed parts, and the largest of rollout, scoring, parity gate and update, which alternate."""
+        parts = map(_sum, (self.rollout.parts, self.gate, self.update))
+        return _sum(self.fixed) + max(self.scoring.batch, *parts)
 
     @property
     def flops(self) -> float:
@@ -158,7 +163,13 @@ class GRPOEstimate:
     def figures(self) -> dict[str, Any]:
         """All figures, for JSON output."""
         return {
-            "bytes": {"held": self.fixed, "rollout": self.rollout.parts, "gate": self.gate, "update": self.update},
+            "bytes": {
+                "held": self.fixed,
+                "rollout": self.rollout.parts,
+                "scoring": {"reward models": self.scoring.batch},
+                "gate": self.gate,
+                "update": self.update,
+            },
             "total": self.total,
             "trained": self.costs.trained,
             "answers": self.rollout.answers,
@@ -214,6 +225,7 @@ def estimate_grpo(
         bool(args.share_prompts),
         bool(args.beta) + is_older,
         _gate(recipe, config, prompt, costs.fixed["weights"] * (1 + has_reference)),
+        count_scoring([*map(RewardSpec.of, recipe.rewards.rewards)], rollout.answers, rollout.prompt + rollout.answer),
     )
 
 
