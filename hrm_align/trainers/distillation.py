@@ -10,14 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 import trl
 from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor
-from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import HrmTextConfig, HrmTextForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import use_adapter
 
@@ -100,7 +100,7 @@ class DistillationTrainer(ParityGate, HeldOutEvaluation, SafeCheckpoints, Stabil
         self._has_checked = False  # whether the parity gate has checked a rollout in this process
         if teacher is None:
             self._check_prompts_differ()
-            teacher = None if isinstance(model, PeftModel) else frozen_copy(model)
+            teacher = None if isinstance(model, PeftModel) else frozen_copy(cast(HrmTextForCausalLM, model))
         is_model = isinstance(teacher, PreTrainedModel | PeftModel)
         if teacher is not None and not is_model and args.temperature != 1:
             raise UserError(
@@ -117,10 +117,10 @@ class DistillationTrainer(ParityGate, HeldOutEvaluation, SafeCheckpoints, Stabil
         )
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise UserError(NO_SHARDED_TEACHER)
-        self._asked: Teacher | None = None if is_model else teacher
+        self._asked: Teacher | None = None if is_model else cast(Teacher | None, teacher)
         if is_model:
             expose_adapted_head(teacher)
-            self.teacher_model = teacher.requires_grad_(False).eval().to(self.accelerator.device)
+            self.teacher_model = cast(Any, teacher).requires_grad_(False).eval().to(self.accelerator.device)
 
     def _check_prompts_differ(self) -> None:
         """Raise UserError if the teacher, which is the student's start, reads the student's prompts."""
@@ -260,7 +260,8 @@ class DistillationTrainer(ParityGate, HeldOutEvaluation, SafeCheckpoints, Stabil
             if self._asked is not None:
                 top = inputs["teacher_ids"][scored], inputs["teacher_logprobs"][scored]
                 return top_divergence_in_chunks(hidden, weight, *top, beta)
-            return whole_divergence(hidden, weight, *inputs["teacher"], beta, self.temperature)
+            teacher_hidden, teacher_weight = inputs["teacher"]
+            return whole_divergence(hidden, weight, teacher_hidden, teacher_weight, beta, self.temperature)
 
         divergence, entropy = diverge(hidden, weight, self.beta)  # (tokens,) each
         kl = divergence.detach()

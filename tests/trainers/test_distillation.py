@@ -13,8 +13,10 @@ from transformers import AutoModelForCausalLM
 
 import hrm_align.rollouts.groups as groups
 from hrm_align import render_prompt
+from hrm_align.config.arguments import LoraArguments
 from hrm_align.errors import RunError
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
+from hrm_align.models.lora import add_adapter
 from hrm_align.models.prefix_mask import causal_prompt
 from hrm_align.rollouts.local import sample
 from hrm_align.trainers.distillation import DistillationTrainer
@@ -22,7 +24,7 @@ from hrm_align.trainers.teachers import top_divergence
 from recipes.distill import main
 from tests.command_line import run
 from tests.launching import launch
-from tests.trainers.recipe_runs import ROOT, distance, last_of_each, metrics, sft, weights, write_rows
+from tests.trainers.recipe_runs import ROOT, distance, last_of_each, metrics, weights, write_rows
 from tests.trainers.resume.runs import tensors
 
 SMALL = ("--teacher_condition", "direct", "--condition", "noisy", "--max_completion_length", "8", "--per_device_train_batch_size", "8",
@@ -70,27 +72,18 @@ def test_a_run_logs_its_divergence_and_leaves_a_checkpoint_for_stock_transformer
     held_out = write_rows(
         tmp_path / "held_out.jsonl", [{"prompt": f"{n} plus 9?", "response": str(n + 9)} for n in range(30, 35)]
     )
-    evaluated = (
-        "--eval_datasets",
-        str(held_out),
-        "--eval_strategy",
-        "steps",
-        "--eval_steps",
-        "1",
-        "--generation_eval_samples",
-        "4",
-    )
-    distill(tmp_path / "run", rows, *evaluated, "--beta", "0.5", "--per_device_eval_batch_size", "2")
+    evaluated = ("--eval_datasets", str(held_out), "--eval_strategy", "steps", "--eval_steps", "1", "--generation_eval_samples", "4")  # fmt: skip
+    distill(tmp_path / "run", rows, *evaluated, "--per_device_eval_batch_size", "2")
     first = logged(tmp_path / "run")[1]
-    assert 0 < first["loss"] < first["kl"] and first["entropy"] > 0, (
-        "the Jensen-Shannon divergence is below the KL divergence"
-    )
-    assert {"completions/mean_length", "completions/clipped_ratio", "seconds/rollout"} <= metrics(tmp_path / "run")[
-        0
-    ].keys()
+    assert first["loss"] == pytest.approx(first["kl"], abs=1e-6) and min(first["loss"], first["entropy"]) > 1e-3
+    names = {"completions/mean_length", "completions/clipped_ratio", "seconds/rollout"}
+    assert names <= metrics(tmp_path / "run")[0].keys()
     assert first["parity/sampler_max"] < 1e-4 and first["parity/mask_max"] < 1e-4, "the sampler and the drawn mask"
     evaluations = [r for r in metrics(tmp_path / "run") if "eval_loss" in r]
-    assert 0 < evaluations[-1]["eval_loss"] < evaluations[-1]["eval_kl"] and len(evaluations) == 2
+    assert len(evaluations) == 2 and all(r["eval_loss"] > 1e-3 for r in evaluations)
+    assert all(r["eval_loss"] == pytest.approx(r["eval_kl"], abs=1e-6) for r in evaluations), (
+        "means over tokens, not batches"
+    )
     assert [r["eval_n"] for r in metrics(tmp_path / "run") if "eval_n" in r] == [4, 4]
     AutoModelForCausalLM.from_pretrained(tmp_path / "run")
     counts = json.loads((tmp_path / "run/run/data.json").read_text())
@@ -112,22 +105,30 @@ def test_a_teacher_that_is_the_student_has_nothing_to_teach(rows, copied, tmp_pa
 
 
 @pytest.mark.numeric
-def test_an_adapter_teaches_and_the_teacher_does_not_change(rows, tmp_path):
-    """The teacher is an adapter on the tiny base, read from its folder; after the run it is the same file."""
-    sft(tmp_path / "adapter", write_rows(tmp_path / "sft.jsonl", [{"prompt": "a?", "response": "b"}] * 8), "--use_peft", "true",
-        "--lora_target_modules", "all", "--learning_rate", "1e-2", "--max_steps", "2", "--save_strategy", "no")  # fmt: skip
-    words = without_context(*flags_of(tmp_path / "run", rows, "--max_steps", "2", *ADAPTER))
-    main([*words, "--teacher_model_name_or_path", str(tmp_path / "adapter")])
-    assert all(record["loss"] > 1e-3 for record in logged(tmp_path / "run").values())
+def test_a_teacher_may_be_an_adapter(rows, tmp_path):
+    """Of the head, where it is easily left out, on the tiny base, which is the student at first; read from its folder."""
+    adapter = add_adapter(*load_model_and_tokenizer("tiny"), "tiny", LoraArguments(True, lora_target_modules=["head"]))
+    torch.manual_seed(0)
+    for name, weight in adapter.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.2)
+    adapter.save_pretrained(tmp_path / "teacher")
+    words = without_context(*flags_of(tmp_path / "run", rows, *ADAPTER, "--max_steps", "1"))
+    main([*words, "--teacher_model_name_or_path", str(tmp_path / "teacher")])
+    assert logged(tmp_path / "run")[1]["loss"] > 1e-2, "the adapter has an effect"
 
 
 def test_a_teacher_reads_its_system_text_and_examples_and_the_student_does_not(tmp_path, monkeypatch):
     """By hand: the second question is an example itself and gets the next one; the last leaves no room for the teacher's prompt."""
     rows = write_rows(tmp_path / "rows.jsonl", [{"prompt": text} for text in ("1 plus 1?", "2 plus 2?", "a " * 500)])
-    solved = write_rows(tmp_path / "solved.jsonl", [{"prompt": f"{n} plus {n}?", "response": str(2 * n)} for n in (2, 3, 4)])
+    solved = write_rows(
+        tmp_path / "solved.jsonl", [{"prompt": f"{n} plus {n}?", "response": str(2 * n)} for n in (2, 3, 4)]
+    )
     (tmp_path / "system.txt").write_text("Be brief. " * 15)
     read, ask = [], DistillationTrainer._ask_teacher
-    monkeypatch.setattr(DistillationTrainer, "_ask_teacher", lambda *args: read.append((args[1], ask(*args))) or read[-1][1])
+    monkeypatch.setattr(
+        DistillationTrainer, "_ask_teacher", lambda *args: read.append((args[1], ask(*args))) or read[-1][1]
+    )
     distill(tmp_path / "run", rows, "--teacher_system_file", str(tmp_path / "system.txt"), "--teacher_examples", str(solved),
             "--teacher_shots", "2", "--max_steps", "1", "--per_device_train_batch_size", "2", "--max_dropped_fraction", "0.5")  # fmt: skip
     ((students, teachers),) = read
@@ -191,9 +192,9 @@ def test_a_dry_run_takes_one_step(rows, tmp_path, capsys):
 # Resuming ------------------------------------------------------------------------------------------------------------
 
 
-def assert_resumes_to_the_bit(folder, start):
-    """`start(folder, *flags)` runs the recipe whole, and again from a checkpoint inside its first epoch to a step of the second."""
-    saved = ("--save_strategy", "steps", "--save_steps", "1", "--max_steps", "3")
+def assert_resumes_to_the_bit(folder, start, steps="3"):
+    """`start(folder, *flags)` runs the recipe whole, and again from a checkpoint inside its first epoch, of two steps."""
+    saved = ("--save_strategy", "steps", "--save_steps", "1", "--max_steps", steps)
     start(folder / "whole", *saved)
     start(folder / "resumed", *saved, "--resume_from_checkpoint", str(folder / "whole/checkpoint-1"))
     expected = {step: record for step, record in logged(folder / "whole").items() if step > 1}
@@ -203,17 +204,19 @@ def assert_resumes_to_the_bit(folder, start):
 
 
 @pytest.mark.parametrize(
-    ("kind", "parts"),
+    ("kind", "parts", "steps"),
     [
-        pytest.param((), "2", id="full, accumulated"),
-        pytest.param(ADAPTER, "1", id="adapter"),
-        pytest.param((), "1", id="full", marks=pytest.mark.campaign),
-        pytest.param(ADAPTER, "2", id="adapter, accumulated", marks=pytest.mark.campaign),
+        pytest.param(ADAPTER, "2", "2", id="adapter, accumulated"),
+        *(
+            pytest.param(kind, parts, "3", marks=pytest.mark.campaign, id=f"{name}, {parts} parts, two epochs")
+            for name, kind in (("full", ()), ("adapter", ADAPTER))
+            for parts in ("1", "2")
+        ),
     ],
 )
-def test_a_resumed_run_ends_in_the_same_bits(kind, parts, rows, tmp_path):
+def test_a_resumed_run_ends_in_the_same_bits(kind, parts, steps, rows, tmp_path):
     split = ("--gradient_accumulation_steps", parts, "--per_device_train_batch_size", "8" if parts == "1" else "4")
-    assert_resumes_to_the_bit(tmp_path, lambda folder, *flags: distill(folder, rows, *kind, *split, *flags))
+    assert_resumes_to_the_bit(tmp_path, lambda folder, *flags: distill(folder, rows, *kind, *split, *flags), steps)
 
 
 @pytest.mark.campaign
