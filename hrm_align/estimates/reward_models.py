@@ -15,11 +15,10 @@ from transformers import HrmTextConfig
 from hrm_align.config.arguments import LoraArguments, ModelArguments
 from hrm_align.estimates.activations import Linear, empty_model, forward_temporaries
 from hrm_align.models.adapters import base_name, is_adapter, open_adapter
+from hrm_align.models.attention import DENSE_ROW
 from hrm_align.models.loading import AUTO, DTYPES, load_config
 from hrm_align.rewards.base import RewardSpec, create_grader
 from hrm_align.rewards.model_rewards import RewardModel
-
-MASK_BYTES = 5  # of a pair of tokens of a document: bool, and float32 in sdpa
 
 
 @dataclass(frozen=True)
@@ -38,13 +37,14 @@ class Scoring:
 NO_SCORING = Scoring()
 
 
-def count_scoring(rewards: Sequence[RewardSpec], answers: int, length: int) -> Scoring:
+def count_scoring(rewards: Sequence[RewardSpec], answers: int, length: int, on_gpu: bool) -> Scoring:
     """Count the reward models among a run's rewards.
 
     Args:
         rewards: rewards of the run.
         answers: answers that are scored at a time.
         length: tokens of a document: prompt and answer.
+        on_gpu: whether the models are on a GPU; on a CPU attention runs document by document.
 
     Raises:
         UserError: if a model's config cannot be read.
@@ -55,20 +55,23 @@ def count_scoring(rewards: Sequence[RewardSpec], answers: int, length: int) -> S
         if isinstance(grader, RewardModel):
             adapter = open_adapter(grader.model) if is_adapter(grader.model) else None
             config = load_config(grader.model if adapter is None else base_name(adapter))
-            size, temporaries = _measure(config, grader.dtype)
-            weights += size
+            size, held, temporaries = _measure(config, grader.dtype)
+            weights += held
             if adapter is not None:
                 weights += sum(path.stat().st_size for path in adapter.folder.glob("adapter_model*"))
             rows = min(answers, grader.batch_size)
-            batch = max(batch, temporaries.at(rows * length) + MASK_BYTES * rows * length**2)
+            converted = rows if on_gpu or length <= DENSE_ROW else 1  # masks that sdpa converts to numbers at a time
+            masks = (rows + converted * size) * length**2
+            batch = max(batch, temporaries.at(rows * length) + masks)
     return Scoring(weights, batch)
 
 
-def _measure(config: HrmTextConfig, dtype: str) -> tuple[int, Linear]:
-    """Return the bytes of a model's weights, and those of a forward by its number of tokens."""
+def _measure(config: HrmTextConfig, dtype: str) -> tuple[int, int, Linear]:
+    """Return the bytes of a number, and of all weights, of a model, and those of a forward by its number of tokens."""
     if dtype == AUTO:
         names = {value: name for name, value in DTYPES.items()}
         dtype = names.get(getattr(config, "dtype", None) or torch.float32, "float32")
     with FakeTensorMode():
         model = empty_model(ModelArguments("", dtype=dtype), LoraArguments(), config, scores=True)
-        return sum(weight.nbytes for weight in model.parameters()), forward_temporaries(model)
+        weights = sum(weight.nbytes for weight in model.parameters())
+        return DTYPES[dtype].itemsize, weights, forward_temporaries(model)

@@ -225,7 +225,9 @@ def estimate_grpo(
         bool(args.share_prompts),
         bool(args.beta) + is_older,
         _gate(recipe, config, prompt, costs.fixed["weights"] * (1 + has_reference)),
-        count_scoring([*map(RewardSpec.of, recipe.rewards.rewards)], rollout.answers, rollout.prompt + rollout.answer),
+        count_scoring(
+            [*map(RewardSpec.of, recipe.rewards.rewards)], rollout.answers, rollout.prompt + rollout.answer, on_gpu
+        ),
     )
 
 
