@@ -13,7 +13,7 @@ import torch
 from transformers import HrmTextConfig, HrmTextForCausalLM
 
 from hrm_align.errors import UserError
-from hrm_align.estimates.activations import NOTHING, Linear
+from hrm_align.estimates.activations import DIVERGENCE, LOGPROBS, NOTHING, TOP_DIVERGENCE, Linear
 from hrm_align.estimates.measured import HALF, LENGTHS, Head, Kind, measure
 from hrm_align.estimates.optimizer import optimizer_memory
 from hrm_align.models.attention import DENSE_ROW, PER_DOCUMENT
@@ -194,7 +194,8 @@ def count(recipe: Recipe, config: HrmTextConfig, processes: int = 1, on_gpu: boo
     dtype, is_adapter = DTYPES[recipe.model.dtype], recipe.lora.use_peft
     bp_steps = horizon_schedule(args, config, 1).max_steps
     is_cut = _is_cut(recipe)
-    sizes = measure(recipe.model, recipe.lora, config, Kind(half, is_cut, on_gpu, bp_steps, recipe.KIND == "reward"))
+    kind = Kind(half, is_cut, on_gpu, bp_steps, recipe.KIND == "reward", _head_kind(recipe))
+    sizes = measure(recipe.model, recipe.lora, config, kind)
     gradients, block = sizes.gradients, sizes.block
     optimizer = optimizer_memory(args, sizes.tensors, on_gpu)
     activation = (sizes.long - sizes.short) / (LENGTHS[1] - LENGTHS[0])
@@ -242,6 +243,12 @@ def count(recipe: Recipe, config: HrmTextConfig, processes: int = 1, on_gpu: boo
         forward,
         backward,
     )
+
+
+def _head_kind(recipe: Recipe) -> str:
+    if not isinstance(recipe, DistillationRecipe):
+        return LOGPROBS
+    return DIVERGENCE if recipe.training.teacher_base_url is None else TOP_DIVERGENCE
 
 
 def _is_cut(recipe: Recipe) -> bool:

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.models.reward_loading import load_reward_model_and_tokenizer
@@ -11,7 +10,7 @@ from hrm_align.rendering import Message, get_renderer
 from hrm_align.rewards.base import create_grader
 from hrm_align.rollouts import writers
 from hrm_align.trainers.grpo import GRPOTrainer
-from tests.estimates.told import estimate, kept_by_autograd, main, size_without_weights
+from tests.estimates.told import estimate, kept_by_autograd, main, peak_of, size_without_weights
 from tests.trainers.grpo_runs import SMALL, grpo
 from tests.trainers.recipe_runs import write_rows
 
@@ -153,20 +152,6 @@ def test_the_gate_of_half_precision_holds_weights_in_float32_too(recipe, capsys)
     assert found["total"] >= held + sum(found["bytes"]["gate"].values())
     assert estimate(capsys, recipe)["bytes"]["gate"] == {}
     assert estimate(capsys, recipe, *flags, "--parity_every", 0)["bytes"]["gate"] == {}
-
-
-def peak_of(work):
-    """Most bytes that PyTorch holds beyond what it held before, by the allocations and frees that its profiler records."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        work()
-    events = sorted(
-        (e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"), key=lambda e: e.start_ns()
-    )
-    held = peak = 0
-    for event in events:
-        held += event.nbytes()
-        peak = max(peak, held)
-    return peak
 
 
 @pytest.mark.parametrize("batch", [3, 8])
