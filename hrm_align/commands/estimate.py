@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
             f"a recipe of `hrm-align {recipe.KIND}` without it. Leave them out."
         )
     estimate = estimate_recipe(recipe, config, options.processes, on_gpu, options.prompt_tokens)
-    figures = estimate.figures
+    figures = {"recipe": recipe.KIND, **estimate.figures}
     if options.memory:
         figures["largest_batch"] = estimate.largest_batch(int(options.memory * GIB))
     if options.tflops:
@@ -58,6 +58,7 @@ def main(argv: Sequence[str]) -> None:
     if options.json:
         emit(json.dumps(figures))
         return
+    emit(f"Counted as a recipe of `hrm-align {recipe.KIND}`:")
     show(estimate, on_gpu)
     if recipe.training.use_cpu and not options.gpu:
         emit("Estimated for this machine, which has no GPU. Add --gpu to estimate for a GPU that computes in bfloat16.")

@@ -21,7 +21,8 @@ def masks(length, prefix):
 class TeacherServer(JudgeServer):
     """A server that knows one form, `prompt_logprobs` or `echo`.
 
-    Like vLLM it returns the k most probable tokens and that of the request, and one token more with `echo`.
+    With `prompt_logprobs` it returns the k most probable tokens and that of the request, as vLLM does; with `echo` it lists the k most
+    probable ones, states the other beside them, and adds a token of its own.
 
     Args:
         model, tokenizer: the teacher.
@@ -29,11 +30,13 @@ class TeacherServer(JudgeServer):
         mask: one of `masks`.
         most: most tokens at a position that it returns.
         key: API key that it demands.
+        before: tokens that it puts before every prompt.
     """
 
-    def __init__(self, model, tokenizer, form="prompt_logprobs", mask="rule", most=10**6, key=""):
+    def __init__(self, model, tokenizer, form="prompt_logprobs", mask="rule", most=10**6, key="", before=()):
         super().__init__(self._complete, models=("teacher",), key=key)
         self.model, self.tokenizer, self.form, self.mask, self.most = model, tokenizer, form, mask, most
+        self.before = before
         self.failures = []  # replies before any other, one for each request
         self._model_lock = threading.Lock()
 
@@ -58,7 +61,7 @@ class TeacherServer(JudgeServer):
         choice = {"text": "x", "finish_reason": "length"}
         if k is not None:
             tops = [self._top(row, token, k) for row, token in zip(self.logprobs(ids), ids[1:], strict=True)]
-            choice |= self._as_prompt_logprobs(tops) if self.form == "prompt_logprobs" else self._as_echo(ids, tops)
+            choice |= self._as_prompt_logprobs(tops) if self.form == "prompt_logprobs" else self._as_echo(ids, tops, k)
         return Reply(body=json.dumps({"choices": [choice]}).encode())
 
     def _top(self, row, token, k):
@@ -72,13 +75,10 @@ class TeacherServer(JudgeServer):
         ]
         return {"prompt_logprobs": [None, *written]}
 
-    def _as_echo(self, ids, tops):
-        tops = [
-            None,
-            *({f"token_id:{token}": value for token, value in top.items()} for top in tops),
-            {"token_id:9": -0.1},
-        ]
+    def _as_echo(self, ids, tops, k):
         tokens = [f"token_id:{token}" for token in [*ids, 9]]
-        own = [None if top is None else top[token] for top, token in zip(tops, tokens, strict=True)]
-        logprobs = {"tokens": tokens, "token_logprobs": own, "top_logprobs": tops, "text_offset": []}
+        own = [None, *(top[token] for top, token in zip(tops, ids[1:], strict=True)), -0.1]
+        ranked = [sorted(top.items(), key=lambda pair: -pair[1])[:k] for top in tops]
+        listed = [None, *({f"token_id:{token}": value for token, value in top} for top in ranked), {"token_id:9": -0.1}]
+        logprobs = {"tokens": tokens, "token_logprobs": own, "top_logprobs": listed, "text_offset": []}
         return {"text": self.tokenizer.decode(ids) + "x", "logprobs": logprobs}

@@ -96,6 +96,7 @@ WRONG = {
     "a completion in both directions": ({"mask": "all"}, (), "reads the completion in both directions"),
     "too few tokens": ({"most": 5}, (), "returns 5 of 20 requested tokens: set teacher_top_logprobs to 5"),
     "no log-probabilities": ({"form": "none"}, (), "returns no log-probabilities of a prompt given as token ids (prompt_logprobs: "),
+    "a token before the prompt": ({"before": [31]}, (), "the body is not what was requested"),
     "no key": ({"key": "s3cret"}, (), "the server refuses a request without a key. Set `teacher_api_key_env`"),
     "a wrong key": ({"key": "s3cret"}, ("--teacher_api_key_env", "TEACHER_KEY"), "the server refuses the key in TEACHER_KEY"),
 }  # fmt: skip
