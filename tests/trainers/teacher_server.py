@@ -55,7 +55,7 @@ class TeacherServer(JudgeServer):
             return error(401, f"Incorrect API key provided: {self.headers[-1].get('Authorization')}")
         assert request["model"] == "teacher" and request["max_tokens"] == 1
         ids, k = (
-            request["prompt"],
+            [*self.before, *request["prompt"]],
             request.get({"prompt_logprobs": "prompt_logprobs", "echo": "logprobs"}.get(self.form)),
         )
         choice = {"text": "x", "finish_reason": "length"}
