@@ -3,8 +3,8 @@
     accelerate launch recipes/distill.py --config recipes/tiny/distill.yaml [--beta 0.5]
     hrm-align distill --config recipes/tiny/distill.yaml
 
-Starts from a checkpoint, or from an adapter, which is merged into its base first (`start/`). The teacher is another model, or the
-start under another prompt (context distillation). Writes into `output_dir` what `recipes/sft.py` writes.
+Starts from a checkpoint, or from an adapter, which is merged into its base first (`start/`). The teacher is another model, here or
+behind a server, or the start under another prompt (context distillation). Writes into `output_dir` what `recipes/sft.py` writes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from hrm_align.trainers.distillation import DistillationTrainer
 from hrm_align.trainers.distillation_config import parse_distill
 from hrm_align.trainers.evals import build_generation_eval, build_guard
 from hrm_align.trainers.launch import check_launch, separate_restart
+from hrm_align.trainers.server_teacher import connect_teacher
 from hrm_align.trainers.teachers import load_teacher, select_prompts
 
 
@@ -41,7 +42,8 @@ def main(argv: Sequence[str]) -> None:
             start = merged_start(str(recipe.model.model_name_or_path), run.folder / "start")
         recipe.model.model_name_or_path = start
         model, tokenizer = load_trainable(recipe.model, recipe.lora)
-        teacher = load_teacher(recipe, model, tokenizer)
+        find_teacher = load_teacher if args.teacher_base_url is None else connect_teacher
+        teacher = find_teacher(recipe, model, tokenizer)
         prompts, held_out = select_prompts(recipe, data, tokenizer, model, teacher, context)
         guard = build_guard(recipe.data, data.guard, model, tokenizer, args.max_new_tokens, args.seed)
         room = model.config.max_position_embeddings

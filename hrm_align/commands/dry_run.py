@@ -148,9 +148,8 @@ class DryRun(Run):
 
     def _show_estimate(self, config: Any, prompt_tokens: int) -> None:
         on_gpu = not self.planned.training.use_cpu
-        show_estimate(
-            estimate_recipe(self.planned, config, PartialState().num_processes, on_gpu, prompt_tokens), on_gpu
-        )
+        shared = None if self.planned.KIND == "dpo" else prompt_tokens  # the longest prompt would share too much
+        show_estimate(estimate_recipe(self.planned, config, PartialState().num_processes, on_gpu, shared), on_gpu)
 
     def _show_step(self, trainer: Any, seconds: float, steps: int) -> None:
         """Print loss, time and memory of the step, and the time of the run where the step is like all others."""

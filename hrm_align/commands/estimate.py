@@ -40,12 +40,15 @@ def main(argv: Sequence[str]) -> None:
     recipe = parse_either(recipe_words, ON_A_GPU if options.gpu else None)
     config = load_config(str(recipe.model.model_name_or_path), recipe.model.model_revision)
     on_gpu = options.gpu or not recipe.training.use_cpu
-    if (options.prompt_tokens or options.bandwidth) and not isinstance(recipe, GRPORecipe | DistillationRecipe):
+    samples = isinstance(recipe, GRPORecipe | DistillationRecipe)
+    shares_prompts = isinstance(recipe, DPORecipe) and bool(recipe.training.share_prompts)
+    if (options.prompt_tokens and not (samples or shares_prompts)) or (options.bandwidth and not samples):
         raise UserError(
-            f"--prompt_tokens and --bandwidth apply to rollouts, and this is a recipe of `hrm-align {recipe.KIND}`. Leave them out."
+            "--prompt_tokens and --bandwidth apply to rollouts, --prompt_tokens also to `share_prompts` of `hrm-align dpo`, and this is "
+            f"a recipe of `hrm-align {recipe.KIND}` without it. Leave them out."
         )
-    estimate = estimate_recipe(recipe, config, options.processes, on_gpu, options.prompt_tokens or PROMPT_TOKENS)
-    figures = estimate.figures
+    estimate = estimate_recipe(recipe, config, options.processes, on_gpu, options.prompt_tokens)
+    figures = {"recipe": recipe.KIND, **estimate.figures}
     if options.memory:
         figures["largest_batch"] = estimate.largest_batch(int(options.memory * GIB))
     if options.tflops:
@@ -55,6 +58,7 @@ def main(argv: Sequence[str]) -> None:
     if options.json:
         emit(json.dumps(figures))
         return
+    emit(f"Counted as a recipe of `hrm-align {recipe.KIND}`:")
     show(estimate, on_gpu)
     if recipe.training.use_cpu and not options.gpu:
         emit("Estimated for this machine, which has no GPU. Add --gpu to estimate for a GPU that computes in bfloat16.")
@@ -72,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def estimate_recipe(
-    recipe: Recipe, config: HrmTextConfig, processes: int, on_gpu: bool, prompt_tokens: int
+    recipe: Recipe, config: HrmTextConfig, processes: int, on_gpu: bool, prompt_tokens: int | None
 ) -> Estimate | GRPOEstimate:
     """Estimate a recipe of any kind. See `hrm_align.estimates.model.count` for errors.
 
@@ -81,18 +85,18 @@ def estimate_recipe(
         config: config of its model.
         processes: number of processes that train together.
         on_gpu: whether to count device memory.
-        prompt_tokens: tokens of the longest prompt of a rollout.
+        prompt_tokens: tokens of the longest prompt of a rollout, or of the prompts that `share_prompts` computes once; None if unknown.
     """
     if isinstance(recipe, GRPORecipe):
-        return estimate_grpo(recipe, config, processes, prompt_tokens, on_gpu)
+        return estimate_grpo(recipe, config, processes, prompt_tokens or PROMPT_TOKENS, on_gpu)
     if isinstance(recipe, DPORecipe):
-        return estimate_dpo(recipe, config, processes, on_gpu)
+        return estimate_dpo(recipe, config, processes, on_gpu, prompt_tokens or 0)
     if isinstance(recipe, KTORecipe):
         return estimate_kto(recipe, config, processes, on_gpu)
     if isinstance(recipe, RewardRecipe):
         return estimate_reward(recipe, config, processes, on_gpu)
     if isinstance(recipe, DistillationRecipe):
-        return estimate_distill(recipe, config, processes, prompt_tokens, on_gpu)
+        return estimate_distill(recipe, config, processes, prompt_tokens or PROMPT_TOKENS, on_gpu)
     return estimate_sft(recipe, config, processes, on_gpu)
 
 
@@ -124,7 +128,8 @@ def _parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "--prompt_tokens",
         type=int,
         metavar="N",
-        help=f"length of the longest prompt of a rollout (default {PROMPT_TOKENS})",
+        help=f"length of the longest prompt of a rollout (default {PROMPT_TOKENS}); in `hrm-align dpo` with share_prompts, length of "
+        "the prompts (default: every prompt is counted twice)",
     )
     parser.add_argument(
         "--gpu", action="store_true", help="estimate for a GPU that computes in bfloat16, also on a machine without one"
@@ -155,9 +160,10 @@ def show(estimate: Estimate | GRPOEstimate, on_gpu: bool = True) -> None:
     else:
         add(estimate.fixed)
         add(estimate.rollout.parts, "rollout: ")
+        add({"scoring by reward models": estimate.scoring.batch})
         add(estimate.gate, "parity gate: ")
         add(estimate.update, "update: ")
-        total, work = "total, in rollout, gate or update", _describe_grpo_work(estimate)
+        total, work = "total, in rollout, scoring, gate or update", _describe_grpo_work(estimate)
     table.add_row(total, f"{estimate.total / unit:.1f}", style="bold")
     console = Console(file=results())
     console.print(table)

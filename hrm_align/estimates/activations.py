@@ -30,6 +30,7 @@ from hrm_align.config.arguments import LoraArguments, ModelArguments
 from hrm_align.models.loading import DTYPES
 from hrm_align.models.lora import lora_config
 from hrm_align.models.recurrence import get_backbone
+from hrm_align.trainers.teachers import TOP_CHUNK, top_divergence_in_chunks, whole_divergence
 
 COUNTED = "counted"  # attention that computes nothing but saves what the fused kernels save
 COUNTED_BY_DOCUMENT = "counted_by_document"  # the same, with a copy that concatenates the outputs of all documents
@@ -216,23 +217,61 @@ def _block_temporaries(model: Any, tokens: int, half: bool) -> tuple[int, int]:
     return forward, live.peak - saved
 
 
-def head_temporaries(config: HrmTextConfig, dtype: torch.dtype, half: bool, is_trained: bool) -> tuple[Linear, Linear]:
-    """Return the bytes of TRL's head on a CPU: for up to one tile of tokens, and for each token beyond the tile."""
-    vocab, tile = config.vocab_size, TOKEN_CHUNK_SIZE
+def forward_temporaries(model: Any) -> Linear:
+    """Return the peak bytes of a backbone forward without gradient, by its number of tokens; without the mask."""
+    backbone, sizes = get_backbone(model), {}
+    stacks = (backbone.H_module, backbone.L_module)
+    whole = [stack.layers for stack in stacks]
+    try:
+        for stack, layers in zip(stacks, whole, strict=True):
+            stack.layers = layers[:1]  # nothing of a layer is left for the next one
+        for tokens in BLOCK_TOKENS:
+            ids = torch.zeros(1, tokens, dtype=torch.long)
+            mask = torch.zeros(1, 1, tokens, tokens, dtype=torch.bool)  # a 4-D mask is used as it is
+            with torch.no_grad(), Live([*model.parameters(), *model.buffers(), mask]) as live:
+                _output = backbone(input_ids=ids, attention_mask=mask, use_cache=False)
+            sizes[tokens] = live.peak
+    finally:
+        for stack, layers in zip(stacks, whole, strict=True):
+            stack.layers = layers
+    return Linear.through(sizes)
+
+
+# Heads whose temporaries are measured, by what the loss computes of logits, and the tokens of one tile of them.
+LOGPROBS, DIVERGENCE, TOP_DIVERGENCE = "log-probabilities", "divergence from a teacher", "divergence from top tokens"
+TILES = {LOGPROBS: TOKEN_CHUNK_SIZE, DIVERGENCE: TOKEN_CHUNK_SIZE, TOP_DIVERGENCE: TOP_CHUNK}
+TOP_TOKENS = 20  # that a server returns; more take little memory
+
+
+def head_temporaries(
+    config: HrmTextConfig, dtype: torch.dtype, half: bool, is_trained: bool, kind: str = LOGPROBS
+) -> tuple[Linear, Linear]:
+    """Return the bytes of a head of `TILES` on a CPU: for up to one tile of tokens, and for each token beyond the tile."""
+    vocab, tile = config.vocab_size, TILES[kind]
     weight = torch.empty(vocab, config.hidden_size, dtype=dtype, requires_grad=is_trained)
 
     def measure_peak(tokens: int) -> int:
         hidden = torch.empty(tokens, config.hidden_size, dtype=dtype, requires_grad=True)
+        other = torch.empty(tokens, config.hidden_size, dtype=dtype)
         targets = torch.zeros(tokens, dtype=torch.long)
+        top = torch.zeros(tokens, TOP_TOKENS, dtype=torch.long), torch.empty(tokens, TOP_TOKENS)
         # The tile has VOCAB_CHUNK columns, but columns without a logit never become resident memory.
         width = min(vocab, VOCAB_CHUNK)
-        with Live([weight, hidden, targets]) as live, torch.autocast("cpu", torch.bfloat16, enabled=half):
-            outputs = ChunkedLogProbFunction.apply(
-                hidden, weight, None, targets, 1.0, width, None, 1.0, ("log_probs", "entropy", "is_top1")
-            )
+        unused = (
+            0 if kind != DIVERGENCE else 2 * 4 * min(tokens, tile) * (VOCAB_CHUNK - width)
+        )  # of two tiles in float32
+        known = [weight, hidden, other, targets, *top]
+        with Live(known) as live, torch.autocast("cpu", torch.bfloat16, enabled=half):
+            if kind == LOGPROBS:
+                names = ("log_probs", "entropy", "is_top1")
+                outputs = ChunkedLogProbFunction.apply(hidden, weight, None, targets, 1.0, width, None, 1.0, names)
+            elif kind == DIVERGENCE:
+                outputs = whole_divergence(hidden, weight, other, weight.detach(), 0.5, 1.0)
+            else:
+                outputs = top_divergence_in_chunks(hidden, weight, *top, 0.5)
             outputs[0].sum().backward()
         weight.grad = None
-        return live.peak
+        return live.peak - unused
 
     sizes = {tokens: measure_peak(tokens) for tokens in (tile // 2, tile, 2 * tile)}
     beyond = (sizes[2 * tile] - sizes[tile]) / tile

@@ -13,8 +13,12 @@ from transformers import HrmTextConfig
 
 from hrm_align.config.arguments import LoraArguments, ModelArguments
 from hrm_align.estimates.activations import (
+    DIVERGENCE,
+    LOGPROBS,
     NOTHING,
+    TILES,
     TOKEN_CHUNK_SIZE,
+    TOP_DIVERGENCE,
     VOCAB_CHUNK,
     Linear,
     block_temporaries,
@@ -38,14 +42,16 @@ class Head:
     Args:
         tile: for the tokens of one tile of logits.
         beyond: for each token beyond the tile.
+        tokens: tokens of one tile.
     """
 
     tile: Linear
     beyond: Linear
+    tokens: int = TOKEN_CHUNK_SIZE
 
     def at(self, tokens: int) -> int:
         """Return the bytes for a forward of so many tokens."""
-        return self.tile.at(min(tokens, TOKEN_CHUNK_SIZE)) + self.beyond.at(max(0, tokens - TOKEN_CHUNK_SIZE))
+        return self.tile.at(min(tokens, self.tokens)) + self.beyond.at(max(0, tokens - self.tokens))
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class Kind:
         on_gpu: whether the model runs on a GPU.
         bp_steps: the backward horizon.
         scores: whether it is a reward model, whose head takes no memory to speak of.
+        head: what the loss computes of logits, one of `activations.TILES`.
     """
 
     half: bool
@@ -65,6 +72,7 @@ class Kind:
     on_gpu: bool
     bp_steps: int
     scores: bool = False
+    head: str = LOGPROBS
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,7 @@ def _sizes(model: Any, dtype: torch.dtype, kind: Kind) -> Sizes:
     block = block_temporaries(model, kind.half)
     head = Head(NOTHING, NOTHING)
     if not kind.scores:
-        head = _head(model, model.config, dtype, kind.half, kind.on_gpu)
+        head = _head(model, model.config, dtype, kind)
     Horizon(model, kind.bp_steps)
     short, long = (saved_bytes(model, length, kind.half) for length in LENGTHS)
     return Sizes(
@@ -146,13 +154,15 @@ def _gradients_by_stack(model: Any) -> dict[str, int]:
     return sizes
 
 
-def _head(model: Any, config: HrmTextConfig, dtype: torch.dtype, half: bool, on_gpu: bool) -> Head:
+def _head(model: Any, config: HrmTextConfig, dtype: torch.dtype, kind: Kind) -> Head:
     """Return the bytes of the head: the tile of logits, gradients of hidden states and, if trained, of its weight."""
     is_trained = any(part.requires_grad for part in model.get_output_embeddings().parameters())
-    if not on_gpu:
-        return Head(*head_temporaries(config, dtype, half, is_trained))
-    size, vocab = HALF if half else dtype.itemsize, config.vocab_size
+    if not kind.on_gpu or kind.head == TOP_DIVERGENCE:  # operations of PyTorch on every device
+        return Head(*head_temporaries(config, dtype, kind.half, is_trained, kind.head), TILES[kind.head])
+    size, vocab = HALF if kind.half else dtype.itemsize, config.vocab_size
     weight_gradient = FLOAT32 * vocab * config.hidden_size if is_trained else 0
-    row = FLOAT32 * config.hidden_size
+    row, logit = FLOAT32 * config.hidden_size, size
+    if kind.head == DIVERGENCE:
+        logit = 2 * FLOAT32  # of student and teacher
     # Triton writes the gradients over the logits.
-    return Head(Linear(weight_gradient, VOCAB_CHUNK * size + row), Linear(0, row))
+    return Head(Linear(weight_gradient, VOCAB_CHUNK * logit + row), Linear(0, row))

@@ -13,7 +13,7 @@ import torch
 from transformers import HrmTextConfig, HrmTextForCausalLM
 
 from hrm_align.errors import UserError
-from hrm_align.estimates.activations import NOTHING, Linear
+from hrm_align.estimates.activations import DIVERGENCE, LOGPROBS, NOTHING, TOP_DIVERGENCE, Linear
 from hrm_align.estimates.measured import HALF, LENGTHS, Head, Kind, measure
 from hrm_align.estimates.optimizer import optimizer_memory
 from hrm_align.models.attention import DENSE_ROW, PER_DOCUMENT
@@ -63,6 +63,43 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class Load:
+    """The tokens of a forward.
+
+    Args:
+        tokens: number of tokens, padding included.
+        pairs: pairs of tokens for which sdpa's mask is saved.
+        copied: tokens whose keys and values are saved a second time.
+        scored: tokens for which the head computes logits.
+    """
+
+    tokens: int
+    pairs: float
+    copied: int
+    scored: int
+
+    @classmethod
+    def of_rows(cls, tokens: int, rows: int, scored: int) -> Load:
+        """Return the load of rows of equal length."""
+        return cls(tokens, tokens**2 / rows, 0, scored)
+
+    @classmethod
+    def of_groups(cls, groups: int, prompt: int, answer: int, answers: int, is_cut: bool) -> Load:
+        """Return the load of groups of answers behind a shared prompt (`rollouts.logprobs.pack`).
+
+        Args:
+            groups: number of groups.
+            prompt, answer: tokens of a prompt, and of an answer.
+            answers: answers of all groups.
+            is_cut: whether attention runs document by document. Then each answer sees its prompt and itself alone, and each answer
+                after the first of a group copies the keys and values of the prompt before its own.
+        """
+        tokens = groups * prompt + answers * answer
+        seen = (prompt + answer) * tokens if is_cut else tokens**2 / groups
+        return cls(tokens, seen, (answers - groups) * (prompt + answer) * is_cut, answers * answer)
+
+
+@dataclass(frozen=True)
 class Costs:
     """Fixed costs of a run on each device, and costs per token.
 
@@ -72,6 +109,8 @@ class Costs:
         trained: number of trained parameters.
         activation: bytes saved for the backward per token.
         mask: bytes saved per pair of tokens of a row: sdpa's mask, in every layer of every pass.
+        states: bytes of keys and values per token, in every layer of every pass that carries gradient.
+        is_cut: whether attention runs document by document.
         head: temporaries of the head.
         head_gradient: bytes of the head's weight gradient, which `head` includes.
         gaps: bytes of unused heap per saved byte; None on a GPU, whose allocator reuses gaps.
@@ -84,50 +123,47 @@ class Costs:
     trained: int
     activation: float
     mask: int
+    states: int
+    is_cut: bool
     head: Head
     head_gradient: int
     gaps: float | None
     forward: float
     backward: float
 
-    def activations(self, tokens: int, rows: int) -> int:
-        """Return the bytes saved by the blocks for `tokens` tokens in `rows` rows of equal length."""
-        return round(self.activation * tokens + self.mask * tokens**2 / rows)
+    def activations(self, load: Load) -> int:
+        """Return the bytes saved by the blocks."""
+        return round(self.activation * load.tokens + self.mask * load.pairs + self.states * load.copied)
 
-    def largest(self, tokens: int, rows: int, scored: int) -> tuple[str, dict[str, int]]:
+    def largest(self, load: Load) -> tuple[str, dict[str, int]]:
         """Return the moment at which a forward and its backward peak, and the bytes by name of the part.
 
         On a CPU the heap gives little memory back, so a process ends up with the maximum of each part. On a GPU parts of
         different moments reuse the same memory, so the largest moment counts.
-
-        Args:
-            tokens: tokens per forward.
-            rows: rows per forward.
-            scored: tokens for which the head computes logits.
         """
         if self.gaps is not None:
-            return "once the heap has its full size", self._heap(tokens, rows, scored)
-        moments = [(moment.name, self._parts(moment, tokens, rows, scored)) for moment in self.moments]
+            return "once the heap has its full size", self._heap(load)
+        moments = [(moment.name, self._parts(moment, load)) for moment in self.moments]
         return max(moments, key=lambda pair: sum(pair[1].values()))
 
-    def _heap(self, tokens: int, rows: int, scored: int) -> dict[str, int]:
+    def _heap(self, load: Load) -> dict[str, int]:
         assert self.gaps is not None
-        activations, last = self.activations(tokens, rows), self.moments[-1]
+        activations, last = self.activations(load), self.moments[-1]
         gradients = last.gradients + self.moments[0].gradients  # accumulated ones, and those of this forward
         return {
             "activations": activations,
             "gradients": gradients,
-            "head": max(0, self.head.at(scored) - self.head_gradient),
-            "temporaries": max(moment.temporaries.at(tokens) for moment in self.moments),
+            "head": max(0, self.head.at(load.scored) - self.head_gradient),
+            "temporaries": max(moment.temporaries.at(load.tokens) for moment in self.moments),
             "gaps of the heap": max(0, round(self.gaps * activations) - last.gradients),
         }
 
-    def _parts(self, moment: Moment, tokens: int, rows: int, scored: int) -> dict[str, int]:
+    def _parts(self, moment: Moment, load: Load) -> dict[str, int]:
         return {
-            "activations": round(moment.saved * self.activations(tokens, rows)),
+            "activations": round(moment.saved * self.activations(load)),
             "gradients": moment.gradients,
-            "head": self.head.at(scored) if moment.has_head else 0,
-            "temporaries": moment.temporaries.at(tokens),
+            "head": self.head.at(load.scored) if moment.has_head else 0,
+            "temporaries": moment.temporaries.at(load.tokens),
         }
 
 
@@ -158,7 +194,8 @@ def count(recipe: Recipe, config: HrmTextConfig, processes: int = 1, on_gpu: boo
     dtype, is_adapter = DTYPES[recipe.model.dtype], recipe.lora.use_peft
     bp_steps = horizon_schedule(args, config, 1).max_steps
     is_cut = _is_cut(recipe)
-    sizes = measure(recipe.model, recipe.lora, config, Kind(half, is_cut, on_gpu, bp_steps, recipe.KIND == "reward"))
+    kind = Kind(half, is_cut, on_gpu, bp_steps, recipe.KIND == "reward", _head_kind(recipe))
+    sizes = measure(recipe.model, recipe.lora, config, kind)
     gradients, block = sizes.gradients, sizes.block
     optimizer = optimizer_memory(args, sizes.tensors, on_gpu)
     activation = (sizes.long - sizes.short) / (LENGTHS[1] - LENGTHS[0])
@@ -167,8 +204,9 @@ def count(recipe: Recipe, config: HrmTextConfig, processes: int = 1, on_gpu: boo
     passes, stack = len(order), int(config.num_layers_per_stack or 0)
     layers = passes * stack
     mask = (HALF if half else dtype.itemsize) * layers
+    states = mask * 2 * config.num_attention_heads * config.head_dim
     if args.activation_checkpointing:
-        mask //= layers
+        mask, states = mask // layers, states // layers
         inside = activation / layers  # activations of one block, recomputed in the backward
         block = (block[0], Linear(block[1].constant, block[1].per_token + inside))
         activation = config.hidden_size * dtype.itemsize * layers  # only the input of each block is saved
@@ -197,12 +235,20 @@ def count(recipe: Recipe, config: HrmTextConfig, processes: int = 1, on_gpu: boo
         sizes.trained,
         activation,
         mask,
+        states,
+        is_cut,
         sizes.head,
         sizes.by_stack["head"],
         gaps,
         forward,
         backward,
     )
+
+
+def _head_kind(recipe: Recipe) -> str:
+    if not isinstance(recipe, DistillationRecipe):
+        return LOGPROBS
+    return DIVERGENCE if recipe.training.teacher_base_url is None else TOP_DIVERGENCE
 
 
 def _is_cut(recipe: Recipe) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from transformers import HrmTextConfig
 
-from hrm_align.estimates.model import count
+from hrm_align.errors import UserError
+from hrm_align.estimates.model import Load, count
 from hrm_align.estimates.sft import SCORED, Estimate
 from hrm_align.trainers.dpo_config import DPORecipe
 from hrm_align.trainers.kto_config import KTORecipe
@@ -23,11 +24,26 @@ class PreferenceEstimate(Estimate):
         reference: bytes of a separate reference model; 0 if the reference is the base under an adapter, or precomputed.
         forwards_without_gradient: forwards of all documents in each step besides that with gradient: of the reference, and of KTO on
             mismatched documents.
+        shared: tokens of the prompt, if the documents of a row of data share it; 0 otherwise.
     """
 
     documents: int = 2
     reference: int = 0
     forwards_without_gradient: int = 1
+    shared: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens per forward."""
+        return super().tokens - self.rows // self.documents * (self.documents - 1) * self.shared
+
+    @property
+    def load(self) -> Load:
+        """The tokens of a forward."""
+        if not self.shared:
+            return super().load
+        answer = self.length - self.shared
+        return Load.of_groups(self.rows // self.documents, self.shared, answer, self.rows, self.costs.is_cut)
 
     @property
     def parts(self) -> dict[str, int]:
@@ -47,11 +63,26 @@ class PreferenceEstimate(Estimate):
 
 
 def estimate_dpo(
-    recipe: DPORecipe, config: HrmTextConfig, processes: int = 1, on_gpu: bool = False
+    recipe: DPORecipe, config: HrmTextConfig, processes: int = 1, on_gpu: bool = False, prompt: int = 0
 ) -> PreferenceEstimate:
-    """Estimate what a recipe needs on each device. See `count` for arguments and errors."""
-    forwards = int(not recipe.training.precompute_ref_log_probs)
-    return _estimate(recipe, config, processes, on_gpu, documents=2, forwards=forwards)
+    """Estimate what a recipe needs on each device. See `count` for the other arguments and errors.
+
+    Args:
+        recipe, config, processes, on_gpu: as in `count`.
+        prompt: tokens of the prompts, which `share_prompts` computes once for both answers; 0 to count every prompt twice.
+
+    Raises:
+        UserError: if no token is left for the answers.
+    """
+    args = recipe.training
+    if prompt >= int(args.max_length or 0):
+        raise UserError(
+            f"a prompt of {prompt} tokens (--prompt_tokens) leaves no room for an answer in max_length {args.max_length}: state "
+            "fewer tokens, or raise max_length."
+        )
+    forwards = int(not args.precompute_ref_log_probs)
+    estimate = _estimate(recipe, config, processes, on_gpu, documents=2, forwards=forwards)
+    return replace(estimate, shared=prompt if args.share_prompts else 0)
 
 
 def estimate_kto(

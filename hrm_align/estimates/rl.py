@@ -14,11 +14,13 @@ from typing import Any
 from transformers import HrmTextConfig
 
 from hrm_align.estimates.measured import HALF
-from hrm_align.estimates.model import Costs, computes_in_half_precision, count, count_stack_weights, count_weights
+from hrm_align.estimates.model import Costs, Load, computes_in_half_precision, count, count_stack_weights, count_weights
+from hrm_align.estimates.reward_models import NO_SCORING, Scoring, count_scoring
 from hrm_align.models.adapters import base_name, is_adapter, open_adapter
 from hrm_align.models.attention import BY_DOCUMENT
 from hrm_align.models.loading import DTYPES, load_config
 from hrm_align.models.recurrence import longest
+from hrm_align.rewards.base import RewardSpec
 from hrm_align.rollouts.kv_cache import MORE_TOKENS
 from hrm_align.rollouts.local import MAX_RUNNING
 from hrm_align.rollouts.parity import EXTRA_ANSWERS, EXTRA_PROMPTS, EXTRA_TOKENS
@@ -97,6 +99,7 @@ class GRPOEstimate:
         shares_prompts: whether the update computes a prompt once for all its answers.
         scored: additional forwards per answer without backward: for the reference, and for the old log-probabilities.
         gate: bytes by name of the part, for the parity gate in float32 of a run in half precision.
+        scoring: bytes of reward models.
     """
 
     costs: Costs
@@ -108,11 +111,12 @@ class GRPOEstimate:
     shares_prompts: bool
     scored: int
     gate: dict[str, int]
+    scoring: Scoring = NO_SCORING
 
     @property
     def fixed(self) -> dict[str, int]:
         """Bytes by name of the part that are held throughout."""
-        return {**self.costs.fixed, "reference": self.reference}
+        return {**self.costs.fixed, "reference": self.reference, "reward models": self.scoring.weights}
 
     @property
     def update(self) -> dict[str, int]:
@@ -126,13 +130,13 @@ class GRPOEstimate:
 
     @property
     def _largest(self) -> tuple[str, dict[str, int]]:
-        rows = min(self.rows, self.rollout.prompts) if self.shares_prompts else self.rows
-        return self.costs.largest(self._tokens(self.rows), rows, self.rows * self.rollout.answer)
+        return self.costs.largest(self._load(self.rows))
 
     @property
     def total(self) -> int:
-        """Bytes at the peak: the fixed parts, and the largest of rollout, parity gate and update, which alternate."""
-        return _sum(self.fixed) + max(map(_sum, (self.rollout.parts, self.gate, self.update)))
+        """Bytes at the peak: the fixed parts, and the largest of rollout, scoring, parity gate and update, which alternate."""
+        parts = map(_sum, (self.rollout.parts, self.gate, self.update))
+        return _sum(self.fixed) + max(self.scoring.batch, *parts)
 
     @property
     def flops(self) -> float:
@@ -159,7 +163,13 @@ class GRPOEstimate:
     def figures(self) -> dict[str, Any]:
         """All figures, for JSON output."""
         return {
-            "bytes": {"held": self.fixed, "rollout": self.rollout.parts, "gate": self.gate, "update": self.update},
+            "bytes": {
+                "held": self.fixed,
+                "rollout": self.rollout.parts,
+                "scoring": {"reward models": self.scoring.batch},
+                "gate": self.gate,
+                "update": self.update,
+            },
             "total": self.total,
             "trained": self.costs.trained,
             "answers": self.rollout.answers,
@@ -177,9 +187,14 @@ class GRPOEstimate:
         return bisect_right(rows, memory, key=lambda rows: replace(self, rows=rows).total)
 
     def _tokens(self, answers: int) -> int:
-        """Return the tokens of a forward over so many answers; the answers of a rollout are shuffled before it is split."""
-        prompts = min(answers, self.rollout.prompts) if self.shares_prompts else answers
-        return prompts * self.rollout.prompt + answers * self.rollout.answer
+        return self._load(answers).tokens
+
+    def _load(self, answers: int) -> Load:
+        """Return the load of a forward over so many answers; the answers of a rollout are shuffled before it is split."""
+        prompt, answer = self.rollout.prompt, self.rollout.answer
+        if self.shares_prompts:
+            return Load.of_groups(min(answers, self.rollout.prompts), prompt, answer, answers, self.costs.is_cut)
+        return Load.of_rows(answers * (prompt + answer), answers, answers * answer)
 
 
 def estimate_grpo(
@@ -210,6 +225,9 @@ def estimate_grpo(
         bool(args.share_prompts),
         bool(args.beta) + is_older,
         _gate(recipe, config, prompt, costs.fixed["weights"] * (1 + has_reference)),
+        count_scoring(
+            [*map(RewardSpec.of, recipe.rewards.rewards)], rollout.answers, rollout.prompt + rollout.answer, on_gpu
+        ),
     )
 
 
@@ -223,8 +241,8 @@ def estimate_distill(
     args, costs = recipe.training, count(recipe, config, processes, on_gpu)
     rows, parts = args.per_device_train_batch_size, args.gradient_accumulation_steps
     weights = costs.fixed["weights"]
-    teacher = 0 if recipe.lora.use_peft else weights
-    if not args.teaches_itself:
+    teacher = 0 if recipe.lora.use_peft or args.teacher_base_url else weights
+    if not args.teaches_itself and not args.teacher_base_url:
         size = DTYPES[args.teacher_dtype].itemsize
         teacher = size * count_weights(load_config(_base_of(str(args.teacher_model_name_or_path))))
     rollout = _rollout(recipe, config, prompt, rows * parts, group=1)

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import HrmTextConfig
 
-from hrm_align.estimates.model import Costs, count
+from hrm_align.estimates.model import Costs, Load, count
 from hrm_align.trainers.sft_config import SFTRecipe
 
 SCORED = 0.75  # share of response tokens in a row: two thirds on average in fine-tuning data, and a margin
@@ -50,7 +50,12 @@ class Estimate:
 
     @property
     def _largest(self) -> tuple[str, dict[str, int]]:
-        return self.costs.largest(self.tokens, self.rows, ceil(self.scored * self.tokens))
+        return self.costs.largest(self.load)
+
+    @property
+    def load(self) -> Load:
+        """The tokens of a forward."""
+        return Load.of_rows(self.tokens, self.rows, ceil(self.scored * self.tokens))
 
     @property
     def total(self) -> int:
@@ -71,7 +76,7 @@ class Estimate:
             "trained": self.costs.trained,
             "tokens": self.tokens,
             "when": self.moment,
-            "activation_bytes_per_token": self.costs.activations(self.tokens, self.rows) / self.tokens,
+            "activation_bytes_per_token": self.costs.activations(self.load) / self.tokens,
             "flops_per_step": self.flops,
         }
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,12 +16,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import BatchGrades, Row, check_flag, check_number, option
 from hrm_align.rewards.judge_cache import JudgeCache
-from hrm_align.rewards.judge_client import JudgeClient, Unanswered
+from hrm_align.rewards.judge_client import JudgeClient, Unanswered, check_key_name, checked_url, read_key
 from hrm_align.rewards.judge_prompt import VERSION, build_messages, read_verdict, verdict_schema
 
 VERDICT_TRIES = 2  # requests for a verdict, if the reply is none
@@ -97,14 +94,7 @@ class Judge:
             UserError: if the variable of the key is not set, the cache is damaged, or the server is not ready.
         """
         if self.api_key_env:
-            self._key = os.environ.get(self.api_key_env, "").strip()
-            if not self._key:
-                raise UserError(
-                    f"the environment variable {self.api_key_env} of `api_key_env` is not set. Export it before the start, "
-                    "or leave `api_key_env` out."
-                )
-            if not self._key.isascii() or any(character.isspace() for character in self._key):
-                raise UserError(f"the key in {self.api_key_env} has a character that no key has. Export it again.")
+            self._key = read_key(self.api_key_env)
         self._cache = JudgeCache(self.cache or folder)
         _run(self._check_connection())
         return None
@@ -140,7 +130,9 @@ class Judge:
                 self._cache.add_tokens(self._name, prompt, completion)
 
         name = self.api_key_env
-        return JudgeClient(self.url, self._key, name, self.model, self.timeout, self.retries, counts, count_tokens)
+        return JudgeClient(
+            self.url, self._key, name, self.model, self.timeout, self.retries, counts, count_tokens=count_tokens
+        )
 
     async def _grade_all(self, rows: Sequence[Mapping[str, Any]]) -> BatchGrades:
         if self._cache is None:
@@ -259,24 +251,9 @@ class Judge:
                 f"{missing} is missing. Set url, model and rubric, as in {{name: judge, url: http://localhost:8000/v1, "
                 "model: my-judge, rubric: rubric.md}."
             )
-        try:
-            parts = urlsplit(self.url)
-            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-        except ValueError:
-            valid = False
-        if not valid or parts.username or parts.password or parts.query or parts.fragment or not self.url.isascii():
-            raise UserError(
-                "invalid value for url. Use an address such as http://localhost:8000/v1, without a key, a user name or "
-                "a query in it; `api_key_env` names the environment variable of a key."
-            )
-        if self.url.rstrip("/").endswith("/chat/completions"):
-            raise UserError(f"invalid value for url: {self.url}. Leave out /chat/completions at the end.")
-        self.url = self.url.rstrip("/")
-        if self.api_key_env and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", self.api_key_env):
-            raise UserError(
-                "invalid value for api_key_env: it is not the name of an environment variable in capital letters. Export "
-                "the key, as in `export JUDGE_KEY=...`, and set api_key_env: JUDGE_KEY; never write the key itself."
-            )
+        self.url = checked_url(self.url)
+        if self.api_key_env:
+            check_key_name(self.api_key_env)
 
     def _read_rubric(self) -> str:
         """Return the rubric, from its file if `rubric` is the name of one."""

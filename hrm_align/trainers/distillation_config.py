@@ -20,6 +20,7 @@ from hrm_align.config.rules import LAYOUT, REFUSED, Fail, RecipeKind, Refused, c
 from hrm_align.errors import UserError
 from hrm_align.rendering import parse_condition
 from hrm_align.rewards.base import match_fault, match_names
+from hrm_align.rewards.judge_client import TEACHER, check_key_name, checked_url
 from hrm_align.trainers.dpo_config import check_best_metric
 
 
@@ -41,6 +42,19 @@ class DistillationArguments(StabiliserArguments, DistillationConfig):
         "Teacher: a checkpoint, an adapter or a Hub id with the student's vocabulary; unset for the model that the run starts from, "
         "under another prompt.",
     )
+    teacher_base_url: str | None = option(
+        None,
+        "Address, up to /v1, of an OpenAI-compatible server that offers the teacher under teacher_model_name_or_path and returns "
+        "log-probabilities of a prompt, such as vLLM; unset for a teacher in this process.",
+    )
+    teacher_top_logprobs: int = option(
+        20, "Most probable tokens requested from the server at each position; more than 20 need vLLM's --max-logprobs."
+    )
+    teacher_api_key_env: str | None = option(
+        None, "Environment variable that holds the API key of the server; unset to send no key."
+    )
+    teacher_concurrency: int = option(16, "Requests to the server at the same time, of each process.")
+    teacher_timeout: float = option(120.0, "Seconds for a request to the server, before it is repeated.")
     teacher_dtype: str = option(
         "float32",
         "Precision of the weights of teacher_model_name_or_path, which are not trained.",
@@ -105,7 +119,8 @@ class DistillationRecipe:
         is_same = str(teacher).rstrip("/") == str(student).rstrip("/")
         revision = self.training.teacher_model_revision or "main"
         # Set here, because the recipe replaces the name of a start that it merges.
-        self.training.teaches_itself = teacher is None or (is_same and revision == self.model.model_revision)
+        is_start = teacher is None or (is_same and revision == self.model.model_revision)
+        self.training.teaches_itself = is_start and self.training.teacher_base_url is None
 
 
 _SAMPLER = "completions are sampled by hrm_align's own sampler, which is checked against the trainer"
@@ -129,14 +144,17 @@ _REFUSED_DISTILL: Refused = {
 # fmt: off
 _BOUNDS_DISTILL: Bounds = {
     Bound("1 or more", 1, null=False): ("max_completion_length",),
-    COUNT: ("max_new_tokens", "parity_rows"),
+    COUNT: ("max_new_tokens", "parity_rows", "teacher_top_logprobs", "teacher_concurrency"),
     COUNT_OR_NONE: ("top_k", "parity_every", "num_completions_to_print", "teacher_shots"),
-    POSITIVE: ("temperature", "parity_tolerance"),
+    POSITIVE: ("temperature", "parity_tolerance", "teacher_timeout"),
     PART: ("top_p",),
     SHARE: ("beta",),
 }
 # fmt: on
+_OF_A_SERVER = ("teacher_top_logprobs", "teacher_api_key_env", "teacher_concurrency", "teacher_timeout")
 _NEEDS_DISTILL: Needs = {
+    **dict.fromkeys(_OF_A_SERVER, ("teacher_base_url", ())),
+    "teacher_base_url": ("teacher_model_name_or_path", ()),
     "teacher_dtype": ("teacher_model_name_or_path", ()),
     "teacher_examples": ("teacher_shots", ()),
     "teacher_model_revision": ("teacher_model_name_or_path", ()),
@@ -152,6 +170,8 @@ def _check_distill(recipe: DistillationRecipe, settings: Mapping[str, Setting], 
             parse_condition(training.teacher_condition)
         except UserError as error:
             raise UserError(f"{settings['teacher_condition'].where}: teacher_condition: {error}") from None
+    if training.teacher_base_url is not None:
+        _check_server(training, settings, fail)
     if recipe.training.teaches_itself and not training.has_prompt_of_teacher:
         fail("teacher_model_name_or_path", "names no other model than the student, and the teacher reads the same prompt, so the loss would be 0 "
              "and nothing is learnt: name another model, or give the teacher a prompt of its own with teacher_system_file, "
@@ -165,6 +185,21 @@ def _check_distill(recipe: DistillationRecipe, settings: Mapping[str, Setting], 
             fail(key, fault)
     check_best_metric(training, _METRICS, "kl", fail)
     check_held_out(recipe, settings, fail)
+
+
+def _check_server(training: DistillationArguments, settings: Mapping[str, Setting], fail: Fail) -> None:
+    """Check the settings of a teacher behind a server. A message does not repeat a value that may hold a key."""
+    for key in ("teacher_dtype", "teacher_model_revision"):
+        if key in settings:
+            fail(key, "is for a teacher in this process, and teacher_base_url names a server: leave it out")
+    if training.temperature != 1:
+        fail("temperature", "must be 1 with teacher_base_url, because a server returns probabilities at temperature 1")
+    try:
+        checked_url(str(training.teacher_base_url), TEACHER)
+        if training.teacher_api_key_env:
+            check_key_name(training.teacher_api_key_env, TEACHER)
+    except UserError as error:
+        raise UserError(f"{settings['teacher_base_url'].where}: {error}") from None
 
 
 _EVERYDAY = (

@@ -41,7 +41,7 @@ SAME: Mapping[str, tuple[str, ...]] = {
         "sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps", "disable_dropout", "cast_lm_head_to_fp32",
         "vllm_importance_sampling_correction", "vllm_importance_sampling_mode", "vllm_importance_sampling_cap",
         "vllm_importance_sampling_clip_max", "vllm_importance_sampling_clip_min",
-        "teacher_dtype", "teacher_model_revision", "teacher_shots", "teacher_condition",
+        "teacher_dtype", "teacher_model_revision", "teacher_shots", "teacher_condition", "teacher_top_logprobs",
     ),
     "the resumed run would continue with other rewards": ("rewards", "multi_objective_aggregation"),
     "the resumed run would continue with other rollouts": (
@@ -62,7 +62,7 @@ CHANGING: Mapping[str, tuple[str, ...]] = {
     "the rows of the current epoch begin again if it is true": ("ignore_data_skip",),
     "weights are those of the checkpoint all the same, so make sure that both names mean the same model": ("model_name_or_path",),
     "the run continues with this teacher, so make sure that both names mean the same content": (
-        "teacher_model_name_or_path", "teacher_system_file", "teacher_examples",
+        "teacher_model_name_or_path", "teacher_base_url", "teacher_system_file", "teacher_examples",
     ),
     "prompts are chosen by this file, so make sure that both files have the same pass rates": ("headroom",),
 }  # fmt: skip
@@ -93,7 +93,7 @@ FREE = (
     "torch_compile_backend", "torch_compile_mode", "activation_checkpointing", "activation_checkpointing_kwargs",
     "activation_offloading", "auto_batch", "auto_batch_memory", "auto_find_batch_size", "pad_to_multiple_of", "padding_free",
     "full_determinism", "use_cpu", "use_cache", "cache_implementation", "use_liger_kernel", "liger_kernel_config",
-    "torch_empty_cache_steps", "reward_workers", "reward_deadline",
+    "torch_empty_cache_steps", "reward_workers", "reward_deadline", "teacher_api_key_env", "teacher_concurrency", "teacher_timeout",
     "dataloader_in_order", "dataloader_multiprocessing_context", "dataloader_num_workers", "dataloader_persistent_workers",
     "dataloader_pin_memory", "dataloader_prefetch_factor", "dataset_num_proc", "remove_unused_columns",
     "ddp_backend", "ddp_broadcast_buffers", "ddp_bucket_cap_mb", "ddp_find_unused_parameters", "ddp_static_graph", "ddp_timeout",

@@ -28,7 +28,7 @@ from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.progress import stage
 from hrm_align.rendering import Layout
 
-_CHUNK = 1024  # completion tokens whose logits are held at a time, where a teacher is asked
+TOP_CHUNK = 1024  # completion tokens whose logits are held at a time, where a teacher is asked
 _LEAST = 1e-7  # probability of all tokens that a teacher has not returned, where those returned add up to 1 or, rounded, to more
 
 
@@ -115,7 +115,7 @@ def top_divergence_in_chunks(
         logprobs = logits.float().log_softmax(dim=-1)
         return top_divergence(logits, ids, teacher, beta), -(logprobs.exp() * logprobs).sum(dim=-1).detach()
 
-    parts = zip(hidden.split(_CHUNK), ids.split(_CHUNK), teacher.split(_CHUNK), strict=True)
+    parts = zip(hidden.split(TOP_CHUNK), ids.split(TOP_CHUNK), teacher.split(TOP_CHUNK), strict=True)
     results = [checkpoint(of_chunk, states, weight, *top, use_reentrant=False) for states, *top in parts]
     divergences, entropies = zip(*results, strict=True)
     return torch.cat(divergences), torch.cat(entropies)

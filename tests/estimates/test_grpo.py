@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.models.reward_loading import load_reward_model_and_tokenizer
 from hrm_align.models.rounding import in_float32
-from hrm_align.rendering import get_renderer
+from hrm_align.rendering import Message, get_renderer
+from hrm_align.rewards.base import create_grader
 from hrm_align.rollouts import writers
 from hrm_align.trainers.grpo import GRPOTrainer
-from tests.estimates.told import estimate, kept_by_autograd, main, size_without_weights
+from tests.estimates.told import estimate, kept_by_autograd, main, peak_of, size_without_weights
 from tests.trainers.grpo_runs import SMALL, grpo
 from tests.trainers.recipe_runs import write_rows
 
@@ -150,3 +152,33 @@ def test_the_gate_of_half_precision_holds_weights_in_float32_too(recipe, capsys)
     assert found["total"] >= held + sum(found["bytes"]["gate"].values())
     assert estimate(capsys, recipe)["bytes"]["gate"] == {}
     assert estimate(capsys, recipe, *flags, "--parity_every", 0)["bytes"]["gate"] == {}
+
+
+@pytest.mark.parametrize("batch", [3, 8])
+def test_a_reward_model_is_held_beside_the_policy_and_scores_a_batch_at_a_time(
+    recipe, prompt_ids, tmp_path, capsys, batch
+):
+    """On documents of 176 tokens, for which a dense mask is used, as for all up to 256."""
+    reward, tokenizer = load_reward_model_and_tokenizer("tiny")
+    reward.save_pretrained(tmp_path / "reward")
+    tokenizer.save_pretrained(tmp_path / "reward")
+    spec = f"[{{name: reward_model, model: {tmp_path / 'reward'}, batch_size: {batch}}}]"
+    example = type("Row", (), {"messages": (Message("user", TEXTS[0]),), "condition": "direct"})()
+    text = " ".join(["red"] * 80)
+    length = len(get_renderer(tokenizer).document(example.messages, text, "direct").input_ids)
+    told = estimate(
+        capsys,
+        recipe,
+        "--rewards",
+        spec,
+        "--prompt_tokens",
+        len(prompt_ids[0]),
+        "--max_completion_length",
+        length - len(prompt_ids[0]),
+    )
+    assert told["bytes"]["held"]["reward models"] == sum(weight.nbytes for weight in reward.parameters())
+    grader = create_grader("reward_model", {"model": str(tmp_path / "reward"), "batch_size": batch})
+    grader.prepare()
+    peak = peak_of(lambda: grader.grade_examples([text] * 9, [example] * 9))
+    assert told["bytes"]["scoring"]["reward models"] == pytest.approx(peak, rel=0.15), length
+    assert estimate(capsys, recipe)["bytes"]["held"]["reward models"] == 0

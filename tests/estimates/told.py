@@ -4,6 +4,7 @@ import json
 from contextlib import contextmanager
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from hrm_align.cli import dispatch, run_with_exit_code
 
@@ -35,3 +36,17 @@ def size_without_weights(kept, model):
     """Bytes of storages, the model's parameters left out."""
     weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
     return sum(storage.nbytes() for place, storage in kept.items() if place not in weights)
+
+
+def peak_of(work):
+    """Most bytes that PyTorch holds beyond what it held before, by the allocations and frees that its profiler records."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        work()
+    events = sorted(
+        (e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"), key=lambda e: e.start_ns()
+    )
+    held = peak = 0
+    for event in events:
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak

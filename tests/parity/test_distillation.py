@@ -161,7 +161,7 @@ def independent(case, model, teacher, steps, tokenizer):
 @pytest.mark.parametrize("name", CASES)
 def test_distillation_computes_what_plain_torch_does(name, tmp_path, monkeypatch):
     case = CASES[name]
-    monkeypatch.setattr(teachers, "_CHUNK", 5)
+    monkeypatch.setattr(teachers, "TOP_CHUNK", 5)
     monkeypatch.setattr(teachers, "checkpoint", partial(checkpoint, context_fn=recomputed_in_float64))
     settings = {"beta": case.beta, "temperature": case.temperature, "teacher_condition": "cot", "max_completion_length": 6,
                 "optim": "sgd", "learning_rate": RATE, "lr_scheduler_type": "constant", "weight_decay": 0, "max_grad_norm": 0,
