@@ -168,6 +168,7 @@ class _Rows:
 
     def __init__(self, file: DataFile, place: Place):
         self._table: TableRows | None = None
+        self._rows: Iterator[Row | BadRow]
         self._number = place["number"]
         if file.suffix in TABLES:
             self._table = TableRows(file, place["offset"], place.get("line", 0), place.get("encoding"))

@@ -138,8 +138,8 @@ class DPOTrainer(
         """Weigh the losses of a micro-batch so that the mean over all micro-batches is that of the whole step or held-out set."""
         whole = self.loss_weights
         if self._mode == "eval" and self._of_held_out is not None:
-            shares = _sizes(inputs).cpu().double() / self._of_held_out
-            pairs, tokens = 1.0, (shares[1] / shares[0]).item()  # `prediction_step` weighs the loss by the pairs
+            of_pairs, of_tokens = (_sizes(inputs).cpu().double() / self._of_held_out).tolist()
+            pairs, tokens = 1.0, of_tokens / of_pairs  # `prediction_step` weighs the loss by the pairs
         elif self._mode == "train" and self._of_step is not None:
             parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes
             pairs, tokens = (_sizes(inputs).cpu().double() * parts / self._of_step).tolist()
