@@ -64,14 +64,9 @@ def trained(monkeypatch, kind, path, flags):
 SEPARATE = ("--share_prompts", "false")
 SDPA = ("--attn_implementation", "sdpa")
 CASES = {
-    "dpo, an adapter, reference computed before": (
-        "dpo",
-        40,
-        30,
-        (*SEPARATE, "--use_peft", "true", "--precompute_ref_log_probs", "true"),
-    ),
+    "dpo, reference computed before": ("dpo", 40, 30, (*SEPARATE, "--precompute_ref_log_probs", "true")),
     "dpo, shared prompts": ("dpo", 30, 60, ()),
-    "kto": ("kto", 40, 30, ()),
+    "kto, an adapter": ("kto", 40, 30, ("--use_peft", "true")),
     "reward, an adapter": ("reward", 40, 30, ("--use_peft", "true")),
 }
 RARE = {
