@@ -295,11 +295,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of the best two settings")
     parser.add_argument("--quick", action="store_true", help="16 prompts a round, scores on 16 rows")
     arguments = parser.parse_args(argv)
-    quick = {
-        "prompts": 16,
-        "rows": 16,
-        "train_as": {"per_device_train_batch_size": 1},
-    }  # more steps than those of the warm-up
+    # One row a step, so that there are more steps than those of the warm-up.
+    quick: dict[str, Any] = {"prompts": 16, "rows": 16, "train_as": {"per_device_train_batch_size": 1}}
     campaign = Campaign(arguments.out, **(quick if arguments.quick else {}))
     parts = {
         "choose": (TRIED, "choose", [0]),
