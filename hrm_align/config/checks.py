@@ -115,12 +115,8 @@ def _truth(word: str) -> bool:
 
 # How the types of schema.json are read; any other type is text.
 _TYPES: Mapping[str, Any] = {
-    "int": int,
-    "number": float,
-    "bool": _truth,
-    "mapping": mapping_or_text,
-    "Dataset": mapping_or_text,
-    "Reward": mapping_or_text,
+    **{"int": int, "number": float, "bool": _truth},
+    **dict.fromkeys(("mapping", "Dataset", "Reward"), mapping_or_text),
 }
 _IN_WORDS = {
     "int": "a whole number",
