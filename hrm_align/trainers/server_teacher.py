@@ -217,7 +217,7 @@ class ServerTeacher:
 
     def _probe(self, rows: list[list[int]]) -> list[tuple[list[Top], Any]]:
         """Return the answers in the first form that the server knows."""
-        failures = {}
+        failures: dict[str, str] = {}
         for form in FORMS:
             self._form = form
             try:
