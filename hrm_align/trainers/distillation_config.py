@@ -45,7 +45,7 @@ class DistillationArguments(StabiliserArguments, DistillationConfig):
     teacher_base_url: str | None = option(
         None,
         "Address, up to /v1, of an OpenAI-compatible server that offers the teacher under teacher_model_name_or_path and returns "
-        "log-probabilities of a prompt, such as vLLM; unset for a teacher in this process.",
+        "log-probabilities of a prompt; unset for a teacher in this process.",
     )
     teacher_top_logprobs: int = option(
         20, "Most probable tokens requested from the server at each position; more than 20 need vLLM's --max-logprobs."

@@ -1,4 +1,4 @@
-"""A teacher of distillation behind an OpenAI-compatible server that returns log-probabilities of a prompt, such as vLLM.
+"""A teacher of distillation behind an OpenAI-compatible server that returns log-probabilities of a prompt.
 
     teacher = connect_teacher(recipe, student, tokenizer)
     teacher.score([(prompt_ids, completion_ids)])  # the most probable tokens at each completion token
@@ -227,7 +227,7 @@ class ServerTeacher:
         tried = "; ".join(f"{form}: {detail}" for detail, form in failures.items())
         self._refuse(
             f"returns no log-probabilities of a prompt given as token ids ({tried}). Start it, check {TEACHER.url} and {TEACHER.model}, and "
-            f"use vLLM, with --max-logprobs {self._k} or more, or another server that knows prompt_logprobs or echo"
+            f"use a server that knows prompt_logprobs or echo, for {self._k} tokens at each position (--max-logprobs of vLLM)"
         )
 
     def _refuse(self, what: str) -> NoReturn:
