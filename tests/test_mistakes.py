@@ -84,7 +84,6 @@ CHEAP = [
     ("yaml: hub_token: hf_x", "r.yaml:4: hub_token cannot be set to this value", "Set HF_TOKEN in the environment"),
     ("sgt", "unknown command 'sgt'", "did you mean sft?"),
     ("evaluate --modle tiny --data rows.jsonl", "unknown option --modle", "did you mean --model?"),
-    ("inspect rows.jsonl", "required: --model", "see hrm-align inspect --help"),
     ("evaluate --model tiny --data rows.jsonl --limit 0", "invalid value for --limit: 0", "Use 1 or more"),
     ("evaluate --model tiny --data rows.jsonl --dtype int3", "--dtype: invalid choice: 'int3'", "'bfloat16'"),
     ("generate --model tiny --prompt x --temperature -1e-3", "--temperature: -0.001", "0 or more"),
@@ -104,6 +103,7 @@ CHEAP = [
 
 # Mistakes that need the data, the model, the rewards or the libraries.
 OTHERS = [
+    ("inspect rows.jsonl", "--model is missing", "name the checkpoint"),
     (f"{SFT} --datasets nothing.jsonl", "file not found: nothing.jsonl", "Check the path"),
     (f"{SFT} --datasets folder", "no data file in the directory folder", "Data files end in .jsonl"),
     (f"{SFT} --datasets empty.jsonl", "empty.jsonl has no rows", "Add rows"),
