@@ -25,7 +25,6 @@ $(READY): constraints.txt pyproject.toml
 demo: $(READY)
 	$(BIN)/python scripts/demo.py
 
-# Three processes on two cores, because many tests wait for other processes.
 # Bytecode is kept even where the environment says not to: rewriting the assertions anew takes 6 s in each worker.
 test: $(READY)
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist worksteal
