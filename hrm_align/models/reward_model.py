@@ -10,6 +10,9 @@ saved reward model loads by its path: `AutoModelForSequenceClassification.from_p
 
 from __future__ import annotations
 
+from typing import Any
+
+from torch import nn
 from transformers import AutoModelForSequenceClassification
 from transformers.modeling_layers import GenericForSequenceClassification
 from transformers.models.hrm_text.configuration_hrm_text import HrmTextConfig
@@ -26,6 +29,17 @@ class HrmTextForSequenceClassification(GenericForSequenceClassification, HrmText
     """
 
     _keys_to_ignore_on_load_unexpected = [r"^lm_head\."]  # noqa: RUF012  a list, as in Transformers
+
+    def __init__(self, config: HrmTextConfig):
+        super().__init__(config)
+        # PEFT trains a copy of the head in float32 on a backbone in half precision; hooks are copied with it.
+        getattr(self, SCORE).register_forward_pre_hook(_in_own_precision)
+
+
+def _in_own_precision(head: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the hidden states in the precision of the head's weight."""
+    weight: Any = head.weight
+    return args[0].to(weight.dtype), *args[1:]
 
 
 # Without exist_ok Transformers silently leaves a class for one of its own configs out.

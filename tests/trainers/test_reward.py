@@ -70,6 +70,10 @@ def answered(number):
     return [((Message("user", made["prompt"]),), made[side], "direct") for side in ("chosen", "rejected")]
 
 
+FEW = ("--max_steps", "2", "--learning_rate", "1e-3", "--lr_scheduler_type", "constant", "--logging_steps", "1",
+       "--train_sampling_strategy", "sequential", "--save_strategy", "no", "--optim", "sgd")  # fmt: skip
+
+
 # Learning -------------------------------------------------------------------------------------------------------------
 
 
@@ -103,6 +107,17 @@ def test_accuracy_and_calibration_by_hand():
     assert ranking.interval == pytest.approx((0.150, 0.850), abs=1e-3), "Wilson 1927"
 
 
+@pytest.mark.numeric
+def test_an_adapter_on_weights_in_half_precision_trains_its_head_in_float32(rows, tmp_path):
+    half = ("--dtype", "bfloat16", "--use_peft", "true", "--lora_r", "8")
+    train_reward(tmp_path / "run", rows, *FEW, *half, "--per_device_train_batch_size", "4")
+    first = next(record for record in metrics(tmp_path / "run") if "loss" in record)
+    assert first["loss"] == pytest.approx(math.log(2), abs=0.02), "a new head scores all answers nearly alike"
+    (head,) = [part for name, part in load_file(tmp_path / "run/adapter_model.safetensors").items() if "score" in name]
+    assert head.dtype == torch.float32
+    assert all(map(math.isfinite, Scorer.load(tmp_path / "run").score(answered(0))))
+
+
 @pytest.mark.campaign
 def test_the_tiny_recipe_ranks_plain_answers_first(tmp_path):
     train_recipe(["--config", str(ROOT / "recipes/tiny/reward.yaml"), "--output_dir", str(tmp_path / "run")])
@@ -112,9 +127,6 @@ def test_the_tiny_recipe_ranks_plain_answers_first(tmp_path):
 
 
 # Layouts and margins --------------------------------------------------------------------------------------------------
-
-FEW = ("--max_steps", "2", "--learning_rate", "1e-3", "--lr_scheduler_type", "constant", "--logging_steps", "1",
-       "--train_sampling_strategy", "sequential", "--save_strategy", "no", "--optim", "sgd")  # fmt: skip
 
 
 @pytest.mark.numeric
