@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from hrm_align.evaluation.best_of import Ranker
 
 Options = TypeVar("Options")
-ADAPTER = "adapter"  # name of an adapter that is given as --model
 
 
 class _UserErrorParser(CommandLine):
@@ -170,7 +169,7 @@ def load(arguments: argparse.Namespace) -> tuple[Any, PreTrainedTokenizerFast]:
     import torch
     from transformers.utils.logging import disable_progress_bar
 
-    from hrm_align.models.adapters import base_name, is_adapter, load_adapted, named, open_adapter
+    from hrm_align.models.adapters import is_adapter, load_adapted, load_named, named
     from hrm_align.models.loading import default_device
 
     disable_progress_bar()  # standard output is for results
@@ -190,8 +189,7 @@ def load(arguments: argparse.Namespace) -> tuple[Any, PreTrainedTokenizerFast]:
             f"--model {arguments.model} is itself an adapter, which cannot be combined with --adapter. Give the base with --model, and "
             "every adapter with --adapter."
         )
-    adapter = open_adapter(arguments.model)
-    return load_adapted(base_name(adapter), {ADAPTER: adapter}, dtype=arguments.dtype, device=device)
+    return load_named(arguments.model, dtype=arguments.dtype, device=device)
 
 
 def asked_in_turn(model: Any) -> Iterator[str]:

@@ -23,10 +23,9 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
 from hrm_align.errors import UserError
-from hrm_align.models.adapters import base_name, is_adapter, load_adapted, open_adapter
+from hrm_align.models.adapters import load_named
 from hrm_align.models.loading import default_device
 from hrm_align.progress import counting
 from hrm_align.rendering import DEFAULT_CONDITION, Message, get_renderer, parse_condition
@@ -79,7 +78,7 @@ class HrmLM(LM):
             )
         self._condition = ",".join(parse_condition(str(condition).replace("+", ",")))
         self._batch_size = _read_batch_size(batch_size)
-        self._model, self._tokenizer = _load(str(pretrained), device=_device(device), dtype=str(dtype))
+        self._model, self._tokenizer = load_named(str(pretrained), device=_device(device), dtype=str(dtype))
         self._renderer = get_renderer(self._tokenizer)
         self._name, self._longest, self._seed = str(pretrained), int(max_gen_toks), int(seed)
         self._positions: int = self._model.config.max_position_embeddings
@@ -268,14 +267,6 @@ class HrmLM(LM):
     def barrier(self) -> None:
         """Wait for all processes."""
         PartialState().wait_for_everyone()
-
-
-def _load(name: str, **how: Any) -> tuple[Any, PreTrainedTokenizerFast]:
-    """Load a model, or an adapter with its base, and the tokenizer."""
-    if not is_adapter(name):
-        return load_adapted(name, {}, **how)
-    adapter = open_adapter(name)
-    return load_adapted(base_name(adapter), {"adapter": adapter}, **how)
 
 
 def _device(device: str | None) -> torch.device:

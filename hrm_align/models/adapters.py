@@ -34,6 +34,7 @@ from hrm_align.models.sharding import fill
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FILES = [CONFIG, WEIGHTS, RECORD, "tokenizer*", "*.jinja"]
 BASE = "base"  # name of the model without an adapter in the output of commands
+ADAPTER = "adapter"  # name of an adapter that is loaded by the name of a model
 
 
 def is_adapter(name: str) -> bool:
@@ -156,6 +157,22 @@ def load_adapted(base: str, adapters: Mapping[str, Adapter], **kwargs: Any) -> t
     """
     model, tokenizer = load_model_and_tokenizer(base, **kwargs)
     return (load_adapters(model, base, adapters) if adapters else model), tokenizer
+
+
+def load_named(name: str, **kwargs: Any) -> tuple[Any, PreTrainedTokenizerFast]:
+    """Load a checkpoint, or an adapter with its base, and the tokenizer.
+
+    Args:
+        name: folder of a checkpoint or of an adapter, Hub id, or `tiny`.
+        kwargs: further keywords of `load_model`.
+
+    Raises:
+        UserError: as in `open_adapter`, `base_name` and `load_adapted`.
+    """
+    if not is_adapter(name):
+        return load_adapted(name, {}, **kwargs)
+    adapter = open_adapter(name)
+    return load_adapted(base_name(adapter), {ADAPTER: adapter}, **kwargs)
 
 
 def fill_adapter(model: PeftModel, folder: Path) -> None:

@@ -23,7 +23,7 @@ from hrm_align.data.examples import Example, RunData
 from hrm_align.data.tokenize import select_answerable_prompts
 from hrm_align.errors import UserError
 from hrm_align.evaluation.drawing import Context
-from hrm_align.models.adapters import base_name, is_adapter, load_adapted, open_adapter
+from hrm_align.models.adapters import is_adapter, load_named
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.progress import stage
 from hrm_align.rendering import Layout
@@ -167,8 +167,7 @@ def load_teacher(recipe: Any, student: Any, tokenizer: PreTrainedTokenizerFast) 
     loading = {"dtype": args.teacher_dtype, "attn_implementation": recipe.model.attn_implementation}
     with stage(f"loading the teacher {name}"):
         if is_adapter(name):
-            adapter = open_adapter(name)
-            teacher, others = load_adapted(base_name(adapter), {"teacher": adapter}, **loading)
+            teacher, others = load_named(name, **loading)
         else:
             revision = args.teacher_model_revision
             teacher, others = load_model_and_tokenizer(name, revision=revision, **loading)
