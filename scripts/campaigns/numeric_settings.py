@@ -1,6 +1,7 @@
 """Run the tests that compare floats under every instruction set that this processor can emulate.
 
-    python scripts/campaigns/numeric_settings.py                         # the tests marked `numeric` in eight settings
+    python scripts/campaigns/numeric_settings.py                         # the suite's tests marked `numeric` in eight settings
+    python scripts/campaigns/numeric_settings.py -- -m "numeric and campaign"    # those that the suite leaves out, hours
     python scripts/campaigns/numeric_settings.py --only oldest native --threads 1 -- tests/parity
     python scripts/campaigns/numeric_settings.py --everything            # the whole suite, oldest and native set
 
@@ -241,7 +242,7 @@ def main(argv: Sequence[str]) -> int:
     console = Console()
     if arguments.everything:
         arguments.only, arguments.threads = ["oldest", "native"], [1]
-    selected = arguments.pytest if arguments.everything else ["-m", "numeric", *arguments.pytest]
+    selected = arguments.pytest if arguments.everything else ["-m", "numeric and not campaign", *arguments.pytest]
     table = ["| setting | threads | PyTorch | oneDNN | MKL | digest | tests | seconds | CPU s |", "| --- " * 9 + "|"]
     wrong, used, digests, start = (
         list[str](),

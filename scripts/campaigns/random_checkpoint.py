@@ -44,6 +44,7 @@ def make(folder: Path, shape: str, seed: int = 0) -> int:
     hidden = SHAPES[shape]["hidden_size"]
     config["num_hidden_layers"] = PASSES * SHAPES[shape]["num_layers_per_stack"]
     config |= {"embedding_scale": hidden**0.5, "initializer_range": hidden**-0.5, "dtype": "bfloat16"}
+    config["use_cache"] = True  # the tiny base's false would also be that of generation_config.json
     torch.manual_seed(seed)
     torch.set_default_dtype(torch.bfloat16)
     model: Any = HrmTextForCausalLM(HrmTextConfig(**config))

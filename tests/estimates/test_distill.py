@@ -31,7 +31,9 @@ def recipe(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "flags", [(), ("--use_peft", "true", "--attn_implementation", "sdpa")], ids=["a copy", "its base"]
+    "flags",
+    [pytest.param((), marks=pytest.mark.campaign), ("--use_peft", "true", "--attn_implementation", "sdpa")],
+    ids=["a copy", "its base"],
 )
 def test_activations_are_what_an_update_keeps_and_the_teacher_what_is_held(
     recipe, tmp_path, capsys, monkeypatch, flags

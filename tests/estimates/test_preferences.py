@@ -66,10 +66,10 @@ SDPA = ("--attn_implementation", "sdpa")
 CASES = {
     "dpo, reference computed before": ("dpo", 40, 30, (*SEPARATE, "--precompute_ref_log_probs", "true")),
     "dpo, shared prompts": ("dpo", 30, 60, ()),
-    "kto, an adapter": ("kto", 40, 30, ("--use_peft", "true")),
     "reward, an adapter": ("reward", 40, 30, ("--use_peft", "true")),
 }
 RARE = {
+    "kto, an adapter": ("kto", 40, 30, ("--use_peft", "true")),
     "dpo": ("dpo", 60, 50, SEPARATE),
     "reward": ("reward", 60, 50, ()),
     "dpo, shared prompts, long prompts": ("dpo", 120, 50, ()),

@@ -64,8 +64,8 @@ def test_people_are_told_in_words(adapter, tmp_path, capsys):
     assert re.match(r"\d+\.\d %  \(\d+\.\d to \d+\.\d\)", report["before"])
 
 
-def exported(capsys, *argv) -> dict:
-    code, out, err = run(capsys, "export", *argv, *ASKED, "--json")
+def exported(capsys, *argv, rows: int = 4) -> dict:
+    code, out, err = run(capsys, "export", *argv, *ASKED, "--limit", rows, "--json")
     assert code == 0, err
     return json.loads(out)
 
@@ -94,7 +94,7 @@ def test_a_whole_run(whole, exports, capsys):
 def test_a_process_of_its_own_says_the_same(whole, exports, tmp_path, monkeypatch, capsys):
     """The other tests fork one in which Transformers is imported already: see stock_process.py."""
     monkeypatch.setattr(parity, "subprocess", subprocess)
-    report = exported(capsys, whole, "--to", tmp_path / "again", "--base_model", "someone/base")
+    report = exported(capsys, whole, "--to", tmp_path / "again", "--base_model", "someone/base", rows=24)
     assert report["parity"] == exports["full"][1]["parity"] and report["after"] == exports["full"][1]["after"]
 
 

@@ -55,6 +55,7 @@ def test_captured_steps_draw_what_steps_draw(loaded, little_room):
     assert len({len(answer.ids) for answer in plain}) > 2, "answers left the batch at different times"
 
 
+@pytest.mark.campaign  # on a CPU; `-m gpu` runs it too
 @pytest.mark.numeric
 def test_compiled_pieces_draw_what_blocks_draw(little_room, monkeypatch):
     """What a GPU compiles, traced here and run as it is: full groups, and groups that lose answers."""

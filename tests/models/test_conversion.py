@@ -121,6 +121,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.campaign
 def test_shards_of_two_fsdp2_ranks_are_put_together(capsys, tmp_path, official):
     """The same seed as the fixture: the raw weights are equal, each in two halves."""
     sizes = f"VOCABULARY, HIDDEN, INNER, LAYERS = {VOCABULARY}, {HIDDEN}, {INNER}, {LAYERS}"

@@ -39,6 +39,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 PROGRAM = "def larger(a, b):\n    if a > b:\n        return a\n    return b\n"
 
 
+@pytest.mark.campaign
 def test_answers_in_every_form_are_counted_and_peers_stand_beside_them(conformance, capsys, tmp_path: Path):
     write(tmp_path / "gsm8k_test.jsonl.gz", [{"question": "?", "answer": f"1+1={n}\n#### {n:,}"} for n in (2, 1500)])
     write(tmp_path / "math500.jsonl", [{"problem": "?", "answer": r"\frac{1}{2} x^3"}])
@@ -56,6 +57,7 @@ def test_answers_in_every_form_are_counted_and_peers_stand_beside_them(conforman
     assert kept.items() <= json.loads(line).items()
 
 
+@pytest.mark.campaign
 def test_programs_are_judged_beside_plain_python(conformance, capsys, tmp_path: Path):
     """The swapped branches of the second program pass its assert, since no assert looks at what they change."""
     skip_without_sandbox()

@@ -81,21 +81,14 @@ SFT = ("--max_steps", "2", "--logging_steps", "1", "--optim", "sgd", "--learning
     "flags",
     [
         (),
-        (
-            "--packing",
-            "true",
-            "--max_length",
-            "56",
-            "--logging_steps",
-            "2",
-            "--use_peft",
-            "true",
-            "--lora_target_modules",
-            "all",
+        pytest.param(
+            ("--packing", "true", "--max_length", "56", "--logging_steps", "2", "--use_peft", "true",
+             "--lora_target_modules", "all"),
+            marks=pytest.mark.campaign,
         ),
     ],
     ids=["padded", "packed, two steps a record, adapter"],
-)
+)  # fmt: skip
 def test_fine_tuning_logs_the_same_however_a_step_is_split(flags, tmp_path, monkeypatch):
     """Five held-out rows fill no layout's last batch: rows that are repeated to fill it up must not count."""
     monkeypatch.setattr("hrm_align.trainers.mixin.PROBE_SHARE", 1)

@@ -73,7 +73,7 @@ class Local:
 
 
 @pytest.mark.numeric
-@pytest.mark.parametrize("form", ["prompt_logprobs", "echo"])
+@pytest.mark.parametrize("form", ["prompt_logprobs", pytest.param("echo", marks=pytest.mark.campaign)])
 def test_the_loss_is_that_of_a_local_teacher(form, teacher, rows, tmp_path, monkeypatch):
     """Of the whole vocabulary, and of the most probable tokens; two updates. Differences seen: 3e-7."""
     folder, model, tokenizer = teacher

@@ -84,6 +84,7 @@ def bad_line(rows) -> int:
     return next(n for n, line in enumerate(rows.read_text().splitlines(), start=1) if "null" in line)
 
 
+@pytest.mark.campaign
 def test_two_processes_with_two_workers_are_stopped_and_resumed_to_the_bit(rows, tmp_path):
     log, flags = tmp_path / "log", (*ACCUMULATED, *LOOSE, *PACKED)
     assert forked(log, sft, tmp_path / "map", rows, *flags, *IN_ORDER, ranks=2) == [0, 0], log.read_text()[-3000:]

@@ -119,8 +119,8 @@ def test_a_run_continues_when_wandb_cannot_start_after_a_login(fresh, tmp_path, 
     ("mode", "login", "reason"),
     [
         ("online", 401, "no access"),
-        ("shared", 401, "no access"),
-        ("online", 500, "HTTP 500"),
+        pytest.param("shared", 401, "no access", marks=pytest.mark.campaign),
+        pytest.param("online", 500, "HTTP 500", marks=pytest.mark.campaign),
         ("online", 60.0, "did not respond in time"),
     ],
 )
