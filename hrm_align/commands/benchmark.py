@@ -20,7 +20,7 @@ from rich.table import Table
 from hrm_align._version import __version__
 from hrm_align.commands.common import CommandParser, at_least, load, print_warnings
 from hrm_align.commands.sample import own_device, read_shard, saved_chunks
-from hrm_align.errors import UserError, join_names
+from hrm_align.errors import UserError
 from hrm_align.evaluation.benchmark_scoring import Answerer, check_grader, compare, describe
 from hrm_align.evaluation.benchmarks import BENCHMARKS, PAPER, Benchmark, Question, read_questions
 from hrm_align.evaluation.chunk_files import ChunkedFile, card_path
@@ -72,7 +72,9 @@ def main(argv: Sequence[str]) -> None:
         folder = make_folder(Path(out))
         for name in tasks:
             for condition in conditions or [BENCHMARKS[name].condition]:
-                card = run_cell(arguments, model, answerer, folder, (name, condition, *questions[name]), (shard, shards))
+                card = run_cell(
+                    arguments, model, answerer, folder, (name, condition, *questions[name]), (shard, shards)
+                )
                 cards += [card] if card is not None else []
     if is_main():
         report(cards, arguments.json)
@@ -105,7 +107,9 @@ def _parser() -> CommandParser:
     )
     parser.add_argument("--batch_size", type=int, default=16, help="prompts per batch (default 16)")
     parser.add_argument(
-        "--out", metavar="DIR", help="folder of answers and scores, in which a killed run is continued (default: none are kept)"
+        "--out",
+        metavar="DIR",
+        help="folder of answers and scores, in which a killed run is continued (default: none are kept)",
     )
     parser.add_argument(
         "--compare", nargs=2, metavar=("BEFORE", "AFTER"), help="compare two folders of --out, question by question"
@@ -238,16 +242,14 @@ def run_cell(
     return card or file.finish(lambda parts: {**made, **describe(name, parts)})
 
 
-def _describe_prompts(
-    benchmark: Benchmark, condition: str, is_official: bool, arguments: argparse.Namespace
-) -> str:
+def _describe_prompts(benchmark: Benchmark, condition: str, is_official: bool, arguments: argparse.Namespace) -> str:
     """Return `official`, or in what the run differs from the official evaluation."""
     others = [
         ("layout of hrm_align", not benchmark.is_official),
         ("other solved examples", benchmark.is_official and not is_official),
         ("other condition", benchmark.is_official and condition != benchmark.condition),
         ("a part of the questions", arguments.limit is not None),
-        ("shorter answers", arguments.max_new_tokens is not None),
+        ("shorter answers", arguments.max_new_tokens is not None and benchmark.max_new_tokens is None),
     ]
     return ", ".join(text for text, differs in others if differs) or "official"
 
@@ -266,19 +268,19 @@ def report(cards: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         emit(json.dumps({"results": list(cards)}))
         return
     console = Console(file=results())
-    table = _table("task", "condition", "score", "95 %", "official", "published", "n", "tokens", "seconds")
+    table = _table("task", "condition", "score", "95 %", "official", "published", "n", "tokens", "time")
     for card in cards:
         low, high = card["interval"]
         table.add_row(
             escape(card["title"]),
             card["condition"],
             f"{100 * card['score']:.1f}",
-            f"{100 * low:.1f} to {100 * high:.1f}",
+            f"{100 * low:.1f}-{100 * high:.1f}",
             "-" if card["official"] is None else f"{100 * card['official']:.1f}",
             "-" if card["published"] is None else f"{card['published']:.1f}",
             f"{card['n']:,}",
             _short(card["prompt_tokens"] + card["tokens"]),
-            f"{card['seconds']:,.0f}",
+            f"{card['seconds']:,.0f} s",
         )
     console.print(table)
     for line in _notes(cards):
@@ -286,7 +288,7 @@ def report(cards: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
     for number, name in enumerate(columns):
         table.add_column(name, justify="left" if number < 2 else "right")
     return table
@@ -307,7 +309,7 @@ def _notes(cards: Sequence[Mapping[str, Any]]) -> list[str]:
     for card in cards:
         if card["published_in"]:
             sources.setdefault(card["published_in"], []).append(card["title"])
-    lines += [f"published ({where}): {join_names(list(dict.fromkeys(titles)))}" for where, titles in sources.items()]
+    lines += [f"published ({where}): {', '.join(dict.fromkeys(titles))}" for where, titles in sources.items()]
     for card in cards:
         facts = [
             (card["prompts"] != "official", f"not as in the official evaluation ({card['prompts']})"),
@@ -328,8 +330,14 @@ def compare_folders(arguments: argparse.Namespace) -> None:
     before, after = (_read_cards(Path(folder)) for folder in arguments.compare)
     shared = [cell for cell in before if cell in after]
     if not shared:
-        raise UserError(f"{arguments.compare[0]} and {arguments.compare[1]} have no task under the same condition in common.")
-    alone = [f"{task} ({condition})" for task, condition in dict.fromkeys([*before, *after]) if (task, condition) not in shared]
+        raise UserError(
+            f"{arguments.compare[0]} and {arguments.compare[1]} have no task under the same condition in common."
+        )
+    alone = [
+        f"{task} ({condition})"
+        for task, condition in dict.fromkeys([*before, *after])
+        if (task, condition) not in shared
+    ]
     if alone:
         print_warnings([f"Warning: {', '.join(alone)} stands in one of the folders only, and is left out."])
     cells = []
@@ -346,7 +354,7 @@ def compare_folders(arguments: argparse.Namespace) -> None:
         emit(json.dumps({"before": arguments.compare[0], "after": arguments.compare[1], "results": cells}))
         return
     console = Console(file=results())
-    table = _table("task", "condition", "before", "after", "difference", "95 %", "learned", "forgotten", "n")
+    table = _table("task", "condition", "before", "after", "change", "95 %", "learned", "forgotten", "n")
     for cell in cells:
         low, high = cell["interval"]
         table.add_row(
@@ -379,7 +387,9 @@ def _read_cards(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     if not cards:
-        raise UserError(f"{folder} has no finished task. Name a folder of --out, or run the command that fills it again.")
+        raise UserError(
+            f"{folder} has no finished task. Name a folder of --out, or run the command that fills it again."
+        )
     return cards
 
 

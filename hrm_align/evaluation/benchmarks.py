@@ -142,7 +142,10 @@ def _drop(row: Columns, source: str) -> Question:
     # The solved examples of the official evaluation have single spaces, where the data set has others.
     solved = f"{' '.join(row['passage'].split())}{asked} {', '.join(answers[0])}"
     return Question(
-        row["passage"] + asked, ", ".join(answers[0]), grading={"answers": [[*spans] for spans in answers]}, solved=solved
+        row["passage"] + asked,
+        ", ".join(answers[0]),
+        grading={"answers": [[*spans] for spans in answers]},
+        solved=solved,
     )
 
 
@@ -341,13 +344,26 @@ def _read(benchmark: Benchmark, data: str | None, split: str) -> Iterator[Questi
         if isinstance(row, BadRow):
             raise UserError(f"{row.source}: {row.reason}. Correct the row, or copy the file again.")
         try:
-            yield replace(benchmark.read(row.data, row.source), source=row.source)
+            question = benchmark.read(_Filled(row.data), row.source)
+            if not isinstance(question.prompt, str) or not question.prompt.strip():
+                raise RowError(f"the question is no text: got {question.prompt!r:.40}")
+            yield replace(question, source=row.source)
         except KeyError as error:
             raise _not_a_row(benchmark, row, f"there is no column {error}") from None
         except RowError as error:
             raise _not_a_row(benchmark, row, str(error)) from None
         except (TypeError, ValueError, AttributeError) as error:
             raise _not_a_row(benchmark, row, f"a column has another form ({error})") from None
+
+
+class _Filled(dict[str, Any]):
+    """Columns of a row, of which an empty one (null) is an error when it is read."""
+
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        if value is None:
+            raise RowError(f"the column {name!r} is empty")
+        return value
 
 
 def _not_a_row(benchmark: Benchmark, row: Row, reason: str) -> UserError:
