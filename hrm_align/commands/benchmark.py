@@ -12,20 +12,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from hrm_align._version import __version__
-from hrm_align.commands.common import CommandParser, at_least, load, print_warnings
+from hrm_align.commands.benchmark_report import compare_folders, report
+from hrm_align.commands.common import CommandParser, at_least, load
 from hrm_align.commands.sample import own_device, read_shard, saved_chunks
 from hrm_align.errors import UserError
-from hrm_align.evaluation.benchmark_scoring import Answerer, check_grader, compare, describe
+from hrm_align.evaluation.benchmark_scoring import Answerer, check_grader, describe
 from hrm_align.evaluation.benchmarks import BENCHMARKS, PAPER, Benchmark, Question, read_questions
-from hrm_align.evaluation.chunk_files import ChunkedFile, card_path
+from hrm_align.evaluation.chunk_files import ChunkedFile
 from hrm_align.models.adapter_record import fingerprint
-from hrm_align.output import emit, results
 from hrm_align.progress import counting, is_main
 from hrm_align.rendering import parse_condition
 
@@ -50,10 +45,13 @@ def main(argv: Sequence[str]) -> None:
     """Run the command."""
     arguments = _parser().parse_args(argv)
     if arguments.compare:
-        compare_folders(arguments)
+        compare_folders(*arguments.compare, as_json=arguments.json)
         return
     if not arguments.model:
         raise UserError("name a model with --model, or two folders of --out with --compare.")
+    for option in ("limit", "max_new_tokens", "batch_size"):
+        if (value := getattr(arguments, option)) is not None:
+            at_least(value, 1, f"--{option}")
     tasks, data = read_tasks(arguments.tasks), read_data(arguments.data)
     conditions = [",".join(parse_condition(condition)) for condition in arguments.conditions or ()]
     shard, shards = read_shard(None)
@@ -66,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
     if shards > 1 and arguments.device is None:
         arguments.device = own_device()
     model, tokenizer = load(arguments)
-    answerer = Answerer(model, tokenizer, at_least(arguments.batch_size, 1, "--batch_size"), arguments.max_new_tokens)
+    answerer = Answerer(model, tokenizer, arguments.batch_size, arguments.max_new_tokens)
     cards: list[dict[str, Any]] = []
     with nullcontext(arguments.out) if arguments.out else tempfile.TemporaryDirectory() as out:
         folder = make_folder(Path(out))
@@ -216,7 +214,8 @@ def run_cell(
     card = file.check()
     if card is None:
         left = file.missing(range(shard, len(chunks), shards))
-        file.begin()
+        if left or is_main():  # otherwise the file may be complete by now
+            file.begin()
         total = sum(len(chunks[number]) for number in left)
         with counting(f"{name}, {condition}", total, "answers") as done, saved_chunks(file):
             for number in left:
@@ -257,142 +256,3 @@ def _describe_prompts(benchmark: Benchmark, condition: str, is_official: bool, a
 def _digest(questions: Sequence[Question]) -> str:
     content = [[q.prompt, q.reference, q.group, [[m.role, m.content] for m in q.messages]] for q in questions]
     return sha256(json.dumps(content).encode()).hexdigest()[:16]
-
-
-# --- Reports
-
-
-def report(cards: Sequence[Mapping[str, Any]], as_json: bool) -> None:
-    """Print the scores of all tasks and conditions."""
-    if as_json:
-        emit(json.dumps({"results": list(cards)}))
-        return
-    console = Console(file=results())
-    table = _table("task", "condition", "score", "95 %", "official", "published", "n", "tokens", "time")
-    for card in cards:
-        low, high = card["interval"]
-        table.add_row(
-            escape(card["title"]),
-            card["condition"],
-            f"{100 * card['score']:.1f}",
-            f"{100 * low:.1f}-{100 * high:.1f}",
-            "-" if card["official"] is None else f"{100 * card['official']:.1f}",
-            "-" if card["published"] is None else f"{card['published']:.1f}",
-            f"{card['n']:,}",
-            _short(card["prompt_tokens"] + card["tokens"]),
-            f"{card['seconds']:,.0f} s",
-        )
-    console.print(table)
-    for line in _notes(cards):
-        console.print(line, markup=False, highlight=False)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number < 2 else "right")
-    return table
-
-
-def _short(number: int) -> str:
-    return f"{number / 1e6:.1f}M" if number >= 1e6 else f"{number / 1e3:.1f}k" if number >= 1e3 else str(number)
-
-
-def _notes(cards: Sequence[Mapping[str, Any]]) -> list[str]:
-    first = cards[0]
-    lines = [
-        f"model {first['model']}, {first['revision']}; engine {first['engine']} on {first['device']}; hrm_align {first['hrm_align']}",
-        "score: share of right answers by hrm_align's graders. official: the rule of the official evaluation, which made the published "
-        "scores of HRM-Text-1B.",
-    ]
-    sources: dict[str, list[str]] = {}
-    for card in cards:
-        if card["published_in"]:
-            sources.setdefault(card["published_in"], []).append(card["title"])
-    lines += [f"published ({where}): {', '.join(dict.fromkeys(titles))}" for where, titles in sources.items()]
-    for card in cards:
-        facts = [
-            (card["prompts"] != "official", f"not as in the official evaluation ({card['prompts']})"),
-            (
-                card["too_long"],
-                f"{card['too_long']:,} prompts leave no room for an answer and count as wrong (first {', '.join(card['first_too_long'])})",
-            ),
-            (card["unfinished"], f"{card['unfinished']:,} answers did not end, and were graded as they are"),
-            (card["invalid"], f"{card['invalid']:,} answers state nothing that the official rule reads"),
-        ]
-        if shown := [text for is_so, text in facts if is_so]:
-            lines.append(f"{card['title']}, {card['condition']}: {'; '.join(shown)}.")
-    return lines
-
-
-def compare_folders(arguments: argparse.Namespace) -> None:
-    """Print what changed between two folders of --out, task by task."""
-    before, after = (_read_cards(Path(folder)) for folder in arguments.compare)
-    shared = [cell for cell in before if cell in after]
-    if not shared:
-        raise UserError(
-            f"{arguments.compare[0]} and {arguments.compare[1]} have no task under the same condition in common."
-        )
-    alone = [
-        f"{task} ({condition})"
-        for task, condition in dict.fromkeys([*before, *after])
-        if (task, condition) not in shared
-    ]
-    if alone:
-        print_warnings([f"Warning: {', '.join(alone)} stands in one of the folders only, and is left out."])
-    cells = []
-    for task, condition in shared:
-        old, new = before[task, condition], after[task, condition]
-        if old["settings"]["questions"] != new["settings"]["questions"]:
-            raise UserError(
-                f"{task} ({condition}) was run on other questions: {old['settings']['questions']} and {new['settings']['questions']}. Run "
-                "both with the same --data and --limit."
-            )
-        changes = compare(_read_rows(old["path"]), _read_rows(new["path"]))
-        cells.append({"task": task, "title": old["title"], "condition": condition, **changes})
-    if arguments.json:
-        emit(json.dumps({"before": arguments.compare[0], "after": arguments.compare[1], "results": cells}))
-        return
-    console = Console(file=results())
-    table = _table("task", "condition", "before", "after", "change", "95 %", "learned", "forgotten", "n")
-    for cell in cells:
-        low, high = cell["interval"]
-        table.add_row(
-            cell["title"],
-            cell["condition"],
-            f"{100 * cell['before']:.1f}",
-            f"{100 * cell['after']:.1f}",
-            f"{100 * cell['difference']:+.1f}",
-            f"{100 * low:+.1f} to {100 * high:+.1f}",
-            f"{cell['learned']:,}",
-            f"{cell['forgotten']:,}",
-            f"{cell['n']:,}",
-        )
-    console.print(table)
-    for cell in cells:
-        if cell["forgotten"]:
-            first = ", ".join(cell["forgotten_rows"][:3])
-            console.print(f"{cell['title']}, forgotten: first {first}", markup=False, highlight=False)
-
-
-def _read_cards(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the cards of a folder of --out by task and condition, each with the `path` of its rows."""
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}. Name a folder of --out.")
-    cards: dict[tuple[str, str], dict[str, Any]] = {}
-    for path in sorted(folder.glob("*.jsonl")):
-        try:
-            card = json.loads(card_path(path).read_text(encoding="utf-8"))
-            cards[card["task"], card["condition"]] = {**card, "path": path}
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    if not cards:
-        raise UserError(
-            f"{folder} has no finished task. Name a folder of --out, or run the command that fills it again."
-        )
-    return cards
-
-
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]

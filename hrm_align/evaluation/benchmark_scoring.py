@@ -117,12 +117,13 @@ def _grade_drop(text: str, question: Question) -> Grade:
     spans = sorted(filter(None, map(_drop_words, re.split(r"[,;\n]| and ", text))))
     value, f1 = 0.0, 0.0
     for answer in answers:
+        if not answer[0].strip():
+            continue
         gold = [_drop_words(span) for span in answer]
         if [said] == gold or (len(gold) > 1 and spans == sorted(gold)):
             value = 1.0
-        if answer[0].strip():
-            best = max(_drop_f1({*said.split()}, {*words.split()}) for words in gold)
-            f1 = max(f1, round(best / len(gold), 2))
+        best = max(_drop_f1({*said.split()}, {*words.split()}) for words in gold)
+        f1 = max(f1, round(best / len(gold), 2))
     return Grade(value, f1)
 
 

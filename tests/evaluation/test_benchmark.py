@@ -7,6 +7,8 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
+import datasets
+import pyarrow.parquet as pq
 import pytest
 
 import hrm_align
@@ -225,6 +227,27 @@ def test_ifeval_says_what_it_needs(copies, capsys):
     assert values == [1.0, 0.0, 1.0, 0.0]
 
 
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_without_a_copy_the_rows_come_from_the_hub(copies, name, monkeypatch):
+    spec, asked = BENCHMARKS[name], []
+
+    def load_dataset(path, config, split, data_files, revision):
+        asked.append((path, config, split, data_files))
+        local = copies / name if name in ("ifeval", "bfcl_simple") else next(copies.joinpath(name).iterdir())
+        found = [*local.glob(f"*{split}-*"), *local.glob("*.json*")]
+        return datasets.Dataset.from_list(
+            pq.read_table(found[0]).to_pylist()
+            if found[0].suffix == ".parquet"
+            else [json.loads(line) | {"ground_truth": []} for line in found[0].read_text().splitlines()]
+        )
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    questions, _ = read_questions(name)
+    assert questions[0].source.startswith(f"{spec.hub}[{spec.split}][0]") and questions[0].prompt
+    splits = [(spec.split, config) for config in spec.configs] + [(spec.shot_split, spec.configs[0])] * bool(spec.shots)
+    assert asked == [(spec.hub, config, split, spec.data_files) for split, config in splits]
+
+
 # --- The command
 
 
@@ -240,11 +263,13 @@ def model(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def benchmark(capsys, copies, model):
-    def run(*flags, tasks="arc_challenge", expected=0):
+    def run(*flags, tasks="arc_challenge", expected=0, prints=True):
         argv = ["benchmark", "--model", model, "--tasks", tasks, "--data", copies, "--json", *flags]
         code, out, err = command(capsys, *argv)
         assert code == expected, err
-        return json.loads(out)["results"] if code == 0 else " ".join(err.split())
+        if code or not prints:
+            return " ".join((err + out).split())
+        return json.loads(out)["results"]
 
     return run
 
@@ -302,6 +327,23 @@ def test_a_killed_run_goes_on_where_it_was(benchmark, tmp_path, oracle, monkeypa
     }
     oracle.clear()
     assert benchmark("--out", tmp_path / "cut") == [again] and not oracle
+
+
+def test_processes_of_a_launch_share_the_questions(benchmark, tmp_path, oracle, monkeypatch):
+    monkeypatch.setattr("hrm_align.commands.benchmark.CHUNK_QUESTIONS", 8)
+    alone = benchmark("--out", tmp_path / "alone")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    oracle.clear()
+    for rank in ("1", "0"):  # in turn: the main process waits for the other
+        monkeypatch.setenv("RANK", rank)
+        results = (
+            benchmark("--out", tmp_path / "shared")
+            if rank == "0"
+            else benchmark("--out", tmp_path / "shared", prints=False)
+        )
+        assert sum(oracle.values()) == {"1": 8, "0": QUESTIONS}[rank]  # chunk 1 of 0, 1 and 2; then the others
+    assert results[0]["output"] == alone[0]["output"]
+    assert "Name one with --out" in benchmark(expected=2)
 
 
 def test_what_was_learned_and_forgotten(benchmark, tmp_path, capsys, oracle, monkeypatch):
