@@ -262,7 +262,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "boolq": Benchmark(
         "BoolQ", "google/boolq", _boolq, split="validation", shots=5, published=86.2, published_in=_README, **_LETTER
     ),
-    "mmlu_pro": Benchmark("MMLU-Pro", "TIGER-Lab/MMLU-Pro", _mmlu_pro, "choice", COT),
+    "mmlu_pro": Benchmark("MMLU-Pro", "TIGER-Lab/MMLU-Pro", _mmlu_pro, "choice", COT, context=3072),
     "ifeval": Benchmark("IFEval", "google/IFEval", _ifeval, "ifeval", COT, split="train", is_official=False),
     "humaneval": Benchmark(
         "HumanEval", "openai/openai_humaneval", _humaneval, "code", COT, ("openai_humaneval",), is_official=False

@@ -417,3 +417,9 @@ def test_too_few_solved_examples_are_refused(tmp_path):
     rows.splits(tmp_path, rows.arc, test=2, validation=24)
     with pytest.raises(UserError, match="shows 25 solved examples"):
         read_questions("arc_challenge", str(tmp_path))
+
+
+def test_solved_examples_of_another_split_are_not_taken(tmp_path):
+    rows.splits(tmp_path / "all", rows.mmlu, test=2, validation=12)  # and no dev
+    with pytest.raises(UserError, match="dev"):
+        read_questions("mmlu", str(tmp_path))
