@@ -212,6 +212,23 @@ def test_the_rule_of_drop_is_that_of_lm_eval(copies):
                 assert ours.value == theirs["em"], (text, doc)
 
 
+def test_the_official_score_of_mmlu_is_the_mean_over_subjects():
+    def chunk(group, values):
+        return benchmark_scoring.count(
+            [
+                {"value": v, "official": v, "group": group, "source": "x", "prompt_tokens": 1, "tokens": 1}
+                | dict.fromkeys(("invalid", "too_long", "unfinished"), False)
+                for v in values
+            ],
+            seconds=1.0,
+        )
+
+    parts = [chunk("anatomy", [1.0]), chunk("law", [0.0, 0.0]), chunk("law", [0.0])]
+    assert benchmark_scoring.describe("mmlu", parts)["official"] == 0.5
+    assert benchmark_scoring.describe("arc_challenge", parts)["official"] == 0.25
+    assert benchmark_scoring.describe("mmlu", parts)["score"] == 0.25
+
+
 def test_ifeval_says_what_it_needs(copies, capsys):
     if find_spec("langdetect") is None:
         code, _, err = command(capsys, "benchmark", "--model", "tiny", "--tasks", "ifeval", "--data", copies)
@@ -246,6 +263,11 @@ def test_without_a_copy_the_rows_come_from_the_hub(copies, name, monkeypatch):
     assert questions[0].source.startswith(f"{spec.hub}[{spec.split}][0]") and questions[0].prompt
     splits = [(spec.split, config) for config in spec.configs] + [(spec.shot_split, spec.configs[0])] * bool(spec.shots)
     assert asked == [(spec.hub, config, split, spec.data_files) for split, config in splits]
+
+
+def test_a_limit_takes_questions_of_every_subject(copies):
+    questions, _ = read_questions("math", str(copies / "math"), limit=7)
+    assert [question.group for question in questions] == list(BENCHMARKS["math"].configs)
 
 
 # --- The command
@@ -286,6 +308,8 @@ def oracle(copies, monkeypatch):
 
     def run(engine, requests, **options):
         asked.update(tuple(request.prompt_ids) for request in requests)
+        rooms = {len(request.prompt_ids) + request.decoding.max_new_tokens for request in requests}
+        assert rooms == {3072} or {request.decoding.max_new_tokens for request in requests} == {1}
         answers = [known[tuple(request.prompt_ids)][: request.decoding.max_new_tokens] for request in requests]
         return [[Completion(ids, [0.0] * len(ids), "length")] for ids in answers]
 
@@ -301,6 +325,7 @@ def test_each_condition_is_run_on_each_task(benchmark, oracle):
     for cell in results:
         assert (cell["score"], cell["n"], cell["too_long"]) == (1.0, QUESTIONS, 0)
         assert cell["interval"][0] == pytest.approx(0.839, abs=1e-3)  # Wilson, 20 of 20
+    assert [cell["unfinished"] for cell in results] == [QUESTIONS, QUESTIONS, 0, 0]  # a letter needs no end token
     assert [cell["prompts"] for cell in results] == ["other condition", "official", "official", "other condition"]
     assert results[2]["official"] == 0.9 and results[2]["published"] == 81.9  # two answer keys are digits
 
