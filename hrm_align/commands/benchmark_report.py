@@ -59,7 +59,7 @@ def _notes(cards: Sequence[Mapping[str, Any]]) -> list[str]:
     first = cards[0]
     lines = [
         f"model {first['model']}, {first['revision']}; engine {first['engine']} on {first['device']}; hrm_align {first['hrm_align']}",
-        "score: share of right answers by hrm_align's graders. official: the rule of the official evaluation, which made the published "
+        "score: share of correct answers by hrm_align's graders. official: the rule of the official evaluation, which made the published "
         "scores of HRM-Text-1B.",
     ]
     sources: dict[str, list[str]] = {}

@@ -113,16 +113,16 @@ def _grade_letter(text: str, question: Question) -> Grade:
 
 def _grade_drop(text: str, question: Question) -> Grade:
     answers: list[list[str]] = question.grading["answers"]
-    said = _drop_words(text)
+    words = _drop_words(text)
     spans = sorted(filter(None, map(_drop_words, re.split(r"[,;\n]| and ", text))))
     value, f1 = 0.0, 0.0
     for answer in answers:
         if not answer[0].strip():
             continue
         gold = [_drop_words(span) for span in answer]
-        if [said] == gold or (len(gold) > 1 and spans == sorted(gold)):
+        if [words] == gold or (len(gold) > 1 and spans == sorted(gold)):
             value = 1.0
-        best = max(_drop_f1({*said.split()}, {*words.split()}) for words in gold)
+        best = max(_drop_f1({*words.split()}, {*span.split()}) for span in gold)
         f1 = max(f1, round(best / len(gold), 2))
     return Grade(value, f1)
 
@@ -138,13 +138,13 @@ def _drop_words(text: str) -> str:
     return " ".join(words)
 
 
-def _drop_f1(said: set[str], gold: set[str]) -> float:
-    """Return the F1 of two sets of words; 0 if the gold words have numbers and none of them was said."""
+def _drop_f1(words: set[str], gold: set[str]) -> float:
+    """Return the F1 of two sets of words; 0 if the gold words have numbers and the answer has none of them."""
     numbers = {word for word in gold if _is_number(word)}
-    if numbers and not numbers & said:
+    if numbers and not numbers & words:
         return 0.0
-    both = len(said & gold)
-    precision, recall = both / len(said) if said else 1.0, both / len(gold) if gold else 1.0
+    both = len(words & gold)
+    precision, recall = both / len(words) if words else 1.0, both / len(gold) if gold else 1.0
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
@@ -260,7 +260,7 @@ class Answerer:
     def _generate(
         self, benchmark: Benchmark, prompts: Sequence[Sequence[int]], on_finish: Callable[[], object]
     ) -> list[Completion | None]:
-        """Return the completion of each prompt; None for one that is too long."""
+        """Return the completion of each prompt; None for a prompt that is too long."""
         context = min(benchmark.context, self._positions)
         limits = [limit for limit in (benchmark.max_new_tokens, self._longest) if limit is not None]
         order = sorted((i for i, prompt in enumerate(prompts) if len(prompt) < context), key=lambda i: len(prompts[i]))

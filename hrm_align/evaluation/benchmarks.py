@@ -41,7 +41,7 @@ class Question:
 
     Args:
         prompt: text that the model reads, without solved examples until `read_questions` adds them.
-        reference: the right answer; blank for tests of the answer's form.
+        reference: the correct answer; blank for tests of the answer's form.
         source: place of the row: `file:line`.
         group: subject of the row, over which the official evaluation takes the mean; None without subjects.
         grading: what the grader needs besides the reference.
