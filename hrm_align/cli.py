@@ -59,6 +59,10 @@ COMMANDS = {
         "measure the difficulty of prompts (pass@k of a model) before training on them",
     ),
     "evaluate": ("hrm_align.commands.evaluate", "score a model on held-out rows, with confidence intervals"),
+    "benchmark": (
+        "hrm_align.commands.benchmark",
+        "run public benchmarks as the official evaluation does (GSM8K, MATH, DROP, MMLU, ARC, ...): --model M [--tasks TASK,...]",
+    ),
     "lm_eval": (
         "hrm_align.commands.lm_eval",
         "run tasks of lm-evaluation-harness with the model's layout: --tasks TASK",

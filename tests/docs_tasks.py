@@ -27,4 +27,5 @@ TASKS = [
     ("How fast is it on a GPU?", "docs/results/gpu.md", ["12,777", "NVIDIA H200"]),
     ("Which of my runs is better?", "docs/guides/runs.md", ["hrm-align runs compare", "95 % intervals", "settings"]),
     ("What does my run leave on disk?", "docs/reference/run-files.md", ["metrics.jsonl", "run/resolved.yaml", "checkpoint-N"]),
+    ("What did my run forget?", "docs/guides/benchmarks.md", ["--compare", "forgotten", "hrm-align benchmark"]),
 ]  # fmt: skip

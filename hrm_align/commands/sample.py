@@ -129,7 +129,7 @@ def draw_chunks(
         selection: which answers become rows.
     """
     total = sum(len(chunks[number]) for number in left) * drawer.n
-    with counting("drawing answers", total, "answers") as drawn, _saved_chunks(file):
+    with counting("drawing answers", total, "answers") as drawn, saved_chunks(file):
         for number in left:
             first = number * len(chunks[0])  # all chunks but the last have the same size
             draws = drawer.draw(chunks[number], first, drawn.advance)
@@ -138,7 +138,7 @@ def draw_chunks(
 
 
 @contextmanager
-def _saved_chunks(file: ChunkedFile) -> Iterator[None]:
+def saved_chunks(file: ChunkedFile) -> Iterator[None]:
     """Add to a signal how the file is continued."""
     try:
         yield

@@ -37,9 +37,11 @@ class ChunkedFile:
         output: the file to make, whose name ends in `.jsonl`.
         settings: everything that the rows depend on, as JSON values by name.
         chunks: number of chunks.
+        option: option of the command line that names the file, or its folder.
     """
 
-    def __init__(self, output: Path, settings: Mapping[str, Any], chunks: int):
+    def __init__(self, output: Path, settings: Mapping[str, Any], chunks: int, option: str = "--output"):
+        self._option = option
         self.output, self.settings, self.chunks = output, json.loads(json.dumps(settings)), chunks
         self.folder = output.with_name(f"{output.name}.parts")
         self.card = card_path(output)
@@ -59,7 +61,7 @@ class ChunkedFile:
             return card
         if self.output.exists() and self.missing(range(self.chunks)):
             raise UserError(
-                f"the file of --output, {self.output}, already exists and is not overwritten. Name a new file, or move it away."
+                f"the file of {self._option}, {self.output}, already exists and is not overwritten. Name a new file, or move it away."
             )
         if (self.folder / SETTINGS).exists():
             saved = _read_settings(self.folder / SETTINGS)
@@ -185,7 +187,7 @@ class ChunkedFile:
         ]
         if different:
             raise UserError(
-                f"{problem}: {'; '.join(different)}. Repeat the settings, or name another --output{remedy}."
+                f"{problem}: {'; '.join(different)}. Repeat the settings, or name another {self._option}{remedy}."
             )
 
     def _publish(self, path: Path, write: Callable[[BinaryIO], object]) -> None:
