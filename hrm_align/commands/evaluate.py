@@ -39,6 +39,7 @@ from hrm_align.rewards.base import RewardSpec, check_match, match_names, metric_
 from hrm_align.rewards.json_rewards import grade_fields
 from hrm_align.rewards.reading import read_json
 from hrm_align.run_folder import open_source
+from hrm_align.run_history.picture import check_picture, draw_calibration
 
 
 def main(argv: Sequence[str]) -> None:
@@ -80,6 +81,10 @@ def main(argv: Sequence[str]) -> None:
         action="store_true",
         help="also report how well the probability of an answer, and with --n the agreement of samples, predicts that it is correct",
     )
+    parser.add_argument(
+        "--png",
+        help="with --calibration: also draw reliability and risk-coverage curves into this new file (.png, .svg, .pdf)",
+    )
     add_sampling_options(parser, "--calibration")
     parser.add_argument("--temperature", type=float, default=1.0, help="temperature of the --n answers (default 1)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the --n answers (default 0)")
@@ -87,6 +92,10 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     entries = _complete(arguments)
     check_save(arguments.save)
+    if arguments.png is not None:
+        if not arguments.calibration or len(arguments.adapter) > 1:
+            raise UserError("--png draws the calibration of one model: add --calibration, and at most one --adapter.")
+        check_picture(Path(arguments.png))
     check_match(arguments.match, "--match")
     if arguments.schema and not arguments.match.startswith("json"):
         raise UserError(
@@ -130,6 +139,9 @@ def main(argv: Sequence[str]) -> None:
             for sample in result.samples
         ]
         Path(arguments.save).write_text("".join(lines), encoding="utf-8")
+    if arguments.png is not None:
+        (first, *_) = results.values()
+        draw_calibration(first.calibration, Path(arguments.png))
     if arguments.json:
         settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot")}
         settings["data"] = settings["data"] or join_names([entry["path"] for entry in entries])

@@ -10,10 +10,10 @@ import pytest
 
 from hrm_align.data.examples import Example
 from hrm_align.evaluation import calibration
-from hrm_align.evaluation.best_of import Candidate, Sampling
+from hrm_align.evaluation.best_of import Answered, Candidate, Sampling
 from hrm_align.evaluation.calibration import Calibration
 from hrm_align.evaluation.evaluate import evaluate
-from hrm_align.evaluation.voting import Voter, label_same
+from hrm_align.evaluation.voting import Voter, label_same, measure_confidence
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import Message, get_renderer
 from hrm_align.rollouts.local import generate
@@ -134,7 +134,7 @@ CALLS = [f'<tool_call>{{"name": "f", "arguments": {{"x": {x}}}}}</tool_call>' fo
         ("json", example(), ['{"a": 1, "b": 2}', '{"b":2,"a":1}', "{", '{"a": 1}'], [0, 0, None, 1]),
         ("choice", example("B", choices=["Lyon", "Paris"]), ["B", "Paris", "A"], [0, 0, 1]),
         # Right answers that the row lists are not the same answer.
-        ("exact", example("a", references=["b"]), ["a", "b"], [0, 1]),
+        ("numeric", example("1", references=["2"]), ["1", "2"], [0, 1]),
         ("tool_calls", example(possible=[{"f": {"x": [1, 2]}}]), [*CALLS, CALLS[1]], [0, 1, 1]),
         ("json_fields", example('{"a": 1}'), ['{"a": 1, "b": 2}', '{"a": 1, "b": 3}'], [0, 1]),
         ("code", example(tests="assert f() == 1"), ["def f(): return 1", "def f(): return 2 - 1"], [0, 1]),
@@ -162,6 +162,27 @@ def test_the_majority_wins_and_ties_go_to_the_more_probable_answer():
     assert [one.logprob for one in ordered[2]] == [-9.0, -0.1, -0.3, -0.01]
 
 
+def test_agreement_counts_the_samples_that_ended_with_the_same_answer():
+    cut, samples = candidate("4", -0.1, "length"), [candidate("so 4", -1.0), candidate("4", -0.1, "length")]
+    answered = [
+        Answered(candidate("4", -0.5), samples),
+        Answered(cut, samples),
+        Answered(candidate("none", -0.5), samples),
+    ]
+    found = measure_confidence("numeric", [example()] * 3, answered)
+    assert [one["agreement"] for one in found] == [0.5, 0, 0]
+    assert found[0]["logprob"] == -0.5 and found[0]["tokens"] == 1
+
+
+def test_an_answer_that_is_right_in_part_counts_as_wrong(tiny, monkeypatch):
+    model, tokenizer = tiny
+    ids = get_renderer(tokenizer).response(Message("assistant", '{"a": 1, "b": 3}'))
+    answered = [Answered(Candidate(ids, "", "stop", [-0.1] * len(ids)), [])]
+    monkeypatch.setattr("hrm_align.evaluation.evaluate.answer_questions", lambda *_, **__: answered)
+    result = evaluate(model, tokenizer, [example('{"a": 1, "b": 2}')], match="json_fields", calibrate=True)
+    assert result.score.rate == 0.5 and result.calibration["probability"].accuracy == 0
+
+
 # The command line -------------------------------------------------------------------------------------------------------
 
 
@@ -170,7 +191,9 @@ def test_the_confidence_of_an_answer_is_its_probability_under_the_trainers_mask(
     model, tokenizer = tiny
     save = tmp_path / "answers.jsonl"
     words = ("evaluate", "--model", "tiny", "--data", data, "--calibration", "--n", 4, "--seed", 5, "--save", save)
-    report = command(capsys, *words, "--condition", "direct", "--max_new_tokens", 8)
+    picture = tmp_path / "calibration.png"
+    report = command(capsys, *words, "--condition", "direct", "--max_new_tokens", 8, "--png", picture)
+    assert picture.read_bytes()[:4] == b"\x89PNG"
     answers = [json.loads(line) for line in save.read_text().splitlines()]
     render = get_renderer(tokenizer)
     prompts = [render.prompt([Message("user", row["prompt"])], "direct") for row in REVERSALS]
@@ -276,6 +299,11 @@ def test_best_of_n_by_a_reward_that_needs_no_reference(capsys, data, tmp_path):
         "    return [-len(text) for text in completions]\n"
     )
     own = ("--n", 4, "--rank_by", f"{{file: {tmp_path / 'mine.py'}}}", "--max_new_tokens", 12)
+    shortest = command(
+        capsys, "generate", "--model", "tiny", "--prompt", "Who wrote Hamlet?", *own, "--temperature", 1, "--seed", 0
+    )
+    lengths = [len(one["text"]) for one in shortest["candidates"] if one["finish_reason"] == "stop"]
+    assert lengths == sorted(lengths) and len(set(lengths)) > 1 and len(shortest["text"]) == lengths[0]
     report = command(capsys, "evaluate", "--model", "tiny", "--data", data, *own)
     assert report["n"] == 6 and report["best_of"] == 4 and report["rank_by"]["file"].endswith("mine.py")
 
