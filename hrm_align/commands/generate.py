@@ -80,9 +80,9 @@ def main(argv: Sequence[str]) -> None:
             (answered,) = answer_questions(
                 model, tokenizer, [question], [prompt], max_new_tokens=limit, sampling=sampling, chooser=chooser
             )
-        answers[name] = _to_dict(answered.best)
+        answers[name] = _to_dict(answered.best, has_score=chooser is not None)
         if answered.samples:
-            answers[name]["candidates"] = [_to_dict(candidate) for candidate in answered.samples]
+            answers[name]["candidates"] = [_to_dict(one, has_score=chooser is not None) for one in answered.samples]
         if arguments.confidence:
             (confidence,) = measure_confidence(match, [question], [answered])
             token_probabilities = [math.exp(logprob) for logprob in answered.best.logprobs]
@@ -98,9 +98,9 @@ def main(argv: Sequence[str]) -> None:
             emit(_describe(answer, [tokenizer.decode([token]) for token in answer["token_ids"]]))
 
 
-def _to_dict(candidate: Candidate) -> dict[str, Any]:
+def _to_dict(candidate: Candidate, has_score: bool) -> dict[str, Any]:
     values = {"text": candidate.text, "token_ids": candidate.ids, "finish_reason": candidate.finish_reason}
-    return values if candidate.score is None else {**values, "score": candidate.score}
+    return {**values, "score": candidate.score} if has_score else values
 
 
 def _describe(answer: dict[str, Any], tokens: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Measure the calibration of the demo's model and of the tiny base, and self-consistency against greedy answers.
 
     OMP_NUM_THREADS=1 python scripts/campaigns/calibration.py --demo runs/demo/export --out runs/calibration  # 10 CPU minutes, one thread
-    OMP_NUM_THREADS=1 python scripts/campaigns/calibration.py --coverage                                      # 5 CPU minutes
+    OMP_NUM_THREADS=1 python scripts/campaigns/calibration.py --coverage                                      # 1 CPU minute
 
 Each score is a command `hrm-align evaluate`, which is printed; what is in OUT is not scored again. Prints the tables of
 docs/results/calibration.md. With --coverage instead: how often the 95 % intervals of the expected calibration error cover the true
@@ -26,6 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 from study.tables import difference, table  # noqa: E402
 
+from hrm_align.evaluation import calibration  # noqa: E402
 from hrm_align.evaluation.calibration import Array, Calibration, calibration_error  # noqa: E402
 from hrm_align.evaluation.scores import percent  # noqa: E402
 
@@ -110,9 +111,10 @@ CURVES: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def print_coverage(n: int = 300, draws: int = 200) -> None:
+def print_coverage(n: int = 300, draws: int = 100, resamples: int = 200) -> None:
     """Print how often the intervals cover the true calibration error: those of reports, and plain percentiles."""
     rng, rows = np.random.default_rng(0), []
+    calibration.RESAMPLES = resamples
     for name, curve in CURVES.items():
         many = rng.beta(2, 1, 1_000_000)
         truth = float(np.abs(many - curve(many)).mean())
@@ -124,7 +126,7 @@ def print_coverage(n: int = 300, draws: int = 200) -> None:
             found.append(one.ece.value)
             covered += one.ece.low <= truth <= one.ece.high
             below += one.ece.value <= one.ece_by_chance[1]
-            picks = rng.integers(n, size=(500, n))
+            picks = rng.integers(n, size=(resamples, n))
             resampled = [calibration_error(confidences[pick], correct[pick].astype(float)) for pick in picks]
             low, high = np.percentile(resampled, (2.5, 97.5))
             by_percentiles += low <= truth <= high
