@@ -88,9 +88,10 @@ class Calibration:
     def of(cls, confidences: Sequence[float], correct: Sequence[bool], seed: int = 0) -> Calibration:
         """Compute the calibration of at least one answer.
 
-        The intervals are from a bootstrap over the answers (`RESAMPLES` resamples): percentiles, except for the ECE. Chance makes
-        its estimate too high (`ece_by_chance`), and that of a resample too high twice, so its interval is mirrored at the estimate
-        (the basic bootstrap of Davison and Hinkley 1997, section 5.2) and cut at 0. docs/results/calibration.md has its coverage.
+        The intervals are from a bootstrap over the answers (`RESAMPLES` resamples): percentiles, except for the lower end of that of
+        the ECE. Chance makes the estimate too high (`ece_by_chance`), and that of a resample too high twice, so its lower end is the
+        upper percentile, mirrored at the estimate (the basic bootstrap of Davison and Hinkley 1997, section 5.2); 0 if the estimate
+        is not above what chance gives. docs/results/calibration.md has the coverage of this interval.
 
         Args:
             confidences: one per answer, from 0 to 1.
@@ -104,11 +105,11 @@ class Calibration:
         drawn = rng.integers(len(given), size=(RESAMPLES, len(given)))
         resampled = np.array([[measure(given[rows], right[rows]) for measure in measures] for rows in drawn])
         intervals = [_percentiles(column) for column in resampled.T]
-        low, high = intervals[0]
-        intervals[0] = max(0.0, 2 * values[0] - high), max(0.0, 2 * values[0] - low)
-        ece, brier, area, aurc = (Estimate(v, *interval) for v, interval in zip(values, intervals, strict=True))
         by_chance = [calibration_error(given, (rng.random(len(given)) < given).astype(float)) for _ in range(RESAMPLES)]
         chance = float(np.mean(by_chance)), float(np.percentile(by_chance, 95))
+        high = intervals[0][1]
+        intervals[0] = (0.0 if values[0] <= chance[1] else max(0.0, 2 * values[0] - high)), high
+        ece, brier, area, aurc = (Estimate(v, *interval) for v, interval in zip(values, intervals, strict=True))
         bins, curve = tuple(list_bins(given, right)), tuple(_points(given, right))
         return cls(len(given), float(right.mean()), float(given.mean()), ece, chance, brier, area, aurc, bins, curve)
 

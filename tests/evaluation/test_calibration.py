@@ -102,7 +102,7 @@ def test_the_interval_of_the_calibration_error_covers_the_error_of_the_confidenc
     monkeypatch.setattr(calibration, "RESAMPLES", 60)
     results = [Calibration.of(*drawn(seed, 300, gap=0.05)) for seed in range(20)]
     covered = sum(one.ece.low <= 0.05 <= one.ece.high for one in results)
-    assert covered >= 15, "the percentiles of the resamples cover it in 4 of 20"
+    assert covered >= 17, "the percentiles of the resamples cover it in 4 of 20"
     calibrated = [Calibration.of(*drawn(seed, 300)) for seed in range(20)]
     below = sum(one.ece.value <= one.ece_by_chance[1] for one in calibrated)
     assert below >= 17, "19 of 20 calibrated confidences stay below the 95th percentile"
