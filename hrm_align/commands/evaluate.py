@@ -240,16 +240,16 @@ def show(result: Evaluation, title: str | None = None) -> None:
 def show_calibration(calibration: Mapping[str, Calibration], console: Console) -> None:
     """Print the measures of each confidence with their 95 % intervals, and the wrong answers among the most confident ones."""
     table = Table("calibration", *calibration, title_justify="left")
-    found = calibration.values()
-    table.add_row("mean (accuracy)", *(f"{one.confidence:.3f} ({one.accuracy:.3f})" for one in found))
+    kinds = calibration.values()
+    table.add_row("mean (accuracy)", *(f"{one.confidence:.3f} ({one.accuracy:.3f})" for one in kinds))
     for label, name in ((f"ECE, {BINS} bins", "ece"), ("Brier score", "brier"), ("AUROC", "auroc"), ("AURC", "aurc")):
-        table.add_row(label, *(_estimate(getattr(one, name)) for one in found))
+        table.add_row(label, *(_estimate(getattr(one, name)) for one in kinds))
         if name == "ece":
-            table.add_row("  by chance, 95 %", *("{:.3f}, {:.3f}".format(*one.ece_by_chance) for one in found))
+            table.add_row("  by chance, 95 %", *("{:.3f}, {:.3f}".format(*one.ece_by_chance) for one in kinds))
     table.add_section()
     for place in range(3, len(COVERAGES), 4):
         label = f"wrong of surest {100 * COVERAGES[place]:.0f} %"
-        table.add_row(label, *(f"{100 * one.curve[place].risk:.1f} %" for one in found))
+        table.add_row(label, *(f"{100 * one.curve[place].risk:.1f} %" for one in kinds))
     console.print(table)
 
 

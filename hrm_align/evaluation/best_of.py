@@ -173,7 +173,7 @@ class RewardRanker:
     def __post_init__(self) -> None:
         if fault := self.spec.reference_fault():
             raise UserError(
-                f"{fault}, which nobody has where answers are needed. Rank by a reward model or a judge, or use --vote."
+                f"{fault}, and answers must be ranked without these. Rank by a reward model or a judge, or use --vote."
             )
 
     def order(self, examples: Sequence[Example], groups: Sequence[Sequence[Candidate]]) -> list[list[Candidate]]:

@@ -3,7 +3,7 @@
     Voter("numeric").order([example], [candidates])[0][0]  ->  Candidate(ids, "so 5", "stop", logprobs, score=6.0)  # 6 votes
 
 Two answers are the same if the grader reads the same text in both, or gives 1 to the one with the other as the reference
-(`{"a": 1}` and `{"a":1}` under `json`). The reference of the row, its tests and lists of right answers are never read.
+(`{"a": 1}` and `{"a":1}` under `json`). The reference of the row, its tests and lists of correct answers are never read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Voter:
     """Orders candidates by their votes: the number of candidates that are the same answer, which become their scores.
 
     Of equally many votes, the answer with the most probable candidate wins, and of the same answers the most probable candidate.
-    An answer in which the grader reads nothing has 0 votes; one that did not end has none, and comes last.
+    An answer in which the grader reads nothing has 0 votes; an answer that did not end has none, and comes last.
 
     Args:
         match: name of the grader.

@@ -119,12 +119,12 @@ def print_coverage(n: int = 300, draws: int = 200, resamples: int = 200) -> None
     for name, curve in CURVES.items():
         many = rng.beta(2, 1, 1_000_000)
         truth = float(np.abs(many - curve(many)).mean())
-        found, covered, by_percentiles, below = [], 0, 0, 0
+        estimates, covered, by_percentiles, below = [], 0, 0, 0
         for seed in range(draws):
             confidences = rng.beta(2, 1, n)
             correct = rng.random(n) < curve(confidences)
             one = Calibration.of(confidences.tolist(), correct.tolist(), seed=seed)
-            found.append(one.ece.value)
+            estimates.append(one.ece.value)
             covered += one.ece.low <= truth <= one.ece.high
             below += one.ece.value <= one.ece_by_chance[1]
             picks = rng.integers(n, size=(resamples, n))
@@ -132,7 +132,7 @@ def print_coverage(n: int = 300, draws: int = 200, resamples: int = 200) -> None
             low, high = np.percentile(resampled, (2.5, 97.5))
             by_percentiles += low <= truth <= high
         shares = [f"{100 * count / draws:.0f} %" for count in (covered, by_percentiles, below)]
-        rows.append([name, f"{truth:.3f}", f"{np.mean(found):.3f}", *shares])
+        rows.append([name, f"{truth:.3f}", f"{np.mean(estimates):.3f}", *shares])
     head = [
         "confidences",
         "true ECE",

@@ -169,9 +169,9 @@ def test_agreement_counts_the_samples_that_ended_with_the_same_answer():
         Answered(cut, samples),
         Answered(candidate("none", -0.5), samples),
     ]
-    found = measure_confidence("numeric", [example()] * 3, answered)
-    assert [one["agreement"] for one in found] == [0.5, 0, 0]
-    assert found[0]["logprob"] == -0.5 and found[0]["tokens"] == 1
+    measured = measure_confidence("numeric", [example()] * 3, answered)
+    assert [one["agreement"] for one in measured] == [0.5, 0, 0]
+    assert measured[0]["logprob"] == -0.5 and measured[0]["tokens"] == 1
 
 
 def test_an_answer_that_is_right_in_part_counts_as_wrong(tiny, monkeypatch):
