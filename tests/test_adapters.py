@@ -263,3 +263,15 @@ def test_an_adapter_that_was_trained_elsewhere_is_taken(tmp_path, capsys):
     render = get_renderer(load_model_and_tokenizer("tiny")[1])
     (ids,) = generate(model, [render.prompt([{"role": "user", "content": "copy abc"}], "direct")], max_new_tokens=8)
     assert answer["token_ids"] == ids
+
+
+def test_each_adapter_has_its_own_confidence_and_calibration(chat, lookup, capsys):
+    named = ("--adapter", f"chat={chat}", "--adapter", f"lookup={lookup}")
+    words = ("--data", f"{CHAT}/test.jsonl", "--limit", 3, "--max_new_tokens", 8, "--calibration", "--n", 2, "--vote")
+    reports = run_json(capsys, "evaluate", "--model", "tiny", *named, *words)["adapters"]
+    kinds = ["probability", "token_probability", "agreement"]
+    assert [[*report["calibration"]] for report in reports.values()] == [kinds, kinds]
+    means = [report["calibration"]["token_probability"]["confidence"] for report in reports.values()]
+    assert means[0] != means[1]
+    answers = run_json(capsys, "generate", "--model", "tiny", *named, "--prompt", "Hello", "--confidence")["adapters"]
+    assert answers["chat"]["confidence"]["logprob"] != answers["lookup"]["confidence"]["logprob"]

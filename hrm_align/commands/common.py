@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from hrm_align.data.examples import DataCounts, Example
-    from hrm_align.evaluation.best_of import Ranker
+    from hrm_align.evaluation.best_of import Chooser, Sampling
 
 Options = TypeVar("Options")
 
@@ -93,32 +93,74 @@ def add_adapter_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_rank_options(parser: argparse.ArgumentParser) -> None:
-    """Add --n and --rank_by, which `read_ranker` reads together with --temperature and --seed."""
+def add_sampling_options(parser: argparse.ArgumentParser, measure: str) -> None:
+    """Add --n, --vote and --rank_by, which `read_sampling` reads together with --temperature and --seed.
+
+    Args:
+        parser: parser of a command with --temperature and --seed.
+        measure: option of the command that measures confidence.
+    """
     parser.add_argument(
-        "--n", type=int, default=1, help="sample this many answers to each prompt, and take the best by --rank_by"
+        "--n", type=int, default=1, help=f"sample this many answers to each prompt, for --vote, --rank_by or {measure}"
     )
-    parser.add_argument("--rank_by", metavar="DIR", help="reward model (`hrm-align reward`) that ranks the --n answers")
+    parser.add_argument(
+        "--vote",
+        action="store_true",
+        help="take the answer that most of the --n samples give, as the grader reads them",
+    )
+    parser.add_argument(
+        "--rank_by",
+        type=mapping_or_text,
+        metavar="REWARD",
+        help="take the best of the --n answers by a reward model (`hrm-align reward`), named by its folder, or by a reward that needs "
+        "no reference: '{name: length, most: 60}'",
+    )
 
 
-def read_ranker(arguments: argparse.Namespace) -> Ranker | None:
-    """Load the reward model of --rank_by; None without that option.
+def read_sampling(arguments: argparse.Namespace, match: str, measure: str) -> tuple[Sampling | None, Chooser | None]:
+    """Read the options of `add_sampling_options`, and load the reward model of --rank_by.
+
+    Args:
+        arguments: the arguments.
+        match: name of the grader that reads the answers.
+        measure: as in `add_sampling_options`.
+
+    Returns:
+        How answers are sampled, or None; and what chooses one of them, or None.
 
     Raises:
-        UserError: if --n and --rank_by are not given together, greedy answers would be ranked, or the model cannot be loaded.
+        UserError: for options that do not fit together, greedy samples, a reward that needs references, or a reward model that
+            cannot be loaded.
     """
-    if (arguments.n > 1) != (arguments.rank_by is not None):
-        raise UserError("--n and --rank_by belong together: --n 8 --rank_by DIR takes the best of 8 answers.")
-    if arguments.rank_by is None:
-        return None
+    n, rank_by = at_least(arguments.n, 1, "--n"), arguments.rank_by
+    if n == 1:
+        if arguments.vote or rank_by:
+            given = "--vote" if arguments.vote else "--rank_by"
+            raise UserError(f"{given} needs several answers to choose from: add --n 8.")
+        return None, None
+    if arguments.vote and rank_by:
+        raise UserError("--vote and --rank_by choose an answer each: leave one of them out.")
+    if not (arguments.vote or rank_by or getattr(arguments, measure.lstrip("-"))):
+        raise UserError(f"--n {n} needs a use for the {n} answers: add --vote, --rank_by or {measure}.")
     if not arguments.temperature:
         raise UserError("--n answers of greedy decoding are all the same. Add --temperature 1.")
-    from hrm_align.evaluation.best_of import Ranker
+    from hrm_align.evaluation.best_of import ModelRanker, RewardRanker, Sampling
+    from hrm_align.evaluation.voting import Voter
     from hrm_align.models.loading import default_device
     from hrm_align.models.reward_loading import Scorer
+    from hrm_align.rewards.base import GRADERS, RewardSpec
 
-    scorer = Scorer.load(arguments.rank_by, device=arguments.device or default_device())
-    return Ranker(scorer, arguments.n, arguments.temperature, arguments.seed)
+    sampling = Sampling(n, arguments.temperature, arguments.seed)
+    if arguments.vote:
+        return sampling, Voter(match)
+    if rank_by is None:
+        return sampling, None
+    if not isinstance(rank_by, str) or (rank_by in GRADERS and not Path(rank_by).exists()):
+        try:
+            return sampling, RewardRanker(RewardSpec.of(rank_by))
+        except UserError as error:
+            raise UserError(f"--rank_by: {error}") from None
+    return sampling, ModelRanker(Scorer.load(rank_by, device=arguments.device or default_device()))
 
 
 def add_schema_options(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,19 @@ from rich.table import Table
 from hrm_align.commands.common import (
     CommandParser,
     add_adapter_option,
-    add_rank_options,
+    add_sampling_options,
     add_schema_options,
     asked_in_turn,
     check_save,
     load,
     read_entries,
     read_examples,
-    read_ranker,
+    read_sampling,
     read_schema_options,
 )
 from hrm_align.data.examples import REFERENCES, Example
 from hrm_align.errors import UserError, join_names
+from hrm_align.evaluation.calibration import BINS, COVERAGES, Calibration, Estimate
 from hrm_align.evaluation.evaluate import Evaluation, evaluate, few_shot, last_turns
 from hrm_align.evaluation.grading import grade_with
 from hrm_align.evaluation.scores import TOTAL, Score, group_cell
@@ -37,6 +39,7 @@ from hrm_align.rewards.base import RewardSpec, check_match, match_names, metric_
 from hrm_align.rewards.json_rewards import grade_fields
 from hrm_align.rewards.reading import read_json
 from hrm_align.run_folder import open_source
+from hrm_align.run_history.picture import check_picture, draw_calibration
 
 
 def main(argv: Sequence[str]) -> None:
@@ -73,13 +76,26 @@ def main(argv: Sequence[str]) -> None:
         help="apply a causal mask to the prompt, to measure the effect of the prefix mask",
     )
     parser.add_argument("--save", help="write every prompt, answer and grade to this new JSONL file")
-    add_rank_options(parser)
+    parser.add_argument(
+        "--calibration",
+        action="store_true",
+        help="also report how well the probability of an answer, and with --n the agreement of samples, predicts that it is correct",
+    )
+    parser.add_argument(
+        "--png",
+        help="with --calibration: also draw reliability and risk-coverage curves into this new file (.png, .svg, .pdf)",
+    )
+    add_sampling_options(parser, "--calibration")
     parser.add_argument("--temperature", type=float, default=1.0, help="temperature of the --n answers (default 1)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the --n answers (default 0)")
     add_adapter_option(parser)
     arguments = parser.parse_args(argv)
     entries = _complete(arguments)
     check_save(arguments.save)
+    if arguments.png is not None:
+        if not arguments.calibration or len(arguments.adapter) > 1:
+            raise UserError("--png draws the calibration of one model: add --calibration, and at most one --adapter.")
+        check_picture(Path(arguments.png))
     check_match(arguments.match, "--match")
     if arguments.schema and not arguments.match.startswith("json"):
         raise UserError(
@@ -98,7 +114,7 @@ def main(argv: Sequence[str]) -> None:
     pool = last_turns(read_examples(solved_examples, **schema)) if solved_examples else rows
     examples = few_shot(chosen, pool, arguments.few_shot)
     model, tokenizer = load(arguments)
-    ranker = read_ranker(arguments)
+    sampling, chooser = read_sampling(arguments, arguments.match, "--calibration")
     results: dict[str, Evaluation] = {}
     for name in asked_in_turn(model):
         with causal_prompt(model) if arguments.causal_prompt else nullcontext():
@@ -111,7 +127,9 @@ def main(argv: Sequence[str]) -> None:
                 batch_size=arguments.batch_size,
                 match=arguments.match,
                 extract=arguments.save is not None,
-                ranker=ranker,
+                sampling=sampling,
+                chooser=chooser,
+                calibrate=arguments.calibration,
             )
     several = len(results) > 1
     if arguments.save:
@@ -121,10 +139,15 @@ def main(argv: Sequence[str]) -> None:
             for sample in result.samples
         ]
         Path(arguments.save).write_text("".join(lines), encoding="utf-8")
+    if arguments.png is not None:
+        (first, *_) = results.values()
+        draw_calibration(first.calibration, Path(arguments.png))
     if arguments.json:
         settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot")}
         settings["data"] = settings["data"] or join_names([entry["path"] for entry in entries])
-        settings |= {"best_of": arguments.n, "rank_by": arguments.rank_by} if arguments.rank_by else {}
+        if sampling is not None:
+            settings |= {"vote": arguments.vote, "temperature": arguments.temperature, "seed": arguments.seed}
+            settings |= {"best_of" if chooser else "samples": arguments.n, "rank_by": arguments.rank_by}
         settings["mask"] = "causal" if arguments.causal_prompt else "prefix"
         reports = {
             name: result.to_dict() | _grade_fields(result, examples, schema_reward) for name, result in results.items()
@@ -206,10 +229,34 @@ def show(result: Evaluation, title: str | None = None) -> None:
         console.print(
             f"{result.unfinished} answers did not end within --max_new_tokens and count as wrong. Raise --max_new_tokens."
         )
+    if result.calibration:
+        show_calibration(result.calibration, console)
     for sample in [sample for sample in result.samples if not sample["correct"]][:3]:
         console.print(f"\n{sample['source']}", style="dim", markup=False, highlight=False)
         for label, key in (("prompt", "prompt"), ("expected", "expected"), ("answer", "generated")):
             console.print(f"  {label:<9}{sample[key]}", markup=False, highlight=False)
+
+
+def show_calibration(calibration: Mapping[str, Calibration], console: Console) -> None:
+    """Print the measures of each confidence with their 95 % intervals, and the wrong answers among the most confident ones."""
+    table = Table("calibration", *calibration, title_justify="left")
+    kinds = calibration.values()
+    table.add_row("mean (accuracy)", *(f"{one.confidence:.3f} ({one.accuracy:.3f})" for one in kinds))
+    for label, name in ((f"ECE, {BINS} bins", "ece"), ("Brier score", "brier"), ("AUROC", "auroc"), ("AURC", "aurc")):
+        table.add_row(label, *(_estimate(getattr(one, name)) for one in kinds))
+        if name == "ece":
+            table.add_row("  by chance, 95 %", *("{:.3f}, {:.3f}".format(*one.ece_by_chance) for one in kinds))
+    table.add_section()
+    for place in range(3, len(COVERAGES), 4):
+        label = f"wrong of surest {100 * COVERAGES[place]:.0f} %"
+        table.add_row(label, *(f"{100 * one.curve[place].risk:.1f} %" for one in kinds))
+    console.print(table)
+
+
+def _estimate(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
+        return "not defined"
+    return f"{estimate.value:.3f}\n{estimate.low:.3f} to {estimate.high:.3f}"
 
 
 def _cells(score: Score) -> tuple[str, str, str]:

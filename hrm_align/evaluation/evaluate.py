@@ -15,15 +15,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
-from hrm_align.evaluation.best_of import Question, Ranker
+from hrm_align.evaluation.best_of import Answered, Chooser, Sampling, answer_questions
+from hrm_align.evaluation.calibration import Calibration
 from hrm_align.evaluation.grading import grade_answers
 from hrm_align.evaluation.scores import NO_GROUP, Score, label_group
+from hrm_align.evaluation.voting import measure_confidence
 from hrm_align.rendering import Message, get_renderer, parse_condition
 from hrm_align.rewards.base import check_match
-from hrm_align.rollouts.distributed import call_on_all, share_out
-from hrm_align.rollouts.local import generate
+from hrm_align.rollouts.distributed import call_on_all
 
 FEW_SHOT = (0, *range(2, 9))
+CONFIDENCES = ("probability", "token_probability", "agreement")
 
 
 @dataclass
@@ -34,20 +36,24 @@ class Evaluation:
         score: score over all rows.
         groups: scores by the rows' group, as `label_group` names it; empty if no row has a group.
         samples: one entry per row: source, prompt, expected, the row's grading if any, generated, value, correct, and if
-            requested extracted.
+            requested extracted and confidence (`voting.measure_confidence`).
         unfinished: number of answers without an end token within the limit.
+        calibration: if requested, the calibration of each of `CONFIDENCES` that the answers have.
     """
 
     score: Score = field(default_factory=Score)
     groups: dict[str, Score] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     unfinished: int = 0
+    calibration: dict[str, Calibration] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return `grader`, the entries of `Score.to_dict` over all rows, `unfinished`, and `groups` (a score per group)."""
+        """Return `grader`, the entries of `Score.to_dict` over all rows, `unfinished`, `groups` (a score per group), and `calibration`."""
         groups = {name: score.to_dict() for name, score in sorted(self.groups.items())}
         total = {"grader": self.score.grader, **self.score.to_dict()}
-        return {**total, "unfinished": self.unfinished, "groups": groups}
+        calibration = {name: one.to_dict() for name, one in self.calibration.items()}
+        more = {"calibration": calibration} if calibration else {}
+        return {**total, "unfinished": self.unfinished, "groups": groups, **more}
 
 
 def last_turns(examples: Sequence[Example]) -> list[Example]:
@@ -117,9 +123,11 @@ def evaluate(
     match: str = "exact",
     share: bool = False,
     extract: bool = False,
-    ranker: Ranker | None = None,
+    sampling: Sampling | None = None,
+    chooser: Chooser | None = None,
+    calibrate: bool = False,
 ) -> Evaluation:
-    """Generate a greedy answer to every example, or the best of several ones, and grade the answers.
+    """Generate a greedy answer to every example, or choose one of several sampled ones, and grade the answers.
 
     Args:
         model: an HRM-Text, with or without an adapter.
@@ -132,7 +140,9 @@ def evaluate(
         match: name of the grader, one of `hrm_align.rewards.base.match_names`.
         share: whether all processes of the run call this function; each of them then generates a part of the answers.
         extract: whether to add the part of the answer that the grader compared to each sample.
-        ranker: samples several answers and chooses one by its score; not with `share`.
+        sampling: how several answers to each prompt are sampled, for the chooser or for the agreement of `calibrate`.
+        chooser: chooses one of the sampled answers; None grades the greedy answer.
+        calibrate: whether to measure confidences and their calibration. An answer with a value below 1 counts as wrong.
 
     Raises:
         UserError: for an unknown condition or grader, a row that cannot be graded, or a prompt that leaves no room for
@@ -155,19 +165,36 @@ def evaluate(
                 f"{model.config.max_position_embeddings} positions. Lower --max_new_tokens, or shorten the prompt."
             )
 
-    def answer(part: Sequence[list[int]]) -> list[list[int]]:
-        return generate(model, part, max_new_tokens=max_new_tokens, batch_size=batch_size)
+    answered = answer_questions(
+        model,
+        tokenizer,
+        examples if condition is None else [replace(example, condition=condition) for example in examples],
+        prompts,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        sampling=sampling,
+        chooser=chooser,
+        share=share,
+    )
 
     def grade() -> Evaluation:
-        return graded(examples, answers, tokenizer, match, extract=extract)
+        result = graded(examples, [best.ids for best, _ in answered], tokenizer, match, extract=extract)
+        if calibrate:
+            _calibrate(result, examples, answered)
+        return result
 
-    if ranker is not None:
-        asked = [Question(e.messages, e.condition if condition is None else condition) for e in examples]
-        ranked = ranker.rank(model, tokenizer, asked, max_new_tokens=max_new_tokens, batch_size=batch_size)
-        answers = [candidates[0].ids for candidates in ranked]
-    else:
-        answers = share_out(prompts, answer) if share else answer(prompts)
     return call_on_all(grade) if share else grade()
+
+
+def _calibrate(result: Evaluation, examples: Sequence[Example], answered: Sequence[Answered]) -> None:
+    """Add the confidences to the samples, and their calibration to the result."""
+    confidences = measure_confidence(result.score.grader, examples, answered)
+    correct = [bool(sample["correct"]) for sample in result.samples]
+    for sample, confidence in zip(result.samples, confidences, strict=True):
+        sample["confidence"] = confidence
+    for name in CONFIDENCES if confidences else ():
+        if name in confidences[0]:
+            result.calibration[name] = Calibration.of([confidence[name] for confidence in confidences], correct)
 
 
 def graded(

@@ -21,13 +21,13 @@ BINS = 10  # of equal width, over the probabilities from 0.5 to 1
 
 @dataclass(frozen=True)
 class Bin:
-    """Pairs whose better answer, by the model, is better with a probability from `low` to `high`.
+    """Pairs, or answers, whose confidence is from `low` to `high`; of a pair, the probability that its better answer, by the model, is better.
 
     Args:
-        low, high: bounds of the probability.
-        n: number of pairs.
-        confidence: mean probability.
-        accuracy: share of the pairs that are ranked right.
+        low, high: bounds of the confidence.
+        n: number of pairs or answers.
+        confidence: mean confidence.
+        accuracy: share of the pairs that are ranked right, or of the answers that are correct.
     """
 
     low: float

@@ -36,7 +36,7 @@ from hrm_align.rollouts.engine import (
 from hrm_align.rollouts.graphs import CapturedState
 from hrm_align.rollouts.writers import Writer, read
 
-__all__ = ["Completion", "Decoding", "LocalEngine", "generate", "sample"]
+__all__ = ["Completion", "Decoding", "LocalEngine", "complete", "draw_seeds", "generate", "sample"]
 
 # Ended completions are removed from the batch once they are a quarter of it, because each removal copies the cache.
 _STILL_RUNNING = 0.75
@@ -337,9 +337,27 @@ def generate(
         The generated ids of each prompt, in the given order: with the end token if there is one, without padding.
     """
     decoding = Decoding(max_new_tokens, temperature) if temperature else Decoding(max_new_tokens, greedy=True)
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
     # Greedy decoding draws no seeds, so that evaluations do not change a run's random state.
-    seeds = torch.randint(2**62, (len(prompts),), generator=generator).tolist() if temperature else [0] * len(prompts)
+    seeds = draw_seeds(len(prompts), seed) if temperature else [0] * len(prompts)
+    return [completion.ids for completion in complete(source, prompts, seeds, decoding, batch_size=batch_size)]
+
+
+def draw_seeds(count: int, seed: int | None) -> list[int]:
+    """Return seeds of completions, from a generator with this seed; None for the global generator."""
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    drawn: list[int] = torch.randint(2**62, (count,), generator=generator).tolist()
+    return drawn
+
+
+def complete(
+    source: PreTrainedModel | Engine,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    decoding: Decoding,
+    *,
+    batch_size: int = 64,
+) -> list[Completion]:
+    """Sample one completion per prompt as `sample` does, with a progress bar; prompts of similar length share a batch."""
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     ordered_prompts = [prompts[i] for i in order]
     ordered_seeds = [seeds[i] for i in order]
@@ -347,7 +365,7 @@ def generate(
         drawn = sample(
             source, ordered_prompts, ordered_seeds, decoding, batch_size=batch_size, on_finish=finished.advance
         )
-    answers: list[list[int]] = [[] for _ in prompts]
+    completions: list[Completion] = [Completion() for _ in prompts]
     for place, completion in zip(order, drawn, strict=True):
-        answers[place] = completion.ids
-    return answers
+        completions[place] = completion
+    return completions

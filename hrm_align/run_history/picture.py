@@ -1,4 +1,4 @@
-"""Draw the curves of runs into one picture: a panel per metric, a line per run. Needs matplotlib (the extra `report`)."""
+"""Draw pictures: curves of runs, a panel per metric and a line per run; and calibration. Needs matplotlib (the extra `report`)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hrm_align.errors import UserError
+
+if TYPE_CHECKING:
+    from hrm_align.evaluation.calibration import Calibration
 
 _COLUMNS = 3  # panels beside each other
 _STYLES = ("-", "--", ":")  # after ten colours, the next style of line
@@ -39,17 +43,13 @@ def draw_curves(curves: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]],
     Raises:
         UserError: if the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure  # not pyplot, which needs a display and keeps every figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.ticker import MaxNLocator
 
     names = list(dict.fromkeys(run for lines in curves.values() for run in lines))
     columns = min(len(curves), _COLUMNS)
     rows = math.ceil(len(curves) / columns)
     size = (max(8.0, 4.2 * columns), 3.2 * rows + 0.25 * len(names) + 0.2)
-    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-    FigureCanvasAgg(figure)
+    figure = _new_figure(size)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, (metric, lines) in zip(panels, curves.items(), strict=False):
         for index, name in enumerate(names):
@@ -65,6 +65,52 @@ def draw_curves(curves: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]],
     for panel in panels[len(curves) :]:
         panel.remove()
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", frameon=False)
+    _save(figure, path)
+
+
+def draw_calibration(calibrations: Mapping[str, Calibration], path: Path) -> None:
+    """Save a reliability diagram (accuracy of each bin by its mean confidence) beside the risk-coverage curves.
+
+    Args:
+        calibrations: by the name of the confidence.
+        path: the file to write.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
+    figure = _new_figure((9.0, 4.0))
+    reliability, risk = figure.subplots(1, 2)
+    reliability.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    for name, one in calibrations.items():
+        reliability.plot(
+            [part.confidence for part in one.bins],
+            [part.accuracy for part in one.bins],
+            marker="o",
+            markersize=4,
+            label=name,
+        )
+        risk.plot([point.coverage for point in one.curve], [point.risk for point in one.curve], label=name)
+    reliability.set(xlabel="mean confidence of a bin", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    risk.set(
+        xlabel="coverage (most confident answers)", ylabel="risk (share of wrong answers)", xlim=(0, 1), ylim=(0, None)
+    )
+    for panel in (reliability, risk):
+        panel.spines[["top", "right"]].set_visible(False)
+    risk.legend(frameon=False)
+    _save(figure, path)
+
+
+def _new_figure(size: tuple[float, float]) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure  # not pyplot, which needs a display and keeps every figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Any, path: Path) -> None:
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:

@@ -397,8 +397,8 @@ def test_the_best_of_n_is_the_candidate_with_the_highest_score(trained, capsys, 
 @pytest.mark.parametrize(
     "flags, sentence",
     [
-        (("--n", "8"), "--n and --rank_by belong together"),
-        (("--rank_by", "x"), "--n and --rank_by belong together"),
+        (("--n", "8"), "--n 8 needs a use for the 8 answers"),
+        (("--rank_by", "x"), "--rank_by needs several answers to choose from: add --n 8."),
         (("--n", "8", "--rank_by", "x"), "Add --temperature 1"),
         (("--n", "8", "--rank_by", "no/such/folder", "--temperature", "1"), "there is no model at no/such/folder"),
     ],
