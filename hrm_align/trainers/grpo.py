@@ -97,7 +97,7 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
         )
         served, args.use_vllm = args.use_vllm, False  # TRL would connect to a server of its own protocol
         self._rollout = Rollout()
-        self._update_seconds = 0.0  # in the current optimizer step
+        self._update_seconds = self._sync_seconds = 0.0  # in the current optimizer step; of the last rollout
         self._has_checked = False  # whether the parity gate has checked a rollout in this process
         texts = [example.messages[-1].content for example in examples]
         rows = Dataset.from_dict({"prompt": texts, "row": list(range(len(examples)))})
@@ -178,8 +178,7 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
         ):
             start = time.perf_counter()
             self.groups.engine.sync(model)
-            if isinstance(self.groups.engine, HttpEngine):
-                self._note(**{"seconds/sync": time.perf_counter() - start})
+            self._sync_seconds = time.perf_counter() - start
             return self.groups.draw(rows, number=number, offset=offset, all_rows=all_rows)
 
     def _weigh(self, rollout: Rollout) -> dict[str, Any]:
@@ -227,7 +226,9 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
         self._update_seconds += time.perf_counter() - start
         if self._rollout is not before:
             rollout_seconds = self._rollout.sampling_seconds + self._rollout.grading_seconds
-            self._update_seconds -= rollout_seconds + self._parity_seconds
+            self._update_seconds -= self._sync_seconds + rollout_seconds + self._parity_seconds
+            if isinstance(self.groups.engine, HttpEngine):
+                self._note(**{"seconds/sync": self._sync_seconds})
         if self._step % self.current_gradient_accumulation_steps == 0:
             parity = {"seconds/parity": self._parity_seconds} if self._parity_seconds else {}
             self._note(**{"seconds/update": self._update_seconds, **parity})
