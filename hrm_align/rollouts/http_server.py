@@ -45,6 +45,7 @@ class Limits:
             it either.
         context: longest prompt and completion together, in tokens.
         dtype: dtype of the weights, such as `float32`.
+        requests: most requests that run at the same time (`max_num_seqs`).
         logprobs_mode: `raw_logprobs` (before the temperature) or `processed_logprobs` (after temperature, top_k and top_p).
         is_open: whether the server runs with VLLM_SERVER_DEV_MODE=1, so that it accepts new weights.
     """
@@ -53,6 +54,7 @@ class Limits:
     context: int | None = None
     dtype: str | None = None
     logprobs_mode: str | None = None
+    requests: int | None = None
     is_open: bool = False
 
     @property
@@ -86,9 +88,9 @@ class HttpServer:
         )
 
     async def complete(
-        self, client: Client, prompt_ids: Sequence[int], seed: int, decoding: Decoding, end_id: int
+        self, client: Client, prompt_ids: Sequence[int], seed: int, decoding: Decoding, end_id: int | None
     ) -> Completion:
-        """Request one completion. Raises Unanswered without an answer of ids and log-probabilities."""
+        """Request one completion, without `end_id` of full length. Raises Unanswered without an answer of ids and log-probabilities."""
         body = {
             "model": self.model,
             "prompt": [*prompt_ids],
@@ -103,7 +105,7 @@ class HttpServer:
             "presence_penalty": 0.0,
             "frequency_penalty": 0.0,
             "ignore_eos": True,  # the end token ends a completion, as in the local engine, and nothing else
-            "stop_token_ids": [end_id],
+            "stop_token_ids": [] if end_id is None else [end_id],
             "skip_special_tokens": False,
             "logprobs": 1,
             "return_token_ids": True,
@@ -121,7 +123,7 @@ class HttpServer:
         prompts: Sequence[Sequence[int]],
         seeds: Sequence[int],
         decoding: Decoding,
-        end_id: int,
+        end_id: int | None,
         seconds: float = ANSWER_SECONDS,
         retries: int = RETRIES,
     ) -> list[Completion]:
@@ -169,7 +171,7 @@ class HttpServer:
             scheduler, model = config["scheduler_config"], config["model_config"]
             budget, context = int(scheduler["max_num_batched_tokens"]), int(model["max_model_len"])
             dtype, mode = str(model["dtype"]).removeprefix("torch."), str(model["logprobs_mode"])
-            return Limits(budget, context, dtype, mode, is_open=True)
+            return Limits(budget, context, dtype, mode, int(scheduler["max_num_seqs"]), is_open=True)
         except (ValueError, LookupError, TypeError):
             return Limits(context=context, is_open=text is not None)
 
@@ -194,7 +196,7 @@ class HttpServer:
         call(post())
 
 
-def _read_completion(choice: Any, prompt_ids: Sequence[int], end_id: int) -> Completion:
+def _read_completion(choice: Any, prompt_ids: Sequence[int], end_id: int | None) -> Completion:
     """Return the completion in a choice. Raises ValueError, or an error of a lookup, for an answer to other tokens or without ids."""
     logprobs = [float(value) for value in choice["logprobs"]["token_logprobs"]]
     ids = choice.get("token_ids")

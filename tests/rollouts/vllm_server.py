@@ -59,7 +59,7 @@ class VLLMServer(JudgeServer):
             ]
             return Reply(body="\n".join(lines).encode())
         if path == "/server_info" and self.dev:
-            scheduler = {"max_num_batched_tokens": self.budget or self.context}
+            scheduler = {"max_num_batched_tokens": self.budget or self.context, "max_num_seqs": 128}
             model = {
                 "max_model_len": self.context,
                 "dtype": f"torch.{self.dtype}",
@@ -96,10 +96,11 @@ class VLLMServer(JudgeServer):
             self.completions += 1
         if self._running * (len(ids) + tokens) > self.kv_tokens or self.completions == self.preempts:
             self.preempted += 1
+            half = len(drawn.ids) // 2  # written before the pre-emption, and now read as prefix: other probabilities
+            drawn.logprobs[half:] = [logprob - 0.3 for logprob in drawn.logprobs[half:]]
         if self.kv_tokens < 131072:
             time.sleep(0.05)  # requests overlap
-        (end,) = request["stop_token_ids"]
-        stopped = drawn.ids[-1] == end
+        stopped = drawn.ids[-1:] == request["stop_token_ids"]
         choice = {
             "index": 0,
             "text": self.tokenizer.decode(drawn.ids),
