@@ -30,7 +30,7 @@ from hrm_align.rollouts.logprobs import response_logprobs
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 LEAST, HALF_LEAST, HALF_FACTOR = 1e-3, 0.02, 4  # nats, nats, and a ratio: those of the parity gate (rollouts/parity.py)
 LAST_TOKENS = 8  # of the answer to the prompt of full length
-BURST_MOST = 256  # requests in a burst
+AT_ONCE, BURST_MOST = 4, 256  # requests at the same time: of the first check, and in a burst
 
 
 @dataclass(frozen=True)
@@ -141,12 +141,12 @@ class _Check:
             self._check_burst()
         return self._report
 
-    def _draw(
-        self, prompts: Sequence[Sequence[int]], decoding: Decoding, ends: bool = True, seconds: float | None = None
-    ) -> list[Completion]:
-        limit = self._settings.seconds if seconds is None else seconds
-        end_id = self._end_id if ends else None
-        return self._server.complete_all(prompts, range(len(prompts)), decoding, end_id, limit, retries=0)
+    def _draw(self, prompts: Sequence[Sequence[int]], decoding: Decoding, is_burst: bool = False) -> list[Completion]:
+        """Request completions: a few at the same time, or in a burst all, of full length."""
+        count = len(prompts)
+        seconds = self._settings.seconds * (count if is_burst else 1)
+        end_id, at_once = (None, count) if is_burst else (self._end_id, AT_ONCE)
+        return self._server.complete_all(prompts, range(count), decoding, end_id, seconds, retries=0, at_once=at_once)
 
     # The three checks ---------------------------------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class _Check:
         prompts = [self._prompts[place % len(self._prompts)] for place in range(count)]
         before = self._server.preemptions()
         try:
-            drawn = self._draw(prompts, Decoding(long), ends=False, seconds=count * self._settings.seconds)
+            drawn = self._draw(prompts, Decoding(long), is_burst=True)
         except Unanswered as failure:
             self._fail("burst", f"a burst of {count} requests has no answer ({failure.detail})", flag)
             return

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hrm_align.rewards.judge_client import Client, Names, Unanswered, checked_url
-from hrm_align.rollouts.engine import Completion, Decoding
+from hrm_align.rollouts.engine import MAX_RUNNING, Completion, Decoding
 
 T = TypeVar("T")
 
@@ -126,15 +126,19 @@ class HttpServer:
         end_id: int | None,
         seconds: float = ANSWER_SECONDS,
         retries: int = RETRIES,
+        at_once: int = MAX_RUNNING,
     ) -> list[Completion]:
-        """Request one completion of every prompt, all at the same time. Raises Unanswered for the first without an answer."""
+        """Request one completion of every prompt, `at_once` at the same time. Raises Unanswered for the first without an answer."""
 
         async def ask_all() -> list[Completion]:
+            slots = asyncio.Semaphore(at_once)
+
+            async def ask(prompt: Sequence[int], seed: int) -> Completion:
+                async with slots:
+                    return await self.complete(client, prompt, seed, decoding, end_id)
+
             async with self.client(decoding.max_new_tokens, seconds, retries) as client:
-                tasks = [
-                    asyncio.create_task(self.complete(client, prompt, seed, decoding, end_id))
-                    for prompt, seed in zip(prompts, seeds, strict=True)
-                ]
+                tasks = [asyncio.create_task(ask(prompt, seed)) for prompt, seed in zip(prompts, seeds, strict=True)]
                 try:
                     return await asyncio.gather(*tasks)
                 finally:
