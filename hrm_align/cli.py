@@ -86,6 +86,10 @@ COMMANDS = {
     ),
     "runs": ("hrm_align.commands.runs", "list runs, or compare them: list [FOLDER] | compare RUN RUN ..."),
     "cache": ("hrm_align.commands.cache", "list or remove the rows that runs have prepared: list | clear [KEY ...]"),
+    "check-engine": (
+        "hrm_align.commands.check_engine",
+        "compare an engine (vLLM, SGLang, ...) with the model that it serves: URL --model EXPORT",
+    ),
     "doctor": ("hrm_align.commands.doctor", "check a checkpoint, and fix what can be fixed: MODEL [--fix]"),
     "rewards": (
         "hrm_align.commands.rewards",

@@ -26,6 +26,8 @@ TASKS = [
     ("Has anybody trained the 1B model with it?", "docs/results/index.md", ["No full training of the 1B model", "H200"]),
     ("How fast is it on a GPU?", "docs/results/gpu.md", ["12,777", "NVIDIA H200"]),
     ("Which of my runs is better?", "docs/guides/runs.md", ["hrm-align runs compare", "95 % intervals", "settings"]),
+    ("Can vLLM sample my rollouts?", "docs/guides/engines.md", ["--use_vllm true", "VLLM_SERVER_DEV_MODE=1", "What is lost"]),
+    ("Is my vLLM server right?", "docs/guides/engines.md", ["hrm-align check-engine", "--max-num-batched-tokens"]),
     ("What does my run leave on disk?", "docs/reference/run-files.md", ["metrics.jsonl", "run/resolved.yaml", "checkpoint-N"]),
     ("What did my run forget?", "docs/guides/benchmarks.md", ["--compare", "forgotten", "hrm-align benchmark"]),
 ]  # fmt: skip

@@ -187,6 +187,17 @@ class Client:
                 await self._pause(attempt, failed, deadline)
         raise AssertionError("the last try returns or raises")
 
+    async def get(self, path: str) -> tuple[int, str]:
+        """Return status and body of a page below the address, in one try. Raises Unanswered without an answer."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                status, text, _ = await self._exchange("GET", path)
+            return status, text
+        except TimeoutError:
+            raise Unanswered("unreachable", f"no answer within {self._seconds:g} seconds") from None
+        except Failed as failed:
+            raise Unanswered("unreachable", failed.detail) from None
+
     async def _post(self, path: str, body: Mapping[str, Any]) -> tuple[int, str, Mapping[str, str]]:
         self._counts["requests"] += 1
         try:

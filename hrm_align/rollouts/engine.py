@@ -110,7 +110,11 @@ class Event:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Protocol of sampling engines. `hrm_align.rollouts.local.LocalEngine` samples from a model of this process."""
+    """Protocol of sampling engines.
+
+    `hrm_align.rollouts.local.LocalEngine` samples from a model of this process, `hrm_align.rollouts.http_engine.HttpEngine` from a
+    server.
+    """
 
     def submit(self, request: Request) -> Handle:
         """Queue a request; `step` starts the request as soon as there is room.
@@ -120,13 +124,16 @@ class Engine(Protocol):
         """
 
     def step(self) -> list[Event]:
-        """Add one token to every running completion; returns an empty list if no request runs or waits."""
+        """Add one token to every running completion; returns an empty list if no request runs or waits.
+
+        An engine behind a server returns the tokens of a completion together, when it has ended.
+        """
 
     def cancel(self, handle: Handle) -> None:
         """End all completions of a request, which then has no further events. Unknown and finished handles are ignored."""
 
     def sync(self, weights: Any) -> None:
-        """Use new weights for sampling: a model for a local engine, a checkpoint folder for a server."""
+        """Use new weights for sampling: a model, or for a server also a checkpoint folder."""
 
     def close(self) -> None:
         """Cancel all requests and free the engine's memory. A second call does nothing."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from typing import Any
 
 from hrm_align.data.examples import Example
 from hrm_align.rendering import Message, Renderer
@@ -15,7 +17,7 @@ from hrm_align.rewards.base import add_usage
 from hrm_align.rewards.scoring import Fault
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.engine import Decoding, Engine
-from hrm_align.rollouts.local import sample
+from hrm_align.rollouts.local import LocalEngine, sample
 from hrm_align.rollouts.trajectories import Step, Trajectory
 
 ALIKE = 1e-6  # a group whose rewards differ by less counts as one with zero reward variance
@@ -96,6 +98,17 @@ class GroupSampler:
         self.group_size, self.max_resamples, self._seed = group_size, max_resamples, seed
         self._renderer = renderer
         self.prompts = [renderer.prompt(example.messages, example.condition) for example in examples]
+
+    @contextmanager
+    def sampling_locally(self, model: Any) -> Iterator[None]:
+        """Sample from a model of this process in a `with` block, whatever the engine."""
+        engine = self.engine
+        self.engine = engine if isinstance(engine, LocalEngine) else LocalEngine()
+        try:
+            self.engine.sync(model)
+            yield
+        finally:
+            self.engine = engine
 
     def draw(
         self, rows: Sequence[int], *, number: int, offset: int = 0, all_rows: Sequence[int] | None = None

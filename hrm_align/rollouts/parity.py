@@ -189,6 +189,7 @@ class ParityGate(_Base):
     """
 
     _parity_seconds = 0.0  # time of the checks in the current optimizer step
+    _sampler_limit: Limit | None = None  # limit of the last check
 
     def _check_parity(self, output: dict[str, Any], logged: bool) -> None:
         """Score the first `parity_rows` of a rollout again, and compare.
@@ -218,7 +219,7 @@ class ParityGate(_Base):
         repeated = differences.pop(REPEATED, None)
         if repeated is not None:  # the same forward twice, without any difference by rounding
             Limit.in_float32(Difference(0.0, 0.0, 0.0), None).check(REPEATED, repeated)
-        limit = Limit.in_half_precision(floor) if half else Limit.in_float32(floor, requested)
+        limit = self._sampler_limit = Limit.in_half_precision(floor) if half else Limit.in_float32(floor, requested)
         for name, difference in differences.items():
             limit.check(name, difference)
         # Additional samples in float32 for a run in half precision.
@@ -227,6 +228,33 @@ class ParityGate(_Base):
             differences, floor = self._gather_differences(local, "float32/", logged)
             for name, difference in differences.items():
                 Limit.in_float32(floor, requested).check(name, difference)
+        self._parity_seconds = time.perf_counter() - start
+
+    def _check_server(self, output: dict[str, Any]) -> None:
+        """Compare a server's log-probabilities with the trainer's under the last limit, between two whole checks.
+
+        A server that did not read the new weights samples from old ones; every update may be the first after which it does.
+
+        Args:
+            output: the rollout as TRL's batch.
+
+        Raises:
+            RunError: on all processes, if the difference exceeds the limit.
+        """
+        start, rows = time.perf_counter(), slice(None, self.args.parity_rows)
+        names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+        tokens = PaddedSteps(*(output[name][rows] for name in names))
+        devices = [self.args.device] if self.args.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices):
+            trained = self._logprobs(self.model, tokens)
+        nothing = Difference(0.0, 0.0, 0.0)
+        local = {
+            SAMPLER: Difference.of(output["sampling_per_token_logps"][rows], trained, tokens.completion_mask),
+            FLOOR: nothing,
+        }
+        differences, _ = self._gather_differences(local, "", logged=False)
+        assert self._sampler_limit is not None, "the first rollout is checked as a whole"
+        self._sampler_limit.check(SAMPLER, differences[SAMPLER])
         self._parity_seconds = time.perf_counter() - start
 
     def _gather_differences(
@@ -276,13 +304,17 @@ class ParityGate(_Base):
 
     @torch.no_grad()
     def _differences_in_float32(self, has_reference: bool) -> dict[str, Difference]:
-        """Sample a few more completions in float32 with the run's sampler, and compare as in `_differences`."""
+        """Sample a few more completions in float32 with the run's sampler, and compare as in `_differences`.
+
+        A server cannot change its precision, so completions come from the local engine then, and the server's are compared in half
+        precision only.
+        """
         bare = self.accelerator.unwrap_model(self.model)
         chosen = list(dict.fromkeys(trajectory.row for trajectory in self._rollout.trajectories))[:EXTRA_PROMPTS]
         rows = [row for row in chosen for _ in range(EXTRA_ANSWERS)]
         with in_float32(bare, *([] if self.ref_model is None else [self.ref_model])):
-            self.groups.engine.sync(bare)
-            drawn = self.groups.draw_ungraded(rows, number=self.state.global_step, max_new_tokens=EXTRA_TOKENS)
+            with self.groups.sampling_locally(bare):
+                drawn = self.groups.draw_ungraded(rows, number=self.state.global_step, max_new_tokens=EXTRA_TOKENS)
             steps = [step for trajectory in drawn for step in trajectory.steps]
             tokens, sampled = pad_steps(steps, self._renderer.pad_id, self.accelerator.device)
             reference = self._reference_logprobs(tokens) if has_reference else None

@@ -28,6 +28,7 @@ from hrm_align.rendering import get_renderer
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.engine import Decoding
 from hrm_align.rollouts.groups import GroupSampler, Rollout
+from hrm_align.rollouts.http_engine import HttpEngine, connect_engine
 from hrm_align.rollouts.local import LocalEngine
 from hrm_align.rollouts.logprobs import CHUNK_TOKENS, Pack, packs_in_one_row, score_in_chunks, score_packed
 from hrm_align.rollouts.parity import ParityGate
@@ -81,20 +82,22 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
         check_horizon(model.config, model.config._name_or_path or "the model")
         self._suite, self._greedy_eval, self._renderer = suite, greedy_eval, get_renderer(processing_class)
         assert args.max_completion_length and args.num_generations  # checked by parse_grpo
+        decoding = Decoding(
+            args.max_completion_length, args.temperature, args.top_k, args.top_p, cuda_graphs=args.cuda_graphs
+        )
         self.groups = GroupSampler(
             LocalEngine(),
             examples,
             self._renderer,
             suite,
-            Decoding(
-                args.max_completion_length, args.temperature, args.top_k, args.top_p, cuda_graphs=args.cuda_graphs
-            ),
+            decoding,
             group_size=args.num_generations,
             max_resamples=args.max_resamples or 0,
             seed=args.seed,
         )
+        served, args.use_vllm = args.use_vllm, False  # TRL would connect to a server of its own protocol
         self._rollout = Rollout()
-        self._update_seconds = 0.0  # in the current optimizer step
+        self._update_seconds = self._sync_seconds = 0.0  # in the current optimizer step; of the last rollout
         self._has_checked = False  # whether the parity gate has checked a rollout in this process
         texts = [example.messages[-1].content for example in examples]
         rows = Dataset.from_dict({"prompt": texts, "row": list(range(len(examples)))})
@@ -109,6 +112,9 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
         )
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise UserError(NO_SHARDED_SAMPLING)
+        args.use_vllm = served
+        if served:
+            self.groups.engine = connect_engine(args, self.groups.prompts, decoding, model, not self._half_precision)
         self.reward_weights = torch.tensor(suite.weights, dtype=torch.float32)
         wanted = args.vllm_importance_sampling_correction
         self._importance_sampling: ImportanceSampling | None = None
@@ -152,6 +158,8 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
             if due or not self._has_checked:
                 with nullcontext() if due else torch.random.fork_rng(devices):
                     self._check_parity(output, logged=due)
+            elif isinstance(self.groups.engine, HttpEngine):
+                self._check_server(output)
             self._has_checked = True
         return output
 
@@ -168,7 +176,9 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
             # Between optimizer steps an interrupted rollout loses nothing: the resumed run draws it again.
             self.interruptible(model) if self._is_between_steps else nullcontext(),
         ):
+            start = time.perf_counter()
             self.groups.engine.sync(model)
+            self._sync_seconds = time.perf_counter() - start
             return self.groups.draw(rows, number=number, offset=offset, all_rows=all_rows)
 
     def _weigh(self, rollout: Rollout) -> dict[str, Any]:
@@ -216,7 +226,9 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
         self._update_seconds += time.perf_counter() - start
         if self._rollout is not before:
             rollout_seconds = self._rollout.sampling_seconds + self._rollout.grading_seconds
-            self._update_seconds -= rollout_seconds + self._parity_seconds
+            self._update_seconds -= self._sync_seconds + rollout_seconds + self._parity_seconds
+            if isinstance(self.groups.engine, HttpEngine):
+                self._note(**{"seconds/sync": self._sync_seconds})
         if self._step % self.current_gradient_accumulation_steps == 0:
             parity = {"seconds/parity": self._parity_seconds} if self._parity_seconds else {}
             self._note(**{"seconds/update": self._update_seconds, **parity})

@@ -119,6 +119,21 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
         "bound (truncate) or 0 (mask).",
         choices=["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"],
     )
+    use_vllm: bool = option(
+        False,
+        "Sample the answers of training from a vLLM server of its own environment (docs/guides/engines.md), instead of hrm_align's "
+        "own sampler.",
+    )
+    vllm_mode: str = option("server", "A server is the only way: vLLM needs another release of Transformers.")
+    vllm_server_base_url: str | None = option(
+        None, "Address of the vLLM server, such as http://localhost:8000; started with VLLM_SERVER_DEV_MODE=1."
+    )
+    vllm_server_timeout: float = option(240.0, "Seconds to wait until the vLLM server has started.")
+    vllm_weights_dir: str | None = option(
+        None,
+        "Folder for the weights that the vLLM server reads before each rollout, under the same path on its machine; unset for one in "
+        "output_dir. It needs room for the model once.",
+    )
     generation_eval_samples: int = option(0, "Held-out rows answered greedily at each evaluation; 0 for none.")
     log_samples: int = option(4, "Number of answers of each rollout that are written to samples.jsonl.")
 
@@ -164,10 +179,9 @@ class GRPORecipe:
 
 
 _SAMPLER = "answers are sampled by hrm_align's own sampler, which is checked against the trainer"
-_VLLM = (
-    "vLLM processes generated tokens as part of the prompt when it recomputes an answer, and supports no adapter of this "
-    "model: rollouts use hrm_align's own sampler"
-)
+_COLOCATE = "vLLM 0.32 needs another release of Transformers, so it cannot run in the trainer's environment: use server"
+_SERVER = "the server decides: give it to `vllm serve`, and name its address in vllm_server_base_url"
+_SERVED = ("vllm_mode", "vllm_server_base_url", "vllm_server_timeout")  # the rest of TRL's settings of vLLM is refused
 _ROWS = "rewards get the rows of datasets; tools and environments are not supported"
 _REFUSED_GRPO: Refused = {
     "cache_implementation": ((None,), _SAMPLER),
@@ -186,12 +200,12 @@ _REFUSED_GRPO: Refused = {
     ),
     "use_transformers_continuous_batching": ((False,), "it applies a causal mask to the prompt"),
     "use_transformers_paged": ((False,), "it applies a causal mask to the prompt"),
-    "use_vllm": ((False,), _VLLM),
+    "vllm_mode": (("server",), _COLOCATE),
     "label_smoothing_factor": ((0.0,), "the loss of reinforcement learning has no labels to smooth"),
     **{
-        f.name: ((f.default,), _VLLM)
+        f.name: ((f.default,), _SERVER)
         for f in fields(GRPOConfig)
-        if f.name.startswith("vllm_") and "sampling" not in f.name
+        if f.name.startswith("vllm_") and "sampling" not in f.name and f.name not in _SERVED
     },
 }
 # fmt: off
@@ -202,7 +216,7 @@ _BOUNDS_GRPO: Bounds = {
             "ref_model_sync_steps"),
     COUNT_OR_NONE: ("top_k", "max_resamples", "parity_every", "preflight_samples", "num_completions_to_print"),
     POSITIVE: ("temperature", "reward_deadline", "parity_tolerance", "delta", "sapo_temperature_neg", "sapo_temperature_pos",
-               "vllm_importance_sampling_clip_max", "vllm_importance_sampling_cap"),
+               "vllm_importance_sampling_clip_max", "vllm_importance_sampling_cap", "vllm_server_timeout"),
     NOT_NEGATIVE: ("beta", "epsilon", "epsilon_high", "entropy_coef", "entropy_coef_min", "entropy_coef_max",
                    "entropy_coef_delta", "entropy_target", "off_policy_mask_threshold", "vllm_importance_sampling_clip_min",
                    "vespo_k_pos", "vespo_k_neg", "vespo_lambda_pos", "vespo_lambda_neg"),
@@ -210,13 +224,14 @@ _BOUNDS_GRPO: Bounds = {
     SHARE: ("min_pass_rate", "max_pass_rate", "max_ungraded_fraction", "ref_model_mixup_alpha", "top_entropy_quantile"),
 }
 # fmt: on
-_ADAPTIVE, _SYNC = ("use_adaptive_entropy", ()), ("sync_ref_model", ())
+_ADAPTIVE, _SYNC, _VLLM = ("use_adaptive_entropy", ()), ("sync_ref_model", ()), ("use_vllm", ())
 _NEEDS_GRPO: Needs = {
     **dict.fromkeys(("entropy_coef_min", "entropy_coef_max", "entropy_coef_delta", "entropy_target"), _ADAPTIVE),
     **dict.fromkeys(("ref_model_mixup_alpha", "ref_model_sync_steps"), _SYNC),
     **{f"sapo_temperature_{side}": ("loss_type", ("sapo",)) for side in ("pos", "neg")},
     **{f"vespo_{name}": ("loss_type", ("vespo",)) for name in ("k_pos", "k_neg", "lambda_pos", "lambda_neg")},
     "sync_ref_model": ("beta", ()),
+    **dict.fromkeys(("vllm_server_base_url", "vllm_server_timeout", "vllm_weights_dir"), _VLLM),
 }
 _REQUIRED_GRPO = {**REQUIRED, "rewards": "Name the rewards of an answer (`hrm-align rewards` lists them)"}
 
@@ -252,8 +267,22 @@ def _check_grpo(recipe: GRPORecipe, settings: Mapping[str, Setting], fail: Fail)
             "sync_ref_model",
             "needs a separate reference model, but with an adapter the base is the reference: leave it out",
         )
+    if training.use_vllm:
+        _check_server(recipe, fail)
     check_held_out(recipe, settings, fail)
     _check_evaluation(training, labels, fail)
+
+
+def _check_server(recipe: GRPORecipe, fail: Fail) -> None:
+    """Check the settings of rollouts from a vLLM server."""
+    training = recipe.training
+    if not training.vllm_server_base_url:
+        fail("vllm_server_base_url", "is missing: give the address of the vLLM server, such as http://localhost:8000")
+    if training.cuda_graphs:
+        fail("cuda_graphs", "is for hrm_align's own sampler: leave it out, or leave use_vllm out")
+    for key in ("load_in_4bit", "load_in_8bit"):
+        if getattr(recipe.lora, key, False) or getattr(recipe.model, key, False):
+            fail(key, "quantises the base, and the server gets whole weights: leave it out, or leave use_vllm out")
 
 
 def _check_evaluation(training: Any, labels: Sequence[str], fail: Fail) -> None:

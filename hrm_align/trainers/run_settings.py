@@ -64,6 +64,7 @@ CHANGING: Mapping[str, tuple[str, ...]] = {
     "the run continues with this teacher, so make sure that both names mean the same content": (
         "teacher_model_name_or_path", "teacher_base_url", "teacher_system_file", "teacher_examples",
     ),
+    "completions come from this engine": ("use_vllm",),
     "prompts are chosen by this file, so make sure that both files have the same pass rates": ("headroom",),
 }  # fmt: skip
 
@@ -98,12 +99,12 @@ FREE = (
     "dataloader_pin_memory", "dataloader_prefetch_factor", "dataset_num_proc", "remove_unused_columns",
     "ddp_backend", "ddp_broadcast_buffers", "ddp_bucket_cap_mb", "ddp_find_unused_parameters", "ddp_static_graph", "ddp_timeout",
     "precompute_ref_log_probs", "precompute_ref_batch_size", "local_rank", "fsdp", "fsdp_config", "deepspeed", "ds3_gather_for_generation",
+    "vllm_server_base_url", "vllm_server_timeout", "vllm_weights_dir",
     # accepted with their default only, or without effect here
     "chat_template_path", "dataset_kwargs", "eos_token", "pad_token", "truncation_mode", "model_init_kwargs", "teacher_model_init_kwargs", "use_transformers_paged",
-    "use_transformers_continuous_batching", "transformers_continuous_batching_config", "use_vllm", "vllm_enable_sleep_mode",
+    "use_transformers_continuous_batching", "transformers_continuous_batching_config", "vllm_enable_sleep_mode",
     "vllm_gpu_memory_utilization", "vllm_group_port", "vllm_max_model_length", "vllm_mode", "vllm_model_impl",
-    "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_server_timeout", "vllm_structured_outputs_regex",
-    "vllm_tensor_parallel_size",
+    "vllm_server_host", "vllm_server_port", "vllm_structured_outputs_regex", "vllm_tensor_parallel_size",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ METRICS = {
     "rewards/ungraded": "Share of completions that no reward could grade.",
     "rewards/faults/NAME": "Calls of a reward that failed, `NAME` being `reward/kind`; the kinds are below.",
     "rewards/usage/NAME": "What a judge used in a rollout, `NAME` being `reward/count`; the counts are below.",
+    "seconds/sync": "Seconds of handing the weights to the vLLM server in a step, part of no other time.",
     "seconds/rollout": "Seconds of sampling in a step.",
     "seconds/reward": "Seconds of grading in a step.",
     "seconds/update": "Seconds of forward, backward and optimizer in a step.",

@@ -85,6 +85,16 @@ class JudgeServer:
         self._server.shutdown()
         self._server.server_close()
 
+    def get(self, path: str) -> Reply:
+        """The answer to a GET: the list of models, whatever the path."""
+        if self.models is None:
+            return error(404)
+        return Reply(body=json.dumps({"data": [{"id": name} for name in self.models]}).encode())
+
+    def post(self, path: str, request: dict[str, Any]) -> Reply:
+        """The answer to a POST."""
+        return self.answer(request)
+
     def _handler(server) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -93,9 +103,7 @@ class JudgeServer:
             def do_GET(self) -> None:
                 if server.key and self.headers.get("Authorization") != f"Bearer {server.key}":
                     return self._send(error(401, f"Incorrect API key provided: {self.headers.get('Authorization')}"))
-                if server.models is None:
-                    return self._send(error(404))
-                self._send(Reply(body=json.dumps({"data": [{"id": name} for name in server.models]}).encode()))
+                self._send(server.get(self.path))
 
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -105,7 +113,7 @@ class JudgeServer:
                     server.requests.append(request)
                     server.headers.append(dict(self.headers))
                 try:
-                    self._send(server.answer(request))
+                    self._send(server.post(self.path, request))
                 finally:
                     with server._lock:
                         server._running -= 1

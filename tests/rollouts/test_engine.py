@@ -1,5 +1,6 @@
 """The engine: requests come and go while others run, and none of them changes what another one draws."""
 
+import signal
 from collections import defaultdict
 
 import pytest
@@ -9,7 +10,10 @@ from hrm_align.errors import UserError
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import get_renderer
 from hrm_align.rollouts.engine import Completion, Decoding, Engine, Request, build_requests, run
+from hrm_align.rollouts.http_engine import HttpEngine
 from hrm_align.rollouts.local import LocalEngine, sample
+from tests.rewards.judge_server import error
+from tests.rollouts.vllm_server import VLLMServer
 
 WARM = Decoding(24, temperature=1.2)
 
@@ -176,3 +180,39 @@ def test_equal_neighbours_become_one_request():
     assert [(list(r.prompt_ids), tuple(r.seeds)) for r in build_requests(rows, range(5), WARM, most=2)] == [
         ([1, 2], (0, 1)), ([1, 2], (2,)), ([3], (3,)), ([1, 2], (4,))
     ]  # fmt: skip
+
+
+@pytest.mark.numeric
+def test_requests_to_a_server_come_and_go(prompts, tmp_path):
+    """One request is cancelled, another added; each completion is that of the local engine, and an interruption leaves nothing."""
+    requests = [Request(prompt, (7 + place, 70 + place), WARM) for place, prompt in enumerate(prompts)]
+    with VLLMServer() as server:
+        engine, drawn = HttpEngine(server.url, server.model.generation_config.eos_token_id, tmp_path), Drawn()
+        engine.connect(prompts, WARM, server.context, seconds=5, in_float32=True)
+        first, second = engine.submit(requests[0]), engine.submit(requests[1])
+        assert drawn.step(engine)
+        engine.cancel(first)
+        third = engine.submit(requests[2])
+        while drawn.step(engine):
+            pass
+        assert engine.step() == [], "and then nothing is left"
+        for handle, request in ((second, requests[1]), (third, requests[2])):
+            for index, expected in enumerate(alone(server.model, request)):
+                assert_drawn_alike(drawn[handle, index], expected)
+        assert isinstance(engine, Engine)
+        with pytest.raises(UserError, match="invalid request with 0 prompt tokens"):
+            engine.submit(Request([], (1,), WARM))
+
+        def interrupt(path, request):
+            signal.raise_signal(signal.SIGALRM)
+            return error(503)
+
+        server.post = interrupt
+        before = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                run(engine, requests)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert engine.step() == []
+        engine.close()

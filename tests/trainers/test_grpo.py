@@ -355,7 +355,7 @@ WRONG = {
     ("--rewards", "exakt"): "did you mean 'exact'",
     ("--rewards", '{"name": "exact", "wieght": 2}'): "wieght",
     ("--rewards", '{"file": "none.py"}'): "is not an existing Python file",
-    ("--use_vllm", "true"): "rollouts use hrm_align's own sampler",
+    ("--use_vllm", "true"): "vllm_server_base_url is missing",
     ("--num_generations", "5"): "must be divisible by num_generations",
     ("--temperature", "0"): "must be a finite number above 0",
     ("--max_prompt_length", "5"): "prompts are never cut",

@@ -1,0 +1,68 @@
+"""`hrm-align check-engine` against a server of vLLM's protocol: right, and with each fault planted."""
+
+import json
+
+import pytest
+
+from hrm_align.models.loading import load_model_and_tokenizer
+from tests.command_line import run
+from tests.rewards.judge_server import Reply
+from tests.rollouts.vllm_server import VLLMServer
+
+FEW = ("--model", "tiny", "--rows", "12", "--max_new_tokens", "16", "--burst", "4")
+
+
+def checked(capsys, *flags, **how):
+    with VLLMServer(**how) as server:
+        code, out, err = run(capsys, "check-engine", server.url, *FEW, *flags)
+    assert out.count("\n") == (1 if code < 2 else 0), err
+    return code, out, err
+
+
+@pytest.mark.numeric
+def test_a_right_engine_passes(capsys):
+    code, out, _ = checked(capsys, "--json")
+    report = json.loads(out)
+    assert code == 0 and report["right"] and report["flags"] == []
+    assert report["answers"]["equal"] == report["answers"]["n"] == 12 and report["answers"]["largest"] < 1e-4
+    assert report["full_length"]["tokens"] == 1016 and report["full_length"]["largest"] < 1e-4
+    assert report["verdict"].startswith("right: 12 of 12 answers equal, log-probabilities within ")
+    assert "128 requests of full length fit into its memory of 131072 tokens" in report["verdict"]
+
+
+WRONG = {
+    "a causal prompt": ({"causal": True}, "it reads prompts from left to right", ""),
+    "a small budget": ({"budget": 512}, "a step has at most 512 tokens, and a longer prompt stops the server",
+                       ". Start it with --max-num-batched-tokens 1024"),
+    "a small budget that it does not state": ({"budget": 512, "dev": False}, "a prompt of 1016 tokens has no answer (no answer within",
+                                              ". Start it with --max-num-batched-tokens 1024"),
+    "little memory": ({"kv_tokens": 1200}, "4 long answers at once are off by up to 0.3 nats after ", ". Start it with --max-num-seqs 1"),
+}  # fmt: skip
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("name", WRONG)
+def test_a_fault_is_named_with_the_flag_to_set(name, capsys):
+    how, words, remedy = WRONG[name]
+    code, out, _ = checked(capsys, *(("--timeout", "2") if "dev" in how else ()), **how)
+    assert code == 1 and out.startswith("wrong: ") and words in out, out
+    assert out.rstrip().endswith(remedy) and ("Start it" in out) == bool(remedy), out
+
+
+@pytest.mark.numeric
+def test_other_weights_are_noticed(capsys, tmp_path):
+    model, tokenizer = load_model_and_tokenizer("tiny")
+    model.lm_head.weight.data *= 1.02
+    model.save_pretrained(tmp_path / "other")
+    tokenizer.save_pretrained(tmp_path / "other")
+    code, out, _ = checked(capsys, model=str(tmp_path / "other"))
+    assert code == 1 and "it does not compute this model" in out, out
+
+
+def test_what_cannot_be_checked(capsys):
+    code, _, err = run(capsys, "check-engine", "http://127.0.0.1:9/v1", *FEW)
+    assert code == 2 and "does not answer" in err and err.count("\n") <= 3, err
+    with VLLMServer() as server:
+        server.post = lambda path, request: Reply(body=b'{"choices": [{"text": "x"}]}')
+        code, _, err = run(capsys, "check-engine", server.url, *FEW)
+    assert code == 2 and "does not answer completions with token ids and log-probabilities" in err, err
