@@ -178,9 +178,14 @@ def test_an_answer_that_is_right_in_part_counts_as_wrong(tiny, monkeypatch):
     model, tokenizer = tiny
     ids = get_renderer(tokenizer).response(Message("assistant", '{"a": 1, "b": 3}'))
     answered = [Answered(Candidate(ids, "", "stop", [-0.1] * len(ids)), [])]
-    monkeypatch.setattr("hrm_align.evaluation.evaluate.answer_questions", lambda *_, **__: answered)
-    result = evaluate(model, tokenizer, [example('{"a": 1, "b": 2}')], match="json_fields", calibrate=True)
+    asked = []
+    monkeypatch.setattr(
+        "hrm_align.evaluation.evaluate.answer_questions", lambda *given, **_: asked.extend(given[2]) or answered
+    )
+    rows = [example('{"a": 1, "b": 2}')]
+    result = evaluate(model, tokenizer, rows, match="json_fields", calibrate=True, condition="synth,cot")
     assert result.score.rate == 0.5 and result.calibration["probability"].accuracy == 0
+    assert [one.condition for one in asked] == ["synth,cot"], "what a reward model reads is what the model was asked"
 
 
 # The command line -------------------------------------------------------------------------------------------------------
