@@ -331,3 +331,8 @@ def test_best_of_n_by_a_reward_that_needs_no_reference(capsys, data, tmp_path):
 def test_options_that_do_not_fit_are_refused_in_a_sentence(capsys, flags, sentence):
     code, _, err = run(capsys, "generate", "--model", "tiny", "--prompt", "x", *flags)
     assert code == 2 and sentence in err and "Traceback" not in err, err
+
+
+def test_a_picture_without_calibration_is_refused(capsys, data, tmp_path):
+    code, _, err = run(capsys, "evaluate", "--model", "tiny", "--data", data, "--png", tmp_path / "x.png")
+    assert code == 2 and "--png draws the calibration of one model: add --calibration" in err
