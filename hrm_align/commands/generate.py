@@ -95,7 +95,7 @@ def main(argv: Sequence[str]) -> None:
     for name, answer in answers.items():
         emit(f"{name}: {answer['text']}" if several else answer["text"])
         if arguments.confidence:
-            emit(_describe(answer, [tokenizer.decode([token]) for token in answer["token_ids"]]))
+            emit(_describe(answer, [str(tokenizer.decode([token])) for token in answer["token_ids"]]))
 
 
 def _to_dict(candidate: Candidate, has_score: bool) -> dict[str, Any]:

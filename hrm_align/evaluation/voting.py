@@ -50,7 +50,7 @@ def _by_votes(group: Sequence[Candidate], labels: Sequence[int | None]) -> list[
     most_probable: dict[int | None, float] = {}
     for one, label in zip(group, labels, strict=True):
         most_probable[label] = max(one.logprob, most_probable.get(label, -math.inf))
-    keyed = []
+    keyed: list[tuple[tuple[float, ...], Candidate]] = []
     for one, label in zip(group, labels, strict=True):
         if one.finish_reason != "stop":
             keyed.append(((math.inf,), one))

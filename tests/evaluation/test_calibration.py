@@ -178,9 +178,14 @@ def test_an_answer_that_is_right_in_part_counts_as_wrong(tiny, monkeypatch):
     model, tokenizer = tiny
     ids = get_renderer(tokenizer).response(Message("assistant", '{"a": 1, "b": 3}'))
     answered = [Answered(Candidate(ids, "", "stop", [-0.1] * len(ids)), [])]
-    monkeypatch.setattr("hrm_align.evaluation.evaluate.answer_questions", lambda *_, **__: answered)
-    result = evaluate(model, tokenizer, [example('{"a": 1, "b": 2}')], match="json_fields", calibrate=True)
+    asked = []
+    monkeypatch.setattr(
+        "hrm_align.evaluation.evaluate.answer_questions", lambda *given, **_: asked.extend(given[2]) or answered
+    )
+    rows = [example('{"a": 1, "b": 2}')]
+    result = evaluate(model, tokenizer, rows, match="json_fields", calibrate=True, condition="synth,cot")
     assert result.score.rate == 0.5 and result.calibration["probability"].accuracy == 0
+    assert [one.condition for one in asked] == ["synth,cot"], "what a reward model reads is what the model was asked"
 
 
 # The command line -------------------------------------------------------------------------------------------------------
@@ -326,3 +331,8 @@ def test_best_of_n_by_a_reward_that_needs_no_reference(capsys, data, tmp_path):
 def test_options_that_do_not_fit_are_refused_in_a_sentence(capsys, flags, sentence):
     code, _, err = run(capsys, "generate", "--model", "tiny", "--prompt", "x", *flags)
     assert code == 2 and sentence in err and "Traceback" not in err, err
+
+
+def test_a_picture_without_calibration_is_refused(capsys, data, tmp_path):
+    code, _, err = run(capsys, "evaluate", "--model", "tiny", "--data", data, "--png", tmp_path / "x.png")
+    assert code == 2 and "--png draws the calibration of one model: add --calibration" in err
