@@ -185,6 +185,7 @@ def test_the_official_rules_differ_where_it_is_said(copies):
     assert both("drop", "Blue 2 and red 2", 2).value == 1.0
 
 
+@pytest.mark.numeric
 def test_the_rule_of_drop_is_that_of_lm_eval(copies):
     pytest.importorskip("lm_eval", reason="needs the extra `eval`")
     from lm_eval.tasks.drop.utils import get_answers, process_results
@@ -317,6 +318,7 @@ def oracle(copies, monkeypatch):
     return asked
 
 
+@pytest.mark.numeric
 def test_each_condition_is_run_on_each_task(benchmark, oracle):
     results = benchmark("--conditions", "direct", "synth,cot", tasks="gsm8k,arc_challenge")
     assert [(cell["task"], cell["condition"]) for cell in results] == [
@@ -371,6 +373,7 @@ def test_processes_of_a_launch_share_the_questions(benchmark, tmp_path, oracle, 
     assert "Name one with --out" in benchmark(expected=2)
 
 
+@pytest.mark.numeric
 def test_what_was_learned_and_forgotten(benchmark, tmp_path, capsys, oracle, monkeypatch):
     run_grade = benchmark_scoring.grade
     wrong = {"before": {1, 2, 3, 4, 5}, "after": {5, 6}}
