@@ -101,7 +101,8 @@ def _official_math(values: Sequence[float], texts: Sequence[str], questions: Seq
     rows = [replace(question, grading={"official": question.official}).example("") for question in questions]
     spec = RewardSpec("reward", file=str(Path(__file__).with_name("official_math.py")), label="official_math")
     official = grade_with(spec, stated, rows)
-    return [Grade(*pair, invalid=box is None) for *pair, box in zip(values, official, boxes, strict=True)]
+    graded = zip(values, official, boxes, strict=True)
+    return [Grade(value, by_rule, invalid=box is None) for value, by_rule, box in graded]
 
 
 def _grade_letter(text: str, question: Question) -> Grade:
