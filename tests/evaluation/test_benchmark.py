@@ -177,12 +177,23 @@ def test_the_official_rules_differ_where_it_is_said(copies):
 
     assert both("gsm8k", "so 3", 0) == (1.0, 0.0, True)  # only a box, or a number alone
     assert both("gsm8k", r"\boxed{3.7}", 0) == (0.0, 1.0, False)  # the integer part
-    assert both("math", r"so \boxed{\sqrt{3}}", 1) == (1.0, 0.0, False)  # math-verify reads nothing outside `$`
-    assert both("math", r"so \boxed{\frac{0}{7}}", 0) == (1.0, 1.0, False)
+    questions = read_questions("math", str(copies / "math"))[0][:2]
+    texts = [
+        r"so \boxed{\frac{0}{7}}",
+        r"so \boxed{\sqrt{3}}",
+    ]  # math-verify reads nothing but numbers and fractions outside `$`
+    assert grade("math", texts, questions) == [(1.0, 1.0, False), (1.0, 0.0, False)]
     assert both("arc_challenge", "?", 0) == (0.0, 0.25, True)  # a guess
     right = "ABCD"[rows.right(9, 4)]
     assert both("arc_challenge", right.lower() + " ", 9) == (1.0, 0.0, False)  # the answer key is a digit
     assert both("drop", "Blue 2 and red 2", 2).value == 1.0
+
+
+@pytest.mark.campaign
+def test_an_answer_that_math_verify_does_not_finish_counts_as_wrong(copies):
+    question = read_questions("math", str(copies / "math"))[0][0]
+    texts = [r"\boxed{$(10^{10})!$}", question.reference]
+    assert [given.official for given in grade("math", texts, [question] * 2)] == [0.0, 1.0]
 
 
 @pytest.mark.numeric
