@@ -45,7 +45,8 @@ def main(argv: Sequence[str]) -> None:
     """Run the command."""
     arguments = _parser().parse_args(argv)
     if arguments.compare:
-        compare_folders(*arguments.compare, as_json=arguments.json)
+        before, after = arguments.compare
+        compare_folders(before, after, as_json=arguments.json)
         return
     if not arguments.model:
         raise UserError("name a model with --model, or two folders of --out with --compare.")

@@ -25,14 +25,16 @@ from typing import Any, NamedTuple
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from hrm_align.errors import UserError
+from hrm_align.errors import RunError, UserError
 from hrm_align.evaluation.benchmarks import BENCHMARKS, Benchmark, Question
-from hrm_align.evaluation.grading import grade_answers, grade_with
+from hrm_align.evaluation.grading import DEADLINE_SECONDS, ROW_SECONDS, grade_answers
 from hrm_align.evaluation.scores import Score
 from hrm_align.rendering import get_renderer
 from hrm_align.rewards.base import RewardSpec
 from hrm_align.rewards.pairs import Z
 from hrm_align.rewards.reading import boxed_answers
+from hrm_align.rewards.scoring import score_all
+from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.engine import Completion, Decoding, Request, run
 from hrm_align.rollouts.local import LocalEngine
 
@@ -100,8 +102,13 @@ def _official_math(values: Sequence[float], texts: Sequence[str], questions: Seq
     stated = [text if box is None else box for box, text in zip(boxes, texts, strict=True)]
     rows = [replace(question, grading={"official": question.official}).example("") for question in questions]
     spec = RewardSpec("reward", file=str(Path(__file__).with_name("official_math.py")), label="official_math")
-    official = grade_with(spec, stated, rows)
-    return [Grade(*pair, invalid=box is None) for *pair, box in zip(values, official, boxes, strict=True)]
+    with RewardSuite([spec], workers=1, deadline=DEADLINE_SECONDS, row_seconds=ROW_SECONDS) as suite:
+        scores = score_all(suite, stated, rows)
+    if missed := [fault for fault in scores.faults if fault.kind == "skipped"]:
+        raise RunError(f"answers were not graded by math-verify ({missed[0].detail}). Run the same command again.")
+    official = [value or 0.0 for value in scores.values[spec.label]]  # no value: math-verify failed, or took too long
+    graded = zip(values, official, boxes, strict=True)
+    return [Grade(value, by_rule, invalid=box is None) for value, by_rule, box in graded]
 
 
 def _grade_letter(text: str, question: Question) -> Grade:

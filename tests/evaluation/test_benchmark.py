@@ -177,14 +177,26 @@ def test_the_official_rules_differ_where_it_is_said(copies):
 
     assert both("gsm8k", "so 3", 0) == (1.0, 0.0, True)  # only a box, or a number alone
     assert both("gsm8k", r"\boxed{3.7}", 0) == (0.0, 1.0, False)  # the integer part
-    assert both("math", r"so \boxed{\sqrt{3}}", 1) == (1.0, 0.0, False)  # math-verify reads nothing outside `$`
-    assert both("math", r"so \boxed{\frac{0}{7}}", 0) == (1.0, 1.0, False)
+    questions = read_questions("math", str(copies / "math"))[0][:2]
+    texts = [
+        r"so \boxed{\frac{0}{7}}",
+        r"so \boxed{\sqrt{3}}",
+    ]  # math-verify reads nothing but numbers and fractions outside `$`
+    assert grade("math", texts, questions) == [(1.0, 1.0, False), (1.0, 0.0, False)]
     assert both("arc_challenge", "?", 0) == (0.0, 0.25, True)  # a guess
     right = "ABCD"[rows.right(9, 4)]
     assert both("arc_challenge", right.lower() + " ", 9) == (1.0, 0.0, False)  # the answer key is a digit
     assert both("drop", "Blue 2 and red 2", 2).value == 1.0
 
 
+@pytest.mark.campaign
+def test_an_answer_that_math_verify_does_not_finish_counts_as_wrong(copies):
+    question = read_questions("math", str(copies / "math"))[0][0]
+    texts = [r"\boxed{$(10^{10})!$}", question.reference]
+    assert [given.official for given in grade("math", texts, [question] * 2)] == [0.0, 1.0]
+
+
+@pytest.mark.numeric
 def test_the_rule_of_drop_is_that_of_lm_eval(copies):
     pytest.importorskip("lm_eval", reason="needs the extra `eval`")
     from lm_eval.tasks.drop.utils import get_answers, process_results
@@ -317,6 +329,7 @@ def oracle(copies, monkeypatch):
     return asked
 
 
+@pytest.mark.numeric
 def test_each_condition_is_run_on_each_task(benchmark, oracle):
     results = benchmark("--conditions", "direct", "synth,cot", tasks="gsm8k,arc_challenge")
     assert [(cell["task"], cell["condition"]) for cell in results] == [
@@ -371,6 +384,7 @@ def test_processes_of_a_launch_share_the_questions(benchmark, tmp_path, oracle, 
     assert "Name one with --out" in benchmark(expected=2)
 
 
+@pytest.mark.numeric
 def test_what_was_learned_and_forgotten(benchmark, tmp_path, capsys, oracle, monkeypatch):
     run_grade = benchmark_scoring.grade
     wrong = {"before": {1, 2, 3, 4, 5}, "after": {5, 6}}
