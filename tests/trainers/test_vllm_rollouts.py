@@ -88,6 +88,7 @@ def test_handing_over_an_adapter_leaves_the_base_as_it_is(data, tmp_path):
 
 STOPS = {
     "prompts read causally": ({"causal": True}, r"between the log-probabilities of sampler and trainer is"),
+    "another prompt": ({"before": [6]}, r"did not answer: the body is not what was requested"),
     "weights that stay old": ({"stale": 2}, r"between the log-probabilities of sampler and trainer is .*different weights"),
     "a pre-emption": ({"preempts": 20}, r"has pre-empted requests .* went from 0 to 1\).* KV cache holds 131072 tokens: start it "
                                         r"with --max-num-seqs 128"),
