@@ -22,6 +22,7 @@ class VLLMServer(JudgeServer):
         causal: read prompts causally.
         budget: most tokens of a step; a longer prompt is never answered. None for the context.
         stale: number of the reload from which on it keeps its weights.
+        before: tokens that it puts before every prompt.
         preempts: number of completions after which it counts a pre-emption; None for never.
         dev: whether it knows /server_info and /collective_rpc.
         kv_tokens: tokens that its KV cache holds: more at the same time pre-empt a request.
@@ -29,7 +30,7 @@ class VLLMServer(JudgeServer):
         dtype, logprobs_mode: what it states.
     """
 
-    def __init__(self, model="tiny", *, causal=False, budget=None, stale=None, preempts=None, dev=True, kv_tokens=131072,
+    def __init__(self, model="tiny", *, causal=False, budget=None, stale=None, preempts=None, before=(), dev=True, kv_tokens=131072,
                  pages=(), dtype="float32", logprobs_mode="processed_logprobs"):  # fmt: skip
         super().__init__(lambda request: error(404), models=("tiny",))
         self.model, self.tokenizer = load_model_and_tokenizer(model)
@@ -38,7 +39,7 @@ class VLLMServer(JudgeServer):
         self.causal, self.budget, self.stale, self.preempts, self.dev = causal, budget, stale, preempts, dev
         self.kv_tokens, self.pages, self.dtype, self.logprobs_mode = kv_tokens, dict(pages), dtype, logprobs_mode
         self.reloads, self.completions, self.preempted, self.failures, self.released = [], 0, 0, [], threading.Event()
-        self._busy = threading.Lock()
+        self._busy, self.before = threading.Lock(), [*before]
 
     def __exit__(self, *error):
         self.released.set()
@@ -83,7 +84,7 @@ class VLLMServer(JudgeServer):
     def _complete(self, request):
         assert request["ignore_eos"] and request["return_token_ids"] and request["logprobs"] == 1
         assert request["model"] == "tiny"
-        ids = request["prompt"]
+        ids = self.before + request["prompt"]
         if len(ids) + request["max_tokens"] > self.context:
             return error(400, f"This model's maximum context length is {self.context} tokens.")
         if len(ids) > (self.budget or self.context):

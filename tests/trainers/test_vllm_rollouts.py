@@ -50,13 +50,20 @@ ADAPTER = (
 )
 
 
+CUT = ("--temperature", "1", "--top_k", "3", "--top_p", "0.9", "--max_steps", "1")
+
+
+@pytest.mark.parametrize(
+    ("flags", "mode"),
+    [(("--max_resamples", "1"), "processed_logprobs"), (ADAPTER, "processed_logprobs"), (CUT, "raw_logprobs")],
+    ids=["whole", "adapter", "cut"],
+)
 @pytest.mark.numeric
-@pytest.mark.parametrize("flags", [("--max_resamples", "1"), ADAPTER], ids=["whole", "adapter"])
-def test_rollouts_of_a_server_are_those_of_the_local_engine(flags, data, tmp_path):
+def test_rollouts_of_a_server_are_those_of_the_local_engine(flags, mode, data, tmp_path):
     """The server draws as the local engine does, so that everything else must be alike: 1e-6 seen."""
-    with VLLMServer() as server:
+    with VLLMServer(logprobs_mode=mode) as server:
         served(tmp_path / "served", data, server, *flags)
-        assert [*map(len, server.reloads)] == [1, 1] and server.overlap > 1
+        assert {*map(len, server.reloads)} == {1} and server.overlap > 1
     grpo(tmp_path / "local", data, *STEPS, *flags)
     for ours, theirs in zip(told(tmp_path / "local"), told(tmp_path / "served"), strict=True):
         assert ours.keys() == theirs.keys()
@@ -66,6 +73,16 @@ def test_rollouts_of_a_server_are_those_of_the_local_engine(flags, data, tmp_pat
     assert all("seconds/sync" in record for record in metrics(tmp_path / "served") if "loss" in record)
     assert answers(tmp_path / "served") == answers(tmp_path / "local")
     assert not (tmp_path / "served/vllm_weights").exists()
+
+
+@pytest.mark.numeric
+def test_a_run_in_half_precision_compares_the_server_in_its_own_precision(data, tmp_path):
+    """The additional completions in float32 come from the local engine, and the server gets no other weights for them."""
+    with VLLMServer(dtype="bfloat16") as server:
+        served(tmp_path / "run", data, server, "--bf16", "true", "--max_steps", "1")
+        assert len(server.reloads) == 1 and server.completions == 16
+    (record,) = told(tmp_path / "run")
+    assert 0 < record["parity/sampler_mean"] < 0.02 and record["parity/float32/sampler_max"] < 1e-4
 
 
 @pytest.mark.numeric
@@ -88,6 +105,7 @@ def test_handing_over_an_adapter_leaves_the_base_as_it_is(data, tmp_path):
 
 STOPS = {
     "prompts read causally": ({"causal": True}, r"between the log-probabilities of sampler and trainer is"),
+    "another prompt": ({"before": [6]}, r"did not answer: the body is not what was requested"),
     "weights that stay old": ({"stale": 2}, r"between the log-probabilities of sampler and trainer is .*different weights"),
     "a pre-emption": ({"preempts": 20}, r"has pre-empted requests .* went from 0 to 1\).* KV cache holds 131072 tokens: start it "
                                         r"with --max-num-seqs 128"),
