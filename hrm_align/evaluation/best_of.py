@@ -20,7 +20,7 @@ from hrm_align.data.examples import Example
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.reward_loading import Scorer
 from hrm_align.rendering import Message, get_renderer
-from hrm_align.rewards.base import RewardSpec
+from hrm_align.rewards.base import RewardSpec, match_names
 from hrm_align.rewards.scoring import score_all
 from hrm_align.rewards.suite import RewardSuite
 from hrm_align.rollouts.distributed import share_out
@@ -171,9 +171,11 @@ class RewardRanker:
     spec: RewardSpec
 
     def __post_init__(self) -> None:
-        if fault := self.spec.reference_fault():
+        spec = self.spec
+        if spec.file is None and spec.name in match_names() and spec.name != "json_schema":
             raise UserError(
-                f"{fault}, and answers must be ranked without these. Rank by a reward model or a judge, or use --vote."
+                f"the reward {spec.label} compares an answer with the reference or the tests of its row, and answers must be ranked "
+                "without these. Rank by a reward model or a judge, or use --vote."
             )
 
     def order(self, examples: Sequence[Example], groups: Sequence[Sequence[Candidate]]) -> list[list[Candidate]]:

@@ -315,12 +315,6 @@ class RewardSpec:
         """Name of the function in `file`; None for a built-in reward."""
         return self.name if self.file is not None else None
 
-    def reference_fault(self) -> str | None:
-        """Return why the reward cannot grade without the reference of a row, as a main clause; None if it can."""
-        if self.file is not None or self.name not in match_names() or self.name == "json_schema":
-            return None
-        return f"the reward {self.label} compares an answer with the reference or the tests of its row"
-
     @classmethod
     def of(cls, entry: str | Mapping[str, Any]) -> RewardSpec:
         """Build the spec from an entry of a recipe.
