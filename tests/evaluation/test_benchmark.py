@@ -18,6 +18,7 @@ from hrm_align.evaluation import benchmark_scoring, benchmarks
 from hrm_align.evaluation.benchmark_scoring import grade
 from hrm_align.evaluation.benchmarks import BENCHMARKS, PAPER, read_questions
 from hrm_align.rendering import get_renderer
+from hrm_align.rewards.scoring import Fault, Scores
 from hrm_align.rollouts.engine import Completion
 from tests.command_line import run as command
 from tests.evaluation import benchmark_copies as rows
@@ -187,6 +188,13 @@ def test_the_official_rules_differ_where_it_is_said(copies):
     right = "ABCD"[rows.right(9, 4)]
     assert both("arc_challenge", right.lower() + " ", 9) == (1.0, 0.0, False)  # the answer key is a digit
     assert both("drop", "Blue 2 and red 2", 2).value == 1.0
+
+
+def test_an_answer_on_which_the_process_of_math_verify_ends_counts_as_wrong(copies, monkeypatch):
+    question = read_questions("math", str(copies / "math"))[0][0]
+    ended = Fault("official_math", "died", question.source, "killed", row=0)
+    monkeypatch.setattr(benchmark_scoring, "score_all", lambda *_: Scores({"official_math": [None]}, [ended]))
+    assert grade("math", [question.reference], [question]) == [(1.0, 0.0, False)]
 
 
 @pytest.mark.campaign
