@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from peft import PeftModel
@@ -256,7 +256,7 @@ class HttpEngine:
     def _name(self) -> str:
         return f"the vLLM server {self._server.url}"
 
-    def _refuse(self, what: str) -> Any:
+    def _refuse(self, what: str) -> NoReturn:
         raise UserError(f"{self._name} {what}.")
 
 
