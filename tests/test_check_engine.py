@@ -9,7 +9,7 @@ from tests.command_line import run
 from tests.rewards.judge_server import Reply
 from tests.rollouts.vllm_server import VLLMServer
 
-FEW = ("--model", "tiny", "--rows", "12", "--max_new_tokens", "16", "--burst", "4")
+FEW = ("--model", "tiny", "--rows", "6", "--max_new_tokens", "8", "--burst", "4")
 
 
 def checked(capsys, *flags, **how):
@@ -24,9 +24,9 @@ def test_a_right_engine_passes(capsys):
     code, out, _ = checked(capsys, "--json")
     report = json.loads(out)
     assert code == 0 and report["right"] and report["flags"] == []
-    assert report["answers"]["equal"] == report["answers"]["n"] == 12 and report["answers"]["largest"] < 1e-4
-    assert report["full_length"]["tokens"] == 1016 and report["full_length"]["largest"] < 1e-4
-    assert report["verdict"].startswith("right: 12 of 12 answers equal, log-probabilities within ")
+    assert report["answers"]["equal"] == report["answers"]["n"] == 6 and report["answers"]["largest"] < 1e-4
+    assert report["full_length"]["tokens"] == 992 and report["full_length"]["largest"] < 1e-4
+    assert report["verdict"].startswith("right: 6 of 6 answers equal, log-probabilities within ")
     assert "128 requests of full length fit into its memory of 131072 tokens" in report["verdict"]
 
 
@@ -34,7 +34,7 @@ WRONG = {
     "a causal prompt": ({"causal": True}, "it reads prompts from left to right", ""),
     "a small budget": ({"budget": 512}, "a step has at most 512 tokens, and a longer prompt stops the server",
                        ". Start it with --max-num-batched-tokens 1024"),
-    "a small budget that it does not state": ({"budget": 512, "dev": False}, "a prompt of 1016 tokens has no answer (no answer within",
+    "a small budget that it does not state": ({"budget": 512, "dev": False}, "a prompt of 992 tokens has no answer (no answer within",
                                               ". Start it with --max-num-batched-tokens 1024"),
     "little memory": ({"kv_tokens": 1200}, "4 long answers at once are off by up to 0.3 nats after ", ". Start it with --max-num-seqs 1"),
 }  # fmt: skip

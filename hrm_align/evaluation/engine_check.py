@@ -29,7 +29,7 @@ from hrm_align.rollouts.logprobs import response_logprobs
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 LEAST, HALF_LEAST, HALF_FACTOR = 1e-3, 0.02, 4  # nats, nats, and a ratio: those of the parity gate (rollouts/parity.py)
-LAST_TOKENS = 8  # of the answer to the prompt of full length
+LAST_TOKENS = 32  # of the answer to the prompt of full length
 AT_ONCE, BURST_MOST = 4, 256  # requests at the same time: of the first check, and in a burst
 
 
@@ -200,13 +200,19 @@ class _Check:
             self._fail("full_length", f"a prompt of {length} tokens has no answer ({failure.detail})", flag)
             return
         self._report.full_length["seconds"] = time.perf_counter() - start
-        (difference,) = self._differences(_documents([prompt], drawn), drawn)
-        self._report.full_length["largest"] = float(difference.max())
+        documents = _documents([prompt], drawn)
+        self._limit = self._find_limit(documents)  # a long prompt rounds more
+        (difference,) = self._differences(documents, drawn)
+        self._report.full_length |= {
+            "largest": float(difference.max()),
+            "mean": float(difference.mean()),
+            "limit": self._limit,
+        }
         if self._exceeds(difference):
             self._fail(
                 "full_length",
-                f"the log-probabilities after a prompt of {length} tokens differ by {float(difference.max()):.2g} nats "
-                f"({self._allowed} are allowed), so it may read the prompt in parts",
+                f"the log-probabilities after a prompt of {length} tokens differ by {float(difference.mean()):.2g} nats on "
+                f"average and {float(difference.max()):.2g} at most ({self._allowed} are allowed), so it may read the prompt in parts",
                 flag,
             )
 
@@ -234,7 +240,9 @@ class _Check:
             self._fail("burst", f"a burst of {count} requests has no answer ({failure.detail})", flag)
             return
         after = self._server.preemptions()
-        differences = self._differences(_documents(prompts, drawn), drawn)
+        documents = _documents(prompts, drawn)
+        self._limit = self._find_limit(documents)
+        differences = self._differences(documents, drawn)
         wrong = sum(self._exceeds(difference) for difference in differences)
         preempted = None if before is None or after is None else after - before
         largest = max(float(difference.max()) for difference in differences)
