@@ -15,10 +15,10 @@ such a server.
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,7 +35,7 @@ from hrm_align.progress import say, stage
 from hrm_align.rewards.judge_client import Names, Unanswered
 from hrm_align.rollouts.distributed import share_out
 from hrm_align.rollouts.engine import MAX_RUNNING, Completion, Decoding, Event, Handle, Request
-from hrm_align.rollouts.http_server import HttpServer, Limits, find_budget_fault
+from hrm_align.rollouts.http_server import HttpServer, Limits, LoopThread, find_budget_fault
 
 NAMES = Names("the server of vllm_server_base_url", "the deadline", "vllm_server_base_url", "model", "key")
 POLL_SECONDS = 1.0  # between two looks at a server that does not answer yet
@@ -300,40 +300,36 @@ def _events(place: tuple[Handle, int], completion: Completion) -> Iterator[Event
 
 
 class _Session:
-    """Requests that run at the same time, in an event loop of their own; `len` counts them."""
+    """Requests that run at the same time; `len` counts them."""
 
     def __init__(self, server: HttpServer, end_id: int):
         self._server, self._end_id = server, end_id
-        self._loop, self._client = asyncio.new_event_loop(), server.client(tokens=2**14)
-        self._tasks: dict[asyncio.Task[Completion], tuple[Handle, int]] = {}
+        self._loop, self._client = LoopThread(), server.client(tokens=2**14)
+        self._running: dict[Future[Completion], tuple[Handle, int]] = {}
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self._running)
 
     def start(self, place: tuple[Handle, int], request: Request) -> None:
         seed = request.seeds[place[1]]
         work = self._server.complete(self._client, request.prompt_ids, seed, request.decoding, self._end_id)
-        self._tasks[self._loop.create_task(work)] = place
+        self._running[self._loop.start(work)] = place
 
     def wait(self) -> list[tuple[tuple[Handle, int], Completion]]:
         """Wait until a completion has ended; returns those that have. Raises Unanswered for a request without an answer."""
-        if not self._tasks:
-            return []
-        done, _ = self._loop.run_until_complete(asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED))
-        return [(self._tasks.pop(task), task.result()) for task in done]
+        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        return [(self._running.pop(future), future.result()) for future in done]
 
     def cancel(self, handle: Handle) -> None:
-        chosen = [task for task, place in self._tasks.items() if place[0] == handle]
-        for task in chosen:
-            del self._tasks[task]
-            task.cancel()
-        if chosen:
-            self._loop.run_until_complete(asyncio.gather(*chosen, return_exceptions=True))
+        for future in [future for future, place in self._running.items() if place[0] == handle]:
+            del self._running[future]
+            future.cancel()
 
     def close(self) -> None:
-        for handle, _ in [*self._tasks.values()]:
-            self.cancel(handle)
-        self._loop.run_until_complete(self._client.__aexit__())
+        for future in self._running:
+            future.cancel()
+        self._running.clear()
+        self._loop.start(self._client.__aexit__()).result()
         self._loop.close()
 
 

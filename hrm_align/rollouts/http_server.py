@@ -15,8 +15,10 @@ import asyncio
 import json
 import math
 import re
+import threading
 from collections import Counter
 from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,7 +66,7 @@ class Limits:
 
 
 class HttpServer:
-    """Requests to one server, each call in an event loop of its own.
+    """Requests to one server, each call in an event loop of its own thread.
 
     Args:
         url: address of the server, with or without `/v1`.
@@ -212,11 +214,38 @@ def _read_completion(choice: Any, prompt_ids: Sequence[int], end_id: int | None)
     return Completion([int(token) for token in ids], logprobs, "stop" if ids[-1] == end_id else "length")
 
 
+class LoopThread:
+    """An event loop in a thread of its own, so that a signal interrupts the caller that waits, and never a request within its step."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="requests", daemon=True)
+        self._thread.start()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine; its result, or what it raises, comes from the future."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def close(self) -> None:
+        """Cancel what still runs, wait until it has ended, and end the thread."""
+
+        async def end_all() -> None:
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        self.start(end_all()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
 def call(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end; signals keep their handlers."""
-    loop = asyncio.new_event_loop()
+    """Run a coroutine in a thread of its own, and wait for its end."""
+    loop = LoopThread()
     try:
-        return loop.run_until_complete(work)
+        return loop.start(work).result()
     finally:
         loop.close()
 

@@ -28,6 +28,7 @@ from hrm_align.errors import RunError, UserError
 from hrm_align.progress import stage
 from hrm_align.rendering import render_prompt
 from hrm_align.rewards.judge_client import TEACHER, Client, Unanswered, check_key_name, checked_url, read_key
+from hrm_align.rollouts.http_server import call
 from hrm_align.trainers.teachers import TopTokens
 
 RETRIES, PROBE_RETRIES = 7, 1  # after the first try; the seven pauses take a minute in all
@@ -156,11 +157,7 @@ class ServerTeacher:
                         task.cancel()
                     await asyncio.gather(*tasks, return_exceptions=True)
 
-        loop = asyncio.new_event_loop()
-        try:
-            return loop.run_until_complete(ask_all())
-        finally:
-            loop.close()
+        return call(ask_all())
 
     def _body_bytes(self, tokens: int) -> int:
         return LEAST_BODY + tokens * (self._k + 2) * ENTRY_BYTES
