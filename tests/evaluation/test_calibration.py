@@ -71,6 +71,7 @@ def test_measures_equal_those_of_scikit_learn(levels):
         assert ours.ece.value == pytest.approx(np.abs(accuracy - mean).mean(), abs=1e-12)
 
 
+@pytest.mark.numeric
 def test_the_calibration_error_of_four_levels_by_hand():
     """Equal confidences share a bin, whatever their order: 0.1 * |0 - 0.2| + 0.3 * |1/3 - 0.5| + 0.6 * |5/6 - 0.9|."""
     confidences = [0.9, 0.5, 0.2, 0.9, 0.5, 0.9, 0.9, 0.5, 0.9, 0.9]
