@@ -84,6 +84,7 @@ def test_the_calibration_error_of_four_levels_by_hand():
         assert [(part.n, part.low, part.high) for part in result.bins] == [(1, 0.2, 0.2), (3, 0.5, 0.5), (6, 0.9, 0.9)]
 
 
+@pytest.mark.numeric
 def test_the_area_under_the_risk_coverage_curve_is_the_mean_over_all_orders_of_ties():
     confidences, correct = [0.9, 0.5, 0.5, 0.5, 0.1], [True, False, True, False, False]
     areas, risks = [], []
@@ -259,6 +260,7 @@ def answer_together(data, out=None):
     return reports
 
 
+@pytest.mark.numeric
 def test_processes_share_the_samples_and_report_what_one_process_reports(data, tmp_path):
     assert forked(tmp_path / "log", answer_together, data, tmp_path, ranks=2) == [0, 0], (tmp_path / "log").read_text()
     alone = answer_together(data)
@@ -272,6 +274,7 @@ def test_processes_share_the_samples_and_report_what_one_process_reports(data, t
                 assert one["brier"]["value"] == pytest.approx(theirs["calibration"][name]["brier"]["value"], abs=1e-5)
 
 
+@pytest.mark.numeric
 def test_generate_prints_the_confidence_of_its_answer(capsys):
     words = ("generate", "--model", "tiny", "--prompt", "Turn around: stone red", "--confidence")
     answer = command(capsys, *words)
