@@ -82,11 +82,20 @@ class Request:
         prompt_ids: token ids from `render_prompt`.
         seeds: seed of each completion's random stream; one completion is drawn per seed.
         decoding: sampling settings.
+
+    Raises:
+        UserError: for an empty prompt or no seed.
     """
 
     prompt_ids: Sequence[int]
     seeds: Sequence[int]
     decoding: Decoding
+
+    def __post_init__(self) -> None:
+        if not self.prompt_ids or not self.seeds:
+            raise UserError(
+                f"invalid request with {len(self.prompt_ids)} prompt tokens and {len(self.seeds)} seeds. Use at least one of each."
+            )
 
 
 @dataclass(frozen=True)
@@ -117,11 +126,7 @@ class Engine(Protocol):
     """
 
     def submit(self, request: Request) -> Handle:
-        """Queue a request; `step` starts the request as soon as there is room.
-
-        Raises:
-            UserError: for an invalid request.
-        """
+        """Queue a request; `step` starts the request as soon as there is room."""
 
     def step(self) -> list[Event]:
         """Add one token to every running completion; returns an empty list if no request runs or waits.

@@ -63,12 +63,7 @@ class HttpEngine:
         self._session: _Session | None = None
 
     def submit(self, request: Request) -> Handle:
-        """See `Engine`. Raises UserError for an empty prompt or no seed."""
-        if not request.prompt_ids or not request.seeds:
-            raise UserError(
-                f"invalid request with {len(request.prompt_ids)} prompt tokens and {len(request.seeds)} seeds. Use at least "
-                "one of each."
-            )
+        """See `Engine`."""
         handle, self._next_handle = self._next_handle, self._next_handle + 1
         self._waiting |= {(handle, index): request for index in range(len(request.seeds))}
         return handle

@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from hrm_align.errors import UserError
 from hrm_align.models.rounding import in_evaluation
 from hrm_align.progress import counting
 from hrm_align.rollouts.engine import (
@@ -68,12 +67,7 @@ class LocalEngine:
         return self._model
 
     def submit(self, request: Request) -> Handle:
-        """See `Engine`. Raises UserError for an empty prompt or no seed."""
-        if not request.prompt_ids or not request.seeds:
-            raise UserError(
-                f"invalid request with {len(request.prompt_ids)} prompt tokens and {len(request.seeds)} seeds. Use at least "
-                "one of each."
-            )
+        """See `Engine`."""
         handle, self._next_handle = self._next_handle, self._next_handle + 1
         self._waiting[handle] = request
         return handle
