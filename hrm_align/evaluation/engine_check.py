@@ -26,9 +26,9 @@ from hrm_align.rollouts.engine import Completion, Decoding
 from hrm_align.rollouts.http_server import HttpServer, lengthened
 from hrm_align.rollouts.local import generate
 from hrm_align.rollouts.logprobs import response_logprobs
+from hrm_align.rollouts.parity import FLOAT32_LEAST, HALF_FACTOR, HALF_LEAST
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-LEAST, HALF_LEAST, HALF_FACTOR = 1e-3, 0.02, 4  # nats, nats, and a ratio: those of the parity gate (rollouts/parity.py)
 LAST_TOKENS = 32  # of the answer to the prompt of full length
 AT_ONCE, BURST_MOST = 4, 256  # requests at the same time: of the first check, and in a burst
 
@@ -267,7 +267,7 @@ class _Check:
         self._tie = FACTOR * floor.absolute
         if self._dtype in HALVES:
             return max(HALF_LEAST, HALF_FACTOR * cost_of_rounding(self._model, documents, HALVES[self._dtype]))
-        return floor.limit(floor.nats, LEAST)
+        return floor.limit(floor.nats, FLOAT32_LEAST)
 
     @property
     def _allowed(self) -> str:
