@@ -59,6 +59,14 @@ def test_other_weights_are_noticed(capsys, tmp_path):
     assert code == 1 and "it does not compute this model" in out, out
 
 
+def test_prompts_without_room_are_counted(capsys, tmp_path):
+    rows = [{"prompt": text, "response": "-"} for text in ("copy abc", "copy " + "a" * 2000)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, out, err = checked(capsys, "--data", tmp_path / "rows.jsonl")
+    assert code == 0 and out.startswith("right: 1 of 1 answers equal")
+    assert "1 of 2 prompts leave no room for 8 tokens" in " ".join(err.split())
+
+
 def test_what_cannot_be_checked(capsys):
     code, _, err = run(capsys, "check-engine", "http://127.0.0.1:9/v1", *FEW)
     assert code == 2 and "does not answer" in err and err.count("\n") <= 3, err

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Sequence
 
-from hrm_align.commands.common import CommandParser, at_least, load, read_examples
+from hrm_align.commands.common import CommandParser, at_least, load, print_warnings, read_examples
 from hrm_align.errors import UserError
 from hrm_align.evaluation.engine_check import Settings, check_engine
 from hrm_align.output import emit
@@ -65,11 +65,14 @@ def main(argv: Sequence[str]) -> None:
     else:
         prompts = [renderer.prompt(text, DEFAULT_CONDITION) for text in built_in(arguments.rows)]
     room = model.config.max_position_embeddings - arguments.max_new_tokens
-    prompts = [prompt for prompt in prompts if len(prompt) <= room]
-    if not prompts:
+    fitting = [prompt for prompt in prompts if len(prompt) <= room]
+    if not fitting:
         raise UserError("no prompt leaves room for an answer. Name other rows with --data, or lower --max_new_tokens.")
+    if len(fitting) < len(prompts):
+        left_out = f"{len(prompts) - len(fitting)} of {len(prompts)} prompts leave no room for {arguments.max_new_tokens} tokens"
+        print_warnings([f"Warning: {left_out}, and are left out. Lower --max_new_tokens."])
     settings = Settings(arguments.max_new_tokens, arguments.timeout, arguments.engine_dtype, arguments.burst)
-    report = check_engine(server, model, prompts, settings)
+    report = check_engine(server, model, fitting, settings)
     emit(json.dumps({"url": server.url, **report.to_dict()}) if arguments.json else report.verdict)
     if report.faults:
         raise SystemExit(1)
