@@ -30,8 +30,8 @@ def _namespaces():
 
 
 def some_cases():
-    """Every twelfth, from all themes, and those whose escape a test below sees."""
-    return [case for index, case in enumerate(CASES) if index % 12 == 0 or case.name in SIGNS]
+    """Every sixth, from all themes, and those whose escape a test below sees."""
+    return [case for index, case in enumerate(CASES) if index % 6 == 0 or case.name in SIGNS]
 
 
 def test_hostile_programs_do_not_get_out(backend):
@@ -43,7 +43,7 @@ def test_hostile_programs_do_not_get_out(backend):
     result, replaced = in_namespaces(attack)
     assert result.escaped == {}
     assert replaced == 0
-    assert sum(result.ends.values()) >= 24
+    assert sum(result.ends.values()) >= 40
     assert len({case.theme for case in some_cases()}) == 7
 
 
@@ -55,7 +55,6 @@ def test_they_do_get_out_of_a_plain_subprocess():
     assert result.broken == []
 
 
-@pytest.mark.campaign
 def test_nothing_is_left_after_hundreds_of_runs(one_backend):
     figures = in_namespaces(lambda: run_mixed(one_backend, 300, random.Random(0)))
     assert figures["wrong"] == []
