@@ -329,19 +329,9 @@ def test_what_the_run_recorded_is_what_the_card_tells(tmp_path, capsys):
     """The condition of the rows, not the default; the horizon of the adapter, not of its base; nothing of other weights."""
     rows = [json.loads(line) | {"condition": "cot"} for line in Path(ROWS).read_text().splitlines()]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    guard = (
-        "--guard_datasets",
-        ROWS,
-        "--guard_samples",
-        "4",
-        "--bp_steps",
-        "4",
-        "--weight_decay",
-        "0",
-        "--max_steps",
-        "2",
-    )
-    source = trained(tmp_path / "run", *LORA, *guard, "--datasets", str(tmp_path / "rows.jsonl"))
+    guard = ("--guard_datasets", ROWS, "--guard_samples", "4")
+    settings = ("--bp_steps", "4", "--weight_decay", "0", "--max_steps", "2")
+    source = trained(tmp_path / "run", *LORA, *guard, *settings, "--datasets", str(tmp_path / "rows.jsonl"))
     capsys.readouterr()
     exported(capsys, source, "--to", tmp_path / "mine", "--merged")
     text = (tmp_path / "mine/README.md").read_text()
