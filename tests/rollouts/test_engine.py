@@ -1,6 +1,7 @@
 """The engine: requests come and go while others run, and none of them changes what another one draws."""
 
 import signal
+import threading
 from collections import defaultdict
 from itertools import count
 
@@ -10,6 +11,7 @@ import torch
 from hrm_align.errors import UserError
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import get_renderer
+from hrm_align.rewards.judge_client import Client
 from hrm_align.rollouts.engine import Completion, Decoding, Engine, Request, build_requests, run
 from hrm_align.rollouts.http_engine import HttpEngine
 from hrm_align.rollouts.local import LocalEngine, sample
@@ -184,8 +186,18 @@ def test_equal_neighbours_become_one_request():
 
 
 @pytest.mark.numeric
-def test_requests_to_a_server_come_and_go(prompts, tmp_path):
-    """One request is cancelled, another added; each completion is that of the local engine, and an interruption leaves nothing."""
+def test_requests_to_a_server_come_and_go(prompts, tmp_path, monkeypatch):
+    """One request is cancelled, another added; each completion is that of the local engine, and an interruption leaves nothing.
+
+    Signals are handled in the main thread, so no request runs there: its step would end in the middle.
+    """
+    exchange, threads = Client._exchange, set()
+
+    async def watched(*args):
+        threads.add(threading.current_thread())
+        return await exchange(*args)
+
+    monkeypatch.setattr(Client, "_exchange", watched)
     requests = [Request(prompt, (7 + place, 70 + place), WARM) for place, prompt in enumerate(prompts)]
     with VLLMServer() as server:
         engine, drawn = HttpEngine(server.url, server.model.generation_config.eos_token_id, tmp_path), Drawn()
@@ -220,3 +232,5 @@ def test_requests_to_a_server_come_and_go(prompts, tmp_path):
             signal.signal(signal.SIGALRM, before)
         assert engine.step() == []
         engine.close()
+    assert threads and threading.main_thread() not in threads
+    assert not any(thread.is_alive() for thread in threads)
