@@ -261,7 +261,7 @@ def answer_together(data, out=None):
 
 
 @pytest.mark.numeric
-def test_processes_share_the_samples_and_report_what_one_process_reports(data, tmp_path):
+def test_two_processes_share_the_samples_and_report_what_one_process_reports(data, tmp_path):
     assert forked(tmp_path / "log", answer_together, data, tmp_path, ranks=2) == [0, 0], (tmp_path / "log").read_text()
     alone = answer_together(data)
     for rank in ("0", "1"):

@@ -90,7 +90,6 @@ def test_a_whole_run(whole, exports, capsys):
     assert code == 0 and json.loads(out)["correct"] == report["after"]["correct"]
 
 
-@pytest.mark.numeric
 def test_a_process_of_its_own_says_the_same(whole, exports, tmp_path, monkeypatch, capsys):
     """The other tests fork one in which Transformers is imported already: see stock_process.py."""
     monkeypatch.setattr(parity, "subprocess", subprocess)
