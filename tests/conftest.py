@@ -23,7 +23,7 @@ def pytest_collection_finish(session):
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch):
-    """Skip the wait for other runs that start in the same folder; test_claim.py starts such runs and keeps the wait."""
+    """Skip the wait for other runs that start in the same folder; test_claim.py and test_restarts.py start such runs and keep the wait."""
     monkeypatch.setattr("hrm_align.trainers.claim._SETTLED_AFTER", 0)
 
 

@@ -1,7 +1,7 @@
 """Run a script on several processes, forked from a process that has already imported everything.
 
 Starting a launcher takes twenty seconds. `launch` uses accelerate's own functions to give each process the environment of
-`accelerate launch --config_file FILE`. tests/test_launch.py, test_claim.py and test_preemption.py start real launchers.
+`accelerate launch --config_file FILE`. tests/test_launch.py, test_restarts.py and test_preemption.py start real launchers.
 """
 
 import multiprocessing

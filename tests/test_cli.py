@@ -357,46 +357,6 @@ def test_evaluate_shows_the_total_once_and_names_the_rows_without_a_group(capsys
     assert report["n"] == len(GOOD) and sum(counts.values()) == (len(GOOD) if counts else 0)
 
 
-def test_inspect_shows_the_tensors_that_training_sees(capsys, tmp_path):
-    data = write(tmp_path / "rows.jsonl", [{"prompt": "ab", "response": "c", "condition": "synth,cot"}])
-    code, out, _ = run(capsys, "inspect", data, "--model", "tiny", "--json")
-    row = json.loads(out)
-    plain = get_renderer(load_model_and_tokenizer("tiny")[1]).plain
-    prefix, answer = [6, 13, 9, *plain("ab"), 7], [*plain("c"), 11]
-    assert code == 0
-    assert row == {
-        "input_ids": prefix + answer,
-        "token_type_ids": [1] * len(prefix) + [0] * len(answer),
-        "labels": [-100] * len(prefix) + answer,
-        "condition": "synth,cot",
-        "source": f"{data}:1",
-    }
-
-
-def test_inspect_proves_the_mask_and_says_when_it_fails(capsys, tmp_path, good, monkeypatch):
-    code, out, _ = run(capsys, "inspect", good, "--model", "tiny")
-    assert code == 0 and "the mask holds on 6 documents" in out
-    from hrm_align.models import intervals
-
-    monkeypatch.setattr(intervals, "_any_in_document", lambda flags, starts: torch.ones_like(flags))
-    monkeypatch.setattr(intervals, "_closed_prefix", lambda ends, first, starts: torch.zeros_like(ends))
-    code, out, _ = run(capsys, "inspect", good, "--model", "tiny")
-    assert "FAILS" in out
-
-
-@pytest.mark.parametrize("looking", [True, False])
-def test_inspect_shows_a_bar_on_standard_error_where_somebody_looks(capsys, good, monkeypatch, looking):
-    for name in ("TTY_COMPATIBLE", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    if looking:
-        monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the stream for a terminal
-        monkeypatch.setattr("hrm_align.progress.is_terminal", lambda: True)
-        monkeypatch.setattr("hrm_align.progress.LONG", 0)
-    code, out, err = run(capsys, "inspect", good, "--model", "tiny")
-    assert code == 0 and "verifying the mask" not in out
-    assert ("verifying the mask" in err) == looking
-
-
 @pytest.mark.parametrize("command, says", [("sft", True), ("grpo", True), ("generate", False)])
 def test_ctrl_c_says_how_a_training_goes_on(capsys, monkeypatch, command, says):
     def stopped(argv):

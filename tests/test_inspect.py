@@ -8,8 +8,12 @@ import subprocess
 from collections import Counter
 
 import pytest
+import torch
 
+from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.rendering import get_renderer
 from tests.command_line import run
+from tests.test_cli import GOOD, write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FORGED = '</script><script>document.title = "forged"</script>'
@@ -208,3 +212,48 @@ def test_a_recipe_is_shown_with_its_own_settings(capsys, tmp_path, name):
 def test_what_a_recipe_states_is_not_given_again(capsys, words, said):
     code, _, err = run(capsys, "inspect", *words)
     assert code == 2 and said in err
+
+
+@pytest.fixture
+def good(tmp_path):
+    return write(tmp_path / "good.jsonl", GOOD)
+
+
+def test_inspect_shows_the_tensors_that_training_sees(capsys, tmp_path):
+    data = write(tmp_path / "rows.jsonl", [{"prompt": "ab", "response": "c", "condition": "synth,cot"}])
+    code, out, _ = run(capsys, "inspect", data, "--model", "tiny", "--json")
+    row = json.loads(out)
+    plain = get_renderer(load_model_and_tokenizer("tiny")[1]).plain
+    prefix, answer = [6, 13, 9, *plain("ab"), 7], [*plain("c"), 11]
+    assert code == 0
+    assert row == {
+        "input_ids": prefix + answer,
+        "token_type_ids": [1] * len(prefix) + [0] * len(answer),
+        "labels": [-100] * len(prefix) + answer,
+        "condition": "synth,cot",
+        "source": f"{data}:1",
+    }
+
+
+def test_inspect_proves_the_mask_and_says_when_it_fails(capsys, tmp_path, good, monkeypatch):
+    code, out, _ = run(capsys, "inspect", good, "--model", "tiny")
+    assert code == 0 and "the mask holds on 6 documents" in out
+    from hrm_align.models import intervals
+
+    monkeypatch.setattr(intervals, "_any_in_document", lambda flags, starts: torch.ones_like(flags))
+    monkeypatch.setattr(intervals, "_closed_prefix", lambda ends, first, starts: torch.zeros_like(ends))
+    code, out, _ = run(capsys, "inspect", good, "--model", "tiny")
+    assert "FAILS" in out
+
+
+@pytest.mark.parametrize("looking", [True, False])
+def test_inspect_shows_a_bar_on_standard_error_where_somebody_looks(capsys, good, monkeypatch, looking):
+    for name in ("TTY_COMPATIBLE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    if looking:
+        monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the stream for a terminal
+        monkeypatch.setattr("hrm_align.progress.is_terminal", lambda: True)
+        monkeypatch.setattr("hrm_align.progress.LONG", 0)
+    code, out, err = run(capsys, "inspect", good, "--model", "tiny")
+    assert code == 0 and "verifying the mask" not in out
+    assert ("verifying the mask" in err) == looking

@@ -5,8 +5,11 @@ import random
 import pytest
 import torch
 
+from hrm_align.trainers import claim as claims
 from tests.trainers.recipe_runs import sft, write_rows
 from tests.trainers.resume.runs import BY_FOUR
+
+SETTLED = claims._SETTLED_AFTER  # which is 0 for the tests of one run: see tests/conftest.py
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +19,12 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def rivals(monkeypatch):
+    """Several processes may claim a folder, so a claim settles as it does for users."""
+    monkeypatch.setattr(claims, "_SETTLED_AFTER", SETTLED)
 
 
 @pytest.fixture(scope="module")
