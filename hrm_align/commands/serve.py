@@ -9,7 +9,6 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from hrm_align.commands.common import CommandParser, load
 from hrm_align.errors import Terminated, UserError
@@ -120,11 +119,8 @@ def _check(arguments: Namespace, key: str) -> None:
 
 def _serve_local(arguments: Namespace, key: str) -> None:
     from hrm_align.models.adapters import is_adapter
-    from hrm_align.rendering import get_renderer
     from hrm_align.serve.http import run_app
     from hrm_align.serve.models import ServedModels
-    from hrm_align.serve.requests import Limits
-    from hrm_align.serve.scheduler import Scheduler
     from hrm_align.serve.server import Service, Settings, build_app
 
     bound = bind(arguments.host, arguments.port)  # before the model is loaded, which takes longer
@@ -138,43 +134,30 @@ def _serve_local(arguments: Namespace, key: str) -> None:
         )
     models = ServedModels(model, base, max_running=arguments.max_running)
     names = [*models.names[1:], base] if is_named_adapter else models.names
-    context = model.config.max_position_embeddings
-    limits = Limits(
-        context=context,
-        max_new_tokens=min(arguments.max_new_tokens or context, context),
-        completions=arguments.max_running,
-        vocabulary=model.config.vocab_size,
-        decoding=_default_decoding(model.generation_config),
-    )
     settings = Settings(
         key=key,
         timeout=arguments.request_timeout,
         origins=arguments.allow_origin,
         local_only=is_loopback(arguments.host) and not key,
     )
-    scheduler = Scheduler(models, max_running=arguments.max_running, max_queue=arguments.max_queue)
+    service = Service.open(
+        models,
+        tokenizer,
+        settings,
+        names=names,
+        max_running=arguments.max_running,
+        max_queue=arguments.max_queue,
+        max_new_tokens=arguments.max_new_tokens,
+    )
     url = url_of(arguments.host, bound.getsockname()[1])
     try:
-        app = build_app(Service(scheduler, names, get_renderer(tokenizer), limits, settings))
-        run_app(app, bound, _reporter(arguments, url, names, context))
+        run_app(build_app(service), bound, _reporter(arguments, url, names, service.limits.context))
     finally:
-        scheduler.close()
+        service.close()
 
 
 def _name(model: str) -> str:
     return Path(model).expanduser().absolute().name or model
-
-
-def _default_decoding(config: Any) -> Any:
-    """Return the decoding of requests without a temperature: that of the checkpoint's generation_config.json, or greedy."""
-    from hrm_align.rollouts.engine import Decoding
-
-    if not getattr(config, "do_sample", None):
-        return Decoding(1, greedy=True)
-    values = {
-        name: value for name in ("temperature", "top_k", "top_p") if (value := getattr(config, name, None)) is not None
-    }
-    return Decoding(1, **values)
 
 
 def _reporter(arguments: Namespace, url: str, names: Sequence[str], context: int) -> Callable[[], None]:

@@ -1,6 +1,7 @@
 """OpenAI-compatible HTTP server: endpoints, API key, limits and streams, over a scheduler.
 
-    app = build_app(Service(scheduler, names, renderer, limits, settings))
+    service = Service.open(ServedModels(model), tokenizer, Settings())
+    app = build_app(service)
 
     POST /v1/chat/completions, /v1/completions     GET /v1/models, /health, /metrics, / (page to chat in)
 
@@ -27,11 +28,14 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from transformers import PreTrainedTokenizerFast
 
-from hrm_align.rendering import Renderer
+from hrm_align.rendering import Renderer, get_renderer
+from hrm_align.rollouts.engine import Decoding
 from hrm_align.serve.address import is_loopback
 from hrm_align.serve.answers import Answer, Piece, Writer
 from hrm_align.serve.metrics import Metrics
+from hrm_align.serve.models import ServedModels
 from hrm_align.serve.requests import ApiError, Limits, Plan, read_request
 from hrm_align.serve.scheduler import Closed, Delivery, QueueFull, Scheduler
 
@@ -78,6 +82,45 @@ class Service:
         self.scheduler, self.names, self.renderer = scheduler, names, renderer
         self.limits, self.settings, self.metrics = limits, settings, Metrics(scheduler)
         self.created = int(time.time())
+
+    @classmethod
+    def open(
+        cls,
+        models: ServedModels,
+        tokenizer: PreTrainedTokenizerFast,
+        settings: Settings,
+        *,
+        names: Sequence[str] | None = None,
+        max_running: int = 32,
+        max_queue: int = 256,
+        max_new_tokens: int | None = None,
+    ) -> Service:
+        """Open a service over models, with a scheduler of its own. `close` ends it.
+
+        Args:
+            models: the models.
+            tokenizer: their tokenizer.
+            settings: settings of the HTTP side.
+            names: names of the models, the default first; by default the base is first.
+            max_running: completions that run at the same time.
+            max_queue: requests that wait at most.
+            max_new_tokens: longest answer; by default the context.
+        """
+        config = models.model.config
+        context = config.max_position_embeddings
+        limits = Limits(
+            context=context,
+            max_new_tokens=min(max_new_tokens or context, context),
+            completions=max_running,
+            vocabulary=config.vocab_size,
+            decoding=_default_decoding(models.model.generation_config),
+        )
+        scheduler = Scheduler(models, max_running=max_running, max_queue=max_queue)
+        return cls(scheduler, names or models.names, get_renderer(tokenizer), limits, settings)
+
+    def close(self) -> None:
+        """End all answers, and the engine."""
+        self.scheduler.close()
 
     def check_access(self, request: Request) -> None:
         """Raise ApiError for a request to another host's name, or without the API key."""
@@ -237,6 +280,14 @@ async def _unless_gone(request: Request, work: Awaitable[T]) -> T | None:
         for each in (task, gone):
             each.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
+
+
+def _default_decoding(config: Any) -> Decoding:
+    """Return the decoding of requests without a temperature: that of the checkpoint's generation_config.json, or greedy."""
+    if not getattr(config, "do_sample", None):
+        return Decoding(1, greedy=True)
+    names = ("temperature", "top_k", "top_p")
+    return Decoding(1, **{name: value for name in names if (value := getattr(config, name, None)) is not None})
 
 
 def _event(value: Any) -> str:
