@@ -99,10 +99,10 @@ class Scheduler:
         with self._changed:
             if self._is_closed:
                 raise Closed
-            claimed = self.running + sum(len(waiting.requests) for waiting in self._waiting)
-            if len(self._waiting) >= self.max_queue and claimed + len(requests) > self.max_running:
-                raise QueueFull
             self._waiting.append(job)
+            if len(self._waiting) - len(self._startable()) > self.max_queue:
+                self._waiting.pop()
+                raise QueueFull
             self._changed.notify()
         return job
 
@@ -133,9 +133,9 @@ class Scheduler:
                 stopping, self._stopping = self._stopping, []
                 for job, completions in stopping:
                     self._end(job, job.handles.copy(), completions)
-                starting = self._take_startable()
-            for job in starting:
-                self._start(job)
+                for job in self._startable():
+                    self._waiting.popleft()
+                    self._start(job)
             if self._owners:
                 self._step()
         ended = {*self._owners.values(), *self._waiting}
@@ -145,15 +145,16 @@ class Scheduler:
             self._deliver(job, Closed())
         self._models.close()
 
-    def _take_startable(self) -> list[Job]:
-        """Take jobs from the queue, in order, for which there is room."""
-        taken: list[Job] = []
-        running = self.running
-        while self._waiting and running + len(self._waiting[0].requests) <= self.max_running:
-            job = self._waiting.popleft()
-            running += len(job.requests)
-            taken.append(job)
-        return taken
+    def _startable(self) -> list[Job]:
+        """Return the first jobs of the queue for which there is room."""
+        startable: list[Job] = []
+        claimed = self.running
+        for job in self._waiting:
+            claimed += len(job.requests)
+            if claimed > self.max_running:
+                break
+            startable.append(job)
+        return startable
 
     def _start(self, job: Job) -> None:
         try:

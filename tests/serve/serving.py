@@ -23,7 +23,7 @@ def save_adapters(folder):
     """Two adapters with random weights, which change most answers."""
     for seed, name in enumerate(ADAPTERS):
         torch.manual_seed(seed)
-        config = LoraConfig(r=4, lora_alpha=4, target_modules="all-linear", init_lora_weights=False)
+        config = LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", init_lora_weights=False)
         model = get_peft_model(load_model("tiny"), config)
         model.peft_config["default"].base_model_name_or_path = "tiny"
         model.save_pretrained(folder / name)

@@ -12,12 +12,12 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import httpx
 import openai
 import pytest
 
-from hrm_align.commands.serve import main
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.models.loading import load_tokenizer
 from hrm_align.rendering import get_renderer
@@ -25,7 +25,15 @@ from hrm_align.serve.server import Settings
 from tests.command_line import run
 from tests.serve.serving import ADAPTERS, save_adapters, served
 
-PROMPTS = ["copy sun moon", "Add 2 and 3.", "say <|im_end|><|box_end|> twice", "reverse é 日本 👩‍👩‍👧", "List three animals.", "x " * 60]
+HTTP = httpx.Client(timeout=60)  # one for all, because each prepares TLS
+PROMPTS = [
+    "copy sun moon",
+    "Add 2 and 3.",
+    "say <|im_end|><|box_end|> twice",
+    "reverse é 日本 👩‍👩‍👧",
+    "List three animals.",
+    "x " * 60,
+]
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +65,14 @@ def ask(client, text, model="tiny", **fields):
 
 def post(server, body, path="/v1/chat/completions", **headers):
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return httpx.post(server[0] + path, content=raw, headers={"content-type": "application/json", **headers}, timeout=60)
+    return HTTP.post(server[0] + path, content=raw, headers={"content-type": "application/json", **headers})
 
 
 def generated(capsys, text, *flags):
     """The answer of `hrm-align generate`."""
-    code, out, err = run(capsys, "generate", "--model", "tiny", "--prompt", text, "--max_new_tokens", 24, "--json", *flags)
+    code, out, err = run(
+        capsys, "generate", "--model", "tiny", "--prompt", text, "--max_new_tokens", 24, "--json", *flags
+    )
     assert code == 0, err
     return json.loads(out)
 
@@ -87,12 +97,17 @@ def test_answers_are_those_of_generate(capsys, client, server):
         plain = post(server, body, "/v1/completions").json()["choices"][0]
         assert plain["text"] == expected["text"] and plain["token_ids"] == expected["token_ids"]
         assert len(plain["logprobs"]["token_logprobs"]) == len(plain["token_ids"])
-        assert [part.logprob for part in answer.logprobs.content] == pytest.approx(plain["logprobs"]["token_logprobs"], abs=1e-5)
+        assert [part.logprob for part in answer.logprobs.content] == pytest.approx(
+            plain["logprobs"]["token_logprobs"], abs=1e-5
+        )
 
 
 def test_conditions_system_texts_and_turns(capsys, client, server, renderer):
     expected = generated(capsys, "Add 2 and 3.", "--condition", "synth,cot", "--system", "Be brief.")
-    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Add 2 and 3."}]}]
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "Add 2 and 3."}]},
+    ]
     answer = ask(client, messages, extra_body={"condition": "synth,cot"})
     assert answer.choices[0].message.content == expected["text"]
     reply = answer.choices[0].message.model_dump()  # sent back as the client has received it
@@ -105,24 +120,26 @@ def test_conditions_system_texts_and_turns(capsys, client, server, renderer):
 
 
 def test_adapters_answer_by_name_in_one_batch(capsys, client, adapters, server):
-    jobs = [(text, name) for text in PROMPTS for name in ("tiny", *ADAPTERS)]
+    jobs = [(text, name) for text in PROMPTS[:3] for name in ("tiny", *ADAPTERS)]
     with ThreadPoolExecutor(len(jobs)) as pool:
         answers = [*pool.map(lambda job: ask(client, job[0], job[1]).choices[0].message.content, jobs)]
     flags = [word for name, folder in adapters.items() for word in ("--adapter", f"{name}={folder}")]
     texts = {}
-    for text in PROMPTS:
+    for text in PROMPTS[:3]:
         texts.update({(text, name): one["text"] for name, one in generated(capsys, text, *flags)["adapters"].items()})
         texts[text, "tiny"] = generated(capsys, text)["text"]
     assert dict(zip(jobs, answers, strict=True)) == texts
-    assert len({texts[PROMPTS[0], name] for name in ("tiny", *ADAPTERS)}) == 3
+    assert len({texts[PROMPTS[1], name] for name in ("tiny", *ADAPTERS)}) == 3
     assert [model.id for model in client.models.list()] == ["tiny", *ADAPTERS]
 
 
-@pytest.mark.parametrize("fields", [{}, {"n": 3, "temperature": 1.0, "seed": 5, "logprobs": True}, {"stop": ["o", "a b"], "logprobs": True}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"n": 3, "temperature": 1.0, "seed": 5, "logprobs": True}, {"stop": ["o", "a b"], "logprobs": True}]
+)
 def test_a_stream_is_the_whole_answer(client, fields):
-    for text in PROMPTS:
-        whole = ask(client, text, **fields)
-        chunks = [*ask(client, text, stream=True, stream_options={"include_usage": True}, **fields)]
+    for text in PROMPTS[1:4]:
+        whole = ask(client, text, "red", **fields)
+        chunks = [*ask(client, text, "red", stream=True, stream_options={"include_usage": True}, **fields)]
         assert chunks[-1].usage == whole.usage and not chunks[-1].choices
         for choice in whole.choices:
             parts = [part for chunk in chunks for part in chunk.choices if part.index == choice.index]
@@ -147,20 +164,23 @@ def test_samples_are_drawn_by_their_seed(client):
 
 def test_stop_texts_end_an_answer(client, server):
     text = "Write a long list of words."
-    whole = ask(client, text, max_tokens=40).choices[0].message.content
+    whole = ask(client, text, "red", max_tokens=40).choices[0].message.content
     assert len(whole) > 12
     stop = whole[5:8]
-    short = ask(client, text, max_tokens=40, stop=[stop, "\0"], logprobs=True)
+    short = ask(client, text, "red", max_tokens=40, stop=[stop, "\0"], logprobs=True)
     assert short.choices[0].message.content == whole[: whole.index(stop)] and short.choices[0].finish_reason == "stop"
     assert short.usage.completion_tokens < 40
     wait_until(lambda: server[1].scheduler.running == 0)
-    limited = ask(client, text, max_completion_tokens=3, max_tokens=3)
+    limited = ask(client, text, "red", max_completion_tokens=3, max_tokens=3)
     assert limited.choices[0].finish_reason == "length" and limited.usage.completion_tokens == 3
 
 
 # Tools -----------------------------------------------------------------------------------------------------------------
 
-TOOL = {"type": "function", "function": {"name": "look_up", "description": "Find é.", "parameters": {"type": "object", "properties": {}}}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "look_up", "description": "Find é.", "parameters": {"type": "object", "properties": {}}},
+}
 
 
 def test_tools_are_stated_as_in_training(client, renderer, tmp_path):
@@ -172,7 +192,9 @@ def test_tools_are_stated_as_in_training(client, renderer, tmp_path):
         {"role": "tool", "tool_call_id": "c1", "content": "<|im_end|> 7"},
     ]
     rows = tmp_path / "rows.jsonl"
-    rows.write_text(json.dumps({"tools": [TOOL], "messages": [*messages, {"role": "assistant", "content": "7"}]}) + "\n")
+    rows.write_text(
+        json.dumps({"tools": [TOOL], "messages": [*messages, {"role": "assistant", "content": "7"}]}) + "\n"
+    )
     example = load_examples([DatasetSpec(path=str(rows))])[0][-1]
     prompt = renderer.prompt(example.messages, example.condition)
     answer = ask(client, messages, tools=[TOOL])
@@ -184,54 +206,70 @@ def test_tools_are_stated_as_in_training(client, renderer, tmp_path):
     assert once.usage.prompt_tokens == len(renderer.prompt([system, *messages[1:]], "direct"))
 
 
+CALL = '<tool_call>{"name": "f", "arguments": {"a": %s}}</tool_call>'
 WRITTEN = {
-    'Look.\n<tool_call>{"name": "look_up", "arguments": {"a": "é < 2"}}</tool_call>': ("Look.", ["é < 2"], "tool_calls"),
-    '<tool_call>{"name": "look_up", "arguments": {"a": 1}}</tool_call><tool_call>{"name": "look_up", "arguments": {"a": 2}}</tool_call>': (
-        None, [1, 2], "tool_calls"),
-    "1 < 2 and `<tool_call>` is a tag": ("1 < 2 and `<tool_call>` is a tag", [], "stop"),
-    "so <tool_call>{broken": ("so <tool_call>{broken", [], "stop"),
-    "plain  \n": ("plain  \n", [], "stop"),
-}  # fmt: skip
+    "Look.\n" + CALL % '"é < 2"': ("Look.", ["é < 2"], "tool_calls"),
+    CALL % 1 + CALL % 2: (None, [1, 2], "tool_calls"),
+    "1 < 2, `<tool_call>`": ("1 < 2, `<tool_call>`", [], "stop"),
+    "so <tool_call>{": ("so <tool_call>{", [], "stop"),
+    "plain words  \n": ("plain words  \n", [], "stop"),
+}
 
 
-@pytest.mark.parametrize("text", WRITTEN)
-def test_calls_in_an_answer_are_read(client, server, renderer, monkeypatch, text):
+def test_calls_in_an_answer_are_read(client, server, renderer, monkeypatch):
     """The tiny base calls no tools, so the engine's tokens are replaced."""
-    content, values, finish = WRITTEN[text]
-    ids = renderer.response(text)
-    scripted(server[1], monkeypatch, ids)
-    whole = ask(client, "x", tools=[TOOL], max_tokens=400).choices[0]
-    assert (whole.message.content, whole.finish_reason) == (content, finish)
-    calls = whole.message.tool_calls or []
-    assert [json.loads(call.function.arguments)["a"] for call in calls] == values and len({call.id for call in calls}) == len(calls)
-    chunks = [*ask(client, "x", tools=[TOOL], max_tokens=400, stream=True)]
-    parts = [chunk.choices[0] for chunk in chunks]
-    assert "".join(part.delta.content or "" for part in parts) == (content or "") and parts[-1].finish_reason == finish
-    streamed = [call for part in parts for call in part.delta.tool_calls or []]
-    assert [json.loads(call.function.arguments)["a"] for call in streamed] == values
-    assert [call.index for call in streamed] == [*range(len(values))]
-    assert ask(client, "x", max_tokens=400).choices[0].message.content == text  # without tools, calls are text
+    script(server[1], monkeypatch, [renderer.response(text) for text in WRITTEN])
+
+    def three_ways(number):
+        tokens = 400 + number
+        whole = ask(client, "x", tools=[TOOL], max_tokens=tokens).choices[0]
+        chunks = [*ask(client, "x", tools=[TOOL], max_tokens=tokens, stream=True)]
+        return (
+            whole,
+            [chunk.choices[0] for chunk in chunks],
+            ask(client, "x", max_tokens=tokens).choices[0].message.content,
+        )
+
+    with ThreadPoolExecutor(len(WRITTEN)) as pool:
+        answers = [*pool.map(three_ways, range(len(WRITTEN)))]
+    for (text, (content, values, finish)), (whole, parts, without_tools) in zip(WRITTEN.items(), answers, strict=True):
+        assert (whole.message.content, whole.finish_reason) == (content, finish)
+        calls = whole.message.tool_calls or []
+        assert [json.loads(call.function.arguments)["a"] for call in calls] == values
+        assert len({call.id for call in calls}) == len(calls)
+        assert (
+            "".join(part.delta.content or "" for part in parts) == (content or "") and parts[-1].finish_reason == finish
+        )
+        streamed = [call for part in parts for call in part.delta.tool_calls or []]
+        assert [json.loads(call.function.arguments)["a"] for call in streamed] == values
+        assert [call.index for call in streamed] == [*range(len(values))]
+        assert without_tools == text
+        if "<" not in text:
+            assert len(parts) > 3, "text is held back until its end"
 
 
-def scripted(service, monkeypatch, ids):
-    """Let the engine write these tokens."""
+def script(service, monkeypatch, answers):
+    """Let the engine write given tokens: answer i where 400 + i tokens are requested."""
     models = service.scheduler._models
-    step, written = models.step, {}
+    submit, step, rest = models.submit, models.step, {}
 
-    def replaced():
-        from dataclasses import replace
+    def scripted_submit(name, request):
+        handle = submit(name, request)
+        rest[handle] = [*answers[request.decoding.max_new_tokens - 400]]
+        return handle
 
+    def scripted_step():
         events = []
         for event in step():
-            place = written[event.handle] = written.get(event.handle, -1) + 1
-            is_last = place == len(ids) - 1
-            events.append(replace(event, token=ids[place], finish="stop" if is_last else None) if place < len(ids) else event)
+            token = rest[event.handle].pop(0)
+            is_last = not rest[event.handle]
+            events.append(replace(event, token=token, finish="stop" if is_last else None))
             if is_last:
                 models.cancel(event.handle)
         return events
 
-    monkeypatch.setattr(models, "step", replaced)
-    # an answer that really ends earlier would be too short
+    monkeypatch.setattr(models, "submit", scripted_submit)
+    monkeypatch.setattr(models, "step", scripted_step)
     monkeypatch.setattr("hrm_align.rollouts.local._draw", unending(service))
 
 
@@ -281,7 +319,12 @@ REFUSED_PLAIN = [
 def assert_refused(response, status):
     error = response.json()["error"]
     assert response.status_code == status, (response.status_code, error)
-    assert error["message"].endswith(".") and "\n" not in error["message"] and error["type"] and {"param", "code"} <= {*error}
+    assert (
+        error["message"].endswith(".")
+        and "\n" not in error["message"]
+        and error["type"]
+        and {"param", "code"} <= {*error}
+    )
     assert "pydantic" not in error["message"] and "Traceback" not in error["message"]
 
 
@@ -297,8 +340,8 @@ def test_what_cannot_be_answered_is_refused(server):
     assert_refused(post(server, b'{"messages": "' + b"x" * 2**21 + b'"}'), 413)
     assert_refused(post(server, {"messages": OK}, **{"content-type": "text/plain"}), 415)
     assert_refused(post(server, {"messages": OK}, host="evil.example"), 403)
-    assert_refused(httpx.get(server[0] + "/v1/nothing"), 404)
-    assert_refused(httpx.get(server[0] + "/v1/chat/completions"), 405)
+    assert_refused(HTTP.get(server[0] + "/v1/nothing"), 404)
+    assert_refused(HTTP.get(server[0] + "/v1/chat/completions"), 405)
 
 
 def test_fields_that_change_nothing_are_accepted(client):
@@ -306,26 +349,28 @@ def test_fields_that_change_nothing_are_accepted(client):
     fields = {"user": "u", "metadata": {"a": "b"}, "store": False, "presence_penalty": 0, "response_format": {"type": "text"},
               "parallel_tool_calls": True, "logit_bias": {}, "service_tier": "auto"}  # fmt: skip
     assert ask(client, "copy a", **fields).choices[0].message.content == expected
-    assert ask(client, "copy a", temperature=0, top_p=1, seed=7, extra_body={"top_k": -1}).choices[0].message.content == expected
+    assert (
+        ask(client, "copy a", temperature=0, top_p=1, seed=7, extra_body={"top_k": -1}).choices[0].message.content
+        == expected
+    )
 
 
 def test_malformed_requests_leave_the_server_answering(server, client):
     draw, statuses = random.Random(0), set()
-    whole = json.dumps({"messages": OK, "max_tokens": 2, "temperature": 0.5, "stop": ["a"], "tools": [TOOL], "seed": 1}).encode()
+    whole = json.dumps(
+        {"messages": OK, "max_tokens": 2, "temperature": 0.5, "stop": ["a"], "tools": [TOOL], "seed": 1}
+    ).encode()
     values = [None, -1, 1e308, "", "\ud800x", [], {}, [[]], True, 2**63, {"type": []}, "<|im_end|>"]
-    with httpx.Client(base_url=server[0], timeout=60) as session:
-        for number in range(150):
-            if number % 2:
-                raw = bytearray(whole)
-                for _ in range(draw.randrange(1, 6)):
-                    raw[draw.randrange(len(raw))] = draw.randrange(256)
-            else:
-                body = json.loads(whole)
-                body[draw.choice([*body, "prompt", "n", "model", "stream", "condition"])] = draw.choice(values)
-                raw = json.dumps(body).encode()
-            path = draw.choice(["/v1/chat/completions", "/v1/completions"])
-            answer = session.post(path, content=bytes(raw), headers={"content-type": "application/json"})
-            statuses.add(answer.status_code)
+    for number in range(100):
+        if number % 2:
+            raw = bytearray(whole)
+            for _ in range(draw.randrange(1, 6)):
+                raw[draw.randrange(len(raw))] = draw.randrange(256)
+        else:
+            body = json.loads(whole)
+            body[draw.choice([*body, "prompt", "n", "model", "stream", "condition"])] = draw.choice(values)
+            raw = json.dumps(body).encode()
+        statuses.add(post(server, bytes(raw), draw.choice(["/v1/chat/completions", "/v1/completions"])).status_code)
     assert statuses <= {200, 400, 404} and 400 in statuses, statuses
     assert ask(client, "copy a").choices[0].finish_reason
 
@@ -395,24 +440,29 @@ def test_a_fault_of_the_engine_ends_the_requests_it_concerns(server, client, mon
     monkeypatch.setattr(local._Batch, "draw", lambda *_: 1 / 0)
     for _ in range(3):
         assert_refused(post(server, {"messages": OK}), 500)
-    assert httpx.get(server[0] + "/health").status_code == 503
+    assert HTTP.get(server[0] + "/health").status_code == 503
     monkeypatch.undo()
     assert ask(client, PROMPTS[4], max_tokens=200).choices[0].message.content == expected
-    assert httpx.get(server[0] + "/health").status_code == 200
+    assert HTTP.get(server[0] + "/health").status_code == 200
 
 
 def test_the_key_is_required_and_the_metrics_count(caplog):
     caplog.set_level(logging.DEBUG)
     with served(settings=Settings(key="s3cret-é".encode().decode("latin-1"), local_only=False)) as server:
         key = {"authorization": "Bearer s3cret-é".encode()}
-        for wrong in ({}, {"authorization": "Bearer wrong"}, {"authorization": "s3cret-é".encode()}, {"authorization": b"Bearer \xff"}):
+        for wrong in (
+            {},
+            {"authorization": "Bearer wrong"},
+            {"authorization": "s3cret-é".encode()},
+            {"authorization": b"Bearer \xff"},
+        ):
             for path in ("/v1/models", "/metrics"):
-                assert_refused(httpx.get(server[0] + path, headers=wrong), 401)
-            assert_refused(httpx.post(server[0] + "/v1/completions", json={"prompt": "x"}, headers=wrong), 401)
-        answer = httpx.post(server[0] + "/v1/completions", json={"prompt": "copy a"}, headers=key)
+                assert_refused(HTTP.get(server[0] + path, headers=wrong), 401)
+            assert_refused(HTTP.post(server[0] + "/v1/completions", json={"prompt": "x"}, headers=wrong), 401)
+        answer = HTTP.post(server[0] + "/v1/completions", json={"prompt": "copy a"}, headers=key)
         assert answer.status_code == 200, answer.text
-        assert httpx.get(server[0] + "/health").status_code == 200
-        metrics = httpx.get(server[0] + "/metrics", headers=key).text
+        assert HTTP.get(server[0] + "/health").status_code == 200
+        metrics = HTTP.get(server[0] + "/metrics", headers=key).text
         usage = answer.json()["usage"]
         for line in (
             'hrm_align_requests_total{endpoint="completions",status="401"} 4.0',
@@ -426,7 +476,7 @@ def test_the_key_is_required_and_the_metrics_count(caplog):
 
 
 def test_the_page_loads_nothing_from_elsewhere(server):
-    answer = httpx.get(server[0] + "/")
+    answer = HTTP.get(server[0] + "/")
     assert not re.search(r"https?://|innerHTML|src=", answer.text)
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
@@ -439,7 +489,7 @@ def test_settings_that_do_not_fit(capsys, monkeypatch, tmp_path):
     refused = {
         "--host 0.0.0.0": "HRM_ALIGN_API_KEY",
         "--port 70000": "--port",
-        "--host nowhere.invalid": "cannot listen",
+        "--host nowhere.invalid --no_api_key": "cannot listen",
         "--max_running 0": "--max_running",
         "--engine_python x": "--engine vllm",
         "--engine vllm": "--engine_python",
@@ -454,7 +504,6 @@ def test_settings_that_do_not_fit(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("hrm_align.commands.serve.find_spec", lambda name: None)
     code, _, err = run(capsys, "serve", "--model", "tiny")
     assert code == 2 and "pip install 'hrm_align[serve]'" in err
-    assert callable(main)
 
 
 def test_a_signal_lets_running_answers_end(tmp_path):
@@ -466,7 +515,7 @@ def test_a_signal_lets_running_answers_end(tmp_path):
         ready = json.loads(process.stdout.readline())
         assert ready["models"] == ["tiny"] and ready["context"] == 1024
         with openai.OpenAI(base_url=ready["url"], api_key="s3cret", max_retries=0) as client:
-            stream = ask(client, "copy a", temperature=2.0, seed=3, max_tokens=900, stream=True)
+            stream = ask(client, "copy a", temperature=2.0, seed=3, max_tokens=300, stream=True)
             first = next(iter(stream))
             assert first.choices
             killer = threading.Timer(0.05, process.send_signal, [signal.SIGTERM])
