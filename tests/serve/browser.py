@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0", "--window-size=900,700",
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0", "--window-size=900,560",
          "--hide-scrollbars")  # fmt: skip
 
 
@@ -111,7 +111,7 @@ async def browser(url):
                     page = Page(socket)
                     for domain in ("Runtime", "Log", "Page"):
                         await page.call(f"{domain}.enable")
-                    await page.wait("document.readyState === 'complete'")
+                    await page.wait("document.readyState === 'complete' && typeof at === 'function'")
                     yield page
         finally:
             process.terminate()
