@@ -122,11 +122,8 @@ async def show(url, path):
     """Hold a conversation, and take a picture of it."""
     async with browser(url) as page:
         await page.wait("at('model').options.length > 0")
-        for text in (
-            "Ruzor is 32 years old. How old is Ruzor?",
-            "Jofan is 46 years old. How old is Jofan?",
-            "How old is Ruzor?",
-        ):
+        await page.call("Emulation.setDeviceMetricsOverride", width=820, height=560, deviceScaleFactor=1, mobile=False)
+        for text in ("Ruzor is 32 years old. How old is Ruzor?", "Jofan is 46 years old. How old is Jofan?"):
             _, turns = await page.ask(text)
         print(turns, page.errors)
         await page.picture(path)
