@@ -68,6 +68,10 @@ COMMANDS = {
         "run tasks of lm-evaluation-harness with the model's layout: --tasks TASK",
     ),
     "generate": ("hrm_align.commands.generate", "generate the answer to one prompt"),
+    "serve": (
+        "hrm_align.commands.serve",
+        "answer OpenAI's protocol over HTTP, with a page to chat in: --model M [--adapter NAME=FOLDER] [--engine vllm]",
+    ),
     "sample": (
         "hrm_align.commands.sample",
         "write a data set of a model's own graded answers, for SFT or as preference pairs",

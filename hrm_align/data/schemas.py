@@ -20,7 +20,7 @@ from hrm_align.data.column_guess import describe_proposal
 from hrm_align.data.columns import MEANINGS
 from hrm_align.data.examples import ANSWERS, Example
 from hrm_align.data.strict_json import RowError, require_text
-from hrm_align.data.tool_forms import states_tools
+from hrm_align.data.tool_forms import find_tools_place
 from hrm_align.data.turns import (
     Turn,
     answer_message,
@@ -290,10 +290,8 @@ def _with_opening(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
     if isinstance(tools, list):
         tools = [parsed(tool, "tools") if isinstance(tool, str) else tool for tool in tools]
     text = json_text(list_of_objects(tools, "tools"), "tools")
-    if any("<tools>" in turn.message.content and states_tools(turn.message.content, tools) for turn in turns[:2]):
-        return turns
-    end = next((index for index, turn in enumerate(turns) if turn.message.role != "system"), len(turns))
-    return [*turns[:end], Turn(Message("system", text), False), *turns[end:]]
+    place = find_tools_place([turn.message for turn in turns], tools)
+    return turns if place is None else [*turns[:place], Turn(Message("system", text), False), *turns[place:]]
 
 
 def _system(row: Mapping[str, Any], turns: list[Turn]) -> str | None:

@@ -223,6 +223,21 @@ def parse_tools(text: str) -> list[Any]:
     return tools
 
 
+def find_tools_place(messages: Sequence[Any], tools: Sequence[Any]) -> int | None:
+    """Return the index at which a system message with the tools is inserted: behind the first system texts.
+
+    Args:
+        messages: `Message`s of a conversation.
+        tools: the tools.
+
+    Returns:
+        The index; None if one of the first two messages states the same tools already.
+    """
+    if any("<tools>" in message.content and states_tools(message.content, tools) for message in messages[:2]):
+        return None
+    return next((index for index, message in enumerate(messages) if message.role != "system"), len(messages))
+
+
 def states_tools(content: str, tools: Sequence[Any]) -> bool:
     """Return whether a system text lists the same tools in `<tools>` tags, so that a column with them repeats it."""
     for body in _TOOLS.findall(content):

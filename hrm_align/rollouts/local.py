@@ -52,10 +52,15 @@ class LocalEngine:
             if `sync` is called before the first step.
         max_running: completions that run at the same time; further requests wait. A request with more completions runs
             alone.
+
+    Attributes:
+        prefilling: requests whose prefill was under way when a step raised an error; all others can continue. Empty if the
+            error came from elsewhere.
     """
 
     def __init__(self, model: PreTrainedModel | None = None, *, max_running: int = MAX_RUNNING):
         self._model, self._max_running = model, max_running
+        self.prefilling: tuple[Handle, ...] = ()
         self._waiting: dict[Handle, Request] = {}
         self._batches: list[_Batch] = []
         self._next_handle = 0
@@ -75,6 +80,7 @@ class LocalEngine:
     @torch.no_grad()
     def step(self) -> list[Event]:
         """See `Engine`."""
+        self.prefilling = ()
         with _in_evaluation(self.model):
             self._batches = [batch for batch in self._batches if batch.advance()]
             self._admit()
@@ -111,7 +117,9 @@ class LocalEngine:
         for is_captured in (False, True):
             chosen = {h: request for h, request in admitted.items() if request.decoding.cuda_graphs == is_captured}
             if chosen:
+                self.prefilling = tuple(chosen)
                 fresh = _Batch(self.model, chosen)
+                self.prefilling = ()
                 if not any(batch.join(fresh) for batch in self._batches):
                     self._batches.append(fresh)
         for handle in admitted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,19 @@ from hrm_align.errors import UserError
 from hrm_align.models.adapters import BASE
 from hrm_align.rollouts.engine import MAX_RUNNING, Event, Handle, Request
 from hrm_align.rollouts.local import LocalEngine
+
+
+class StepFault(Exception):
+    """An error of the engine in a step, raised from it. The requests that it concerns have ended, all others can continue.
+
+    Args:
+        handles: requests that have ended.
+        events: tokens that the step has made for other requests.
+    """
+
+    def __init__(self, handles: Sequence[Handle], events: Sequence[Event]):
+        super().__init__(f"the engine failed at {len(handles)} requests")
+        self.handles, self.events = handles, events
 
 
 class ServedModels:
@@ -50,20 +64,37 @@ class ServedModels:
         return handle
 
     def step(self) -> list[Event]:
-        """Make one token of every running completion; returns an empty list if no request runs or waits."""
+        """Make one token of every running completion; returns an empty list if no request runs or waits.
+
+        Raises:
+            StepFault: if an engine raises an error.
+        """
         events: list[Event] = []
+        ended: list[Handle] = []
+        fault: Exception | None = None
         for name in self.names:
             handles = {local: handle for handle, (owner, local, _) in self._open.items() if owner == name}
             if not handles:
                 continue
-            self.activate(name)
-            events += [replace(event, handle=handles[event.handle]) for event in self._engines[name].step()]
+            engine = self._engines[name]
+            try:
+                self.activate(name)
+                made = engine.step()
+            except Exception as error:
+                fault = error
+                ended += [handles[local] for local in engine.prefilling or handles]
+                continue
+            events += [replace(event, handle=handles[event.handle]) for event in made]
         for event in events:
             if event.finish is not None:
                 running = self._open[event.handle][2]
                 running.discard(event.index)
                 if not running:
                     del self._open[event.handle]
+        if fault is not None:
+            for handle in ended:
+                self.cancel(handle)
+            raise StepFault(ended, events) from fault
         return events
 
     def cancel(self, handle: Handle) -> None:
