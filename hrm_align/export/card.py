@@ -52,7 +52,7 @@ class Publication:
         name: Hub repository (`OWNER/NAME`), or name of the exported folder.
         source: the run that was exported.
         form: `full`, `merged` or `adapter`.
-        config: `H_cycles`, `L_cycles` and `L_bp_cycles` of the model.
+        config: `H_cycles`, `L_cycles`, `L_bp_cycles` and `max_position_embeddings` of the model.
         parameters: number of parameters in the folder.
         parity: comparison of the folder with the run.
         questions: the rows that were scored.
@@ -63,6 +63,7 @@ class Publication:
         base_model: Hub id, `tiny`, or None for a base that is not published.
         licence: SPDX identifier as the Hub writes it, such as `apache-2.0`.
         gguf: the GGUF files in the folder.
+        nfc: whether the tokenizer normalises texts to NFC.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Publication:
     base_model: str | None = None
     licence: str = "apache-2.0"
     gguf: Sequence[GgufFile] = ()
+    nfc: bool = False
 
     @property
     def rows(self) -> str:
@@ -115,6 +117,9 @@ def write_card(publication: Publication) -> str:
         guard=source.guard,
         parity=publication.parity,
         gguf=publication.gguf,
+        gguf_name=json.dumps(publication.gguf[0].name if publication.gguf else ""),
+        positions=publication.config["max_position_embeddings"],
+        nfc=publication.nfc,
         data=_datasets(source.data),
         settings=[
             (name, plain(source.settings[name]))

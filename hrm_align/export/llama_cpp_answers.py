@@ -31,7 +31,10 @@ class Model:
     """
 
     def __init__(self, path, positions, threads, cache="f16", flash=False):
-        self._model = llama_cpp.llama_model_load_from_file(os.fsencode(path), llama_cpp.llama_model_default_params())
+        loading = llama_cpp.llama_model_default_params()
+        # The same kernels everywhere: those for repacked weights use instructions (AMX) that some virtual machines announce and lack.
+        loading.use_extra_bufts = False
+        self._model = llama_cpp.llama_model_load_from_file(os.fsencode(path), loading)
         if not self._model:
             sys.exit(f"llama.cpp cannot load {path}")
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)

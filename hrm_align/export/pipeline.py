@@ -21,7 +21,7 @@ from hrm_align.evaluation.evaluate import Evaluation, evaluate, graded
 from hrm_align.export.card import Publication, shown_name, write_card
 from hrm_align.export.eval_set import Questions, load_questions
 from hrm_align.export.folder import CARD, PUBLICATION, digests, require_clean, write_adapter, write_model
-from hrm_align.export.gguf import BITS, TYPES, check_convertible, describe, require_gguf, write_gguf
+from hrm_align.export.gguf import BITS, TYPES, check_convertible, describe, is_nfc, require_gguf, write_gguf
 from hrm_align.export.gguf_proof import PROVED_ROWS, Engine, GgufFile, find_engine, prove
 from hrm_align.export.merging import MergeReport, merge
 from hrm_align.export.options import ExportOptions
@@ -278,7 +278,7 @@ def _publication(
         name=options.push or options.to.name,
         source=run.source,
         form=run.form,
-        config={key: getattr(config, key) for key in ("H_cycles", "L_cycles", "L_bp_cycles")},
+        config={key: getattr(config, key) for key in ("H_cycles", "L_cycles", "L_bp_cycles", "max_position_embeddings")},
         parameters=parameters,
         parity=report,
         after=graded(examples, answers, run.tokenizer, run.match) if run.questions.graded else None,
@@ -289,6 +289,7 @@ def _publication(
         base_model=run.base_model,
         licence=options.license,
         gguf=gguf,
+        nfc=is_nfc(run.tokenizer),
     )
 
 
