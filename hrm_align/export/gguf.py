@@ -21,7 +21,6 @@ from torch import Tensor
 from transformers import HrmTextConfig, PreTrainedTokenizerFast
 
 from hrm_align.errors import UserError, join_names
-from hrm_align.export.folder import TOKENIZER
 from hrm_align.models.checkpoint_format import Stored, stored_tensors
 from hrm_align.models.loading import load_config, load_tokenizer
 from hrm_align.rendering import get_renderer
@@ -127,7 +126,9 @@ def check_convertible(name: str) -> None:
         ("rope_type", rope.get("rope_type", "default"), "default"),
     ):
         if value != needed:
-            raise UserError(f"llama.cpp runs HRM-Text with {key} {needed!r} only, and {name} has {value!r}. Leave out --gguf.")
+            raise UserError(
+                f"llama.cpp runs HRM-Text with {key} {needed!r} only, and {name} has {value!r}. Leave out --gguf."
+            )
 
 
 def pre_tokenizer(state: Mapping[str, Any]) -> str:

@@ -189,16 +189,14 @@ def prove(
     rows += [{"text": unicodedata.normalize("NFC", text) if normalised else text} for text in checked]
     # A file in float32 is compared bit for bit as far as that goes, so its cache is in float32 too.
     flags = ["--max_new_tokens", str(max_new_tokens), "--cache", "f32" if file_type == "f32" else "f16"]
-    found = _ask(engine, path, rows, flags)
-    causal = _ask(engine, path, rows[: len(prompts)], [*flags, "--causal"])
+    found = ask(engine, path, rows, flags)
+    causal = ask(engine, path, rows[: len(prompts)], [*flags, "--causal"])
     encode = get_renderer(tokenizer).plain
     pairs = [(row["answer_ids"], answer) for row, answer in zip(found, answers, strict=False)]
     ties = 0
     if file_type == "f32":
         documents = [Document([*ids, *answer], len(ids)) for ids, answer in zip(prompts, answers, strict=True)]
-        margins = [
-            tie_margin(model, document, other) for document, (other, _) in zip(documents, pairs, strict=True)
-        ]
+        margins = [tie_margin(model, document, other) for document, (other, _) in zip(documents, pairs, strict=True)]
         ties = sum(margin is not None and margin <= tie for margin in margins)
     return Proof(
         rows=len(prompts),
@@ -213,7 +211,7 @@ def prove(
     )
 
 
-def _ask(engine: Engine, path: Path, rows: Sequence[dict[str, Any]], flags: Sequence[str]) -> list[dict[str, Any]]:
+def ask(engine: Engine, path: Path, rows: Sequence[dict[str, Any]], flags: Sequence[str]) -> list[dict[str, Any]]:
     """Run `llama_cpp_answers.py` on rows. Raises RunError if it fails."""
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "rows.jsonl"

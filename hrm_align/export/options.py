@@ -51,11 +51,13 @@ class ExportOptions:
     force: str | None = option(
         None, "export even if the folder does not reproduce the run's answers", choices=["parity"]
     )
-    gguf: list[str] | None = option(
-        None,
-        f"also write GGUF files for llama.cpp: {', '.join(TYPES)} (default q8_0), and compare their answers with the run's",
-        nargs="*",
-        metavar="TYPE",
+    gguf: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": f"also write GGUF files for llama.cpp: {', '.join(TYPES)} (default q8_0), and compare their answers with the run's",
+            "nargs": "*",
+            "metavar": "TYPE",
+        },
     )
     gguf_python: str | None = option(
         None, "python of the environment with llama-cpp-python (default: this one)", metavar="PYTHON"
@@ -89,7 +91,9 @@ class ExportOptions:
         if unknown is not None:
             raise UserError(f"invalid value for --gguf: {unknown!r}. Use one or several of {', '.join(TYPES)}.")
         if self.gguf is None and self.gguf_python is not None:
-            raise UserError("--gguf_python names the environment that tests a GGUF file, and --gguf is missing: add it.")
+            raise UserError(
+                "--gguf_python names the environment that tests a GGUF file, and --gguf is missing: add it."
+            )
 
     @property
     def gguf_types(self) -> list[str]:

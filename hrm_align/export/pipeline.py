@@ -241,9 +241,7 @@ def _write_gguf(
         if run.ours.dtype == "float32":
             answers = run.expected.answers[:PROVED_ROWS]
         else:  # of the rounded weights, which were written
-            answers = generate(
-                run.model, prompts, max_new_tokens=options.max_new_tokens, batch_size=run.batch_size
-            )
+            answers = generate(run.model, prompts, max_new_tokens=options.max_new_tokens, batch_size=run.batch_size)
         texts = [message.content for example in examples for message in example.messages]
         proof = prove(
             path,
@@ -278,7 +276,9 @@ def _publication(
         name=options.push or options.to.name,
         source=run.source,
         form=run.form,
-        config={key: getattr(config, key) for key in ("H_cycles", "L_cycles", "L_bp_cycles", "max_position_embeddings")},
+        config={
+            key: getattr(config, key) for key in ("H_cycles", "L_cycles", "L_bp_cycles", "max_position_embeddings")
+        },
         parameters=parameters,
         parity=report,
         after=graded(examples, answers, run.tokenizer, run.match) if run.questions.graded else None,
@@ -306,7 +306,9 @@ def _form(options: ExportOptions, source: Source) -> str:
             "--dtype applies to whole weights only, and this export is an adapter. Add --merged, or leave --dtype out."
         )
     if not options.merged and options.gguf_types:
-        raise UserError("--gguf writes whole weights, and this export is an adapter. Add --merged, or leave --gguf out.")
+        raise UserError(
+            "--gguf writes whole weights, and this export is an adapter. Add --merged, or leave --gguf out."
+        )
     return "merged" if options.merged else "adapter"
 
 

@@ -30,7 +30,11 @@ from tests.planted_faults import copy_of_tiny, edit
 
 gguf = pytest.importorskip("gguf", reason="needs the extra `gguf`: pip install 'hrm_align[gguf]'")
 
-OUTER = {"token_embd.weight": "model.embed_tokens.weight", "output.weight": "lm_head.weight", "hrm.z_l_init": "model.z_L_init"}
+OUTER = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output.weight": "lm_head.weight",
+    "hrm.z_l_init": "model.z_L_init",
+}
 INNER = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_gate": "self_attn.gate_proj",
          "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}  # fmt: skip
 
@@ -162,7 +166,9 @@ class Llama:
         prompt = torch.tensor([row["prompt_ids"]])
         types = torch.ones_like(prompt)
         length = int(command[command.index("--max_new_tokens") + 1])
-        out = model.generate(prompt, token_type_ids=types, max_new_tokens=length, do_sample=False, eos_token_id=11, pad_token_id=5)
+        out = model.generate(
+            prompt, token_type_ids=types, max_new_tokens=length, do_sample=False, eos_token_id=11, pad_token_id=5
+        )
         return {"answer_ids": self.change(out[0, prompt.shape[1] :].tolist())}
 
 
@@ -190,7 +196,10 @@ def test_an_export_with_two_files_is_proven(tmp_path, capsys, monkeypatch):
     assert proof["rows"] == proof["same"] == 6 and proof["other_texts"] == 0 and proof["texts"] > 25
     assert proof["engine"] == "llama-cpp-python 0.3.36"
     caches = [command[command.index("--cache") + 1] for command in llama.asked]
-    assert caches == ["f32", "f32", "f16", "f16"] and ["--causal" in command for command in llama.asked] == [False, True] * 2
+    assert (
+        caches == ["f32", "f32", "f16", "f16"]
+        and ["--causal" in command for command in llama.asked] == [False, True] * 2
+    )
     record = json.loads((tmp_path / "mine/export.json").read_text())
     assert record["gguf"] == [exact, rounded] and {"mine-F32.gguf", "mine-Q8_0.gguf"} < record["sha256"].keys()
     card = (tmp_path / "mine/README.md").read_text()
@@ -218,7 +227,9 @@ def test_without_llama_cpp_the_export_says_that_nothing_was_tested(tmp_path, cap
         (Llama(ids=lambda ids: ids[:3]), {}, "0 of 6 greedy answers differ, and"),
     ],
 )  # fmt: skip
-def test_a_file_that_does_not_answer_as_the_run_does_leaves_no_folder(tmp_path, capsys, monkeypatch, llama, parts, said):
+def test_a_file_that_does_not_answer_as_the_run_does_leaves_no_folder(
+    tmp_path, capsys, monkeypatch, llama, parts, said
+):
     monkeypatch.setattr(writing, "_PARTS", writing._PARTS | parts)
     answered_by(monkeypatch, llama)
     code, _, err = export(capsys, tmp_path, "--gguf", "f32", *PYTHON)
