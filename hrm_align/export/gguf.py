@@ -149,10 +149,10 @@ def pre_tokenizer(state: Mapping[str, Any]) -> str:
     names = [name for name, known in _PRE_TOKENIZERS.items() if steps == known]
     if names and is_plain_bpe and (normalizer is None or normalizer["type"] == "NFC"):
         return names[0]
-    found = ", ".join(str(step[0]) for step in steps) or "none"
+    kinds = ", ".join(str(step[0]) for step in steps) or "none"
     raise UserError(
         f"llama.cpp has no pre-tokenizer that is known to split texts as this tokenizer does (model {model.get('type')}, steps "
-        f"{found}, normalizer {normalizer and normalizer['type']}). Leave out --gguf, or use HRM-Text's tokenizer."
+        f"{kinds}, normalizer {normalizer and normalizer['type']}). Leave out --gguf, or use HRM-Text's tokenizer."
     )
 
 

@@ -189,10 +189,10 @@ def prove(
     rows += [{"text": unicodedata.normalize("NFC", text) if normalised else text} for text in checked]
     # A file in float32 is compared bit for bit as far as that goes, so its cache is in float32 too.
     flags = ["--max_new_tokens", str(max_new_tokens), "--cache", "f32" if file_type == "f32" else "f16"]
-    found = ask(engine, path, rows, flags)
+    results = ask(engine, path, rows, flags)
     causal = ask(engine, path, rows[: len(prompts)], [*flags, "--causal"])
     encode = get_renderer(tokenizer).plain
-    pairs = [(row["answer_ids"], answer) for row, answer in zip(found, answers, strict=False)]
+    pairs = [(row["answer_ids"], answer) for row, answer in zip(results, answers, strict=False)]
     ties = 0
     if file_type == "f32":
         documents = [Document([*ids, *answer], len(ids)) for ids, answer in zip(prompts, answers, strict=True)]
@@ -205,7 +205,7 @@ def prove(
         causal=sum(row["answer_ids"] == answer for row, answer in zip(causal, answers, strict=True)),
         texts=len(checked),
         other_texts=sum(
-            row["text_ids"] != encode(text) for row, text in zip(found[len(prompts) :], checked, strict=True)
+            row["text_ids"] != encode(text) for row, text in zip(results[len(prompts) :], checked, strict=True)
         ),
         engine=f"llama-cpp-python {engine.version}",
     )
