@@ -19,7 +19,7 @@ $(READY): constraints.txt pyproject.toml
 		|| { echo "error: Python 3.11 or later is needed: make PYTHON=/path/to/python3.12 ..." >&2; exit 2; }
 	@echo "installing into $(VENV), which takes minutes"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[report,monty,serve,docs,dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[report,monty,serve,gguf,docs,dev]"
 	@touch $@
 
 demo: $(READY)

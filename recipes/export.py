@@ -2,6 +2,7 @@
 
     hrm-align export RUN --to DIR --data HELD_OUT.jsonl [--push OWNER/NAME] [--dry_run]
     hrm-align export DIR --push OWNER/NAME      (a folder that was exported before)
+    hrm-align export RUN --to DIR --gguf f16 q8_0 [--gguf_python PYTHON]      (with files for llama.cpp)
 
 An adapter's run gives its adapter (`--adapter`, the default) or the merge with its base (`--merged`). The folder is asked by
 stock Transformers in a fresh process, and must answer as the run does; what it scores there goes into its card.
@@ -75,7 +76,19 @@ def words(name: str, value: Any) -> str:
             f"{value['other_answers']} of {value['prompts']} greedy answers differ from those of the adapter on its base; logits "
             f"of {value['tokens']:,} tokens differ by at most {value['largest_difference']:.1e} of the largest"
         )
+    if name == "gguf":
+        return "; ".join(f"{file['name']}: {proof_words(file['proof'])}" for file in value)
     return str(value)
+
+
+def proof_words(proof: dict[str, Any] | None) -> str:
+    """Return the comparison of a GGUF file with the run as text."""
+    if proof is None:
+        return "not tested, because llama.cpp is not installed (name an environment that has it with --gguf_python)"
+    return (
+        f"{proof['same']} of {proof['rows']} greedy answers of llama.cpp are the run's, {proof['causal']} where it reads the prompt "
+        f"causally, as by default; {proof['other_texts']} of {proof['texts']} texts have other tokens"
+    )
 
 
 def exported_before(arguments: argparse.Namespace, argv: Sequence[str]) -> Path:

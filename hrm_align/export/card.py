@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +23,7 @@ from hrm_align.evaluation.evaluate import Evaluation
 from hrm_align.evaluation.scores import percent
 from hrm_align.export.eval_set import Questions
 from hrm_align.export.folder import CARD, PUBLICATION
+from hrm_align.export.gguf_proof import GgufFile
 from hrm_align.export.parity import ParityReport
 from hrm_align.files import json_text, replace_text
 from hrm_align.models.loading import TINY
@@ -51,7 +52,7 @@ class Publication:
         name: Hub repository (`OWNER/NAME`), or name of the exported folder.
         source: the run that was exported.
         form: `full`, `merged` or `adapter`.
-        config: `H_cycles`, `L_cycles` and `L_bp_cycles` of the model.
+        config: `H_cycles`, `L_cycles`, `L_bp_cycles` and `max_position_embeddings` of the model.
         parameters: number of parameters in the folder.
         parity: comparison of the folder with the run.
         questions: the rows that were scored.
@@ -61,6 +62,8 @@ class Publication:
         before: scores of the model that the run started from; None if they were not measured.
         base_model: Hub id, `tiny`, or None for a base that is not published.
         licence: SPDX identifier as the Hub writes it, such as `apache-2.0`.
+        gguf: the GGUF files in the folder.
+        nfc: whether the tokenizer normalises texts to NFC.
     """
 
     name: str
@@ -76,6 +79,8 @@ class Publication:
     before: Evaluation | None = None
     base_model: str | None = None
     licence: str = "apache-2.0"
+    gguf: Sequence[GgufFile] = ()
+    nfc: bool = False
 
     @property
     def rows(self) -> str:
@@ -111,6 +116,10 @@ def write_card(publication: Publication) -> str:
         start_column="start of this run" if is_run_result(source.base) else "before training",
         guard=source.guard,
         parity=publication.parity,
+        gguf=publication.gguf,
+        gguf_name=json.dumps(publication.gguf[0].name if publication.gguf else ""),
+        positions=publication.config["max_position_embeddings"],
+        nfc=publication.nfc,
         data=_datasets(source.data),
         settings=[
             (name, plain(source.settings[name]))

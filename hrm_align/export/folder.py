@@ -32,7 +32,7 @@ CARD, PUBLICATION, TOKENIZER = "README.md", "export.json", "tokenizer.json"
 ALLOWED = (
     "config.json", "generation_config.json", "model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json",
     CONFIG, WEIGHTS, RECORD, TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
-    CARD, PUBLICATION,
+    CARD, PUBLICATION, "*.gguf",
 )  # fmt: skip
 
 _NOT_PORTABLE = ("is_local", "local_files_only", "name_or_path", "auto_map", "backend", "extra_special_tokens")
@@ -134,7 +134,7 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path, positions:
 def digests(folder: Path) -> dict[str, str]:
     """Return the SHA-256 digest of each weight file, by file name."""
     by_name = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.gguf")]):
         digest = hashlib.sha256()
         with path.open("rb") as file:
             while block := file.read(1 << 20):
@@ -238,9 +238,11 @@ def findings(folder: Path, environment: Mapping[str, str] = os.environ) -> Itera
 
 
 def _read_text(path: Path) -> str:
-    """Read a file as text; of a weight file only the JSON header."""
+    """Read a file as text; of a weight file only the JSON header, of a GGUF file the metadata before the vocabulary."""
     with path.open("rb") as file:
-        content = file.read(_HEADER) if path.suffix == ".safetensors" else file.read()
+        content = file.read(_HEADER) if path.suffix in (".safetensors", ".gguf") else file.read()
+    if path.suffix == ".gguf":
+        content = content.partition(b"tokenizer.ggml.tokens")[0]
     if path.suffix == ".safetensors":
         content = content[8 : 8 + int.from_bytes(content[:8], "little")]
     return content.decode("utf-8", "replace")

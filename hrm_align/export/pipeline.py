@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,15 @@ from transformers import HrmTextConfig, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from hrm_align._version import __version__
-from hrm_align.config.arguments import option
 from hrm_align.errors import UserError
 from hrm_align.evaluation.evaluate import Evaluation, evaluate, graded
 from hrm_align.export.card import Publication, shown_name, write_card
 from hrm_align.export.eval_set import Questions, load_questions
-from hrm_align.export.folder import CARD, PUBLICATION, SHARD, digests, require_clean, write_adapter, write_model
+from hrm_align.export.folder import CARD, PUBLICATION, digests, require_clean, write_adapter, write_model
+from hrm_align.export.gguf import BITS, TYPES, check_convertible, describe, is_nfc, require_gguf, write_gguf
+from hrm_align.export.gguf_proof import PROVED_ROWS, Engine, GgufFile, find_engine, prove
 from hrm_align.export.merging import MergeReport, merge
+from hrm_align.export.options import ExportOptions
 from hrm_align.export.parity import (
     ParityReport,
     Published,
@@ -50,73 +51,14 @@ from hrm_align.models.rounding import cost_of_rounding, measure_floor
 from hrm_align.models.stock_generation import require_greedy
 from hrm_align.progress import stage
 from hrm_align.rendering import get_renderer
-from hrm_align.rewards.base import check_match, match_names
+from hrm_align.rewards.base import match_names
+from hrm_align.rollouts.local import generate
 from hrm_align.run_folder import Source, open_source, origin, public_name
 
 logger = logging.getLogger(__name__)
 
 # A merge is compared with the unmerged model on so many prompts, and so many tokens of each answer.
 MERGED_ON, MERGED_TOKENS = 32, 32
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What to export, and how. Each field with a help text is an option of `hrm-align export`.
-
-    Args:
-        run: output_dir of a run, a checkpoint of it, or any folder that holds a checkpoint or an adapter.
-        to: new folder to write.
-
-    Raises:
-        UserError: for an invalid value; the message names the option.
-    """
-
-    run: str
-    to: Path
-    adapter: bool = option(False, "export the adapter alone (default for a run with an adapter)")
-    merged: bool = option(False, "merge the adapter into its base, in float32")
-    ema: bool = option(False, "export the averaged weights (EMA) of the run")
-    dtype: str | None = option(
-        None, "dtype of the exported weights (default float32, as trained; an adapter keeps its own)", choices=[*DTYPES]
-    )
-    data: list[str] = field(
-        default_factory=list, metadata={"help": "held-out rows to score (default: those of the run)", "metavar": "FILE"}
-    )
-    limit: int = option(300, "use at most this many rows of each file (default %(default)s)")
-    match: str | None = option(None, f"grader: {', '.join(match_names())} (default: the grader of the run)")
-    max_new_tokens: int = option(256, "longest answer, in tokens (default %(default)s)")
-    base: str | None = option(
-        None, "location of the adapter's base, or of the model before training (default: as recorded by the run)"
-    )
-    base_model: str | None = option(
-        None, "name of the base in the card (default: as recorded by the run)", metavar="OWNER/NAME"
-    )
-    license: str = option("apache-2.0", "license in the card (default %(default)s)")
-    max_shard_size: str = option(SHARD, "largest size of a weight file (default %(default)s)")
-    force: str | None = option(
-        None, "export even if the folder does not reproduce the run's answers", choices=["parity"]
-    )
-    push: str | None = option(
-        None, "upload to the Hub, with the token of `hf auth login` or HF_TOKEN", metavar="OWNER/NAME"
-    )
-
-    def __post_init__(self) -> None:
-        """Check the values that the command line parser accepts as any text or number."""
-        for name in ("limit", "max_new_tokens"):
-            if getattr(self, name) < 1:
-                raise UserError(f"invalid value for --{name}: {getattr(self, name)}. Use 1 or more.")
-        if self.adapter and self.merged:
-            raise UserError("--adapter and --merged cannot be combined. Use one of them.")
-        if self.match is not None:
-            check_match(self.match, "--match")
-        if not re.fullmatch(r"[1-9][0-9]*[KMGT]B", self.max_shard_size):
-            raise UserError(
-                f"invalid value for --max_shard_size: {self.max_shard_size!r}. Use a number and a unit, such as 500MB or 4GB."
-            )
-        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", self.license):
-            raise UserError(
-                f"invalid value for --license: {self.license!r}. Use an identifier of the Hub, such as mit, apache-2.0 or other."
-            )
 
 
 @dataclass(frozen=True)
@@ -156,18 +98,23 @@ def export(options: ExportOptions) -> dict[str, Any]:
     """Write an exported folder, and check that stock Transformers reproduces the run's greedy answers with it.
 
     Returns:
-        A report for the user: `form`; `parity`; the scores `before` and `after` if the rows have references; and `merge` for a
-        merged adapter.
+        A report for the user: `form`; `parity`; the scores `before` and `after` if the rows have references; `merge` for a
+        merged adapter; and `gguf` for GGUF files.
 
     Raises:
         UserError: if the run cannot be exported, the target folder exists, or a file would contain a secret.
-        RunError: if the folder does not reproduce the run's answers; no folder is left behind.
+        RunError: if the folder or a GGUF file does not reproduce the run's answers; no folder is left behind.
     """
     check_new(options.to)
+    engine = None
+    if options.gguf_types:
+        require_gguf()
+        engine = find_engine(options.gguf_python)
     run = _answer_with_run(options)
     base = _locate_base(options, run.source) if run.form == "adapter" else None
     parameters = _count_parameters(run)
-    with new_folder(options.to, 4 * parameters) as folder:
+    needed = 4 * parameters + sum(int(BITS[name] / 8 * parameters) for name in options.gguf_types)
+    with new_folder(options.to, needed) as folder:
         with stage(f"writing {options.to}"):
             _write_weights(options, run, folder)
         with stage("answering with the folder under stock Transformers"):
@@ -183,14 +130,16 @@ def export(options: ExportOptions) -> dict[str, Any]:
         report = compare(run.expected, run.ours, rows)
         if not options.force:
             report.require()
-        publication = _publication(options, run, report, rows, parameters)
+        files = [_write_gguf(options, run, folder, file_type, engine) for file_type in options.gguf_types]
+        publication = _publication(options, run, report, rows, parameters, files)
         (folder / CARD).write_text(write_card(publication), encoding="utf-8")
         replace_json(folder / PUBLICATION, _record(publication, folder))
         require_clean(folder)
     evaluations = {"before": publication.before, "after": publication.after}
     scores = {name: evaluation.score.to_dict() for name, evaluation in evaluations.items() if evaluation is not None}
     merging = {"merge": asdict(run.merging)} if run.merging else {}
-    return {"form": run.form, "parity": report.to_dict(), **scores, **merging}
+    gguf = {"gguf": [file.to_dict() for file in files]} if files else {}
+    return {"form": run.form, "parity": report.to_dict(), **scores, **merging, **gguf}
 
 
 def _answer_with_run(options: ExportOptions) -> _RunAnswers:
@@ -202,6 +151,8 @@ def _answer_with_run(options: ExportOptions) -> _RunAnswers:
     match = options.match or (source.match if source.match in match_names() else "exact")
     disable_progress_bar()
     config, tokenizer = _load_config_and_tokenizer(options, source)
+    if options.gguf_types:
+        check_convertible(_locate_config(options, source))
     if not options.force:
         end = get_renderer(tokenizer).response_end_id
         require_greedy(_locate_config(options, source), end, config.max_position_embeddings)
@@ -275,8 +226,48 @@ def _write_weights(options: ExportOptions, run: _RunAnswers, folder: Path) -> No
     write_adapter(run.source.adapter, run.tokenizer, folder, run.base_model, positions)
 
 
+def _write_gguf(
+    options: ExportOptions, run: _RunAnswers, folder: Path, file_type: str, engine: Engine | None
+) -> GgufFile:
+    """Write a GGUF file into the folder, and compare it with the run if llama.cpp is there."""
+    name = (options.push or options.to.name).split("/")[-1]
+    path = folder / f"{name}-{TYPES[file_type]}.gguf"
+    with stage(f"writing {path.name}"):
+        write_gguf(folder, path, file_type, describe(name, options.license, run.base_model))
+    if engine is None:
+        return GgufFile(path.name, file_type, path.stat().st_size, None)
+    examples, prompts = run.questions.examples[:PROVED_ROWS], run.expected.prompts[:PROVED_ROWS]
+    with stage(f"answering {len(prompts)} prompts with {path.name} in llama.cpp"):
+        if run.ours.dtype == "float32":
+            answers = run.expected.answers[:PROVED_ROWS]
+        else:  # of the rounded weights, which were written
+            answers = generate(run.model, prompts, max_new_tokens=options.max_new_tokens, batch_size=run.batch_size)
+        texts = [message.content for example in examples for message in example.messages]
+        proof = prove(
+            path,
+            file_type,
+            engine,
+            run.model,
+            run.tokenizer,
+            prompts,
+            answers,
+            texts,
+            options.max_new_tokens,
+            run.ours.tolerance.largest,
+        )
+    file = GgufFile(path.name, file_type, path.stat().st_size, proof)
+    if not options.force:
+        file.require()
+    return file
+
+
 def _publication(
-    options: ExportOptions, run: _RunAnswers, report: ParityReport, rows: Sequence[dict[str, Any]], parameters: int
+    options: ExportOptions,
+    run: _RunAnswers,
+    report: ParityReport,
+    rows: Sequence[dict[str, Any]],
+    parameters: int,
+    gguf: Sequence[GgufFile],
 ) -> Publication:
     """Collect the content of the card; `rows` are the answers of the folder as `ask_stock` returns them."""
     answers = [row["answer_ids"] for row in rows]
@@ -285,7 +276,9 @@ def _publication(
         name=options.push or options.to.name,
         source=run.source,
         form=run.form,
-        config={key: getattr(config, key) for key in ("H_cycles", "L_cycles", "L_bp_cycles")},
+        config={
+            key: getattr(config, key) for key in ("H_cycles", "L_cycles", "L_bp_cycles", "max_position_embeddings")
+        },
         parameters=parameters,
         parity=report,
         after=graded(examples, answers, run.tokenizer, run.match) if run.questions.graded else None,
@@ -295,6 +288,8 @@ def _publication(
         max_new_tokens=options.max_new_tokens,
         base_model=run.base_model,
         licence=options.license,
+        gguf=gguf,
+        nfc=is_nfc(run.tokenizer),
     )
 
 
@@ -309,6 +304,10 @@ def _form(options: ExportOptions, source: Source) -> str:
     if not options.merged and options.dtype:
         raise UserError(
             "--dtype applies to whole weights only, and this export is an adapter. Add --merged, or leave --dtype out."
+        )
+    if not options.merged and options.gguf_types:
+        raise UserError(
+            "--gguf writes whole weights, and this export is an adapter. Add --merged, or leave --gguf out."
         )
     return "merged" if options.merged else "adapter"
 
@@ -385,5 +384,6 @@ def _record(publication: Publication, folder: Path) -> dict[str, Any]:
         "before": before,
         "after": after,
         "parity": publication.parity.to_dict(),
+        **({"gguf": [file.to_dict() for file in publication.gguf]} if publication.gguf else {}),
         "sha256": digests(folder),
     }

@@ -32,7 +32,8 @@ MAIN = (
     ("hrm_align.trainers.kto_config", ("parse_kto",)),
     ("hrm_align.trainers.grpo_config", ("parse_grpo",)),
     ("hrm_align.trainers.distillation_config", ("parse_distill",)),
-    ("hrm_align.export.pipeline", ("ExportOptions", "export")),
+    ("hrm_align.export.options", ("ExportOptions",)),
+    ("hrm_align.export.pipeline", ("export",)),
     ("hrm_align.sandbox", ("Sandbox", "Job", "Outcome", "Limits")),
     ("hrm_align.errors", ("UserError", "RunError", "Preempted")),
 )
