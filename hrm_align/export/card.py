@@ -118,6 +118,7 @@ def write_card(publication: Publication) -> str:
         parity=publication.parity,
         gguf=publication.gguf,
         gguf_name=json.dumps(publication.gguf[0].name if publication.gguf else ""),
+        gguf_file=publication.gguf[0].name if publication.gguf else "",
         positions=publication.config["max_position_embeddings"],
         nfc=publication.nfc,
         data=_datasets(source.data),

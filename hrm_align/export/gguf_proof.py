@@ -220,8 +220,9 @@ def ask(engine: Engine, path: Path, rows: Sequence[dict[str, Any]], flags: Seque
         command = [engine.python, "-I", script, str(path), str(file), "--threads", str(torch.get_num_threads()), *flags]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
+        reason = " ".join(done.stderr.split())[-400:] or f"exit code {done.returncode}"
         raise RunError(
-            f"llama.cpp cannot load or run {path.name} ({' '.join(done.stderr.split())[-400:]}). llama-cpp-python 0.3.36 has HRM-Text; "
+            f"llama.cpp cannot load or run {path.name} ({reason}). llama-cpp-python 0.3.36 has HRM-Text; "
             "older releases do not."
         )
     return [json.loads(line) for line in done.stdout.splitlines()]
