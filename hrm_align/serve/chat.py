@@ -310,7 +310,7 @@ def _read_answer(text: str) -> Message:
 
 def _read_back(row: dict[str, Any]) -> list[Example]:
     try:
-        return from_messages(row, "", DEFAULT_CONDITION)
+        return from_messages(row, "", "")  # a row cannot state that it has no condition
     except (RowError, UserError) as error:
         raise UserError(
             f"the conversation would not be read as training data ({error}). Take that turn back with /undo."

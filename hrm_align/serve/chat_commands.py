@@ -170,6 +170,8 @@ def _save(chat: Chat, value: str) -> list[str]:
     lines = [
         f"saved: {value}, {_count(len(rows), 'row')} with {_count(len(chat.exchanges) - omitted, 'answer')} (condition {conditions})"
     ]
+    if not all(row["condition"] for row in rows):
+        lines.append('A row without a condition gets the default of its reader: read this file with --condition "".')
     if omitted:
         lines.append(
             f"{_count(omitted, 'answer')} cut, interrupted, blank or with a control token: in no row trained on"

@@ -253,7 +253,8 @@ def test_saved_rows_leave_out_what_is_not_complete(chat, tmp_path):
     code, _, err, prompts = chat(lines, "--json")
     assert code == 2 and "line 8: " in err and "already exists and is not overwritten" in err
     assert "2 rows with 2 answers (condition direct and none)" in err and "1 answer cut" in err
-    examples = load_examples([DatasetSpec(path=str(file))])[0]
+    assert 'read this file with --condition ""' in err
+    examples = load_examples([DatasetSpec(path=str(file))], default_condition="")[0]
     render = get_renderer(load_tokenizer("tiny"))
     assert [render.prompt(one.messages, one.condition) for one in examples] == [prompts[0], prompts[2]]
     assert {path.name for path in tmp_path.iterdir()} == {"chat.jsonl"}
