@@ -56,6 +56,8 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     condition = ",".join(parse_condition(arguments.condition))
     settings = ChatSettings(arguments.max_new_tokens, arguments.temperature, arguments.top_p, arguments.seed)
+    if sys.stdin is None:
+        raise UserError("standard input is closed, and the texts are read from it. Open it, for example with `< FILE`.")
     model, tokenizer = load(arguments)
     models = ServedModels(model.eval(), max_running=1)
     chat = Chat(models, tokenizer, system=arguments.system.strip(), condition=condition, settings=settings)
@@ -64,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
         terminal.greet(arguments.model)
         terminal.run()
     except (KeyboardInterrupt, Terminated) as stop:
-        stop.add_note("the conversation is saved." if chat.is_saved else "the conversation was not saved (/save FILE).")
+        stop.add_note("nothing is lost." if chat.is_saved else "the conversation was not saved (/save FILE).")
         raise
     finally:
         models.close()

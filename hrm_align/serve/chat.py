@@ -105,9 +105,10 @@ class Chat:
 
     Attributes:
         exchanges: the history.
-        latest: the exchange of the last `ask` or `retry`; None before the first, and after one that failed.
+        latest: the exchange of the last `ask` or `retry`; None before the first one, and while one runs or after it has failed.
         adapter: name of the model that answers; at first the first adapter, or the base without adapters.
         context: largest number of tokens of a prompt and its answer.
+        is_saved: whether nothing would be lost now.
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class Chat:
         """Remove the last exchange from the history, and return it."""
         last = self._last()
         del self.exchanges[-1]
-        self.is_saved = False
+        self.is_saved = not self.exchanges
         return last
 
     def clear(self) -> None:

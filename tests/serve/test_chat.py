@@ -227,6 +227,13 @@ def test_json_lines_are_what_generate_prints(chat, capsys):
     assert second["prompt_tokens"] == len(prompts[2]) > len(prompts[1]) == len(prompts[0])
 
 
+def test_a_model_may_be_an_adapter(chat, adapters):
+    answers = [objects(chat([TEXTS[0]], "--json", *words, model=model)[1])[0] for model, words in (
+        (str(adapters["blue"]), ()), ("tiny", flags(adapters)[2:]), ("tiny", ()))]  # fmt: skip
+    assert [one["adapter"] for one in answers] == ["adapter", "blue", "base"]
+    assert answers[0]["token_ids"] == answers[1]["token_ids"] != answers[2]["token_ids"]
+
+
 def test_history_is_taken_back_and_lines_are_joined(chat, tokenizer):
     lines = ["first", "/undo", "//slash", "/clear", "/system Be brief.", "one\\", "two\\\\", '/system ""', "last\\"]
     code, out, err, prompts = chat(lines, "--json", "--max_new_tokens", "4")
