@@ -29,7 +29,8 @@ from hrm_align.rollouts.local import draw_seeds
 from hrm_align.serve.models import ServedModels
 from hrm_align.serve.text import TextStream
 
-INTERRUPTED = "interrupted"
+End = Literal["stop", "length", "interrupted"]
+INTERRUPTED: End = "interrupted"
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Exchange:
     answer: Message
     text: str
     ids: list[int]
-    finish: Literal["stop", "length", "interrupted"]
+    finish: End
     prompt_ids: list[int]
     system: str
     condition: str
@@ -177,7 +178,7 @@ class Chat:
             seed = draw_seeds(self.draws, self.settings.seed)[-1]
         under = self.system, self.condition, self.adapter
         stream, ids = TextStream(self.renderer), list[int]()
-        finish: Literal["stop", "length", "interrupted"] | None = None
+        finish: End | None = None
         handle = self.models.submit(self.adapter, Request(prompt, (seed,), decoding))
         try:
             while finish is None:

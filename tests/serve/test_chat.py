@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -94,7 +95,7 @@ class Session:
         self.terminal, self.place, self.requests = Terminal(), 0, folder / "requests.jsonl"
         self.process = FORKS.Process(target=chat_on, args=(str(self.terminal.path), self.requests, *argv))
         self.process.start()
-        self.wait("\n> ")
+        self.is_closed = False
 
     def wait(self, text):
         """Wait for a text behind what was waited for before; returns what was written up to its end."""
@@ -110,14 +111,36 @@ class Session:
     def end(self, key):
         """Press a key at the prompt, and return the exit code and the last output."""
         self.terminal.type(key)
-        self.process.join(60)
-        self.process.kill()
-        self.terminal.close()
+        self.process.join(30)
+        self.close()
         return self.process.exitcode, self.terminal.raw[self.place :]
 
+    def close(self):
+        if not self.is_closed:
+            self.is_closed = True
+            self.process.kill()
+            self.process.join()
+            self.terminal.close()
 
-def test_three_turns_a_condition_an_adapter_and_ctrl_c_in_a_terminal(adapters, tokenizer, tmp_path, capsys):
-    chat = Session(tmp_path, "--model", "tiny", *flags(adapters), "--system", SYSTEM, "--max_new_tokens", "32")
+
+@pytest.fixture
+def in_terminal(tmp_path):
+    """Start a chat in a terminal; returns its session at the first prompt."""
+    with ExitStack() as stack:
+
+        def start(*argv):
+            session = Session(tmp_path, *argv)
+            stack.callback(session.close)
+            session.wait("\n> ")
+            return session
+
+        yield start
+
+
+def test_three_turns_a_condition_an_adapter_and_ctrl_c_in_a_terminal(
+    adapters, tokenizer, in_terminal, tmp_path, capsys
+):
+    chat = in_terminal("--model", "tiny", *flags(adapters), "--system", SYSTEM, "--max_new_tokens", "32")
     shown = [chat.send(TEXTS[0])]
     assert "condition: synth,cot" in chat.send("/condition synth, cot")
     shown.append(chat.send(TEXTS[1]))
@@ -174,8 +197,8 @@ def test_three_turns_a_condition_an_adapter_and_ctrl_c_in_a_terminal(adapters, t
     assert [row[: len(prompt)] for row, prompt in zip(rows, prompts, strict=True)] == prompts
 
 
-def test_ctrl_c_at_the_prompt_leaves_and_mistakes_do_not(tmp_path):
-    chat = Session(tmp_path, "--model", "tiny")
+def test_ctrl_c_at_the_prompt_leaves_and_mistakes_do_not(in_terminal):
+    chat = in_terminal("--model", "tiny")
     assert "did you mean /condition?" in chat.send("/conditon cot")
     assert "unknown condition" in chat.send("/condition deep")
     assert "Lumo" in chat.send("My name is Lumo.")
