@@ -110,7 +110,7 @@ class _Terminal:
                     return
             except UserError as error:
                 if not self.is_interactive:
-                    raise UserError(f"standard input, line {self.line}: {error}") from None
+                    raise UserError(f"standard input, line {self.line}: {escape(str(error))}") from None
                 self.say(f"error: {error}")
 
     def respond(self, text: str) -> bool:
