@@ -1,4 +1,4 @@
-"""The command line: `hrm-align sft | dpo | kto | grpo | estimate | headroom | evaluate | generate | inspect | export | ...`.
+"""The command line: `hrm-align sft | dpo | kto | grpo | estimate | headroom | evaluate | generate | chat | inspect | export | ...`.
 
 Exit codes: 0 for success; 1 for a run that failed; 2 for a user's mistake, with one sentence on standard error; 75 for a run that
 stopped at SIGTERM after saving a checkpoint; 130 for a run that Ctrl-C stopped; SIGTERM (143) and SIGHUP (129) end everything else.
@@ -72,6 +72,7 @@ COMMANDS = {
         "hrm_align.commands.serve",
         "answer OpenAI's protocol over HTTP, with a page to chat in: --model M [--adapter NAME=FOLDER] [--engine vllm]",
     ),
+    "chat": ("hrm_align.commands.chat", "talk to a model in the terminal: --model M [--adapter NAME=FOLDER]"),
     "sample": (
         "hrm_align.commands.sample",
         "write a data set of a model's own graded answers, for SFT or as preference pairs",

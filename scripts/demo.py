@@ -224,6 +224,7 @@ def main(argv: Sequence[str]) -> None:
     console.print(f"picture: {OUT}/before_after.png   numbers: {OUT}/summary.json")
     console.print("try it:")
     console.print(f'  .venv/bin/hrm-align generate --model {OUT} --prompt "My name is Lumo."')
+    console.print(f"  .venv/bin/hrm-align chat --model {OUT}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""A terminal of 80 columns to print to: a pseudo-terminal, and what its screen shows in the end."""
+"""A terminal of 80 columns: a pseudo-terminal to print to and to type into, and what its screen shows in the end."""
 
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,26 +17,39 @@ class Terminal:
 
     Attributes:
         path: device file to write to.
-        raw: everything that was written to it, once it is closed.
     """
 
     def __init__(self):
         self._master, self._slave = os.openpty()
-        self.path, self.raw = Path(os.ttyname(self._slave)), ""
+        self.path, self._written = Path(os.ttyname(self._slave)), b""
         self._reader = threading.Thread(target=self._read, daemon=True)  # its buffer holds only 4 KB
         self._reader.start()
 
     def _read(self):
-        written = b""
         while True:
             try:
                 part = os.read(self._master, 1 << 16)
             except OSError:  # the last writer has closed it
                 part = b""
             if not part:
-                self.raw = written.decode()
                 return
-            written += part
+            self._written += part
+
+    @property
+    def raw(self) -> str:
+        """Everything that has been written to it."""
+        return self._written.decode(errors="replace")
+
+    def type(self, text: str):
+        os.write(self._master, text.encode())
+
+    def wait_for(self, text: str, start: int = 0, seconds: float = 60) -> str:
+        """Wait until a text has been written behind a place of `raw`, and return all that is there."""
+        end = time.monotonic() + seconds
+        while text not in self.raw[start:]:
+            assert time.monotonic() < end, f"{text!r} is not in {self.raw[start:]!r}"
+            time.sleep(0.005)
+        return self.raw[start:]
 
     def close(self):
         os.close(self._slave)
