@@ -186,7 +186,12 @@ TOOL = {
 }
 
 
-def test_tools_are_stated_as_in_training(client, renderer, tmp_path):
+def test_tools_are_stated_as_in_training(client, server, renderer, tmp_path, monkeypatch):
+    prompts, submit = [], server[1].scheduler.submit
+    recorded = lambda model, requests, deliver: (
+        prompts.append(requests[0].prompt_ids) or submit(model, requests, deliver)
+    )  # noqa: E731
+    monkeypatch.setattr(server[1].scheduler, "submit", recorded)
     call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"a": 1}'}}
     messages = [
         {"role": "system", "content": "Use tools."},
@@ -202,6 +207,7 @@ def test_tools_are_stated_as_in_training(client, renderer, tmp_path):
     prompt = renderer.prompt(example.messages, example.condition)
     answer = ask(client, messages, tools=[TOOL])
     assert answer.usage.prompt_tokens == len(prompt)
+    assert prompts == [prompt]
     assert len(prompt) > ask(client, messages, tools=[TOOL], tool_choice="none").usage.prompt_tokens
     (stated,) = (message.content for message in example.messages if "look_up" in message.content)
     system = {"role": "system", "content": f"Use tools. <tools>{stated}</tools>"}
