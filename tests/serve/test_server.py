@@ -188,9 +188,11 @@ TOOL = {
 
 def test_tools_are_stated_as_in_training(client, server, renderer, tmp_path, monkeypatch):
     prompts, submit = [], server[1].scheduler.submit
-    recorded = lambda model, requests, deliver: (
-        prompts.append(requests[0].prompt_ids) or submit(model, requests, deliver)
-    )  # noqa: E731
+
+    def recorded(model, requests, deliver):
+        prompts.append(requests[0].prompt_ids)
+        return submit(model, requests, deliver)
+
     monkeypatch.setattr(server[1].scheduler, "submit", recorded)
     call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"a": 1}'}}
     messages = [
