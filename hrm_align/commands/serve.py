@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> None:
         "--engine_args",
         default="",
         metavar="WORDS",
-        help='with --engine vllm: further arguments of vLLM, such as "--enforce-eager"',
+        help='with --engine vllm: further arguments of vLLM, such as --engine_args="--enforce-eager"',
     )
     arguments = parser.parse_args(argv)
     key = os.environ.get(KEY, "")

@@ -22,19 +22,18 @@ NAMES = Names("the vLLM server", "the deadline", "--host", "--model", "HRM_ALIGN
 WATCH_SECONDS = 5.0
 START_SECONDS = 1800.0  # time for vLLM to load a model
 STOP_SECONDS = 2.5  # time for vLLM to end before it is killed; below `hrm_align.signals.CLEANUP_SECONDS`
-# Ends vLLM's process group when standard input closes, which the system does however this process ends.
+# Ends vLLM's process group when standard input closes, which the system does however this process ends. The handler, unlike an
+# ignored signal, is not inherited by vLLM.
 _GUARD = """\
-import os, signal, subprocess, sys, threading
+import os, signal, subprocess, sys, threading, time
+signal.signal(signal.SIGTERM, lambda *_: None)
 child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
-def watch():
+def end():
     sys.stdin.buffer.read()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(0, signal.SIGTERM)
-    try:
-        child.wait(2)
-    except subprocess.TimeoutExpired:
-        os.killpg(0, signal.SIGKILL)
-threading.Thread(target=watch, daemon=True).start()
+    time.sleep(2)
+    os.killpg(0, signal.SIGKILL)
+threading.Thread(target=end, daemon=True).start()
 code = child.wait()
 os._exit(code if code >= 0 else 128 - code)
 """
@@ -83,8 +82,8 @@ def check_python(path: str | None) -> str:
 def _environment(key: str) -> dict[str, str]:
     """Return the environment of vLLM: without this package's paths, and closed to changes of the weights."""
     hidden = {"PYTHONPATH", "VLLM_SERVER_DEV_MODE", "VLLM_API_KEY", "HRM_ALIGN_API_KEY"}
-    kept = {name: value for name, value in os.environ.items() if name not in hidden}
-    return {**kept, "DO_NOT_TRACK": "1", "VLLM_CPU_OMP_THREADS_BIND": os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind"),
+    inherited = {name: value for name, value in os.environ.items() if name not in hidden}
+    return {**inherited, "DO_NOT_TRACK": "1", "VLLM_CPU_OMP_THREADS_BIND": os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind"),
             **({"VLLM_API_KEY": key} if key else {})}  # fmt: skip
 
 
@@ -148,9 +147,8 @@ def describe_preemptions(number: int) -> str:
 def _end(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None
     process.stdin.close()  # the guard ends the group
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # what is left of the group
+    process.wait()

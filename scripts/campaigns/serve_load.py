@@ -90,6 +90,16 @@ def questions(number: int, seed: int) -> list[str]:
     return drawn
 
 
+def task_questions(number: int) -> list[str]:
+    """Return the prompts of the first rows of two tasks."""
+    lines = [
+        line
+        for task in ("chat", "json_extraction")
+        for line in (ROOT / "data" / task / "test.jsonl").read_text().splitlines()[:number]
+    ]
+    return [_question(json.loads(line)) for line in lines]
+
+
 def _question(row: dict[str, Any]) -> str:
     if "messages" in row:
         return next((message["content"] for message in row["messages"] if message["role"] == "user"), "")
@@ -174,22 +184,21 @@ def mixed_load(model: str, number: int, tokens: int, report: Any) -> bool:
 
 def memory(model: str, number: int, report: Any) -> bool:
     """Part 2. The allocator's own growth is part of the figure."""
-    texts = questions(1000, 3)
+    short, mixed = task_questions(500), questions(1000, 3)
     with served(model) as (url, process):
         client = httpx.Client(base_url=url, timeout=600, limits=httpx.Limits(max_connections=CLIENTS))
         measured = []
 
         def request(index: int) -> int:
-            body = {
-                "messages": [{"role": "user", "content": texts[index % len(texts)]}],
-                "max_tokens": 8 if index % 10 else 32,
-            }
+            text = short[index % len(short)] if index % 10 else mixed[index // 10 % len(mixed)]
+            body = {"messages": [{"role": "user", "content": text}], "max_tokens": 4 if index % 20 else 32}
             return client.post("/chat/completions", json=body).status_code
 
         with ThreadPoolExecutor(CLIENTS) as pool:
             for begin in range(0, number, 1000):
                 assert {*pool.map(request, range(begin, begin + 1000))} == {200}
                 measured.append(process.memory_info().rss / 2**20)
+                print(f"{begin + 1000:,} requests, {measured[-1]:.0f} MiB", file=sys.stderr, flush=True)
     growth = measured[-1] / measured[0] - 1
     shown = ", ".join(f"{value:.0f}" for value in measured)
     report(f"| memory after each 1,000 of {number:,} requests, MiB | {shown} |")
@@ -199,11 +208,7 @@ def memory(model: str, number: int, report: Any) -> bool:
 
 def throughput(model: str, rounds: int, tokens: int, report: Any) -> bool:
     """Part 3. Greedy answers to the same prompts in every round: those of two tasks, and prompts of mixed lengths."""
-    tasks = [
-        _question(json.loads(line))
-        for task in ("chat", "json_extraction")
-        for line in (ROOT / "data" / task / "test.jsonl").read_text().splitlines()[:32]
-    ]
+    tasks = task_questions(32)
     slowest = float("inf")
     with served(model) as (url, _):
         client = httpx.Client(base_url=url, timeout=600, limits=httpx.Limits(max_connections=CLIENTS))

@@ -14,6 +14,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import openai
@@ -26,6 +27,7 @@ from hrm_align.serve.server import Settings
 from tests.command_line import run
 from tests.serve.serving import ADAPTERS, save_adapters, served
 
+ROOT = Path(__file__).parents[2]
 HTTP = httpx.Client(timeout=60)  # one for all, because each prepares TLS
 PROMPTS = [
     "copy sun moon",
@@ -90,7 +92,7 @@ def wait_until(is_true):
 
 
 def test_answers_are_those_of_generate(capsys, client, server):
-    for text in PROMPTS[:4]:
+    for text in PROMPTS[1:4]:
         expected = generated(capsys, text)
         answer = ask(client, text, extra_body={"return_token_ids": True}, logprobs=True).choices[0]
         assert answer.message.content == expected["text"] and answer.finish_reason == expected["finish_reason"]
@@ -121,12 +123,12 @@ def test_conditions_system_texts_and_turns(capsys, client, server, renderer):
 
 
 def test_adapters_answer_by_name_in_one_batch(capsys, client, adapters, server):
-    jobs = [(text, name) for text in PROMPTS[:3] for name in ("tiny", *ADAPTERS)]
+    jobs = [(text, name) for text in PROMPTS[:2] for name in ("tiny", *ADAPTERS)]
     with ThreadPoolExecutor(len(jobs)) as pool:
         answers = [*pool.map(lambda job: ask(client, job[0], job[1]).choices[0].message.content, jobs)]
     flags = [word for name, folder in adapters.items() for word in ("--adapter", f"{name}={folder}")]
     texts = {}
-    for text in PROMPTS[:3]:
+    for text in PROMPTS[:2]:
         texts.update({(text, name): one["text"] for name, one in generated(capsys, text, *flags)["adapters"].items()})
         texts[text, "tiny"] = generated(capsys, text)["text"]
     assert dict(zip(jobs, answers, strict=True)) == texts
@@ -138,7 +140,7 @@ def test_adapters_answer_by_name_in_one_batch(capsys, client, adapters, server):
     "fields", [{}, {"n": 3, "temperature": 1.0, "seed": 5, "logprobs": True}, {"stop": ["o", "a b"], "logprobs": True}]
 )
 def test_a_stream_is_the_whole_answer(client, fields):
-    for text in PROMPTS[1:4]:
+    for text in PROMPTS[1:3]:
         whole = ask(client, text, "red", **fields)
         chunks = [*ask(client, text, "red", stream=True, stream_options={"include_usage": True}, **fields)]
         assert chunks[-1].usage == whole.usage and not chunks[-1].choices
@@ -186,7 +188,14 @@ TOOL = {
 }
 
 
-def test_tools_are_stated_as_in_training(client, renderer, tmp_path):
+def test_tools_are_stated_as_in_training(client, server, renderer, tmp_path, monkeypatch):
+    prompts, submit = [], server[1].scheduler.submit
+
+    def recorded(model, requests, deliver):
+        prompts.append(requests[0].prompt_ids)
+        return submit(model, requests, deliver)
+
+    monkeypatch.setattr(server[1].scheduler, "submit", recorded)
     call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"a": 1}'}}
     messages = [
         {"role": "system", "content": "Use tools."},
@@ -202,6 +211,7 @@ def test_tools_are_stated_as_in_training(client, renderer, tmp_path):
     prompt = renderer.prompt(example.messages, example.condition)
     answer = ask(client, messages, tools=[TOOL])
     assert answer.usage.prompt_tokens == len(prompt)
+    assert prompts == [prompt]
     assert len(prompt) > ask(client, messages, tools=[TOOL], tool_choice="none").usage.prompt_tokens
     (stated,) = (message.content for message in example.messages if "look_up" in message.content)
     system = {"role": "system", "content": f"Use tools. <tools>{stated}</tools>"}
@@ -423,7 +433,8 @@ def test_a_fault_of_the_engine_ends_the_requests_it_concerns(server, client, mon
     from hrm_align.rollouts import local
 
     caplog.set_level(logging.CRITICAL, "hrm_align.serve")
-    expected = ask(client, PROMPTS[4], max_tokens=200).choices[0].message.content
+    unended(server, monkeypatch)
+    expected = ask(client, PROMPTS[4], max_tokens=60).choices[0].message.content
     read = local.read
 
     def failing(model, prompts):
@@ -432,20 +443,23 @@ def test_a_fault_of_the_engine_ends_the_requests_it_concerns(server, client, mon
         return read(model, prompts)
 
     monkeypatch.setattr(local, "read", failing)
-    with ThreadPoolExecutor(9) as pool:
-        good = [pool.submit(ask, client, PROMPTS[4], max_tokens=200) for _ in range(5)]
-        bad = [pool.submit(post, server, {"messages": [{"role": "user", "content": "q w " * 150}]}) for _ in range(4)]
-        for answer in bad:
-            assert_refused(answer.result(), 500)
-            assert "secret" not in answer.result().text
-        codes = {answer.exception() is None and answer.result().choices[0].message.content for answer in good}
-    assert expected in codes and codes <= {expected, False}  # a good request in the same prefill fails with it
+    with ask(client, PROMPTS[4], max_tokens=900, stream=True) as stream:
+        pieces = (chunk.choices[0].delta.content or "" for chunk in stream)
+        text = next(pieces) + next(pieces)
+        for _ in range(3):
+            answer = post(server, {"messages": [{"role": "user", "content": "q w " * 150}]})
+            assert_refused(answer, 500)
+            assert "secret" not in answer.text
+        while len(text) < len(expected):
+            text += next(pieces)
+    assert text.startswith(expected)
+    wait_until(lambda: server[1].scheduler.running == 0)
     monkeypatch.setattr(local._Batch, "draw", lambda *_: 1 / 0)
     for _ in range(3):
         assert_refused(post(server, {"messages": OK}), 500)
     assert HTTP.get(server[0] + "/health").status_code == 503
     monkeypatch.undo()
-    assert ask(client, PROMPTS[4], max_tokens=200).choices[0].message.content == expected
+    assert ask(client, PROMPTS[4]).choices[0].finish_reason == "stop"
     assert HTTP.get(server[0] + "/health").status_code == 200
 
 
@@ -485,6 +499,25 @@ def test_the_page_loads_nothing_from_elsewhere(server):
     answer = HTTP.get(server[0] + "/")
     assert not re.search(r"https?://|innerHTML|src=", answer.text)
     assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_pages_of_other_origins_are_allowed_by_name():
+    with served(settings=Settings(origins=["http://a.example"])) as server:
+        for origin, allowed in (("http://a.example", "http://a.example"), ("http://b.example", None)):
+            headers = {
+                "origin": origin,
+                "access-control-request-method": "POST",
+                "access-control-request-headers": "content-type",
+            }
+            answer = HTTP.options(server[0] + "/v1/chat/completions", headers=headers)
+            assert answer.headers.get("access-control-allow-origin") == allowed
+
+
+def test_the_example_of_the_guide(capsys, server):
+    code = (ROOT / "docs/guides/serving.md").read_text().split("```python\n")[1].split("```")[0]
+    exec(code.replace("http://127.0.0.1:8000", server[0]), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == generated(capsys, "copy sun moon")["text"] and len(printed) == 2
 
 
 # The command -----------------------------------------------------------------------------------------------------------
