@@ -11,8 +11,6 @@ The event loop reads requests and writes answers; the engine runs in the schedul
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import json
 import logging
 import re
@@ -20,7 +18,6 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -34,9 +31,11 @@ from hrm_align.rendering import Renderer, get_renderer
 from hrm_align.rollouts.engine import Decoding
 from hrm_align.serve.address import is_loopback
 from hrm_align.serve.answers import Answer, Piece, Writer
+from hrm_align.serve.bodies import ApiError
 from hrm_align.serve.metrics import Metrics
 from hrm_align.serve.models import ServedModels
-from hrm_align.serve.requests import ApiError, Limits, Plan, read_request
+from hrm_align.serve.page import read_page
+from hrm_align.serve.requests import Limits, Plan, read_request
 from hrm_align.serve.scheduler import Closed, Delivery, QueueFull, Scheduler
 
 T = TypeVar("T")
@@ -307,27 +306,12 @@ async def _wait_until_gone(request: Request) -> None:
         pass
 
 
-def page() -> tuple[str, str]:
-    """Return the page to chat in, and its content security policy: its own script and style, and requests to this server."""
-    text = (files("hrm_align") / "serve" / "page.html").read_text(encoding="utf-8")
-    allowed = {}
-    for tag in ("script", "style"):
-        inner = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
-        assert inner is not None, f"the page has no <{tag}>"
-        allowed[tag] = "sha256-" + base64.b64encode(hashlib.sha256(inner[1].encode()).digest()).decode()
-    policy = "; ".join([
-        "default-src 'none'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
-        *(f"{tag}-src '{value}'" for tag, value in allowed.items()),
-    ])  # fmt: skip
-    return text, policy
-
-
 def build_app(service: Service) -> FastAPI:
     """Build the ASGI application."""
     app = FastAPI(
         title="hrm_align", docs_url=None, redoc_url=None, openapi_url=None
     )  # its pages load scripts from elsewhere
-    text, policy = page()
+    text, policy = read_page()
 
     @app.exception_handler(ApiError)
     async def on_error(_: Request, error: ApiError) -> JSONResponse:

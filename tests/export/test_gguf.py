@@ -112,6 +112,7 @@ def test_the_vocabulary_is_the_tokenizers(tmp_path):
     assert values(reader, "tokenizer.ggml.merges") == [" ".join(pair) for pair in state["model"]["merges"]]
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     "file_type, label, kinds, error",
     [
