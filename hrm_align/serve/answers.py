@@ -130,7 +130,11 @@ class Writer:
 
     def chunk(self, piece: Piece) -> dict[str, Any]:
         """Return a chunk of a stream."""
-        choice = {"index": piece.index, "logprobs": self._logprobs(piece), "finish_reason": piece.finish}
+        choice: dict[str, Any] = {
+            "index": piece.index,
+            "logprobs": self._logprobs(piece),
+            "finish_reason": piece.finish,
+        }
         if self._plan.token_ids:
             choice["token_ids"] = [token for token, _ in piece.tokens]
         if not self._plan.is_chat:
@@ -163,7 +167,11 @@ class Writer:
         last = pieces[-1]
         text, tokens = "".join(piece.text for piece in pieces), [token for piece in pieces for token in piece.tokens]
         whole = Piece(last.index, text, tokens, last.calls, last.finish)
-        choice = {"index": whole.index, "logprobs": self._logprobs(whole), "finish_reason": whole.finish}
+        choice: dict[str, Any] = {
+            "index": whole.index,
+            "logprobs": self._logprobs(whole),
+            "finish_reason": whole.finish,
+        }
         if self._plan.token_ids:
             choice["token_ids"] = [token for token, _ in whole.tokens]
         if not self._plan.is_chat:

@@ -113,9 +113,10 @@ class ServedModels:
         """Make `model` that of this name: its adapter, or no adapter for the base."""
         if name == self._active or not isinstance(self.model, PeftModel):
             return
+        tuner: Any = self.model.base_model
         if name == self.base:
-            self.model.base_model.disable_adapter_layers()
+            tuner.disable_adapter_layers()
         else:
-            self.model.base_model.enable_adapter_layers()
+            tuner.enable_adapter_layers()
             self.model.set_adapter(name)
         self._active = name

@@ -177,7 +177,7 @@ def _plan_text(raw: bytes, names: Sequence[str], renderer: Renderer, limits: Lim
             raise ApiError(
                 400, f"prompt has {len(prompt)} prompts. Send one prompt per request; requests share batches.", "prompt"
             )
-        (prompt,) = prompt  # type: ignore[assignment]
+        (prompt,) = prompt
     try:
         prompt_ids = (
             renderer.prompt(prompt, body.condition)

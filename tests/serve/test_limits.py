@@ -10,11 +10,12 @@ import secrets
 import signal
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import openai
 
+from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.rendering import get_renderer
 from hrm_align.serve.server import Settings
 from tests.command_line import run
 from tests.serve.serving import (
@@ -261,20 +262,33 @@ def test_settings_that_do_not_fit(capsys, monkeypatch, tmp_path):
 
 def test_a_signal_lets_running_answers_end(tmp_path):
     """SIGTERM during a stream: its answer is whole, no new connection is accepted, and the code is that of the signal."""
+    model, tokenizer = load_model_and_tokenizer("tiny")
+    with torch.no_grad():
+        model.lm_head.weight[get_renderer(tokenizer).response_end_id] = 0  # so that answers are long
+    model.save_pretrained(tmp_path / "unending")
+    tokenizer.save_pretrained(tmp_path / "unending")
     env = {**os.environ, "HRM_ALIGN_API_KEY": "s3cret"}
-    command = [sys.executable, "-m", "hrm_align.cli", "serve", "--model", "tiny", "--port", "0", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "hrm_align.cli",
+        "serve",
+        "--model",
+        tmp_path / "unending",
+        "--port",
+        "0",
+        "--json",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     try:
         ready = json.loads(process.stdout.readline())
-        assert ready["models"] == ["tiny"] and ready["context"] == 1024
+        assert ready["models"] == ["unending"] and ready["context"] == 1024
         with openai.OpenAI(base_url=ready["url"], api_key="s3cret", max_retries=0) as client:
-            stream = ask(client, "copy a", temperature=2.0, seed=3, max_tokens=300, stream=True)
-            first = next(iter(stream))
-            assert first.choices
-            killer = threading.Timer(0.05, process.send_signal, [signal.SIGTERM])
-            killer.start()
-            last = [*stream][-1]
-            assert last.choices[0].finish_reason in ("stop", "length")
+            stream = iter(ask(client, "copy a", "unending", max_tokens=150, stream=True))
+            chunks = [next(stream)]
+            process.send_signal(signal.SIGTERM)
+            chunks += stream
+            assert len(chunks) > 100 and chunks[-1].choices[0].finish_reason == "length"
         assert process.wait(30) == -signal.SIGTERM
         err = process.stderr.read()
         assert "no answer runs any more" in err and "s3cret" not in err and "Traceback" not in err
