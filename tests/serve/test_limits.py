@@ -13,6 +13,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import openai
+import torch
 
 from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import get_renderer
