@@ -17,6 +17,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -41,6 +42,7 @@ from hrm_align.serve.scheduler import Closed, Delivery, QueueFull, Scheduler
 T = TypeVar("T")
 LOG = logging.getLogger("hrm_align.serve")
 GONE = 499  # nginx's status of a client that has closed its connection, for the metrics
+READERS = 2  # threads that encode prompts
 RETRY_SECONDS = 5  # what Retry-After says while the queue is full
 
 
@@ -81,6 +83,8 @@ class Service:
         self.scheduler, self.names, self.renderer = scheduler, names, renderer
         self.limits, self.settings, self.metrics = limits, settings, Metrics(scheduler)
         self.created = int(time.time())
+        # Few threads, because the allocator keeps memory for each thread that it has served.
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
 
     @classmethod
     def open(
@@ -120,6 +124,7 @@ class Service:
     def close(self) -> None:
         """End all answers, and the engine."""
         self.scheduler.close()
+        self._readers.shutdown(wait=False, cancel_futures=True)
 
     def check_access(self, request: Request) -> None:
         """Raise ApiError for a request to another host's name, or without the API key."""
@@ -148,7 +153,8 @@ class Service:
                     413, f"the body has more than {limit:,} bytes. Shorten the prompt.", headers={"Connection": "close"}
                 )
         # In a thread: a long text takes a while to encode, and streams of other clients must not wait for it.
-        return await asyncio.to_thread(read_request, bytes(raw), is_chat, self.names, self.renderer, self.limits)
+        arguments = (bytes(raw), is_chat, self.names, self.renderer, self.limits)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read_request, *arguments)
 
     async def pieces(self, plan: Plan, deadline: float, answers: list[Answer]) -> AsyncGenerator[Piece]:
         """Draw the answers of a plan, and yield their pieces. What still runs at the end, or when the caller leaves, is cancelled.
