@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import TextIO
 
 _RESULTS: list[TextIO] = []  # the real standard output while `results_only` redirects it
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what may move the cursor, rename the window, or ring
 
 
 @contextmanager
@@ -32,3 +35,8 @@ def results() -> TextIO:
 def emit(text: str) -> None:
     """Print the result of a command to standard output."""
     print(text, file=results())
+
+
+def escape(text: str) -> str:
+    """Write control characters as `\\x1b`, except for line breaks and tabs, so that a text cannot control the terminal."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

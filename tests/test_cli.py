@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from hrm_align.cli import COMMANDS, dispatch, run_with_exit_code
+from hrm_align.evaluation.best_of import Candidate
 from hrm_align.models.loading import load_model_and_tokenizer, resolve
 from hrm_align.rendering import get_renderer
 from hrm_align.run import read_data
@@ -318,6 +320,16 @@ def test_generate_prints_the_greedy_answer(capsys):
         with torch.no_grad():
             assert int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()) == token
         ids.append(token)
+
+
+def test_generate_says_that_an_answer_is_cut_and_does_not_let_it_control_a_terminal(capsys, monkeypatch):
+    hostile = Candidate([1, 2, 3], "\x1b[31mred", "length", [0.0] * 3)
+    monkeypatch.setattr("hrm_align.commands.generate.draw_candidates", lambda *_: [hostile])
+    words = ("generate", "--model", "tiny", "--prompt", "Add 2 and 3.", "--max_new_tokens", 3)
+    code, out, err = run(capsys, *words)
+    assert code == 0 and out == "\x1b[31mred\n" and "cut at 3 tokens (--max_new_tokens)" in err
+    monkeypatch.setattr("hrm_align.commands.generate.results", lambda: SimpleNamespace(isatty=lambda: True))
+    assert run(capsys, *words)[1] == "\\x1b[31mred\n"
 
 
 @pytest.mark.numeric

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,15 +12,14 @@ from rich.console import Console
 from rich.text import Text
 
 from hrm_align.commands.common import CommandParser, load
-from hrm_align.errors import Terminated, UserError
-from hrm_align.output import emit, results
+from hrm_align.errors import RunError, Terminated, UserError
+from hrm_align.output import emit, escape, results
 from hrm_align.rendering import DEFAULT_CONDITION, parse_condition
 from hrm_align.serve.chat import INTERRUPTED, Chat, ChatSettings, Exchange
 from hrm_align.serve.chat_commands import run_command, text_of
 from hrm_align.serve.models import ServedModels
 
 PROMPT, CONTINUED = "> ", ". "
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what may move the cursor, rename the window, or ring
 
 
 def main(argv: Sequence[str]) -> None:
@@ -103,6 +101,7 @@ class _Terminal:
 
         Raises:
             UserError: for the first mistake in lines that do not come from a terminal.
+            RunError: if the engine fails at such a line.
         """
         for text in self.texts():
             try:
@@ -111,6 +110,10 @@ class _Terminal:
             except UserError as error:
                 if not self.is_interactive:
                     raise UserError(f"standard input, line {self.line}: {escape(str(error))}") from None
+                self.say(f"error: {error}")
+            except RunError as error:  # the engine's: a person can try again
+                if not self.is_interactive:
+                    raise
                 self.say(f"error: {error}")
 
     def respond(self, text: str) -> bool:
@@ -205,8 +208,3 @@ class _Terminal:
         except KeyboardInterrupt:
             print(file=sys.stderr)
             raise
-
-
-def escape(text: str) -> str:
-    """Write control characters as `\\x1b`, except for line breaks and tabs, so that a text cannot control the terminal."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

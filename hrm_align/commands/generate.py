@@ -13,13 +13,14 @@ from hrm_align.commands.common import (
     add_sampling_options,
     asked_in_turn,
     load,
+    print_warnings,
     read_sampling,
 )
 from hrm_align.data.examples import Example
 from hrm_align.errors import UserError
 from hrm_align.evaluation.best_of import Answered, Candidate, answer_questions, draw_candidates
 from hrm_align.evaluation.voting import measure_confidence
-from hrm_align.output import emit
+from hrm_align.output import emit, escape, results
 from hrm_align.rendering import DEFAULT_CONDITION, Message, get_renderer, parse_condition
 from hrm_align.rewards.base import check_match, match_names
 from hrm_align.rollouts.engine import Decoding
@@ -93,7 +94,11 @@ def main(argv: Sequence[str]) -> None:
         emit(json.dumps({"adapters": answers} if several else first))
         return
     for name, answer in answers.items():
-        emit(f"{name}: {answer['text']}" if several else answer["text"])
+        text = escape(answer["text"]) if results().isatty() else answer["text"]
+        emit(f"{name}: {text}" if several else text)
+        if answer["finish_reason"] == "length":
+            setting = "the context" if limit < arguments.max_new_tokens else "--max_new_tokens"
+            print_warnings([f"the answer is cut at {limit:,} tokens ({setting})"])
         if arguments.confidence:
             emit(_describe(answer, [str(tokenizer.decode([token])) for token in answer["token_ids"]]))
 

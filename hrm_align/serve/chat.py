@@ -22,11 +22,11 @@ from transformers import PreTrainedTokenizerFast
 from hrm_align.data.examples import Example, to_rows
 from hrm_align.data.schemas import from_messages, text_answer
 from hrm_align.data.strict_json import RowError
-from hrm_align.errors import UserError
+from hrm_align.errors import RunError, UserError
 from hrm_align.rendering import DEFAULT_CONDITION, TOOL_CALL, TOOL_CALL_END, Message, Parts, get_renderer
-from hrm_align.rollouts.engine import Decoding, Request
+from hrm_align.rollouts.engine import Decoding, Event, Request
 from hrm_align.rollouts.local import draw_seeds
-from hrm_align.serve.models import ServedModels
+from hrm_align.serve.models import ServedModels, StepFault
 from hrm_align.serve.text import TextStream
 
 End = Literal["stop", "length", "interrupted"]
@@ -182,7 +182,7 @@ class Chat:
         handle = self.models.submit(self.adapter, Request(prompt, (seed,), decoding))
         try:
             while finish is None:
-                (event,) = self.models.step()
+                (event,) = self._step()
                 ids.append(event.token)
                 yield stream.push(event.token)
                 finish = event.finish or (INTERRUPTED if self._is_interrupted else None)
@@ -193,6 +193,17 @@ class Chat:
         self.latest = Exchange(text, _read_answer(answer), answer, ids, finish, prompt, *under, decoding)
         self.exchanges[turn:] = [self.latest]
         self.is_saved = False
+
+    def _step(self) -> list[Event]:
+        """Make one token. Raises RunError if the engine fails, after which the conversation is as it was before the text."""
+        try:
+            return self.models.step()
+        except StepFault as fault:
+            reason = " ".join(str(fault.__cause__).split())[:160] or type(fault.__cause__).__name__
+            raise RunError(
+                f"the engine failed ({reason}), and the text is not in the conversation. Send it again; if memory is short, take turns "
+                "back with /undo first."
+            ) from fault
 
     def _prepare(self, text: str, turn: int) -> tuple[list[int], Decoding]:
         """Render the prompt of a turn, and limit the answer to the room that it leaves."""

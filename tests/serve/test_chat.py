@@ -18,7 +18,7 @@ from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.models.adapters import load_adapted, open_adapter
 from hrm_align.models.loading import load_model, load_tokenizer
 from hrm_align.rendering import get_renderer, render_conversation, render_prompt
-from hrm_align.rollouts.local import generate
+from hrm_align.rollouts.local import LocalEngine, generate
 from hrm_align.serve.models import ServedModels
 from tests.command_line import run
 from tests.launching import FORKS
@@ -288,6 +288,34 @@ def test_saved_rows_leave_out_what_is_not_complete(chat, tmp_path):
     render = get_renderer(load_tokenizer("tiny"))
     assert [render.prompt(one.messages, one.condition) for one in examples] == [prompts[0], prompts[2]]
     assert {path.name for path in tmp_path.iterdir()} == {"chat.jsonl"}
+
+
+class Keyboard(io.StringIO):
+    """Standard input that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stdin", [io.StringIO, Keyboard])
+def test_a_fault_of_the_engine_takes_no_conversation_along(capsys, monkeypatch, stdin):
+    """A person can send the text again; over a pipe the fault ends the command."""
+    prompts, submit, step = [], ServedModels.submit, LocalEngine.step
+
+    def failing(engine):
+        if len(prompts) == 2:
+            raise MemoryError("no room")
+        return step(engine)
+
+    monkeypatch.setattr(ServedModels, "submit", lambda *args: prompts.append(args[2].prompt_ids) or submit(*args))
+    monkeypatch.setattr(LocalEngine, "step", failing)
+    monkeypatch.setattr(sys, "stdin", stdin("first\nsecond\nsecond\n"))
+    code, out, err = run(capsys, "chat", "--model", "tiny", "--max_new_tokens", "3")
+    assert "the engine failed (no room)" in err and "Traceback" not in err
+    if stdin is Keyboard:
+        assert code == 0 and len(prompts) == 3 and prompts[2] == prompts[1] and len(out.splitlines()) == 2, out
+    else:
+        assert code == 1 and len(prompts) == 2 and len(out.splitlines()) == 1, out
 
 
 def test_a_conversation_that_is_too_long_says_what_to_do(chat):

@@ -13,6 +13,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import openai
+import pytest
 import torch
 
 from hrm_align.models.loading import load_model_and_tokenizer
@@ -101,13 +102,14 @@ def test_fields_that_change_nothing_are_accepted(client):
     )
 
 
-def test_malformed_requests_leave_the_server_answering(server, client):
+@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.campaign)])
+def test_malformed_requests_leave_the_server_answering(server, client, count):
     draw, statuses = random.Random(0), set()
     whole = json.dumps(
         {"messages": OK, "max_tokens": 2, "temperature": 0.5, "stop": ["a"], "tools": [TOOL], "seed": 1}
     ).encode()
     values = [None, -1, 1e308, "", "\ud800x", [], {}, [[]], True, 2**63, {"type": []}, "<|im_end|>"]
-    for number in range(100):
+    for number in range(count):
         if number % 2:
             raw = bytearray(whole)
             for _ in range(draw.randrange(1, 6)):
