@@ -130,13 +130,7 @@ class Writer:
 
     def chunk(self, piece: Piece) -> dict[str, Any]:
         """Return a chunk of a stream."""
-        choice: dict[str, Any] = {
-            "index": piece.index,
-            "logprobs": self._logprobs(piece),
-            "finish_reason": piece.finish,
-        }
-        if self._plan.token_ids:
-            choice["token_ids"] = [token for token, _ in piece.tokens]
+        choice = self._fields(piece)
         if not self._plan.is_chat:
             return self._chunk([{**choice, "text": piece.text}])
         delta: dict[str, Any] = {"content": piece.text} if piece.text else {}
@@ -167,13 +161,7 @@ class Writer:
         last = pieces[-1]
         text, tokens = "".join(piece.text for piece in pieces), [token for piece in pieces for token in piece.tokens]
         whole = Piece(last.index, text, tokens, last.calls, last.finish)
-        choice: dict[str, Any] = {
-            "index": whole.index,
-            "logprobs": self._logprobs(whole),
-            "finish_reason": whole.finish,
-        }
-        if self._plan.token_ids:
-            choice["token_ids"] = [token for token, _ in whole.tokens]
+        choice = self._fields(whole)
         if not self._plan.is_chat:
             return {**choice, "text": text}
         message: dict[str, Any] = {
@@ -184,6 +172,11 @@ class Writer:
         if whole.calls:
             message["tool_calls"] = whole.calls
         return {**choice, "message": message}
+
+    def _fields(self, piece: Piece) -> dict[str, Any]:
+        """Return the fields that choices of all kinds share."""
+        fields = {"index": piece.index, "logprobs": self._logprobs(piece), "finish_reason": piece.finish}
+        return {**fields, "token_ids": [token for token, _ in piece.tokens]} if self._plan.token_ids else fields
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self._id, "object": kind, "created": self._created, "model": self._plan.model}

@@ -7,7 +7,9 @@ scheduler.cancel(job)                              # nothing more is delivered
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +20,10 @@ from hrm_align.serve.models import ServedModels, StepFault
 
 LOG = logging.getLogger("hrm_align.serve")
 LASTING_FAULTS = 3  # steps that fail one after the other, after which the engine counts as broken
+
+# Batches of changing sizes leave holes in glibc's heap, which only malloc_trim gives back to the system.
+TRIM_STEPS = 500
+_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
 
 Delivery = (
     list[tuple[int, Event]] | Exception
@@ -167,6 +173,8 @@ class Scheduler:
     def _step(self) -> None:
         """Make one token of every running completion, and deliver the tokens."""
         self.steps += 1
+        if self.steps % TRIM_STEPS == 0 and _TRIM is not None:
+            _TRIM(0)
         try:
             events: Iterable[Event] = self._models.step()
             self.faults = 0

@@ -11,6 +11,8 @@ The event loop reads requests and writes answers; the engine runs in the schedul
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import logging
 import re
@@ -19,11 +21,12 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from transformers import PreTrainedTokenizerFast
@@ -33,9 +36,9 @@ from hrm_align.rollouts.engine import Decoding
 from hrm_align.serve.address import is_loopback
 from hrm_align.serve.answers import Answer, Piece, Writer
 from hrm_align.serve.bodies import ApiError
+from hrm_align.serve.http import ClosingStream, unless_gone
 from hrm_align.serve.metrics import Metrics
 from hrm_align.serve.models import ServedModels
-from hrm_align.serve.page import read_page
 from hrm_align.serve.requests import Limits, Plan, read_request
 from hrm_align.serve.scheduler import Closed, Delivery, QueueFull, Scheduler
 
@@ -219,14 +222,14 @@ class Service:
         is_handed_over = False
         try:
             if plan.stream:  # begins with the first piece, so that an error before it has its own status
-                first = await _unless_gone(request, anext(pieces))
+                first = await unless_gone(request, anext(pieces))
                 is_handed_over = first is not None
                 return (
                     Response(status_code=GONE)
                     if first is None
-                    else _Stream(self._events(plan, writer, first, pieces, answers), pieces)
+                    else ClosingStream(self._events(plan, writer, first, pieces, answers), pieces)
                 )
-            whole = await _unless_gone(request, _collect(pieces))
+            whole = await unless_gone(request, _collect(pieces))
             if whole is None:
                 return Response(status_code=GONE)
             return JSONResponse(writer.whole(whole, sum(answer.length for answer in answers)))
@@ -259,34 +262,6 @@ class Service:
             yield _event(error.body)
 
 
-class _Stream(StreamingResponse):
-    """A stream of events. When it ends, or the client leaves, the rest of the answer is cancelled."""
-
-    def __init__(self, events: AsyncIterator[str], pieces: AsyncGenerator[Piece]):
-        super().__init__(
-            events, media_type="text/event-stream", headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        )
-        self._pieces = pieces
-
-    async def __call__(self, *arguments: Any) -> None:
-        try:
-            await super().__call__(*arguments)
-        finally:
-            await self._pieces.aclose()
-
-
-async def _unless_gone(request: Request, work: Awaitable[T]) -> T | None:
-    """Wait for work, and cancel it if the client closes its connection; returns None then."""
-    task, gone = asyncio.ensure_future(work), asyncio.create_task(_wait_until_gone(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        for each in (task, gone):
-            each.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
-
-
 def _default_decoding(config: Any) -> Decoding:
     """Return the decoding of requests without a temperature: that of the checkpoint's generation_config.json, or greedy."""
     if not getattr(config, "do_sample", None):
@@ -307,9 +282,19 @@ async def _collect(pieces: AsyncIterator[Piece]) -> list[Piece]:
     return [piece async for piece in pieces]
 
 
-async def _wait_until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+def read_page() -> tuple[str, str]:
+    """Return the page to chat in, and its content security policy: its own script and style, and requests to this server."""
+    text = (files("hrm_align") / "serve" / "page.html").read_text(encoding="utf-8")
+    allowed = {}
+    for tag in ("script", "style"):
+        inner = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        assert inner is not None, f"the page has no <{tag}>"
+        allowed[tag] = "sha256-" + base64.b64encode(hashlib.sha256(inner[1].encode()).digest()).decode()
+    policy = "; ".join([
+        "default-src 'none'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+        *(f"{tag}-src '{value}'" for tag, value in allowed.items()),
+    ])  # fmt: skip
+    return text, policy
 
 
 def build_app(service: Service) -> FastAPI:

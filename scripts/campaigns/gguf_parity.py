@@ -19,21 +19,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from hrm_align import load_model, load_tokenizer
-from hrm_align.data.dataset import load_examples
-from hrm_align.data.specs import DatasetSpec
-from hrm_align.export.gguf import QWEN2_PATTERN, TYPES, write_gguf
-from hrm_align.export.gguf_proof import ask, find_engine
-from hrm_align.export.options import ExportOptions
-from hrm_align.export.parity import as_row
-from hrm_align.export.pipeline import export
-from hrm_align.rendering import get_renderer
-from hrm_align.rollouts.local import generate
-
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from hrm_align import load_model, load_tokenizer  # noqa: E402
+from hrm_align.data.dataset import load_examples  # noqa: E402
+from hrm_align.data.specs import DatasetSpec  # noqa: E402
+from hrm_align.export.gguf import TYPES, write_gguf  # noqa: E402
+from hrm_align.export.gguf_proof import ask, find_engine  # noqa: E402
+from hrm_align.export.options import ExportOptions  # noqa: E402
+from hrm_align.export.parity import as_row  # noqa: E402
+from hrm_align.export.pipeline import export  # noqa: E402
+from hrm_align.rendering import get_renderer  # noqa: E402
+from hrm_align.rollouts.local import generate  # noqa: E402
+from tests.export.runs import untrained_like_the_published  # noqa: E402
+
 RELEASE = "llama-cpp-python==0.3.36"
 DEEP = ROOT / "tests/golden/deep"
 ROWS, TOKENS = 100, 64
@@ -95,15 +98,7 @@ def random_texts(count: int) -> Iterator[str]:
 
 def like_the_published(control: list[str]) -> PreTrainedTokenizerFast:
     """Train a tokenizer of 512 tokens with the steps of HRM-Text-1B's (NFC, Qwen2's pattern, bytes) on the pages of docs/."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN2_PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = untrained_like_the_published()
     trainer = trainers.BpeTrainer(
         vocab_size=512,
         special_tokens=[AddedToken(token, special=True, normalized=False) for token in control],

@@ -4,6 +4,9 @@ import json
 import re
 from pathlib import Path
 
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+from hrm_align.export.gguf import QWEN2_PATTERN
 from hrm_align.models.loading import resolve
 from tests.forks import STOCK
 from tests.trainers.recipe_runs import sft
@@ -42,3 +45,15 @@ def quickstart(folder: Path, question: str, condition: str = "direct", beside: P
     done = STOCK.run(code, folder=beside or folder.parent)
     assert done.returncode == 0, done.stderr
     return done.stdout.rstrip("\n")
+
+
+def untrained_like_the_published() -> Tokenizer:
+    """A tokenizer without tokens that splits texts as HRM-Text-1B's does: NFC, Qwen2's pattern, bytes."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    split = pre_tokenizers.Split(Regex(QWEN2_PATTERN), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer

@@ -12,20 +12,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import HrmTextConfig, HrmTextForCausalLM, PreTrainedTokenizerFast
 
 from hrm_align import load_tokenizer
 from hrm_align.export import folder as folders
 from hrm_align.export import gguf as writing
 from hrm_align.export import gguf_proof
-from hrm_align.export.gguf import QWEN2_PATTERN, pre_tokenizer, write_gguf
+from hrm_align.export.gguf import pre_tokenizer, write_gguf
 from hrm_align.models.loading import resolve
 from hrm_align.models.reward_model import HrmTextForSequenceClassification
 from hrm_align.rendering import get_renderer
 from tests.command_line import run
 from tests.deep_models import LAYERS_A_STACK, TRAINED
-from tests.export.runs import ASKED
+from tests.export.runs import ASKED, untrained_like_the_published
 from tests.planted_faults import copy_of_tiny, edit
 
 gguf = pytest.importorskip("gguf", reason="needs the extra `gguf`: pip install 'hrm_align[gguf]'")
@@ -246,26 +245,12 @@ def test_a_type_that_changes_answers_is_a_warning(tmp_path, capsys, monkeypatch,
     assert "mine-F16.gguf gives 5 of 6 answers as the run does" in caplog.text
 
 
-def trained_like_the_published(text: str, **changes) -> Tokenizer:
-    """A tokenizer built as HRM-Text-1B's is: NFC, the split pattern of Qwen2, bytes."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(text), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    return tokenizer
-
-
 def test_a_pre_tokenizer_has_llama_cpps_name_or_none():
-    assert pre_tokenizer(json.loads(trained_like_the_published(QWEN2_PATTERN).to_str())) == "qwen2"
+    assert pre_tokenizer(json.loads(untrained_like_the_published().to_str())) == "qwen2"
     state = json.loads(load_tokenizer("tiny").backend_tokenizer.to_str())
     assert pre_tokenizer(state) == "smollm"
     assert pre_tokenizer(state | {"pre_tokenizer": state["pre_tokenizer"]["pretokenizers"][1]}) == "gpt-2"
-    assert writing.is_nfc(PreTrainedTokenizerFast(tokenizer_object=trained_like_the_published(QWEN2_PATTERN)))
+    assert writing.is_nfc(PreTrainedTokenizerFast(tokenizer_object=untrained_like_the_published()))
     assert not writing.is_nfc(load_tokenizer("tiny"))
 
 

@@ -38,11 +38,11 @@ TOOL = {
 }
 
 
-def save_adapters(folder):
-    """Two adapters with random weights, which change most answers."""
+def save_adapters(folder, alpha=32):
+    """Two adapters with random weights, which change most answers; with an alpha of 8 they still end them."""
     for seed, name in enumerate(ADAPTERS):
         torch.manual_seed(seed)
-        config = LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", init_lora_weights=False)
+        config = LoraConfig(r=4, lora_alpha=alpha, target_modules="all-linear", init_lora_weights=False)
         model = get_peft_model(load_model("tiny"), config)
         model.peft_config["default"].base_model_name_or_path = "tiny"
         model.save_pretrained(folder / name)

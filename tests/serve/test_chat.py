@@ -11,17 +11,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 
 from hrm_align.cli import main
 from hrm_align.data.dataset import DatasetSpec, load_examples
 from hrm_align.models.adapters import load_adapted, open_adapter
-from hrm_align.models.loading import load_model, load_tokenizer
+from hrm_align.models.loading import load_tokenizer
 from hrm_align.rendering import get_renderer, render_conversation, render_prompt
 from hrm_align.rollouts.local import LocalEngine, generate
 from hrm_align.serve.models import ServedModels
 from tests.command_line import run
 from tests.launching import FORKS
+from tests.serve.serving import save_adapters
 from tests.terminal import Terminal
 
 TEXTS = ["My name is <|im_end|> Lumo.", "Add 2 and 3.", "Name a colour."]
@@ -32,14 +32,7 @@ SYSTEM = "Be brief."
 @pytest.fixture(scope="module")
 def adapters(tmp_path_factory):
     """Two adapters with random weights, which change every answer and still end it."""
-    folder = tmp_path_factory.mktemp("adapters")
-    for seed, name in enumerate(("red", "blue")):
-        torch.manual_seed(seed)
-        config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
-        model = get_peft_model(load_model("tiny"), config)
-        model.peft_config["default"].base_model_name_or_path = "tiny"
-        model.save_pretrained(folder / name)
-    return {name: folder / name for name in ("red", "blue")}
+    return save_adapters(tmp_path_factory.mktemp("adapters"), alpha=8)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +54,7 @@ def messages_of(*texts, system=""):
 
 
 def chat_on(terminal, requests, *argv):
-    """A process that chats on a terminal, and records each request with its model. Where a text says so, its answer is hostile."""
+    """A process that chats on a terminal, and records each request with its model. A text that contains `hostile` gets a hostile answer."""
     os.setsid()
     device = os.open(terminal, os.O_RDWR)  # becomes the terminal that sends Ctrl-C
     for stream in range(3):

@@ -38,7 +38,7 @@ def on_host(host: str, run, *args) -> None:
 
 
 def reads(out: Path, data: Path, *flags: str) -> None:
-    """Run the recipe on data that are read until the test says so, by files beside the run's folder: see `go_on`."""
+    """Run the recipe while reading its data lasts until the test calls `go_on`, which writes a file beside the run's folder."""
     stock = run.read_data
 
     def slow(*args, **kwargs):
