@@ -178,7 +178,7 @@ class _Check:
             self._fail(
                 "answers",
                 f"{len(margins) - equal} of {len(margins)} answers differ, and log-probabilities by {figures['mean']:.2g} nats on "
-                f"average and {figures['largest']:.2g} at most ({self._allowed} are allowed): {reason}",
+                f"average and {figures['largest']:.2g} at most ({self._allowed} are allowed{self._assumed}): {reason}",
             )
 
     def _check_full_length(self) -> None:
@@ -272,6 +272,13 @@ class _Check:
     @property
     def _allowed(self) -> str:
         return f"{self._limit:.2g} {'on average' if self._dtype in HALVES else 'at most'}"
+
+    @property
+    def _assumed(self) -> str:
+        """What a message adds if the engine's precision is not known."""
+        if self._settings.dtype or self._limits.dtype:
+            return ""
+        return " in float32, for the engine states no dtype: if it computes in another, add --engine_dtype"
 
     def _exceeds(self, differences: torch.Tensor) -> bool:
         measured = differences.mean() if self._dtype in HALVES else differences.max()

@@ -160,18 +160,19 @@ class HttpServer:
         status, text = call(get())
         return text if status == 200 else None
 
-    def models(self) -> dict[str, int | None]:
-        """Return the models that the server lists, with the context that it states of each; empty if it has no list."""
+    def models(self) -> dict[str, dict[str, Any]]:
+        """Return the models that the server lists, with what it states of each; empty if it has no list."""
         try:
             listed = json.loads(self.page("/v1/models") or "{}")["data"]
-            return {str(model["id"]): model.get("max_model_len") for model in listed}
+            return {str(model["id"]): dict(model) for model in listed}
         except (ValueError, LookupError, TypeError, AttributeError):
             return {}
 
     def limits(self) -> Limits:
         """Return what the server states about itself; little without VLLM_SERVER_DEV_MODE=1."""
         text, models = self.page("/server_info?config_format=json"), self.models()
-        context = models.get(self.model, next(iter(models.values()), None))
+        stated = models.get(self.model, next(iter(models.values()), {}))
+        context, dtype = stated.get("max_model_len"), stated.get("dtype")  # the dtype is stated by `hrm-align serve`
         try:
             config = json.loads(text or "{}")["vllm_config"]
             scheduler, model = config["scheduler_config"], config["model_config"]
@@ -179,7 +180,7 @@ class HttpServer:
             dtype, mode = str(model["dtype"]).removeprefix("torch."), str(model["logprobs_mode"])
             return Limits(budget, context, dtype, mode, int(scheduler["max_num_seqs"]), is_open=True)
         except (ValueError, LookupError, TypeError):
-            return Limits(context=context, is_open=text is not None)
+            return Limits(context=context, dtype=dtype, is_open=text is not None)
 
     def preemptions(self) -> int | None:
         """Return how many requests the server has pre-empted since its start; None if it does not count them."""

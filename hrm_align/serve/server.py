@@ -78,15 +78,22 @@ class Service:
         renderer: renderer of the models' tokenizer.
         limits: limits of requests.
         settings: settings of the HTTP side.
+        dtype: dtype that the models compute in, such as `bfloat16`.
     """
 
     def __init__(
-        self, scheduler: Scheduler, names: Sequence[str], renderer: Renderer, limits: Limits, settings: Settings
+        self,
+        scheduler: Scheduler,
+        names: Sequence[str],
+        renderer: Renderer,
+        limits: Limits,
+        settings: Settings,
+        dtype: str,
     ):
         self.scheduler, self.names, self.renderer = scheduler, names, renderer
         self.limits, self.settings, self.metrics = limits, settings, Metrics(scheduler)
-        self.created = int(time.time())
-        # Few threads, because the allocator keeps memory for each thread that it has served.
+        self.dtype, self.created = dtype, int(time.time())
+        # Few threads, because they share the cores with the engine.
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
 
     @classmethod
@@ -122,7 +129,8 @@ class Service:
             decoding=_default_decoding(models.model.generation_config),
         )
         scheduler = Scheduler(models, max_running=max_running, max_queue=max_queue)
-        return cls(scheduler, names or models.names, get_renderer(tokenizer), limits, settings)
+        dtype = str(models.model.dtype).removeprefix("torch.")
+        return cls(scheduler, names or models.names, get_renderer(tokenizer), limits, settings, dtype)
 
     def close(self) -> None:
         """End all answers, and the engine."""
@@ -351,6 +359,7 @@ def build_app(service: Service) -> FastAPI:
             "created": service.created,
             "owned_by": "hrm_align",
             "max_model_len": service.limits.context,
+            "dtype": service.dtype,
         }
         return JSONResponse({"object": "list", "data": [{"id": name, **shared} for name in service.names]})
 

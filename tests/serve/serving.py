@@ -50,10 +50,10 @@ def save_adapters(folder, alpha=32):
 
 
 @contextmanager
-def served(adapters=None, settings=None, model="tiny", **limits):
+def served(adapters=None, settings=None, model="tiny", dtype="float32", **limits):
     """Serve a model in a thread; yields the address without /v1, and the service."""
     opened = {name: open_adapter(str(folder)) for name, folder in (adapters or {}).items()}
-    loaded, tokenizer = load_adapted(model, opened)
+    loaded, tokenizer = load_adapted(model, opened, dtype=dtype)
     loaded.eval()
     service = Service.open(ServedModels(loaded, "tiny"), tokenizer, settings or Settings(), **limits)
     bound, ready = bind("127.0.0.1", 0), threading.Event()

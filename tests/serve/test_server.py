@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hrm_align.data.dataset import DatasetSpec, load_examples
-from tests.serve.serving import ADAPTERS, PROMPTS, TOOL, ask, generated, post, script, unended, wait_until
+from tests.command_line import run
+from tests.serve.serving import ADAPTERS, PROMPTS, TOOL, ask, generated, post, script, served, unended, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -195,3 +196,15 @@ def test_the_example_of_the_guide(capsys, server):
 
 
 # The command -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_server_is_right_in_the_precision_that_it_states(capsys, dtype):
+    """Judged in float32, a server in bfloat16 would be wrong."""
+    with served(dtype=dtype) as (url, _):
+        words = ("check-engine", url, "--model", "tiny", "--data", "data/chat/test.jsonl", "--rows", 4, "--burst", 0)
+        code, out, err = run(capsys, *words, "--json")
+        assert code == 0, out + err
+        assert json.loads(out)["answers"]["dtype"] == dtype
+        code, out, _ = run(capsys, *words, "--engine_dtype", "float32")
+        assert code == (dtype == "bfloat16"), out
