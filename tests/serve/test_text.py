@@ -47,7 +47,9 @@ def test_equals_the_whole_for_any_tokens(renderer):
         assert streamed(renderer, ids)[1] == renderer.decode_response(ids), ids
 
 
-@pytest.mark.parametrize("stop", [("STOP",), ("two", "STOP"), ("TOPO", "STST"), ("zzz",), ("",), ("e STO", "one"), ("endX", "yZ", "\tq")])
+@pytest.mark.parametrize(
+    "stop", [("STOP",), ("two", "STOP"), ("TOPO", "STST"), ("zzz",), ("",), ("e STO", "one"), ("endX", "yZ", "\tq")]
+)
 @pytest.mark.parametrize("text", TEXTS)
 def test_nothing_at_or_after_a_stop_text(renderer, text, stop):
     ends = [text.find(one) for one in stop if one and one in text]
