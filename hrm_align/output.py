@@ -10,7 +10,8 @@ from typing import TextIO
 
 _RESULTS: list[TextIO] = []  # the real standard output while `results_only` redirects it
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what may move the cursor, rename the window, or ring
+# What may move the cursor, rename the window, or ring; and what turns the order of the characters shown on the rest of a line.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @contextmanager
@@ -38,5 +39,5 @@ def emit(text: str) -> None:
 
 
 def escape(text: str) -> str:
-    """Write control characters as `\\x1b`, except for line breaks and tabs, so that a text cannot control the terminal."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    """Write control characters as `\\x1b` or `\\u202e`, except for line breaks and tabs, so that a text cannot control the terminal."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)

@@ -25,6 +25,9 @@ _NAMESPACES = (
     0x00020000 | 0x20000000 | 0x08000000 | 0x04000000 | 0x40000000
 )  # mounts, processes, IPC, host name, network
 _PRIVATE = (1 << 14) | (1 << 18)  # MS_REC, MS_PRIVATE
+# Why there may be no result, by exit code; a signal is added to _SIGNAL.
+_SIGNAL = 128
+_ENDS = {0: "it left by itself", 1: "the namespaces could not be made", 2: "its result could not be sent"}
 _SIOCSIFFLAGS, _IFF_UP, _PR_SET_PDEATHSIG = 0x8914, 1, 1
 
 
@@ -48,9 +51,12 @@ def in_namespaces(function: Callable[[], T]) -> T:
     os.close(sink)
     with os.fdopen(source, "rb") as stream:
         data = stream.read()
-    os.waitpid(outer, 0)
+    _, status = os.waitpid(outer, 0)
     if not data:
-        raise RunError("the process in the namespaces died without a result.")
+        code = os.waitstatus_to_exitcode(status)
+        raise RunError(
+            f"the process in the namespaces ended without a result: {_ENDS.get(code, f'signal {code - _SIGNAL}')}."
+        )
     done, result = pickle.loads(data)  # written by our own forked process, so safe to unpickle
     if not done:
         raise RunError(result)
@@ -69,7 +75,8 @@ def why_not() -> str | None:
 
 
 def _lead(function: Callable[[], object], sink: int) -> NoReturn:
-    """Make the namespaces, fork their first process, wait for it and exit."""
+    """Make the namespaces, fork their first process, wait for it, and exit with a code of `_ENDS` or its signal."""
+    code = 1
     try:
         libc = ctypes.CDLL(None)
         if libc.unshare(_NAMESPACES) == 0:
@@ -77,9 +84,10 @@ def _lead(function: Callable[[], object], sink: int) -> NoReturn:
             if first == 0:
                 libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
                 _send_result(function, sink)
-            os.waitpid(first, 0)
+            ended = os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
+            code = ended if ended >= 0 else _SIGNAL - ended
     finally:
-        os._exit(0)
+        os._exit(code)
 
 
 def _send_result(function: Callable[[], object], sink: int) -> NoReturn:
@@ -89,12 +97,14 @@ def _send_result(function: Callable[[], object], sink: int) -> NoReturn:
         result: tuple[bool, object] = (True, function())
     except BaseException:
         result = (False, traceback.format_exc())
+    code = 2
     try:
         sys.stdout.flush()
         with os.fdopen(sink, "wb") as stream:
             pickle.dump(result, stream)
+        code = 0
     finally:
-        os._exit(0)
+        os._exit(code)
 
 
 def _set_up() -> None:

@@ -17,6 +17,7 @@ The targets are inside separate namespaces (`namespaces`), where they can be res
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import secrets
 import select
@@ -37,7 +38,7 @@ _SHM_KEY, _CREATE = 0x7A11, 0o1666
 _SLACK_SECONDS = 8.0  # for other load on the machine
 _GROWTH = 100 * 2**20
 _NAMED = "HRM_ALIGN_CANARY"
-_OPEN = 40  # number of a descriptor that is left open on purpose
+_OPEN = 40  # lowest number of the descriptor that is left open on purpose
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.shmat.restype = ctypes.c_void_p
 
@@ -73,7 +74,7 @@ class Watch:
         self._sentinel.wait()
         for listener in self._listeners:
             listener.close()
-        os.close(_OPEN)
+        os.close(self._open)
         self._posix_shm.unlink(missing_ok=True)
         _libc.shmctl(self._shm, 0, None)
         shutil.rmtree(self.root)
@@ -86,7 +87,7 @@ class Watch:
             **{name: str(self.root / name) for name in ("secret", "named", "code", "link", "unix")},
             **{"folder": str(self._folder), "victim": str(self._folder / "victim"), "posix_shm": str(self._posix_shm)},
             **{"tcp": tcp.getsockname()[1], "udp": udp.getsockname()[1], "abstract": self._abstract},
-            **{"sentinel": self._sentinel.pid, "trainer": os.getpid(), "shm": _SHM_KEY, "descriptor": _OPEN},
+            **{"sentinel": self._sentinel.pid, "trainer": os.getpid(), "shm": _SHM_KEY, "descriptor": self._open},
             **{"address": ctypes.addressof(self._memory), "scratch": ctypes.addressof(self._scratch)},
             **{"wall": self.limits.wall_seconds, "memory": self.limits.memory_bytes},
         }
@@ -155,7 +156,7 @@ class Watch:
         self._posix_shm = Path("/dev/shm/hrm_align_canary")
         self._fill_folder()
         with open(self.root / "secret", "rb") as file:
-            os.dup2(file.fileno(), _OPEN)
+            self._open = fcntl.fcntl(file, fcntl.F_DUPFD, _OPEN)  # a free number, which programs inherit
 
     def _fill_folder(self) -> None:
         self._folder.mkdir()

@@ -1,5 +1,7 @@
 """Programs that try to get out, a part of them; `scripts/sandbox_campaign.py` runs all. They run in namespaces of their own."""
 
+import fcntl
+import os
 import random
 
 import pytest
@@ -9,6 +11,7 @@ from scripts.sandbox_cases.hostile import CASES
 from scripts.sandbox_cases.hostile_part import LIMITS, run_hostile
 from scripts.sandbox_cases.leftovers import run_mixed
 from scripts.sandbox_cases.namespaces import in_namespaces, why_not
+from scripts.sandbox_cases.watch import Watch
 from scripts.sandbox_cases.weak import Subprocess
 
 SIGNS = {
@@ -53,6 +56,23 @@ def test_they_do_get_out_of_a_plain_subprocess():
     result = in_namespaces(lambda: run_hostile(Subprocess(LIMITS), cases))
     assert {name: sign in result.escaped.get(name, []) for name, sign in SIGNS.items()} == dict.fromkeys(SIGNS, True)
     assert result.broken == []
+
+
+def test_targets_leave_open_files_as_they_are():
+    """A pipe for the result at the number of a target was closed, in a process with so many files open."""
+    source, sink = os.pipe()
+    pipes = [fcntl.fcntl(sink, fcntl.F_DUPFD, number) for number in range(38, 48)]
+
+    def watched():
+        with Watch(LIMITS):
+            return [os.path.sameopenfile(pipe, sink) for pipe in pipes]
+
+    try:
+        same = in_namespaces(watched)
+    finally:
+        for descriptor in (source, sink, *pipes):
+            os.close(descriptor)
+    assert same == [True] * len(pipes)
 
 
 def test_nothing_is_left_after_hundreds_of_runs(one_backend):

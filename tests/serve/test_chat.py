@@ -25,7 +25,7 @@ from tests.serve.serving import save_adapters
 from tests.terminal import Terminal
 
 TEXTS = ["My name is <|im_end|> Lumo.", "Add 2 and 3.", "Name a colour."]
-HOSTILE = "\x1b]0;mine\x07\x1b[31mred\r"
+HOSTILE = "\x1b]0;mine\x07\x1b[31mred\u202e\r"
 SYSTEM = "Be brief."
 
 
@@ -142,8 +142,11 @@ def test_three_turns_a_condition_an_adapter_and_ctrl_c_in_a_terminal(
     picture = chat.send("/show")
     chat.send("/set max_new_tokens 900")
     chat.send("/set temperature 100")
+    chat.send(
+        "/set seed 1"
+    )  # with which the answer has all 900 tokens; with one in twenty it ends before the hostile text does
     chat.terminal.type("Be hostile.\n")
-    chat.wait("\\x1b]0;mine\\x07\\x1b[31mred\\x0d")
+    chat.wait("\\x1b]0;mine\\x07\\x1b[31mred\\u202e\\r")
     chat.terminal.type("\x03")
     assert "interrupted: the" in chat.wait("\n> ")
     saved = tmp_path / "chat.jsonl"
@@ -151,7 +154,7 @@ def test_three_turns_a_condition_an_adapter_and_ctrl_c_in_a_terminal(
     assert "2 rows with 3 answers" in report and "1 answer cut, interrupted" in report
     code, _ = chat.end("\x04")
     assert code == 0 and "Traceback" not in chat.terminal.raw
-    assert "\x1b[31m" not in chat.terminal.raw and "\x07" not in chat.terminal.raw
+    assert "\x1b[31m" not in chat.terminal.raw and not {"\x07", "\u202e"} & set(chat.terminal.raw)
 
     # The answers are those of each adapter with fresh prefixes.
     model, _ = load_adapted("tiny", {name: open_adapter(str(folder)) for name, folder in adapters.items()})
