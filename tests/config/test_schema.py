@@ -163,8 +163,8 @@ MASKED = "from transformers import HrmTextModel as M; sys.exit('prefix_mask' not
         f"import sys, hrm_align, trl; {MASKED}",
         f"import sys, trl, hrm_align; {MASKED}",
         f"import sys; from transformers import HrmTextForCausalLM; import hrm_align; {MASKED}",
-        f"import sys, hrm_align.models.attention; {MASKED}",
-        f"import sys, hrm_align.rollouts.graphs; {MASKED}",
+        pytest.param(f"import sys, hrm_align.models.attention; {MASKED}", marks=pytest.mark.campaign),
+        pytest.param(f"import sys, hrm_align.rollouts.graphs; {MASKED}", marks=pytest.mark.campaign),
     ],
 )
 def test_stock_classes_have_the_mask_whatever_is_imported_first(program):

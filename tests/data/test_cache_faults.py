@@ -85,7 +85,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path):
 @pytest.mark.parametrize("part", [0.02, 0.3, 0.55, 0.8, 0.97])
 def test_a_disk_that_fills_up_leaves_no_half_entry(tmp_path, tokenizer, part):
     """Rows and tokens are prepared on a disk of its own that has room for a part of them, then on the same disk with room for all."""
-    spec, disk = DatasetSpec(write(tmp_path / "rows.jsonl", 4000), format="messages"), tmp_path / "disk"
+    spec, disk = DatasetSpec(write(tmp_path / "rows.jsonl", 1500), format="messages"), tmp_path / "disk"
     disk.mkdir()
 
     def prepare():

@@ -18,7 +18,15 @@ def test_every_recipe_of_the_published_model_says_what_it_needs():
     assert {*published} == {*SAYING}
 
 
-@pytest.mark.parametrize("path", SAYING, ids=[f"{path.parent.name}-{path.stem}" for path in SAYING])
+QUICK = ("chat-sft", "chat-dpo", "math-grpo", "chat-reward")
+
+
+def case(path: Path):
+    name = f"{path.parent.name}-{path.stem}"
+    return pytest.param(path, id=name, marks=[pytest.mark.campaign] * (name not in QUICK))
+
+
+@pytest.mark.parametrize("path", map(case, SAYING))
 def test_a_recipe_needs_what_it_says(path, published, capsys):
     said = " ".join(path.read_text().replace("#", " ").split())
     asked = ("--gpu", "--model_name_or_path", published)

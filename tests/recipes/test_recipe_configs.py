@@ -33,6 +33,7 @@ def from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
+LOADED: dict[str, list[Example]] = {}
 ROWS = {"dpo": "pairs", "kto": "labels", "reward": "pairs"}  # kinds of rows, where they are not answers
 
 
@@ -60,8 +61,12 @@ def offline(specs: list[DatasetSpec]) -> list[DatasetSpec]:
 
 
 def build_examples(recipe: Recipe, specs: list[DatasetSpec]) -> list[Example]:
-    kind = ROWS.get(recipe.KIND, "answers")
-    return load_examples(offline(specs), default_condition=recipe.data.condition, kind=kind)[0]
+    """Load the rows, once for all recipes that read them in the same way."""
+    kind, condition = ROWS.get(recipe.KIND, "answers"), recipe.data.condition
+    key = repr((offline(specs), condition, kind))
+    if key not in LOADED:
+        LOADED[key] = load_examples(offline(specs), default_condition=condition, kind=kind)[0]
+    return LOADED[key]
 
 
 def test_there_are_recipes_to_test() -> None:
@@ -135,7 +140,7 @@ def test_the_rewards_of_a_recipe_pay_right_answers_and_not_corrupted_ones(recipe
     config = parsed(recipe)
     rows = build_examples(config, config.data.specs())
     with RewardSuite([RewardSpec.of(entry) for entry in config.rewards.rewards], deadline=30.0) as suite:
-        report = preflight(suite, rows, limit=40)
+        report = preflight(suite, rows, limit=16)
     print(report.to_dict())
     assert report.rows and not report.failing
     assert not [form for form in report.forms.values() if form.missing or form.bare_refused]

@@ -88,9 +88,9 @@ def test_one_request_is_cancelled_in_the_middle_and_others_are_added(tiny, promp
 
 @pytest.mark.numeric
 def test_a_stream_of_requests_does_not_grow_the_batch(tiny, prompts):
-    """Forty requests, two at a time: what those that have ended took is given back. Each is drawn as if it were alone."""
+    """Twenty-four requests, two at a time: what those that have ended took is given back. Each is drawn as if it were alone."""
     model = tiny[0]
-    requests = [Request(prompts[n % 4], (n,), Decoding(6 + n % 5, temperature=1.2)) for n in range(40)]
+    requests = [Request(prompts[n % 4], (n,), Decoding(6 + n % 5, temperature=1.2)) for n in range(24)]
     engine, drawn, handles, widths = LocalEngine(model, max_running=2), Drawn(), [], []
     for request in requests:
         handles.append(engine.submit(request))

@@ -102,10 +102,10 @@ def test_where_only_one_token_is_possible_it_is_that_of_greedy_decoding(tiny, pr
 
 @pytest.fixture(scope="module")
 def many():
-    """80 prompts of the base's own families, and the answers of stock `generate`."""
+    """40 prompts of the base's own families, and the answers of stock `generate`."""
     model, tokenizer = load_model_and_tokenizer("tiny")
     render = get_renderer(tokenizer)
-    rows = [json.loads(line) for line in Path("data/base_families/test.jsonl").read_text().splitlines()[::5][:80]]
+    rows = [json.loads(line) for line in Path("data/base_families/test.jsonl").read_text().splitlines()[::10][:40]]
     prompts = [render.prompt(row["instruction"], row["condition"]) for row in rows]
     return prompts, stock_greedy(model, prompts, 24)
 

@@ -202,7 +202,7 @@ def test_the_example_of_the_guide(capsys, server):
 def test_the_server_is_right_in_the_precision_that_it_states(capsys, dtype):
     """Judged in float32, a server in bfloat16 would be wrong."""
     with served(dtype=dtype) as (url, _):
-        words = ("check-engine", url, "--model", "tiny", "--data", "data/chat/test.jsonl", "--rows", 4, "--burst", 0)
+        words = ("check-engine", url, "--model", "tiny", "--data", "data/chat/test.jsonl", "--rows", 2, "--burst", 0)
         code, out, err = run(capsys, *words, "--json")
         assert code == 0, out + err
         assert json.loads(out)["answers"]["dtype"] == dtype

@@ -145,8 +145,8 @@ def test_depth_recurrence_other_lengths_and_answers_compile_nothing_again(fast_c
 
     for layers, passes in (
         (1, 2),
-        (3, 3),
-    ):  # without gradient, with it, and of three layers those whose input has none yet
+        (2, 3),
+    ):  # without gradient, with it, and of two layers those whose input has none yet
         assert graphs(layers) == [passes, passes, 2 * passes, 2 * passes]
 
 

@@ -41,9 +41,7 @@ def test_losses_batches_and_their_order_are_those_recorded(name, recorded, tmp_p
     assert worst < 1
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.campaign] * (n in ("sft, packed", "lora"))) for n in RUNS]
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.campaign] * (n != "sft, padded")) for n in RUNS])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_exceeds_the_tolerance_tenfold(name, fault, recorded, tmp_path):
     context, flags = FAULTS[fault]()

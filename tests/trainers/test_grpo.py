@@ -181,9 +181,9 @@ RESUMED = {
 @pytest.mark.parametrize("flags", RESUMED.values(), ids=RESUMED)
 def test_a_stopped_run_goes_on_exactly(flags, data, tmp_path):
     """Weights, averages and every log record equal those of the run that was never stopped."""
-    steps = ("--max_steps", "6", "--save_strategy", "steps", "--save_steps", "1", "--save_total_limit", "0", *flags)
-    grpo(tmp_path / "whole", data, *steps)
-    for stop in (2,) if flags else (2, 5):
+    steps = ("--max_steps", "4", "--save_strategy", "steps", "--save_steps", "1" if not flags else "2", *flags)
+    grpo(tmp_path / "whole", data, *steps, "--save_total_limit", "0")
+    for stop in (2,) if flags else (1, 2):
         part = tmp_path / f"from {stop}"
         grpo(part, data, *steps, "--resume_from_checkpoint", str(tmp_path / f"whole/checkpoint-{stop}"))
         names = [file.relative_to(tmp_path / "whole") for file in (tmp_path / "whole").glob("*.safetensors")]
@@ -193,7 +193,7 @@ def test_a_stopped_run_goes_on_exactly(flags, data, tmp_path):
             whole, resumed = load_file(tmp_path / "whole" / name), load_file(part / name)
             assert all(torch.equal(whole[key], resumed[key]) for key in whole), name
         told = losses(tmp_path / "whole")
-        assert losses(part) == {step: told[step] for step in range(stop + 1, 7)}
+        assert losses(part) == {step: told[step] for step in range(stop + 1, 5)}
 
 
 def test_checkpoints_are_saved_between_rollouts_only_and_go_on_exactly(data, tmp_path):

@@ -149,7 +149,9 @@ def test_nothing_is_corrected_in_float32_unless_requested(data, tmp_path):
         assert corrected["loss"] == pytest.approx(ours["loss"], rel=1e-3, abs=1e-6)
 
 
-@pytest.mark.parametrize("flags", [(), ("--use_peft", "true"), ("--algorithm", "dapo")])
+@pytest.mark.parametrize(
+    "flags", [(), pytest.param(("--algorithm", "dapo"), marks=pytest.mark.campaign), ("--use_peft", "true")]
+)
 def test_half_precision_is_corrected_by_default(flags, data, tmp_path):
     grpo(tmp_path / "run", data, "--max_steps", "2", "--bf16", "true", *flags)
     for record in losses(tmp_path / "run"):

@@ -139,7 +139,7 @@ def test_a_run_accounts_for_every_row_and_leaves_a_loadable_checkpoint(tmp_path)
 @pytest.mark.numeric
 def test_fast_paths_leave_the_losses_as_they_are_and_the_record_says_which_ran(rows, tmp_path):
     """Long packed rows, so that attention by document is really taken: 12 steps with everything on and everything off."""
-    steps = ("--packing", "true", "--max_length", "512", "--per_device_train_batch_size", "2", "--max_steps", "12",
+    steps = ("--packing", "true", "--max_length", "512", "--per_device_train_batch_size", "1", "--max_steps", "12",
              "--learning_rate", "1e-3", "--logging_steps", "1", "--save_strategy", "no")  # fmt: skip
     sft(tmp_path / "on", rows, *steps)
     sft(tmp_path / "off", rows, *steps, "--attn_implementation", "sdpa", "--score_responses_only", "false")

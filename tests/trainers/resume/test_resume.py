@@ -57,10 +57,8 @@ def test_a_stopped_run_goes_on_exactly(rows, whole, tmp_path, stop):
 @pytest.mark.parametrize("run, flags", CASES.values(), ids=CASES)
 def test_whatever_draws_and_orders_goes_on_exactly(rows, tmp_path, run, flags):
     run(tmp_path / "whole", rows, *flags)
-    for stop in (2, 6):
-        checkpoint = str(tmp_path / f"whole/checkpoint-{stop}")
-        run(tmp_path / f"from {stop}", rows, *flags, "--resume_from_checkpoint", checkpoint)
-        assert_same(tmp_path / f"from {stop}", tmp_path / "whole", after=stop)
+    run(tmp_path / "run", rows, *flags, "--resume_from_checkpoint", str(tmp_path / "whole/checkpoint-4"))
+    assert_same(tmp_path / "run", tmp_path / "whole", after=4)
 
 
 def test_every_epoch_has_an_order_of_its_own():
