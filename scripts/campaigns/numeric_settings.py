@@ -6,7 +6,7 @@
     python scripts/campaigns/numeric_settings.py --everything            # the whole suite, oldest and native set
 
 A setting is one of four instruction sets with one or two threads. ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL's settings apply
-to a whole process, so each setting has its own process; two settings run at a time. Tests that start two training processes use
+to a whole process, so each setting has its own process; three settings run at a time. Tests that start two training processes use
 one thread in each process, so they run only in the settings with one thread. A probe reports which instructions PyTorch, oneDNN
 and MKL use, and a digest of products, attention and exponentials. A setting that did not take effect is an error.
 
@@ -39,7 +39,7 @@ from rich.console import Console
 ROOT = Path(__file__).parents[2]
 ANSWERS_FOR_INTEL = "int mkl_serv_intel_cpu(void) { return 1; }\nint mkl_serv_intel_cpu_true(void) { return 1; }\n"
 MOST_USED = 1 / 3  # largest share of its tolerance that a test may use without a report
-AT_A_TIME = 2  # settings that run in parallel
+AT_A_TIME = 3  # settings that run in parallel; on two cores, because tests wait for processes and clocks
 # With two threads, leave out the tests that start processes with one thread each.
 WITHOUT_PROCESSES = ["-k", "not two_processes and not fsdp"]
 
@@ -223,6 +223,12 @@ def collect_uses(paths: Iterable[tuple[str, Path]]) -> list[Use]:
     return sorted(largest.values(), key=lambda use: -use.share)
 
 
+def list_marked() -> list[str]:
+    """Return the test files that contain the mark `numeric`; importing the others would take each setting seconds."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(file.relative_to(ROOT)) for file in files if "mark.numeric" in file.read_text()]
+
+
 def describe_setting(name: str, threads: int) -> str:
     """Return the name of a setting, for example "avx2, 1 thread"."""
     return f"{name}, {threads} {'thread' if threads == 1 else 'threads'}"
@@ -242,7 +248,9 @@ def main(argv: Sequence[str]) -> int:
     console = Console()
     if arguments.everything:
         arguments.only, arguments.threads = ["oldest", "native"], [1]
-    selected = arguments.pytest if arguments.everything else ["-m", "numeric and not campaign", *arguments.pytest]
+    selected = arguments.pytest
+    if not arguments.everything:
+        selected = ["-m", "numeric and not campaign", *(arguments.pytest or list_marked())]
     table = ["| setting | threads | PyTorch | oneDNN | MKL | digest | tests | seconds | CPU s |", "| --- " * 9 + "|"]
     wrong, used, digests, start = (
         list[str](),

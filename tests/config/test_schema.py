@@ -181,8 +181,15 @@ def test_public_names_load_when_they_are_used():
         _ = hrm_align.lode_model
 
 
-@pytest.mark.parametrize("words", ["estimate --config recipes/tiny/sft.yaml --json", "rewards --json", "doctor tiny --json",
-                                   "generate --model tiny --prompt hello --max_new_tokens 2 --json"])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        "estimate --config recipes/tiny/sft.yaml --json",
+        pytest.param("rewards --json", marks=pytest.mark.campaign),
+        pytest.param("doctor tiny --json", marks=pytest.mark.campaign),
+        "generate --model tiny --prompt hello --max_new_tokens 2 --json",
+    ],
+)
 def test_standard_output_holds_json_alone(words):
     """Transformers prints a line there when it is imported with wandb offline."""
     program = "import sys; from hrm_align.cli import main; sys.exit(main())"

@@ -26,6 +26,9 @@ WHOLE = {"README.md", "chat_template.jinja", "config.json", "export.json", "gene
          "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"}  # fmt: skip
 
 
+PART = 12  # rows on which the exports of `exports` prove themselves
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     guard = ("--guard_datasets", "data/chat/test.jsonl", "--guard_samples", "8")
@@ -49,7 +52,7 @@ def exports(whole, adapter, tmp_path_factory):
         folder = tmp_path_factory.mktemp(form) / "mine"
         printed = StringIO()
         with redirect_stdout(printed):
-            export([str(source), "--to", str(folder), *flags, *ASKED, "--json"])
+            export([str(source), "--to", str(folder), *flags, *ASKED, "--limit", str(PART), "--json"])
         made[form] = folder, json.loads(printed.getvalue())
     return made
 
@@ -80,12 +83,12 @@ def refused(capsys, *argv, code=2) -> str:
 def test_a_whole_run(whole, exports, capsys):
     folder, report = exports["full"]
     assert {path.name for path in folder.iterdir()} == WHOLE
-    assert report["parity"]["other_answers"] == 0 and report["parity"]["rows"] == 24
+    assert report["parity"]["other_answers"] == 0 and report["parity"]["rows"] == PART
     assert report["parity"]["largest_difference"] < 1e-4, "another order of sums, no other model"
     stock_weights = AutoModelForCausalLM.from_pretrained(folder).state_dict()
     ours = load_model(str(whole)).state_dict()
     assert all(torch.equal(ours[name], stock_weights[name]) for name in ours)
-    command = ("evaluate", "--model", folder, "--data", ROWS)
+    command = ("evaluate", "--model", folder, "--data", ROWS, "--limit", PART)
     code, out, _ = run(capsys, *command, "--max_new_tokens", "24", "--json")
     assert code == 0 and json.loads(out)["correct"] == report["after"]["correct"]
 
@@ -93,7 +96,7 @@ def test_a_whole_run(whole, exports, capsys):
 def test_a_process_of_its_own_says_the_same(whole, exports, tmp_path, monkeypatch, capsys):
     """The other tests fork one in which Transformers is imported already: see stock_process.py."""
     monkeypatch.setattr(parity, "subprocess", subprocess)
-    report = exported(capsys, whole, "--to", tmp_path / "again", "--base_model", "someone/base", rows=24)
+    report = exported(capsys, whole, "--to", tmp_path / "again", "--base_model", "someone/base", rows=PART)
     assert report["parity"] == exports["full"][1]["parity"] and report["after"] == exports["full"][1]["after"]
 
 
@@ -153,8 +156,8 @@ def test_the_tokenizer_is_what_makes_stock_transformers_read_both_ways(whole, tm
     """With types of 0 the prompt would be causal, without an error: the comparison finds it, and nothing is written."""
     causal = json.loads(json.dumps(folders._ALL_PREFIX).replace('"type_id": 1', '"type_id": 0'))
     monkeypatch.setattr(folders, "_ALL_PREFIX", causal)
-    said = refused(capsys, whole, "--to", tmp_path / "mine", *ASKED, code=1)
-    assert re.search(r"does not reproduce the run: in float32, \d+ of 24 greedy answers differ", said)
+    said = refused(capsys, whole, "--to", tmp_path / "mine", *ASKED, "--limit", 6, code=1)
+    assert re.search(r"does not reproduce the run: in float32, \d+ of 6 greedy answers differ", said)
     assert not (tmp_path / "mine").exists() and "--force parity" in said
     assert exported(capsys, whole, "--to", tmp_path / "mine", "--force", "parity")["parity"]["other_answers"] > 0
     assert "outside the tolerance" in (tmp_path / "mine/README.md").read_text()
@@ -172,9 +175,9 @@ def test_one_other_answer_is_enough(whole, tmp_path, capsys, monkeypatch):
         return done
 
     monkeypatch.setattr(parity.subprocess, "run", of_another_mind)
-    said = refused(capsys, whole, "--to", tmp_path / "mine", *ASKED, code=1)
+    said = refused(capsys, whole, "--to", tmp_path / "mine", *ASKED, "--limit", 6, code=1)
     assert (
-        "does not reproduce the run: in float32, 1 of 24 greedy answers differ" in said
+        "does not reproduce the run: in float32, 1 of 6 greedy answers differ" in said
         and not (tmp_path / "mine").exists()
     )
 
@@ -236,7 +239,7 @@ def test_the_card_says_what_it_is(whole, exports):
     record = json.loads((whole / "run/data.json").read_text())
     fingerprint = record["train"]["datasets"][0]["fingerprint"]
     for part in (fingerprint, "json_extraction/train.jsonl", "H 2 x L 3", "`L_bp_cycles` [0, 3]", "The `condition` selects",
-                 "| `learning_rate` | 0.001 |", "chat/test.jsonl | 8 |", f"of {24} greedy answers are identical",
+                 "| `learning_rate` | 0.001 |", "chat/test.jsonl | 8 |", f"of {PART} greedy answers are identical",
                  "token_type_ids", "llama.cpp silently applies a causal mask", "chunked prefill", "License: apache-2.0. The base model is HRM-Text", "@misc{"):  # fmt: skip
         assert part in text, part
     low, high = report["after"]["interval"]
@@ -354,13 +357,13 @@ def test_damaged_records_are_one_sentence(tmp_path, capsys):
 
 def test_rows_are_scored_by_a_script_that_anyone_can_copy(exports, tmp_path):
     folder, report = exports["full"]
-    rows = [json.loads(line) for line in Path(ROWS).read_text().splitlines()]
+    rows = [json.loads(line) for line in Path(ROWS).read_text().splitlines()[:PART]]
     asked = [{"messages": [{"role": "user", "content": row["prompt"]}], "expected": row["response"],
               "condition": row.get("condition", "direct")} for row in rows]  # fmt: skip
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
     done = STOCK.run(None, stock.__file__, str(folder), str(tmp_path / "rows.jsonl"), "--max_new_tokens", "24")
-    assert f"exact match {report['after']['correct']} of 24" in done.stderr
-    assert len(done.stdout.splitlines()) == 24
+    assert f"exact match {report['after']['correct']} of {PART}" in done.stderr
+    assert len(done.stdout.splitlines()) == PART
 
 
 def test_wrong_words_are_one_sentence(whole, adapter, tmp_path, capsys):

@@ -45,7 +45,7 @@ def test_a_recipe_of_distillation_runs_to_a_loadable_checkpoint(tmp_path):
     load_model_and_tokenizer(str(tmp_path / "run"))
 
 
-FEW_ROLLOUTS = ("--max_steps", "2", "--per_device_train_batch_size", "16", "--max_resamples", "0",
+FEW_ROLLOUTS = ("--max_steps", "1", "--per_device_train_batch_size", "16", "--max_resamples", "0",
                 "--max_completion_length", "16", "--preflight_samples", "8")  # fmt: skip
 
 

@@ -33,8 +33,8 @@ def _namespaces():
 
 
 def some_cases():
-    """Every sixth, from all themes, and those whose escape a test below sees."""
-    return [case for index, case in enumerate(CASES) if index % 6 == 0 or case.name in SIGNS]
+    """Every ninth, from all themes, and those whose escape a test below sees."""
+    return [case for index, case in enumerate(CASES) if index % 9 == 0 or case.name in SIGNS]
 
 
 def test_hostile_programs_do_not_get_out(backend):
@@ -46,7 +46,7 @@ def test_hostile_programs_do_not_get_out(backend):
     result, replaced = in_namespaces(attack)
     assert result.escaped == {}
     assert replaced == 0
-    assert sum(result.ends.values()) >= 40
+    assert sum(result.ends.values()) >= 30
     assert len({case.theme for case in some_cases()}) == 7
 
 

@@ -60,7 +60,7 @@ VARIANTS = {
     "tokens": ("--trainable_tokens", "<think>", "</think>"),
 }
 # Whose parts other variants have, or whose start PEFT draws without a change of the base.
-RARE = ("rslora", "gaussian", "orthogonal")
+RARE = ("stacks", "per application", "rslora", "gaussian", "orthogonal", "olora")
 
 
 @pytest.fixture(scope="module")
