@@ -79,10 +79,10 @@ FEW = ("--max_steps", "2", "--learning_rate", "1e-3", "--lr_scheduler_type", "co
 
 @pytest.mark.numeric
 def test_a_run_learns_pairs_and_reports_accuracy_interval_and_calibration(trained):
-    """The first loss is 0.018 below log 2 at most under four instruction sets; with margins of 2, as after training, 0.57."""
+    """The first loss is 0.675 to 0.679 under four instruction sets; with margins of 2, as after training, 0.13."""
     steps = [record for record in metrics(trained) if "loss" in record]
     before, *_, after = [record for record in metrics(trained) if "eval_loss" in record]
-    assert steps[0]["loss"] == pytest.approx(math.log(2), abs=0.05), "a new head scores all answers nearly alike"
+    assert steps[0]["loss"] == pytest.approx(0.68, abs=0.02), "a new head scores all answers nearly alike: log 2 is 0.693"
     assert {"accuracy", "margin", "mean_reward", "min_reward", "max_reward", "num_tokens"} <= steps[0].keys()
     assert abs(before["eval_margin"]) < 0.2 and after["eval_margin"] > 2
     assert after["eval_accuracy"] >= 0.95 and after["eval_n"] == 24
@@ -113,7 +113,7 @@ def test_an_adapter_on_weights_in_half_precision_trains_its_head_in_float32(rows
     half = ("--dtype", "bfloat16", "--use_peft", "true", "--lora_r", "8")
     train_reward(tmp_path / "run", rows, *FEW, *half, "--per_device_train_batch_size", "4")
     first = next(record for record in metrics(tmp_path / "run") if "loss" in record)
-    assert first["loss"] == pytest.approx(math.log(2), abs=0.05), "a new head scores all answers nearly alike"
+    assert first["loss"] == pytest.approx(0.68, abs=0.02), "a new head scores all answers nearly alike: log 2 is 0.693"
     (head,) = [part for name, part in load_file(tmp_path / "run/adapter_model.safetensors").items() if "score" in name]
     assert head.dtype == torch.float32
     assert all(map(math.isfinite, Scorer.load(tmp_path / "run").score(answered(0))))
