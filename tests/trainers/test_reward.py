@@ -82,7 +82,9 @@ def test_a_run_learns_pairs_and_reports_accuracy_interval_and_calibration(traine
     """The first loss is 0.675 to 0.679 under four instruction sets; with margins of 2, as after training, 0.13."""
     steps = [record for record in metrics(trained) if "loss" in record]
     before, *_, after = [record for record in metrics(trained) if "eval_loss" in record]
-    assert steps[0]["loss"] == pytest.approx(0.68, abs=0.02), "a new head scores all answers nearly alike: log 2 is 0.693"
+    assert steps[0]["loss"] == pytest.approx(0.68, abs=0.02), (
+        "a new head scores all answers nearly alike: log 2 is 0.693"
+    )
     assert {"accuracy", "margin", "mean_reward", "min_reward", "max_reward", "num_tokens"} <= steps[0].keys()
     assert abs(before["eval_margin"]) < 0.2 and after["eval_margin"] > 2
     assert after["eval_accuracy"] >= 0.95 and after["eval_n"] == 24
