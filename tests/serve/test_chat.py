@@ -20,7 +20,7 @@ from hrm_align.rendering import get_renderer, render_conversation, render_prompt
 from hrm_align.rollouts.local import LocalEngine, generate
 from hrm_align.serve.models import ServedModels
 from tests.command_line import run
-from tests.launching import FORKS
+from tests.forks import PRELOADED
 from tests.serve.serving import save_adapters
 from tests.terminal import Terminal
 
@@ -86,8 +86,7 @@ class Session:
 
     def __init__(self, folder, *argv):
         self.terminal, self.place, self.requests = Terminal(), 0, folder / "requests.jsonl"
-        self.process = FORKS.Process(target=chat_on, args=(str(self.terminal.path), self.requests, *argv))
-        self.process.start()
+        self.process = PRELOADED.call(chat_on, str(self.terminal.path), self.requests, *argv)
         self.is_closed = False
 
     def wait(self, text):
@@ -112,7 +111,6 @@ class Session:
         if not self.is_closed:
             self.is_closed = True
             self.process.kill()
-            self.process.join()
             self.terminal.close()
 
 

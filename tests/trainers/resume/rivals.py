@@ -12,12 +12,8 @@ from hrm_align.run_folder import is_claim_file
 from hrm_align.trainers import claim as claims
 from hrm_align.trainers.callbacks import MetricsFile
 from recipes import sft as recipe
-from tests.launching import FORKS
 from tests.trainers.recipe_runs import arguments
-from tests.trainers.resume.runs import (
-    BY_FOUR,
-    child,
-)
+from tests.trainers.resume.runs import BY_FOUR, start
 
 SHORT = (*BY_FOUR, "--max_steps", "2", "--save_strategy", "no")
 
@@ -69,14 +65,12 @@ def pauses(step: int, out: Path, data: Path, *flags: str) -> None:
 @contextmanager
 def running(log: Path, run, *args, **environment):
     """A process that runs a function meanwhile; it has ended, or is killed, afterwards."""
-    process = FORKS.Process(target=child, args=(environment, log, run, *args))
-    process.start()
+    process = start(log, environment, run, *args)
     try:
         yield process
         process.join(120)
     finally:
         process.kill()
-        process.join()
 
 
 def go_on(out: Path) -> None:

@@ -22,7 +22,7 @@ from hrm_align.trainers.callbacks import MetricsFile
 from hrm_align.trainers.sft import SFTTrainer
 from hrm_align.trainers.sft_config import parse_sft
 from recipes.sft import main
-from tests.launching import FORKS
+from tests.forks import PRELOADED, Fork
 from tests.trainers.recipe_runs import arguments, metrics
 
 LATEST = ("--resume_from_checkpoint", "latest")
@@ -93,16 +93,18 @@ def adapter_sft(out: Path, data: Path, *flags: str) -> None:
     trainer.save_model(str(out))
 
 
-def child(environment: dict[str, str], log: Path, run, *args) -> None:
-    """What a process of its own does: a function, its words in a file, and the exit code of the command line."""
-    os.environ.update(environment)
-    torch.set_num_threads(1)
-    for stream in (1, 2):
-        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+def child(run, *args) -> None:
+    """What a process of its own does: a function, and the exit code of the command line."""
     sys.exit(run_with_exit_code(lambda _: run(*args), ()))
 
 
-def started(log: Path, run, *args, ranks: int = 1) -> list:
+def start(log: Path, environment: dict[str, str], run, *args) -> Fork:
+    """Start a function in a process of its own, with more variables in its environment and its words in a file."""
+    own = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return PRELOADED.call(child, run, *args, env=own, out=log, err=log)
+
+
+def started(log: Path, run, *args, ranks: int = 1) -> list[Fork]:
     """Start a function in processes of their own, as a launcher would, without its seconds of imports."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -112,9 +114,7 @@ def started(log: Path, run, *args, ranks: int = 1) -> list:
     processes = []
     for rank in range(ranks):
         own = {name: str(value) for name, value in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()}
-        own = own if ranks > 1 else {}
-        processes.append(FORKS.Process(target=child, args=(own, log, run, *args)))
-        processes[-1].start()
+        processes.append(start(log, own if ranks > 1 else {}, run, *args))
     return processes
 
 
