@@ -1,10 +1,16 @@
 """Fixtures of all tests. Everything runs offline: a test that uses the network fails at once instead of waiting."""
 
+import atexit
 import gc
 import os
+import shutil
+import tempfile
 from itertools import count
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", WANDB_MODE="disabled", TOKENIZERS_PARALLELISM="false")
+# Of fixtures of a module or a session, which would otherwise use the cache of the person who runs the tests.
+os.environ["HRM_ALIGN_CACHE"] = tempfile.mkdtemp(prefix="hrm-align-tests-")
+atexit.register(shutil.rmtree, os.environ["HRM_ALIGN_CACHE"], ignore_errors=True)
 
 import pytest
 import torch

@@ -31,7 +31,7 @@ PART = 12  # rows on which the exports of `exports` prove themselves
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    guard = ("--guard_datasets", "data/chat/test.jsonl", "--guard_samples", "8")
+    guard = ("--guard_datasets", "data/chat/test.jsonl", "--guard_samples", "4")
     return trained(tmp_path_factory.mktemp("whole") / "run", *guard)
 
 
@@ -239,7 +239,7 @@ def test_the_card_says_what_it_is(whole, exports):
     record = json.loads((whole / "run/data.json").read_text())
     fingerprint = record["train"]["datasets"][0]["fingerprint"]
     for part in (fingerprint, "json_extraction/train.jsonl", "H 2 x L 3", "`L_bp_cycles` [0, 3]", "The `condition` selects",
-                 "| `learning_rate` | 0.001 |", "chat/test.jsonl | 8 |", f"of {PART} greedy answers are identical",
+                 "| `learning_rate` | 0.001 |", "chat/test.jsonl | 4 |", f"of {PART} greedy answers are identical",
                  "token_type_ids", "llama.cpp silently applies a causal mask", "chunked prefill", "License: apache-2.0. The base model is HRM-Text", "@misc{"):  # fmt: skip
         assert part in text, part
     low, high = report["after"]["interval"]

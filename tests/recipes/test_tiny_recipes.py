@@ -1,6 +1,7 @@
 """Every recipe of the tiny base runs, on a few steps of its own data."""
 
 import json
+from functools import cache
 
 import pytest
 
@@ -13,20 +14,38 @@ from tests.rewards.rows import skip_without_sandbox
 FEW = ("--max_steps", "2", "--eval_strategy", "no", "--save_strategy", "no", "--generation_eval_samples", "0")
 
 
+@pytest.fixture(autouse=True)
+def _own_cache():
+    """Use one cache for all tests of this file, which prepare the same rows."""
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """Returns the folder of a domain's run, which is trained once."""
+
+    @cache
+    def train(domain):
+        run = tmp_path_factory.mktemp(domain) / "run"
+        guard = ("--guard_samples", "4", "--max_new_tokens", "4")
+        dispatch(["sft", "--config", f"recipes/tiny/{domain}.yaml", "--output_dir", str(run), *FEW, *guard])
+        return run
+
+    return train
+
+
 def test_the_recipe_runs_to_a_loadable_checkpoint(tmp_path):
     dispatch(["sft", "--config", "recipes/tiny/sft.yaml", "--output_dir", str(tmp_path / "run"), *FEW])
     load_model_and_tokenizer(str(tmp_path / "run"))
 
 
 @pytest.mark.parametrize("domain", ["sql", "extraction", "code", "lookup"])
-def test_a_domain_recipe_runs_to_a_loadable_adapter_with_its_guard_table(domain, tmp_path):
-    guard = ("--guard_samples", "4", "--max_new_tokens", "4")
-    dispatch(["sft", "--config", f"recipes/tiny/{domain}.yaml", "--output_dir", str(tmp_path / "run"), *FEW, *guard])
-    model, _ = load_adapted("tiny", {"run": open_adapter(str(tmp_path / "run"))})
+def test_a_domain_recipe_runs_to_a_loadable_adapter_with_its_guard_table(domain, tuned):
+    run = tuned(domain)
+    model, _ = load_adapted("tiny", {"run": open_adapter(str(run))})
     trained = sum(weight.numel() for name, weight in model.named_parameters() if "lora_" in name)
     base = sum(weight.numel() for name, weight in model.named_parameters() if "lora_" not in name)
     assert trained / base < 0.1
-    assert (tmp_path / "run/run/guard.json").exists()
+    assert (run / "run/guard.json").exists()
 
 
 def test_the_recipe_of_a_reward_model_runs_to_a_loadable_checkpoint(tmp_path):
@@ -50,16 +69,13 @@ FEW_ROLLOUTS = ("--max_steps", "1", "--per_device_train_batch_size", "16", "--ma
 
 
 @pytest.mark.parametrize("task", ["format", "math", "sql", "code"])
-def test_a_recipe_of_reinforcement_learning_runs_to_a_loadable_checkpoint(task, tmp_path):
+def test_a_recipe_of_reinforcement_learning_runs_to_a_loadable_checkpoint(task, tuned, tmp_path):
     if task == "code":
         skip_without_sandbox()
-    start = tmp_path / "start"
-    if task in ("sql", "code"):
-        guard = ("--guard_samples", "1", "--max_new_tokens", "2")
-        dispatch(["sft", "--config", f"recipes/tiny/{task}.yaml", "--output_dir", str(start), *FEW, *guard])
-    begin = ("--model_name_or_path", str(start)) if start.exists() else ()
+    from_adapter = task in ("sql", "code")
+    begin = ("--model_name_or_path", str(tuned(task))) if from_adapter else ()
     run = tmp_path / "run"
     dispatch(["grpo", "--config", f"recipes/tiny/{task}_grpo.yaml", "--output_dir", str(run), *FEW_ROLLOUTS, *begin])
     load_model_and_tokenizer(str(run))
-    assert (run / "start").exists() == start.exists()
+    assert (run / "start").exists() == from_adapter
     assert json.loads((run / "run/preflight.json").read_text())["failing"] == 0

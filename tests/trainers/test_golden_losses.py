@@ -18,6 +18,11 @@ FAULTS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _own_cache():
+    """Use one cache for all tests of this file, which prepare the same rows."""
+
+
 @pytest.fixture(scope="module")
 def recorded():
     return json.loads(COMMITTED.read_text())["losses"]

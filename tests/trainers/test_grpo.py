@@ -67,11 +67,11 @@ def test_shared_prompts_leave_the_update_as_it_is(flags, data, tmp_path):
 
     Noise seen: 2e-6 of the weights, 2e-7 of what is logged. An answer that sees its neighbour moves log-probabilities by 7 nats.
     """
-    steps = ("--max_steps", "2", "--optim", "sgd", "--learning_rate", "1", "--max_grad_norm", "0", *flags)
+    steps = ("--max_steps", "1", "--optim", "sgd", "--learning_rate", "1", "--max_grad_norm", "0", *flags)
     for run, shared in (("shared", "true"), ("separate", "false")):
         grpo(tmp_path / run, data, *steps, "--share_prompts", shared)
     shared, separate = losses(tmp_path / "shared"), losses(tmp_path / "separate")
-    assert len(shared) == 2
+    assert len(shared) == 1
     for step, record in separate.items():
         assert record["reward"] == shared[step]["reward"], "they answer alike"
         for name in ("loss", "grad_norm", "entropy", "health/first_token_entropy", "health/rest_entropy"):

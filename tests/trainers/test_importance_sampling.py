@@ -115,7 +115,7 @@ def test_the_loss_of_a_planted_offset_is_multiplied_by_the_truncated_ratio(share
 @pytest.mark.numeric
 def test_shared_prompts_leave_the_weighted_update_as_it_is(data, planted, tmp_path):
     for run, shared in (("shared", "true"), ("separate", "false")):
-        grpo(tmp_path / run, data, *SGD, *ON, "--max_steps", "2", "--share_prompts", shared)
+        grpo(tmp_path / run, data, *SGD, *ON, "--max_steps", "1", "--share_prompts", shared)
     for ours, theirs in zip(losses(tmp_path / "shared"), losses(tmp_path / "separate"), strict=True):
         for name in ("loss", "grad_norm", "entropy", "sampling/importance_sampling_ratio/mean"):
             assert ours[name] == pytest.approx(theirs[name], rel=1e-4, abs=1e-6), name
@@ -153,7 +153,7 @@ def test_nothing_is_corrected_in_float32_unless_requested(data, tmp_path):
     "flags", [(), pytest.param(("--algorithm", "dapo"), marks=pytest.mark.campaign), ("--use_peft", "true")]
 )
 def test_half_precision_is_corrected_by_default(flags, data, tmp_path):
-    grpo(tmp_path / "run", data, "--max_steps", "2", "--bf16", "true", *flags)
+    grpo(tmp_path / "run", data, "--max_steps", "1", "--bf16", "true", *flags)
     for record in losses(tmp_path / "run"):
         assert (
             0 < record["sampling/sampling_logp_difference/mean"] < record["sampling/sampling_logp_difference/max"] < 0.5

@@ -138,13 +138,13 @@ def test_a_run_accounts_for_every_row_and_leaves_a_loadable_checkpoint(tmp_path)
 
 @pytest.mark.numeric
 def test_fast_paths_leave_the_losses_as_they_are_and_the_record_says_which_ran(rows, tmp_path):
-    """Long packed rows, so that attention by document is really taken: 12 steps with everything on and everything off."""
-    steps = ("--packing", "true", "--max_length", "512", "--per_device_train_batch_size", "1", "--max_steps", "12",
+    """Long packed rows, so that attention by document is really taken: 8 steps with everything on and everything off."""
+    steps = ("--packing", "true", "--max_length", "512", "--per_device_train_batch_size", "1", "--max_steps", "8",
              "--learning_rate", "1e-3", "--logging_steps", "1", "--save_strategy", "no")  # fmt: skip
     sft(tmp_path / "on", rows, *steps)
     sft(tmp_path / "off", rows, *steps, "--attn_implementation", "sdpa", "--score_responses_only", "false")
     on, off = ([r["loss"] for r in metrics(tmp_path / run) if "loss" in r] for run in ("on", "off"))
-    assert len(on) == len(off) == 12 and off[-1] < off[0] / 2, "it learns"
+    assert len(on) == len(off) == 8 and off[-1] < off[0] / 2, "it learns"
     assert on == pytest.approx(off, abs=1e-4)
     for run, said in (("on", ("per_document", True)), ("off", ("sdpa", False))):
         settings = yaml.safe_load((tmp_path / run / "run/resolved.yaml").read_text())
@@ -162,11 +162,13 @@ def test_held_out_rows_that_say_nothing_are_told(rows, tmp_path, capsys):
 
 @pytest.mark.numeric
 def test_held_out_rows_are_packed_if_eval_packing_is_set_and_otherwise_as_the_training_rows(rows, tmp_path):
-    """Counted by the speed that an evaluation logs: 16 documents, or fewer packed rows of up to 512 tokens."""
+    """Counted by the speed that an evaluation logs: 8 documents, or fewer packed rows of up to 256 tokens."""
+    held_out = tmp_path / "held_out.jsonl"
+    held_out.write_text("".join(rows.read_text().splitlines(keepends=True)[:8]))
 
     def evaluated(name, *flags):
-        once = ("--max_length", "512", "--max_steps", "1", "--learning_rate", "0", "--save_strategy", "no")
-        evaluation = ("--eval_datasets", str(rows), "--eval_strategy", "steps", "--eval_steps", "1")
+        once = ("--per_device_train_batch_size", "1", "--max_length", "256", "--max_steps", "1", "--learning_rate", "0", "--save_strategy", "no")
+        evaluation = ("--eval_datasets", str(held_out), "--eval_strategy", "steps", "--eval_steps", "1")
         sft(tmp_path / name, rows, *once, *evaluation, "--per_device_eval_batch_size", "1", *flags)
         (entry,) = [entry for entry in metrics(tmp_path / name) if "eval_runtime" in entry]
         stored = yaml.safe_load((tmp_path / name / "run/resolved.yaml").read_text())["eval_packing"]
@@ -174,7 +176,7 @@ def test_held_out_rows_are_packed_if_eval_packing_is_set_and_otherwise_as_the_tr
 
     apart, loss, _ = evaluated("apart")
     packed, *_ = evaluated("packed", "--packing", "true")
-    assert apart == 16 and 1 < packed < 8
+    assert apart == 8 and 1 < packed < 4
     documents, same_loss, stored = evaluated("documents", "--packing", "true", "--eval_packing", "false")
-    assert (documents, stored) == (16, False) and same_loss == pytest.approx(loss, abs=1e-6)
+    assert (documents, stored) == (8, False) and same_loss == pytest.approx(loss, abs=1e-6)
     assert evaluated("rows", "--eval_packing", "true")[0] == packed
