@@ -1,6 +1,5 @@
 """Fixtures of all tests. Everything runs offline: a test that uses the network fails at once instead of waiting."""
 
-import atexit
 import gc
 import os
 import shutil
@@ -8,9 +7,8 @@ import tempfile
 from itertools import count
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", WANDB_MODE="disabled", TOKENIZERS_PARALLELISM="false")
-# Of fixtures of a module or a session, which would otherwise use the cache of the person who runs the tests.
-os.environ["HRM_ALIGN_CACHE"] = tempfile.mkdtemp(prefix="hrm-align-tests-")
-atexit.register(shutil.rmtree, os.environ["HRM_ALIGN_CACHE"], ignore_errors=True)
+# For fixtures of a module or a session, which would otherwise use the cache of the person who runs the tests.
+_CACHE = os.environ["HRM_ALIGN_CACHE"] = tempfile.mkdtemp(prefix="hrm-align-tests-")
 
 import pytest
 import torch
@@ -25,6 +23,10 @@ def pytest_collection_finish(session):
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+def pytest_unconfigure():
+    shutil.rmtree(_CACHE, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

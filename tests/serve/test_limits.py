@@ -8,7 +8,6 @@ import random
 import re
 import secrets
 import signal
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,6 +19,7 @@ from hrm_align.models.loading import load_model_and_tokenizer
 from hrm_align.rendering import get_renderer
 from hrm_align.serve.server import Settings
 from tests.command_line import run
+from tests.forks import PLAIN
 from tests.serve.serving import (
     HTTP,
     PROMPTS,
@@ -270,21 +270,14 @@ def test_a_signal_lets_running_answers_end(tmp_path):
         model.lm_head.weight[get_renderer(tokenizer).response_end_id] = 0  # so that answers are long
     model.save_pretrained(tmp_path / "unending")
     tokenizer.save_pretrained(tmp_path / "unending")
+    out, err = tmp_path / "out", tmp_path / "err"
+    os.mkfifo(out)
+    words = ("hrm-align", "serve", "--model", str(tmp_path / "unending"), "--port", "0", "--json")
     env = {**os.environ, "HRM_ALIGN_API_KEY": "s3cret"}
-    command = [
-        sys.executable,
-        "-m",
-        "hrm_align.cli",
-        "serve",
-        "--model",
-        tmp_path / "unending",
-        "--port",
-        "0",
-        "--json",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    process = PLAIN.start("from hrm_align.cli import main; main()", *words, env=env, out=out, err=err)
     try:
-        ready = json.loads(process.stdout.readline())
+        with out.open() as lines:
+            ready = json.loads(lines.readline())
         assert ready["models"] == ["unending"] and ready["context"] == 1024
         with openai.OpenAI(base_url=ready["url"], api_key="s3cret", max_retries=0) as client:
             stream = iter(ask(client, "copy a", "unending", max_tokens=150, stream=True))
@@ -292,9 +285,9 @@ def test_a_signal_lets_running_answers_end(tmp_path):
             process.send_signal(signal.SIGTERM)
             chunks += stream
             assert len(chunks) > 100 and chunks[-1].choices[0].finish_reason == "length"
-        assert process.wait(30) == -signal.SIGTERM
-        err = process.stderr.read()
-        assert "no answer runs any more" in err and "s3cret" not in err and "Traceback" not in err
+        process.join(30)
+        assert process.exitcode == -signal.SIGTERM
+        said = err.read_text()
+        assert "no answer runs any more" in said and "s3cret" not in said and "Traceback" not in said
     finally:
         process.kill()
-        process.wait()

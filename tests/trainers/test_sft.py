@@ -167,7 +167,8 @@ def test_held_out_rows_are_packed_if_eval_packing_is_set_and_otherwise_as_the_tr
     held_out.write_text("".join(rows.read_text().splitlines(keepends=True)[:8]))
 
     def evaluated(name, *flags):
-        once = ("--per_device_train_batch_size", "1", "--max_length", "256", "--max_steps", "1", "--learning_rate", "0", "--save_strategy", "no")
+        once = ("--per_device_train_batch_size", "1", "--max_length", "256", "--max_steps", "1", "--learning_rate", "0",
+                "--save_strategy", "no")  # fmt: skip
         evaluation = ("--eval_datasets", str(held_out), "--eval_strategy", "steps", "--eval_steps", "1")
         sft(tmp_path / name, rows, *once, *evaluation, "--per_device_eval_batch_size", "1", *flags)
         (entry,) = [entry for entry in metrics(tmp_path / name) if "eval_runtime" in entry]
