@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from hrm_align.data.examples import DataCounts, Example
     from hrm_align.evaluation.best_of import Chooser, Sampling
+    from hrm_align.rollouts.engine import Decoding
 
 Options = TypeVar("Options")
 
@@ -93,13 +94,56 @@ def add_adapter_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_token_limits(parser: argparse.ArgumentParser) -> None:
+    """Add --top_p and --top_k, for commands that sample."""
+    parser.add_argument(
+        "--top_p",
+        type=float,
+        default=1.0,
+        help="sample from the most probable tokens that together have this probability (default 1: all)",
+    )
+    parser.add_argument(
+        "--top_k", type=int, default=0, help="sample from this many most probable tokens (default 0: all)"
+    )
+
+
+def check_token_limits(arguments: argparse.Namespace, samples: bool, remedy: str) -> None:
+    """Refuse --top_p and --top_k where they have no effect.
+
+    Args:
+        arguments: arguments of a command with these options.
+        samples: whether the command samples.
+        remedy: what makes it sample.
+
+    Raises:
+        UserError: if one of them is set and nothing is sampled.
+    """
+    if not samples and (arguments.top_p != 1 or arguments.top_k):
+        raise UserError(f"--top_p and --top_k have no effect on greedy decoding: {remedy}, or leave them out.")
+
+
+def read_decoding(arguments: argparse.Namespace) -> Decoding:
+    """Return the settings in --max_new_tokens, --temperature, --top_p and --top_k; a temperature of 0 is greedy decoding.
+
+    Raises:
+        UserError: for a value out of its range, or one without an effect.
+    """
+    from hrm_align.rollouts.engine import Decoding
+
+    check_token_limits(arguments, arguments.temperature != 0, "add --temperature 1")
+    if arguments.temperature == 0:
+        return Decoding(arguments.max_new_tokens, greedy=True)
+    return Decoding(arguments.max_new_tokens, arguments.temperature, arguments.top_k, arguments.top_p)
+
+
 def add_sampling_options(parser: argparse.ArgumentParser, measure: str) -> None:
-    """Add --n, --vote and --rank_by, which `read_sampling` reads together with --temperature and --seed.
+    """Add --top_p, --top_k, --n, --vote and --rank_by, which `read_sampling` reads together with --temperature and --seed.
 
     Args:
         parser: parser of a command with --temperature and --seed.
         measure: option of the command that measures confidence.
     """
+    add_token_limits(parser)
     parser.add_argument(
         "--n", type=int, default=1, help=f"sample this many answers to each prompt, for --vote, --rank_by or {measure}"
     )
@@ -150,7 +194,7 @@ def read_sampling(arguments: argparse.Namespace, match: str, measure: str) -> tu
     from hrm_align.models.reward_loading import Scorer
     from hrm_align.rewards.base import GRADERS, RewardSpec
 
-    sampling = Sampling(n, arguments.temperature, arguments.seed)
+    sampling = Sampling(n, arguments.temperature, arguments.seed, arguments.top_k, arguments.top_p)
     if arguments.vote:
         return sampling, Voter(match)
     if rank_by is None:

@@ -21,6 +21,7 @@ from hrm_align.commands.common import (
     add_schema_options,
     asked_in_turn,
     check_save,
+    check_token_limits,
     load,
     read_entries,
     read_examples,
@@ -115,6 +116,7 @@ def main(argv: Sequence[str]) -> None:
     examples = few_shot(chosen, pool, arguments.few_shot)
     model, tokenizer = load(arguments)
     sampling, chooser = read_sampling(arguments, arguments.match, "--calibration")
+    check_token_limits(arguments, sampling is not None, "sample several answers with --n 8")
     results: dict[str, Evaluation] = {}
     for name in asked_in_turn(model):
         with causal_prompt(model) if arguments.causal_prompt else nullcontext():
@@ -146,7 +148,7 @@ def main(argv: Sequence[str]) -> None:
         settings = {name: getattr(arguments, name) for name in ("model", "data", "condition", "few_shot")}
         settings["data"] = settings["data"] or join_names([entry["path"] for entry in entries])
         if sampling is not None:
-            settings |= {"vote": arguments.vote, "temperature": arguments.temperature, "seed": arguments.seed}
+            settings |= {name: getattr(arguments, name) for name in ("vote", "temperature", "top_p", "top_k", "seed")}
             settings |= {"best_of" if chooser else "samples": arguments.n, "rank_by": arguments.rank_by}
         settings["mask"] = "causal" if arguments.causal_prompt else "prefix"
         reports = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hrm_align.commands.common import (
@@ -14,6 +15,7 @@ from hrm_align.commands.common import (
     asked_in_turn,
     load,
     print_warnings,
+    read_decoding,
     read_sampling,
 )
 from hrm_align.data.examples import Example
@@ -23,7 +25,6 @@ from hrm_align.evaluation.voting import measure_confidence
 from hrm_align.output import emit, escape, results
 from hrm_align.rendering import DEFAULT_CONDITION, Message, get_renderer, parse_condition
 from hrm_align.rewards.base import check_match, match_names
-from hrm_align.rollouts.engine import Decoding
 from hrm_align.rollouts.local import draw_seeds
 
 
@@ -57,6 +58,7 @@ def main(argv: Sequence[str]) -> None:
     add_adapter_option(parser)
     arguments = parser.parse_args(argv)
     parse_condition(arguments.condition)
+    decoding = read_decoding(arguments)
     match = check_match(arguments.match, "--match")
     model, tokenizer = load(arguments)
     sampling, chooser = read_sampling(arguments, match, "--confidence")
@@ -71,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
             "included. Shorten the prompt."
         )
     limit = min(arguments.max_new_tokens, room)
-    decoding = Decoding(limit, arguments.temperature) if arguments.temperature else Decoding(limit, greedy=True)
+    decoding = replace(decoding, max_new_tokens=limit)
     answers: dict[str, dict[str, Any]] = {}
     for name in asked_in_turn(model):
         if sampling is None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from hrm_align.commands.common import (
     CommandParser,
     add_schema_options,
+    add_token_limits,
     check_save,
     load,
     read_examples,
@@ -48,10 +49,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--limit", type=int, help="use at most this many prompts")
     parser.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
     parser.add_argument("--temperature", type=float, default=1.0, help="temperature of the sampling (default 1)")
+    add_token_limits(parser)
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampling (default 0)")
     parser.add_argument("--save", help="write each prompt's pass rate to this new file, for `headroom:` in a recipe")
     arguments = parser.parse_args(argv)
-    decoding = Decoding(arguments.max_new_tokens, arguments.temperature)
+    decoding = Decoding(arguments.max_new_tokens, arguments.temperature, arguments.top_k, arguments.top_p)
     check_save(arguments.save)
     # Read rewards and rows before the model, so that an error in them is reported at once.
     specs = [RewardSpec.of(entry) for entry in arguments.rewards]

@@ -13,11 +13,13 @@ from typing import Any
 from hrm_align.commands.common import (
     CommandParser,
     add_schema_options,
+    add_token_limits,
     describe_left_out,
     load,
     name_entry,
     print_warnings,
     read_counted,
+    read_decoding,
     read_examples,
     read_schema_options,
 )
@@ -37,7 +39,7 @@ from hrm_align.progress import counting, is_main
 from hrm_align.rendering import parse_condition
 from hrm_align.rewards.base import RewardSpec, check_match, match_names
 from hrm_align.rewards.suite import RewardSuite
-from hrm_align.rollouts.engine import MAX_RUNNING, Decoding
+from hrm_align.rollouts.engine import MAX_RUNNING
 
 CHUNK_ANSWERS = 256  # answers of a chunk, which is written as a whole: the most that a kill loses
 
@@ -63,6 +65,10 @@ def main(argv: Sequence[str]) -> None:
     arguments = _parser().parse_args(argv)
     output, (shard, shards) = Path(arguments.output), read_shard(arguments.shard)
     selection, decoding = read_selection(arguments), read_decoding(arguments)
+    if decoding.greedy and arguments.n > 1:
+        raise UserError(
+            f"invalid value for --temperature: 0 draws the same answer {arguments.n} times. Use a number above 0, or --n 1."
+        )
     check_output(output)
     # Read rewards and rows before the model, so that an error in them is reported at once.
     specs = read_rewards(arguments, selection)
@@ -205,8 +211,7 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--temperature", type=float, default=1.0, help="temperature of the sampling, 0 for greedy decoding (default 1)"
     )
-    parser.add_argument("--top_p", type=float, default=1.0, help="sample from the tokens with this share (default 1)")
-    parser.add_argument("--top_k", type=int, default=0, help="sample from this many tokens, 0 for all (default 0)")
+    add_token_limits(parser)
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampling (default 0)")
     parser.add_argument(
         "--batch_size", type=int, default=MAX_RUNNING, help=f"answers at the same time (default {MAX_RUNNING})"
@@ -230,17 +235,6 @@ def read_selection(arguments: argparse.Namespace) -> Selection:
     """Return which answers become rows. Raises UserError for options that contradict each other."""
     names = ("keep", "pairs", "distinct", "max_per_prompt", "min_reward", "min_score_gap", "match_lengths")
     return Selection(**{name: getattr(arguments, name) for name in names})
-
-
-def read_decoding(arguments: argparse.Namespace) -> Decoding:
-    """Return the sampling settings; temperature 0 is greedy. Raises UserError for several greedy answers to a prompt."""
-    if arguments.temperature == 0:
-        if arguments.n > 1:
-            raise UserError(
-                f"invalid value for --temperature: 0 draws the same answer {arguments.n} times. Use a number above 0, or --n 1."
-            )
-        return Decoding(arguments.max_new_tokens, greedy=True)
-    return Decoding(arguments.max_new_tokens, arguments.temperature, arguments.top_k, arguments.top_p)
 
 
 def check_output(output: Path) -> None:

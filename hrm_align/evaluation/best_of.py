@@ -59,11 +59,24 @@ class Sampling:
         n: answers to each prompt.
         temperature: of the sampling, above 0.
         seed: seed of the sampling; None draws one from the global generator, which is not possible in several processes.
+        top_k, top_p: as in `Decoding`.
+
+    Raises:
+        UserError: for a value out of its range.
     """
 
     n: int
     temperature: float = 1.0
     seed: int | None = 0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.decoding(1)
+
+    def decoding(self, max_new_tokens: int) -> Decoding:
+        """Return the settings for answers of at most this length, in tokens."""
+        return Decoding(max_new_tokens, self.temperature, self.top_k, self.top_p)
 
 
 class Chooser(Protocol):
@@ -114,7 +127,7 @@ def answer_questions(
         if sampling is not None:
             repeated = [prompts[row] for row in rows for _ in range(n)]
             own_seeds = [seed for row in rows for seed in seeds[row * n : (row + 1) * n]]
-            decoding = Decoding(max_new_tokens, sampling.temperature)
+            decoding = sampling.decoding(max_new_tokens)
             drawn = draw_candidates(model, tokenizer, repeated, own_seeds, decoding, batch_size)
             samples = [drawn[start : start + n] for start in range(0, len(drawn), n)]
         if chooser is not None:
