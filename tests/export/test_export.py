@@ -31,7 +31,7 @@ PART = 12  # rows on which the exports of `exports` prove themselves
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    guard = ("--guard_datasets", "data/chat/test.jsonl", "--guard_samples", "4")
+    guard = ("--guard_datasets", "data/chat/test.jsonl", "--guard_samples", "4", "--max_new_tokens", "24")
     return trained(tmp_path_factory.mktemp("whole") / "run", *guard)
 
 
