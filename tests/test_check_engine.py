@@ -9,7 +9,21 @@ from tests.command_line import run
 from tests.rewards.judge_server import Reply
 from tests.rollouts.vllm_server import VLLMServer
 
-FEW = ("--model", "tiny", "--rows", "6", "--max_new_tokens", "8", "--burst", "4")
+FEW = ("--model", "tiny", "--rows", "4", "--max_new_tokens", "8", "--burst", "4")
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """The tiny base with a context of 320 tokens instead of 1,024, because prompts of full length take most of the time.
+
+    Rows of more than 256 tokens still take the kernel of long rows.
+    """
+    folder = tmp_path_factory.mktemp("short") / "base"
+    model, tokenizer = load_model_and_tokenizer("tiny")
+    model.config.max_position_embeddings = 320
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
 
 
 def checked(capsys, *flags, **how):
@@ -24,27 +38,28 @@ def test_a_right_engine_passes(capsys):
     code, out, _ = checked(capsys, "--json")
     report = json.loads(out)
     assert code == 0 and report["right"] and report["flags"] == []
-    assert report["answers"]["equal"] == report["answers"]["n"] == 6 and report["answers"]["largest"] < 1e-4
+    assert report["answers"]["equal"] == report["answers"]["n"] == 4 and report["answers"]["largest"] < 1e-4
     assert report["full_length"]["tokens"] == 992 and report["full_length"]["largest"] < 1e-4
-    assert report["verdict"].startswith("right: 6 of 6 answers equal, log-probabilities within ")
+    assert report["verdict"].startswith("right: 4 of 4 answers equal, log-probabilities within ")
     assert "128 requests of full length fit into its memory of 131072 tokens" in report["verdict"]
 
 
 WRONG = {
     "a causal prompt": ({"causal": True}, "it reads prompts from left to right", ""),
-    "a small budget": ({"budget": 512}, "a step has at most 512 tokens, and a longer prompt stops the server",
-                       ". Start it with --max-num-batched-tokens 1024"),
-    "a small budget that it does not state": ({"budget": 512, "dev": False}, "a prompt of 992 tokens has no answer (no answer within",
-                                              ". Start it with --max-num-batched-tokens 1024"),
-    "little memory": ({"kv_tokens": 1200}, "4 long answers at once are off by up to 0.3 nats after ", ". Start it with --max-num-seqs 1"),
+    "a small budget": ({"budget": 160}, "a step has at most 160 tokens, and a longer prompt stops the server",
+                       ". Start it with --max-num-batched-tokens 320"),
+    "a small budget that it does not state": ({"budget": 160, "dev": False}, "a prompt of 288 tokens has no answer (no answer within",
+                                              ". Start it with --max-num-batched-tokens 320"),
+    "little memory": ({"kv_tokens": 400}, "4 long answers at once are off by up to 0.3 nats after ", ". Start it with --max-num-seqs 1"),
 }  # fmt: skip
 
 
 @pytest.mark.numeric
 @pytest.mark.parametrize("name", WRONG)
-def test_a_fault_is_named_with_the_flag_to_set(name, capsys):
+def test_a_fault_is_named_with_the_flag_to_set(name, short, capsys):
     how, words, remedy = WRONG[name]
-    code, out, _ = checked(capsys, *(("--timeout", "2") if "dev" in how else ()), **how)
+    flags = ("--model", short, *(("--timeout", "2") if "dev" in how else ()))
+    code, out, _ = checked(capsys, *flags, model=short, **how)
     assert code == 1 and out.startswith("wrong: ") and words in out, out
     assert out.rstrip().endswith(remedy) and ("Start it" in out) == bool(remedy), out
 

@@ -25,8 +25,8 @@ ELSEWHERE = replace(Owner.this_process(), host="elsewhere")
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    """Two fine-tunings that differ in rate and rows, and a reinforcement learning, made by the recipes."""
+def fine_tuned(tmp_path_factory) -> Path:
+    """Two fine-tunings that differ in rate and rows, made by the recipes."""
     folder = tmp_path_factory.mktemp("runs")
     rows = [{"prompt": f"Add {a} and {b}.", "response": str(a + b)} for a in range(1, 6) for b in range(1, 9)]
     few, many = write_rows(folder / "few.jsonl", rows[:24]), write_rows(folder / "many.jsonl", rows)
@@ -36,11 +36,18 @@ def trained(tmp_path_factory) -> Path:
     flags = (*evaluated, *steps, "--max_new_tokens", "6", "--per_device_train_batch_size", "8")
     sft(folder / "runs/slow", few, *flags)
     sft(folder / "runs/fast", many, *flags, "--learning_rate", "1e-3", "--use_peft", "true")
+    return folder / "runs"
+
+
+@pytest.fixture(scope="module")
+def trained(fine_tuned) -> Path:
+    """The two fine-tunings, and a reinforcement learning."""
+    folder = fine_tuned.parent
     evaluated = ("--eval_datasets", str(prompts(folder)), "--eval_strategy", "steps", "--generation_eval_samples", "6")
     grpo(
-        folder / "runs/rl", prompts(folder), "--max_steps", "1", "--logging_steps", "1", "--eval_steps", "1", *evaluated
+        fine_tuned / "rl", prompts(folder), "--max_steps", "1", "--logging_steps", "1", "--eval_steps", "1", *evaluated
     )
-    return folder / "runs"
+    return fine_tuned
 
 
 def test_list_shows_what_the_recipes_have_trained(capsys, trained):
@@ -204,9 +211,9 @@ def test_runs_of_different_recipes_compare_what_they_share(capsys, trained):
 
 
 @pytest.mark.numeric
-def test_a_score_has_the_interval_of_the_answers_that_were_generated(capsys, trained):
+def test_a_score_has_the_interval_of_the_answers_that_were_generated(capsys, fine_tuned):
     """64 answers were requested, and there are 7 held-out rows."""
-    slow, fast = str(trained / "slow"), str(trained / "fast")
+    slow, fast = str(fine_tuned / "slow"), str(fine_tuned / "fast")
     for part in compared(capsys, slow, fast)["scores"]["eval_exact_match"].values():
         assert part["n"] == 7 and part["interval"][0] <= part["value"] <= part["interval"][1] < 1.0 + 1e-9
         assert part["interval"][1] - part["interval"][0] > 0.3, "Wilson, 7 answers"

@@ -33,6 +33,12 @@ def tiny():
     return load_model_and_tokenizer("tiny")
 
 
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    """The bootstrap gives the intervals only; the test of their coverage sets its own number."""
+    monkeypatch.setattr(calibration, "RESAMPLES", 20)
+
+
 @pytest.fixture
 def data(tmp_path):
     return write_rows(tmp_path / "rows.jsonl", REVERSALS)

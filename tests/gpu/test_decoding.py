@@ -17,7 +17,7 @@ from hrm_align.rollouts.logprobs import parity
 from hrm_align.rollouts.parity import HALF_FACTOR, HALF_LEAST
 
 TEXTS = ["Write pig backwards.", "What is 9 minus 4?", "Sort the letters: d a c", "copy abc", "5 + 6 + 7 = ?"]
-LONG = 40  # tokens: answers leave the batch at different times, and room grows several times
+LONG = 24  # tokens: answers leave the batch at different times, and room grows several times
 # Nats. Measured: 3e-6; attention to an unwritten place of the cache, or to a neighbour's, changes log-probabilities by 0.1.
 TOLERANCE = 1e-4
 HALF = 0.2  # nats of a token in bfloat16; measured: 0.03

@@ -89,8 +89,11 @@ def reference():
 
 
 def combination(adapter, head, compiled, attention):
-    """One compiled combination is quick, because tracing takes 3 to 10 s; test_compiled_blocks.py compiles models without adapters."""
-    slow = compiled and (not adapter or attention != "per_document")
+    """Only adapters are compiled outside of campaigns, with one kernel, because tracing takes 3 to 10 s.
+
+    test_compiled_blocks.py compiles models without adapters, with both kernels.
+    """
+    slow = compiled and (not adapter or attention != "sdpa")
     return pytest.param(adapter, head, compiled, attention, marks=[pytest.mark.campaign] * slow)
 
 

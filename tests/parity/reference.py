@@ -52,14 +52,14 @@ class _Float64(TorchFunctionMode):
     """Replaces float32 by float64 wherever a call names it: norms, softmax and TRL's fused head compute in float32."""
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        named = {name: _wide(value) for name, value in (kwargs or {}).items()}
+        # Every operation, and every look at a shape, comes by here: without a function call for each argument.
+        narrow, wide = torch.float32, torch.float64
         if func is torch.Tensor.float:
             func = torch.Tensor.double
-        return func(*map(_wide, args), **named)
-
-
-def _wide(value: Any) -> Any:
-    return torch.float64 if value is torch.float32 else value
+        args = [wide if value is narrow else value for value in args]
+        if not kwargs:
+            return func(*args)
+        return func(*args, **{name: wide if value is narrow else value for name, value in kwargs.items()})
 
 
 @contextmanager

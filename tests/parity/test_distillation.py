@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from hrm_align import render_prompt
 from hrm_align.data.examples import Example
 from hrm_align.evaluation.drawing import Context
-from hrm_align.models.loading import load_model, load_model_and_tokenizer
+from hrm_align.models.loading import load_model, load_tokenizer
 from hrm_align.rendering import Message
 from hrm_align.trainers import teachers
 from hrm_align.trainers.distillation import DistillationTrainer
@@ -28,7 +28,7 @@ from tests.trainers.recipe_runs import arguments
 
 TOLERANCE = 1e-8  # of losses, of about 1, and of gradients and weights.
 STEPS, RATE = 2, 0.05
-QUESTIONS = ("Add 2 and 3.", "Write pig backwards.", "Copy: a red fox", "What is 20 minus 4?")
+QUESTIONS = ("Add 2 and 3.", "Write pig backwards.")
 EXAMPLES = [
     Example((Message("user", text),), Message("assistant", "5"), "direct", f"rows:{n}")
     for n, text in enumerate(QUESTIONS)
@@ -95,7 +95,7 @@ CASES = {
     "itself under a system text": Case(0.0, 1.3, **BY_SYSTEM),
     "its base under a condition": Case(
         1.0, 0.8, student=adapted, context=Context(condition="synth,cot"), prompt=under_condition,
-        flags={"gradient_accumulation_steps": 2, "per_device_train_batch_size": 2},
+        flags={"gradient_accumulation_steps": 2, "per_device_train_batch_size": 1},
     ),
     "another model, under a system text, asked": Case(0.3, teacher=lambda: Asked(tiny(1), 5), **BY_SYSTEM),
 }  # fmt: skip
@@ -165,10 +165,10 @@ def test_distillation_computes_what_plain_torch_does(name, tmp_path, monkeypatch
     monkeypatch.setattr(teachers, "checkpoint", partial(checkpoint, context_fn=recomputed_in_float64))
     settings = {"beta": case.beta, "temperature": case.temperature, "teacher_condition": "cot", "max_completion_length": 6,
                 "optim": "sgd", "learning_rate": RATE, "lr_scheduler_type": "constant", "weight_decay": 0, "max_grad_norm": 0,
-                "max_steps": STEPS, "save_strategy": "no", "per_device_train_batch_size": 4, "report_to": "none", **case.flags}  # fmt: skip
+                "max_steps": STEPS, "save_strategy": "no", "per_device_train_batch_size": 2, "report_to": "none", **case.flags}  # fmt: skip
     words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
     args = parse_distill(arguments(tmp_path / "run", tmp_path / "rows.jsonl", *words)).training
-    tokenizer = load_model_and_tokenizer("tiny")[1]
+    tokenizer = load_tokenizer("tiny")
     with float64():
         teacher = case.teacher()
         trainer = DistillationTrainer(case.student(), args, EXAMPLES, tokenizer, teacher, case.context)

@@ -16,7 +16,7 @@ from tests.parity.reference import unpatched
 from tests.trainers.grpo_runs import grpo, prompts
 from tests.trainers.recipe_runs import metrics
 
-STEPS = ("--max_steps", "2", "--beta", "0.05", "--parity_every", "1")
+STEPS = ("--max_steps", "2", "--beta", "0.05", "--parity_every", "1", "--per_device_train_batch_size", "8")
 
 
 @pytest.fixture(scope="module")

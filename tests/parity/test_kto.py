@@ -4,13 +4,15 @@ The other side is plain torch: each document alone in stock Transformers, with a
 (arXiv 2402.01306, equations 7 and 8), and a step of gradient descent by hand.
 """
 
+import functools
+
 import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 
 from hrm_align import render_prompt
-from hrm_align.models.loading import load_model, load_model_and_tokenizer
+from hrm_align.models.loading import load_model, load_tokenizer
 from hrm_align.trainers.kto import KTOTrainer
 from hrm_align.trainers.kto_config import parse_kto
 from tests.parity.reference import answer_logprob, float64
@@ -48,12 +50,13 @@ def rows_of(tokenizer):
 def independent(model, reference, rows, loss_type, others, steps):
     """Losses of the steps on all rows, and gradients of the first, by name; the model's weights are updated."""
     losses, first = [], {}
+    reference = functools.cache(reference)
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     for _ in range(steps):
 
         def log_ratio(row, answer):
             with torch.no_grad():
-                base = reference(row["prompt_ids"], answer["completion_ids"])
+                base = reference(tuple(row["prompt_ids"]), tuple(answer["completion_ids"]))
             return answer_logprob(model, row["prompt_ids"], answer["completion_ids"]) - base
 
         kl = torch.zeros(())
@@ -105,7 +108,7 @@ def test_kto_computes_what_plain_torch_does(tmp_path, loss_type, adapter, flags)
                 "per_device_train_batch_size": 6, "train_sampling_strategy": "sequential", "report_to": "none"}  # fmt: skip
     words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
     recipe = parse_kto(arguments(tmp_path / "run", tmp_path / "rows.jsonl", *words, *flags))
-    tokenizer = load_model_and_tokenizer("tiny")[1]
+    tokenizer = load_tokenizer("tiny")
     rows = rows_of(tokenizer)
     with float64():
         trainer = KTOTrainer(tiny(adapter), recipe.training, Dataset.from_list(rows), tokenizer)

@@ -35,7 +35,7 @@ def in_float64():
 @pytest.fixture(scope="module")
 def documents(tiny):
     render = get_renderer(tiny[1])
-    examples = load_examples([DatasetSpec(path="data/chat/test.jsonl")])[0][:12]
+    examples = load_examples([DatasetSpec(path="data/chat/test.jsonl")])[0][:5]
     return [render.document(e.messages, e.answer, e.condition) for e in examples]
 
 

@@ -6,6 +6,7 @@ scripts/campaigns/planted_faults.py has many of each; these are the sharpest.
 from functools import partial
 
 import pytest
+import torch
 
 import hrm_align.rollouts.groups as groups
 import hrm_align.rollouts.parity as parity_gate
@@ -31,25 +32,32 @@ from tests.trainers.recipe_runs import metrics
 
 pytestmark = pytest.mark.numeric
 
-QUESTIONS = ("Is 7 larger than 5?", "Add 12 and 30.")
-ANSWER = 4  # tokens
+QUESTION = "Is 7 larger than 5?"
+ANSWER = 2  # tokens
 BEHIND = 20  # times the floor, by which an honest difference may be smaller
 
 
 def adapted(folder, seed=1):
+    torch.manual_seed(seed)
     model, tokenizer = load_model_and_tokenizer(str(folder))
     model = add_adapter(model, tokenizer, str(folder), LoraArguments(use_peft=True))
     randomise_adapter(model, seed)
-    return model, [get_renderer(tokenizer).prompt(question, "direct") for question in QUESTIONS]
+    return model, [get_renderer(tokenizer).prompt(QUESTION, "direct")]
 
 
 @pytest.fixture(scope="module")
 def honest(deep_random):
-    """A random model with an adapter, documents, and its floor."""
-    model, prompts_ids = adapted(deep_random)
-    answers = generate(model, prompts_ids, max_new_tokens=ANSWER)
-    documents = [Document([*ids, *answer], len(ids)) for ids, answer in zip(prompts_ids, answers, strict=True)]
+    """A random model with an adapter, a document with its greedy answer, and its floor."""
+    model, (ids,) = adapted(deep_random)
+    (answer,) = generate(model, [ids], max_new_tokens=ANSWER)
+    documents = [Document([*ids, *answer], len(ids))]
     return model, documents, measure_floor(model, documents)
+
+
+def merged(folder, documents):
+    """Merge the same adapter, whose greedy answers are known."""
+    answers = [document.input_ids[document.prefix_length :] for document in documents]
+    return merge(*adapted(folder), answers=answers, max_new_tokens=ANSWER)
 
 
 @pytest.mark.parametrize(
@@ -68,22 +76,27 @@ def test_a_planted_fault_does_not_raise_the_floor(honest, fault):
         assert measure_floor(model, documents) == floor
 
 
-def test_an_honest_merge_passes_at_the_published_depth_and_moves_what_the_floor_says(deep_random):
-    """Seen: a merge moves the logits by one to four times the floor."""
-    _, report = merge(*adapted(deep_random), max_new_tokens=ANSWER)
+def test_an_honest_merge_passes_at_the_published_depth_and_moves_what_the_floor_says(deep_random, honest):
+    """Seen: a merge moves the logits by 0.7 to four times the floor."""
+    _, report = merged(deep_random, honest[1])
     report.require()
     assert report.floor / BEHIND < report.largest_difference <= FACTOR * report.floor
     assert report.floor > 1e-6, "at the published depth it is far above what float32 resolves"
 
 
 @pytest.mark.parametrize(
-    ("layers", "factor"), [("", 1.05), ("L_module.layers.7.mlp.down_proj", 0.0)], ids=["scale", "one layer"]
+    ("layers", "factor"),
+    [
+        pytest.param("", 1.05, id="scale"),
+        pytest.param("L_module.layers.7.mlp.down_proj", 0.0, id="one layer", marks=pytest.mark.campaign),
+    ],
 )
-def test_a_wrong_merge_is_refused_at_the_published_depth(deep_random, layers, factor):
-    model, ids = adapted(deep_random)
+def test_a_wrong_merge_is_refused_at_the_published_depth(deep_random, honest, layers, factor):
+    """Seen: the smaller of the two, the scale, moves the logits by 500 times the floor; the other one by 800 times."""
+    model, documents, _ = honest
     assert any(layers in name for name in adapted_layers(model))
     with wrong_scale(layers, factor):
-        _, report = merge(model, ids, max_new_tokens=ANSWER)
+        _, report = merged(deep_random, documents)
     with pytest.raises(RunError, match="differs from the unmerged one"):
         report.require()
 
@@ -97,7 +110,7 @@ def half_precision(folder):
     """Flags of a bfloat16 run of one update on this model."""
     return (
         *("--model_name_or_path", str(folder), "--bf16", "true", "--max_steps", "1", "--beta", "0.05"),
-        *("--per_device_train_batch_size", "4", "--num_generations", "2", "--max_completion_length", str(ANSWER)),
+        *("--per_device_train_batch_size", "4", "--num_generations", "2", "--max_completion_length", "4"),
     )
 
 

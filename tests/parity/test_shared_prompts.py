@@ -20,6 +20,7 @@ from tests.parity.reference import float64, reference_logits, rule_mask, small_m
 TOLERANCE = 1e-12
 TOLERANCE_FLOAT32 = 2e-5
 KERNELS = ["sdpa", "eager", "per_document"]
+NAMES = ["random", "trained"]
 needs_avx2 = pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="PyTorch has no flex_attention for a CPU without AVX2"
 )
@@ -40,12 +41,12 @@ def rollout():
     return ids, mask, behind
 
 
-@pytest.fixture(params=["random", "trained"])
-def model(request):
-    made = small_model() if request.param == "random" else trained_model()
-    add_fused_lm_head(made, outputs=("log_probs", "entropy"))
-    score_responses_only(made)
-    return made
+@functools.cache
+def load(name, dtype):
+    model = small_model() if name == "random" else trained_model()
+    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    score_responses_only(model)
+    return model.to(dtype)
 
 
 def packed_logprobs(model, kernel, tokens=None):
@@ -85,10 +86,19 @@ def gradients(model, logprobs):
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-def distances(model, kernel, tokens=None):
+@functools.cache
+def separate_rows(name, dtype):
+    """Log-probabilities and gradients of separate rows, the same for every kernel."""
+    model = load(name, dtype)
+    logprobs = row_logprobs(model)
+    return logprobs.detach(), gradients(model, logprobs)
+
+
+def distances(name, dtype, kernel, tokens=None):
     """Of log-probabilities and of gradients between packed groups and separate rows, each relative to the rows'."""
-    ours, theirs = packed_logprobs(model, kernel, tokens), row_logprobs(model)
-    found, expected = gradients(model, ours), gradients(model, theirs)
+    model, (theirs, expected) = load(name, dtype), separate_rows(name, dtype)
+    ours = packed_logprobs(model, kernel, tokens)
+    found = gradients(model, ours)
     assert found.keys() == expected.keys()
     apart, whole = (torch.cat([g.flatten() for g in part]).norm() for part in
                     ([found[name] - expected[name] for name in expected], expected.values()))  # fmt: skip
@@ -98,16 +108,17 @@ def distances(model, kernel, tokens=None):
 @pytest.mark.numeric
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("tokens", [None, 12], ids=["at once", "in chunks"])
-def test_logprobs_and_gradients_are_those_of_separate_rows(model, kernel, tokens):
-    model.double()
+@pytest.mark.parametrize("name", NAMES)
+def test_logprobs_and_gradients_are_those_of_separate_rows(name, kernel, tokens):
     with float64():
-        assert max(distances(model, kernel, tokens)) < TOLERANCE
+        assert max(distances(name, torch.float64, kernel, tokens)) < TOLERANCE
 
 
 @pytest.mark.numeric
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_logprobs_and_gradients_are_those_of_separate_rows_in_float32(model, kernel):
-    assert max(distances(model, kernel)) < TOLERANCE_FLOAT32
+@pytest.mark.parametrize("name", NAMES)
+def test_logprobs_and_gradients_are_those_of_separate_rows_in_float32(name, kernel):
+    assert max(distances(name, torch.float32, kernel)) < TOLERANCE_FLOAT32
 
 
 @pytest.mark.numeric
@@ -131,11 +142,13 @@ def test_further_answers_see_the_prompt_and_themselves(kernel, monkeypatch):
 
 
 @pytest.mark.numeric
-def test_the_prompt_is_read_bidirectionally(model):
+@pytest.mark.parametrize("name", NAMES)
+def test_the_prompt_is_read_bidirectionally(name):
     """The comparison above would fail with a causal prompt."""
+    model = load(name, torch.float32)
     with causal_prompt(model):
         causal = packed_logprobs(model, "per_document")
-    assert (causal - row_logprobs(model)).abs().max() > 1e-2
+    assert (causal - separate_rows(name, torch.float32)[0]).abs().max() > 1e-2
 
 
 def test_one_row_holds_no_padding_and_prompts_stand_once():

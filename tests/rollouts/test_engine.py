@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hrm_align.errors import UserError
-from hrm_align.models.loading import load_model_and_tokenizer
+from hrm_align.models.loading import load_model_and_tokenizer, load_tokenizer
 from hrm_align.rendering import get_renderer
 from hrm_align.rewards.judge_client import Client
 from hrm_align.rollouts.engine import Completion, Decoding, Engine, Request, build_requests, run
@@ -28,8 +28,8 @@ def tiny(request):
 
 
 @pytest.fixture(scope="module")
-def prompts(tiny):
-    render = get_renderer(tiny[1])
+def prompts():
+    render = get_renderer(load_tokenizer("tiny"))
     texts = ["copy abc", "Write the words bird, pig and cat backwards, one after the other.", "5 + 6 + 7 = ?", "ab"]
     return [render.prompt(text, "noisy") for text in texts]
 
@@ -88,9 +88,9 @@ def test_one_request_is_cancelled_in_the_middle_and_others_are_added(tiny, promp
 
 @pytest.mark.numeric
 def test_a_stream_of_requests_does_not_grow_the_batch(tiny, prompts):
-    """Twenty-four requests, two at a time: what those that have ended took is given back. Each is drawn as if it were alone."""
+    """Twelve requests, two at a time: what those that have ended took is given back. Each is drawn as if it were alone."""
     model = tiny[0]
-    requests = [Request(prompts[n % 4], (n,), Decoding(6 + n % 5, temperature=1.2)) for n in range(24)]
+    requests = [Request(prompts[n % 4], (n,), Decoding(6 + n % 5, temperature=1.2)) for n in range(12)]
     engine, drawn, handles, widths = LocalEngine(model, max_running=2), Drawn(), [], []
     for request in requests:
         handles.append(engine.submit(request))
