@@ -175,6 +175,17 @@ def add_ignored(entry: DatasetEntry, ignored: list[str]) -> dict[str, Any]:
     return {**entry, **({"ignore_columns": [*([own] if isinstance(own, str) else own), *ignored]} if ignored else {})}
 
 
+@dataclass
+class Recipe:
+    """The parts that the parsed recipes of all trainers have; a trainer's own recipe adds `training`."""
+
+    KIND: ClassVar[str]  # the name of its command
+
+    model: ModelArguments
+    lora: LoraArguments
+    data: DataArguments
+
+
 # Transformers before 5.23 has `gradient_checkpointing` and `gradient_checkpointing_kwargs` instead of `activation_*`.
 _UPSTREAM = {f.name for f in fields(TrainingArguments)}
 
