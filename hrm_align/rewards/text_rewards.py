@@ -75,10 +75,8 @@ class Numeric:
 
 
 @dataclass(frozen=True)
-class Answer:
-    r"""1 if the final answer is the same text as that of the reference. The final answer is the last \boxed{}, else the
-    text after the last `the answer is`, `answer:`, `A:`, heading `Answer` or `####`, else what the last line
-    states (`so 5`, `the total is 5`), else the whole text; or the match of a pattern."""
+class FinalAnswerGrader:
+    """What the graders of a final answer share: the pattern that finds it, the displayed text, and a wrong answer."""
 
     needs: ClassVar[str] = "one final answer"
     pattern: str | None = option(None, "regular expression with one group, which contains the answer")
@@ -86,12 +84,6 @@ class Answer:
     def __post_init__(self) -> None:
         if self.pattern is not None:
             compile_pattern(self.pattern, groups=1)
-
-    def grade(self, completion: str, row: Row) -> float | None:
-        """Return 0 or 1; None if the reference states no final answer."""
-        check_reference(row)
-        expected = final_answer(row.reference, self.pattern)
-        return float(final_answer(completion, self.pattern) == expected) if expected is not None else None
 
     def extract_answer(self, completion: str) -> str | None:
         """Return the final answer."""
@@ -105,6 +97,19 @@ class Answer:
         """Return a text that states another final answer."""
         answer = final_answer(row.reference, self.pattern) or ""
         return state_answer(answer, corrupt_text(answer), row.reference, self.pattern)
+
+
+@dataclass(frozen=True)
+class Answer(FinalAnswerGrader):
+    r"""1 if the final answer is the same text as that of the reference. The final answer is the last \boxed{}, else the
+    text after the last `the answer is`, `answer:`, `A:`, heading `Answer` or `####`, else what the last line
+    states (`so 5`, `the total is 5`), else the whole text; or the match of a pattern."""
+
+    def grade(self, completion: str, row: Row) -> float | None:
+        """Return 0 or 1; None if the reference states no final answer."""
+        check_reference(row)
+        expected = final_answer(row.reference, self.pattern)
+        return float(final_answer(completion, self.pattern) == expected) if expected is not None else None
 
 
 # Only ASCII digits: a digit of another script is not a number here. No part of 1.2.3 or ２5 matches.

@@ -17,7 +17,7 @@ import trl
 from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor
-from transformers import HrmTextConfig, HrmTextForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import HrmTextForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import use_adapter
 
@@ -86,8 +86,8 @@ class DistillationTrainer(ParityGate, HeldOutEvaluation, SafeCheckpoints, Stabil
         callbacks: Sequence[TrainerCallback] = (),
         generation_eval: GenerationEval | None = None,
     ):
-        assert isinstance(model.config, HrmTextConfig) and args.max_completion_length
-        check_horizon(model.config, model.config._name_or_path or "the model")
+        check_horizon(model)
+        assert args.max_completion_length
         self._renderer, self._context = get_renderer(processing_class), context
         self.generation_eval = generation_eval
         decoding = Decoding(

@@ -14,7 +14,7 @@ import trl
 from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor
-from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from hrm_align.models.loading import check_horizon
@@ -86,8 +86,7 @@ class DPOTrainer(
         callbacks: Sequence[TrainerCallback] = (),
         generation_eval: GenerationEval | None = None,
     ):
-        assert isinstance(model.config, HrmTextConfig)
-        check_horizon(model.config, model.config._name_or_path or "the model")
+        check_horizon(model)
         assert not isinstance(args.pad_to_multiple_of, str)
         self.generation_eval = generation_eval
         # Pairs, and tokens of their chosen answers, of the step on all processes, and of the held-out rows; (2,) each.

@@ -18,7 +18,7 @@ import trl
 from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor
-from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.models import unwrap_model_for_generation
 
 from hrm_align.data.examples import Example
@@ -78,8 +78,7 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
         callbacks: Sequence[TrainerCallback] = (),
         greedy_eval: GreedyEval | None = None,
     ):
-        assert isinstance(model.config, HrmTextConfig)
-        check_horizon(model.config, model.config._name_or_path or "the model")
+        check_horizon(model)
         self._suite, self._greedy_eval, self._renderer = suite, greedy_eval, get_renderer(processing_class)
         assert args.max_completion_length and args.num_generations  # checked by parse_grpo
         decoding = Decoding(

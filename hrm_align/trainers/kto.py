@@ -19,7 +19,7 @@ from accelerate import PartialState
 from datasets import Dataset, concatenate_datasets
 from peft import PeftModel
 from torch import Tensor
-from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
 from hrm_align.data.cache import hash_key
@@ -82,8 +82,7 @@ class KTOTrainer(StartReference, PreferenceHealth, HeldOutEvaluation, SafeCheckp
         callbacks: Sequence[TrainerCallback] = (),
         generation_eval: GenerationEval | None = None,
     ):
-        assert isinstance(model.config, HrmTextConfig)
-        check_horizon(model.config, model.config._name_or_path or "the model")
+        check_horizon(model)
         check_balance(train_dataset, args)
         assert not isinstance(args.pad_to_multiple_of, str)
         self.generation_eval = generation_eval
