@@ -161,12 +161,14 @@ def check_flag(value: Any, name: str) -> bool:
     return value
 
 
-def compile_pattern(pattern: Any, groups: int | None = None) -> re.Pattern[str]:
-    """Compile the regular expression of the option `pattern`, with `re.DOTALL`.
+def check_pattern(pattern: Any, groups: int | None = None) -> None:
+    """Check the regular expression of the option `pattern`; None for no pattern.
 
     Raises:
         UserError: if the pattern is not a regular expression, or does not have the required number of groups.
     """
+    if pattern is None:
+        return
     if not isinstance(pattern, str) or not pattern:
         raise UserError(f"invalid value for pattern: {pattern!r}. Use a regular expression.")
     try:
@@ -180,7 +182,6 @@ def compile_pattern(pattern: Any, groups: int | None = None) -> re.Pattern[str]:
             f"invalid value for pattern: {pattern!r} has {regex.groups} capturing groups and needs {groups}. Put the "
             "answer in parentheses, and begin all other parentheses with (?:."
         )
-    return regex
 
 
 GRADERS = {

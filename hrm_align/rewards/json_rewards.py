@@ -240,7 +240,7 @@ def grade_fields(pairs: Sequence[tuple[str, str]], valid: Sequence[bool]) -> Jso
         report.parsed += answer is not _ABSENT
         for name, value in expected.items() if isinstance(expected, dict) else ():
             given = answer.get(name, _ABSENT) if isinstance(answer, dict) else _ABSENT
-            correct = given is not _ABSENT and bool(json_match(json.dumps(given), json.dumps(value)))
+            correct = given is not _ABSENT and _equal_values(given, value)
             correct_before, n_before = report.fields.get(name, (0, 0))
             report.fields[name] = (correct_before + correct, n_before + 1)
     return report

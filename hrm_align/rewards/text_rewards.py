@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import ClassVar
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.base import Row, check_number, compile_pattern, corrupt_text, option, state_answer
+from hrm_align.rewards.base import Row, check_number, check_pattern, corrupt_text, option, state_answer
 from hrm_align.rewards.reading import boxed_answers, final_answer, plain_text, read_answer, stated_answer, unquoted
 
 
@@ -43,8 +43,7 @@ class Numeric:
     tolerance: float = option(0.0, "largest difference from the reference that still gets 1")
 
     def __post_init__(self) -> None:
-        if self.pattern is not None:
-            compile_pattern(self.pattern, groups=1)
+        check_pattern(self.pattern, groups=1)
         check_number(self.tolerance, "tolerance")
 
     def grade(self, completion: str, row: Row) -> float | None:
@@ -82,8 +81,7 @@ class FinalAnswerGrader:
     pattern: str | None = option(None, "regular expression with one group, which contains the answer")
 
     def __post_init__(self) -> None:
-        if self.pattern is not None:
-            compile_pattern(self.pattern, groups=1)
+        check_pattern(self.pattern, groups=1)
 
     def extract_answer(self, completion: str) -> str | None:
         """Return the final answer."""
@@ -185,8 +183,7 @@ class Format:
             both = f"pattern ({self.pattern!r}) and tags ({tags!r}) are both set"
             state = "pattern and tags are both missing" if self.pattern is None else both
             raise UserError(f"{state}. Set either `pattern` or `tags`.")
-        if self.pattern is not None:
-            compile_pattern(self.pattern)
+        check_pattern(self.pattern)
         for tag in tags:
             if not isinstance(tag, str) or not re.fullmatch(r"[A-Za-z_][\w-]*", tag):
                 raise UserError(

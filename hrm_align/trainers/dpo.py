@@ -124,12 +124,7 @@ class DPOTrainer(
             self._without_gathering(),
         ):
             result = super()._compute_loss(model, inputs, return_outputs)
-        for name, (value, *_) in appended.items():
-            if name in weights:  # in training, TRL's value is the mean over the micro-batches of all processes
-                weight = weights[name] * self._has_own_rows
-                self.means[self._mode].add(name, value * weight, weight)
-            else:
-                self._metrics[self._mode][name] = [value]
+        self._add_weighted(appended, weights)
         return result
 
     @contextmanager

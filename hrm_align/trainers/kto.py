@@ -131,12 +131,7 @@ class KTOTrainer(StartReference, PreferenceHealth, HeldOutEvaluation, SafeCheckp
         weights = _weights(inputs)
         if self._mode == "eval":
             appended |= {name: appended.get(name, [0.0]) for name in weights}  # the same names on every process
-        for name, (value, *_) in appended.items():
-            if name in weights:  # in training, TRL's value is the mean over the micro-batches of all processes
-                weight = weights[name] * self._has_own_rows
-                self.means[self._mode].add(name, value * weight, weight)
-            else:
-                self._metrics[self._mode][name] = [value]
+        self._add_weighted(appended, weights)
         if self._mode == "eval" or self._rows_of_step is None:
             return result
         parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes
