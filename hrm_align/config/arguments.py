@@ -176,7 +176,7 @@ def add_ignored(entry: DatasetEntry, ignored: list[str]) -> dict[str, Any]:
 
 
 @dataclass
-class Recipe:
+class BaseRecipe:
     """The parts that the parsed recipes of all trainers have; a trainer's own recipe adds `training`."""
 
     KIND: ClassVar[str]  # the name of its command

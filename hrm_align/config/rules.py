@@ -62,7 +62,7 @@ class RecipeKind:
     """The recipes of one trainer: their settings and rules.
 
     Args:
-        recipe: dataclass of a parsed recipe, a subclass of `Recipe`; the types of its fields are the dataclasses of the settings.
+        recipe: dataclass of a parsed recipe, a subclass of `BaseRecipe`; the types of its fields are the dataclasses of the settings.
         refused: settings that the trainer does not support.
         bounds: ranges of numbers.
         needs: settings that have an effect only with another one.

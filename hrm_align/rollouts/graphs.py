@@ -31,7 +31,8 @@ from hrm_align.models.compile import reason_not_to_compile
 from hrm_align.models.lm_head import get_bare_model
 from hrm_align.models.prefix_mask import CACHE
 from hrm_align.models.rounding import attention
-from hrm_align.rollouts.kv_cache import SharedCache, SharedLayer, attend_shared, cast_like_autocast
+from hrm_align.models.varlen import cast_like_autocast
+from hrm_align.rollouts.kv_cache import SharedCache, SharedLayer, attend_shared
 from hrm_align.rollouts.writers import SharedPromptState
 
 ROOM = 64  # initial KV-cache slots per completion

@@ -127,10 +127,9 @@ class HttpServer:
         decoding: Decoding,
         end_id: int | None,
         seconds: float = ANSWER_SECONDS,
-        retries: int = RETRIES,
         at_once: int = MAX_RUNNING,
     ) -> list[Completion]:
-        """Request one completion of every prompt, `at_once` at the same time. Raises Unanswered for the first without an answer."""
+        """Request one completion of every prompt once, `at_once` at the same time. Raises Unanswered for the first without an answer."""
 
         async def ask_all() -> list[Completion]:
             slots = asyncio.Semaphore(at_once)
@@ -139,7 +138,7 @@ class HttpServer:
                 async with slots:
                     return await self.complete(client, prompt, seed, decoding, end_id)
 
-            async with self.client(decoding.max_new_tokens, seconds, retries) as client:
+            async with self.client(decoding.max_new_tokens, seconds, retries=0) as client:
                 return await gather(ask(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True))
 
         return call(ask_all())
@@ -287,7 +286,7 @@ def find_budget_fault(
         )
     try:
         prompt = lengthened(prompt_ids, context - 1)
-        server.complete_all([prompt], [0], Decoding(1, greedy=True), end_id, seconds, retries=0)
+        server.complete_all([prompt], [0], Decoding(1, greedy=True), end_id, seconds)
     except Unanswered as failure:
         return f"a prompt of {context - 1} tokens has no answer ({failure.detail})"
     return ""

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from trl import DistillationConfig
 
-from hrm_align.config.arguments import Recipe, StabiliserArguments, option
+from hrm_align.config.arguments import BaseRecipe, StabiliserArguments, option
 from hrm_align.config.bounds import COUNT, COUNT_OR_NONE, PART, POSITIVE, SHARE, Bound
 from hrm_align.config.checks import Setting
 from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds, Needs
@@ -101,7 +101,7 @@ class DistillationArguments(StabiliserArguments, DistillationConfig):
 
 
 @dataclass
-class DistillationRecipe(Recipe):
+class DistillationRecipe(BaseRecipe):
     """A parsed `distill.yaml`: every value typed and checked."""
 
     KIND: ClassVar[str] = "distill"

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from trl import DPOConfig
 
-from hrm_align.config.arguments import Recipe, option
+from hrm_align.config.arguments import BaseRecipe, option
 from hrm_align.config.bounds import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Bound
 from hrm_align.config.checks import Setting
 from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds, Needs
@@ -69,7 +69,7 @@ class DPOArguments(SharedPromptDefaults, DPOConfig):
 
 
 @dataclass
-class DPORecipe(Recipe):
+class DPORecipe(BaseRecipe):
     """A parsed `dpo.yaml`: every value typed and checked."""
 
     KIND: ClassVar[str] = "dpo"

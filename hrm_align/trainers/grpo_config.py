@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from trl import GRPOConfig
 
-from hrm_align.config.arguments import Recipe, RewardArguments, option
+from hrm_align.config.arguments import BaseRecipe, RewardArguments, option
 from hrm_align.config.bounds import COUNT, COUNT_OR_NONE, NOT_NEGATIVE, PART, POSITIVE, SHARE, Bound
 from hrm_align.config.checks import Setting
 from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds, Needs
@@ -147,7 +147,7 @@ class GRPOArguments(SharedPromptDefaults, GRPOConfig):
 
 
 @dataclass
-class GRPORecipe(Recipe):
+class GRPORecipe(BaseRecipe):
     """A parsed `grpo.yaml`: every value typed and checked."""
 
     KIND: ClassVar[str] = "grpo"

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from trl import KTOConfig
 
-from hrm_align.config.arguments import Recipe, StabiliserArguments, option
+from hrm_align.config.arguments import BaseRecipe, StabiliserArguments, option
 from hrm_align.config.bounds import POSITIVE
 from hrm_align.config.checks import Setting
 from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds
@@ -56,7 +56,7 @@ class KTOArguments(StabiliserArguments, KTOConfig):
 
 
 @dataclass
-class KTORecipe(Recipe):
+class KTORecipe(BaseRecipe):
     """A parsed `kto.yaml`: every value typed and checked."""
 
     KIND: ClassVar[str] = "kto"

@@ -12,7 +12,7 @@ from typing import ClassVar
 from transformers import SchedulerType
 from trl import RewardConfig
 
-from hrm_align.config.arguments import Recipe, StabiliserArguments, option
+from hrm_align.config.arguments import BaseRecipe, StabiliserArguments, option
 from hrm_align.config.bounds import NOT_NEGATIVE, Bound
 from hrm_align.config.checks import Setting
 from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds
@@ -50,7 +50,7 @@ class RewardModelArguments(StabiliserArguments, RewardConfig):
 
 
 @dataclass
-class RewardRecipe(Recipe):
+class RewardRecipe(BaseRecipe):
     """A parsed `reward.yaml`: every value typed and checked."""
 
     KIND: ClassVar[str] = "reward"

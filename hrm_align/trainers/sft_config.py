@@ -12,7 +12,7 @@ from typing import ClassVar
 from transformers import SchedulerType
 from trl import SFTConfig
 
-from hrm_align.config.arguments import Recipe, StabiliserArguments, option
+from hrm_align.config.arguments import BaseRecipe, StabiliserArguments, option
 from hrm_align.config.bounds import BELOW_ONE, COUNT, COUNT_OR_NONE, Bound
 from hrm_align.config.checks import Setting
 from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds, Needs
@@ -87,7 +87,7 @@ class SFTArguments(StabiliserArguments, SFTConfig):
 
 
 @dataclass
-class SFTRecipe(Recipe):
+class SFTRecipe(BaseRecipe):
     """A parsed `sft.yaml`: every value typed and checked."""
 
     KIND: ClassVar[str] = "sft"
