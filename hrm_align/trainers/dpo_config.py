@@ -6,7 +6,7 @@ Importing this module takes seconds: `DPOArguments` is a subclass of TRL's `DPOC
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from trl import DPOConfig
@@ -39,12 +39,10 @@ class DPOArguments(SharedPromptDefaults, DPOConfig):
         "apo_down", "discopop", "sft", "sigmoid_norm",
     )  # fmt: skip
 
-    loss_type: list[str] = field(
-        default_factory=lambda: ["sigmoid", "sft"],
-        metadata={
-            "help": f"Losses of TRL that are added: {', '.join(LOSSES)}. The default adds the likelihood of the chosen answers, "
-            "which falls under sigmoid alone."
-        },
+    loss_type: list[str] = option(
+        ["sigmoid", "sft"],
+        f"Losses of TRL that are added: {', '.join(LOSSES)}. The default adds the likelihood of the chosen answers, "
+        "which falls under sigmoid alone.",
     )
     max_length: int | None = pair_length_option()
     train_sampling_strategy: str = sampling_strategy_option("pairs")

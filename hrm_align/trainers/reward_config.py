@@ -6,7 +6,7 @@ Importing this module takes seconds: `RewardModelArguments` is a subclass of TRL
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from transformers import SchedulerType
@@ -32,9 +32,8 @@ class RewardModelArguments(StabiliserArguments, RewardConfig):
     """TRL's `RewardConfig` with the stabilisers and the learning rate schedule of the official HRM-Text SFT."""
 
     learning_rate: float = option(3e-5, "Peak learning rate.")
-    lr_scheduler_type: SchedulerType | str = field(
-        default="cosine_with_min_lr",
-        metadata={"help": "Schedule; the default falls to 10 %% of the rate unless lr_scheduler_kwargs is given."},
+    lr_scheduler_type: SchedulerType | str = option(
+        "cosine_with_min_lr", "Schedule; the default falls to 10 %% of the rate unless lr_scheduler_kwargs is given."
     )
     weight_decay: float = option(0.1, "Decoupled weight decay.")
     adam_beta2: float = option(0.95, "AdamW's second beta.")

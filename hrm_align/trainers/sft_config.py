@@ -6,7 +6,7 @@ Importing this module takes seconds: `SFTArguments` is a subclass of TRL's `SFTC
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from transformers import SchedulerType
@@ -40,9 +40,8 @@ class SFTArguments(StabiliserArguments, SFTConfig):
     """
 
     learning_rate: float = option(3e-5, "Peak learning rate.")
-    lr_scheduler_type: SchedulerType | str = field(
-        default="cosine_with_min_lr",
-        metadata={"help": "Schedule; the default falls to 10 %% of the rate unless lr_scheduler_kwargs is given."},
+    lr_scheduler_type: SchedulerType | str = option(
+        "cosine_with_min_lr", "Schedule; the default falls to 10 %% of the rate unless lr_scheduler_kwargs is given."
     )
     weight_decay: float = option(0.1, "Decoupled weight decay.")
     adam_beta2: float = option(0.95, "AdamW's second beta.")
