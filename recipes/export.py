@@ -21,8 +21,7 @@ from hrm_align.cli import run_with_exit_code
 from hrm_align.commands.common import PathParser, add_options, options_from
 from hrm_align.errors import UserError
 from hrm_align.evaluation.scores import percent
-from hrm_align.export.dry_run import describe_push, format_push
-from hrm_align.export.hub import check_repo_id, push
+from hrm_align.export.hub import check_repo_id, describe_push, format_push, push
 from hrm_align.export.pipeline import ExportOptions, export
 from hrm_align.output import emit
 

@@ -195,19 +195,18 @@ def _first_batch(
     return {name: value.cpu() for name, value in batch.items() if isinstance(value, torch.Tensor)}
 
 
-def draw_mask(seen: Intervals, row: int = 0) -> str:
-    """Draw which keys the queries of a row see: a line for each block of queries, a column for each block of keys.
+def draw_mask(seen: Intervals) -> str:
+    """Draw which keys the queries of the first row of a batch see: a line for each block of queries, a column for each block of keys.
 
     Args:
         seen: intervals of a batch, (batch, seq).
-        row: row of the batch.
 
     Returns:
         `#` where every query of the block sees every key, `+` where some do, `.` where none does.
     """
     width = seen.first.shape[1]
     keys = torch.arange(width)
-    visible = (seen.first[row, :, None] <= keys) & (keys <= seen.last[row, :, None])  # (query, key)
+    visible = (seen.first[0, :, None] <= keys) & (keys <= seen.last[0, :, None])  # (query, key)
     size = math.ceil(width / CELLS)
     lines = []
     for top in range(0, width, size):

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 
 def option(default: Any, help: str, **metadata: Any) -> Any:
-    """Return a dataclass field with a default, a help text, and keywords of argparse's `add_argument`."""
-    return field(default=default, metadata={"help": help, **metadata})
+    """Return a dataclass field with a default, a help text, and keywords of argparse's `add_argument`; a list is copied."""
+    value: dict[str, Any] = {"default_factory": default.copy} if isinstance(default, list) else {"default": default}
+    return field(**value, metadata={"help": help, **metadata})
 
 
 class Entry(dict[str, Any]):
@@ -91,11 +92,8 @@ class LoraArguments:
     lora_r: int = option(16, "Rank of the adapter.")
     lora_alpha: float | None = option(None, "The adapter's change is scaled by alpha / r; unset for alpha = r.")
     lora_dropout: float = option(0.0, "Dropout on the adapter's input.")
-    lora_target_modules: list[str] = field(
-        default_factory=lambda: ["stacks"],
-        metadata={
-            "help": "Layers to adapt: stacks, high, low, attention, mlp, head, all, low.mlp, or names of layers."
-        },
+    lora_target_modules: list[str] = option(
+        ["stacks"], "Layers to adapt: stacks, high, low, attention, mlp, head, all, low.mlp, or names of layers."
     )
     lora_scaling: str = option(
         CONSTANT,
@@ -106,35 +104,27 @@ class LoraArguments:
     use_dora: bool = option(False, "Train magnitude and direction separately (DoRA).")
     init_lora_weights: str = option("true", "Initialisation of the adapter.", choices=list(INITIALISATIONS))
     lora_dtype: str = option("float32", "Precision of the adapter's weights.", choices=["float32", "bfloat16"])
-    trainable_tokens: list[str] = field(
-        default_factory=list, metadata={"help": "Tokens whose rows in embedding and output head are trained, too."}
-    )
+    trainable_tokens: list[str] = option([], "Tokens whose rows in embedding and output head are trained, too.")
 
 
 @dataclass
 class DataArguments:
     """The data sets, and the share of rows that may be unusable."""
 
-    datasets: list[DatasetEntry] = field(default_factory=list, metadata={"help": "Data sets to train on."})
-    eval_datasets: list[DatasetEntry] = field(default_factory=list, metadata={"help": "Held-out data sets."})
+    datasets: list[DatasetEntry] = option([], "Data sets to train on.")
+    eval_datasets: list[DatasetEntry] = option([], "Held-out data sets.")
     eval_fraction: float = option(0.0, "Share of the rows to hold out, by content hash, if eval_datasets is empty.")
-    replay_datasets: list[DatasetEntry] = field(
-        default_factory=list, metadata={"help": "Data sets of the base's own skills, mixed in against forgetting."}
-    )
+    replay_datasets: list[DatasetEntry] = option([], "Data sets of the base's own skills, mixed in against forgetting.")
     replay_fraction: float = option(0.0, "Share of the training rows drawn from replay_datasets.")
-    guard_datasets: list[DatasetEntry] = field(
-        default_factory=list, metadata={"help": "Data sets scored before and after the run, to detect forgetting."}
-    )
+    guard_datasets: list[DatasetEntry] = option([], "Data sets scored before and after the run, to detect forgetting.")
     guard_samples: int = option(200, "Rows scored of each guard data set; 0 for all.")
     guard_match: str = option("exact", "Grader for the answers to guard_datasets, such as json or sql.")
     guard_margin: float = option(0.05, "A drop in the score larger than this (0 to 1) is reported as a warning.")
     condition: str = option(DEFAULT_CONDITION, "Condition of rows and data sets that name none: direct, synth,cot ...")
-    ignore_columns: list[str] = field(
-        default_factory=list,
-        metadata={
-            "help": "Columns to leave out of every data set, and keys of messages as messages.KEY, which would otherwise be read or "
-            "refused."
-        },
+    ignore_columns: list[str] = option(
+        [],
+        "Columns to leave out of every data set, and keys of messages as messages.KEY, which would otherwise be read or "
+        "refused.",
     )
     max_bad_fraction: float = option(0.0, "Share of malformed rows above which the run stops.")
     max_damaged_fraction: float = option(
@@ -173,6 +163,17 @@ def add_ignored(entry: DatasetEntry, ignored: list[str]) -> dict[str, Any]:
     """Return an entry of `datasets` whose `ignore_columns` has those of the recipe too."""
     own = entry.get("ignore_columns") or []
     return {**entry, **({"ignore_columns": [*([own] if isinstance(own, str) else own), *ignored]} if ignored else {})}
+
+
+@dataclass
+class BaseRecipe:
+    """The parts that the parsed recipes of all trainers have; a trainer's own recipe adds `training`."""
+
+    KIND: ClassVar[str]  # the name of its command
+
+    model: ModelArguments
+    lora: LoraArguments
+    data: DataArguments
 
 
 # Transformers before 5.23 has `gradient_checkpointing` and `gradient_checkpointing_kwargs` instead of `activation_*`.
@@ -214,22 +215,17 @@ class StabiliserArguments:
         None, "Decay of an average of the weights, saved in ema/; unset for none; the official SFT uses 0.999."
     )
     ema_for_evaluation: bool = option(False, "Evaluate the averaged weights instead of the trained ones.")
-    module_learning_rates: dict[str, Any] | str | None = field(
-        default=None,
-        metadata={
-            "help": "Learning rates by group of modules, {low: 1e-5, head: 1e-4}; other modules use learning_rate."
-        },
+    module_learning_rates: dict[str, Any] | str | None = option(
+        None, "Learning rates by group of modules, {low: 1e-5, head: 1e-4}; other modules use learning_rate."
     )
     # TRL turns checkpointing on by default under the old name; this value overrides TRL's, because it costs 22 % more FLOPs.
     activation_checkpointing: bool | None = option(
         False, "Recompute activations in the backward pass: less memory, slower.", nargs="?", const=True
     )
-    activation_checkpointing_kwargs: dict[str, Any] | str | None = field(
-        default=None,
-        metadata={
-            "help": "Options of activation_checkpointing: every_n_layers, offload, and those of torch.utils.checkpoint, "
-            "{every_n_layers: 2}."
-        },
+    activation_checkpointing_kwargs: dict[str, Any] | str | None = option(
+        None,
+        "Options of activation_checkpointing: every_n_layers, offload, and those of torch.utils.checkpoint, "
+        "{every_n_layers: 2}.",
     )
     health: bool = option(True, "Log health metrics of the recurrence, and warn when it collapses.")
     score_responses_only: bool | None = option(
@@ -292,11 +288,8 @@ class StabiliserArguments:
 class RewardArguments:
     """The rewards, and how they are checked before training."""
 
-    rewards: list[RewardEntry] = field(
-        default_factory=list,
-        metadata={
-            "help": "Rewards by name, or {name, weight, ...}, or {file, function}; `hrm-align rewards` lists them."
-        },
+    rewards: list[RewardEntry] = option(
+        [], "Rewards by name, or {name, weight, ...}, or {file, function}; `hrm-align rewards` lists them."
     )
     reward_workers: int = option(
         2, "Number of processes for the graders of hrm_align; each user function has one more."

@@ -11,9 +11,10 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import nn
@@ -61,9 +62,7 @@ class RecipeKind:
     """The recipes of one trainer: their settings and rules.
 
     Args:
-        name: name of the command.
-        recipe: dataclass of a parsed recipe; its fields are instances of `schema`, in this order.
-        schema: dataclasses of the settings.
+        recipe: dataclass of a parsed recipe, a subclass of `BaseRecipe`; the types of its fields are the dataclasses of the settings.
         refused: settings that the trainer does not support.
         bounds: ranges of numbers.
         needs: settings that have an effect only with another one.
@@ -73,9 +72,7 @@ class RecipeKind:
         check: checks combinations of settings; called with the recipe, the settings that were given, and `Fail`.
     """
 
-    name: str
-    recipe: type
-    schema: tuple[type, ...]
+    recipe: type[Any]
     refused: Refused
     bounds: tuple[Bounds, ...]
     needs: Needs
@@ -83,6 +80,17 @@ class RecipeKind:
     everyday: tuple[str, ...]
     example: str
     check: Callable[[Any, Mapping[str, Setting], Fail], None]
+
+    @property
+    def name(self) -> str:
+        """Name of the command."""
+        return str(self.recipe.KIND)
+
+    @cached_property
+    def schema(self) -> tuple[type, ...]:
+        """Dataclasses of the settings, in the order of the recipe's fields."""
+        hints = get_type_hints(self.recipe)
+        return tuple(hints[f.name] for f in fields(self.recipe))
 
     @property
     def keys(self) -> set[str]:

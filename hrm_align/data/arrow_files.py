@@ -38,7 +38,7 @@ class _Fault(ValueError):
     """A row that cannot be restored. The message is `kind: detail`."""
 
 
-def read_parquet(file: DataFile, first: int = 0) -> Iterator[Row | BadRow]:
+def read_parquet(file: DataFile, first: int) -> Iterator[Row | BadRow]:
     """Read a Parquet file from a row on; row groups before it are not read.
 
     Raises UserError, while reading, if the file is damaged or two columns have one name.
@@ -57,7 +57,7 @@ def read_parquet(file: DataFile, first: int = 0) -> Iterator[Row | BadRow]:
     return _read(file, batches, first)
 
 
-def read_arrow(file: DataFile, first: int = 0) -> Iterator[Row | BadRow]:
+def read_arrow(file: DataFile, first: int) -> Iterator[Row | BadRow]:
     """Read an Arrow IPC file or stream, which Feather files and files of `datasets` are, from a row on.
 
     Rows before it are mapped into memory or unpacked, and not converted. Errors are those of `read_parquet`.

@@ -23,11 +23,10 @@ from hrm_align.data.examples import ANSWERS, DataCounts, DatasetCounts, Example
 from hrm_align.data.fingerprints import FORMAT_DEPENDENT, parse_cell, same_in_all_formats
 from hrm_align.data.kinds import check_gap, check_kind, detect_schema, kind_of_columns, of_kind
 from hrm_align.data.named_readers import FORMATS, NAMED_READERS, files_beside, suggest_reader
-from hrm_align.data.preference_readers import PREFERENCE_FORMATS, PREFERENCE_READERS
+from hrm_align.data.preference_readers import PREFERENCE_FORMATS, PREFERENCE_READERS, merge_scored
 from hrm_align.data.preferences import LeftOut
 from hrm_align.data.readers import BadRow, Row, make_bad_row
 from hrm_align.data.schemas import OPTIONAL, RowError, detect_format
-from hrm_align.data.scored_rows import merge_scored
 from hrm_align.data.sources import local_files, read_rows
 from hrm_align.data.specs import DatasetSpec, rename_columns
 from hrm_align.data.table import ROWS, Examples, NotStorable, RowTable, RowWriter, concatenated

@@ -42,7 +42,7 @@ def read_file(file: DataFile) -> Iterator[Row | BadRow]:
     return _require_rows(reader(file), file.name)
 
 
-def read_from(file: DataFile, first: int) -> Iterator[Row | BadRow]:
+def read_from(file: DataFile, first: int = 0) -> Iterator[Row | BadRow]:
     """Read a Parquet or Arrow file from row `first` on, without the row groups before it."""
     from hrm_align.data.arrow_files import read_arrow, read_parquet
 
@@ -206,26 +206,14 @@ def _table(file: DataFile) -> Iterator[Row | BadRow]:
     return read_table(file)
 
 
-def _parquet(file: DataFile) -> Iterator[Row | BadRow]:
-    from hrm_align.data.arrow_files import read_parquet
-
-    return read_parquet(file)
-
-
-def _arrow(file: DataFile) -> Iterator[Row | BadRow]:
-    from hrm_align.data.arrow_files import read_arrow
-
-    return read_arrow(file)
-
-
 _READERS: dict[str, Callable[[DataFile], Iterator[Row | BadRow]]] = {
     ".jsonl": _json,
     ".ndjson": _json,
     ".json": _json,
     ".csv": _table,
     ".tsv": _table,
-    ".parquet": _parquet,
-    ".arrow": _arrow,
-    ".feather": _arrow,
+    ".parquet": read_from,
+    ".arrow": read_from,
+    ".feather": read_from,
 }
 SUFFIXES = (*_READERS, ".zip")

@@ -146,7 +146,7 @@ class _Check:
         count = len(prompts)
         seconds = self._settings.seconds * (count if is_burst else 1)
         end_id, at_once = (None, count) if is_burst else (self._end_id, AT_ONCE)
-        return self._server.complete_all(prompts, range(count), decoding, end_id, seconds, retries=0, at_once=at_once)
+        return self._server.complete_all(prompts, range(count), decoding, end_id, seconds, at_once)
 
     # The three checks ---------------------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ def last_turns(examples: Sequence[Example]) -> list[Example]:
     return list({example.source: example for example in examples}.values())
 
 
-def few_shot(examples: Sequence[Example], pool: Sequence[Example], shots: int, seed: int = 0) -> list[Example]:
+def few_shot(examples: Sequence[Example], pool: Sequence[Example], shots: int) -> list[Example]:
     """Put `shots` solved examples of the same group before each question, separated by blank lines.
 
     Args:
@@ -69,7 +69,6 @@ def few_shot(examples: Sequence[Example], pool: Sequence[Example], shots: int, s
         pool: examples to draw the solved ones from; a question is never drawn for itself.
         shots: number of solved examples, 0 or 2 to 8. The base model scores best with them under the condition
             `direct`.
-        seed: seed of the draw.
 
     Raises:
         UserError: for a number outside the range, a conversation, or a pool with too few examples.
@@ -82,7 +81,7 @@ def few_shot(examples: Sequence[Example], pool: Sequence[Example], shots: int, s
     for example in pool:
         if len(example.messages) == 1:
             pools.setdefault(example.group, []).append(example)
-    rng = random.Random(seed)
+    rng = random.Random(0)
     return [_with_shots(example, pools.get(example.group, []), shots, rng) for example in examples]
 
 

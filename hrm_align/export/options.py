@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from hrm_align.config.arguments import option
@@ -34,9 +34,7 @@ class ExportOptions:
     dtype: str | None = option(
         None, "dtype of the exported weights (default float32, as trained; an adapter keeps its own)", choices=[*DTYPES]
     )
-    data: list[str] = field(
-        default_factory=list, metadata={"help": "held-out rows to score (default: those of the run)", "metavar": "FILE"}
-    )
+    data: list[str] = option([], "held-out rows to score (default: those of the run)", metavar="FILE")
     limit: int = option(300, "use at most this many rows of each file (default %(default)s)")
     match: str | None = option(None, f"grader: {', '.join(match_names())} (default: the grader of the run)")
     max_new_tokens: int = option(256, "longest answer, in tokens (default %(default)s)")
@@ -51,13 +49,11 @@ class ExportOptions:
     force: str | None = option(
         None, "export even if the folder does not reproduce the run's answers", choices=["parity"]
     )
-    gguf: list[str] | None = field(
-        default=None,
-        metadata={
-            "help": f"also write GGUF files for llama.cpp: {', '.join(TYPES)} (default q8_0), and compare their answers with the run's",
-            "nargs": "*",
-            "metavar": "TYPE",
-        },
+    gguf: list[str] | None = option(
+        None,
+        f"also write GGUF files for llama.cpp: {', '.join(TYPES)} (default q8_0), and compare their answers with the run's",
+        nargs="*",
+        metavar="TYPE",
     )
     gguf_python: str | None = option(
         None, "python of the environment with llama-cpp-python (default: this one)", metavar="PYTHON"

@@ -72,6 +72,11 @@ def score_responses_only(model: PreTrainedModel) -> None:
     model.forward = MethodType(forward, model)
 
 
+def get_bare_model(model: nn.Module) -> Any:
+    """Return the HRM-Text inside a PeftModel, or the model itself."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
 class AdaptedHead:
     """View of an adapted output head for TRL's fused head: its `weight` includes the adapter's delta, differentiably.
 
@@ -106,7 +111,7 @@ class AdaptedHead:
 @contextmanager
 def head_as_a_layer(model: Any) -> Iterator[None]:
     """Let `get_output_embeddings` return the adapted layer in a `with` block: accelerate needs a module to shard."""
-    base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    base = get_bare_model(model)
     exposed = vars(base).pop("get_output_embeddings", None)
     try:
         yield

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -32,6 +32,9 @@ from hrm_align.models.checkpoint_format import Stored
 from hrm_align.models.recurrence import from_l_bp_cycles, official, to_l_bp_cycles
 from hrm_align.models.weight_files import check_whole, first_dtype, from_pretrained, locate_weights
 from hrm_align.rendering import PAD, current_template, get_renderer
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 logger = logging.getLogger(__name__)
 
@@ -189,15 +192,18 @@ def full_horizon(config: HrmTextConfig) -> list[int]:
     return cycles
 
 
-def check_horizon(config: HrmTextConfig, name: str) -> None:
-    """Check that `L_bp_cycles` is an official horizon; stock trainers silently follow any other.
+def check_horizon(model: PreTrainedModel | PeftModel) -> None:
+    """Check that `L_bp_cycles` of a model is an official horizon; stock trainers silently follow any other.
 
     Example: Transformers' default [2] is padded to [1, 2] (relative gradient error 0.27 to bp_steps 5).
 
     Raises:
         UserError: if the value is no official horizon.
     """
+    config = model.config
+    assert isinstance(config, HrmTextConfig)
     if from_l_bp_cycles(config.L_bp_cycles or [], config) is None:
+        name = config._name_or_path or "the model"
         raise UserError(
             f"invalid value for L_bp_cycles: {config.L_bp_cycles} ({name}) is no official horizon. Set L_bp_cycles to "
             f"{full_horizon(config)} (fine-tuning: the last {official(config)} stack passes) in the checkpoint's config.json."

@@ -20,9 +20,9 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 
+from hrm_align.models.lm_head import get_bare_model
 from hrm_align.rendering import Document
 
 DOCUMENTS, TOKENS = 8, 128  # a floor is measured on this many documents, and response tokens of each
@@ -84,7 +84,7 @@ def measure_floor(model: nn.Module, documents: Sequence[Document]) -> Floor:
             the caller's autocast).
         documents: prefix and response; at most `DOCUMENTS` of them, evenly spaced, are used.
     """
-    bare: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    bare = get_bare_model(model)
     shares, absolute, nats = [0.0], [0.0], list[Tensor]()
     with in_evaluation(model):
         for document in _evenly_spaced(documents):
@@ -109,7 +109,7 @@ def cost_of_rounding(model: nn.Module, documents: Sequence[Document], dtype: tor
         documents: as for `measure_floor`.
         dtype: bfloat16 or float16.
     """
-    bare: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    bare = get_bare_model(model)
     device, nats = next(model.parameters()).device.type, list[Tensor]()
     with in_evaluation(model), attention(bare, "sdpa"):
         for document in _evenly_spaced(documents):

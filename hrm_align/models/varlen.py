@@ -76,7 +76,7 @@ class InPlace:
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float | None, dropout: float) -> Tensor:
         """Compute attention of one layer from (batch, heads, seq, dim) to (batch, seq, heads, dim)."""
         batch, heads, seq, dim = query.shape
-        states = [_flatten(_cast_like_autocast(part)) for part in (query, key, value)]  # (batch * seq, heads, dim) each
+        states = [_flatten(cast_like_autocast(part)) for part in (query, key, value)]  # (batch * seq, heads, dim) each
         kernel = _kernel(states[0], dropout)
         bidirectional, causal = (kernel(*states, call, scaling, dropout) for call in (self.pieces, self.documents))
         return torch.where(self.is_prompt, bidirectional, causal).view(batch, seq, heads, dim)
@@ -111,7 +111,7 @@ class TwoCalls:
         """Compute attention of one layer from (batch, heads, seq, dim) to (batch, seq, heads, dim)."""
         batch, heads, seq, dim = query.shape
         # T: flattened batch * seq tokens, N: heads, D: dim
-        query_TND, key_TND, value_TND = (_flatten(_cast_like_autocast(states)) for states in (query, key, value))
+        query_TND, key_TND, value_TND = (_flatten(cast_like_autocast(states)) for states in (query, key, value))
         output_TND = value_TND
         for call in (self.prompts, self.responses):
             if len(call.queries) == 0:
@@ -219,8 +219,11 @@ def _flatten(states: Tensor) -> Tensor:
     return states.transpose(1, 2).reshape(batch * seq, heads, dim)
 
 
-def _cast_like_autocast(states: Tensor) -> Tensor:
-    """Cast to autocast's dtype: the rotary embedding returns float32, and autocast does not cast this kernel's inputs."""
+def cast_like_autocast(states: Tensor) -> Tensor:
+    """Cast to autocast's dtype, since the rotary embedding returns float32.
+
+    Autocast does not cast the inputs of the kernels here, and attention would cast a cache's states again for each token.
+    """
     device = states.device.type
     return states.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else states
 

@@ -139,14 +139,14 @@ def suggest_name(word: str, known: Sequence[str]) -> str:
     return f"did you mean {close[0]!r}? " if close else ""
 
 
-def check_number(value: Any, name: str, least: float = 0.0) -> float:
+def check_number(value: Any, name: str) -> float:
     """Return the value of a numeric option.
 
     Raises:
-        UserError: if the value is not a finite number, or is below `least`.
+        UserError: if the value is not a finite number, or is below 0.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float("inf"):
-        raise UserError(f"invalid value for {name}: {value!r}. Use a number that is {least:g} or more.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise UserError(f"invalid value for {name}: {value!r}. Use a number that is 0 or more.")
     return value
 
 
@@ -161,26 +161,27 @@ def check_flag(value: Any, name: str) -> bool:
     return value
 
 
-def compile_pattern(pattern: Any, name: str = "pattern", groups: int | None = None) -> re.Pattern[str]:
-    """Compile the regular expression of an option, with `re.DOTALL`.
+def check_pattern(pattern: Any, groups: int | None = None) -> None:
+    """Check the regular expression of the option `pattern`; None for no pattern.
 
     Raises:
         UserError: if the pattern is not a regular expression, or does not have the required number of groups.
     """
+    if pattern is None:
+        return
     if not isinstance(pattern, str) or not pattern:
-        raise UserError(f"invalid value for {name}: {pattern!r}. Use a regular expression.")
+        raise UserError(f"invalid value for pattern: {pattern!r}. Use a regular expression.")
     try:
         regex = re.compile(pattern, re.DOTALL)
     except (re.error, OverflowError, RecursionError) as error:
         raise UserError(
-            f"invalid value for {name}: {pattern!r} is not a regular expression ({error}). Correct the expression."
+            f"invalid value for pattern: {pattern!r} is not a regular expression ({error}). Correct the expression."
         ) from None
     if groups is not None and regex.groups != groups:
         raise UserError(
-            f"invalid value for {name}: {pattern!r} has {regex.groups} capturing groups and needs {groups}. Put the "
+            f"invalid value for pattern: {pattern!r} has {regex.groups} capturing groups and needs {groups}. Put the "
             "answer in parentheses, and begin all other parentheses with (?:."
         )
-    return regex
 
 
 GRADERS = {

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from hrm_align.data.answers import read_choices
 from hrm_align.errors import UserError
-from hrm_align.rewards.base import Row, compile_pattern, option
+from hrm_align.rewards.base import Row, check_pattern, option
 from hrm_align.rewards.choice_reading import Options, read_choice
 from hrm_align.rewards.reading import final_answer
 
@@ -32,8 +32,7 @@ class Choice:
     pattern: str | None = option(None, "regular expression with one group, which contains the choice")
 
     def __post_init__(self) -> None:
-        if self.pattern is not None:
-            compile_pattern(self.pattern, groups=1)
+        check_pattern(self.pattern, groups=1)
 
     def grade(self, completion: str, row: Row) -> float | None:
         """Return 0 or 1; None if the reference is not one of the choices.

@@ -58,14 +58,28 @@ class _JsonGrader:
 
 
 @dataclass(frozen=True)
-class Json(_JsonGrader):
+class _JsonComparer(_JsonGrader):
+    """What the graders share that compare a value with a reference."""
+
+    schema: str | None = option(None, "file of a JSON schema, for rows without `grading.schema`; invalid answers get 0")
+
+    def reading_rule(self, text: str) -> str:
+        """Return the rule that finds the JSON text, as in `reading.block_rule`."""
+        return block_rule(text, read_json(text))
+
+    def corrupt_reference(self, row: Row) -> str:
+        """Return JSON with the same fields and other values."""
+        return _corrupt_json_text(read_json(row.reference))
+
+
+@dataclass(frozen=True)
+class Json(_JsonComparer):
     """1 if the JSON value equals the reference; whitespace and key order are ignored. 1 and 1.0 are different. The value
     is the whole text if that is JSON, else the last fenced JSON block, else the text from the first bracket or brace to
     the last. With a schema (option or `grading.schema`), the value must also be valid, and in a row without a reference
     every valid value gets 1."""
 
     needs: ClassVar[str] = "JSON"
-    schema: str | None = option(None, "file of a JSON schema, for rows without `grading.schema`; invalid answers get 0")
 
     def grade(self, completion: str, row: Row) -> float | None:
         """Return 0 or 1; None if the reference is not JSON.
@@ -79,22 +93,13 @@ class Json(_JsonGrader):
         equal = json_match(answer, read_json(row.reference))
         return None if equal is None else float(equal and (schema is None or schema.allows_text(answer)))
 
-    def reading_rule(self, text: str) -> str:
-        """Return the rule that finds the JSON text, as in `reading.block_rule`."""
-        return block_rule(text, read_json(text))
-
-    def corrupt_reference(self, row: Row) -> str:
-        """Return JSON with the same structure and other values."""
-        return _corrupt_json_text(read_json(row.reference))
-
 
 @dataclass(frozen=True)
-class JsonFields(_JsonGrader):
+class JsonFields(_JsonComparer):
     """The share of correct fields among all fields of the reference and the answer; missing and additional fields lower
     it. The fields of an array are its positions. The value is found as by `json`. Schemas are used as by `json`."""
 
     needs: ClassVar[str] = "a JSON object or array with fields"
-    schema: str | None = option(None, "file of a JSON schema, for rows without `grading.schema`; invalid answers get 0")
 
     def grade(self, completion: str, row: Row) -> float | None:
         """Return a value from 0 to 1; None if the reference is not a JSON object or array with fields.
@@ -115,14 +120,6 @@ class JsonFields(_JsonGrader):
         names = expected_fields.keys() & given_fields.keys()
         correct = sum(_equal_values(given_fields[name], expected_fields[name]) for name in names)
         return correct / len(expected_fields.keys() | given_fields.keys())
-
-    def reading_rule(self, text: str) -> str:
-        """Return the rule that finds the JSON text, as in `reading.block_rule`."""
-        return block_rule(text, read_json(text))
-
-    def corrupt_reference(self, row: Row) -> str:
-        """Return JSON with the same fields and other values."""
-        return _corrupt_json_text(read_json(row.reference))
 
 
 @dataclass(frozen=True)
@@ -243,7 +240,7 @@ def grade_fields(pairs: Sequence[tuple[str, str]], valid: Sequence[bool]) -> Jso
         report.parsed += answer is not _ABSENT
         for name, value in expected.items() if isinstance(expected, dict) else ():
             given = answer.get(name, _ABSENT) if isinstance(answer, dict) else _ABSENT
-            correct = given is not _ABSENT and bool(json_match(json.dumps(given), json.dumps(value)))
+            correct = given is not _ABSENT and _equal_values(given, value)
             correct_before, n_before = report.fields.get(name, (0, 0))
             report.fields[name] = (correct_before + correct, n_before + 1)
     return report

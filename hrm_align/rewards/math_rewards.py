@@ -28,15 +28,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 from hrm_align.rewards import math_formulas
-from hrm_align.rewards.base import Row, compile_pattern, corrupt_text, option, state_answer
+from hrm_align.rewards.base import Row, state_answer
 from hrm_align.rewards.math_formulas import equal_formulas, equal_relations
 from hrm_align.rewards.math_notation import normalize, singular, split_unit
 from hrm_align.rewards.math_structure import Node, parse_answer, same_structure
-from hrm_align.rewards.reading import final_answer, read_answer
-from hrm_align.rewards.text_rewards import check_reference
+from hrm_align.rewards.reading import final_answer
+from hrm_align.rewards.text_rewards import FinalAnswerGrader, check_reference
 
 SHORT_CHARACTERS = 200  # a reference with a longer final answer cannot be graded
 MAX_LENGTH_FACTOR = 3  # a formula may be this many times as long as the reference, plus `SHORT_CHARACTERS`
@@ -50,19 +50,12 @@ _BRACED_SCRIPT = re.compile(r"([\^_])\{(\w)\}")
 
 
 @dataclass(frozen=True)
-class Math:
+class Math(FinalAnswerGrader):
     r"""1 if the final answer equals that of the reference: the same number, or a formula that math-verify proves equal.
     The final answer is the last \boxed{}, else the text after the last `the answer is`, `answer:`, `A:`, heading
     `Answer` or `####`, else what the last line states (`so 5`, `the total is 5`), else the whole text; or the match of a
     pattern. A unit may be left out, but not differ; `50%` is 1/2; rounded values and reordered tuples are
     wrong; lists and sets have no order."""
-
-    needs: ClassVar[str] = "one final answer"
-    pattern: str | None = option(None, "regular expression with one group, which contains the answer")
-
-    def __post_init__(self) -> None:
-        if self.pattern is not None:
-            compile_pattern(self.pattern, groups=1)
 
     def prepare(self) -> None:
         """Import math-verify, which takes a second."""
@@ -77,19 +70,6 @@ class Math:
             return None
         given = final_answer(completion, self.pattern)
         return float(given is not None and same_answer(given, expected, prompt_words(row)))
-
-    def extract_answer(self, completion: str) -> str | None:
-        """Return the final answer."""
-        return final_answer(completion, self.pattern)
-
-    def reading_rule(self, text: str) -> str:
-        """Return the rule that finds the final answer, as in `reading.Reading`."""
-        return read_answer(text, self.pattern).rule
-
-    def corrupt_reference(self, row: Row) -> str:
-        """Return a text that states another final answer."""
-        answer = final_answer(row.reference, self.pattern) or ""
-        return state_answer(answer, corrupt_text(answer), row.reference, self.pattern)
 
     def corrupt_otherwise(self, row: Row) -> str:
         r"""Return a text that states the answer and a word more: `\log_3 1` is still 0, and `0 wrong` is not."""

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import ClassVar
 
 from hrm_align.errors import UserError
-from hrm_align.rewards.base import Row, check_number, compile_pattern, corrupt_text, option, state_answer
+from hrm_align.rewards.base import Row, check_number, check_pattern, corrupt_text, option, state_answer
 from hrm_align.rewards.reading import boxed_answers, final_answer, plain_text, read_answer, stated_answer, unquoted
 
 
@@ -43,8 +43,7 @@ class Numeric:
     tolerance: float = option(0.0, "largest difference from the reference that still gets 1")
 
     def __post_init__(self) -> None:
-        if self.pattern is not None:
-            compile_pattern(self.pattern, groups=1)
+        check_pattern(self.pattern, groups=1)
         check_number(self.tolerance, "tolerance")
 
     def grade(self, completion: str, row: Row) -> float | None:
@@ -75,23 +74,14 @@ class Numeric:
 
 
 @dataclass(frozen=True)
-class Answer:
-    r"""1 if the final answer is the same text as that of the reference. The final answer is the last \boxed{}, else the
-    text after the last `the answer is`, `answer:`, `A:`, heading `Answer` or `####`, else what the last line
-    states (`so 5`, `the total is 5`), else the whole text; or the match of a pattern."""
+class FinalAnswerGrader:
+    """What the graders of a final answer share: the pattern that finds it, the displayed text, and a wrong answer."""
 
     needs: ClassVar[str] = "one final answer"
     pattern: str | None = option(None, "regular expression with one group, which contains the answer")
 
     def __post_init__(self) -> None:
-        if self.pattern is not None:
-            compile_pattern(self.pattern, groups=1)
-
-    def grade(self, completion: str, row: Row) -> float | None:
-        """Return 0 or 1; None if the reference states no final answer."""
-        check_reference(row)
-        expected = final_answer(row.reference, self.pattern)
-        return float(final_answer(completion, self.pattern) == expected) if expected is not None else None
+        check_pattern(self.pattern, groups=1)
 
     def extract_answer(self, completion: str) -> str | None:
         """Return the final answer."""
@@ -105,6 +95,19 @@ class Answer:
         """Return a text that states another final answer."""
         answer = final_answer(row.reference, self.pattern) or ""
         return state_answer(answer, corrupt_text(answer), row.reference, self.pattern)
+
+
+@dataclass(frozen=True)
+class Answer(FinalAnswerGrader):
+    r"""1 if the final answer is the same text as that of the reference. The final answer is the last \boxed{}, else the
+    text after the last `the answer is`, `answer:`, `A:`, heading `Answer` or `####`, else what the last line
+    states (`so 5`, `the total is 5`), else the whole text; or the match of a pattern."""
+
+    def grade(self, completion: str, row: Row) -> float | None:
+        """Return 0 or 1; None if the reference states no final answer."""
+        check_reference(row)
+        expected = final_answer(row.reference, self.pattern)
+        return float(final_answer(completion, self.pattern) == expected) if expected is not None else None
 
 
 # Only ASCII digits: a digit of another script is not a number here. No part of 1.2.3 or ２5 matches.
@@ -180,8 +183,7 @@ class Format:
             both = f"pattern ({self.pattern!r}) and tags ({tags!r}) are both set"
             state = "pattern and tags are both missing" if self.pattern is None else both
             raise UserError(f"{state}. Set either `pattern` or `tags`.")
-        if self.pattern is not None:
-            compile_pattern(self.pattern)
+        check_pattern(self.pattern)
         for tag in tags:
             if not isinstance(tag, str) or not re.fullmatch(r"[A-Za-z_][\w-]*", tag):
                 raise UserError(

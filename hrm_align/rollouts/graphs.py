@@ -21,7 +21,6 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.models.hrm_text import modeling_hrm_text
@@ -29,9 +28,11 @@ from transformers.models.hrm_text import modeling_hrm_text
 from hrm_align.errors import UserError
 from hrm_align.models.attention import BY_DOCUMENT, PER_DOCUMENT, PLAN, placeholder_mask
 from hrm_align.models.compile import reason_not_to_compile
+from hrm_align.models.lm_head import get_bare_model
 from hrm_align.models.prefix_mask import CACHE
 from hrm_align.models.rounding import attention
-from hrm_align.rollouts.kv_cache import SharedCache, SharedLayer, attend_shared, cast_like_autocast
+from hrm_align.models.varlen import cast_like_autocast
+from hrm_align.rollouts.kv_cache import SharedCache, SharedLayer, attend_shared
 from hrm_align.rollouts.writers import SharedPromptState
 
 ROOM = 64  # initial KV-cache slots per completion
@@ -200,7 +201,7 @@ class CapturedState(SharedPromptState):
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]):
         super().__init__(model, prompts)
-        self._bare: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+        self._bare = get_bare_model(model)
         self._graph: Any = None
         self._is_ready = False
         self._settle(self._positions)

@@ -52,6 +52,11 @@ class Rollout:
         """Weighted sum of rewards of each trajectory; None if it could not be graded."""
         return [trajectory.reward for trajectory in self.trajectories]
 
+    @property
+    def steps(self) -> list[Step]:
+        """Steps of the trajectories: one of each, where a conversation ends with its first answer."""
+        return [step for trajectory in self.trajectories for step in trajectory.steps]
+
     def replace(self, places: Sequence[int], other: Rollout, groups: int) -> None:
         """Replace the trajectories of `groups` groups, at `places`, by another rollout, and add its counts and times."""
         for place, trajectory in zip(places, other.trajectories, strict=True):

@@ -49,15 +49,14 @@ class HttpEngine:
         url: address of the server.
         end_id: id of the end token.
         folder: folder for the weights, which the server must be able to read under the same path.
-        max_running: requests that wait on the server at the same time.
 
     Raises:
         UserError: for an invalid address.
     """
 
-    def __init__(self, url: str, end_id: int, folder: Path, *, max_running: int = MAX_RUNNING):
+    def __init__(self, url: str, end_id: int, folder: Path):
         self._server, self._end_id, self._folder = HttpServer(url, NAMES), end_id, folder.absolute()
-        self._max_running, self._preempted = max_running, 0
+        self._preempted = 0
         self._waiting: dict[tuple[Handle, int], Request] = {}
         self._next_handle = self._syncs = 0
         self._session: _Session | None = None
@@ -80,7 +79,7 @@ class HttpEngine:
             self._session = _Session(self._server, self._end_id)
         session = self._session
         try:
-            while self._waiting and len(session) < self._max_running:
+            while self._waiting and len(session) < MAX_RUNNING:
                 place = next(iter(self._waiting))
                 session.start(place, self._waiting.pop(place))
             events = [event for place, completion in session.wait() for event in _events(place, completion)]

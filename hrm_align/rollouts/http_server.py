@@ -17,7 +17,7 @@ import math
 import re
 import threading
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,10 +127,9 @@ class HttpServer:
         decoding: Decoding,
         end_id: int | None,
         seconds: float = ANSWER_SECONDS,
-        retries: int = RETRIES,
         at_once: int = MAX_RUNNING,
     ) -> list[Completion]:
-        """Request one completion of every prompt, `at_once` at the same time. Raises Unanswered for the first without an answer."""
+        """Request one completion of every prompt once, `at_once` at the same time. Raises Unanswered for the first without an answer."""
 
         async def ask_all() -> list[Completion]:
             slots = asyncio.Semaphore(at_once)
@@ -139,14 +138,8 @@ class HttpServer:
                 async with slots:
                     return await self.complete(client, prompt, seed, decoding, end_id)
 
-            async with self.client(decoding.max_new_tokens, seconds, retries) as client:
-                tasks = [asyncio.create_task(ask(prompt, seed)) for prompt, seed in zip(prompts, seeds, strict=True)]
-                try:
-                    return await asyncio.gather(*tasks)
-                finally:
-                    for task in tasks:
-                        task.cancel()
-                    await asyncio.gather(*tasks, return_exceptions=True)
+            async with self.client(decoding.max_new_tokens, seconds, retries=0) as client:
+                return await gather(ask(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True))
 
         return call(ask_all())
 
@@ -242,6 +235,17 @@ class LoopThread:
         self._loop.close()
 
 
+async def gather(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run coroutines at the same time, and return their results in order; after a failure, cancel those that still run."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def call(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in a thread of its own, and wait for its end."""
     loop = LoopThread()
@@ -282,7 +286,7 @@ def find_budget_fault(
         )
     try:
         prompt = lengthened(prompt_ids, context - 1)
-        server.complete_all([prompt], [0], Decoding(1, greedy=True), end_id, seconds, retries=0)
+        server.complete_all([prompt], [0], Decoding(1, greedy=True), end_id, seconds)
     except Unanswered as failure:
         return f"a prompt of {context - 1} tokens has no answer ({failure.detail})"
     return ""

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers.cache_utils import Cache, DynamicLayer
 
+from hrm_align.models.varlen import cast_like_autocast
+
 MORE_TOKENS = 32  # tokens by which a full cache grows
 
 
@@ -61,12 +63,6 @@ class SlotLayer(DynamicLayer):
 
     def _replace(self, keys: Tensor, values: Tensor) -> None:
         self.keys, self.values, self._roomy = keys, values, None
-
-
-def cast_like_autocast(states: Tensor) -> Tensor:
-    """Cast to autocast's dtype: the rotary embedding returns float32, which attention would cast again for each token."""
-    device = states.device.type
-    return states.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else states
 
 
 def _with_room(states: Tensor, end: int) -> Tensor:

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import trl
-from peft import PeftModel
 from torch import Tensor, nn
 from trl.trainer.utils import use_adapter
 
 from hrm_align.errors import RunError
+from hrm_align.models.lm_head import get_bare_model
 from hrm_align.models.rounding import FACTOR, attention, in_float32
 from hrm_align.rollouts.trajectories import PaddedSteps, pad_steps
 
@@ -191,6 +191,10 @@ class ParityGate(_Base):
     _parity_seconds = 0.0  # time of the checks in the current optimizer step
     _sampler_limit: Limit | None = None  # limit of the last check
 
+    @property
+    def _half_precision(self) -> bool:
+        return self.accelerator.mixed_precision != "no" or self.model.dtype != torch.float32
+
     def _check_parity(self, output: dict[str, Any], logged: bool) -> None:
         """Score the first `parity_rows` of a rollout again, and compare.
 
@@ -285,7 +289,7 @@ class ParityGate(_Base):
         bare, mask = self.accelerator.unwrap_model(self.model), tokens.completion_mask
 
         def under_mask(model: Any, kernel: str) -> Tensor:
-            with attention(_inner(model), kernel):
+            with attention(get_bare_model(model), kernel):
                 return logprobs_under_rule_mask(model, tokens, self.temperature, self.accelerator.autocast)
 
         trained = self._logprobs(self.model, tokens)
@@ -332,8 +336,3 @@ class ParityGate(_Base):
             return self._logprobs(self.ref_model, tokens)
         with use_adapter(self.accelerator.unwrap_model(self.model), None):
             return self._logprobs(self.model, tokens)
-
-
-def _inner(model: Any) -> Any:
-    """Return the HrmTextForCausalLM inside a PeftModel, or the model itself."""
-    return model.get_base_model() if isinstance(model, PeftModel) else model

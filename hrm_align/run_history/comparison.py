@@ -214,8 +214,8 @@ def curves(runs: Sequence[RunHistory], name: str) -> list[list[tuple[int, float]
     return [[] if name == "loss" and run.kind == "grpo" else run.curve(name) for run in runs]
 
 
-def matching_steps(points: Sequence[Sequence[tuple[int, float]]], count: int = ROWS) -> list[int]:
-    """Choose about `count` steps for a table of curves: steps that all curves have where there are three, else some of each.
+def matching_steps(points: Sequence[Sequence[tuple[int, float]]]) -> list[int]:
+    """Choose about `ROWS` steps for a table of curves: steps that all curves have where there are three, else some of each.
 
     The last step of each curve is always among them.
     """
@@ -223,7 +223,7 @@ def matching_steps(points: Sequence[Sequence[tuple[int, float]]], count: int = R
     common = sorted(set.intersection(*map(set, steps)))
     ends = [curve[-1] for curve in steps]
     chosen = (
-        _thin(common, count) if len(common) >= 3 else [s for curve in steps for s in _thin(curve, count // len(steps))]
+        _thin(common, ROWS) if len(common) >= 3 else [s for curve in steps for s in _thin(curve, ROWS // len(steps))]
     )
     return sorted({*chosen, *ends})
 

@@ -173,7 +173,7 @@ class TrainingConsole(TrainerCallback):
         self._is_rl = self._is_rl or "reward" in logs
         self._has_loss = self._has_loss or not self._is_rl or abs(logs.get("loss", 0.0)) >= ZERO_LOSS
         self._has_kl = self._has_kl or "kl" in logs
-        self._learn_rewards(logs, "rewards/", "/mean")
+        self._learn_rewards(logs, "/mean")
         tokens_a_second, seconds_a_step = self._clock.lap(self._tokens())
         cells = {
             "step": f"{state.global_step}/{state.max_steps}",
@@ -196,7 +196,7 @@ class TrainingConsole(TrainerCallback):
         if not values:
             return
         self._is_rl = self._is_rl or "reward" in values
-        self._learn_rewards(values, "rewards/", "")
+        self._learn_rewards(values, "")
         scores = [name for name in values if name not in (*_UNSCORED, "epoch", "reward") and "/" not in name]
         self._score = self._score or next(iter(scores), None)
         cells = {
@@ -208,11 +208,11 @@ class TrainingConsole(TrainerCallback):
         }
         self._table.print(self._columns(args, state), cells)
 
-    def _learn_rewards(self, values: Mapping[str, Any], start: str, end: str) -> None:
+    def _learn_rewards(self, values: Mapping[str, Any], end: str) -> None:
         """Add the components of the reward that a record has, such as `exact` of `rewards/exact/mean`."""
         for name in values:
-            component = name.removeprefix(start).removesuffix(end)
-            if name == f"{start}{component}{end}" and component not in (*self._rewards, "drawn", "ungraded"):
+            component = name.removeprefix("rewards/").removesuffix(end)
+            if name == f"rewards/{component}{end}" and component not in (*self._rewards, "drawn", "ungraded"):
                 self._rewards.append(component)
 
     def _columns(self, args: Any, state: Any) -> list[Column]:

@@ -17,7 +17,7 @@ import trl
 from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor
-from transformers import HrmTextConfig, HrmTextForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import HrmTextForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import use_adapter
 
@@ -32,7 +32,7 @@ from hrm_align.rollouts.groups import GroupSampler, Rollout
 from hrm_align.rollouts.kv_cache import left_pad
 from hrm_align.rollouts.local import LocalEngine
 from hrm_align.rollouts.parity import ParityGate
-from hrm_align.rollouts.trajectories import Step, pad_steps
+from hrm_align.rollouts.trajectories import pad_steps
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.distillation_config import DistillationArguments
 from hrm_align.trainers.held_out import GenerationEval, HeldOutEvaluation
@@ -86,8 +86,8 @@ class DistillationTrainer(ParityGate, HeldOutEvaluation, SafeCheckpoints, Stabil
         callbacks: Sequence[TrainerCallback] = (),
         generation_eval: GenerationEval | None = None,
     ):
-        assert isinstance(model.config, HrmTextConfig) and args.max_completion_length
-        check_horizon(model.config, model.config._name_or_path or "the model")
+        check_horizon(model)
+        assert args.max_completion_length
         self._renderer, self._context = get_renderer(processing_class), context
         self.generation_eval = generation_eval
         decoding = Decoding(
@@ -173,21 +173,17 @@ class DistillationTrainer(ParityGate, HeldOutEvaluation, SafeCheckpoints, Stabil
             longest = groups.decoding.max_new_tokens
             return groups.draw_ungraded(rows, number=number, max_new_tokens=longest, places=places)
 
-    @property
-    def _rollout_steps(self) -> list[Step]:
-        return [step for trajectory in self._rollout.trajectories for step in trajectory.steps]
-
     def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict[str, Any]]:
-        return [list(step.prompt_ids) for step in self._rollout_steps], None, {}
+        return [list(step.prompt_ids) for step in self._rollout.steps], None, {}
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> list[list[int]]:
-        return [list(step.ids) for step in self._rollout_steps]
+        return [list(step.ids) for step in self._rollout.steps]
 
     def _check_sampler(self, output: dict[str, Any]) -> None:
         """Compare sampler and trainer if a check is due; a resumed run checks its first rollout too, and logs nothing of that."""
         due = bool(self.args.parity_every) and self.state.global_step % self.args.parity_every == 0
         if due or (self.args.parity_every and not self._has_checked):
-            _, sampled = pad_steps(self._rollout_steps, self._renderer.pad_id, self.accelerator.device)
+            _, sampled = pad_steps(self._rollout.steps, self._renderer.pad_id, self.accelerator.device)
             devices = [self.args.device] if self.args.device.type == "cuda" else []
             with nullcontext() if due else torch.random.fork_rng(devices):
                 self._check_parity({**output, "sampling_per_token_logps": sampled}, logged=due)
@@ -204,21 +200,17 @@ class DistillationTrainer(ParityGate, HeldOutEvaluation, SafeCheckpoints, Stabil
         scored = (logits.float() / self.temperature).log_softmax(dim=-1)
         return scored.gather(-1, input_ids[:, -logits_to_keep:, None])[..., 0], None
 
-    @property
-    def _half_precision(self) -> bool:
-        return self.accelerator.mixed_precision != "no" or self.model.dtype != torch.float32
-
     # The teacher --------------------------------------------------------------------------------------------------
 
     def _ask_teacher(self, output: dict[str, Any]) -> dict[str, Tensor]:
         """Return the teacher's own prompts; of a teacher that is asked, its most probable tokens at each completion token."""
-        prompts = [list(step.prompt_ids) for step in self._rollout_steps]
+        prompts = [list(step.prompt_ids) for step in self._rollout.steps]
         if self._context is not None:
             examples = (self.groups if self._mode == "train" else self._held_out).examples
             prompts = [self._teacher_prompt(examples[trajectory.row]) for trajectory in self._rollout.trajectories]
         device = self.accelerator.device
         if self._asked is not None:
-            documents = [(prompt, list(step.ids)) for prompt, step in zip(prompts, self._rollout_steps, strict=True)]
+            documents = [(prompt, list(step.ids)) for prompt, step in zip(prompts, self._rollout.steps, strict=True)]
             width = output["completion_ids"].shape[1]
             ids, logprobs = pad_top_tokens(self._asked.score(documents), width)
             return {"teacher_ids": ids.to(device), "teacher_logprobs": logprobs.to(device)}

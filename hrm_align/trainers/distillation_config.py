@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from trl import DistillationConfig
 
-from hrm_align.config.arguments import DataArguments, LoraArguments, ModelArguments, StabiliserArguments, option
+from hrm_align.config.arguments import BaseRecipe, StabiliserArguments, option
 from hrm_align.config.bounds import COUNT, COUNT_OR_NONE, PART, POSITIVE, SHARE, Bound
 from hrm_align.config.checks import Setting
 from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds, Needs
@@ -19,9 +19,14 @@ from hrm_align.config.parser import parse
 from hrm_align.config.rules import LAYOUT, REFUSED, Fail, RecipeKind, Refused, check_held_out
 from hrm_align.errors import UserError
 from hrm_align.rendering import parse_condition
-from hrm_align.rewards.base import match_fault, match_names
 from hrm_align.rewards.judge_client import TEACHER, check_key_name, checked_url
-from hrm_align.trainers.dpo_config import check_best_metric
+from hrm_align.trainers.shared_config import (
+    check_best_metric,
+    check_matches,
+    check_no_replay,
+    match_option,
+    parity_tolerance_option,
+)
 
 
 @dataclass
@@ -78,17 +83,9 @@ class DistillationArguments(StabiliserArguments, DistillationConfig):
     )
     parity_every: int = option(20, "Steps between two checks of sampler against trainer; 0 for none.")
     parity_rows: int = option(16, "Number of completions in each of those checks.")
-    parity_tolerance: float | None = option(
-        None,
-        "Largest difference allowed between sampler and trainer log-probabilities in float32, in nats; unset for 30 times the "
-        "difference between two attention kernels on this model, and at least 1e-3.",
-    )
+    parity_tolerance: float | None = parity_tolerance_option()
     generation_eval_samples: int = option(0, "Held-out prompts answered greedily at each evaluation; 0 for none.")
-    generation_eval_match: str = option(
-        "exact",
-        f"Grader that compares those answers with the rows' responses: {', '.join(match_names())}. It names the metric: "
-        "eval_sql_match.",
-    )
+    generation_eval_match: str = match_option("that compares those answers with the rows' responses")
     max_new_tokens: int = option(256, "Longest answer of an evaluation, in tokens.")
     log_samples: int = option(3, "Number of evaluation answers that are written to samples.jsonl.")
     teaches_itself: bool = field(default=False, init=False)  # whether the teacher is the model that the run starts from
@@ -104,14 +101,11 @@ class DistillationArguments(StabiliserArguments, DistillationConfig):
 
 
 @dataclass
-class DistillationRecipe:
+class DistillationRecipe(BaseRecipe):
     """A parsed `distill.yaml`: every value typed and checked."""
 
     KIND: ClassVar[str] = "distill"
 
-    model: ModelArguments
-    lora: LoraArguments
-    data: DataArguments
     training: DistillationArguments
 
     def __post_init__(self) -> None:
@@ -164,7 +158,7 @@ _METRICS = ("loss", "kl", "entropy")
 
 
 def _check_distill(recipe: DistillationRecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
-    data, training = recipe.data, recipe.training
+    training = recipe.training
     if training.teacher_condition is not None:
         try:
             parse_condition(training.teacher_condition)
@@ -178,11 +172,8 @@ def _check_distill(recipe: DistillationRecipe, settings: Mapping[str, Setting], 
              "teacher_examples and teacher_shots, or teacher_condition")  # fmt: skip
     if recipe.training.teaches_itself and recipe.lora.use_peft and recipe.lora.init_lora_weights in ("olora", "pissa"):
         fail("init_lora_weights", "changes the base, which is the teacher: use true, gaussian or orthogonal")
-    if data.replay_datasets or data.replay_fraction:
-        fail("replay_datasets", "is for supervised fine-tuning only: add the prompts as another entry of datasets")
-    for key, match in (("generation_eval_match", training.generation_eval_match), ("guard_match", data.guard_match)):
-        if fault := match_fault(match):
-            fail(key, fault)
+    check_no_replay(recipe, "prompts", fail)
+    check_matches(recipe, fail)
     check_best_metric(training, _METRICS, "kl", fail)
     check_held_out(recipe, settings, fail)
 
@@ -226,9 +217,7 @@ _EVERYDAY = (
 )
 
 DISTILL = RecipeKind(
-    "distill",
     DistillationRecipe,
-    (ModelArguments, LoraArguments, DataArguments, DistillationArguments),
     {**REFUSED, **_REFUSED_DISTILL},
     (BOUNDS, _BOUNDS_DISTILL),
     {**NEEDS, **_NEEDS_DISTILL},

@@ -14,7 +14,7 @@ import trl
 from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor
-from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from hrm_align.models.loading import check_horizon
@@ -86,8 +86,7 @@ class DPOTrainer(
         callbacks: Sequence[TrainerCallback] = (),
         generation_eval: GenerationEval | None = None,
     ):
-        assert isinstance(model.config, HrmTextConfig)
-        check_horizon(model.config, model.config._name_or_path or "the model")
+        check_horizon(model)
         assert not isinstance(args.pad_to_multiple_of, str)
         self.generation_eval = generation_eval
         # Pairs, and tokens of their chosen answers, of the step on all processes, and of the held-out rows; (2,) each.
@@ -125,12 +124,7 @@ class DPOTrainer(
             self._without_gathering(),
         ):
             result = super()._compute_loss(model, inputs, return_outputs)
-        for name, (value, *_) in appended.items():
-            if name in weights:  # in training, TRL's value is the mean over the micro-batches of all processes
-                weight = weights[name] * self._has_own_rows
-                self.means[self._mode].add(name, value * weight, weight)
-            else:
-                self._metrics[self._mode][name] = [value]
+        self._add_weighted(appended, weights)
         return result
 
     @contextmanager

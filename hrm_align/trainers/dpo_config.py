@@ -5,29 +5,33 @@ Importing this module takes seconds: `DPOArguments` is a subclass of TRL's `DPOC
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from trl import DPOConfig
 
-from hrm_align.config.arguments import DataArguments, LoraArguments, ModelArguments, StabiliserArguments, option
+from hrm_align.config.arguments import BaseRecipe, option
 from hrm_align.config.bounds import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Bound
 from hrm_align.config.checks import Setting
 from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds, Needs
 from hrm_align.config.parser import parse
 from hrm_align.config.rules import LAYOUT, REFUSED, Fail, RecipeKind, Refused, check_held_out
 from hrm_align.errors import join_names
-from hrm_align.rewards.base import match_fault, match_names, metric_name
-
-
-def reference_check_option() -> bool:
-    """Return the field of that setting; of all recipes of preferences."""
-    return option(True, "Stop in the first step if the reference is not the model that the run starts from.")
+from hrm_align.trainers.shared_config import (
+    SharedPromptDefaults,
+    check_best_metric,
+    check_matches,
+    check_no_replay,
+    match_option,
+    pair_length_option,
+    reference_check_option,
+    sampling_strategy_option,
+)
 
 
 @dataclass
-class DPOArguments(StabiliserArguments, DPOConfig):
+class DPOArguments(SharedPromptDefaults, DPOConfig):
     """TRL's `DPOConfig` with the stabilisers, and a default loss that keeps the chosen answers likely."""
 
     LOSSES: ClassVar[tuple[str, ...]] = (
@@ -35,22 +39,13 @@ class DPOArguments(StabiliserArguments, DPOConfig):
         "apo_down", "discopop", "sft", "sigmoid_norm",
     )  # fmt: skip
 
-    loss_type: list[str] = field(
-        default_factory=lambda: ["sigmoid", "sft"],
-        metadata={
-            "help": f"Losses of TRL that are added: {', '.join(LOSSES)}. The default adds the likelihood of the chosen answers, "
-            "which falls under sigmoid alone."
-        },
+    loss_type: list[str] = option(
+        ["sigmoid", "sft"],
+        f"Losses of TRL that are added: {', '.join(LOSSES)}. The default adds the likelihood of the chosen answers, "
+        "which falls under sigmoid alone.",
     )
-    max_length: int | None = option(
-        1024,
-        "Longest document in tokens: prompt and longer answer. A longer pair is counted and dropped, never truncated.",
-    )
-    train_sampling_strategy: str = option(
-        "group_by_length",
-        "How pairs are batched; grouping by length saves about half of the padding.",
-        choices=["random", "sequential", "group_by_length", "batch_rebalance"],
-    )
+    max_length: int | None = pair_length_option()
+    train_sampling_strategy: str = sampling_strategy_option("pairs")
     logging_first_step: bool = option(True, "Log the loss of the first step.")
     precompute_ref_log_probs: bool = option(
         False,
@@ -66,32 +61,17 @@ class DPOArguments(StabiliserArguments, DPOConfig):
     )
     reference_check: bool = reference_check_option()
     generation_eval_samples: int = option(0, "Held-out prompts answered at each evaluation; 0 for none.")
-    generation_eval_match: str = option(
-        "exact",
-        f"Grader that compares those answers with the chosen ones: {', '.join(match_names())}. It names the metric: "
-        "eval_sql_match.",
-    )
+    generation_eval_match: str = match_option("that compares those answers with the chosen ones")
     max_new_tokens: int = option(256, "Longest answer of an evaluation, in tokens.")
     log_samples: int = option(3, "Number of evaluation answers that are written to samples.jsonl.")
 
-    def __post_init__(self) -> None:
-        scores_responses_only = self.score_responses_only
-        super().__post_init__()
-        if self.share_prompts is None:
-            self.share_prompts = bool(self.use_cpu) and scores_responses_only is not False
-        if self.share_prompts and scores_responses_only is None:
-            self.score_responses_only = True
-
 
 @dataclass
-class DPORecipe:
+class DPORecipe(BaseRecipe):
     """A parsed `dpo.yaml`: every value typed and checked."""
 
     KIND: ClassVar[str] = "dpo"
 
-    model: ModelArguments
-    lora: LoraArguments
-    data: DataArguments
     training: DPOArguments
 
 
@@ -154,18 +134,15 @@ def check_preferences(recipe: Any, settings: Mapping[str, Setting], fail: Fail) 
         settings: the settings that were given.
         fail: raises UserError for a setting.
     """
-    data, lora, training = recipe.data, recipe.lora, recipe.training
+    lora = recipe.lora
     if lora.use_peft:
         if heads := [name for name in lora.lora_target_modules if name in ("head", "all", "lm_head")]:
             fail("lora_target_modules", f"names {heads[0]}, and the output head cannot be adapted in preference training, whose "
                  "log-probabilities are computed from the weight of the head itself: use stacks")  # fmt: skip
         if lora.lora_dropout:
             fail("lora_dropout", f"is {lora.lora_dropout}, and {_NOISE}: leave it out")
-    if data.replay_datasets or data.replay_fraction:
-        fail("replay_datasets", "is for supervised fine-tuning only: add the pairs as another entry of datasets")
-    for key, match in (("generation_eval_match", training.generation_eval_match), ("guard_match", data.guard_match)):
-        if fault := match_fault(match):
-            fail(key, fault)
+    check_no_replay(recipe, "pairs", fail)
+    check_matches(recipe, fail)
     check_held_out(recipe, settings, fail)
 
 
@@ -207,25 +184,6 @@ _METRICS = (
 )  # fmt: skip
 
 
-def check_best_metric(training: Any, metrics: Collection[str], example: str, fail: Fail) -> None:
-    """Refuse a metric that no evaluation of the run logs; the run would fail at its first evaluation.
-
-    Args:
-        training: training settings.
-        metrics: names that every evaluation of the trainer logs.
-        example: one of these for the error.
-        fail: raises UserError for a setting.
-    """
-    best = str(training.metric_for_best_model or "").removeprefix("eval_")
-    generated = (metric_name(training.generation_eval_match), "unfinished")
-    if best in generated and not training.generation_eval_samples:
-        fail("metric_for_best_model", f"is {training.metric_for_best_model!r}, a score of generated answers: set "
-             "generation_eval_samples, or use eval_loss")  # fmt: skip
-    if best and best not in (*metrics, *generated):
-        fail("metric_for_best_model", f"is {training.metric_for_best_model!r}, which no evaluation computes: use eval_loss, "
-             f"eval_{example}, or eval_{generated[0]} with generation_eval_samples")  # fmt: skip
-
-
 _EVERYDAY = (
     "model_name_or_path",
     "datasets",
@@ -250,9 +208,7 @@ _EVERYDAY = (
 )
 
 DPO = RecipeKind(
-    "dpo",
     DPORecipe,
-    (ModelArguments, LoraArguments, DataArguments, DPOArguments),
     {**REFUSED, **REFUSED_PREFERENCES},
     (BOUNDS, BOUNDS_PREFERENCES, _BOUNDS_DPO),
     {**NEEDS, **NEEDS_PREFERENCES, **_NEEDS_DPO},

@@ -18,7 +18,7 @@ import trl
 from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor
-from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.models import unwrap_model_for_generation
 
 from hrm_align.data.examples import Example
@@ -32,7 +32,6 @@ from hrm_align.rollouts.http_engine import HttpEngine, connect_engine
 from hrm_align.rollouts.local import LocalEngine
 from hrm_align.rollouts.logprobs import CHUNK_TOKENS, Pack, packs_in_one_row, score_in_chunks, score_packed
 from hrm_align.rollouts.parity import ParityGate
-from hrm_align.rollouts.trajectories import Step
 from hrm_align.trainers.callbacks import SaveBetweenRollouts
 from hrm_align.trainers.checkpoint_mixin import SafeCheckpoints
 from hrm_align.trainers.grpo_config import GRPOArguments
@@ -78,8 +77,7 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
         callbacks: Sequence[TrainerCallback] = (),
         greedy_eval: GreedyEval | None = None,
     ):
-        assert isinstance(model.config, HrmTextConfig)
-        check_horizon(model.config, model.config._name_or_path or "the model")
+        check_horizon(model)
         self._suite, self._greedy_eval, self._renderer = suite, greedy_eval, get_renderer(processing_class)
         assert args.max_completion_length and args.num_generations  # checked by parse_grpo
         decoding = Decoding(
@@ -195,10 +193,10 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
         return round(self.state.global_step / steps)
 
     def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict[str, Any]]:
-        return [list(step.prompt_ids) for step in self._rollout_steps], None, {}
+        return [list(step.prompt_ids) for step in self._rollout.steps], None, {}
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], list[list[float]]]:
-        return [list(step.ids) for step in self._rollout_steps], [list(step.logprobs) for step in self._rollout_steps]
+        return [list(step.ids) for step in self._rollout.steps], [list(step.logprobs) for step in self._rollout.steps]
 
     def _generate(self, prompts: list) -> tuple:
         ids, completion_ids, tool_mask, _, *rest = super()._generate(prompts)
@@ -213,11 +211,6 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
         values = [[nan if none or v is None else v for v in row] for row, none in zip(rows, ungraded, strict=True)]
         rewards = torch.tensor(values, dtype=torch.float32, device=self.accelerator.device)
         return cast(Tensor, self.accelerator.gather(rewards))  # (completions of all processes, rewards)
-
-    @property
-    def _rollout_steps(self) -> list[Step]:
-        """Steps of the rollout: one for each trajectory, since a conversation ends with its first answer."""
-        return [step for trajectory in self._rollout.trajectories for step in trajectory.steps]
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """TRL's training step; also logs the time of the update, without rollout, rewards and parity checks."""
@@ -306,10 +299,6 @@ class GRPOTrainer(RolloutLog, ParityGate, SafeCheckpoints, Stabilised, WholeStep
         return score_packed(
             run, ids, mask, length, self._renderer.pad_id, in_one_row, CHUNK_TOKENS if in_chunks else None
         )
-
-    @property
-    def _half_precision(self) -> bool:
-        return self.accelerator.mixed_precision != "no" or self.model.dtype != torch.float32
 
     # Evaluation ---------------------------------------------------------------------------------------------------
 

@@ -11,14 +11,7 @@ from typing import Any, ClassVar
 
 from trl import GRPOConfig
 
-from hrm_align.config.arguments import (
-    DataArguments,
-    LoraArguments,
-    ModelArguments,
-    RewardArguments,
-    StabiliserArguments,
-    option,
-)
+from hrm_align.config.arguments import BaseRecipe, RewardArguments, option
 from hrm_align.config.bounds import COUNT, COUNT_OR_NONE, NOT_NEGATIVE, PART, POSITIVE, SHARE, Bound
 from hrm_align.config.checks import Setting
 from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds, Needs
@@ -33,6 +26,7 @@ from hrm_align.config.rules import (
 )
 from hrm_align.errors import UserError
 from hrm_align.rewards.base import RewardSpec, match_fault
+from hrm_align.trainers.shared_config import SharedPromptDefaults, check_no_replay, parity_tolerance_option
 
 # Shao et al. 2024 (GRPO), Liu et al. 2025 (Dr. GRPO), Yu et al. 2025 (DAPO), Ahmadian et al. 2024 (RLOO: the baseline of an answer
 # is the mean reward of the others in its group; GRPOTrainer rescales the advantages for that).
@@ -45,7 +39,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
 
 
 @dataclass
-class GRPOArguments(StabiliserArguments, GRPOConfig):
+class GRPOArguments(SharedPromptDefaults, GRPOConfig):
     """TRL's `GRPOConfig` with the stabilisers, presets by name, and the parity gate between sampler and trainer."""
 
     LOSSES: ClassVar[tuple[str, ...]] = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo")
@@ -101,11 +95,7 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
     )
     parity_every: int = option(20, "Rollouts between two checks of sampler against trainer; 0 for none.")
     parity_rows: int = option(16, "Number of answers in each of those checks.")
-    parity_tolerance: float | None = option(
-        None,
-        "Largest difference allowed between sampler and trainer log-probabilities in float32, in nats; unset for 30 times the "
-        "difference between two attention kernels on this model, and at least 1e-3.",
-    )
+    parity_tolerance: float | None = parity_tolerance_option()
     vllm_importance_sampling_correction: bool | None = option(  # type: ignore[assignment]
         None,
         "Weight each token by its probability under the trainer over that under hrm_align's sampler. Unset for on in half "
@@ -145,7 +135,6 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
         if self.log_completions is None:
             self.log_completions = "wandb" in (self.report_to or ())
         self.num_generations_eval = 1  # an evaluation generates one greedy answer
-        scores_responses_only = self.score_responses_only
         rollout = self.generation_batch_size if self.steps_per_generation is not None else None
         if rollout is not None:
             self.generation_batch_size = None  # run/resolved.yaml has both, and TRL accepts only one of them
@@ -155,21 +144,14 @@ class GRPOArguments(StabiliserArguments, GRPOConfig):
                 f"generation_batch_size is {rollout}, but per_device_train_batch_size x processes x steps_per_generation is "
                 f"{self.generation_batch_size}: leave one of the two out"
             )
-        if self.share_prompts is None:
-            self.share_prompts = bool(self.use_cpu) and scores_responses_only is not False
-        if self.share_prompts and scores_responses_only is None:
-            self.score_responses_only = True
 
 
 @dataclass
-class GRPORecipe:
+class GRPORecipe(BaseRecipe):
     """A parsed `grpo.yaml`: every value typed and checked."""
 
     KIND: ClassVar[str] = "grpo"
 
-    model: ModelArguments
-    lora: LoraArguments
-    data: DataArguments
     rewards: RewardArguments
     training: GRPOArguments
 
@@ -246,8 +228,7 @@ def _check_grpo(recipe: GRPORecipe, settings: Mapping[str, Setting], fail: Fail)
             raise UserError(f"{settings['rewards'].where}: rewards: {error}") from None
     if fault := match_fault(data.guard_match):
         fail("guard_match", fault)
-    if data.replay_datasets or data.replay_fraction:
-        fail("replay_datasets", "is for supervised fine-tuning only: add the prompts as another entry of datasets")
+    check_no_replay(recipe, "prompts", fail)
     banded = rewards.curriculum or rewards.min_pass_rate > 0 or rewards.max_pass_rate < 1
     if banded and rewards.headroom is None:
         fail("headroom", "is missing: measure pass rates with `hrm-align headroom --save FILE`, and give that file")
@@ -334,9 +315,7 @@ _EVERYDAY = (
 )
 
 GRPO = RecipeKind(
-    "grpo",
     GRPORecipe,
-    (ModelArguments, LoraArguments, DataArguments, RewardArguments, GRPOArguments),
     {**REFUSED, **_REFUSED_GRPO},
     (BOUNDS, _BOUNDS_GRPO),
     {**NEEDS, **_NEEDS_GRPO},

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel, Trainer
 
 from hrm_align.trainers.step_means import StepMeans
@@ -71,6 +72,20 @@ class HeldOutEvaluation(_Base):
         return {
             name: torch.cat([part[: max(count, 1)] for part in tensor.split(rows)]) for name, tensor in inputs.items()
         }
+
+    def _add_weighted(self, appended: Mapping[str, Sequence[float]], weights: Mapping[str, Tensor]) -> None:
+        """Add TRL's metrics of a micro-batch to the means.
+
+        Args:
+            appended: values by name. In training, TRL's value is the mean over the micro-batches of all processes.
+            weights: weights of the micro-batch by name; the other metrics are totals.
+        """
+        for name, (value, *_) in appended.items():
+            if name in weights:
+                weight = weights[name] * self._has_own_rows
+                self.means[self._mode].add(name, value * weight, weight)
+            else:
+                self._metrics[self._mode][name] = [value]
 
     @contextmanager
     def _without_gathering(self) -> Iterator[None]:

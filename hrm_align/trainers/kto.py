@@ -19,7 +19,7 @@ from accelerate import PartialState
 from datasets import Dataset, concatenate_datasets
 from peft import PeftModel
 from torch import Tensor
-from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
 from hrm_align.data.cache import hash_key
@@ -82,8 +82,7 @@ class KTOTrainer(StartReference, PreferenceHealth, HeldOutEvaluation, SafeCheckp
         callbacks: Sequence[TrainerCallback] = (),
         generation_eval: GenerationEval | None = None,
     ):
-        assert isinstance(model.config, HrmTextConfig)
-        check_horizon(model.config, model.config._name_or_path or "the model")
+        check_horizon(model)
         check_balance(train_dataset, args)
         assert not isinstance(args.pad_to_multiple_of, str)
         self.generation_eval = generation_eval
@@ -132,12 +131,7 @@ class KTOTrainer(StartReference, PreferenceHealth, HeldOutEvaluation, SafeCheckp
         weights = _weights(inputs)
         if self._mode == "eval":
             appended |= {name: appended.get(name, [0.0]) for name in weights}  # the same names on every process
-        for name, (value, *_) in appended.items():
-            if name in weights:  # in training, TRL's value is the mean over the micro-batches of all processes
-                weight = weights[name] * self._has_own_rows
-                self.means[self._mode].add(name, value * weight, weight)
-            else:
-                self._metrics[self._mode][name] = [value]
+        self._add_weighted(appended, weights)
         if self._mode == "eval" or self._rows_of_step is None:
             return result
         parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes

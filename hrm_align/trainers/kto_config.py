@@ -11,21 +11,19 @@ from typing import ClassVar
 
 from trl import KTOConfig
 
-from hrm_align.config.arguments import DataArguments, LoraArguments, ModelArguments, StabiliserArguments, option
+from hrm_align.config.arguments import BaseRecipe, StabiliserArguments, option
 from hrm_align.config.bounds import POSITIVE
 from hrm_align.config.checks import Setting
 from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds
 from hrm_align.config.parser import parse
 from hrm_align.config.rules import REFUSED, Fail, RecipeKind
-from hrm_align.rewards.base import match_names
 from hrm_align.trainers.dpo_config import (
     BOUNDS_PREFERENCES,
     NEEDS_PREFERENCES,
     REFUSED_PREFERENCES,
-    check_best_metric,
     check_preferences,
-    reference_check_option,
 )
+from hrm_align.trainers.shared_config import check_best_metric, match_option, reference_check_option
 
 
 @dataclass
@@ -52,22 +50,17 @@ class KTOArguments(StabiliserArguments, KTOConfig):
     logging_first_step: bool = option(True, "Log the loss of the first step.")
     reference_check: bool = reference_check_option()
     generation_eval_samples: int = option(0, "Held-out desirable rows answered at each evaluation; 0 for none.")
-    generation_eval_match: str = option(
-        "exact", f"Grader of those answers: {', '.join(match_names())}. It names the metric: eval_sql_match."
-    )
+    generation_eval_match: str = match_option("of those answers")
     max_new_tokens: int = option(256, "Longest answer of an evaluation, in tokens.")
     log_samples: int = option(3, "Number of evaluation answers that are written to samples.jsonl.")
 
 
 @dataclass
-class KTORecipe:
+class KTORecipe(BaseRecipe):
     """A parsed `kto.yaml`: every value typed and checked."""
 
     KIND: ClassVar[str] = "kto"
 
-    model: ModelArguments
-    lora: LoraArguments
-    data: DataArguments
     training: KTOArguments
 
 
@@ -112,9 +105,7 @@ _EVERYDAY = (
 )
 
 KTO = RecipeKind(
-    "kto",
     KTORecipe,
-    (ModelArguments, LoraArguments, DataArguments, KTOArguments),
     {**REFUSED, **REFUSED_PREFERENCES},
     (BOUNDS, BOUNDS_PREFERENCES, _BOUNDS_KTO),
     {**NEEDS, **NEEDS_PREFERENCES},

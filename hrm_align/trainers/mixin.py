@@ -9,10 +9,9 @@ import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import RandomSampler
 from transformers import HrmTextConfig, TrainerCallback
@@ -24,7 +23,7 @@ from hrm_align.data.packing import EpochSeededSampler, LengthSampler, read_lengt
 from hrm_align.errors import RunError, UserError
 from hrm_align.models.compile import compile_blocks
 from hrm_align.models.ema import WeightAverage
-from hrm_align.models.lm_head import expose_adapted_head, score_responses_only
+from hrm_align.models.lm_head import expose_adapted_head, get_bare_model, score_responses_only
 from hrm_align.models.recurrence import Horizon, HorizonSchedule, check_bp_steps, official, to_l_bp_cycles
 from hrm_align.trainers.callbacks import HEALTH, append_json_line
 from hrm_align.trainers.checkpoints import checkpoints_in
@@ -162,8 +161,7 @@ class Stabilised(WholeStepMetrics, FullySharded):
     def _score_responses_only(self) -> None:
         for model in (self.model, getattr(self, "ref_model", None)):
             if model is not None:
-                bare = self.accelerator.unwrap_model(model)
-                score_responses_only(cast(Any, bare.get_base_model() if isinstance(bare, PeftModel) else bare))
+                score_responses_only(get_bare_model(self.accelerator.unwrap_model(model)))
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Create the optimizer, with the learning rates of `module_learning_rates`."""

@@ -20,11 +20,11 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel, Trainer
 
 from hrm_align.data.packing import IGNORED
+from hrm_align.models.lm_head import get_bare_model
 from hrm_align.rollouts.logprobs import Pack, group_answers, pack, packs_in_one_row
 
 _Base: Any = Trainer if TYPE_CHECKING else object
@@ -107,9 +107,7 @@ class SharedPrompts(_Base):
         pad_id = int(self.processing_class.pad_token_id)
         for model, on_pack in ((self.model, self._count_tokens), (self.ref_model, None)):
             if model is not None:
-                bare: Any = self.accelerator.unwrap_model(model)
-                base: Any = bare.get_base_model() if isinstance(bare, PeftModel) else bare
-                share_prompts(base, pad_id, on_pack)
+                share_prompts(get_bare_model(self.accelerator.unwrap_model(model)), pad_id, on_pack)
 
     def _count_tokens(self, packed: Pack) -> None:
         """Let the health monitor count a token of a shared prompt for each of its answers."""

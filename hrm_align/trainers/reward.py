@@ -13,7 +13,7 @@ from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor
 from torch.nn.functional import logsigmoid
-from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from hrm_align.evaluation.ranking import Ranking
@@ -80,8 +80,7 @@ class RewardTrainer(HeldOutEvaluation, SafeCheckpoints, Stabilised, trl.RewardTr
         eval_dataset: Dataset | None = None,
         callbacks: Sequence[TrainerCallback] = (),
     ):
-        assert isinstance(model.config, HrmTextConfig)
-        check_horizon(model.config, model.config._name_or_path or "the model")
+        check_horizon(model)
         multiple = args.pad_to_multiple_of
         assert not isinstance(multiple, str)  # TRL has replaced "auto"
         self._pairs_of_step = 1.0  # on all processes

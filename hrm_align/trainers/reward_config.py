@@ -6,18 +6,23 @@ Importing this module takes seconds: `RewardModelArguments` is a subclass of TRL
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from transformers import SchedulerType
 from trl import RewardConfig
 
-from hrm_align.config.arguments import DataArguments, LoraArguments, ModelArguments, StabiliserArguments, option
+from hrm_align.config.arguments import BaseRecipe, StabiliserArguments, option
 from hrm_align.config.bounds import NOT_NEGATIVE, Bound
 from hrm_align.config.checks import Setting
 from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds
 from hrm_align.config.parser import parse
 from hrm_align.config.rules import LAYOUT, REFUSED, Fail, RecipeKind, Refused, check_held_out
+from hrm_align.trainers.shared_config import (
+    check_no_replay,
+    pair_length_option,
+    sampling_strategy_option,
+)
 
 METRICS = ("loss", "accuracy", "margin", "calibration_error")  # of an evaluation, which may choose the best checkpoint
 
@@ -27,23 +32,15 @@ class RewardModelArguments(StabiliserArguments, RewardConfig):
     """TRL's `RewardConfig` with the stabilisers and the learning rate schedule of the official HRM-Text SFT."""
 
     learning_rate: float = option(3e-5, "Peak learning rate.")
-    lr_scheduler_type: SchedulerType | str = field(
-        default="cosine_with_min_lr",
-        metadata={"help": "Schedule; the default falls to 10 %% of the rate unless lr_scheduler_kwargs is given."},
+    lr_scheduler_type: SchedulerType | str = option(
+        "cosine_with_min_lr", "Schedule; the default falls to 10 %% of the rate unless lr_scheduler_kwargs is given."
     )
     weight_decay: float = option(0.1, "Decoupled weight decay.")
     adam_beta2: float = option(0.95, "AdamW's second beta.")
     num_train_epochs: float = option(1.0, "Passes over the data; a reward model overfits in few.")
     logging_first_step: bool = option(True, "Log the loss of the first step.")
-    max_length: int | None = option(
-        1024,
-        "Longest document in tokens: prompt and longer answer. A longer pair is counted and dropped, never truncated.",
-    )
-    train_sampling_strategy: str = option(
-        "group_by_length",
-        "How pairs are batched; grouping by length saves about half of the padding.",
-        choices=["random", "sequential", "group_by_length", "batch_rebalance"],
-    )
+    max_length: int | None = pair_length_option()
+    train_sampling_strategy: str = sampling_strategy_option("pairs")
     disable_dropout: bool = option(False, "Leave the adapter's dropout out.", nargs="?", const=True)
 
     def __post_init__(self) -> None:
@@ -52,14 +49,11 @@ class RewardModelArguments(StabiliserArguments, RewardConfig):
 
 
 @dataclass
-class RewardRecipe:
+class RewardRecipe(BaseRecipe):
     """A parsed `reward.yaml`: every value typed and checked."""
 
     KIND: ClassVar[str] = "reward"
 
-    model: ModelArguments
-    lora: LoraArguments
-    data: DataArguments
     training: RewardModelArguments
 
 
@@ -81,11 +75,10 @@ _BOUNDS_REWARD: Bounds = {
 
 
 def _check_reward(recipe: RewardRecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
-    data, lora, training = recipe.data, recipe.lora, recipe.training
+    lora, training = recipe.lora, recipe.training
     if lora.use_peft and (heads := [name for name in lora.lora_target_modules if name in ("head", "all", "score")]):
         fail("lora_target_modules", f"names {heads[0]}, and the score head is always trained whole: use stacks")
-    if data.replay_datasets or data.replay_fraction:
-        fail("replay_datasets", "is for supervised fine-tuning only: add the pairs as another entry of datasets")
+    check_no_replay(recipe, "pairs", fail)
     best = str(training.metric_for_best_model or "").removeprefix("eval_")
     if best and best not in METRICS:
         fail("metric_for_best_model", f"is {training.metric_for_best_model!r}, which no evaluation computes: use "
@@ -117,9 +110,7 @@ _EVERYDAY = (
 )
 
 REWARD = RecipeKind(
-    "reward",
     RewardRecipe,
-    (ModelArguments, LoraArguments, DataArguments, RewardModelArguments),
     {**REFUSED, **_REFUSED_REWARD},
     (BOUNDS, _BOUNDS_REWARD),
     NEEDS,

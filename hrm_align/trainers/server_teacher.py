@@ -28,7 +28,7 @@ from hrm_align.errors import RunError, UserError
 from hrm_align.progress import stage
 from hrm_align.rendering import render_prompt
 from hrm_align.rewards.judge_client import TEACHER, Client, Unanswered, check_key_name, checked_url, read_key
-from hrm_align.rollouts.http_server import call
+from hrm_align.rollouts.http_server import call, gather
 from hrm_align.trainers.teachers import TopTokens
 
 RETRIES, PROBE_RETRIES = 7, 1  # after the first try; the seven pauses take a minute in all
@@ -149,13 +149,7 @@ class ServerTeacher:
                     return await client.request("/completions", body, math.inf, read_choice)
 
             async with client:
-                tasks = [asyncio.create_task(ask(ids)) for ids in rows]
-                try:
-                    return await asyncio.gather(*tasks)
-                finally:
-                    for task in tasks:  # after a failure, those that still run
-                        task.cancel()
-                    await asyncio.gather(*tasks, return_exceptions=True)
+                return await gather(ask(ids) for ids in rows)
 
         return call(ask_all())
 

@@ -12,7 +12,7 @@ import trl
 from datasets import Dataset
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers import HrmTextConfig, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
 from hrm_align.data.packing import IGNORED, DocumentCollator, pack
 from hrm_align.data.stream_chunks import StreamPlan
@@ -56,8 +56,7 @@ class SFTTrainer(Streaming, HeldOutEvaluation, SafeCheckpoints, Stabilised, trl.
         callbacks: Sequence[TrainerCallback] = (),
         generation_eval: GenerationEval | None = None,
     ):
-        assert isinstance(model.config, HrmTextConfig)
-        check_horizon(model.config, model.config._name_or_path or "the model")
+        check_horizon(model)
         self.generation_eval = generation_eval
         pad_id = get_renderer(processing_class).pad_id
         assert args.max_length is not None and not isinstance(args.pad_to_multiple_of, str)  # checked by parse_sft

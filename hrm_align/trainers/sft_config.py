@@ -6,13 +6,13 @@ Importing this module takes seconds: `SFTArguments` is a subclass of TRL's `SFTC
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from transformers import SchedulerType
 from trl import SFTConfig
 
-from hrm_align.config.arguments import DataArguments, LoraArguments, ModelArguments, StabiliserArguments, option
+from hrm_align.config.arguments import BaseRecipe, StabiliserArguments, option
 from hrm_align.config.bounds import BELOW_ONE, COUNT, COUNT_OR_NONE, Bound
 from hrm_align.config.checks import Setting
 from hrm_align.config.limits import BOUNDS, NEEDS, REQUIRED, Bounds, Needs
@@ -26,7 +26,8 @@ from hrm_align.config.rules import (
     Refused,
     check_held_out,
 )
-from hrm_align.rewards.base import match_fault, match_names, metric_name
+from hrm_align.rewards.base import match_names, metric_name
+from hrm_align.trainers.shared_config import check_matches, match_option, sampling_strategy_option
 from hrm_align.trainers.streaming import check_streaming
 
 
@@ -39,9 +40,8 @@ class SFTArguments(StabiliserArguments, SFTConfig):
     """
 
     learning_rate: float = option(3e-5, "Peak learning rate.")
-    lr_scheduler_type: SchedulerType | str = field(
-        default="cosine_with_min_lr",
-        metadata={"help": "Schedule; the default falls to 10 %% of the rate unless lr_scheduler_kwargs is given."},
+    lr_scheduler_type: SchedulerType | str = option(
+        "cosine_with_min_lr", "Schedule; the default falls to 10 %% of the rate unless lr_scheduler_kwargs is given."
     )
     weight_decay: float = option(0.1, "Decoupled weight decay.")
     adam_beta2: float = option(0.95, "AdamW's second beta.")
@@ -70,11 +70,7 @@ class SFTArguments(StabiliserArguments, SFTConfig):
     shuffle_buffer: int = option(
         0, "With streaming: number of consecutive documents that are shuffled together; 0 for the order of the files."
     )
-    train_sampling_strategy: str = option(
-        "group_by_length",
-        "How rows are batched; grouping by length saves about half of the padding.",
-        choices=["random", "sequential", "group_by_length", "batch_rebalance"],
-    )
+    train_sampling_strategy: str = sampling_strategy_option("rows")
     auto_batch: bool = option(
         False,
         "Choose the largest number of rows per forward that fits into memory, and accumulate gradients over the rest of the "
@@ -84,23 +80,17 @@ class SFTArguments(StabiliserArguments, SFTConfig):
         None, "Memory in GiB that auto_batch may use on each device; unset for 90 %% of the free memory."
     )
     generation_eval_samples: int = option(0, "Held-out rows answered at each evaluation; 0 for none.")
-    generation_eval_match: str = option(
-        "exact",
-        f"Grader of those answers: {', '.join(match_names())}. It names the metric: eval_sql_match.",
-    )
+    generation_eval_match: str = match_option("of those answers")
     max_new_tokens: int = option(256, "Longest answer of an evaluation, in tokens.")
     log_samples: int = option(3, "Number of evaluation answers that are written to samples.jsonl.")
 
 
 @dataclass
-class SFTRecipe:
+class SFTRecipe(BaseRecipe):
     """A parsed `sft.yaml`: every value typed and checked."""
 
     KIND: ClassVar[str] = "sft"
 
-    model: ModelArguments
-    lora: LoraArguments
-    data: DataArguments
     training: SFTArguments
 
 
@@ -132,10 +122,7 @@ _NEEDS_SFT: Needs = {"auto_batch_memory": ("auto_batch", ()), "packing_shard_row
 
 def _check_sft(recipe: SFTRecipe, settings: Mapping[str, Setting], fail: Fail) -> None:
     data, training = recipe.data, recipe.training
-    if fault := match_fault(training.generation_eval_match):
-        fail("generation_eval_match", fault)
-    if fault := match_fault(data.guard_match):
-        fail("guard_match", fault)
+    check_matches(recipe, fail)
     _check_best_metric(training, fail)
     if bool(data.replay_datasets) != bool(data.replay_fraction):
         fail("replay_fraction" if data.replay_fraction else "replay_datasets", "is set alone: set replay_datasets "
@@ -193,9 +180,7 @@ _EVERYDAY = (
 )
 
 SFT = RecipeKind(
-    "sft",
     SFTRecipe,
-    (ModelArguments, LoraArguments, DataArguments, SFTArguments),
     {**REFUSED, **_REFUSED_SFT},
     (BOUNDS, _BOUNDS_SFT),
     {**NEEDS, **_NEEDS_SFT},
