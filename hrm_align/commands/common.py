@@ -102,9 +102,7 @@ def add_token_limits(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="sample from the most probable tokens that together have this probability (default 1: all)",
     )
-    parser.add_argument(
-        "--top_k", type=int, default=0, help="sample from this many most probable tokens (default 0: all)"
-    )
+    parser.add_argument("--top_k", type=int, default=0, help="sample from the K most probable tokens (default 0: all)")
 
 
 def check_token_limits(arguments: argparse.Namespace, samples: bool, remedy: str) -> None:

@@ -365,8 +365,7 @@ def corrupt_text(text: str) -> str:
     >>> corrupt_text("so 52"), corrupt_text("wolf"), corrupt_text("?")
     ('so 62', 'xolf', '?1')
     """
-    digit = _DIGIT.search(text)
-    if digit:
+    if digit := _DIGIT.search(text):
         return text[: digit.start()] + str(int(digit[0]) % 9 + 1) + text[digit.end() :]
     for match in _LETTER.finditer(text):
         if match["letter"]:

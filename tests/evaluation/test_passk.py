@@ -8,6 +8,7 @@ import pytest
 from hrm_align.rollouts.groups import pass_at_k, zero_variance_groups
 from tests.command_line import run
 from tests.trainers.grpo_runs import grpo, prompts
+from tests.trainers.recipe_runs import write_rows
 
 OPTIONS = ("--model", "tiny", "--rewards", "exact", "--max_new_tokens", "8", "--temperature", "1.5")
 
@@ -64,3 +65,35 @@ def test_it_tells_pass_rates_and_a_recipe_keeps_to_the_band(data, tmp_path, caps
 def test_what_cannot_be_measured_is_one_sentence(flags, said, data, capsys):
     code, _, err = run(capsys, "headroom", "--data", data, *OPTIONS, *flags)
     assert code == 2 and said in err and err.count("error: ") == 1
+
+
+@pytest.mark.parametrize("limit", [("--top_k", "1"), ("--top_p", "1e-6")])
+def test_only_the_most_probable_token_is_left_to_sample_from(capsys, tmp_path, limit):
+    """At a temperature at which answers without the limit are noise."""
+    words = ("generate", "--model", "tiny", "--prompt", "Add 2 and 3.", "--max_new_tokens", 5, "--json")
+    hot = (*words, "--temperature", "9", "--seed", "0")
+    (greedy, hottest, limited) = (
+        json.loads(run(capsys, *argv)[1])["token_ids"] for argv in (words, hot, (*hot, *limit))
+    )
+    assert limited == greedy != hottest
+    voted = json.loads(run(capsys, *hot, *limit, "--n", "3", "--vote")[1])
+    assert [candidate["token_ids"] for candidate in voted["candidates"]] == [greedy] * 3
+    data = write_rows(tmp_path / "data.jsonl", [{"prompt": "Add 2 and 3.", "response": "5"}])
+    calibration = ("evaluate", "--model", "tiny", "--data", data, "--n", "3", "--calibration", "--temperature", "9")
+    code, out, err = run(capsys, *calibration, "--max_new_tokens", 5, "--json", *limit)
+    assert code == 0 and json.loads(out)["calibration"]["agreement"]["confidence"] == 1, err
+    headroom = (
+        "headroom",
+        "--model",
+        "tiny",
+        "--data",
+        data,
+        "--rewards",
+        "exact",
+        "--samples",
+        "4",
+        "--temperature",
+        "9",
+    )
+    code, out, err = run(capsys, *headroom, "--max_new_tokens", 5, "--json", *limit)
+    assert code == 0 and json.loads(out)["pass@1"] in (0, 1), err
