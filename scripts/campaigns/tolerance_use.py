@@ -24,7 +24,8 @@ def comparisons(explanation: str) -> Iterator[tuple[float, str]]:
         small, limit = float(match[1]), parse_value(match[2])
         if 0 < limit < LARGEST and small >= 0:
             yield small / limit, match[0]
-    for match in re.finditer(rf"({NUMBER}) == ({NUMBER}) ± ({NUMBER})", text):
+    # In a chain of approximations, the number before `==` can be the tolerance of the one before.
+    for match in re.finditer(rf"(?<!± )(?<![\w.-])({NUMBER}) == ({NUMBER}) ± ({NUMBER})", text):
         difference, limit = abs(float(match[1]) - float(match[2])), float(match[3])
         if limit > 0:
             yield difference / limit, match[0]

@@ -60,13 +60,14 @@ def digest(inputs: dict[str, Any]) -> str:
 
 
 @contextmanager
-def watched(trainer: type, digests: list[str]) -> Iterator[None]:
-    """Append a digest of the inputs of each training call of `compute_loss`, within the context."""
+def watched(trainer: type, digests: list[str], steps: int) -> Iterator[None]:
+    """Append a digest of the inputs of each training call of `compute_loss`, within the context. The run ends after `steps`."""
     compute_loss = trainer.compute_loss
 
     def watch(self: Any, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         if model.training:
             digests.append(digest(inputs))
+            self.control.should_training_stop = len(digests) == steps
         return compute_loss(self, model, inputs, *args, **kwargs)
 
     with patch.object(trainer, "compute_loss", watch):
@@ -80,7 +81,7 @@ def run(name: str, folder: Path, *flags: str, steps: int = STEPS) -> list[dict[s
         name: key of RUNS.
         folder: folder for the run's output_dir.
         flags: appended to the run's own arguments.
-        steps: number of steps. Fewer steps change the schedule of the learning rate, but not the first loss.
+        steps: the run ends after as many. The schedule of the learning rate is that of STEPS.
 
     Returns:
         A dictionary for each step: `loss` and `grad_norm` as logged, and `batch`, a digest.
@@ -90,9 +91,9 @@ def run(name: str, folder: Path, *flags: str, steps: int = STEPS) -> list[dict[s
 
     main, own = RUNS[name]
     output_dir, digests = folder / name.replace(", ", "-"), []
-    with watched(GRPOTrainer if main is grpo else SFTTrainer, digests):
+    with watched(GRPOTrainer if main is grpo else SFTTrainer, digests, steps):
         datasets = ["--datasets", str(prompts(folder))] if main is grpo else []
-        main([*COMMON, *own, *datasets, "--output_dir", str(output_dir), "--max_steps", str(steps), *flags])
+        main([*COMMON, *own, *datasets, "--output_dir", str(output_dir), "--max_steps", str(STEPS), *flags])
     logged = [json.loads(line) for line in (output_dir / "metrics.jsonl").read_text().splitlines()]
     taken = [line for line in logged if "loss" in line and "grad_norm" in line]
     assert len(taken) == len(digests) == steps
