@@ -12,7 +12,7 @@ from tests.forks import STOCK
 from tests.trainers.recipe_runs import sft
 
 TASK = "data/json_extraction"
-STEPS = ("--learning_rate", "1e-3", "--max_steps", "12", "--per_device_train_batch_size", "2", "--packing", "true",
+STEPS = ("--learning_rate", "1e-3", "--max_steps", "12", "--per_device_train_batch_size", "1", "--packing", "true",
          "--max_length", "256", "--save_strategy", "no", "--ema_decay", "0.5")  # fmt: skip
 LORA = ("--use_peft", "true", "--lora_r", "4", "--lora_target_modules", "all", "--learning_rate", "2.5e-2")
 # Sums: the base knows them, and twelve steps on another task leave some of them right.
