@@ -19,7 +19,7 @@ from tests.trainers.recipe_runs import sft
 
 CHAT, LOOKUP, JSON = ("data/chat", "data/lookup", "data/json_extraction")
 STEPS = ("--use_peft", "true", "--lora_r", "4", "--lora_target_modules", "all", "--lora_scaling", "per_application",
-         "--learning_rate", "2e-2", "--max_steps", "8", "--per_device_train_batch_size", "2", "--packing", "true",
+         "--learning_rate", "2e-2", "--max_steps", "8", "--per_device_train_batch_size", "1", "--packing", "true",
          "--max_length", "256", "--save_steps", "8")  # fmt: skip
 
 
