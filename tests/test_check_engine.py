@@ -34,12 +34,12 @@ def checked(capsys, *flags, **how):
 
 
 @pytest.mark.numeric
-def test_a_right_engine_passes(capsys):
-    code, out, _ = checked(capsys, "--json")
+def test_a_right_engine_passes(short, capsys):
+    code, out, _ = checked(capsys, "--json", "--model", short, model=short)
     report = json.loads(out)
     assert code == 0 and report["right"] and report["flags"] == []
     assert report["answers"]["equal"] == report["answers"]["n"] == 4 and report["answers"]["largest"] < 1e-4
-    assert report["full_length"]["tokens"] == 992 and report["full_length"]["largest"] < 1e-4
+    assert report["full_length"]["tokens"] == 288 and report["full_length"]["largest"] < 1e-4
     assert report["verdict"].startswith("right: 4 of 4 answers equal, log-probabilities within ")
     assert "128 requests of full length fit into its memory of 131072 tokens" in report["verdict"]
 
