@@ -6,7 +6,7 @@
     python scripts/campaigns/numeric_settings.py --everything            # the whole suite, oldest and native set
 
 A setting is one of four instruction sets with one or two threads. ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL's settings apply
-to a whole process, so each setting has its own process; four settings run at a time. Tests that start two training processes use
+to a whole process, so each setting has its own process; three settings run at a time. Tests that start two training processes use
 one thread in each process, so they run only in the settings with one thread. A probe reports which instructions PyTorch, oneDNN
 and MKL use, and a digest of products, attention and exponentials. A setting that did not take effect is an error.
 
@@ -39,7 +39,7 @@ from rich.console import Console
 ROOT = Path(__file__).parents[2]
 ANSWERS_FOR_INTEL = "int mkl_serv_intel_cpu(void) { return 1; }\nint mkl_serv_intel_cpu_true(void) { return 1; }\n"
 MOST_USED = 1 / 3  # largest share of its tolerance that a test may use without a report
-AT_A_TIME = 4  # settings that run in parallel; on two cores, because tests wait for processes and clocks
+AT_A_TIME = 3  # settings that run in parallel; on two cores, because tests wait for processes and clocks
 # With two threads, leave out the tests that start processes with one thread each.
 WITHOUT_PROCESSES = ["-k", "not two_processes and not fsdp"]
 
@@ -63,6 +63,7 @@ SETS = {
         {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"},
         "DEFAULT", r"SSE4\.1", "CNR:COMPATIBLE",
     ),
+    "native": InstructionSet({}),
     "avx2": InstructionSet(
         {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
         "AVX2", "AVX2", "AVX2",
@@ -71,7 +72,6 @@ SETS = {
         {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "MKL_ENABLE_INSTRUCTIONS": "AVX512"},
         "AVX512", "AVX-512", "AVX-512",
     ),
-    "native": InstructionSet({}),
 }  # fmt: skip
 
 
