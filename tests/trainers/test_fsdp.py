@@ -19,7 +19,7 @@ from tests.launching import launch as start
 from tests.trainers.recipe_runs import ROOT, arguments, metrics, weights, write_rows
 from tests.trainers.recipe_runs import sft as run_sft
 
-STEPS = ("--max_steps", "12", "--save_steps", "10", "--logging_steps", "1", "--learning_rate", "1e-3")  # clipped to 1
+STEPS = ("--max_steps", "6", "--save_steps", "4", "--logging_steps", "1", "--learning_rate", "1e-3")  # clipped to 1
 BY_FOUR = ("--per_device_train_batch_size", "4")
 LORA = ("--use_peft", "true", "--lora_r", "4", "--learning_rate", "1e-2")
 SCORED = ("--eval_strategy", "steps", "--eval_steps", "2", "--generation_eval_samples", "8", "--max_new_tokens", "16")
@@ -72,21 +72,21 @@ def assert_close(ours: dict[int, float], theirs: dict[int, float], steps: range,
 
 
 @pytest.fixture(scope="module", params=["full", pytest.param("lora", marks=pytest.mark.campaign)])
-def twelve(request, rows, tmp_path_factory):
-    """Twelve steps under DDP and FSDP2, and the last two again from each one's checkpoint of step 10."""
+def six(request, rows, tmp_path_factory):
+    """Six steps under DDP and FSDP2, and the last two again from each one's checkpoint of step 4."""
     folder = tmp_path_factory.mktemp(request.param)
     flags = (*STEPS, *(LORA if request.param == "lora" else ()))
     ddp, fsdp = folder / "ddp", folder / "fsdp"
 
     def resumed(out: str, whole: Path, sharded: bool) -> dict:
-        named = ("--resume_from_checkpoint", str(whole / "checkpoint-10"))
-        return run(folder / out, rows, *flags, *named, sharded=sharded, at=(11,))
+        named = ("--resume_from_checkpoint", str(whole / "checkpoint-4"))
+        return run(folder / out, rows, *flags, *named, sharded=sharded, at=(5,))
 
     launch(
         folder,
         [
-            run(ddp, rows, *flags, sharded=False, at=(1, 11)),
-            run(fsdp, rows, *flags, sharded=True, at=(1, 11)),
+            run(ddp, rows, *flags, sharded=False, at=(1, 5)),
+            run(fsdp, rows, *flags, sharded=True, at=(1, 5)),
             resumed("ddp_to_fsdp", ddp, sharded=True),
             resumed("fsdp_to_fsdp", fsdp, sharded=True),
             resumed("fsdp_to_ddp", fsdp, sharded=False),
@@ -96,48 +96,48 @@ def twelve(request, rows, tmp_path_factory):
 
 
 @pytest.mark.numeric
-def test_every_gradient_is_that_of_ddp(twelve):
-    """0 was seen, at both steps. Without the head's fix `lm_head` is 1.0 away at step 11 (at step 1 it is not where the health
+def test_every_gradient_is_that_of_ddp(six):
+    """0 was seen, at both steps. Without the head's fix `lm_head` is 0.66 away at step 5 (at step 1 it is not where the health
     probe has left the head gathered)."""
-    folder, _ = twelve
+    folder, _ = six
     assert furthest_gradient(folder / "fsdp", folder / "ddp", 1) <= 1e-6
-    assert furthest_gradient(folder / "ddp_to_fsdp", folder / "ddp", 11) <= 1e-6  # from DDP's weights of step 10
+    assert furthest_gradient(folder / "ddp_to_fsdp", folder / "ddp", 5) <= 1e-6  # from DDP's weights of step 4
 
 
 @pytest.mark.numeric
-def test_losses_and_norms_are_those_of_ddp(twelve):
-    """Losses differed by 5e-7, norms by 4e-6 of themselves; without the head's fix losses by 6e-3 at step 11."""
-    folder, _ = twelve
+def test_losses_and_norms_are_those_of_ddp(six):
+    """Losses differed by 5e-7, norms by 4e-6 of themselves; without the head's fix three of the five losses are outside the tolerance."""
+    folder, _ = six
     ddp, fsdp = folder / "ddp", folder / "fsdp"
-    assert_close(logged(fsdp), logged(ddp), range(1, 12), rel=0, abs=1e-5)
+    assert_close(logged(fsdp), logged(ddp), range(1, 6), rel=0, abs=1e-5)
     for name in ("grad_norm", "health/grad_norm_h", "health/grad_norm_l"):
-        assert_close(logged(fsdp, name), logged(ddp, name), range(1, 11), rel=1e-4)
+        assert_close(logged(fsdp, name), logged(ddp, name), range(1, 5), rel=1e-4)
     for name in ("health/update_ratio_h", "health/update_ratio_l"):  # other samples of the same tensors: 1 % seen
-        assert_close(logged(fsdp, name), logged(ddp, name), range(1, 11), rel=0.1)
-    references = [load_file(out / "checkpoint-10/health.safetensors")["reference"] for out in (fsdp, ddp)]
+        assert_close(logged(fsdp, name), logged(ddp, name), range(1, 5), rel=0.1)
+    references = [load_file(out / "checkpoint-4/health.safetensors")["reference"] for out in (fsdp, ddp)]
     assert torch.equal(*references), "the probe's answers of the first model"
 
 
 @pytest.mark.numeric
-def test_a_resumed_run_is_the_uninterrupted_one(twelve):
-    folder, _ = twelve
+def test_a_resumed_run_is_the_uninterrupted_one(six):
+    folder, _ = six
     for name in ("loss", "grad_norm", "learning_rate"):
         whole = logged(folder / "fsdp", name)
-        assert logged(folder / "fsdp_to_fsdp", name) == {step: whole[step] for step in (11, 12)}
+        assert logged(folder / "fsdp_to_fsdp", name) == {step: whole[step] for step in (5, 6)}
     ours, theirs = tensors(folder / "fsdp_to_fsdp"), tensors(folder / "fsdp")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 @pytest.mark.numeric
-def test_checkpoints_go_both_ways_and_to_one_process(twelve, rows):
-    folder, flags = twelve
+def test_checkpoints_go_both_ways_and_to_one_process(six, rows):
+    folder, flags = six
     whole = logged(folder / "fsdp")
-    assert_close(logged(folder / "fsdp_to_ddp"), whole, range(11, 13), rel=0, abs=1e-5)
-    assert_close(logged(folder / "ddp_to_fsdp"), logged(folder / "ddp"), range(11, 13), rel=0, abs=1e-5)
-    resumed = ("--resume_from_checkpoint", str(folder / "fsdp/checkpoint-10"))
+    assert_close(logged(folder / "fsdp_to_ddp"), whole, range(5, 7), rel=0, abs=1e-5)
+    assert_close(logged(folder / "ddp_to_fsdp"), logged(folder / "ddp"), range(5, 7), rel=0, abs=1e-5)
+    resumed = ("--resume_from_checkpoint", str(folder / "fsdp/checkpoint-4"))
     run_sft(folder / "one", rows, *flags, *resumed, "--per_device_train_batch_size", "8")
-    assert_close(logged(folder / "one"), whole, range(11, 13), rel=0, abs=1e-5)
-    files = [{path.name for path in (folder / out / "checkpoint-10").iterdir()} for out in ("ddp", "fsdp")]
+    assert_close(logged(folder / "one"), whole, range(5, 7), rel=0, abs=1e-5)
+    files = [{path.name for path in (folder / out / "checkpoint-4").iterdir()} for out in ("ddp", "fsdp")]
     assert files[0] == files[1]
 
 
@@ -196,9 +196,9 @@ def test_answers_guards_and_the_best_checkpoint_are_those_of_ddp(settings):
     assert not torch.equal(ours["lm_head.weight"], last["lm_head.weight"])
 
 
-@pytest.mark.parametrize("twelve", ["full"], indirect=True)
-def test_what_is_saved_loads_in_plain_transformers(twelve):
-    folder, _ = twelve
+@pytest.mark.parametrize("six", ["full"], indirect=True)
+def test_what_is_saved_loads_in_plain_transformers(six):
+    folder, _ = six
     stock = AutoModelForCausalLM.from_pretrained(folder / "fsdp")
     assert type(stock).__name__ == "HrmTextForCausalLM"
     saved = weights(folder / "fsdp")

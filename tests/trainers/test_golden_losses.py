@@ -45,7 +45,9 @@ def test_losses_batches_and_their_order_are_those_recorded(length, name, recorde
     steps = run(name, tmp_path, steps=length)
     same = [step["batch"] == other["batch"] for step, other in zip(steps, recorded[name][:length], strict=True)]
     compared = same.index(False) if False in same else length
-    assert compared == length or (name == "grpo" and compared >= AGREED), f"step {compared + 1} has other tokens or rows"
+    assert compared == length or (name == "grpo" and compared >= AGREED), (
+        f"step {compared + 1} has other tokens or rows"
+    )
     worst = max(apart(step, other) for step, other in zip(steps[:compared], recorded[name][:compared], strict=True))
     print(f"{name}: {worst:.1e} of the tolerance")
     assert worst < 1
