@@ -106,7 +106,7 @@ def test_every_gradient_is_that_of_ddp(six):
 
 @pytest.mark.numeric
 def test_losses_and_norms_are_those_of_ddp(six):
-    """Losses differed by 5e-7, norms by 4e-6 of themselves; without the head's fix three of the five losses are outside the tolerance."""
+    """Losses differed by 5e-7, norms by 4e-6 of themselves. Without the head's fix three of five losses are outside."""
     folder, _ = six
     ddp, fsdp = folder / "ddp", folder / "fsdp"
     assert_close(logged(fsdp), logged(ddp), range(1, 6), rel=0, abs=1e-5)
