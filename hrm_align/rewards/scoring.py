@@ -7,10 +7,9 @@ score_all(suite, completions, examples).values["math"]  ->  [1.0, 0.0, ...]
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hrm_align.rewards.base import add_usage
 
@@ -103,13 +102,6 @@ class Scores:
             terms = [weight * value for weight, values in weighted if (value := values[row]) is not None]
             totals.append(sum(terms) if terms and row not in without else None)
         return totals
-
-    def fault_counts(self) -> dict[str, dict[str, int]]:
-        """Return the number of failures: name of the reward -> kind -> count."""
-        counts: dict[str, Any] = {}
-        for fault in self.faults:
-            counts.setdefault(fault.reward, Counter())[fault.kind] += 1
-        return {reward: dict(kinds) for reward, kinds in counts.items()}
 
 
 def score_all(

@@ -116,7 +116,6 @@ def test_a_row_that_fails_costs_itself_alone_and_is_told(own: str, completion: s
         (fault,) = scores.faults
         assert (fault.reward, fault.kind, fault.source) == ("reward", kind, "rows.jsonl:2")
         assert re.search(detail, fault.detail)
-        assert scores.fault_counts() == {"reward": {kind: 1}}
         assert suite.score(["4"], rows(1)).totals(suite.weights) == [2.0]
 
 
