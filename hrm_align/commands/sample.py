@@ -28,7 +28,7 @@ from hrm_align.config.arguments import RewardEntry
 from hrm_align.config.recipe_files import find_recipe, locate, shipped_recipes
 from hrm_align.config.yaml_file import read_yaml
 from hrm_align.data.damage import describe_damage
-from hrm_align.data.examples import REFERENCES, DataCounts, Example
+from hrm_align.data.examples import NO_CONDITION, REFERENCES, DataCounts, Example
 from hrm_align.errors import Terminated, UserError
 from hrm_align.evaluation.chunk_files import ChunkedFile
 from hrm_align.evaluation.drawing import Context, Drawer
@@ -286,6 +286,8 @@ def read_prompts(arguments: argparse.Namespace) -> tuple[list[Example], dict[str
     if arguments.condition is not None:
         condition = ",".join(parse_condition(arguments.condition))
         examples = [replace(example, condition=condition) for example in examples]
+    if is_main() and not all(example.condition for example in examples):
+        print_warnings([f"{arguments.output}: {NO_CONDITION}"])
     return examples, _describe_data(entry, counts, examples)
 
 

@@ -53,13 +53,16 @@ class Example:
         return self.answer.content + calls
 
 
+NO_CONDITION = 'A row without a condition gets the default of its reader: read this file with --condition "".'
+
+
 def to_rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
     """Return rows of the schema `messages` that read back as these examples, one for each row that they were read from.
 
     Of a pair the row has the chosen answer, as a reference for graders; undesirable answers are left out.
 
     The column `source` has the place of the original row, which no schema reads. A database beside the original file is named by
-    its absolute path.
+    its absolute path. Examples without a condition have no such column: see NO_CONDITION.
     """
     by_source: dict[str, list[Example]] = {}
     for example in examples:

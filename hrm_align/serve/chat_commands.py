@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from hrm_align.config.bounds import OPTIONS
+from hrm_align.data.examples import NO_CONDITION
 from hrm_align.errors import UserError
 from hrm_align.files import replace_text
 from hrm_align.rendering import CONDITION_TOKENS, parse_condition
@@ -171,7 +172,7 @@ def _save(chat: Chat, value: str) -> list[str]:
         f"saved: {value}, {_count(len(rows), 'row')} with {_count(len(chat.exchanges) - omitted, 'answer')} (condition {conditions})"
     ]
     if not all(row["condition"] for row in rows):
-        lines.append('A row without a condition gets the default of its reader: read this file with --condition "".')
+        lines.append(NO_CONDITION)
     if omitted:
         lines.append(
             f"{_count(omitted, 'answer')} cut, interrupted, blank or with a control token: in no row trained on"

@@ -65,6 +65,17 @@ def test_the_card_counts_every_answer_and_every_prompt(capsys, data, everything,
     assert card["settings"]["temperature"] == 1.2 and "weights" in card["settings"]["model"]
 
 
+def test_how_rows_without_a_condition_are_read_is_said(capsys, monkeypatch, data, tmp_path):
+    """Their reader would give them its default."""
+    answered(monkeypatch, "16")
+    for name, condition in (("none", ""), ("noisy", "noisy")):
+        out = tmp_path / f"{name}.jsonl"
+        flags = ("--limit", 1, "--output", out, "--condition", condition)
+        code, _, err = run(capsys, "sample", "--data", data, *OPTIONS, *flags)
+        assert code == 0 and [row.get("condition", "") for row in read(out)] == [condition] * N, err
+        assert ('read this file with --condition ""' in " ".join(err.split())) == (not condition), err
+
+
 def made(capsys, data, folder, *flags) -> tuple[dict, list[dict]]:
     """The card and the rows of a run of its own on the first prompts: 11 plus 5, 8 and 23."""
     output = folder / f"{len([*folder.iterdir()])}.jsonl"
