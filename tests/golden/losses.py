@@ -99,7 +99,7 @@ def run(name: str, folder: Path, *flags: str, steps: int = STEPS) -> list[dict[s
         main([*COMMON, *own, *datasets, "--output_dir", str(output_dir), "--max_steps", str(STEPS), *flags])
     logged = [json.loads(line) for line in (output_dir / "metrics.jsonl").read_text().splitlines()]
     taken = [line for line in logged if "loss" in line and "grad_norm" in line]
-    assert len(taken) == len(digests) >= steps
+    assert steps <= len(taken) == len(digests) <= steps + 1  # one more to the end of a rollout
     return [
         {"loss": step["loss"], "grad_norm": step["grad_norm"], "batch": batch}
         for step, batch in zip(taken[:steps], digests[:steps], strict=True)
